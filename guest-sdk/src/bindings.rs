@@ -1,0 +1,152 @@
+//! What wit-bindgen makes of `wit/`, one module per interface that a plugin may export.
+//!
+//! Each optional interface is generated as a small world of its own: its export macro carries the
+//! type information of just that interface, so a component exports exactly what its author named in
+//! [`export!`](crate::export), and the host reads the NBD flags off the exports.
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unsafe_code)]
+
+/// What plugins import.
+pub mod imports {
+    wit_bindgen::generate!({ path: "../wit", world: "imports", generate_all });
+    pub use nbdbox::plugin::{blobs, config, host, requests, types};
+}
+
+/// What the plugin is and needs.
+pub mod manifest {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-manifest;
+            world sdk-manifest { export nbdbox:plugin/manifest@0.1.0; }
+        ",
+        world: "nbdbox:sdk-manifest/sdk-manifest",
+        with: {
+            "nbdbox:plugin/types@0.1.0": crate::bindings::imports::types,
+            "nbdbox:plugin/blobs@0.1.0": crate::bindings::imports::blobs,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "nbdbox_plugin::bindings::manifest",
+        export_macro_name: "export",
+    });
+    pub use exports::nbdbox::plugin::manifest as interface;
+}
+
+/// The interface that every plugin exports.
+pub mod device {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-device;
+            world sdk-device { export nbdbox:plugin/device@0.1.0; }
+        ",
+        world: "nbdbox:sdk-device/sdk-device",
+        with: {
+            "nbdbox:plugin/types@0.1.0": crate::bindings::imports::types,
+            "nbdbox:plugin/blobs@0.1.0": crate::bindings::imports::blobs,
+            "nbdbox:plugin/requests@0.1.0": crate::bindings::imports::requests,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "nbdbox_plugin::bindings::device",
+        export_macro_name: "export",
+    });
+    pub use exports::nbdbox::plugin::device as interface;
+}
+
+/// Writes.
+pub mod writable {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-writable;
+            world sdk-writable { export nbdbox:plugin/writable@0.1.0; }
+        ",
+        world: "nbdbox:sdk-writable/sdk-writable",
+        with: {
+            "nbdbox:plugin/types@0.1.0": crate::bindings::imports::types,
+            "nbdbox:plugin/blobs@0.1.0": crate::bindings::imports::blobs,
+            "nbdbox:plugin/requests@0.1.0": crate::bindings::imports::requests,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "nbdbox_plugin::bindings::writable",
+        export_macro_name: "export",
+    });
+    pub use exports::nbdbox::plugin::writable as interface;
+}
+
+/// Trims and zeroes.
+pub mod zeroable {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-zeroable;
+            world sdk-zeroable { export nbdbox:plugin/zeroable@0.1.0; }
+        ",
+        world: "nbdbox:sdk-zeroable/sdk-zeroable",
+        with: {
+            "nbdbox:plugin/types@0.1.0": crate::bindings::imports::types,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "nbdbox_plugin::bindings::zeroable",
+        export_macro_name: "export",
+    });
+    pub use exports::nbdbox::plugin::zeroable as interface;
+}
+
+/// Extents.
+pub mod sparse {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-sparse;
+            world sdk-sparse { export nbdbox:plugin/sparse@0.1.0; }
+        ",
+        world: "nbdbox:sdk-sparse/sdk-sparse",
+        with: {
+            "nbdbox:plugin/types@0.1.0": crate::bindings::imports::types,
+            "nbdbox:plugin/blobs@0.1.0": crate::bindings::imports::blobs,
+            "nbdbox:plugin/requests@0.1.0": crate::bindings::imports::requests,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "nbdbox_plugin::bindings::sparse",
+        export_macro_name: "export",
+    });
+    pub use exports::nbdbox::plugin::sparse as interface;
+}
+
+/// Reading ahead.
+pub mod prefetch {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-prefetch;
+            world sdk-prefetch { export nbdbox:plugin/prefetch@0.1.0; }
+        ",
+        world: "nbdbox:sdk-prefetch/sdk-prefetch",
+        with: {
+            "nbdbox:plugin/types@0.1.0": crate::bindings::imports::types,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "nbdbox_plugin::bindings::prefetch",
+        export_macro_name: "export",
+    });
+    pub use exports::nbdbox::plugin::prefetch as interface;
+}
+
+/// Many exports from one plugin.
+pub mod export_list {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-export-list;
+            world sdk-export-list { export nbdbox:plugin/export-list@0.1.0; }
+        ",
+        world: "nbdbox:sdk-export-list/sdk-export-list",
+        with: {
+            "nbdbox:plugin/types@0.1.0": crate::bindings::imports::types,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "nbdbox_plugin::bindings::export_list",
+        export_macro_name: "export",
+    });
+    pub use exports::nbdbox::plugin::export_list as interface;
+}

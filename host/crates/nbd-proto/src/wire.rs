@@ -1,0 +1,238 @@
+//! The numbers of the protocol: magics, options, replies, commands, chunks, flags.
+//!
+//! They are exactly those of the specification's section "Values" and of its extension
+//! "extended headers"; the names are the specification's without the `NBD_` and its prefix.
+
+use bitflags::bitflags;
+
+/// First word of the server's hello: `NBDMAGIC`.
+pub const NBD_MAGIC: u64 = 0x4e42_444d_4147_4943;
+/// Second word of the hello, and first of every option: `IHAVEOPT`.
+pub const OPTION_MAGIC: u64 = 0x4948_4156_454f_5054;
+/// First word of every option reply.
+pub const OPTION_REPLY_MAGIC: u64 = 0x0003_e889_0455_65a9;
+/// First word of a compact request.
+pub const REQUEST_MAGIC: u32 = 0x2560_9513;
+/// First word of an extended request.
+pub const EXTENDED_REQUEST_MAGIC: u32 = 0x21e4_1c71;
+/// First word of a simple reply.
+pub const SIMPLE_REPLY_MAGIC: u32 = 0x6744_6698;
+/// First word of a structured reply chunk.
+pub const STRUCTURED_REPLY_MAGIC: u32 = 0x668e_33ef;
+/// First word of an extended reply chunk.
+pub const EXTENDED_REPLY_MAGIC: u32 = 0x6e8a_278c;
+
+/// Bytes of the hello: two magics and the handshake flags.
+pub const HELLO_LEN: usize = 18;
+/// Bytes of an option's header: magic, number, length.
+pub const OPTION_HEADER_LEN: usize = 16;
+/// Bytes of an option reply's header: magic, option, type, length.
+pub const OPTION_REPLY_HEADER_LEN: usize = 20;
+/// Bytes of a compact request's header.
+pub const REQUEST_LEN: usize = 28;
+/// Bytes of an extended request's header.
+pub const EXTENDED_REQUEST_LEN: usize = 32;
+/// Bytes of a simple reply's header.
+pub const SIMPLE_REPLY_LEN: usize = 16;
+/// Bytes of a structured reply chunk's header.
+pub const STRUCTURED_REPLY_LEN: usize = 20;
+/// Bytes of an extended reply chunk's header.
+pub const EXTENDED_REPLY_LEN: usize = 32;
+/// Zero bytes that follow the answer to EXPORT_NAME unless NO_ZEROES was agreed.
+pub const EXPORT_NAME_PADDING: usize = 124;
+/// Bytes of a BLOCK_STATUS request's payload that names one context: effect length and id.
+pub const FILTER_LEN: usize = 12;
+
+/// The metadata context that describes allocation: the only one that this server has.
+pub const BASE_ALLOCATION: &str = "base:allocation";
+
+/// Option numbers (section "Option types").
+pub mod option {
+    /// Choose an export and end the handshake, without a way to fail politely.
+    pub const EXPORT_NAME: u32 = 1;
+    /// End the session.
+    pub const ABORT: u32 = 2;
+    /// List the exports.
+    pub const LIST: u32 = 3;
+    /// Go on over TLS.
+    pub const STARTTLS: u32 = 5;
+    /// Describe an export.
+    pub const INFO: u32 = 6;
+    /// Describe an export and end the handshake with it.
+    pub const GO: u32 = 7;
+    /// Reply in chunks.
+    pub const STRUCTURED_REPLY: u32 = 8;
+    /// List the metadata contexts.
+    pub const LIST_META_CONTEXT: u32 = 9;
+    /// Select metadata contexts.
+    pub const SET_META_CONTEXT: u32 = 10;
+    /// Use headers of 32 bytes with lengths of 64 bits.
+    pub const EXTENDED_HEADERS: u32 = 11;
+}
+
+/// Option reply types (section "Option reply types").
+pub mod option_reply {
+    /// Accepted, or the end of a list.
+    pub const ACK: u32 = 1;
+    /// One export of a list.
+    pub const SERVER: u32 = 2;
+    /// One thing about an export.
+    pub const INFO: u32 = 3;
+    /// One metadata context.
+    pub const META_CONTEXT: u32 = 4;
+    /// Bit that all errors have.
+    pub const ERROR: u32 = 1 << 31;
+    /// Option unknown.
+    pub const ERR_UNSUP: u32 = ERROR | 1;
+    /// Forbidden by the operator.
+    pub const ERR_POLICY: u32 = ERROR | 2;
+    /// Syntactically or semantically invalid.
+    pub const ERR_INVALID: u32 = ERROR | 3;
+    /// Not supported on this platform.
+    pub const ERR_PLATFORM: u32 = ERROR | 4;
+    /// TLS first.
+    pub const ERR_TLS_REQD: u32 = ERROR | 5;
+    /// No such export.
+    pub const ERR_UNKNOWN: u32 = ERROR | 6;
+    /// The server is stopping.
+    pub const ERR_SHUTDOWN: u32 = ERROR | 7;
+    /// Ask for the block sizes first.
+    pub const ERR_BLOCK_SIZE_REQD: u32 = ERROR | 8;
+    /// Request or reply too large.
+    pub const ERR_TOO_BIG: u32 = ERROR | 9;
+    /// Extended headers first, or already in use.
+    pub const ERR_EXT_HEADER_REQD: u32 = ERROR | 10;
+}
+
+/// Information types (section `NBD_REP_INFO`).
+pub mod info {
+    /// Size and transmission flags.
+    pub const EXPORT: u16 = 0;
+    /// Canonical name.
+    pub const NAME: u16 = 1;
+    /// Description for people.
+    pub const DESCRIPTION: u16 = 2;
+    /// Size constraints.
+    pub const BLOCK_SIZE: u16 = 3;
+}
+
+/// Command numbers (section "Request types").
+pub mod command {
+    /// Read data.
+    pub const READ: u16 = 0;
+    /// Write data.
+    pub const WRITE: u16 = 1;
+    /// Disconnect.
+    pub const DISC: u16 = 2;
+    /// Make what was written durable.
+    pub const FLUSH: u16 = 3;
+    /// Data no longer needed.
+    pub const TRIM: u16 = 4;
+    /// Prefetch.
+    pub const CACHE: u16 = 5;
+    /// Write zeroes.
+    pub const WRITE_ZEROES: u16 = 6;
+    /// Query metadata.
+    pub const BLOCK_STATUS: u16 = 7;
+}
+
+/// Chunk types (section "Structured reply types").
+pub mod chunk {
+    /// Nothing: the end.
+    pub const NONE: u16 = 0;
+    /// Bytes at an offset.
+    pub const OFFSET_DATA: u16 = 1;
+    /// Zeroes at an offset.
+    pub const OFFSET_HOLE: u16 = 2;
+    /// Block descriptors with 32 bits.
+    pub const BLOCK_STATUS: u16 = 5;
+    /// Block descriptors with 64 bits.
+    pub const BLOCK_STATUS_EXT: u16 = 6;
+    /// Bit that all errors have.
+    pub const ERROR_BIT: u16 = 1 << 15;
+    /// An error.
+    pub const ERROR: u16 = ERROR_BIT | 1;
+    /// An error at an offset.
+    pub const ERROR_OFFSET: u16 = ERROR_BIT | 2;
+    /// Reply flag: the last chunk of this reply.
+    pub const FLAG_DONE: u16 = 1;
+}
+
+bitflags! {
+    /// Handshake flags, from the server (section "Handshake flags").
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct HandshakeFlags: u16 {
+        /// Fixed newstyle is spoken.
+        const FIXED_NEWSTYLE = 1 << 0;
+        /// The 124 zeroes can be left out.
+        const NO_ZEROES = 1 << 1;
+    }
+
+    /// Client flags (section "Client flags").
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct ClientFlags: u32 {
+        /// The client speaks fixed newstyle.
+        const FIXED_NEWSTYLE = 1 << 0;
+        /// The client doesn't want the 124 zeroes.
+        const NO_ZEROES = 1 << 1;
+    }
+
+    /// Transmission flags: what an export can do (section "Transmission flags").
+    ///
+    /// A shell gives those that follow from the plugin; [`Session`](crate::Session) adds and takes
+    /// away the ones that follow from the negotiation.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct ExportFlags: u16 {
+        /// Always set; added by this crate.
+        const HAS_FLAGS = 1 << 0;
+        /// Writes fail with EPERM.
+        const READ_ONLY = 1 << 1;
+        /// FLUSH works.
+        const SEND_FLUSH = 1 << 2;
+        /// FUA works.
+        const SEND_FUA = 1 << 3;
+        /// Seeks cost time.
+        const ROTATIONAL = 1 << 4;
+        /// TRIM works.
+        const SEND_TRIM = 1 << 5;
+        /// WRITE_ZEROES and NO_HOLE work.
+        const SEND_WRITE_ZEROES = 1 << 6;
+        /// DF works; set by this crate where replies have chunks.
+        const SEND_DF = 1 << 7;
+        /// FLUSH and FUA cover all connections.
+        const CAN_MULTI_CONN = 1 << 8;
+        /// CACHE works.
+        const SEND_CACHE = 1 << 10;
+        /// FAST_ZERO works; dropped by this crate without SEND_WRITE_ZEROES.
+        const SEND_FAST_ZERO = 1 << 11;
+        /// BLOCK_STATUS takes a payload of context ids; set by this crate where headers are
+        /// extended and a context is selected.
+        const BLOCK_STATUS_PAYLOAD = 1 << 12;
+    }
+
+    /// Command flags (section "Command flags").
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct CommandFlags: u16 {
+        /// Durable before the reply.
+        const FUA = 1 << 0;
+        /// WRITE_ZEROES: keep it allocated.
+        const NO_HOLE = 1 << 1;
+        /// READ: one content chunk.
+        const DF = 1 << 2;
+        /// BLOCK_STATUS: one descriptor.
+        const REQ_ONE = 1 << 3;
+        /// WRITE_ZEROES: fail rather than be slow.
+        const FAST_ZERO = 1 << 4;
+        /// Extended headers: the length is that of a payload.
+        const PAYLOAD_LEN = 1 << 5;
+    }
+
+    /// Status flags of `base:allocation` (section "`base:allocation` metadata context").
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct StateFlags: u32 {
+        /// Not allocated: a write may meet ENOSPC.
+        const HOLE = 1 << 0;
+        /// Reads as zeroes.
+        const ZERO = 1 << 1;
+    }
+}
