@@ -1,0 +1,62 @@
+//! Every 8 bytes hold their own offset, big-endian, as in nbdkit's pattern plugin: whatever a client
+//! reads, it can tell whether it's right.
+
+use nbdbox_plugin::{Device, Manifest, Plugin, ReadReply, Result, ValueKind, config};
+
+/// Bytes made per piece of a reply: fits the guest's cache, costs few calls.
+const CHUNK: usize = 64 * 1024;
+
+struct Pattern {
+    size: u64,
+    chunk: Vec<u8>,
+}
+
+impl Plugin for Pattern {
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "pattern",
+            env!("CARGO_PKG_VERSION"),
+            "every 8 bytes hold their own offset, big-endian",
+        )
+        .default("size", ValueKind::Size, "1M", "size of the disk")
+    }
+
+    fn open(_name: &str) -> Result<Self> {
+        Ok(Self {
+            size: config::required_size("size")?,
+            chunk: vec![0; CHUNK],
+        })
+    }
+
+    fn describe(&self) -> Device {
+        Device::new(self.size).parallel().immutable()
+    }
+
+    fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
+        let (mut at, mut left) = (offset, length as usize);
+        while left > 0 {
+            let piece = &mut self.chunk[..left.min(CHUNK)];
+            fill(piece, at);
+            reply.data(piece);
+            at += piece.len() as u64;
+            left -= piece.len();
+        }
+        Ok(())
+    }
+}
+
+/// Fills `bytes` with the pattern as it stands at `offset`.
+fn fill(bytes: &mut [u8], offset: u64) {
+    let word = |at: u64| (at & !7).to_be_bytes();
+    let skip = (offset % 8) as usize;
+    let head = bytes.len().min((8 - skip) % 8);
+    let (head, words) = bytes.split_at_mut(head);
+    head.copy_from_slice(&word(offset)[skip..][..head.len()]);
+    let mut at = offset + head.len() as u64;
+    for bytes in words.chunks_mut(8) {
+        bytes.copy_from_slice(&word(at)[..bytes.len()]);
+        at += 8;
+    }
+}
+
+nbdbox_plugin::export!(Pattern);

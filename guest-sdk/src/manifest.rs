@@ -1,0 +1,70 @@
+//! What a plugin says of itself before it runs: name, settings, the blobs that it needs.
+
+pub use crate::bindings::imports::blobs::Access;
+pub use crate::bindings::manifest::interface::{BlobNeed, PluginInfo, Setting, ValueKind};
+
+/// Builds the answer to the host's first question. See [`Plugin::manifest`](crate::Plugin::manifest).
+#[derive(Debug)]
+pub struct Manifest(PluginInfo);
+
+impl Manifest {
+    /// A plugin's name, version and what it does in one line.
+    pub fn new(name: &str, version: &str, summary: &str) -> Self {
+        Self(PluginInfo {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            summary: summary.to_owned(),
+            settings: Vec::new(),
+            blobs: Vec::new(),
+        })
+    }
+
+    /// A setting that the operator must give.
+    pub fn required(mut self, key: &str, kind: ValueKind, help: &str) -> Self {
+        self.0.settings.push(setting(key, kind, true, None, help));
+        self
+    }
+
+    /// A setting with a default.
+    pub fn default(mut self, key: &str, kind: ValueKind, default: &str, help: &str) -> Self {
+        let default = Some(default.to_owned());
+        self.0.settings.push(setting(key, kind, false, default, help));
+        self
+    }
+
+    /// A setting that may be left out.
+    pub fn optional(mut self, key: &str, kind: ValueKind, help: &str) -> Self {
+        self.0.settings.push(setting(key, kind, false, None, help));
+        self
+    }
+
+    /// A blob that must be granted, with at least this access.
+    pub fn blob(mut self, name: &str, access: Access, help: &str) -> Self {
+        self.0.blobs.push(BlobNeed {
+            name: name.to_owned(),
+            access,
+            help: help.to_owned(),
+        });
+        self
+    }
+
+    pub(crate) fn into_info(self) -> PluginInfo {
+        self.0
+    }
+}
+
+fn setting(
+    key: &str,
+    kind: ValueKind,
+    required: bool,
+    default: Option<String>,
+    help: &str,
+) -> Setting {
+    Setting {
+        key: key.to_owned(),
+        kind,
+        required,
+        default,
+        help: help.to_owned(),
+    }
+}
