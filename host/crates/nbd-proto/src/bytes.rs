@@ -19,7 +19,9 @@ impl<'a> Reader<'a> {
 
     /// The next `n` bytes.
     pub(crate) const fn take(&mut self, n: usize) -> Option<&'a [u8]> {
-        let Some((head, tail)) = self.0.split_at_checked(n) else { return None };
+        let Some((head, tail)) = self.0.split_at_checked(n) else {
+            return None;
+        };
         self.0 = tail;
         Some(head)
     }
@@ -32,7 +34,9 @@ impl<'a> Reader<'a> {
     }
 
     const fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let Some((head, tail)) = self.0.split_first_chunk::<N>() else { return None };
+        let Some((head, tail)) = self.0.split_first_chunk::<N>() else {
+            return None;
+        };
         self.0 = tail;
         Some(*head)
     }

@@ -41,7 +41,9 @@ pub enum BlockSizesError {
     #[error("preferred block size {0} isn't a power of two of at least 512 and the minimum")]
     Preferred(u32),
     /// The maximum is below the preferred size, or no multiple of the minimum.
-    #[error("maximum block size {0} isn't a multiple of the minimum of at least the preferred size")]
+    #[error(
+        "maximum block size {0} isn't a multiple of the minimum of at least the preferred size"
+    )]
     Maximum(u32),
 }
 
@@ -68,7 +70,11 @@ impl BlockSizes {
         if !whole || maximum < preferred {
             return Err(BlockSizesError::Maximum(maximum));
         }
-        Ok(Self { minimum, preferred, maximum })
+        Ok(Self {
+            minimum,
+            preferred,
+            maximum,
+        })
     }
 
     /// Alignment of every offset and length, a power of two from 1 to 65 536.
@@ -104,6 +110,10 @@ impl BlockSizes {
 /// For a plugin that says nothing: any alignment, 4096 preferred, up to [`limits::MAX_PAYLOAD`].
 impl Default for BlockSizes {
     fn default() -> Self {
-        Self { minimum: 1, preferred: 4096, maximum: limits::MAX_PAYLOAD }
+        Self {
+            minimum: 1,
+            preferred: 4096,
+            maximum: limits::MAX_PAYLOAD,
+        }
     }
 }

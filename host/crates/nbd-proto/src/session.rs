@@ -51,7 +51,11 @@ impl Session {
         let allocation = allocation.filter(|_| framing.has_chunks() && export.allocation);
         export.flags = advertised(export.flags, framing, allocation);
         export.block = export.block.cut_to(limits::MAX_PAYLOAD);
-        Self { framing, allocation, export }
+        Self {
+            framing,
+            allocation,
+            export,
+        }
     }
 
     /// The form of requests and replies.
