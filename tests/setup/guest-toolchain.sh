@@ -51,7 +51,7 @@ add_with_rustup() {
     command -v rustup >/dev/null || return 1
     say "guest toolchain: rustup target add $target"
     # Where the network swallows packets instead of refusing them, don't wait for ever.
-    timeout 180 rustup target add "$target" || return 1
+    RUST_BACKTRACE=0 timeout 180 rustup target add "$target" || return 1
     plain_is_ready
 }
 
@@ -150,7 +150,8 @@ EOF
 }
 
 # Debian ships no std for this target, but its source. cargo builds it once, with the unstable
-# -Zbuild-std; put into the sysroot, it serves plain stable cargo from then on.
+# -Zbuild-std; put into the sysroot, it serves plain stable cargo from then on. Guests are linked with
+# LTO, which needs the bitcode that cargo leaves out by default.
 build_std() {
     local usr=$1 folder=$2 library
     library=$(echo "$usr"/src/rustc-*/library)
@@ -158,7 +159,7 @@ build_std() {
     mkdir -p "$folder/src"
     printf '[package]\nname = "std-for-guests"\nedition = "2024"\n\n[workspace]\n' >"$folder/Cargo.toml"
     echo '//! Empty: only what it depends on matters.' >"$folder/src/lib.rs"
-    env -u RUSTFLAGS -u RUSTC_WRAPPER RUSTC="$usr/rustc" RUSTC_BOOTSTRAP=1 \
+    env -u RUSTC_WRAPPER RUSTC="$usr/rustc" RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes \
         __CARGO_TESTS_ONLY_SRC_ROOT="$library" CARGO_TARGET_DIR="$folder/target" \
         cargo build --manifest-path "$folder/Cargo.toml" --release --target "$target" \
         -Zbuild-std=std,panic_abort || return 1

@@ -1,0 +1,66 @@
+# The project's habits, one entry each. `make` alone lists them, from the `##` comments below.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Cargo uses all cores by itself, and the targets wait for each other.
+.NOTPARALLEL:
+
+# How long `make fuzz` runs each target; `make check` gives each ten seconds.
+FUZZ_SECONDS ?= 60
+
+.PHONY: help
+help: ## Show this list
+	@echo "nbdbox: an NBD server whose plugins are untrusted WebAssembly"
+	@echo
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@echo
+	@echo "First time here: make demo. Before a commit: make check."
+	@echo "Settings: FUZZ_SECONDS=60          seconds per fuzz target"
+	@echo "          NBDBOX_GUEST_TOOLCHAIN=  rustup or debian: where the guests' compiler comes from"
+
+.PHONY: setup
+setup: ## Install what is missing: NBD clients, C compiler, Rust for wasm
+	@tests/setup/clients.sh
+	@tests/setup/guest-toolchain.sh
+
+.PHONY: plugins
+plugins: setup ## Compile the example plugins to target/plugins/NAME.wasm
+	@tests/setup/plugins.sh
+
+.PHONY: build
+build: ## Build the optimised server, target/release/nbdbox
+	@echo "==> build: nbdbox, release profile"
+	@cargo build --release -p nbdbox
+
+.PHONY: demo
+demo: plugins ## Serve an example plugin and read it with real clients
+	@echo "==> demo: nbdbox, dev profile (shared with the tests)"
+	@cargo build -p nbdbox
+	@example-plugins/demo.sh
+
+.PHONY: test
+test: plugins ## Run every test, doc tests and real clients included
+	@echo "==> test: the whole workspace"
+	@cargo test --workspace
+
+.PHONY: check
+check: plugins ## Everything before a commit: format, lints, docs, licences, tests, fuzz
+	@tests/setup/check.sh
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZ_SECONDS
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
+
+.PHONY: bench
+bench: ## Measure the extent map
+	@echo "==> bench: extent-map"
+	@cargo bench -p extent-map
+
+.PHONY: clean
+clean: ## Remove all that was built, the guest toolchain included
+	@echo "==> clean: target/"
+	@cargo clean
+	@rm -rf target

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# What can be said about the code without running it: format, lints, documentation, licences and
+# advisories, shell scripts. Goes through all of it, then fails if anything did.
+source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
+
+readonly wasm=wasm32-unknown-unknown
+# The guests' workspaces and the fuzz targets stand apart from the root's.
+readonly workspaces=(. example-plugins tests/guests tests/fuzz)
+failed=()
+
+main() {
+    check "format" every_workspace cargo fmt --all --check
+    check "lints" cargo clippy --workspace --all-targets -- -D warnings
+    check "lints of the guests" lint_guests
+    check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    check "licences, sources, advisories" deny
+    check "shell scripts" shell_scripts
+
+    [ "${#failed[@]}" -eq 0 ] || die "failed:$(printf ' %s;' "${failed[@]}")"
+}
+
+check() {
+    local name=$1
+    shift
+    say "check: $name"
+    "$@" || failed+=("$name")
+}
+
+every_workspace() {
+    local folder outcome=0
+    for folder in "${workspaces[@]}"; do
+        [ -e "$folder/Cargo.toml" ] || continue
+        (cd "$folder" && "$@") || outcome=1
+    done
+    return "$outcome"
+}
+
+# Clippy brings its own compiler, so this needs a Rust that has the target itself.
+lint_guests() {
+    local folder outcome=0
+    if ! compgen -G "$(rustc --print sysroot)/lib/rustlib/$wasm/lib/libstd-*.rlib" >/dev/null; then
+        say "SKIPPED: the guests are compiled with Debian's Rust here, which has no clippy for $wasm"
+        return
+    fi
+    for folder in example-plugins tests/guests; do
+        [ -e "$folder/Cargo.toml" ] || continue
+        (cd "$folder" && CARGO_TARGET_DIR=$OLDPWD/target/guests \
+            cargo clippy --release --workspace --target "$wasm" -- -D warnings) || outcome=1
+    done
+    return "$outcome"
+}
+
+deny() {
+    if ! command -v cargo-deny >/dev/null; then
+        say "installing cargo-deny, once; it takes a few minutes"
+        cargo install --locked cargo-deny || return 1
+    fi
+    cargo deny --log-level error check bans licenses sources || return 1
+
+    # The advisories come from a database that a machine without general network can't fetch. That
+    # isn't a finding, but it must not look like a pass.
+    if timeout 120 cargo deny fetch db 2>/dev/null; then
+        cargo deny --log-level error check --disable-fetch advisories
+    else
+        say "SKIPPED: the advisories database can't be fetched here, so known holes weren't looked up"
+    fi
+}
+
+shell_scripts() {
+    if ! command -v shellcheck >/dev/null; then
+        say "SKIPPED: shellcheck isn't installed"
+        return
+    fi
+    git ls-files '*.sh' .ci/run | xargs shellcheck
+}
+
+main
