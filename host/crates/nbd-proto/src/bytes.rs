@@ -26,13 +26,6 @@ impl<'a> Reader<'a> {
         Some(head)
     }
 
-    /// All that is left.
-    pub(crate) const fn rest(&mut self) -> &'a [u8] {
-        let rest = self.0;
-        self.0 = &[];
-        rest
-    }
-
     const fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let Some((head, tail)) = self.0.split_first_chunk::<N>() else {
             return None;

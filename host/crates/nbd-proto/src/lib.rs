@@ -51,6 +51,7 @@ pub mod limits;
 pub mod reply;
 mod request;
 mod session;
+mod text;
 pub mod wire;
 
 pub use errno::Errno;

@@ -80,10 +80,16 @@ pub const ASSUMED_MINIMUM_BLOCK: u32 = 512;
 
 /// Longest option reply that the client side reads, in bytes.
 ///
-/// Restrains the server: a NBD_REP_SERVER holds two strings, so twice [`MAX_STRING`] and some room.
+/// Restrains the server: an NBD_REP_SERVER holds two strings, so twice [`MAX_STRING`] and some room.
 pub const MAX_OPTION_REPLY: u32 = 16 * 1024;
 
-/// Option replies to one option that the client side reads.
+/// Replies to one option that the client side reads.
 ///
-/// Restrains the server, whose list of exports is kept in memory.
-pub const MAX_OPTION_REPLIES: usize = 100_000;
+/// Restrains the server, whose list of exports is kept in memory: 80 MB at the very worst.
+pub const MAX_OPTION_REPLIES: usize = MAX_LISTED + 1;
+
+/// Longest error chunk that the client side reads, in bytes.
+///
+/// Restrains the server: the largest known kind has a text of [`MAX_STRING`] and 14 bytes more; the
+/// rest is room for kinds that aren't known yet, which a client has to put up with.
+pub const MAX_ERROR_CHUNK: u64 = 16 * 1024;

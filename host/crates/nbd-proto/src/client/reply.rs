@@ -1,0 +1,425 @@
+//! Replies, seen by a client (sections "Simple reply message", "Structured reply chunk message",
+//! "Extended reply chunk message" and "Structured reply types").
+
+use super::{ClientError, Request};
+use crate::bytes::Reader;
+use crate::wire::{self, chunk, command};
+use crate::{CommandFlags, ContextId, Cookie, Descriptor, Errno, Framing, StateFlags, limits};
+
+/// One reply, or one chunk of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Of the request.
+    pub cookie: Cookie,
+    /// Nothing more follows for this request.
+    pub done: bool,
+    /// Bytes of input that were used. The data of [`Body::Data`] comes after these.
+    pub used: usize,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a reply says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Success, if no chunk before was an error.
+    Nothing,
+    /// So many bytes of data follow [`Reply::used`]; within what was asked, not empty unless the
+    /// request was.
+    Data {
+        /// In the export.
+        offset: u64,
+        /// Bytes.
+        length: u32,
+    },
+    /// Zeroes; within what was asked, not empty.
+    Hole {
+        /// In the export.
+        offset: u64,
+        /// Bytes.
+        length: u32,
+    },
+    /// One or more descriptors, from the request's offset on.
+    BlockStatus {
+        /// Which context they are of.
+        context: ContextId,
+        /// 1 to [`limits::MAX_DESCRIPTORS`], none of length 0. They may reach past what was asked,
+        /// and past the end of the export.
+        descriptors: Vec<Descriptor>,
+    },
+    /// Failure.
+    Error {
+        /// What the server says is wrong.
+        errno: Errno,
+        /// Its explanation; may be empty, at most 4096 bytes. Not escaped for a terminal.
+        text: String,
+        /// Where, if it says so.
+        offset: Option<u64>,
+    },
+}
+
+const fn broken<T>(what: &'static str) -> Result<T, ClientError> {
+    Err(ClientError::Protocol(what))
+}
+
+/// Reads the reply at the front of `input`, except for the data of [`Body::Data`]; `None` if it
+/// isn't all there yet. `asked` finds the request in flight with a cookie; of a block status request
+/// with a payload, give the effect length.
+///
+/// That the chunks of a read don't overlap and cover all is for the caller to see.
+///
+/// # Errors
+/// [`ClientError::Protocol`] for what a client "MUST" or "MAY" disconnect for. Nothing longer than
+/// 16 MiB and a few bytes has to be buffered.
+pub fn decode(
+    framing: Framing,
+    input: &[u8],
+    asked: impl FnOnce(Cookie) -> Option<Request>,
+) -> Result<Option<Reply>, ClientError> {
+    let Some(header) = Header::read(framing, input)? else {
+        return Ok(None);
+    };
+    let Some(request) = asked(header.cookie) else {
+        return broken("a reply to no request");
+    };
+    match header.form {
+        Form::Simple { error } => simple(framing, &header, error, &request).map(Some),
+        Form::Chunk { kind, length, .. } => {
+            header.check(&request)?;
+            let body = input.get(header.len..).unwrap_or_default();
+            let read = Chunk {
+                kind,
+                length,
+                done: header.done,
+                request: &request,
+            };
+            let Some((used, body)) = read.body(body)? else {
+                return Ok(None);
+            };
+            let used = header.len + used;
+            Ok(Some(Reply {
+                cookie: header.cookie,
+                done: header.done,
+                used,
+                body,
+            }))
+        }
+    }
+}
+
+/// The first bytes of a reply.
+struct Header {
+    cookie: Cookie,
+    done: bool,
+    len: usize,
+    form: Form,
+}
+
+enum Form {
+    Simple {
+        error: u32,
+    },
+    Chunk {
+        kind: u16,
+        length: u64,
+        offset: Option<u64>,
+    },
+}
+
+impl Header {
+    fn read(framing: Framing, input: &[u8]) -> Result<Option<Self>, ClientError> {
+        let mut reader = Reader::new(input);
+        let Some(magic) = reader.u32() else {
+            return Ok(None);
+        };
+        let header = match (magic, framing) {
+            (wire::SIMPLE_REPLY_MAGIC, Framing::Simple | Framing::Structured) => {
+                Self::simple(&mut reader)
+            }
+            (wire::STRUCTURED_REPLY_MAGIC, Framing::Structured)
+            | (wire::EXTENDED_REPLY_MAGIC, Framing::Extended) => Self::chunk(framing, &mut reader),
+            _ => return broken("a reply with a wrong magic"),
+        };
+        Ok(header)
+    }
+
+    fn simple(reader: &mut Reader<'_>) -> Option<Self> {
+        let form = Form::Simple {
+            error: reader.u32()?,
+        };
+        let cookie = Cookie(reader.u64()?);
+        Some(Self {
+            cookie,
+            done: true,
+            len: wire::SIMPLE_REPLY_LEN,
+            form,
+        })
+    }
+
+    fn chunk(framing: Framing, reader: &mut Reader<'_>) -> Option<Self> {
+        // "Clients MUST ignore unrecognized flags."
+        let done = reader.u16()? & chunk::FLAG_DONE != 0;
+        let kind = reader.u16()?;
+        let cookie = Cookie(reader.u64()?);
+        let (len, offset, length) = if framing == Framing::Extended {
+            (wire::EXTENDED_REPLY_LEN, Some(reader.u64()?), reader.u64()?)
+        } else {
+            (wire::STRUCTURED_REPLY_LEN, None, u64::from(reader.u32()?))
+        };
+        Some(Self {
+            cookie,
+            done,
+            len,
+            form: Form::Chunk {
+                kind,
+                length,
+                offset,
+            },
+        })
+    }
+
+    /// "offset (MUST match the request)"
+    fn check(&self, request: &Request) -> Result<(), ClientError> {
+        match self.form {
+            Form::Chunk {
+                offset: Some(offset),
+                ..
+            } if offset != request.offset => broken("an extended reply with another offset"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A simple reply; a read's data follows it unless it failed.
+fn simple(
+    framing: Framing,
+    header: &Header,
+    error: u32,
+    request: &Request,
+) -> Result<Reply, ClientError> {
+    let reads = request.kind == command::READ;
+    if reads && framing.has_chunks() {
+        return broken("a simple reply to a read after chunks were agreed");
+    }
+    let body = match Errno::from_wire(error) {
+        Some(errno) => Body::Error {
+            errno,
+            text: String::new(),
+            offset: None,
+        },
+        None if reads => match u32::try_from(request.length) {
+            Ok(length) => Body::Data {
+                offset: request.offset,
+                length,
+            },
+            Err(_) => return broken("data for a read that is too long"),
+        },
+        None => Body::Nothing,
+    };
+    Ok(Reply {
+        cookie: header.cookie,
+        done: true,
+        used: header.len,
+        body,
+    })
+}
+
+/// A chunk whose payload is to be read.
+struct Chunk<'a> {
+    kind: u16,
+    length: u64,
+    done: bool,
+    request: &'a Request,
+}
+
+impl Chunk<'_> {
+    /// The bytes used and what they say; `None` if they aren't all there.
+    fn body(&self, input: &[u8]) -> Result<Option<(usize, Body)>, ClientError> {
+        match self.kind {
+            chunk::NONE if self.length == 0 && self.done => Ok(Some((0, Body::Nothing))),
+            chunk::OFFSET_DATA => self.data(input),
+            kind if kind & chunk::ERROR_BIT != 0 => {
+                if self.length > limits::MAX_ERROR_CHUNK {
+                    return broken("an error chunk that is too long");
+                }
+                self.whole(input, Self::error)
+            }
+            chunk::OFFSET_HOLE if self.length == 12 => self.whole(input, Self::hole),
+            chunk::BLOCK_STATUS => self.block_status(input, 4, 8),
+            chunk::BLOCK_STATUS_EXT => self.block_status(input, 8, 16),
+            _ => broken("a chunk of unknown type or wrong length"),
+        }
+    }
+
+    /// Reads the payload when all of it is there. Its length was checked.
+    fn whole(
+        &self,
+        input: &[u8],
+        read: fn(&Self, Reader<'_>) -> Result<Body, ClientError>,
+    ) -> Result<Option<(usize, Body)>, ClientError> {
+        let Ok(length) = usize::try_from(self.length) else {
+            return broken("a chunk too long");
+        };
+        let Some(payload) = input.get(..length) else {
+            return Ok(None);
+        };
+        Ok(Some((length, read(self, Reader::new(payload))?)))
+    }
+
+    /// "The data MUST lie within the bounds of the original offset and length of the client's
+    /// request". "length MUST be at least 9."
+    fn data(&self, input: &[u8]) -> Result<Option<(usize, Body)>, ClientError> {
+        let length = self
+            .length
+            .checked_sub(8)
+            .and_then(|length| u32::try_from(length).ok());
+        let Some(length) = length.filter(|length| *length > 0) else {
+            return broken("a data chunk of a wrong length");
+        };
+        let Some(offset) = Reader::new(input).u64() else {
+            return Ok(None);
+        };
+        self.check_content(offset, length)?;
+        Ok(Some((8, Body::Data { offset, length })))
+    }
+
+    fn hole(&self, mut payload: Reader<'_>) -> Result<Body, ClientError> {
+        let (Some(offset), Some(length)) = (payload.u64(), payload.u32()) else {
+            return broken("a hole cut short");
+        };
+        if length == 0 {
+            return broken("a hole of no bytes");
+        }
+        self.check_content(offset, length)?;
+        Ok(Body::Hole { offset, length })
+    }
+
+    fn check_content(&self, offset: u64, length: u32) -> Result<(), ClientError> {
+        let Request {
+            kind,
+            offset: start,
+            length: asked,
+            ..
+        } = *self.request;
+        let end = offset
+            .checked_sub(start)
+            .and_then(|from| from.checked_add(u64::from(length)));
+        if kind != command::READ {
+            return broken("content for no read");
+        }
+        match end {
+            Some(end) if end <= asked => Ok(()),
+            _ => broken("content outside of the request"),
+        }
+    }
+
+    /// A status chunk with `fields` bytes before the descriptors and `each` in one of them. Extended
+    /// framing may have both kinds: "the client MUST be prepared for the server to use either".
+    fn block_status(
+        &self,
+        input: &[u8],
+        fields: u64,
+        each: u64,
+    ) -> Result<Option<(usize, Body)>, ClientError> {
+        let list = self.length.saturating_sub(fields);
+        let sane = list > 0 && list.is_multiple_of(each);
+        if !sane || list / each > limits::MAX_DESCRIPTORS as u64 {
+            return broken("a status chunk of a wrong length");
+        }
+        if self.request.kind != command::BLOCK_STATUS {
+            return broken("block status for another request");
+        }
+        self.whole(input, Self::descriptors)
+    }
+
+    fn descriptors(&self, mut payload: Reader<'_>) -> Result<Body, ClientError> {
+        let context = ContextId(payload.u32().unwrap_or_default());
+        let extended = self.kind == chunk::BLOCK_STATUS_EXT;
+        if extended {
+            let announced = payload.u32().unwrap_or_default() as usize;
+            // "If the descriptor count field contains 0, the number of subsequent descriptors is
+            // determined solely by the length field".
+            if announced != 0 && Some(payload.len()) != announced.checked_mul(16) {
+                return broken("a descriptor count that doesn't fit the length");
+            }
+        }
+        let mut descriptors = Vec::with_capacity(payload.len() / if extended { 16 } else { 8 });
+        while let Some(descriptor) = descriptor(&mut payload, extended) {
+            descriptors.push(descriptor);
+        }
+        self.check_descriptors(&descriptors)?;
+        Ok(Body::BlockStatus {
+            context,
+            descriptors,
+        })
+    }
+
+    /// Section `NBD_REPLY_TYPE_BLOCK_STATUS`.
+    fn check_descriptors(&self, descriptors: &[Descriptor]) -> Result<(), ClientError> {
+        let asked = self.request.length;
+        if descriptors.iter().any(|descriptor| descriptor.length == 0) {
+            return broken("a descriptor of no bytes");
+        }
+        if self.request.flags.contains(CommandFlags::REQ_ONE) {
+            return match descriptors {
+                [one] if one.length <= asked => Ok(()),
+                _ => broken("not one descriptor within the request"),
+            };
+        }
+        let before_last = descriptors
+            .split_last()
+            .map_or(&[][..], |(_, before)| before);
+        let sum = before_last
+            .iter()
+            .fold(0u64, |sum, piece| sum.saturating_add(piece.length));
+        if sum != 0 && sum >= asked {
+            return broken("descriptors beyond the request");
+        }
+        Ok(())
+    }
+
+    /// "All error chunk types have bit 15 set, and begin with the same error, message length, and
+    /// optional message fields". Unknown types are errors too.
+    fn error(&self, mut payload: Reader<'_>) -> Result<Body, ClientError> {
+        let (Some(error), Some(length)) = (payload.u32(), payload.u16()) else {
+            return broken("an error chunk cut short");
+        };
+        let Some(errno) = Errno::from_wire(error) else {
+            return broken("an error of value 0");
+        };
+        let length = usize::from(length);
+        let Some(text) = payload
+            .take(length)
+            .filter(|_| length <= limits::MAX_STRING)
+        else {
+            return broken("an error's text that is too long");
+        };
+        let offset = match self.kind {
+            chunk::ERROR_OFFSET => match payload.u64() {
+                Some(offset) => Some(offset),
+                None => return broken("an error without its offset"),
+            },
+            _ => None,
+        };
+        Ok(Body::Error {
+            errno,
+            text: String::from_utf8_lossy(text).into_owned(),
+            offset,
+        })
+    }
+}
+
+/// The next descriptor. "clients MUST ignore unknown flags", the upper half of the extended ones
+/// among them.
+fn descriptor(payload: &mut Reader<'_>, extended: bool) -> Option<Descriptor> {
+    let length = if extended {
+        payload.u64()?
+    } else {
+        u64::from(payload.u32()?)
+    };
+    if extended {
+        payload.u32()?;
+    }
+    let flags = StateFlags::from_bits_truncate(payload.u32()?);
+    Some(Descriptor { length, flags })
+}
