@@ -5,15 +5,19 @@
 //! exports: it asks. Its invariants: of a stream of bytes it makes the same events and the same
 //! output however the stream is cut; what it keeps is one question, and what it sends is bounded by
 //! what it was sent and told.
+//!
+//! `haggling` does what each option says; `verdict` has the shell's answers.
 
 mod answer;
+mod haggling;
 mod option;
+mod verdict;
 
 use self::answer::Answer;
-use self::option::{Complaint, InfoOption, InfoWanted, MetaOption, OptionHeader, OptionRead};
+use self::option::{InfoOption, MetaOption, OptionHeader, OptionRead};
 use crate::bytes::Reader;
-use crate::wire::{self, ClientFlags, HandshakeFlags, option as opt, option_reply as rep};
-use crate::{ContextId, Export, Framing, Session, limits, text};
+use crate::wire::{self, ClientFlags, HandshakeFlags, option as opt};
+use crate::{Framing, Session, limits};
 
 /// What the operator allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,14 +170,6 @@ enum Question {
     SetMeta(MetaOption),
 }
 
-/// The id of `base:allocation`. Any would do: "clients MUST therefore treat the ID as an opaque
-/// value".
-const ALLOCATION: ContextId = ContextId(1);
-
-/// For LIST_META_CONTEXT "the metadata context ID in these replies is reserved and SHOULD be set to
-/// zero".
-const NO_ID: ContextId = ContextId(0);
-
 impl Handshake {
     /// A new connection, whose hello is the first output.
     #[must_use]
@@ -314,367 +310,11 @@ impl Handshake {
         self.options <= limits::MAX_OPTIONS
     }
 
-    /// Does what an option says: answers it, or asks the shell.
-    fn obey(&mut self, number: u32, payload: &[u8]) {
-        if self.bar(number) {
-            return;
-        }
-        let done = match number {
-            opt::EXPORT_NAME => return self.export_name(payload),
-            // "a server SHOULD ignore any data sent by the client"
-            opt::ABORT => return self.abort(),
-            opt::LIST => no_data(payload).map(|()| self.stage = Stage::Asking(Question::List)),
-            opt::STARTTLS => self.start_tls(payload),
-            opt::INFO | opt::GO => self.info(number, payload),
-            opt::STRUCTURED_REPLY => self.structured_reply(payload),
-            opt::EXTENDED_HEADERS => self.extended_headers(payload),
-            opt::LIST_META_CONTEXT | opt::SET_META_CONTEXT => self.meta_context(number, payload),
-            // "Servers that receive messages which they do not implement MUST reply to them with
-            // NBD_REP_ERR_UNSUP, and MUST NOT fail to parse the next message received."
-            _ => Err((rep::ERR_UNSUP, "unknown option")),
-        };
-        if let Err((kind, reason)) = done {
-            self.answer(number).error(kind, reason);
-        }
-    }
-
-    /// The options that aren't looked at, whatever they say. True if this is one; it was answered.
-    fn bar(&mut self, number: u32) -> bool {
-        let needs_tls = self.policy.tls == TlsMode::Require && !self.tls;
-        let (kind, reason) = if !self.fixed && number != opt::EXPORT_NAME {
-            // "This is the only valid option in nonfixed newstyle negotiation."
-            self.stage = Stage::Over;
-            return true;
-        } else if needs_tls && !matches!(number, opt::STARTTLS | opt::ABORT) {
-            // "If the server receives any other option, including NBD_OPT_INFO and unsupported
-            // options, it MUST reply with NBD_REP_ERR_TLS_REQD if TLS has not been initiated"
-            (rep::ERR_TLS_REQD, "this server requires TLS")
-        } else if self.shutting_down && number != opt::ABORT {
-            // "it ... SHOULD error further options received (other than an NBD_OPT_ABORT) with
-            // NBD_REP_ERR_SHUTDOWN"
-            (rep::ERR_SHUTDOWN, "the server is shutting down")
-        } else {
-            return false;
-        };
-        self.forget_contexts(number);
-        if number == opt::EXPORT_NAME {
-            // "as this request cannot error, it MUST terminate the session"
-            self.stage = Stage::Over;
-        } else {
-            self.answer(number).error(kind, reason);
-        }
-        true
-    }
-
-    /// The answer to an option whose payload was too long to look at.
-    fn answer_drained(&mut self, option: OptionHeader) {
-        if self.bar(option.number) {
-            return;
-        }
-        self.forget_contexts(option.number);
-        match option.number {
-            opt::ABORT => self.abort(),
-            number if option.is_known() => {
-                self.answer(number)
-                    .error(rep::ERR_TOO_BIG, "the option is too long");
-            }
-            number => self.answer(number).error(rep::ERR_UNSUP, "unknown option"),
-        }
-    }
-
-    /// SET_META_CONTEXT: "Issuing this command replaces all previously-set metadata contexts
-    /// (including when this command fails)".
-    fn forget_contexts(&mut self, number: u32) {
-        if number == opt::SET_META_CONTEXT {
-            self.agreed.allocation_of = None;
-        }
-    }
-
-    fn abort(&mut self) {
-        self.answer(opt::ABORT).ack();
-        self.stage = Stage::Over;
-    }
-
-    /// "If the chosen export does not exist or requirements for the chosen export are not met ...,
-    /// the server MUST terminate the session."
-    fn export_name(&mut self, payload: &[u8]) {
-        // "a client that has used NBD_OPT_EXTENDED_HEADERS to negotiate extended headers MUST NOT
-        // use this option"
-        let usable = self.agreed.framing != Framing::Extended;
-        self.stage = match text::parse_string(payload) {
-            Some(name) if usable => Stage::Asking(Question::ExportName(name.to_owned())),
-            _ => Stage::Over,
-        };
-    }
-
-    /// Sections "NOTLS mode", "FORCEDTLS mode" and "SELECTIVETLS mode".
-    fn start_tls(&mut self, payload: &[u8]) -> Result<(), Complaint> {
-        no_data(payload)?;
-        if self.policy.tls == TlsMode::Off {
-            return Err((rep::ERR_POLICY, "this server doesn't do TLS"));
-        }
-        // "If the server receives NBD_OPT_STARTTLS when TLS has already been negotiated, it MUST
-        // reply with NBD_REP_ERR_INVALID."
-        if self.tls {
-            return Err((rep::ERR_INVALID, "TLS is already in use"));
-        }
-        self.answer(opt::STARTTLS).ack();
-        // "When this command succeeds, the server MUST NOT preserve any negotiation state ... issued
-        // before this command."
-        self.agreed = Agreed::NOTHING;
-        self.stage = Stage::Tls;
-        Ok(())
-    }
-
-    fn structured_reply(&mut self, payload: &[u8]) -> Result<(), Complaint> {
-        no_data(payload)?;
-        match self.agreed.framing {
-            Framing::Simple => self.agree(opt::STRUCTURED_REPLY, Framing::Structured),
-            Framing::Structured => return Err((rep::ERR_INVALID, "structured replies again")),
-            // "The client has already successfully negotiated extended headers, which takes
-            // precedence over this option."
-            Framing::Extended => {
-                return Err((
-                    rep::ERR_EXT_HEADER_REQD,
-                    "extended headers are already in use",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn extended_headers(&mut self, payload: &[u8]) -> Result<(), Complaint> {
-        no_data(payload)?;
-        if self.agreed.framing == Framing::Extended {
-            return Err((rep::ERR_INVALID, "extended headers again"));
-        }
-        self.agree(opt::EXTENDED_HEADERS, Framing::Extended);
-        Ok(())
-    }
-
-    fn agree(&mut self, number: u32, framing: Framing) {
-        self.agreed.framing = framing;
-        self.answer(number).ack();
-    }
-
-    fn info(&mut self, number: u32, payload: &[u8]) -> Result<(), Complaint> {
-        let wanted = InfoOption::parse(payload)?;
-        let goes = number == opt::GO;
-        self.stage = Stage::Asking(if goes {
-            Question::Go(wanted)
-        } else {
-            Question::Info(wanted)
-        });
-        Ok(())
-    }
-
-    fn meta_context(&mut self, number: u32, payload: &[u8]) -> Result<(), Complaint> {
-        self.forget_contexts(number);
-        // SET: "This option MUST NOT be requested unless structured replies or extended headers
-        // have been negotiated first. If a client attempts to do so, a server SHOULD send
-        // NBD_REP_ERR_INVALID"; LIST: the same with "MAY".
-        if !self.agreed.framing.has_chunks() {
-            return Err((
-                rep::ERR_INVALID,
-                "structured replies or extended headers first",
-            ));
-        }
-        let query = MetaOption::parse(number, payload)?;
-        let lists = number == opt::LIST_META_CONTEXT;
-        let question = if lists {
-            Question::ListMeta(query)
-        } else {
-            Question::SetMeta(query)
-        };
-        self.stage = Stage::Asking(question);
-        Ok(())
-    }
-
     fn answer(&mut self, option: u32) -> Answer<'_> {
         Answer {
             option,
             out: &mut self.output,
         }
-    }
-}
-
-/// The shell's answers. Each is for the question that is open; without one they do nothing (but
-/// [`Handshake::shutting_down`]). After it the shell calls [`Handshake::advance`] again, with
-/// whatever input there is.
-impl Handshake {
-    /// Answers [`Event::List`] with names and descriptions.
-    ///
-    /// A name that is longer than [`limits::MAX_STRING`] or has a NUL is left out; after
-    /// [`limits::MAX_LISTED`] exports the list ends with `NBD_REP_ERR_TOO_BIG`.
-    pub fn list<'a>(&mut self, exports: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) {
-        if !matches!(self.stage, Stage::Asking(Question::List)) {
-            return;
-        }
-        self.stage = Stage::Options;
-        let mut answer = self.answer(opt::LIST);
-        for (index, (name, description)) in exports.into_iter().enumerate() {
-            if index == limits::MAX_LISTED {
-                return answer.error(rep::ERR_TOO_BIG, "there are more exports");
-            }
-            answer.server(name, description);
-        }
-        answer.ack();
-    }
-
-    /// Answers [`Event::Find`]: this is the export. Block sizes beyond [`limits::MAX_PAYLOAD`] and
-    /// flags that contradict what was agreed are put right, see [`Session::new`].
-    pub fn found(&mut self, export: &Export) {
-        let Some(question) = self.take_lookup() else {
-            return;
-        };
-        let session = |allocation| Session::new(self.agreed.framing, allocation, export.clone());
-        match &question {
-            Question::List => {}
-            Question::ExportName(name) => {
-                let session = session(self.selected(name));
-                let export = session.export();
-                answer::export_name(export.size, export.flags, self.no_zeroes, &mut self.output);
-                self.stage = Stage::Chosen(Box::new(session));
-            }
-            Question::Info(wanted) => {
-                let session = session(self.selected(&wanted.name));
-                self.describe(opt::INFO, wanted.wanted, &session);
-            }
-            Question::Go(wanted) => {
-                let session = session(self.selected(&wanted.name));
-                if self.describe(opt::GO, wanted.wanted, &session) {
-                    self.stage = Stage::Chosen(Box::new(session));
-                }
-            }
-            Question::ListMeta(query) => {
-                let offered = query.allocation && export.allocation;
-                self.answer_contexts(opt::LIST_META_CONTEXT, offered.then_some(NO_ID));
-            }
-            Question::SetMeta(query) => {
-                let selected = query.allocation && export.allocation;
-                self.agreed.allocation_of = selected.then(|| query.name.clone());
-                self.answer_contexts(opt::SET_META_CONTEXT, selected.then_some(ALLOCATION));
-            }
-        }
-    }
-
-    /// Answers [`Event::Find`]: there is no such export.
-    pub fn unknown(&mut self) {
-        self.refuse(rep::ERR_UNKNOWN, "no such export");
-    }
-
-    /// Answers [`Event::Find`] or [`Event::List`]: the operator doesn't allow it, or the export
-    /// can't be opened. `text` is for the client's user.
-    pub fn denied(&mut self, text: &str) {
-        self.refuse(rep::ERR_POLICY, text);
-    }
-
-    /// Answers [`Event::Find`]: this export is only to be had over TLS.
-    ///
-    /// Where the protocol forbids to say so — over TLS, with TLS off, and to options about metadata
-    /// contexts — the client is told that there is no such export.
-    pub fn tls_required(&mut self) {
-        // "The server MUST NOT send NBD_REP_ERR_TLS_REQD in response to any option other than
-        // NBD_OPT_INFO, NBD_OPT_GO and NBD_OPT_EXPORT_NAME", nor "in reply to any option if TLS has
-        // already been negotiated", nor in NOTLS mode.
-        let may_say = matches!(
-            self.stage,
-            Stage::Asking(Question::Info(_) | Question::Go(_))
-        ) && self.policy.tls != TlsMode::Off
-            && !self.tls;
-        if may_say {
-            self.refuse(rep::ERR_TLS_REQD, "this export requires TLS");
-        } else {
-            self.unknown();
-        }
-    }
-
-    /// The server stops: answers the question that is open, if any, and every option from now on
-    /// with `NBD_REP_ERR_SHUTDOWN`, but ABORT.
-    pub fn shutting_down(&mut self) {
-        self.shutting_down = true;
-        self.refuse(rep::ERR_SHUTDOWN, "the server is shutting down");
-    }
-
-    /// TLS is up, after [`Event::StartTls`]: what `advance` is given from now on came over TLS.
-    pub fn tls_established(&mut self) {
-        if matches!(self.stage, Stage::Tls) {
-            self.tls = true;
-            self.stage = Stage::Options;
-        }
-    }
-
-    /// Answers the open question with an error; EXPORT_NAME by closing.
-    fn refuse(&mut self, kind: u32, reason: &str) {
-        let Stage::Asking(question) = &self.stage else {
-            return;
-        };
-        let number = question.option();
-        if number == opt::EXPORT_NAME {
-            // "If the server is unwilling to allow the export, it MUST terminate the session."
-            self.stage = Stage::Over;
-        } else {
-            self.stage = Stage::Options;
-            self.answer(number).error(kind, reason);
-        }
-    }
-
-    /// The open question, which is closed by this; `None` unless it is for an export.
-    fn take_lookup(&mut self) -> Option<Question> {
-        match core::mem::replace(&mut self.stage, Stage::Options) {
-            Stage::Asking(question) if !matches!(question, Question::List) => Some(question),
-            other => {
-                self.stage = other;
-                None
-            }
-        }
-    }
-
-    /// "A client MUST NOT send NBD_CMD_BLOCK_STATUS unless ... the final time it was sent, it
-    /// referred to the same export name that was ultimately selected for transmission phase".
-    fn selected(&self, name: &str) -> Option<ContextId> {
-        (self.agreed.allocation_of.as_deref() == Some(name)).then_some(ALLOCATION)
-    }
-
-    /// Answers INFO or GO; false if it was refused. Both are given the same set of information: "the
-    /// server MUST reply with the same set of information, such as transmission flags".
-    fn describe(&mut self, number: u32, wanted: InfoWanted, session: &Session) -> bool {
-        let export = session.export();
-        // "The server MUST NOT send this error if block size constraints were requested" and "SHOULD
-        // ensure it first sends an NBD_INFO_BLOCK_SIZE information reply".
-        let must_ask = export.block.minimum() > limits::ASSUMED_MINIMUM_BLOCK && !wanted.block_size;
-        let mut answer = self.answer(number);
-        if must_ask {
-            answer.info_block_size(export);
-            answer.error(
-                rep::ERR_BLOCK_SIZE_REQD,
-                "ask for the block sizes: they are large",
-            );
-            return false;
-        }
-        // "the server MUST send at least one NBD_REP_INFO, with an NBD_INFO_EXPORT information type"
-        answer.info_export(export.size, export.flags);
-        if wanted.name {
-            answer.info_name(export);
-        }
-        if wanted.description {
-            answer.info_description(export);
-        }
-        // "The server MUST send this info if it is requested and it intends to enforce block size
-        // constraints other than the defaults."
-        if wanted.block_size {
-            answer.info_block_size(export);
-        }
-        answer.ack();
-        true
-    }
-
-    fn answer_contexts(&mut self, number: u32, context: Option<ContextId>) {
-        let mut answer = self.answer(number);
-        if let Some(id) = context {
-            answer.meta_context(id);
-        }
-        answer.ack();
     }
 }
 
@@ -702,15 +342,5 @@ impl Question {
             Self::ListMeta(_) => opt::LIST_META_CONTEXT,
             Self::SetMeta(_) => opt::SET_META_CONTEXT,
         }
-    }
-}
-
-/// "The client MUST NOT send any additional data with the option, and the server SHOULD reject a
-/// request that includes data with NBD_REP_ERR_INVALID."
-fn no_data(payload: &[u8]) -> Result<(), Complaint> {
-    if payload.is_empty() {
-        Ok(())
-    } else {
-        Err((rep::ERR_INVALID, "this option takes no data"))
     }
 }

@@ -20,27 +20,7 @@
 //! [`client`] is the other end of the same conversation, for `nbdbox map`, the tests and the load
 //! generator. It trusts its server no more than the server trusts its client.
 #![forbid(unsafe_code)]
-#![warn(missing_docs, unreachable_pub)]
-#![warn(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-#![warn(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_possible_wrap
-)]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![warn(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bytes;
 pub mod client;

@@ -88,6 +88,7 @@ pub fn decode(
             header.check(&request)?;
             let body = input.get(header.len..).unwrap_or_default();
             let read = Chunk {
+                framing,
                 kind,
                 length,
                 done: header.done,
@@ -226,6 +227,7 @@ fn simple(
 
 /// A chunk whose payload is to be read.
 struct Chunk<'a> {
+    framing: Framing,
     kind: u16,
     length: u64,
     done: bool,
@@ -246,7 +248,9 @@ impl Chunk<'_> {
             }
             chunk::OFFSET_HOLE if self.length == 12 => self.whole(input, Self::hole),
             chunk::BLOCK_STATUS => self.block_status(input, 4, 8),
-            chunk::BLOCK_STATUS_EXT => self.block_status(input, 8, 16),
+            chunk::BLOCK_STATUS_EXT if self.framing == Framing::Extended => {
+                self.block_status(input, 8, 16)
+            }
             _ => broken("a chunk of unknown type or wrong length"),
         }
     }

@@ -1,0 +1,194 @@
+//! What each option does (section "Option types").
+
+use super::option::{Complaint, InfoOption, MetaOption, OptionHeader};
+use super::{Agreed, Handshake, Question, Stage, TlsMode};
+use crate::wire::{option as opt, option_reply as rep};
+use crate::{Framing, text};
+
+impl Handshake {
+    /// Does what an option says: answers it, or asks the shell.
+    pub(super) fn obey(&mut self, number: u32, payload: &[u8]) {
+        if self.bar(number) {
+            return;
+        }
+        let done = match number {
+            opt::EXPORT_NAME => return self.export_name(payload),
+            // "a server SHOULD ignore any data sent by the client"
+            opt::ABORT => return self.abort(),
+            opt::LIST => no_data(payload).map(|()| self.stage = Stage::Asking(Question::List)),
+            opt::STARTTLS => self.start_tls(payload),
+            opt::INFO | opt::GO => self.info(number, payload),
+            opt::STRUCTURED_REPLY => self.structured_reply(payload),
+            opt::EXTENDED_HEADERS => self.extended_headers(payload),
+            opt::LIST_META_CONTEXT | opt::SET_META_CONTEXT => self.meta_context(number, payload),
+            // "Servers that receive messages which they do not implement MUST reply to them with
+            // NBD_REP_ERR_UNSUP, and MUST NOT fail to parse the next message received."
+            _ => Err((rep::ERR_UNSUP, "unknown option")),
+        };
+        if let Err((kind, reason)) = done {
+            self.answer(number).error(kind, reason);
+        }
+    }
+
+    /// The options that aren't looked at, whatever they say. True if this is one; it was answered.
+    fn bar(&mut self, number: u32) -> bool {
+        let needs_tls = self.policy.tls == TlsMode::Require && !self.tls;
+        let (kind, reason) = if !self.fixed && number != opt::EXPORT_NAME {
+            // "This is the only valid option in nonfixed newstyle negotiation."
+            self.stage = Stage::Over;
+            return true;
+        } else if needs_tls && !matches!(number, opt::STARTTLS | opt::ABORT) {
+            // "If the server receives any other option, including NBD_OPT_INFO and unsupported
+            // options, it MUST reply with NBD_REP_ERR_TLS_REQD if TLS has not been initiated"
+            (rep::ERR_TLS_REQD, "this server requires TLS")
+        } else if self.shutting_down && number != opt::ABORT {
+            // "it ... SHOULD error further options received (other than an NBD_OPT_ABORT) with
+            // NBD_REP_ERR_SHUTDOWN"
+            (rep::ERR_SHUTDOWN, "the server is shutting down")
+        } else {
+            return false;
+        };
+        self.forget_contexts(number);
+        if number == opt::EXPORT_NAME {
+            // "as this request cannot error, it MUST terminate the session"
+            self.stage = Stage::Over;
+        } else {
+            self.answer(number).error(kind, reason);
+        }
+        true
+    }
+
+    /// The answer to an option whose payload was too long to look at.
+    pub(super) fn answer_drained(&mut self, option: OptionHeader) {
+        if self.bar(option.number) {
+            return;
+        }
+        self.forget_contexts(option.number);
+        match option.number {
+            opt::ABORT => self.abort(),
+            number if option.is_known() => {
+                self.answer(number)
+                    .error(rep::ERR_TOO_BIG, "the option is too long");
+            }
+            number => self.answer(number).error(rep::ERR_UNSUP, "unknown option"),
+        }
+    }
+
+    /// SET_META_CONTEXT: "Issuing this command replaces all previously-set metadata contexts
+    /// (including when this command fails)".
+    fn forget_contexts(&mut self, number: u32) {
+        if number == opt::SET_META_CONTEXT {
+            self.agreed.allocation_of = None;
+        }
+    }
+
+    fn abort(&mut self) {
+        self.answer(opt::ABORT).ack();
+        self.stage = Stage::Over;
+    }
+
+    /// "If the chosen export does not exist or requirements for the chosen export are not met ...,
+    /// the server MUST terminate the session."
+    fn export_name(&mut self, payload: &[u8]) {
+        // "a client that has used NBD_OPT_EXTENDED_HEADERS to negotiate extended headers MUST NOT
+        // use this option"
+        let usable = self.agreed.framing != Framing::Extended;
+        self.stage = match text::parse_string(payload) {
+            Some(name) if usable => Stage::Asking(Question::ExportName(name.to_owned())),
+            _ => Stage::Over,
+        };
+    }
+
+    /// Sections "NOTLS mode", "FORCEDTLS mode" and "SELECTIVETLS mode".
+    fn start_tls(&mut self, payload: &[u8]) -> Result<(), Complaint> {
+        no_data(payload)?;
+        if self.policy.tls == TlsMode::Off {
+            return Err((rep::ERR_POLICY, "this server doesn't do TLS"));
+        }
+        // "If the server receives NBD_OPT_STARTTLS when TLS has already been negotiated, it MUST
+        // reply with NBD_REP_ERR_INVALID."
+        if self.tls {
+            return Err((rep::ERR_INVALID, "TLS is already in use"));
+        }
+        self.answer(opt::STARTTLS).ack();
+        // "When this command succeeds, the server MUST NOT preserve any negotiation state ... issued
+        // before this command."
+        self.agreed = Agreed::NOTHING;
+        self.stage = Stage::Tls;
+        Ok(())
+    }
+
+    fn structured_reply(&mut self, payload: &[u8]) -> Result<(), Complaint> {
+        no_data(payload)?;
+        match self.agreed.framing {
+            Framing::Simple => self.agree(opt::STRUCTURED_REPLY, Framing::Structured),
+            Framing::Structured => return Err((rep::ERR_INVALID, "structured replies again")),
+            // "The client has already successfully negotiated extended headers, which takes
+            // precedence over this option."
+            Framing::Extended => {
+                return Err((
+                    rep::ERR_EXT_HEADER_REQD,
+                    "extended headers are already in use",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn extended_headers(&mut self, payload: &[u8]) -> Result<(), Complaint> {
+        no_data(payload)?;
+        if self.agreed.framing == Framing::Extended {
+            return Err((rep::ERR_INVALID, "extended headers again"));
+        }
+        self.agree(opt::EXTENDED_HEADERS, Framing::Extended);
+        Ok(())
+    }
+
+    fn agree(&mut self, number: u32, framing: Framing) {
+        self.agreed.framing = framing;
+        self.answer(number).ack();
+    }
+
+    fn info(&mut self, number: u32, payload: &[u8]) -> Result<(), Complaint> {
+        let wanted = InfoOption::parse(payload)?;
+        let goes = number == opt::GO;
+        self.stage = Stage::Asking(if goes {
+            Question::Go(wanted)
+        } else {
+            Question::Info(wanted)
+        });
+        Ok(())
+    }
+
+    fn meta_context(&mut self, number: u32, payload: &[u8]) -> Result<(), Complaint> {
+        self.forget_contexts(number);
+        // SET: "This option MUST NOT be requested unless structured replies or extended headers
+        // have been negotiated first. If a client attempts to do so, a server SHOULD send
+        // NBD_REP_ERR_INVALID"; LIST: the same with "MAY".
+        if !self.agreed.framing.has_chunks() {
+            return Err((
+                rep::ERR_INVALID,
+                "structured replies or extended headers first",
+            ));
+        }
+        let query = MetaOption::parse(number, payload)?;
+        let lists = number == opt::LIST_META_CONTEXT;
+        let question = if lists {
+            Question::ListMeta(query)
+        } else {
+            Question::SetMeta(query)
+        };
+        self.stage = Stage::Asking(question);
+        Ok(())
+    }
+}
+
+/// "The client MUST NOT send any additional data with the option, and the server SHOULD reject a
+/// request that includes data with NBD_REP_ERR_INVALID."
+fn no_data(payload: &[u8]) -> Result<(), Complaint> {
+    if payload.is_empty() {
+        Ok(())
+    } else {
+        Err((rep::ERR_INVALID, "this option takes no data"))
+    }
+}

@@ -1,0 +1,194 @@
+//! The shell's answers to the questions of a handshake.
+
+use super::option::InfoWanted;
+use super::{Handshake, Question, Stage, TlsMode, answer};
+use crate::wire::{option as opt, option_reply as rep};
+use crate::{ContextId, Export, Session, limits};
+
+/// The id of `base:allocation`. Any would do: "clients MUST therefore treat the ID as an opaque
+/// value".
+const ALLOCATION: ContextId = ContextId(1);
+
+/// For LIST_META_CONTEXT "the metadata context ID in these replies is reserved and SHOULD be set to
+/// zero".
+const NO_ID: ContextId = ContextId(0);
+
+/// The shell's answers. Each is for the question that is open; without one they do nothing (but
+/// [`Handshake::shutting_down`]). After it the shell calls [`Handshake::advance`] again, with
+/// whatever input there is.
+impl Handshake {
+    /// Answers [`Event::List`] with names and descriptions.
+    ///
+    /// A name that is longer than [`limits::MAX_STRING`] or has a NUL is left out; after
+    /// [`limits::MAX_LISTED`] exports the list ends with `NBD_REP_ERR_TOO_BIG`.
+    pub fn list<'a>(&mut self, exports: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) {
+        if !matches!(self.stage, Stage::Asking(Question::List)) {
+            return;
+        }
+        self.stage = Stage::Options;
+        let mut answer = self.answer(opt::LIST);
+        for (index, (name, description)) in exports.into_iter().enumerate() {
+            if index == limits::MAX_LISTED {
+                return answer.error(rep::ERR_TOO_BIG, "there are more exports");
+            }
+            answer.server(name, description);
+        }
+        answer.ack();
+    }
+
+    /// Answers [`Event::Find`]: this is the export. Block sizes beyond [`limits::MAX_PAYLOAD`] and
+    /// flags that contradict what was agreed are put right, see [`Session::new`].
+    pub fn found(&mut self, export: &Export) {
+        let Some(question) = self.take_lookup() else {
+            return;
+        };
+        let session = |allocation| Session::new(self.agreed.framing, allocation, export.clone());
+        match &question {
+            Question::List => {}
+            Question::ExportName(name) => {
+                let session = session(self.selected(name));
+                let export = session.export();
+                answer::export_name(export.size, export.flags, self.no_zeroes, &mut self.output);
+                self.stage = Stage::Chosen(Box::new(session));
+            }
+            Question::Info(wanted) => {
+                let session = session(self.selected(&wanted.name));
+                self.describe(opt::INFO, wanted.wanted, &session);
+            }
+            Question::Go(wanted) => {
+                let session = session(self.selected(&wanted.name));
+                if self.describe(opt::GO, wanted.wanted, &session) {
+                    self.stage = Stage::Chosen(Box::new(session));
+                }
+            }
+            Question::ListMeta(query) => {
+                let offered = query.allocation && export.allocation;
+                self.answer_contexts(opt::LIST_META_CONTEXT, offered.then_some(NO_ID));
+            }
+            Question::SetMeta(query) => {
+                let selected = query.allocation && export.allocation;
+                self.agreed.allocation_of = selected.then(|| query.name.clone());
+                self.answer_contexts(opt::SET_META_CONTEXT, selected.then_some(ALLOCATION));
+            }
+        }
+    }
+
+    /// Answers [`Event::Find`]: there is no such export.
+    pub fn unknown(&mut self) {
+        self.refuse(rep::ERR_UNKNOWN, "no such export");
+    }
+
+    /// Answers [`Event::Find`] or [`Event::List`]: the operator doesn't allow it, or the export
+    /// can't be opened. `text` is for the client's user.
+    pub fn denied(&mut self, text: &str) {
+        self.refuse(rep::ERR_POLICY, text);
+    }
+
+    /// Answers [`Event::Find`]: this export is only to be had over TLS.
+    ///
+    /// Where the protocol forbids to say so — over TLS, with TLS off, and to options about metadata
+    /// contexts — the client is told that there is no such export.
+    pub fn tls_required(&mut self) {
+        // "The server MUST NOT send NBD_REP_ERR_TLS_REQD in response to any option other than
+        // NBD_OPT_INFO, NBD_OPT_GO and NBD_OPT_EXPORT_NAME", nor "in reply to any option if TLS has
+        // already been negotiated", nor in NOTLS mode.
+        let may_say = matches!(
+            self.stage,
+            Stage::Asking(Question::Info(_) | Question::Go(_))
+        ) && self.policy.tls != TlsMode::Off
+            && !self.tls;
+        if may_say {
+            self.refuse(rep::ERR_TLS_REQD, "this export requires TLS");
+        } else {
+            self.unknown();
+        }
+    }
+
+    /// The server stops: answers the question that is open, if any, and every option from now on
+    /// with `NBD_REP_ERR_SHUTDOWN`, but ABORT.
+    pub fn shutting_down(&mut self) {
+        self.shutting_down = true;
+        self.refuse(rep::ERR_SHUTDOWN, "the server is shutting down");
+    }
+
+    /// TLS is up, after [`Event::StartTls`]: what `advance` is given from now on came over TLS.
+    pub fn tls_established(&mut self) {
+        if matches!(self.stage, Stage::Tls) {
+            self.tls = true;
+            self.stage = Stage::Options;
+        }
+    }
+
+    /// Answers the open question with an error; EXPORT_NAME by closing.
+    fn refuse(&mut self, kind: u32, reason: &str) {
+        let Stage::Asking(question) = &self.stage else {
+            return;
+        };
+        let number = question.option();
+        if number == opt::EXPORT_NAME {
+            // "If the server is unwilling to allow the export, it MUST terminate the session."
+            self.stage = Stage::Over;
+        } else {
+            self.stage = Stage::Options;
+            self.answer(number).error(kind, reason);
+        }
+    }
+
+    /// The open question, which is closed by this; `None` unless it is for an export.
+    fn take_lookup(&mut self) -> Option<Question> {
+        match core::mem::replace(&mut self.stage, Stage::Options) {
+            Stage::Asking(question) if !matches!(question, Question::List) => Some(question),
+            other => {
+                self.stage = other;
+                None
+            }
+        }
+    }
+
+    /// "A client MUST NOT send NBD_CMD_BLOCK_STATUS unless ... the final time it was sent, it
+    /// referred to the same export name that was ultimately selected for transmission phase".
+    fn selected(&self, name: &str) -> Option<ContextId> {
+        (self.agreed.allocation_of.as_deref() == Some(name)).then_some(ALLOCATION)
+    }
+
+    /// Answers INFO or GO; false if it was refused. Both are given the same set of information: "the
+    /// server MUST reply with the same set of information, such as transmission flags".
+    fn describe(&mut self, number: u32, wanted: InfoWanted, session: &Session) -> bool {
+        let export = session.export();
+        // "The server MUST NOT send this error if block size constraints were requested" and "SHOULD
+        // ensure it first sends an NBD_INFO_BLOCK_SIZE information reply".
+        let must_ask = export.block.minimum() > limits::ASSUMED_MINIMUM_BLOCK && !wanted.block_size;
+        let mut answer = self.answer(number);
+        if must_ask {
+            answer.info_block_size(export);
+            answer.error(
+                rep::ERR_BLOCK_SIZE_REQD,
+                "ask for the block sizes: they are large",
+            );
+            return false;
+        }
+        // "the server MUST send at least one NBD_REP_INFO, with an NBD_INFO_EXPORT information type"
+        answer.info_export(export.size, export.flags);
+        if wanted.name {
+            answer.info_name(export);
+        }
+        if wanted.description {
+            answer.info_description(export);
+        }
+        // "The server MUST send this info if it is requested and it intends to enforce block size
+        // constraints other than the defaults."
+        if wanted.block_size {
+            answer.info_block_size(export);
+        }
+        answer.ack();
+        true
+    }
+
+    fn answer_contexts(&mut self, number: u32, context: Option<ContextId>) {
+        let mut answer = self.answer(number);
+        if let Some(id) = context {
+            answer.meta_context(id);
+        }
+        answer.ack();
+    }
+}

@@ -1,0 +1,194 @@
+//! The rules for a request whose header was read (sections "Request types", "Command flags", "Size
+//! constraints" and "Error values").
+
+use super::{Command, Raw, Refusal};
+use crate::wire::command;
+use crate::{CommandFlags, Errno, ExportFlags, Framing, Session};
+
+impl Session {
+    pub(super) fn has(&self, flag: ExportFlags) -> bool {
+        self.export().flags.contains(flag)
+    }
+
+    /// All the rules, in the order of which error matters most to the client.
+    pub(super) fn check(&self, raw: &Raw) -> Result<Command, Refusal> {
+        if raw.kind == command::DISC {
+            // "There is no reply to an NBD_CMD_DISC": so nothing about it can be refused.
+            return Ok(Command::Disconnect);
+        }
+        self.check_advertised(raw.kind)?;
+        let flags = self.check_flags(raw)?;
+        if raw.kind == command::FLUSH {
+            // "For a flush request, length and offset are reserved, and MUST be set to all-zero."
+            return if raw.offset | raw.length == 0 {
+                Ok(Command::Flush)
+            } else {
+                Err(FLUSH_RANGE)
+            };
+        }
+        self.check_range(raw)?;
+        if raw.length == 0 {
+            return if raw.kind == command::BLOCK_STATUS {
+                Err(NO_LENGTH)
+            } else {
+                Ok(Command::Nothing)
+            };
+        }
+        self.build(raw, flags)
+    }
+
+    /// Read-only, and "a client MUST NOT send a ... request unless NBD_FLAG_SEND_... was set".
+    fn check_advertised(&self, kind: u16) -> Result<(), Refusal> {
+        let advertised = match kind {
+            command::READ => true,
+            // "If this flag is set, the server MUST error subsequent write operations to the
+            // export", with "NBD_EPERM if it receives a write or trim request on a read-only
+            // export".
+            command::WRITE | command::TRIM | command::WRITE_ZEROES
+                if self.has(ExportFlags::READ_ONLY) =>
+            {
+                return Err(READ_ONLY);
+            }
+            command::WRITE => true,
+            command::FLUSH => self.has(ExportFlags::SEND_FLUSH),
+            command::TRIM => self.has(ExportFlags::SEND_TRIM),
+            command::CACHE => self.has(ExportFlags::SEND_CACHE),
+            command::WRITE_ZEROES => self.has(ExportFlags::SEND_WRITE_ZEROES),
+            // "Servers SHOULD reply with NBD_EINVAL to clients sending NBD_CMD_BLOCK_STATUS without
+            // selecting at least one metadata context."
+            command::BLOCK_STATUS if self.allocation().is_none() => return Err(NO_CONTEXT),
+            command::BLOCK_STATUS => true,
+            // "The server SHOULD return NBD_EINVAL if it receives an unknown command."
+            _ => return Err(UNKNOWN_COMMAND),
+        };
+        if advertised {
+            Ok(())
+        } else {
+            Err(UNADVERTISED)
+        }
+    }
+
+    /// "The server SHOULD return NBD_EINVAL if it receives an unknown command flag. It also SHOULD
+    /// return NBD_EINVAL if it receives a request with a flag not explicitly documented as
+    /// applicable to the given request."
+    fn check_flags(&self, raw: &Raw) -> Result<CommandFlags, Refusal> {
+        let extended_write = raw.kind == command::WRITE && self.framing() == Framing::Extended;
+        let mut allowed = match raw.kind {
+            command::READ if self.has(ExportFlags::SEND_DF) => CommandFlags::DF,
+            command::WRITE if extended_write => CommandFlags::PAYLOAD_LEN,
+            command::WRITE_ZEROES if self.has(ExportFlags::SEND_FAST_ZERO) => {
+                CommandFlags::NO_HOLE | CommandFlags::FAST_ZERO
+            }
+            command::WRITE_ZEROES => CommandFlags::NO_HOLE,
+            command::BLOCK_STATUS => CommandFlags::REQ_ONE,
+            _ => CommandFlags::empty(),
+        };
+        // "provided NBD_FLAG_SEND_FUA has been negotiated, in which case the server MUST accept all
+        // commands with this bit set (even by ignoring the bit)"
+        allowed.set(CommandFlags::FUA, self.has(ExportFlags::SEND_FUA));
+        let flags = CommandFlags::from_bits(raw.flags).ok_or(FLAGS)?;
+        if !allowed.contains(flags) {
+            return Err(if flags.contains(CommandFlags::PAYLOAD_LEN) {
+                PAYLOAD
+            } else {
+                FLAGS
+            });
+        }
+        // "With extended headers, the flag MUST be set for NBD_CMD_WRITE"
+        if extended_write && !flags.contains(CommandFlags::PAYLOAD_LEN) {
+            return Err(NO_PAYLOAD);
+        }
+        Ok(flags)
+    }
+
+    /// Size, bounds and alignment (section "Size constraints").
+    fn check_range(&self, raw: &Raw) -> Result<(), Refusal> {
+        let block = self.block();
+        // "The server SHOULD report an NBD_EINVAL error if the client's request is not aligned to
+        // advertised minimum block size boundaries, or is larger than the advertised maximum block
+        // size", which bounds payloads: what only has an effect may be longer.
+        let carries_data = matches!(raw.kind, command::READ | command::WRITE);
+        if carries_data && raw.length > u64::from(block.maximum()) {
+            return Err(TOO_LONG);
+        }
+        let end = raw.offset.checked_add(raw.length);
+        if end.is_none_or(|end| end > self.export().size) {
+            // "The server SHOULD return NBD_ENOSPC if it receives a write request including one or
+            // more sectors beyond the size of the device. ... It SHOULD return NBD_EINVAL if it
+            // receives a read or trim request including one or more sectors beyond the size of the
+            // device"
+            let writes = matches!(raw.kind, command::WRITE | command::WRITE_ZEROES);
+            return Err(if writes { WRITE_PAST_END } else { PAST_END });
+        }
+        let beside = u64::from(block.minimum() - 1);
+        if (raw.offset | raw.length) & beside != 0 {
+            return Err(UNALIGNED);
+        }
+        Ok(())
+    }
+
+    /// The command of a request in which nothing is wrong.
+    fn build(&self, raw: &Raw, flags: CommandFlags) -> Result<Command, Refusal> {
+        let Raw { offset, length, .. } = *raw;
+        let short = || u32::try_from(length).map_err(|_| TOO_LONG);
+        let fua = flags.contains(CommandFlags::FUA);
+        Ok(match raw.kind {
+            command::READ => {
+                let dont_fragment = flags.contains(CommandFlags::DF);
+                Command::Read {
+                    offset,
+                    length: short()?,
+                    dont_fragment,
+                }
+            }
+            command::WRITE => Command::Write {
+                offset,
+                length: short()?,
+                fua,
+            },
+            command::TRIM => Command::Trim {
+                offset,
+                length,
+                fua,
+            },
+            command::CACHE => Command::Cache { offset, length },
+            command::WRITE_ZEROES => {
+                let no_hole = flags.contains(CommandFlags::NO_HOLE);
+                let fast_zero = flags.contains(CommandFlags::FAST_ZERO);
+                Command::WriteZeroes {
+                    offset,
+                    length,
+                    fua,
+                    no_hole,
+                    fast_zero,
+                }
+            }
+            command::BLOCK_STATUS => Command::BlockStatus {
+                offset,
+                length,
+                one: flags.contains(CommandFlags::REQ_ONE),
+            },
+            _ => return Err(UNKNOWN_COMMAND),
+        })
+    }
+}
+
+const fn refusal(errno: Errno, text: &'static str) -> Refusal {
+    Refusal { errno, text }
+}
+
+const UNKNOWN_COMMAND: Refusal = refusal(Errno::Einval, "unknown command");
+const UNADVERTISED: Refusal = refusal(Errno::Einval, "the export doesn't support this command");
+const NO_CONTEXT: Refusal = refusal(Errno::Einval, "no metadata context was selected");
+pub(super) const CONTEXT_ID: Refusal =
+    refusal(Errno::Einval, "this metadata context wasn't selected");
+const READ_ONLY: Refusal = refusal(Errno::Eperm, "the export is read-only");
+const FLAGS: Refusal = refusal(Errno::Einval, "a flag that this command doesn't take");
+const PAYLOAD: Refusal = refusal(Errno::Einval, "a payload that this command doesn't take");
+const NO_PAYLOAD: Refusal = refusal(Errno::Einval, "a write without a payload");
+const FLUSH_RANGE: Refusal = refusal(Errno::Einval, "flush with an offset or a length");
+const NO_LENGTH: Refusal = refusal(Errno::Einval, "block status of no bytes");
+const TOO_LONG: Refusal = refusal(Errno::Einval, "longer than the maximum block size");
+const PAST_END: Refusal = refusal(Errno::Einval, "past the end of the export");
+const WRITE_PAST_END: Refusal = refusal(Errno::Enospc, "past the end of the export");
+const UNALIGNED: Refusal = refusal(Errno::Einval, "not aligned to the minimum block size");
