@@ -41,11 +41,11 @@ for target in "${targets[@]}"; do
     mkdir -p "$out/corpus/$target" "$out/failures/$target"
     corpora=("$out/corpus/$target")
     [ -d "tests/fuzz/corpus/$target" ] && corpora+=("tests/fuzz/corpus/$target")
-    # Of libFuzzer's chatter the pulse stays, not each new input. An input that takes ten seconds or
-    # 2 GiB is a finding too: nothing here has a reason to.
+    # Of libFuzzer's chatter the pulse stays, not each new input nor the dictionary. An input that
+    # takes ten seconds or 2 GiB is a finding too: nothing here has a reason to.
     "$out/build/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$out/failures/$target/" "${corpora[@]}" 2>&1 |
-        { grep --line-buffered -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE|RELOAD) |NEW_FUNC' || true; } ||
+        { grep --line-buffered -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE|RELOAD) |NEW_FUNC|^"|^######' || true; } ||
         failed+=("$target")
 done
 

@@ -54,12 +54,13 @@ if [ "${#packages[@]}" -eq 0 ]; then
 fi
 
 by_hand="install these by hand (Debian's names): ${packages[*]}"
-command -v apt-get >/dev/null || die "this isn't Debian or a relative of it; $by_hand"
+command -v apt-get >/dev/null || die "this isn't Debian or a relative of it" "$by_hand"
 say "clients: installing ${packages[*]}"
 apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
-as_root "${apt[@]}" update || die "can't refresh the package lists (no root, or no network); $by_hand"
+# One unreachable source doesn't matter if the others have the packages.
+as_root "${apt[@]}" update || say "clients: the package lists can't be refreshed, trying those at hand"
 as_root "${apt[@]}" install -y --no-install-recommends "${packages[@]}" ||
-    die "apt-get couldn't install them; $by_hand"
+    die "they can't be installed from here (no root, or no network)" "$by_hand"
 
 mapfile -t packages < <(missing_packages | sort -u)
 [ "${#packages[@]}" -eq 0 ] || die "still missing after the installation: ${packages[*]}"

@@ -10,7 +10,8 @@ say() { printf '==> %s\n' "$*"; }
 
 # What went wrong and what a person can do about it; then stop.
 die() {
-    printf 'error: %s\n' "$@" >&2
+    printf 'error: %s\n' "$1" >&2
+    [ $# -eq 1 ] || printf '       %s\n' "${@:2}" >&2
     exit 1
 }
 
