@@ -1,0 +1,272 @@
+//! The map itself: what is asked, how much may be said, and what has been said.
+//!
+//! It owns the limits (range, cap, budget) and the end of what is known; [`Borders`] owns the runs.
+//! Invariant between calls: `start ≤ end ≤ range.end`, no run above `end`, at most `max_extents`
+//! runs (E6), and for [`Wanted::One`] at most the one.
+
+use std::iter;
+use std::ops::Range;
+
+use crate::borders::Borders;
+use crate::{AddError, EmptyRange, Extent, Kind};
+
+/// Calls that every plugin may make beyond four for each extent that may be kept (E7): room for one
+/// that adds piece by piece, or again and again, under a small cap.
+const SPARE_CALLS: u64 = 64;
+
+/// How much of the range the client wants to know about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// All of it, in as many extents as fit.
+    #[default]
+    All,
+    /// Only the first extent: the request has `NBD_CMD_FLAG_REQ_ONE` (E8).
+    One,
+}
+
+/// Whether it is worth the plugin's while to go on adding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Progress {
+    /// More can be taken.
+    More,
+    /// A plugin that walks upwards can stop: nothing above will be in the reply (E6, E8). One that
+    /// adds in another order may go on: adds below [`ExtentMap::end`] are still honoured.
+    Full,
+}
+
+/// What is known about the bytes of one request (E1).
+///
+/// A guest decides the order, number and content of the adds; the map's memory, its time per call
+/// and the number of calls stay bounded, and its answer correct.
+#[derive(Debug)]
+pub struct ExtentMap {
+    range: Range<u64>,
+    wanted: Wanted,
+    max_extents: usize,
+    /// How many calls may be made in all.
+    budget: u64,
+
+    /// Nothing is known from here on; at most `range.end`.
+    end: u64,
+    /// The highest end of any add so far, clipped to what `end` was then; at least `range.start`.
+    high: u64,
+    borders: Borders,
+
+    adds: u64,
+    clipped: u64,
+    dropped: u64,
+}
+
+impl ExtentMap {
+    /// A map for the bytes `range` of an export, all of it data so far (E2).
+    ///
+    /// `max_extents` is how many extents are kept (E6); 0 is taken as 1. Data that reaches up to
+    /// [`end`](Self::end) isn't counted: it costs nothing, and it is there from the start. Nothing
+    /// is allocated before the first add that changes something. A request of n blocks of the
+    /// export's minimum size has no use for a cap above n (E9).
+    ///
+    /// # Errors
+    ///
+    /// [`EmptyRange`] if `range` holds no byte, or is inverted.
+    pub fn new(range: Range<u64>, wanted: Wanted, max_extents: usize) -> Result<Self, EmptyRange> {
+        if range.is_empty() {
+            return Err(EmptyRange {
+                start: range.start,
+                end: range.end,
+            });
+        }
+        let max_extents = max_extents.max(1);
+        let budget = u64::try_from(max_extents)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(4)
+            .saturating_add(SPARE_CALLS);
+        Ok(Self {
+            end: range.end,
+            high: range.start,
+            borders: Borders::new(range.start),
+            range,
+            wanted,
+            max_extents,
+            budget,
+            adds: 0,
+            clipped: 0,
+            dropped: 0,
+        })
+    }
+
+    /// Says that the `length` bytes from `offset` on are of `kind`, whatever was said before (E3).
+    ///
+    /// Equal neighbours become one extent (E4). Bytes outside the range, or at or above
+    /// [`end`](Self::end), are ignored; an add of no byte inside changes nothing. A list of extents
+    /// is added by calling this for each of them, so that each is charged (E7).
+    ///
+    /// The answer is [`Progress::Full`]
+    /// - after the cap has dropped extents (E6), from then on;
+    /// - for [`Wanted::One`], once the first extent ends below the highest end of any add, or an
+    ///   add has reached (or lies above) the end of what can be known (E8). What is above the first
+    ///   extent is then forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError::Overflow`] if `offset + length` is above 2^64 (exactly 2^64 is not);
+    /// [`AddError::BudgetExhausted`] if 4 · `max_extents` + 64 calls have been made before (E7).
+    #[inline]
+    pub fn add(&mut self, offset: u64, length: u64, kind: Kind) -> Result<Progress, AddError> {
+        self.charge()?;
+        let end = match offset.overflowing_add(length) {
+            (end, false) => end,
+            // Exactly 2^64: no range has a byte up there, so that one less is the same.
+            (0, true) => u64::MAX,
+            (_, true) => return Err(AddError::Overflow),
+        };
+        if length > 0 {
+            self.place(offset, end, kind);
+        }
+        Ok(self.progress())
+    }
+
+    /// Says that nothing is known from `offset` on (E5): the reply will end there.
+    ///
+    /// Later adds can't bring it back. An `offset` at or above [`end`](Self::end) changes nothing;
+    /// one at or below the start means that nothing is known at all, which [`Wire`](crate::Wire)
+    /// describes as data for the whole request.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError::BudgetExhausted`] as for [`add`](Self::add): these calls are charged too (E7).
+    pub fn end_at(&mut self, offset: u64) -> Result<(), AddError> {
+        self.charge()?;
+        if offset < self.end {
+            self.end = offset.max(self.range.start);
+            self.borders.cut(self.end);
+        }
+        Ok(())
+    }
+
+    /// What the next add would answer if it changed nothing; see [`add`](Self::add).
+    #[inline]
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let full = match self.wanted {
+            Wanted::All => self.dropped > 0,
+            Wanted::One => self.high >= self.end,
+        };
+        if full { Progress::Full } else { Progress::More }
+    }
+
+    /// Where what is known ends, in bytes from the start of the export: never above the range's
+    /// end, never below its start, and never moved up (E5, E6, E8).
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The range that was asked about, in bytes from the start of the export (E1).
+    #[must_use]
+    pub const fn range(&self) -> &Range<u64> {
+        &self.range
+    }
+
+    /// How much of it the client wants to know about (E8).
+    #[must_use]
+    pub const fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+
+    /// What is known: extents from the range's start up to [`end`](Self::end), sorted, disjoint,
+    /// without gaps, neighbours of different kinds (E2, E4).
+    ///
+    /// At most `max_extents`, plus the data above them (E6). None if nothing is known (E5).
+    pub fn iter(&self) -> impl Iterator<Item = Extent> + '_ {
+        let background = crate::ascending::Run {
+            end: self.end,
+            kind: Kind::Data,
+        };
+        let mut offset = self.range.start;
+        self.borders
+            .iter()
+            .chain(iter::once(background))
+            .filter_map(move |run| {
+                let length = run.end.checked_sub(offset).filter(|&length| length > 0)?;
+                let extent = Extent {
+                    offset,
+                    length,
+                    kind: run.kind,
+                };
+                offset = run.end;
+                Some(extent)
+            })
+    }
+
+    /// How many calls have been charged: adds, useless and refused ones included, and
+    /// [`end_at`](Self::end_at)s (E7).
+    #[must_use]
+    pub const fn adds(&self) -> u64 {
+        self.adds
+    }
+
+    /// How many more calls can be made before [`AddError::BudgetExhausted`] (E7).
+    #[must_use]
+    pub const fn remaining(&self) -> u64 {
+        self.budget.saturating_sub(self.adds)
+    }
+
+    /// How many adds lay partly or wholly outside the range (E3).
+    #[must_use]
+    pub const fn clipped(&self) -> u64 {
+        self.clipped
+    }
+
+    /// How many extents the cap has dropped (E6).
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    #[inline]
+    fn charge(&mut self) -> Result<(), AddError> {
+        if self.adds >= self.budget {
+            return Err(AddError::BudgetExhausted);
+        }
+        self.adds = self.adds.saturating_add(1);
+        Ok(())
+    }
+
+    /// Clips `offset..end` (not empty) and stores it.
+    #[inline]
+    fn place(&mut self, offset: u64, end: u64, kind: Kind) {
+        if offset < self.range.start || end > self.range.end {
+            self.clipped = self.clipped.saturating_add(1);
+        }
+        let offset = offset.max(self.range.start);
+        let end = end.min(self.end);
+        self.high = self.high.max(end);
+        if offset < end {
+            self.borders.add(offset, end, kind);
+        }
+        match self.wanted {
+            Wanted::All if self.borders.len() > self.max_extents => self.drop_highest(),
+            Wanted::All => {}
+            Wanted::One => self.drop_all_but_first(),
+        }
+    }
+
+    /// The cap (E6).
+    #[cold]
+    fn drop_highest(&mut self) {
+        let over = self.borders.len().saturating_sub(self.max_extents);
+        self.end = self.borders.keep_lowest(self.max_extents);
+        self.dropped = self
+            .dropped
+            .saturating_add(u64::try_from(over).unwrap_or(u64::MAX));
+    }
+
+    /// Once something is known above the first extent, an ascending plugin won't change it (E8).
+    fn drop_all_but_first(&mut self) {
+        let first_end = self.borders.first_end().unwrap_or(self.end);
+        if first_end < self.high {
+            self.end = first_end;
+            self.borders.cut(first_end);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! From the map to the descriptors of a block-status reply (E10).
+//!
+//! Owns the rules of the wire: alignment, number, width. Doesn't encode: that is for the protocol.
+
+use std::ops::ControlFlow;
+
+use crate::align::{Block, align};
+use crate::{ExtentMap, Kind, Wanted};
+
+/// Clients count in sectors whatever the block size: pieces of a split extent keep to them.
+const SECTOR: u64 = 512;
+
+/// How wide the length of a descriptor is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Width {
+    /// 32 bits (`NBD_REPLY_TYPE_BLOCK_STATUS`): longer extents are split.
+    Compact32,
+    /// 64 bits (`NBD_REPLY_TYPE_BLOCK_STATUS_EXT`), with extended headers.
+    Wide64,
+}
+
+/// One entry of a block-status reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Descriptor {
+    /// In bytes, at least 1; at most 2^32 - 1 if the width is [`Width::Compact32`].
+    pub length: u64,
+    /// The flags of `base:allocation`: `NBD_STATE_HOLE` 1, `NBD_STATE_ZERO` 2.
+    pub flags: u32,
+}
+
+/// What a block-status reply has to look like for one client and export (E10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Wire {
+    /// The export's minimum block size in bytes: a power of two. 0 is taken as 1, anything else
+    /// as the next power of two, at most 2^31.
+    pub min_block: u32,
+    /// How many descriptors the reply may have; 0 is taken as 1.
+    pub max_descriptors: usize,
+    /// How wide their lengths are.
+    pub width: Width,
+}
+
+impl Wire {
+    /// Fills `out` (what it held is cleared, its memory is kept) with the reply to `map`'s request.
+    ///
+    /// - There is always at least one descriptor, none is empty, and they never go past the range's
+    ///   end: all but the last are together shorter than the request.
+    /// - Borders are multiples of the minimum block, apart from the range's own start and end. A
+    ///   block that holds several kinds is what is true of all of them; one that isn't wholly known
+    ///   is data.
+    /// - Neighbours differ, unless they are the pieces of an extent that is too long for the width.
+    ///   All of these but the last are a multiple of the minimum block and of 512 long, counted
+    ///   from where the extent starts.
+    /// - If nothing is known, the answer is data for the whole request (E5, E11), or as much of it
+    ///   as fits.
+    /// - For [`Wanted::One`] there is exactly one (E8).
+    ///
+    /// Linear in the number of extents of the map.
+    pub fn describe(&self, map: &ExtentMap, out: &mut Vec<Descriptor>) {
+        let block = Block::new(self.min_block);
+        let range = map.range();
+        out.clear();
+        let mut reply = Reply {
+            room: match map.wanted() {
+                Wanted::All => self.max_descriptors.max(1),
+                Wanted::One => 1,
+            },
+            longest: match self.width {
+                Width::Compact32 => longest_compact(block),
+                Width::Wide64 => u64::MAX,
+            },
+            start: range.start,
+            end: range.start,
+            kind: Kind::Data,
+            out,
+        };
+        let mut flow = align(map.iter(), block, range.end, |end, kind| {
+            reply.extend(end, kind)
+        });
+        if map.end() <= range.start {
+            flow = reply.extend(range.end, Kind::Data);
+        }
+        if flow.is_continue() {
+            reply.flush();
+        }
+    }
+}
+
+/// The longest piece that 32 bits can carry and that ends where a block and a sector end.
+fn longest_compact(block: Block) -> u64 {
+    let longest = u64::from(u32::MAX);
+    block.round_down(longest).min(longest & !(SECTOR - 1))
+}
+
+/// Descriptors as they come into being: `start..end` is the extent that may still grow.
+struct Reply<'a> {
+    room: usize,
+    longest: u64,
+    start: u64,
+    end: u64,
+    kind: Kind,
+    out: &'a mut Vec<Descriptor>,
+}
+
+impl Reply<'_> {
+    /// Goes on up to `end` with `kind`; breaks when there is no room for more.
+    fn extend(&mut self, end: u64, kind: Kind) -> ControlFlow<()> {
+        if kind != self.kind {
+            self.flush();
+            if self.out.len() >= self.room {
+                return ControlFlow::Break(());
+            }
+            self.kind = kind;
+        }
+        self.end = end;
+        ControlFlow::Continue(())
+    }
+
+    fn flush(&mut self) {
+        while self.start < self.end && self.out.len() < self.room {
+            let length = self.end.saturating_sub(self.start).min(self.longest);
+            self.out.push(Descriptor {
+                length,
+                flags: self.kind.flags(),
+            });
+            self.start = self.start.saturating_add(length);
+        }
+    }
+}

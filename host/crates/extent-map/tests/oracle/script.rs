@@ -1,0 +1,231 @@
+//! A request and what a plugin does to its map: run on the map and the oracle side by side.
+//!
+//! Comes from a proptest strategy or, in the fuzz target, from raw bytes.
+
+use extent_map::{ExtentMap, Kind, Wanted, Width, Wire};
+
+use crate::model::Oracle;
+
+/// Offsets in a script are relative to this many units below the range, so that adds can lie below.
+pub(crate) const BELOW: u64 = 16;
+
+/// What is asked, and how the answer is to look.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The range ends as high as u64 allows, instead of starting at `start`.
+    pub at_the_top: bool,
+    /// Where the range starts, in units.
+    pub(crate) start: u8,
+    /// Bytes to a unit, as a power of two; at most 55.
+    pub unit_log2: u32,
+    /// How long the range is; 0 is taken as 1.
+    pub(crate) units: u8,
+    /// REQ_ONE or not.
+    pub(crate) wanted: Wanted,
+    /// The cap.
+    pub max_extents: usize,
+    /// The minimum block, as a power of two; at most 31.
+    pub block_log2: u32,
+    /// The cap of the wire.
+    pub max_descriptors: usize,
+    /// 32 or 64 bits.
+    pub(crate) width: Width,
+}
+
+/// One call of the plugin. All but the extremes in units.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    /// `length` units at `offset`, counted from [`BELOW`] units below the range.
+    Add { offset: u8, length: u8, kind: Kind },
+    /// `gap` units above where the last add ended.
+    Next { gap: u8, length: u8, kind: Kind },
+    /// From `offset` up to 2^64, and `beyond` bytes more, which is an overflow unless 0.
+    Top { offset: u8, beyond: u8, kind: Kind },
+    /// `end_at`.
+    EndAt { offset: u8 },
+}
+
+/// Runs `calls` and compares everything that can be seen after each of them.
+pub(crate) fn run(request: &Request, calls: &[Call]) {
+    let unit = 1_u64 << request.unit_log2;
+    let units = u64::from(request.units.max(1));
+    let start = match request.at_the_top {
+        true => ((u64::MAX >> request.unit_log2) - units) << request.unit_log2,
+        false => u64::from(request.start) << request.unit_log2,
+    };
+    let range = start..start + units * unit;
+    let mut oracle = Oracle::new(
+        start,
+        unit,
+        usize::from(request.units.max(1)),
+        request.wanted,
+        request.max_extents,
+    );
+    let mut map = ExtentMap::new(range, request.wanted, request.max_extents).expect("not empty");
+    check(&map, &oracle, request);
+
+    let mut frontier = start;
+    for call in calls {
+        let bytes = |units: u8| u64::from(units) * unit;
+        let place = |offset: u8| {
+            let above_zero = u128::from(start) + u128::from(bytes(offset));
+            u64::try_from(above_zero.saturating_sub(u128::from(BELOW * unit))).unwrap_or(u64::MAX)
+        };
+        let (offset, length, kind) = match *call {
+            Call::Add {
+                offset,
+                length,
+                kind,
+            } => (place(offset), bytes(length), kind),
+            Call::Next { gap, length, kind } => {
+                (frontier.saturating_add(bytes(gap)), bytes(length), kind)
+            }
+            Call::Top {
+                offset,
+                beyond,
+                kind,
+            } => {
+                // From 0 up to 2^64 is one more than u64 can hold.
+                let offset = place(offset).max(unit);
+                let to_the_top = u64::MAX - offset + 1;
+                (offset, to_the_top.saturating_add(u64::from(beyond)), kind)
+            }
+            Call::EndAt { offset } => {
+                assert_eq!(map.end_at(place(offset)), oracle.end_at(place(offset)));
+                check(&map, &oracle, request);
+                continue;
+            }
+        };
+        assert_eq!(
+            map.add(offset, length, kind),
+            oracle.add(offset, length, kind),
+            "{call:?}"
+        );
+        frontier = offset.saturating_add(length);
+        check(&map, &oracle, request);
+    }
+}
+
+/// Everything that can be seen of the map is what the oracle says.
+fn check(map: &ExtentMap, oracle: &Oracle, request: &Request) {
+    assert_eq!(map.iter().collect::<Vec<_>>(), oracle.extents());
+    assert_eq!(map.end(), oracle.end());
+    assert_eq!(map.progress(), oracle.progress());
+    assert_eq!(map.adds(), oracle.adds);
+    assert_eq!(map.clipped(), oracle.clipped);
+    assert_eq!(map.dropped(), oracle.dropped);
+    assert!(map.iter().count() <= request.max_extents.max(1) + 1, "E6");
+    check_wire(map, oracle, request);
+}
+
+/// The reply is what the oracle says, and keeps the promises that don't need an oracle (E10).
+fn check_wire(map: &ExtentMap, oracle: &Oracle, request: &Request) {
+    let wire = Wire {
+        min_block: 1 << request.block_log2,
+        max_descriptors: request.max_descriptors,
+        width: request.width,
+    };
+    let mut reply = Vec::new();
+    wire.describe(map, &mut reply);
+    assert_eq!(reply, oracle.describe(&wire), "{wire:?}");
+
+    let room = if map.wanted() == Wanted::One {
+        1
+    } else {
+        request.max_descriptors.max(1)
+    };
+    assert!(
+        (1..=room).contains(&reply.len()),
+        "never empty, never more than asked for"
+    );
+    let mut offset = map.range().start;
+    for descriptor in &reply {
+        assert!(
+            offset < map.range().end,
+            "all but the last are shorter than the request"
+        );
+        assert!(descriptor.length > 0);
+        if request.width == Width::Compact32 {
+            assert!(u32::try_from(descriptor.length).is_ok());
+        }
+        let said = oracle.said(offset).flags();
+        assert_eq!(
+            descriptor.flags & !said,
+            0,
+            "claims what the plugin didn't say"
+        );
+        offset = offset.checked_add(descriptor.length).expect("within u64");
+        let [aligned_start, aligned] =
+            [map.range().start, offset].map(|at| at.is_multiple_of(wire.min_block.into()));
+        assert!(aligned || !aligned_start || offset == map.range().end);
+    }
+    assert!(offset <= map.range().end, "past the export");
+}
+
+/// Runs what `bytes` mean; every string of bytes means something.
+pub(crate) fn run_bytes(bytes: &[u8]) {
+    let mut bytes = bytes.iter().copied();
+    let mut next = || bytes.next();
+    let Some(request) = decode_request(&mut next) else {
+        return;
+    };
+    let mut calls = Vec::new();
+    // More than the largest budget of the requests that are decoded here.
+    while let Some(call) = decode_call(&mut next).filter(|_| calls.len() < 400) {
+        calls.push(call);
+    }
+    run(&request, &calls);
+}
+
+fn decode_request(next: &mut impl FnMut() -> Option<u8>) -> Option<Request> {
+    let flags = next()?;
+    let unit_log2 = [0, 9, 29, 55][usize::from(flags >> 3 & 3)];
+    Some(Request {
+        at_the_top: flags & 1 != 0,
+        start: next()?,
+        unit_log2,
+        units: next()?,
+        wanted: if flags & 2 != 0 {
+            Wanted::One
+        } else {
+            Wanted::All
+        },
+        max_extents: usize::from(next()? % 64),
+        block_log2: (unit_log2 + u32::from(flags >> 5)).min(31),
+        max_descriptors: usize::from(next()? % 64),
+        width: if flags & 4 != 0 {
+            Width::Wide64
+        } else {
+            Width::Compact32
+        },
+    })
+}
+
+fn decode_call(next: &mut impl FnMut() -> Option<u8>) -> Option<Call> {
+    let what = next()?;
+    let kind = Kind::from_flags(what.into());
+    let (first, second) = (next()?, next()?);
+    Some(match what >> 2 & 15 {
+        0 => Call::EndAt { offset: first },
+        1 => Call::Top {
+            offset: first,
+            beyond: second >> 6,
+            kind,
+        },
+        2..=7 => Call::Next {
+            gap: first & 3,
+            length: second & 15,
+            kind,
+        },
+        8..=11 => Call::Add {
+            offset: first,
+            length: second & 15,
+            kind,
+        },
+        _ => Call::Add {
+            offset: first,
+            length: second,
+            kind,
+        },
+    })
+}
