@@ -81,7 +81,7 @@ pub enum Purpose {
     /// `NBD_OPT_GO`: enters the transmission phase, unless the client has to ask for block sizes
     /// first; wait for [`Event::Ready`].
     Go,
-    /// `NBD_OPT_LIST_META_CONTEXT` or `NBD_OPT_SET_META_CONTEXT`: only [`Export::allocation`]
+    /// `NBD_OPT_LIST_META_CONTEXT` or `NBD_OPT_SET_META_CONTEXT`: only [`Export::allocation`](crate::Export::allocation)
     /// matters.
     Meta,
 }

@@ -56,7 +56,8 @@ pub struct Incoming {
 pub struct Head {
     /// The form of the reply.
     pub framing: Framing,
-    /// "the server MUST use the same value for [cookie] as was sent by the client".
+    /// Section "Transmission": "the server MUST use the same value for cookie as was sent by the
+    /// client".
     pub cookie: Cookie,
     /// The request's offset field as it was sent: an extended reply repeats it.
     pub offset: u64,

@@ -281,7 +281,7 @@ fn export_name_after_extended_headers_closes() {
 fn a_long_option_is_drained_and_too_big() {
     let mut server = server();
     for number in [opt::GO, opt::LIST, opt::SET_META_CONTEXT] {
-        server.feed(&option(number, &[]).split_at(12).0.to_vec());
+        server.feed(option(number, &[]).split_at(12).0);
         server.feed(&u32::to_be_bytes(100_000));
         for _ in 0..100 {
             assert_eq!(server.take(), b"", "answered before the end");
@@ -298,7 +298,7 @@ fn a_long_option_is_drained_and_too_big() {
 fn an_absurd_option_closes() {
     for length in [u32::MAX, limits::MAX_DRAINED_OPTION + 1] {
         let mut server = server();
-        server.feed(&option(99, &[]).split_at(12).0.to_vec());
+        server.feed(option(99, &[]).split_at(12).0);
         server.feed(&length.to_be_bytes());
         assert!(server.closed);
     }

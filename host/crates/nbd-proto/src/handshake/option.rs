@@ -83,7 +83,7 @@ impl InfoOption {
     /// NBD_INFO information requests".
     pub(super) fn parse(payload: &[u8]) -> Result<Self, Complaint> {
         let mut reader = Reader::new(payload);
-        let name = string(&mut reader, "the export's name")?.to_owned();
+        let name = string(&mut reader, NO_NAME)?.to_owned();
         let count = reader
             .u16()
             .ok_or(invalid("no number of information requests"))?;
@@ -123,7 +123,7 @@ impl MetaOption {
     /// request with NBD_REP_ERR_INVALID."
     pub(super) fn parse(number: u32, payload: &[u8]) -> Result<Self, Complaint> {
         let mut reader = Reader::new(payload);
-        let name = string(&mut reader, "the export's name")?.to_owned();
+        let name = string(&mut reader, NO_NAME)?.to_owned();
         let count = reader.u32().ok_or(invalid("no number of queries"))?;
         if count > limits::MAX_META_QUERIES {
             return Err((option_reply::ERR_TOO_BIG, "too many queries"));
@@ -133,7 +133,7 @@ impl MetaOption {
         // SET: "If zero queries are sent, the server MUST select no metadata contexts."
         let mut allocation = lists && count == 0;
         for _ in 0..count {
-            let query = string(&mut reader, "a query")?;
+            let query = string(&mut reader, NO_QUERY)?;
             // "base:": "the server MUST ignore this form during NBD_OPT_SET_META_CONTEXT, and MUST
             // support this as a wildcard during NBD_OPT_LIST_META_CONTEXT". Of others "the server
             // MUST ignore query strings belonging to an unknown namespace", and unknown leaves.
@@ -146,18 +146,18 @@ impl MetaOption {
     }
 }
 
-/// A string with its length in 32 bits before it.
-fn string<'a>(reader: &mut Reader<'a>, what: &'static str) -> Result<&'a str, Complaint> {
+/// A string with its length in 32 bits before it; `complaint` is about bytes that are no string.
+fn string<'a>(reader: &mut Reader<'a>, complaint: &'static str) -> Result<&'a str, Complaint> {
     let length = reader.u32().ok_or(invalid("too short"))?;
-    let length = usize::try_from(length).map_err(|_| invalid("a length beyond the option's"))?;
-    let bytes = reader
-        .take(length)
-        .ok_or(invalid("a length beyond the option's"))?;
-    text::parse_string(bytes).ok_or(match what {
-        "a query" => invalid("a query is no string of at most 4096 bytes without NUL"),
-        _ => invalid("the export's name is no string of at most 4096 bytes without NUL"),
-    })
+    let bytes = usize::try_from(length)
+        .ok()
+        .and_then(|length| reader.take(length));
+    let bytes = bytes.ok_or(invalid("a length beyond the option's"))?;
+    text::parse_string(bytes).ok_or(invalid(complaint))
 }
+
+const NO_NAME: &str = "the export's name is no string of at most 4096 bytes without NUL";
+const NO_QUERY: &str = "a query is no string of at most 4096 bytes without NUL";
 
 #[cfg(test)]
 mod tests {

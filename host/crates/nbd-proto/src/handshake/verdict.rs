@@ -17,7 +17,7 @@ const NO_ID: ContextId = ContextId(0);
 /// [`Handshake::shutting_down`]). After it the shell calls [`Handshake::advance`] again, with
 /// whatever input there is.
 impl Handshake {
-    /// Answers [`Event::List`] with names and descriptions.
+    /// Answers [`Event::List`](super::Event::List) with names and descriptions.
     ///
     /// A name that is longer than [`limits::MAX_STRING`] or has a NUL is left out; after
     /// [`limits::MAX_LISTED`] exports the list ends with `NBD_REP_ERR_TOO_BIG`.
@@ -36,7 +36,7 @@ impl Handshake {
         answer.ack();
     }
 
-    /// Answers [`Event::Find`]: this is the export. Block sizes beyond [`limits::MAX_PAYLOAD`] and
+    /// Answers [`Event::Find`](super::Event::Find): this is the export. Block sizes beyond [`limits::MAX_PAYLOAD`] and
     /// flags that contradict what was agreed are put right, see [`Session::new`].
     pub fn found(&mut self, export: &Export) {
         let Some(question) = self.take_lookup() else {
@@ -73,18 +73,18 @@ impl Handshake {
         }
     }
 
-    /// Answers [`Event::Find`]: there is no such export.
+    /// Answers [`Event::Find`](super::Event::Find): there is no such export.
     pub fn unknown(&mut self) {
         self.refuse(rep::ERR_UNKNOWN, "no such export");
     }
 
-    /// Answers [`Event::Find`] or [`Event::List`]: the operator doesn't allow it, or the export
+    /// Answers [`Event::Find`](super::Event::Find) or [`Event::List`](super::Event::List): the operator doesn't allow it, or the export
     /// can't be opened. `text` is for the client's user.
     pub fn denied(&mut self, text: &str) {
         self.refuse(rep::ERR_POLICY, text);
     }
 
-    /// Answers [`Event::Find`]: this export is only to be had over TLS.
+    /// Answers [`Event::Find`](super::Event::Find): this export is only to be had over TLS.
     ///
     /// Where the protocol forbids to say so — over TLS, with TLS off, and to options about metadata
     /// contexts — the client is told that there is no such export.
@@ -111,7 +111,7 @@ impl Handshake {
         self.refuse(rep::ERR_SHUTDOWN, "the server is shutting down");
     }
 
-    /// TLS is up, after [`Event::StartTls`]: what `advance` is given from now on came over TLS.
+    /// TLS is up, after [`Event::StartTls`](super::Event::StartTls): what `advance` is given from now on came over TLS.
     pub fn tls_established(&mut self) {
         if matches!(self.stage, Stage::Tls) {
             self.tls = true;
