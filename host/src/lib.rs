@@ -1,1 +1,44 @@
+//! nbdbox: an NBD server whose every plugin is an untrusted WebAssembly component.
+//!
+//! The way of a request, and of reading this crate:
+//!
+//! ```text
+//! socket → connection → session → Request ─→ dispatch ─→ plugin call (wasm) ─┐
+//!                                               │                            ├ extent map / read reply,
+//!                                               │                            │ bounded by the host
+//! socket ← one vectored write ← encode ← Reply ←┘←───── host moves the bytes ┘
+//! ```
+//!
+//! Modules use only what stands below them; `tests/tests/layering.rs` holds that:
+//!
+//! ```text
+//! 5  cli                               process edge
+//! 4  server, connection                sockets, shutdown
+//! 3  dispatch, session | plugin, blob  data path | wasm and what it is granted: they don't know
+//!                                      each other, `server` and `cli` introduce them
+//! 2  device, reply, limits, quota      the contract between the two, pure
+//! 1  size, settings, fault, metrics    pure
+//! 0  nbd-proto, extent-map             crates of their own
+//! ```
+#![forbid(clippy::mem_forget)]
 
+pub mod cli;
+
+pub mod connection;
+pub mod server;
+
+pub mod dispatch;
+pub mod session;
+
+pub mod blob;
+pub mod plugin;
+
+pub mod device;
+pub mod limits;
+pub mod quota;
+pub mod reply;
+
+pub mod fault;
+pub mod metrics;
+pub mod settings;
+pub mod size;

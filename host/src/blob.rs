@@ -1,0 +1,12 @@
+//! Files that the operator granted: the only things outside that a plugin can reach, by name.
+//!
+//! A [`Grant`] is what the operator wrote; a [`Blob`] is the open file behind it. Nothing that a
+//! guest says ever becomes a path.
+
+mod extents;
+mod file;
+mod grant;
+
+pub use extents::FileExtent;
+pub use file::{Blob, BlobError};
+pub use grant::{Access, Grant, GrantError};

@@ -1,0 +1,47 @@
+//! Where a file has data: `SEEK_DATA` and `SEEK_HOLE` (lseek(2)).
+
+use std::fs::File;
+use std::ops::Range;
+
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
+/// A stretch of a file, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileExtent {
+    /// Start.
+    pub offset: u64,
+    /// Length, 1 or more.
+    pub length: u64,
+    /// Allocated, or a hole, which reads as zeroes.
+    pub data: bool,
+}
+
+/// Walks upwards through `range`, for at most `most` extents.
+pub(super) fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, Errno> {
+    let mut extents = Vec::new();
+    let mut at = range.start;
+    while at < range.end && extents.len() < most {
+        let data_at = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(found) => found.clamp(at, range.end),
+            // No data from here on.
+            Err(Errno::NXIO) => range.end,
+            // Not for this file (a block device, say): data is always a safe answer.
+            Err(Errno::INVAL) => at,
+            Err(error) => return Err(error),
+        };
+        if data_at > at {
+            extents.push(FileExtent { offset: at, length: data_at - at, data: false });
+            at = data_at;
+            continue;
+        }
+        let hole_at = match rustix::fs::seek(file, SeekFrom::Hole(at)) {
+            Ok(found) if found > at => found.min(range.end),
+            Ok(_) | Err(Errno::NXIO | Errno::INVAL) => range.end,
+            Err(error) => return Err(error),
+        };
+        extents.push(FileExtent { offset: at, length: hole_at - at, data: true });
+        at = hole_at;
+    }
+    Ok(extents)
+}

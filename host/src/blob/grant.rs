@@ -1,0 +1,91 @@
+//! What the operator wrote: `NAME=PATH[:ro|:rw|:map-only]`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// What a plugin may do with a blob. Each includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Say that bytes of it are to be sent, and ask where its data is: the plugin can't see them.
+    MapOnly,
+    /// Read it.
+    #[default]
+    ReadOnly,
+    /// Write it too.
+    ReadWrite,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MapOnly => "map-only",
+            Self::ReadOnly => "ro",
+            Self::ReadWrite => "rw",
+        })
+    }
+}
+
+/// A file, granted under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The name that the plugin knows.
+    pub name: String,
+    /// The operator's file or block device.
+    pub path: PathBuf,
+    /// What is allowed.
+    pub access: Access,
+}
+
+/// A word that is no grant.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("blob `{0}` isn't NAME=PATH[:ro|:rw|:map-only], as in disk=/srv/disk.img:rw")]
+pub struct GrantError(String);
+
+impl FromStr for Grant {
+    type Err = GrantError;
+
+    fn from_str(word: &str) -> Result<Self, GrantError> {
+        let wrong = || GrantError(word.to_owned());
+        let (name, rest) = word.split_once('=').ok_or_else(wrong)?;
+        let suffixes = [
+            (":ro", Access::ReadOnly),
+            (":rw", Access::ReadWrite),
+            (":map-only", Access::MapOnly),
+        ];
+        let (path, access) = suffixes
+            .iter()
+            .find_map(|(suffix, access)| Some((rest.strip_suffix(suffix)?, *access)))
+            .unwrap_or((rest, Access::default()));
+        if name.is_empty() || path.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self { name: name.to_owned(), path: path.into(), access })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(word: &str) -> Option<(String, PathBuf, Access)> {
+        word.parse().ok().map(|grant: Grant| (grant.name, grant.path, grant.access))
+    }
+
+    #[test]
+    fn read_only_unless_said_otherwise() {
+        assert_eq!(parse("d=/a"), Some(("d".into(), "/a".into(), Access::ReadOnly)));
+        assert_eq!(parse("d=/a:rw"), Some(("d".into(), "/a".into(), Access::ReadWrite)));
+        assert_eq!(parse("d=a:map-only"), Some(("d".into(), "a".into(), Access::MapOnly)));
+        assert_eq!(parse("d=/a:b=c"), Some(("d".into(), "/a:b=c".into(), Access::ReadOnly)));
+    }
+
+    #[test]
+    fn half_a_grant_is_none() {
+        for word in ["", "d", "d=", "=/a", "d=:rw"] {
+            assert_eq!(parse(word), None, "{word}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The command line: `nbdbox serve`, `inspect`, `map`.
+
+mod inspect;
+mod plugin_args;
+mod run;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::plugin::compile;
+
+/// Exit status where something failed.
+const FAILED: u8 = 1;
+
+/// An NBD server whose plugins are sandboxed WebAssembly components.
+///
+/// A plugin can read and write nothing but what you grant it by name (--blob), and use no more than
+/// its limits (--limit). What it exports decides what clients can do with it: see `nbdbox inspect`.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  nbdbox serve pattern.wasm size=1G                       on 127.0.0.1, port 10809
+  nbdbox serve -U - pattern.wasm --run 'nbdinfo \"$uri\"'   for one command only
+  nbdbox serve --blob disk=/srv/disk.img:rw file.wasm     a file, through the sandbox
+  nbdbox inspect file.wasm                                what is it, what does it need?
+";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::Serve>),
+    Inspect(inspect::Inspect),
+    /// Compiles standard input to a file: what nbdbox starts for itself.
+    #[command(name = compile::SUBCOMMAND, hide = true)]
+    CompilePlugin {
+        output: PathBuf,
+    },
+}
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed terminal is no reason to fail differently.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED));
+        }
+    };
+    let done = match cli.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Inspect(inspect) => inspect.run().map(|()| ExitCode::SUCCESS),
+        Command::CompilePlugin { output } => {
+            let done = compile::worker(&output).map(|()| ExitCode::SUCCESS);
+            return done.unwrap_or_else(|error| {
+                eprintln!("{error:#}");
+                ExitCode::from(FAILED)
+            });
+        }
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("nbdbox: {error:#}");
+        ExitCode::from(FAILED)
+    })
+}

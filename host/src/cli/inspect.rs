@@ -1,0 +1,107 @@
+//! `nbdbox inspect`: what a plugin is, what it can do, what it needs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::limits::Limits;
+use crate::plugin::{Engine, Manifest, Plugin, World, cache::Cache};
+use crate::size::Bytes;
+
+/// Shows what a plugin exports and imports, which NBD features follow, and what it needs.
+///
+/// Runs nothing of it but its `describe`, with nothing granted.
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// The plugin
+    plugin: PathBuf,
+}
+
+impl Inspect {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let engine = Engine::new(Cache::default_folder()?)?;
+            let plugin = Plugin::load(&engine, &self.plugin, &Limits::default()).await?;
+            print!("{}", report(&plugin));
+            Ok(())
+        })
+    }
+}
+
+fn report(plugin: &Plugin) -> String {
+    let mut lines = Vec::new();
+    let mut line = |key: &str, value: String| lines.push(format!("{key:<10} {value}\n"));
+    line("plugin", heading(plugin));
+    line("size", Bytes(plugin.size()).to_string());
+    line("digest", format!("sha256:{}", plugin.digest()));
+    line("compiled", match plugin.compile_time() {
+        Some(time) => format!("in {} ms, now in the cache", time.as_millis()),
+        None => "earlier, found in the cache".to_owned(),
+    });
+    line("features", features(plugin.world()));
+    for name in &plugin.world().exports {
+        line("exports", name.clone());
+    }
+    for name in &plugin.world().imports {
+        line("imports", name.clone());
+    }
+    if plugin.world().wasi() {
+        line("note", "it asks for WASI and gets clocks, random numbers and a log".to_owned());
+    }
+    match plugin.manifest() {
+        Some(manifest) => lines.extend(needs(manifest)),
+        None => line("needs", "unknown: it has no manifest".to_owned()),
+    }
+    lines.concat()
+}
+
+fn heading(plugin: &Plugin) -> String {
+    match plugin.manifest() {
+        Some(manifest) => format!("{} {}: {}", manifest.name, manifest.version, manifest.summary),
+        None => plugin.name().to_owned(),
+    }
+}
+
+/// NBD's words for what the exported interfaces mean.
+fn features(world: &World) -> String {
+    let mut features = vec!["READ"];
+    if world.writable {
+        features.extend(["WRITE", "FLUSH", "FUA"]);
+    } else {
+        features.push("(read-only)");
+    }
+    if world.writable && world.zeroable {
+        features.extend(["TRIM", "WRITE_ZEROES", "FAST_ZERO"]);
+    }
+    if world.sparse {
+        features.push("BLOCK_STATUS base:allocation");
+    }
+    if world.prefetch {
+        features.push("CACHE");
+    }
+    if world.export_list {
+        features.push("LIST of its own");
+    }
+    features.join(" ")
+}
+
+fn needs(manifest: &Manifest) -> Vec<String> {
+    let blobs = manifest.blobs.iter().map(|blob| {
+        format!("{:<10} --blob {}=PATH:{}  {}\n", "needs", blob.name, blob.access, blob.help)
+    });
+    let settings = manifest.settings.iter().map(|setting| {
+        let extra = match (&setting.default, setting.required) {
+            (Some(default), _) => format!(" [default: {default}]"),
+            (None, true) => " (required)".to_owned(),
+            (None, false) => String::new(),
+        };
+        let kind = setting.kind.name().to_uppercase();
+        format!("{:<10} {}={kind}  {}{extra}\n", "setting", setting.key, setting.help)
+    });
+    let mut lines: Vec<String> = blobs.chain(settings).collect();
+    if lines.is_empty() {
+        lines.push(format!("{:<10} nothing\n", "needs"));
+    }
+    lines
+}

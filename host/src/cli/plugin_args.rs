@@ -1,0 +1,107 @@
+//! The arguments that name a plugin and what it's given: the same for all commands that run one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::ensure;
+use clap::Args;
+
+use crate::blob::{Blob, Grant};
+use crate::device::ExtentsOnError;
+use crate::limits::Limits;
+use crate::plugin::{Engine, ExportSpec, Plugin, PluginCatalog, cache::Cache};
+use crate::quota::MemoryQuota;
+use crate::settings::Settings;
+
+/// A plugin, its settings, its grants and its limits.
+#[derive(Debug, Args)]
+pub(super) struct PluginArgs {
+    /// The plugin: a component, or a module that one of the kits built
+    pub(super) plugin: PathBuf,
+
+    /// The plugin's settings; `nbdbox inspect` lists those that it knows
+    #[arg(value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+
+    /// Grant a file under a name: `ro` (the default), `rw`, or `map-only` for a plugin that may
+    /// serve the bytes but not see them
+    #[arg(long = "blob", value_name = "NAME=PATH[:ro|:rw|:map-only]", value_parser = clap::value_parser!(Grant))]
+    blobs: Vec<Grant>,
+
+    /// Set limits, as in `memory=64MiB,cpu=100ms`. For the plugin: memory, cpu, open-cpu, wall,
+    /// instances, extents, log; for its clients: connections, requests, inflight, handshake
+    #[arg(long = "limit", value_name = "NAME=VALUE,…", value_parser = parse_limits)]
+    limits: Vec<String>,
+
+    /// What clients get when the plugin fails to say its extents
+    #[arg(long, value_name = "WHAT", default_value = "data")]
+    extents_on_error: OnError,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum OnError {
+    /// Data for all that was asked: always a safe answer.
+    Data,
+    /// The error.
+    Error,
+}
+
+/// Checks a `--limit` on its own, so that a wrong one is a usage error.
+fn parse_limits(list: &str) -> Result<String, crate::limits::LimitError> {
+    Limits::default().set(list).map(|()| list.to_owned())
+}
+
+impl PluginArgs {
+    /// The limits: the defaults, and what was set.
+    pub(super) fn limits(&self) -> anyhow::Result<Limits> {
+        let mut limits = Limits::default();
+        for list in &self.limits {
+            limits.set(list)?;
+        }
+        Ok(limits)
+    }
+
+    /// Loads the plugin and opens its export.
+    pub(super) async fn open(
+        &self,
+        name: &str,
+        read_only: bool,
+    ) -> anyhow::Result<Arc<PluginCatalog>> {
+        let settings = Settings::parse(&self.settings)?;
+        let limits = self.limits()?;
+        let blobs = self.open_blobs(read_only)?;
+        let engine = Engine::new(Cache::default_folder()?)?;
+        let plugin = Plugin::load(&engine, &self.plugin, &limits).await?;
+        let spec = ExportSpec {
+            name: name.to_owned(),
+            settings,
+            blobs,
+            limits,
+            quota: MemoryQuota::unlimited(),
+            read_only,
+            extents_on_error: match self.extents_on_error {
+                OnError::Data => ExtentsOnError::Data,
+                OnError::Error => ExtentsOnError::Error,
+            },
+        };
+        Ok(Arc::new(PluginCatalog::new(plugin, spec).await?))
+    }
+
+    /// Opens the granted files. A read-only export gets no grant to write.
+    fn open_blobs(&self, read_only: bool) -> anyhow::Result<Vec<Blob>> {
+        let mut blobs: Vec<Blob> = Vec::with_capacity(self.blobs.len());
+        for grant in &self.blobs {
+            ensure!(
+                blobs.iter().all(|blob| blob.name() != grant.name),
+                "the blob `{}` is granted twice",
+                grant.name
+            );
+            let mut grant = grant.clone();
+            if read_only {
+                grant.access = grant.access.min(crate::blob::Access::ReadOnly);
+            }
+            blobs.push(Blob::open(grant)?);
+        }
+        Ok(blobs)
+    }
+}

@@ -1,0 +1,95 @@
+//! The handshake's shell: moves bytes, answers the state machine's questions from the catalog.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Buf as _, BytesMut};
+use nbd_proto::{Event, Handshake, Policy, Session, limits::HANDSHAKE_BUFFER};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::StopSignal;
+use crate::device::{Absent, Catalog, Device as _, Listed};
+
+/// What a handshake came to.
+pub(super) struct Agreed<D> {
+    pub(super) session: Session,
+    pub(super) device: Arc<D>,
+    /// Bytes that came after it: requests.
+    pub(super) unread: BytesMut,
+}
+
+/// Bytes read at once: a handshake is short.
+const READ: usize = 4096;
+
+/// Does the handshake; `None` if the client left, or was shown the door.
+pub(super) async fn shake<S, C>(
+    stream: &mut S,
+    catalog: &C,
+    stop: &StopSignal,
+) -> io::Result<Option<Agreed<C::Device>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    C: Catalog,
+{
+    let mut handshake = Handshake::new(Policy::default());
+    let mut inbox = BytesMut::with_capacity(READ);
+    let mut found = None;
+    loop {
+        if *stop.borrow() {
+            handshake.shutting_down();
+        }
+        let (used, event) = handshake.advance(&inbox);
+        inbox.advance(used);
+        match event {
+            Event::NeedMore => {
+                send(stream, &mut handshake).await?;
+                if inbox.len() > HANDSHAKE_BUFFER || read(stream, &mut inbox).await? == 0 {
+                    return Ok(None);
+                }
+            }
+            Event::List => list(&mut handshake, catalog).await,
+            Event::Find(lookup) => match catalog.find(&lookup.name).await {
+                Ok(device) => {
+                    handshake.found(device.export());
+                    found = Some(device);
+                }
+                Err(Absent::Unknown) => handshake.unknown(),
+                Err(Absent::Failed) => handshake.denied("the export can't be opened"),
+            },
+            Event::Ready(session) => {
+                send(stream, &mut handshake).await?;
+                // The session is for the export that was found last.
+                let agreed = found.map(|device| Agreed { session: *session, device, unread: inbox });
+                return Ok(agreed);
+            }
+            // TLS isn't offered, so this can't come; if it does, the client is shown the door.
+            Event::StartTls | Event::Close => {
+                send(stream, &mut handshake).await?;
+                return Ok(None);
+            }
+        }
+    }
+}
+
+async fn list<C: Catalog>(handshake: &mut Handshake, catalog: &C) {
+    match catalog.list().await {
+        Ok(exports) => {
+            let pairs = exports.iter().map(|Listed { name, description }| {
+                (name.as_str(), description.as_deref())
+            });
+            handshake.list(pairs);
+        }
+        Err(failure) => handshake.denied(&failure.text),
+    }
+}
+
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, handshake: &mut Handshake) -> io::Result<()> {
+    let output = handshake.take_output();
+    stream.write_all(&output).await?;
+    stream.flush().await
+}
+
+async fn read<S: AsyncRead + Unpin>(stream: &mut S, inbox: &mut BytesMut) -> io::Result<usize> {
+    inbox.reserve(READ);
+    stream.read_buf(inbox).await
+}

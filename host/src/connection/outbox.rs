@@ -1,0 +1,95 @@
+//! Replies on their way to the client, sent with as few system calls as can be.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+
+use crate::dispatch::Reply;
+use crate::session::Share;
+
+/// Slices in one vectored write (Linux's UIO_MAXIOV).
+const SLICES: usize = 1024;
+
+/// Emptied replies that are kept for their memory.
+const SPARE: usize = 64;
+
+/// Replies in the order in which they're sent.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: VecDeque<(Reply, Share)>,
+    /// Bytes of the first reply that were sent.
+    sent: usize,
+    spare: Vec<Reply>,
+}
+
+impl Outbox {
+    /// An empty reply, with memory where there is some to reuse.
+    pub(super) fn blank(&mut self) -> Reply {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// A reply is complete.
+    pub(super) fn push(&mut self, reply: Reply, share: Share) {
+        self.queue.push_back((reply, share));
+    }
+
+    /// Whether all was sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The client is gone: drops what can't be sent.
+    pub(super) fn clear(&mut self, mut leave: impl FnMut(Share)) {
+        for (_, share) in self.queue.drain(..) {
+            leave(share);
+        }
+        self.sent = 0;
+    }
+
+    /// Sends with one system call what the socket takes. `leave` gets the shares of the replies that
+    /// are gone.
+    pub(super) fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+        leave: impl FnMut(Share),
+    ) -> Poll<io::Result<()>> {
+        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(SLICES.min(2 * self.queue.len()));
+        let mut skip = self.sent;
+        for (reply, _) in &self.queue {
+            if slices.len() == SLICES {
+                break;
+            }
+            reply.slices(skip, SLICES, &mut slices);
+            skip = 0;
+        }
+        let written = ready!(Pin::new(stream).poll_write_vectored(cx, &slices))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.advance(written, leave);
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut written: usize, mut leave: impl FnMut(Share)) {
+        while let Some((reply, _)) = self.queue.front() {
+            let left = reply.len() - self.sent;
+            if written < left {
+                self.sent += written;
+                return;
+            }
+            written -= left;
+            self.sent = 0;
+            if let Some((mut reply, share)) = self.queue.pop_front() {
+                leave(share);
+                if self.spare.len() < SPARE {
+                    reply.reset();
+                    self.spare.push(reply);
+                }
+            }
+        }
+    }
+}

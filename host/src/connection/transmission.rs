@@ -1,0 +1,257 @@
+//! The transmission phase: rounds of read, run, write, in one task.
+//!
+//! A round takes all requests that have come, runs each as far as it goes at once (most are
+//! complete then), sends all replies with one vectored write, and reads again. Requests that wait
+//! for something stay pending beside it, and so does a client that doesn't read.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use futures_util::Stream as _;
+use futures_util::stream::FuturesUnordered;
+use nbd_proto::{Command, Parsed, Session};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::inbox::Inbox;
+use super::outbox::Outbox;
+use super::{End, StopSignal};
+use crate::device::Device;
+use crate::dispatch::{self, Reply, Request};
+use crate::session::{Admission, Share};
+
+/// Rounds in one go before other connections get their turn.
+const ROUNDS: u32 = 16;
+
+/// Runs until the connection ends, and every request that was begun has ended too.
+pub(super) async fn run<S, D>(
+    stream: S,
+    session: Session,
+    device: Arc<D>,
+    unread: BytesMut,
+    mut stop: StopSignal,
+) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    D: Device,
+{
+    let stopped = async move {
+        // An error means that the server is gone: that's a stop too.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let start = {
+        let device = Arc::clone(&device);
+        move |request: Request, reply: Reply, share: Share| {
+            let device = Arc::clone(&device);
+            async move { (dispatch::answer(&*device, request, reply).await, share) }
+        }
+    };
+    let mut transmission = Transmission {
+        stream,
+        admission: Admission::new(device.limits()),
+        inbox: Inbox::new(unread),
+        outbox: Outbox::default(),
+        running: FuturesUnordered::new(),
+        boxes: Vec::new(),
+        start,
+        stopped: Box::pin(stopped),
+        session,
+        phase: Phase::Open,
+        partial_share: None,
+        _device: device,
+    };
+    std::future::poll_fn(|cx| transmission.poll(cx)).await
+}
+
+/// What is still to be done on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Everything.
+    Open,
+    /// What has been read is refused, nothing more is read.
+    Refusing,
+    /// What is under way ends and is sent.
+    Closing(End),
+    /// What is under way ends; nobody is there to hear of it.
+    Gone(End),
+}
+
+struct Transmission<S, D, M, F, W> {
+    stream: S,
+    session: Session,
+    phase: Phase,
+    admission: Admission,
+    inbox: Inbox,
+    /// The share of the write whose payload is coming.
+    partial_share: Option<Share>,
+    outbox: Outbox,
+    running: FuturesUnordered<Pin<Box<F>>>,
+    /// Boxes of requests that have ended, for those to come: no allocation where none waits.
+    boxes: Vec<Pin<Box<F>>>,
+    start: M,
+    stopped: Pin<Box<W>>,
+    _device: Arc<D>,
+}
+
+impl<S, D, M, F, W> Transmission<S, D, M, F, W>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    D: Device,
+    M: Fn(Request, Reply, Share) -> F,
+    F: Future<Output = (Reply, Share)>,
+    W: Future<Output = ()>,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.phase == Phase::Open && self.stopped.as_mut().poll(cx).is_ready() {
+            self.phase = Phase::Refusing;
+        }
+        for _ in 0..ROUNDS {
+            let mut progress = self.run_requests(cx);
+            progress |= self.poll_running(cx);
+            progress |= self.send(cx);
+            if let Some(end) = self.ended() {
+                return Poll::Ready(end);
+            }
+            progress |= self.receive(cx);
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes the requests that have come and fit, and runs each as far as it goes.
+    fn run_requests(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while matches!(self.phase, Phase::Open | Phase::Refusing) {
+            if let Some((incoming, payload)) = self.inbox.complete_write() {
+                let share = self.partial_share.take();
+                // A write that is being put together holds a share.
+                if let Some(share) = share {
+                    self.begin(Request { incoming, payload, allocation: None }, share, cx);
+                }
+                progress = true;
+                continue;
+            }
+            let Some(bytes) = self.inbox.request_bytes() else { break };
+            let incoming = match self.session.parse(bytes) {
+                Parsed::Incomplete => break,
+                Parsed::Broken(broken) => {
+                    tracing::debug!(export = self.session.export().name, "closing: {broken}");
+                    self.phase = Phase::Closing(End::Broken);
+                    break;
+                }
+                Parsed::Request(incoming) => incoming,
+            };
+            let weight = dispatch::weight(&self.session, &incoming);
+            let Some(share) = self.admission.enter(weight) else { break };
+            progress = true;
+            match incoming.command {
+                Command::Disconnect => {
+                    self.admission.leave(share);
+                    self.phase = Phase::Closing(End::Disconnected);
+                }
+                Command::Write { .. } => {
+                    self.inbox.take_write(incoming);
+                    self.partial_share = Some(share);
+                }
+                _ => {
+                    self.inbox.take_header(&incoming);
+                    let allocation = self.session.allocation();
+                    self.begin(Request { incoming, payload: Vec::new(), allocation }, share, cx);
+                }
+            }
+        }
+        progress
+    }
+
+    /// Runs a request until it's done or waits for something.
+    fn begin(&mut self, request: Request, share: Share, cx: &mut Context<'_>) {
+        let reply = self.outbox.blank();
+        if self.phase == Phase::Refusing {
+            let reply = dispatch::shutting_down(&request, reply);
+            return self.outbox.push(reply, share);
+        }
+        let future = (self.start)(request, reply, share);
+        let mut boxed = match self.boxes.pop() {
+            Some(mut boxed) => {
+                boxed.as_mut().set(future);
+                boxed
+            }
+            None => Box::pin(future),
+        };
+        match boxed.as_mut().poll(cx) {
+            Poll::Ready((reply, share)) => {
+                self.outbox.push(reply, share);
+                self.boxes.push(boxed);
+            }
+            Poll::Pending => self.running.push(boxed),
+        }
+    }
+
+    /// Collects the replies of requests that had to wait.
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Poll::Ready(Some((reply, share))) = Pin::new(&mut self.running).poll_next(cx) {
+            self.outbox.push(reply, share);
+            progress = true;
+        }
+        progress
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        let admission = &mut self.admission;
+        if let Phase::Gone(_) = self.phase {
+            self.outbox.clear(|share| admission.leave(share));
+        }
+        while !self.outbox.is_empty() {
+            let leave = |share| admission.leave(share);
+            match self.outbox.poll_write(&mut self.stream, cx, leave) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) => progress = true,
+                Poll::Ready(Err(_)) => {
+                    self.phase = Phase::Gone(End::HungUp);
+                    return true;
+                }
+            }
+        }
+        progress
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        // A request that has come but may not start yet: what follows it waits in the socket.
+        let held_up = self.inbox.request_bytes().is_some_and(|bytes| {
+            matches!(self.session.parse(bytes), Parsed::Request(_))
+        });
+        if self.phase != Phase::Open || held_up {
+            return false;
+        }
+        match self.inbox.poll_read(&mut self.stream, cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(0)) => {
+                let quiet = self.inbox.is_empty();
+                self.phase = Phase::Closing(if quiet { End::HungUp } else { End::Broken });
+                true
+            }
+            Poll::Ready(Ok(_)) => true,
+            Poll::Ready(Err(_)) => {
+                self.phase = Phase::Gone(End::HungUp);
+                true
+            }
+        }
+    }
+
+    /// How the connection ended, once nothing is under way any more.
+    fn ended(&self) -> Option<End> {
+        let idle = self.running.is_empty() && self.outbox.is_empty();
+        match self.phase {
+            Phase::Open => None,
+            Phase::Refusing => idle.then_some(End::Stopped),
+            Phase::Closing(end) | Phase::Gone(end) => idle.then_some(end),
+        }
+    }
+}

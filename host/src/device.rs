@@ -1,0 +1,142 @@
+//! The contract between the data path and whatever stands behind an export.
+//!
+//! The data path calls, a device answers. Neither side knows the other: `dispatch` is generic over
+//! [`Device`], `plugin` implements it, and the tests have a device in memory that injects faults.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use extent_map::ExtentMap;
+use nbd_proto::Export;
+
+use crate::fault::Failure;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::reply::ReadReply;
+
+/// How a change is to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteMode {
+    /// Durable before the call returns.
+    pub fua: bool,
+    /// Zeroing only: keep it allocated.
+    pub no_hole: bool,
+    /// Zeroing only: ENOTSUP, quickly and without a change, rather than slow.
+    pub fast_zero: bool,
+}
+
+/// What to do when a device can't say its extents (E11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExtentsOnError {
+    /// Answer data for the whole request: extents are an optimisation.
+    #[default]
+    Data,
+    /// Pass the error on.
+    Error,
+}
+
+/// One export, open.
+///
+/// Calls may overlap; the device queues what can't. Ranges were checked against [`export`]
+/// (inside the export, aligned, not empty, not beyond the largest request), and nothing that the
+/// export's flags don't offer is called. Dropping a future gives the request up: the device must
+/// stay usable, or say on the next call that it isn't.
+///
+/// [`export`]: Device::export
+pub trait Device: Send + Sync + 'static {
+    /// What clients get to see. Doesn't change.
+    fn export(&self) -> &Export;
+
+    /// The limits for this export's connections.
+    fn limits(&self) -> &Limits;
+
+    /// Its counters.
+    fn metrics(&self) -> &Metrics;
+
+    /// What to do when [`extents`](Self::extents) fails.
+    fn extents_on_error(&self) -> ExtentsOnError;
+
+    /// Fills `reply`, which was reset to the length wanted, with the bytes at `offset`, exactly.
+    /// Returns it when it succeeds; [`ReadReply::finish`] has been asked.
+    fn read(
+        &self,
+        offset: u64,
+        length: u32,
+        reply: ReadReply,
+    ) -> impl Future<Output = Result<ReadReply, Failure>> + Send;
+
+    /// Stores `payload` at `offset`.
+    fn write(
+        &self,
+        offset: u64,
+        payload: Vec<u8>,
+        fua: bool,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Makes durable every change that was answered before.
+    fn flush(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The bytes aren't needed any more.
+    fn trim(
+        &self,
+        offset: u64,
+        length: u64,
+        fua: bool,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Makes the bytes read as zeroes.
+    fn zero(
+        &self,
+        offset: u64,
+        length: u64,
+        mode: WriteMode,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Reads ahead.
+    fn cache(
+        &self,
+        offset: u64,
+        length: u64,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Adds what is known to `map`, whose range is the request's. `one`: only the first extent is
+    /// wanted.
+    fn extents(
+        &self,
+        map: ExtentMap,
+        one: bool,
+    ) -> impl Future<Output = Result<ExtentMap, Failure>> + Send;
+}
+
+/// An export that a client may be told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name; empty is the default export.
+    pub name: String,
+    /// A text for people.
+    pub description: Option<String>,
+}
+
+/// Why an export can't be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// There is none of that name, for this client.
+    Unknown,
+    /// It's there, but can't be opened now; whoever is at fault was told.
+    Failed,
+}
+
+/// The exports that a listener serves.
+pub trait Catalog: Send + Sync + 'static {
+    /// What they are.
+    type Device: Device;
+
+    /// The limits before an export is chosen.
+    fn limits(&self) -> &Limits;
+
+    /// All exports.
+    fn list(&self) -> impl Future<Output = Result<Vec<Listed>, Failure>> + Send;
+
+    /// Opens one, or joins it where it's open.
+    fn find(&self, name: &str) -> impl Future<Output = Result<Arc<Self::Device>, Absent>> + Send;
+}

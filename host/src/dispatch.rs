@@ -1,0 +1,258 @@
+//! From a request to its reply: calls the device, encodes what it says.
+//!
+//! The only place that knows both the wire and the device, and nothing about what either is made
+//! of. A request that comes in here always leaves with a reply.
+
+use std::io::IoSlice;
+
+use extent_map::{Descriptor as MapDescriptor, ExtentMap, Wanted, Width, Wire};
+use nbd_proto::limits::MAX_DESCRIPTORS;
+use nbd_proto::{
+    Command, ContextId, Descriptor, Errno, Framing, Head, Incoming, Refusal, Session, StateFlags,
+    reply,
+};
+
+use crate::device::{Device, ExtentsOnError, WriteMode};
+use crate::fault::{Failure, Whose};
+use crate::reply::{Piece, ReadReply};
+
+/// A request with its payload, and what its connection agreed on.
+#[derive(Debug)]
+pub struct Request {
+    /// What was parsed and checked.
+    pub incoming: Incoming,
+    /// The bytes of a write.
+    pub payload: Vec<u8>,
+    /// The id of `base:allocation`.
+    pub allocation: Option<ContextId>,
+}
+
+/// A reply: frames, which are encoded, and a body, which isn't copied, interleaved.
+#[derive(Debug, Default)]
+pub struct Reply {
+    frames: Vec<u8>,
+    body: ReadReply,
+    /// Where each stretch of frames and the stretch of body after it end.
+    parts: Vec<(usize, usize)>,
+}
+
+/// A reply keeps its memory for the next one up to this many bytes.
+const KEPT: usize = 1 << 20;
+
+impl Reply {
+    /// Empties it for another request; memory is kept, within bounds.
+    pub fn reset(&mut self) {
+        if self.frames.capacity() > KEPT {
+            self.frames = Vec::new();
+        }
+        if self.body.capacity() > KEPT {
+            self.body = ReadReply::default();
+        }
+        self.frames.clear();
+        self.parts.clear();
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frames.len() + self.parts.last().map_or(0, |(_, body)| *body)
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends the slices to send, without the first `skip` bytes, up to `most` slices.
+    pub fn slices<'a>(&'a self, skip: usize, most: usize, out: &mut Vec<IoSlice<'a>>) {
+        let mut skip = skip;
+        let (mut frame, mut body) = (0, 0);
+        let rest = (self.frames.len(), self.parts.last().map_or(0, |(_, body)| *body));
+        for &(frame_end, body_end) in self.parts.iter().chain([&rest]) {
+            let pair = [&self.frames[frame..frame_end], &self.body.bytes()[body..body_end]];
+            for slice in pair {
+                let cut = skip.min(slice.len());
+                skip -= cut;
+                if cut < slice.len() {
+                    if out.len() == most {
+                        return;
+                    }
+                    out.push(IoSlice::new(&slice[cut..]));
+                }
+            }
+            (frame, body) = (frame_end, body_end);
+        }
+    }
+
+    fn ok(&mut self, head: Head) {
+        reply::ok(head, &mut self.frames);
+    }
+
+    fn error(&mut self, head: Head, errno: Errno, text: &str) {
+        self.frames.clear();
+        self.parts.clear();
+        reply::error(head, errno, text, &mut self.frames);
+    }
+
+    /// Encodes a read that succeeded, in pieces where the framing has them.
+    fn read(&mut self, head: Head, offset: u64, dont_fragment: bool, body: ReadReply) {
+        self.body = body;
+        if dont_fragment || !head.framing.has_chunks() {
+            self.body.flatten();
+        }
+        let (mut offset, mut body_end) = (offset, 0);
+        let count = self.body.pieces().len();
+        for (index, piece) in self.body.pieces().iter().enumerate() {
+            let done = index + 1 == count;
+            match *piece {
+                Piece::Data(length) => {
+                    reply::data_header(head, offset, length, done, &mut self.frames);
+                    body_end += length as usize;
+                    self.parts.push((self.frames.len(), body_end));
+                    offset += u64::from(length);
+                }
+                Piece::Zeroes(length) => {
+                    let hole = reply::hole(head, offset, length, done, &mut self.frames);
+                    debug_assert!(hole.is_ok(), "there are chunks, and no empty pieces");
+                    offset += u64::from(length);
+                }
+            }
+        }
+    }
+}
+
+/// Answers a request. `reply` is empty; what comes back is complete.
+pub async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -> Reply {
+    let Incoming { head, command, .. } = request.incoming;
+    device.metrics().requests.one();
+    let done = match command {
+        Command::Read { offset, length, dont_fragment } => {
+            let mut body = std::mem::take(&mut reply.body);
+            body.reset(length);
+            match device.read(offset, length, body).await {
+                Ok(body) => {
+                    reply.read(head, offset, dont_fragment, body);
+                    return reply;
+                }
+                Err(failure) => Err(failure),
+            }
+        }
+        Command::Write { offset, fua, .. } => device.write(offset, request.payload, fua).await,
+        Command::Flush => device.flush().await,
+        Command::Trim { offset, length, fua } => device.trim(offset, length, fua).await,
+        Command::Cache { offset, length } => device.cache(offset, length).await,
+        Command::WriteZeroes { offset, length, fua, no_hole, fast_zero } => {
+            device.zero(offset, length, WriteMode { fua, no_hole, fast_zero }).await
+        }
+        Command::BlockStatus { offset, length, one } => {
+            match block_status(device, &request, offset, length, one, &mut reply).await {
+                Ok(()) => return reply,
+                Err(failure) => Err(failure),
+            }
+        }
+        Command::Refused(refusal) => {
+            refuse(device, head, refusal, &mut reply);
+            return reply;
+        }
+        // A disconnect has no reply; the connection doesn't bring it here.
+        Command::Nothing | Command::Disconnect => Ok(()),
+    };
+    match done {
+        Ok(()) => reply.ok(head),
+        Err(failure) => fail(device, head, command, &failure, &mut reply),
+    }
+    reply
+}
+
+/// The client's fault: nothing was tried.
+fn refuse<D: Device>(device: &D, head: Head, refusal: Refusal, reply: &mut Reply) {
+    device.metrics().refused.one();
+    tracing::debug!(export = device.export().name, "refused: {refusal}");
+    reply.error(head, refusal.errno, refusal.text);
+}
+
+fn fail<D: Device>(device: &D, head: Head, command: Command, failure: &Failure, reply: &mut Reply) {
+    device.metrics().failed(failure);
+    reply.error(head, failure.errno.permitted_for(&command), &failure.text);
+}
+
+/// Asks for extents and encodes them. A device that fails is covered for with data (E11).
+async fn block_status<D: Device>(
+    device: &D,
+    request: &Request,
+    offset: u64,
+    length: u64,
+    one: bool,
+    reply: &mut Reply,
+) -> Result<(), Failure> {
+    let impossible = |_| Failure::host(Errno::Eio, "the host could not describe the range");
+    let export = device.export();
+    let blocks = length.div_ceil(u64::from(export.block.minimum()));
+    let most = usize::try_from(blocks).unwrap_or(usize::MAX).min(device.limits().extents);
+    let wanted = if one { Wanted::One } else { Wanted::All };
+    let range = offset..offset + length;
+    let map = ExtentMap::new(range.clone(), wanted, most).map_err(impossible)?;
+    let map = match device.extents(map, one).await {
+        Ok(map) => map,
+        Err(failure) => {
+            let data = device.extents_on_error() == ExtentsOnError::Data;
+            if !data || failure.whose == Whose::Shutdown {
+                return Err(failure);
+            }
+            device.metrics().failed(&failure);
+            device.metrics().extents_fallbacks.one();
+            ExtentMap::new(range, wanted, most).map_err(impossible)?
+        }
+    };
+    count_extents(device, &map);
+    let head = request.incoming.head;
+    let wire = Wire {
+        min_block: export.block.minimum(),
+        max_descriptors: most.min(MAX_DESCRIPTORS),
+        width: match head.framing {
+            Framing::Extended => Width::Wide64,
+            Framing::Simple | Framing::Structured => Width::Compact32,
+        },
+    };
+    let mut descriptors = Vec::new();
+    wire.describe(&map, &mut descriptors);
+    // The parser lets no block status through without a context.
+    let context = request.allocation.unwrap_or(ContextId(0));
+    let pieces = descriptors.iter().map(descriptor);
+    reply::block_status(head, context, length, one, pieces, &mut reply.frames)
+        .map_err(|_| Failure::host(Errno::Eio, "the host could not encode the extents"))
+}
+
+fn descriptor(from: &MapDescriptor) -> Descriptor {
+    Descriptor { length: from.length, flags: StateFlags::from_bits_truncate(from.flags) }
+}
+
+fn count_extents<D: Device>(device: &D, map: &ExtentMap) {
+    let metrics = device.metrics();
+    metrics.extents_added.add(map.adds());
+    metrics.extents_clipped.add(map.clipped());
+    metrics.extents_dropped.add(map.dropped());
+}
+
+/// Answers ESHUTDOWN.
+#[must_use]
+pub fn shutting_down(request: &Request, mut reply: Reply) -> Reply {
+    let failure = Failure::shutdown();
+    reply.error(request.incoming.head, failure.errno, &failure.text);
+    reply
+}
+
+/// Bytes that a request will hold while it's under way: its payload, or its reply's.
+#[must_use]
+pub fn weight(session: &Session, incoming: &Incoming) -> u64 {
+    match incoming.command {
+        Command::Read { length, .. } => length.into(),
+        Command::Write { .. } => incoming.payload_len.into(),
+        Command::BlockStatus { length, .. } => {
+            let blocks = length.div_ceil(u64::from(session.block().minimum()));
+            blocks.saturating_mul(16).min(1 << 20)
+        }
+        _ => 0,
+    }
+}

@@ -1,0 +1,163 @@
+//! Compiled code, kept by the digest of what it was made from.
+//!
+//! The folder is private to the operator's account: whoever can write there can run code as nbdbox.
+//! That is checked at start, and it's why precompiled files from anywhere else are refused.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt;
+use std::fs;
+use std::hash::{Hash as _, Hasher as _};
+use std::io::Read as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use wasmtime::component::Component;
+
+use super::compile;
+use crate::limits::COMPONENT;
+
+/// SHA-256 of a plugin's file.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{self}")
+    }
+}
+
+/// A folder of compiled code.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    /// Of a cache for this process alone: removed at its end.
+    _temporary: Option<TempDir>,
+}
+
+/// What [`Cache::component`] found or made.
+pub(super) struct Compiled {
+    pub(super) component: Component,
+    pub(super) digest: Digest,
+    /// `None` if it was there.
+    pub(super) compile_time: Option<Duration>,
+}
+
+impl Cache {
+    /// The operator's cache: `$XDG_CACHE_HOME/nbdbox`, `~/.cache/nbdbox`, or without a home one for
+    /// this process alone.
+    ///
+    /// # Errors
+    /// The folder can't be made, or others can write to it.
+    pub fn default_folder() -> anyhow::Result<Self> {
+        let absolute = |name: &str| {
+            std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+        };
+        let base = absolute("XDG_CACHE_HOME")
+            .or_else(|| absolute("CACHE_DIRECTORY"))
+            .or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+        match base {
+            Some(base) => Self::folder(&base.join("nbdbox")),
+            None => Self::temporary(),
+        }
+    }
+
+    /// A cache in this folder, which is made if it isn't there.
+    ///
+    /// # Errors
+    /// It can't be made, or others can write to it.
+    pub fn folder(folder: &Path) -> anyhow::Result<Self> {
+        let named = || format!("can't use the compile cache {}", folder.display());
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(named)?;
+        let metadata = fs::metadata(folder).with_context(named)?;
+        ensure!(
+            metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0,
+            "{}: others can write to it; it must belong to you, with mode 700",
+            named()
+        );
+        Ok(Self { folder: folder.to_owned(), _temporary: None })
+    }
+
+    /// A cache for this process alone.
+    ///
+    /// # Errors
+    /// There's no place for temporary files.
+    pub fn temporary() -> anyhow::Result<Self> {
+        let temporary = TempDir::with_prefix("nbdbox-").context("can't make a compile cache")?;
+        let folder = temporary.path().to_owned();
+        Ok(Self { folder, _temporary: Some(temporary) })
+    }
+
+    /// The code for `bytes`: from the cache, or compiled by a child process.
+    pub(super) async fn component(
+        &self,
+        engine: &wasmtime::Engine,
+        bytes: &[u8],
+    ) -> anyhow::Result<Compiled> {
+        let digest = Digest::of(bytes);
+        let path = self.folder.join(format!("{digest}-{:016x}.cwasm", compatibility(engine)));
+        // A file that can't be used, of another build of wasmtime say, is made again.
+        if let Ok(component) = load(engine, &path) {
+            return Ok(Compiled { component, digest, compile_time: None });
+        }
+        let start = Instant::now();
+        let output = tempfile::Builder::new()
+            .prefix(".compiling-")
+            .tempfile_in(&self.folder)
+            .context("can't write to the compile cache")?
+            .into_temp_path();
+        compile::in_a_child(bytes, &output).await?;
+        output.persist(&path).context("can't write to the compile cache")?;
+        let component = load(engine, &path)?;
+        Ok(Compiled { component, digest, compile_time: Some(start.elapsed()) })
+    }
+}
+
+/// Maps compiled code into memory. The only unsafe code of the project.
+#[expect(unsafe_code, reason = "wasmtime can't know who wrote the file; this module does")]
+fn load(engine: &wasmtime::Engine, path: &Path) -> anyhow::Result<Component> {
+    // SAFETY: the file must be what `precompile_component` returned, unchanged. Only `component`
+    // above names files in this folder, each written by our own compiler process and renamed into
+    // place whole; `folder` and `temporary` have made sure that nobody but this account can write
+    // there. wasmtime itself refuses code of another version or with other settings.
+    let component = unsafe { Component::deserialize_file(engine, path) };
+    component.map_err(|error| anyhow::anyhow!("{}: {error:#}", path.display()))
+}
+
+/// A number that changes with everything that compiled code depends on.
+fn compatibility(engine: &wasmtime::Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Reads a plugin's file, up to the size that is allowed.
+pub(super) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let named = || format!("can't read {}", path.display());
+    let file = fs::File::open(path).with_context(named)?;
+    ensure!(file.metadata().with_context(named)?.is_file(), "{}: it isn't a file", named());
+    let mut bytes = Vec::new();
+    file.take(COMPONENT + 1).read_to_end(&mut bytes).with_context(named)?;
+    ensure!(
+        bytes.len() as u64 <= COMPONENT,
+        "can't load {}: it is larger than {COMPONENT} bytes",
+        path.display()
+    );
+    Ok(bytes)
+}

@@ -1,0 +1,175 @@
+//! The exports of one plugin: opened at first use, shared by all clients.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::bail;
+use nbd_proto::limits::MAX_STRING;
+use tokio::sync::Mutex;
+
+use super::export::PluginExport;
+use super::guest::Surroundings;
+use super::instance::{CallError, Instance};
+use super::loaded::Plugin;
+use super::log::GuestLog;
+use super::manifest::Manifest;
+use crate::blob::Blob;
+use crate::device::{Absent, Catalog, Device as _, ExtentsOnError, Listed};
+use crate::fault::Failure;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::quota::MemoryQuota;
+use crate::settings::Settings;
+
+/// Exports that a plugin may list. Restrains the plugin.
+const LISTED: usize = 1024;
+
+/// What the operator decided about an export.
+#[derive(Clone, Debug)]
+pub struct ExportSpec {
+    /// Its name; where the plugin lists exports of its own, the one that stands for the empty name.
+    pub name: String,
+    /// `KEY=VALUE` settings.
+    pub settings: Settings,
+    /// Granted files.
+    pub blobs: Vec<Blob>,
+    /// Limits.
+    pub limits: Limits,
+    /// What its tenant may use.
+    pub quota: Arc<MemoryQuota>,
+    /// Whatever the plugin can.
+    pub read_only: bool,
+    /// What to do when the plugin can't say its extents.
+    pub extents_on_error: ExtentsOnError,
+}
+
+/// The exports of one plugin.
+#[derive(Debug)]
+pub struct PluginCatalog {
+    plugin: Arc<Plugin>,
+    spec: ExportSpec,
+    open: Mutex<HashMap<String, Arc<PluginExport>>>,
+}
+
+impl PluginCatalog {
+    /// Checks settings and grants against what the plugin says of itself, and opens its export:
+    /// what is wrong shows now, not when the first client comes.
+    ///
+    /// # Errors
+    /// Every setting and grant that doesn't fit; what the plugin said when it refused to open.
+    pub async fn new(plugin: Arc<Plugin>, mut spec: ExportSpec) -> anyhow::Result<Self> {
+        if let Some(manifest) = plugin.manifest() {
+            check(manifest, &mut spec)?;
+        }
+        if spec.name.len() > MAX_STRING || spec.name.contains('\0') {
+            bail!("the export's name is longer than {MAX_STRING} bytes or has a NUL in it");
+        }
+        let lists = plugin.world().export_list;
+        let catalog = Self { plugin, spec, open: Mutex::default() };
+        let opened = if lists {
+            catalog.ask_list().await.map(drop)
+        } else {
+            catalog.open(&catalog.spec.name).await.map(drop)
+        };
+        if let Err(failure) = opened {
+            let said = match &failure.text[..] {
+                "" => failure.errno.to_string(),
+                text => format!("{text} ({})", failure.errno),
+            };
+            bail!("{} refused to open: {said}", catalog.plugin.name());
+        }
+        Ok(catalog)
+    }
+
+    /// The plugin.
+    #[must_use]
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    fn surroundings(&self, name: &str) -> Arc<Surroundings> {
+        let metrics = Arc::new(Metrics::default());
+        let plugin = self.plugin.name();
+        let log = GuestLog::new(name, plugin, self.spec.limits.log, Arc::clone(&metrics));
+        Arc::new(Surroundings {
+            export: name.to_owned(),
+            plugin: plugin.to_owned(),
+            settings: self.spec.settings.clone(),
+            blobs: self.spec.blobs.clone(),
+            limits: self.spec.limits.clone(),
+            metrics,
+            quota: Arc::clone(&self.spec.quota),
+            log: Arc::new(log),
+        })
+    }
+
+    /// Opens an export, or joins it where it's open.
+    async fn open(&self, name: &str) -> Result<Arc<PluginExport>, Failure> {
+        let mut open = self.open.lock().await;
+        if let Some(export) = open.get(name) {
+            return Ok(Arc::clone(export));
+        }
+        let export = PluginExport::open(
+            Arc::clone(&self.plugin),
+            self.surroundings(name),
+            self.spec.read_only,
+            self.spec.extents_on_error,
+        )
+        .await?;
+        let export = Arc::new(export);
+        open.insert(name.to_owned(), Arc::clone(&export));
+        Ok(export)
+    }
+
+    /// Asks the plugin for its exports, in an instance of their own.
+    async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
+        let around = self.surroundings("");
+        let mut instance = Instance::new(&self.plugin, &around, 0).await?;
+        let listed = instance.list_exports().await.map_err(CallError::into_failure)?;
+        let fits = |name: &str| name.len() <= MAX_STRING && !name.contains('\0');
+        let exports = listed
+            .into_iter()
+            .filter(|listed| fits(&listed.name))
+            .map(|listed| Listed { name: listed.name, description: listed.description })
+            .take(LISTED);
+        Ok(exports.collect())
+    }
+
+    /// The name under which the plugin knows what a client calls `name`.
+    async fn resolve(&self, name: &str) -> Result<String, Absent> {
+        let own = &self.spec.name;
+        let asked = if name.is_empty() { own } else { name };
+        if !self.plugin.world().export_list {
+            return if name == own { Ok(own.clone()) } else { Err(Absent::Unknown) };
+        }
+        let listed = self.ask_list().await.map_err(|_| Absent::Failed)?;
+        let found = listed.into_iter().find(|listed| listed.name == *asked);
+        found.map(|listed| listed.name).ok_or(Absent::Unknown)
+    }
+}
+
+fn check(manifest: &Manifest, spec: &mut ExportSpec) -> anyhow::Result<()> {
+    manifest.check(&mut spec.settings, &spec.blobs)
+}
+
+impl Catalog for PluginCatalog {
+    type Device = PluginExport;
+
+    fn limits(&self) -> &Limits {
+        &self.spec.limits
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, Failure> {
+        if self.plugin.world().export_list {
+            return self.ask_list().await;
+        }
+        let export = self.open(&self.spec.name).await?;
+        let description = export.export().description.clone();
+        Ok(vec![Listed { name: self.spec.name.clone(), description }])
+    }
+
+    async fn find(&self, name: &str) -> Result<Arc<PluginExport>, Absent> {
+        let name = self.resolve(name).await?;
+        self.open(&name).await.map_err(|_| Absent::Failed)
+    }
+}

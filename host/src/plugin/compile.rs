@@ -1,0 +1,146 @@
+//! From a plugin's bytes to machine code, in a process of its own.
+//!
+//! The bytes are untrusted, and a compiler is a large target: so `nbdbox` starts itself as `nbdbox
+//! compile-plugin`, which limits its own memory, CPU time and files before it reads the first byte,
+//! writes the code, and exits. Both sides are here.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+use tokio::time::timeout;
+use wasmparser::{Encoding, Parser, Payload};
+
+use super::engine;
+use crate::limits::{COMPILED, COMPILER_MEMORY, COMPILER_TIME, COMPONENT};
+
+/// The hidden subcommand.
+pub const SUBCOMMAND: &str = "compile-plugin";
+
+/// Bytes of the compiler's words that are kept.
+const WORDS: u64 = 4096;
+
+/// The compiler's side: reads a component or core module from standard input, writes its code to
+/// `output`.
+///
+/// # Errors
+/// Why the bytes aren't a component, in words.
+pub fn worker(output: &Path) -> anyhow::Result<()> {
+    restrict()?;
+    let mut bytes = Vec::new();
+    std::io::stdin().take(COMPONENT + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= COMPONENT, "it is larger than {COMPONENT} bytes");
+    let component = encode(bytes)?;
+    let code = engine::new_engine()?
+        .precompile_component(&component)
+        .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
+    std::fs::File::create(output)?.write_all(&code)?;
+    Ok(())
+}
+
+/// Nothing that this process is made to do can cost more than this.
+fn restrict() -> anyhow::Result<()> {
+    let set = |resource, most: u64| {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+    };
+    set(Resource::Core, 0)?;
+    set(Resource::Cpu, 2 * COMPILER_TIME.as_secs())?;
+    set(Resource::As, COMPILER_MEMORY)?;
+    set(Resource::Fsize, COMPILED)?;
+    Ok(())
+}
+
+/// A component as it is; a core module with component type information made into one.
+fn encode(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    match kind(&bytes)? {
+        Encoding::Component => Ok(bytes),
+        Encoding::Module => encode_module(&bytes),
+    }
+}
+
+fn kind(bytes: &[u8]) -> anyhow::Result<Encoding> {
+    if wasmtime::Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF") {
+        bail!("it is machine code, which is never run: give the component that it was made from");
+    }
+    ensure!(
+        bytes.starts_with(b"\0asm"),
+        "it isn't WebAssembly: it doesn't begin with the bytes 00 61 73 6d"
+    );
+    match Parser::new(0).parse_all(bytes).next() {
+        Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
+        Some(Err(error)) => bail!("it isn't WebAssembly: {error}"),
+        _ => bail!("it isn't WebAssembly: its header is cut off"),
+    }
+}
+
+fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let typed = Parser::new(0).parse_all(bytes).any(|payload| {
+        matches!(payload, Ok(Payload::CustomSection(section))
+            if section.name().starts_with("component-type"))
+    });
+    ensure!(
+        typed,
+        "it is a core module without component type information: a plugin is a component, or a \
+         module built with one of the nbdbox kits"
+    );
+    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+    let name = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(bytes)
+        .and_then(|encoder| encoder.adapter(name, adapter))
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| anyhow::anyhow!("it can't be made a component: {error:#}"))
+}
+
+/// The server's side: lets a child process compile `bytes` into `output`.
+pub(super) async fn in_a_child(bytes: &[u8], output: &Path) -> anyhow::Result<()> {
+    let mut child = Command::new(own_program()?)
+        .arg(SUBCOMMAND)
+        .arg(output)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("can't start the compiler's process")?;
+    let mut input = child.stdin.take().context("the compiler has no input")?;
+    let mut errors = child.stderr.take().context("the compiler has no output")?;
+    let work = async {
+        let mut words = Vec::new();
+        let send = async {
+            // The child may have given up before it read all: its words say why.
+            let _ = input.write_all(bytes).await;
+            drop(input);
+        };
+        let mut errors = (&mut errors).take(WORDS);
+        let ((), read) = tokio::join!(send, errors.read_to_end(&mut words));
+        read?;
+        anyhow::Ok((child.wait().await?, words))
+    };
+    let Ok(done) = timeout(COMPILER_TIME, work).await else {
+        bail!("compiling it took longer than {COMPILER_TIME:?}");
+    };
+    let (status, words) = done?;
+    if status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&words);
+    match (status.code(), words.trim()) {
+        (Some(1), words) if !words.is_empty() => bail!("{}", words.replace('\n', " ")),
+        (_, words) => bail!("compiling it broke the compiler's limits ({status}) {words}"),
+    }
+}
+
+/// This program. Tests that use the library name the program by an environment variable.
+fn own_program() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("NBDBOX_PROGRAM") {
+        Some(path) => Ok(path.into()),
+        None => std::env::current_exe().context("can't find this program's own file"),
+    }
+}

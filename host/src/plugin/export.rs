@@ -1,0 +1,322 @@
+//! One export of a plugin, as the data path sees it.
+
+use std::sync::Arc;
+
+use extent_map::ExtentMap;
+use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
+
+use super::guest::{Surroundings, WritePlan};
+use super::instance::{CallError, Instance};
+use super::loaded::Plugin;
+use super::pool::{Acquired, Lease, Pool, Vacancy};
+use super::wit::{DeviceInfo, InstanceMode, WriteFlags};
+use crate::blob::{Blob, BlobError};
+use crate::device::{Device, ExtentsOnError, WriteMode};
+use crate::fault::{Cause, Failure, Whose};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::reply::ReadReply;
+
+/// The largest size that can be served, in bytes: offsets are signed in kernels.
+const MAX_SIZE: u64 = i64::MAX as u64;
+
+/// An export that a plugin serves.
+pub struct PluginExport {
+    plugin: Arc<Plugin>,
+    around: Arc<Surroundings>,
+    /// What the first instance said; the others must say the same.
+    info: DeviceInfo,
+    export: Export,
+    pool: Pool,
+    extents_on_error: ExtentsOnError,
+}
+
+impl std::fmt::Debug for PluginExport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PluginExport").field("export", &self.export).finish_non_exhaustive()
+    }
+}
+
+impl PluginExport {
+    /// Makes the first instance and opens the export in it.
+    pub(super) async fn open(
+        plugin: Arc<Plugin>,
+        around: Arc<Surroundings>,
+        read_only: bool,
+        extents_on_error: ExtentsOnError,
+    ) -> Result<Self, Failure> {
+        let mut instance = Instance::new(&plugin, &around, 0).await?;
+        let info = instance.open(&around.export).await.map_err(CallError::into_failure)?;
+        let export = describe(&plugin, &around, &info, read_only)?;
+        let most = match info.mode {
+            InstanceMode::Single => 1,
+            InstanceMode::Parallel => around.limits.instances,
+        };
+        let pool = Pool::new(most);
+        match pool.acquire().await {
+            Acquired::Vacant(vacancy) => vacancy.fill(instance).give_back(),
+            _ => return Err(Failure::host(Errno::Eio, "a new pool has room")),
+        }
+        Ok(Self { plugin, around, info, export, pool, extents_on_error })
+    }
+
+    fn read_only(&self) -> bool {
+        self.export.flags.contains(ExportFlags::READ_ONLY)
+    }
+
+    async fn acquire(&self) -> Result<Lease<'_>, Failure> {
+        match self.pool.acquire().await {
+            Acquired::Ready(lease) => Ok(lease),
+            Acquired::Vacant(vacancy) => self.fill(vacancy).await,
+            Acquired::Later(wait) => {
+                tracing::debug!(export = self.around.export, ?wait, "not restarted yet");
+                Err(Failure::plugin(Cause::Trap, "the plugin crashed and will be restarted"))
+            }
+            Acquired::Closed => Err(Failure::plugin(
+                Cause::Lost,
+                "the plugin was stopped and its data is lost",
+            )),
+        }
+    }
+
+    /// Makes another instance.
+    async fn fill<'a>(&'a self, vacancy: Vacancy<'a>) -> Result<Lease<'a>, Failure> {
+        match self.reopen(vacancy.number).await {
+            Ok(instance) => Ok(vacancy.fill(instance)),
+            Err(failure) => {
+                vacancy.failed();
+                Err(failure)
+            }
+        }
+    }
+
+    async fn reopen(&self, number: u64) -> Result<Instance, Failure> {
+        let mut instance = Instance::new(&self.plugin, &self.around, number).await?;
+        let opened = instance.open(&self.around.export).await;
+        let info = opened.map_err(CallError::into_failure)?;
+        if !info.is_like(&self.info) {
+            let (export, plugin) = (&self.around.export, &self.around.plugin);
+            tracing::warn!(export, plugin, ?info, "another instance says something else");
+            return Err(Failure::plugin(Cause::Changed, "the plugin changed its mind"));
+        }
+        Ok(instance)
+    }
+
+    /// A call has ended: keeps the instance, or lets it go.
+    fn settle<T>(&self, lease: Lease<'_>, called: Result<T, CallError>) -> Result<T, Failure> {
+        match called {
+            Ok(value) => {
+                lease.give_back();
+                Ok(value)
+            }
+            Err(CallError::Request(failure)) => {
+                lease.give_back();
+                self.tell(&failure);
+                Err(failure)
+            }
+            Err(CallError::Fatal(failure)) => {
+                drop(lease);
+                self.after_a_loss();
+                Err(failure)
+            }
+        }
+    }
+
+    /// The memory of a `single` instance was the disk: a fresh one would return zeroes for it.
+    fn after_a_loss(&self) {
+        if self.info.mode == InstanceMode::Single && !self.read_only() && !self.pool.is_closed() {
+            self.pool.close();
+            let (export, plugin) = (&self.around.export, &self.around.plugin);
+            tracing::error!(export, plugin, "the export has failed for good: its data is lost");
+        }
+    }
+
+    /// Tells the operator of a rule that was broken without costing the instance.
+    fn tell(&self, failure: &Failure) {
+        let (export, plugin) = (&self.around.export, &self.around.plugin);
+        match failure.whose {
+            Whose::Plugin(_) => tracing::warn!(export, plugin, "{}", failure.text),
+            _ => tracing::debug!(export, plugin, errno = %failure.errno, "{}", failure.text),
+        }
+    }
+
+    /// Moves the bytes of a write to where the plugin wants them.
+    async fn store(&self, plan: WritePlan, fua: bool) -> Result<(), Failure> {
+        let blob_of = |index: u32| &self.around.blobs[index as usize];
+        let mut payload = plan.payload;
+        for (index, piece) in plan.stores.iter().enumerate() {
+            // Once for each blob, with its last piece.
+            let later = &plan.stores[index + 1..];
+            let sync = fua && later.iter().all(|other| other.blob != piece.blob);
+            let range = piece.start..piece.start + piece.length;
+            let written = blob_of(piece.blob).write(piece.offset, payload, range, sync).await;
+            payload = written.map_err(|error| self.blob_failure(&error))?;
+        }
+        Ok(())
+    }
+
+    /// The host could not do what a plan said.
+    fn blob_failure(&self, error: &BlobError) -> Failure {
+        let (export, plugin) = (&self.around.export, &self.around.plugin);
+        tracing::error!(export, plugin, "{error}");
+        match error {
+            BlobError::Io { error, .. } if error.kind() == std::io::ErrorKind::StorageFull => {
+                Failure::host(Errno::Enospc, "the host's disk is full")
+            }
+            BlobError::Range { .. } => {
+                Failure::plugin(Cause::Range, "the plugin pointed outside a blob")
+            }
+            _ => Failure::host(Errno::Eio, "the host could not read or write the blob"),
+        }
+    }
+}
+
+/// What clients get to see.
+fn describe(
+    plugin: &Plugin,
+    around: &Surroundings,
+    info: &DeviceInfo,
+    read_only: bool,
+) -> Result<Export, Failure> {
+    let refuse = |text: String| {
+        tracing::warn!(export = around.export, plugin = around.plugin, "{text}");
+        Failure {
+            errno: Errno::Einval,
+            text: text.into(),
+            whose: Whose::Plugin(Cause::Changed),
+        }
+    };
+    let block = match info.block_sizes {
+        None => BlockSizes::default(),
+        Some(sizes) => BlockSizes::new(sizes.minimum, sizes.preferred, sizes.maximum)
+            .map_err(|error| refuse(format!("the plugin's block sizes are wrong: {error}")))?,
+    };
+    if info.size > MAX_SIZE {
+        return Err(refuse(format!("the plugin's size is too large: {} bytes", info.size)));
+    }
+    let description = info.description.as_ref().map(|text| {
+        let cut = &text[..text.floor_char_boundary(MAX_STRING)];
+        cut.replace('\0', " ")
+    });
+    Ok(Export {
+        name: around.export.clone(),
+        description,
+        // The rest of a broken block can't be reached.
+        size: info.size - info.size % u64::from(block.minimum()),
+        flags: flags(plugin, read_only || info.read_only),
+        block,
+        allocation: plugin.world().sparse,
+    })
+}
+
+/// The interfaces that the plugin exports decide.
+fn flags(plugin: &Plugin, read_only: bool) -> ExportFlags {
+    let world = plugin.world();
+    let writable = world.writable && !read_only;
+    let mut flags = ExportFlags::HAS_FLAGS;
+    flags.set(ExportFlags::READ_ONLY, !writable);
+    flags.set(ExportFlags::SEND_FLUSH | ExportFlags::SEND_FUA, writable);
+    let zeroable = ExportFlags::SEND_TRIM
+        | ExportFlags::SEND_WRITE_ZEROES
+        | ExportFlags::SEND_FAST_ZERO;
+    flags.set(zeroable, writable && world.zeroable);
+    flags.set(ExportFlags::SEND_CACHE, world.prefetch);
+    // A flush reaches every instance that took a change, whoever asked for it, and reads of a
+    // `single` instance queue behind its writes: connections see each other's changes.
+    flags.set(ExportFlags::CAN_MULTI_CONN, true);
+    flags
+}
+
+impl Device for PluginExport {
+    fn export(&self) -> &Export {
+        &self.export
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.around.limits
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.around.metrics
+    }
+
+    fn extents_on_error(&self) -> ExtentsOnError {
+        self.extents_on_error
+    }
+
+    async fn read(
+        &self,
+        offset: u64,
+        length: u32,
+        reply: ReadReply,
+    ) -> Result<ReadReply, Failure> {
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().read(reply, offset, length).await;
+        let reply = self.settle(lease, called)?;
+        if let Err(error) = reply.finish() {
+            let (export, plugin) = (&self.around.export, &self.around.plugin);
+            tracing::warn!(export, plugin, offset, length, "{error}");
+            return Err(Failure::plugin(Cause::Reply, "the plugin's reply has the wrong length"));
+        }
+        if reply.reads().is_empty() {
+            return Ok(reply);
+        }
+        // The instance is free meanwhile.
+        let fulfilled = Blob::fulfil(&self.around.blobs, reply).await;
+        fulfilled.map_err(|error| self.blob_failure(&error))
+    }
+
+    async fn write(&self, offset: u64, payload: Vec<u8>, fua: bool) -> Result<(), Failure> {
+        let mode = WriteFlags::from(WriteMode { fua, ..WriteMode::default() });
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().write(payload, offset, mode).await;
+        let plan = self.settle(lease, called)?;
+        if plan.stores.is_empty() { Ok(()) } else { self.store(plan, fua).await }
+    }
+
+    async fn flush(&self) -> Result<(), Failure> {
+        let mut dirty = self.pool.dirty();
+        let mut any = false;
+        while let Some(mut lease) = dirty.next().await {
+            any = true;
+            let called = lease.instance().flush().await;
+            self.settle(lease, called)?;
+        }
+        if !any {
+            // Changes of an earlier life of this server may still be on their way.
+            let mut lease = self.acquire().await?;
+            let called = lease.instance().flush().await;
+            self.settle(lease, called)?;
+        }
+        if self.pool.take_changes_lost() {
+            let text = "an instance was stopped before its changes were flushed";
+            return Err(Failure::plugin(Cause::Lost, text));
+        }
+        Ok(())
+    }
+
+    async fn trim(&self, offset: u64, length: u64, fua: bool) -> Result<(), Failure> {
+        let mode = WriteFlags::from(WriteMode { fua, ..WriteMode::default() });
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().trim(offset, length, mode).await;
+        self.settle(lease, called)
+    }
+
+    async fn zero(&self, offset: u64, length: u64, mode: WriteMode) -> Result<(), Failure> {
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().zero(offset, length, mode.into()).await;
+        self.settle(lease, called)
+    }
+
+    async fn cache(&self, offset: u64, length: u64) -> Result<(), Failure> {
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().cache(offset, length).await;
+        self.settle(lease, called)
+    }
+
+    async fn extents(&self, map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().report(map, one).await;
+        self.settle(lease, called)
+    }
+}

@@ -1,0 +1,191 @@
+//! What the host keeps for one guest: the data of its store.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use extent_map::ExtentMap;
+use nbd_proto::limits::MAX_STRING;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::cpu::CpuMeter;
+use super::log::{GuestLog, LogStream};
+use super::memory::MemoryMeter;
+use super::stop::Stop;
+use crate::blob::Blob;
+use crate::fault::{Cause, Failure};
+use crate::limits::{HANDLES, Limits, PIECES};
+use crate::metrics::Metrics;
+use crate::quota::MemoryQuota;
+use crate::reply::ReadReply;
+use crate::settings::Settings;
+
+/// What all instances of an export share: what it was granted, and where its lines go.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) export: String,
+    pub(super) plugin: String,
+    pub(super) settings: Settings,
+    pub(super) blobs: Vec<Blob>,
+    pub(super) limits: Limits,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) quota: Arc<MemoryQuota>,
+    pub(super) log: Arc<GuestLog>,
+}
+
+/// What the current call lends to the guest.
+#[derive(Debug, Default)]
+pub(super) enum Lent {
+    #[default]
+    Nothing,
+    Read(ReadReply),
+    Write(WritePlan),
+    Extents(ExtentMap),
+}
+
+/// A write: its bytes, and where the guest wants them.
+#[derive(Debug, Default)]
+pub(super) struct WritePlan {
+    pub(super) payload: Vec<u8>,
+    pub(super) stores: Vec<StorePiece>,
+}
+
+/// Bytes of the payload that go into a blob. The ranges were checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StorePiece {
+    pub(super) blob: u32,
+    pub(super) offset: u64,
+    pub(super) start: usize,
+    pub(super) length: usize,
+}
+
+/// The data of a store.
+pub(super) struct Guest {
+    pub(super) around: Arc<Surroundings>,
+    pub(super) memory: MemoryMeter,
+    pub(super) cpu: CpuMeter,
+    pub(super) lent: Lent,
+    pub(super) explained: Option<String>,
+    /// The first rule that the current call broke without being stopped for it.
+    blamed: Option<Failure>,
+    handles: u32,
+    pub(super) born: Instant,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl Guest {
+    pub(super) fn new(around: Arc<Surroundings>) -> Self {
+        let memory = MemoryMeter::new(
+            around.limits.memory,
+            Arc::clone(&around.quota),
+            Arc::clone(&around.metrics),
+        );
+        // No preopens, no sockets, no environment, no arguments; what it prints is its log.
+        let wasi = WasiCtx::builder()
+            .stdout(LogStream(Arc::clone(&around.log)))
+            .stderr(LogStream(Arc::clone(&around.log)))
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        Self {
+            around,
+            memory,
+            cpu: CpuMeter::default(),
+            lent: Lent::Nothing,
+            explained: None,
+            blamed: None,
+            handles: 0,
+            born: Instant::now(),
+            wasi,
+            table: ResourceTable::new(),
+        }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self, lent: Lent) {
+        self.lent = lent;
+        self.explained = None;
+        self.blamed = None;
+    }
+
+    /// A call has ended: what it was lent, unless it broke a rule.
+    pub(super) fn end(&mut self) -> Result<Lent, Failure> {
+        let lent = std::mem::take(&mut self.lent);
+        match self.blamed.take() {
+            Some(failure) => Err(failure),
+            None => Ok(lent),
+        }
+    }
+
+    /// The guest broke a rule for which the request fails, but it goes on.
+    pub(super) fn blame(&mut self, cause: Cause, text: &'static str) {
+        self.blamed.get_or_insert_with(|| Failure::plugin(cause, text));
+    }
+
+    /// Keeps the words for the errno that is about to be returned.
+    pub(super) fn explain(&mut self, text: &str) {
+        self.explained = Some(text[..text.floor_char_boundary(MAX_STRING)].to_owned());
+    }
+
+    /// Counts a new handle.
+    pub(super) fn take_handle(&mut self) -> Result<(), Stop> {
+        if self.handles >= HANDLES {
+            return Err(Stop::Handles);
+        }
+        self.handles += 1;
+        Ok(())
+    }
+
+    /// A handle was dropped.
+    pub(super) fn drop_handle(&mut self) {
+        self.handles = self.handles.saturating_sub(1);
+    }
+
+    /// The reply of the current read.
+    pub(super) fn reply(&mut self) -> Result<&mut ReadReply, Stop> {
+        match &mut self.lent {
+            Lent::Read(reply) => Ok(reply),
+            _ => Err(Stop::Handle),
+        }
+    }
+
+    /// The plan of the current write.
+    pub(super) fn plan(&mut self) -> Result<&mut WritePlan, Stop> {
+        match &mut self.lent {
+            Lent::Write(plan) => Ok(plan),
+            _ => Err(Stop::Handle),
+        }
+    }
+
+    /// The map of the current report.
+    pub(super) fn extents(&mut self) -> Result<&mut ExtentMap, Stop> {
+        match &mut self.lent {
+            Lent::Extents(map) => Ok(map),
+            _ => Err(Stop::Handle),
+        }
+    }
+
+    /// A granted blob, by the index that its handle stands for.
+    pub(super) fn blob(&self, rep: u32) -> Result<&Blob, Stop> {
+        self.around.blobs.get(rep as usize).ok_or(Stop::Handle)
+    }
+}
+
+impl WritePlan {
+    /// Adds a piece; `false` when there are too many.
+    pub(super) fn store(&mut self, piece: StorePiece) -> bool {
+        let room = self.stores.len() < PIECES;
+        if room {
+            self.stores.push(piece);
+        }
+        room
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}

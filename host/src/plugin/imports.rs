@@ -1,0 +1,30 @@
+//! The host's functions, an interface per file, and nothing else that a guest could call but WASI
+//! with nothing behind it.
+
+mod blobs;
+mod config;
+mod host;
+mod requests;
+
+use wasmtime::component::Linker;
+
+use super::guest::Guest;
+use super::wit;
+
+/// What stands for a `blob` handle.
+pub(super) enum BlobHandle {}
+/// What stands for a `read-reply` handle.
+pub(super) enum ReadReplyHandle {}
+/// What stands for a `write-payload` handle.
+pub(super) enum WritePayloadHandle {}
+/// What stands for an `extents` handle.
+pub(super) enum ExtentsHandle {}
+
+/// Links all that a plugin may import.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    host::link(&mut linker.instance(wit::interface!("host"))?)?;
+    config::link(&mut linker.instance(wit::interface!("config"))?)?;
+    blobs::link(&mut linker.instance(wit::interface!("blobs"))?)?;
+    requests::link(&mut linker.instance(wit::interface!("requests"))?)
+}

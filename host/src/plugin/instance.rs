@@ -1,0 +1,280 @@
+//! One instance: a store, the guest's functions, and the rules of a call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use extent_map::ExtentMap;
+use tokio::time::timeout;
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Lift, Lower, Resource, TypedFunc};
+
+use super::guest::{Guest, Lent, Surroundings, WritePlan};
+use super::imports::{ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
+use super::loaded::{Functions, Plugin};
+use super::stop;
+use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
+use crate::fault::{Cause, Failure};
+use crate::limits::DIRECT;
+use crate::reply::ReadReply;
+
+/// Bytes that any host call may hand over, beside the request's own.
+const SLACK: usize = 64 << 10;
+
+/// Handles of what a request lends: there is one of each kind, so they need no number.
+const THE_ONE: u32 = 0;
+
+
+/// A guest, alive.
+pub(super) struct Instance {
+    store: Store<Guest>,
+    functions: Functions,
+    /// It took a change since it was last flushed.
+    pub(super) dirty: bool,
+    /// For finding it again among its like.
+    pub(super) number: u64,
+}
+
+/// How a call went wrong.
+pub(super) enum CallError {
+    /// The plugin answered an error, or broke a rule for which only the request fails.
+    Request(Failure),
+    /// The store is done for: the instance must be dropped.
+    Fatal(Failure),
+}
+
+impl CallError {
+    pub(super) fn into_failure(self) -> Failure {
+        match self {
+            Self::Request(failure) | Self::Fatal(failure) => failure,
+        }
+    }
+}
+
+type Called<T> = Result<T, CallError>;
+
+impl Instance {
+    /// Makes a store with the limits of `around` and instantiates the plugin in it.
+    pub(super) async fn new(
+        plugin: &Plugin,
+        around: &Arc<Surroundings>,
+        number: u64,
+    ) -> Result<Self, Failure> {
+        let engine = plugin.instance_pre().engine();
+        let mut store = Store::new(engine, Guest::new(Arc::clone(around)));
+        store.limiter(|guest| &mut guest.memory);
+        store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
+        store.set_hostcall_fuel(DIRECT as usize + SLACK);
+        store.set_epoch_deadline(1);
+        store.data_mut().cpu.begin(around.limits.open_cpu);
+        around.metrics.instances.one();
+        let instantiated = plugin.instance_pre().instantiate_async(&mut store);
+        let made = match timeout(around.limits.wall, instantiated).await {
+            Ok(made) => made,
+            Err(_) => return Err(out_of_time(&store)),
+        };
+        let functions = made.and_then(|instance| plugin.functions(&mut store, &instance));
+        match functions {
+            Ok(functions) => Ok(Self { store, functions, dirty: false, number }),
+            Err(error) => Err(fault(&store, &error)),
+        }
+    }
+
+    /// Asks what the plugin is.
+    pub(super) async fn describe(&mut self) -> Called<Option<PluginInfo>> {
+        let Some(describe) = self.functions.describe else { return Ok(None) };
+        let budget = self.store.data().around.limits.open_cpu;
+        let ((info,), _) = self.call(describe, (), Lent::Nothing, 0, budget).await?;
+        Ok(Some(info))
+    }
+
+    /// Opens the export `name`.
+    pub(super) async fn open(&mut self, name: &str) -> Called<DeviceInfo> {
+        let budget = self.store.data().around.limits.open_cpu;
+        let open = self.functions.open;
+        let ((info,), _) = self.call(open, (name.to_owned(),), Lent::Nothing, 0, budget).await?;
+        self.answered(info)
+    }
+
+    /// Asks for the exports.
+    pub(super) async fn list_exports(&mut self) -> Called<Vec<ListedExport>> {
+        let Some(list) = self.functions.list_exports else { return Ok(Vec::new()) };
+        let ((exports,), _) = self.request(list, (), Lent::Nothing, 0).await?;
+        self.answered(exports)
+    }
+
+    /// Lets the guest fill `reply`.
+    pub(super) async fn read(
+        &mut self,
+        reply: ReadReply,
+        offset: u64,
+        length: u32,
+    ) -> Called<ReadReply> {
+        let handle = Resource::<ReadReplyHandle>::new_borrow(THE_ONE);
+        let (lent, params) = (Lent::Read(reply), (handle, offset, length));
+        let ((done,), lent) =
+            self.request(self.functions.read, params, lent, length as usize).await?;
+        self.answered(done)?;
+        match lent {
+            Lent::Read(reply) => Ok(reply),
+            _ => Err(misplaced()),
+        }
+    }
+
+    /// Shows the guest a payload; what comes back says what the host has to store where.
+    pub(super) async fn write(
+        &mut self,
+        payload: Vec<u8>,
+        offset: u64,
+        mode: WriteFlags,
+    ) -> Called<WritePlan> {
+        let Some(write) = self.functions.write else { return Err(not_exported()) };
+        self.dirty = true;
+        let handle = Resource::<WritePayloadHandle>::new_borrow(THE_ONE);
+        let length = payload.len();
+        let lent = Lent::Write(WritePlan { payload, stores: Vec::new() });
+        let ((done,), lent) = self.request(write, (handle, offset, mode), lent, length).await?;
+        self.answered(done)?;
+        match lent {
+            Lent::Write(plan) => Ok(plan),
+            _ => Err(misplaced()),
+        }
+    }
+
+    /// Flushes what this instance took.
+    pub(super) async fn flush(&mut self) -> Called<()> {
+        let Some(flush) = self.functions.flush else { return Ok(()) };
+        let ((done,), _) = self.request(flush, (), Lent::Nothing, 0).await?;
+        self.answered(done)?;
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Trims.
+    pub(super) async fn trim(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
+        let Some(trim) = self.functions.trim else { return Err(not_exported()) };
+        self.dirty = true;
+        let ((done,), _) = self.request(trim, (offset, length, mode), Lent::Nothing, 0).await?;
+        self.answered(done)
+    }
+
+    /// Zeroes.
+    pub(super) async fn zero(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
+        let Some(zero) = self.functions.zero else { return Err(not_exported()) };
+        self.dirty = true;
+        let ((done,), _) = self.request(zero, (offset, length, mode), Lent::Nothing, 0).await?;
+        self.answered(done)
+    }
+
+    /// Reads ahead.
+    pub(super) async fn cache(&mut self, offset: u64, length: u64) -> Called<()> {
+        let Some(cache) = self.functions.cache else { return Err(not_exported()) };
+        let ((done,), _) = self.request(cache, (offset, length), Lent::Nothing, 0).await?;
+        self.answered(done)
+    }
+
+    /// Lets the guest report extents.
+    pub(super) async fn report(&mut self, map: ExtentMap, one: bool) -> Called<ExtentMap> {
+        let Some(report) = self.functions.report else { return Err(not_exported()) };
+        let handle = Resource::<ExtentsHandle>::new_borrow(THE_ONE);
+        let range = map.range();
+        let params = (handle, range.start, range.end - range.start, one);
+        let ((done,), lent) = self.request(report, params, Lent::Extents(map), 0).await?;
+        self.answered(done)?;
+        match lent {
+            Lent::Extents(map) => Ok(map),
+            _ => Err(misplaced()),
+        }
+    }
+
+    /// A call within the limits of a request.
+    async fn request<P, R>(
+        &mut self,
+        function: TypedFunc<P, R>,
+        params: P,
+        lent: Lent,
+        length: usize,
+    ) -> Called<(R, Lent)>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let budget = self.store.data().around.limits.cpu;
+        self.call(function, params, lent, length, budget).await
+    }
+
+    /// A guest call: lends, meters, times, and takes back what was lent.
+    ///
+    /// `length`: bytes that the request itself is worth.
+    async fn call<P, R>(
+        &mut self,
+        function: TypedFunc<P, R>,
+        params: P,
+        lent: Lent,
+        length: usize,
+        budget: Duration,
+    ) -> Called<(R, Lent)>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let store = &mut self.store;
+        store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(length.max(DIRECT as usize) + SLACK);
+        let guest = store.data_mut();
+        guest.begin(lent);
+        guest.cpu.begin(budget);
+        let wall = guest.around.limits.wall;
+        match timeout(wall, function.call_async(&mut *store, params)).await {
+            Ok(Ok(result)) => {
+                let lent = store.data_mut().end().map_err(CallError::Request)?;
+                Ok((result, lent))
+            }
+            Ok(Err(error)) => Err(CallError::Fatal(fault(store, &error))),
+            Err(_) => Err(CallError::Fatal(out_of_time(store))),
+        }
+    }
+
+    /// The plugin's own answer: its errno with the words that it left.
+    fn answered<T>(&mut self, result: Result<T, Errno>) -> Called<T> {
+        result.map_err(|errno| {
+            let text = self.store.data_mut().explained.take();
+            CallError::Request(Failure::answer(errno.into(), text))
+        })
+    }
+}
+
+/// A guest was stopped: tells the operator, and says what the client gets.
+fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
+    let guest = store.data();
+    let failure = stop::failure(error, guest.memory.refused());
+    let (export, plugin) = (&guest.around.export, &guest.around.plugin);
+    let detail = stop::one_line(error);
+    tracing::warn!(export, plugin, cpu = ?guest.cpu.used(), "{}: {detail}", failure.text);
+    failure
+}
+
+fn out_of_time(store: &Store<Guest>) -> Failure {
+    let guest = store.data();
+    let (export, plugin) = (&guest.around.export, &guest.around.plugin);
+    let failure = Failure::plugin(Cause::WallTime, "the plugin took too long");
+    tracing::warn!(export, plugin, wall = ?guest.around.limits.wall, "{}", failure.text);
+    failure
+}
+
+/// A function that the export's flags don't offer was called.
+fn not_exported() -> CallError {
+    CallError::Request(Failure::host(nbd_proto::Errno::Enotsup, "not offered by this export"))
+}
+
+/// What was lent isn't what came back.
+fn misplaced() -> CallError {
+    CallError::Fatal(Failure::host(nbd_proto::Errno::Eio, "the request was lost"))
+}
+
+impl wit::DeviceInfo {
+    /// What must be the same in all instances of an export.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let key = |info: &Self| (info.size, info.block_sizes, info.mode, info.read_only);
+        key(self) == key(other)
+    }
+}

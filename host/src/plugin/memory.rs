@@ -1,0 +1,85 @@
+//! The memory of an instance: all its memories and tables together, charged to the tenant.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use wasmtime::ResourceLimiter;
+
+use crate::metrics::Metrics;
+use crate::quota::{MemoryQuota, MemoryShare};
+
+/// Bytes that a table's element takes in the host.
+const TABLE_ELEMENT: u64 = size_of::<usize>() as u64;
+
+/// Core instances, memories and tables in one component instance. Restrains a component from being
+/// made of thousands, each of which costs the host bookkeeping outside this meter.
+const PARTS: usize = 64;
+
+/// Sums what a store holds.
+#[derive(Debug)]
+pub(super) struct MemoryMeter {
+    limit: u64,
+    share: MemoryShare,
+    refused: bool,
+    metrics: Arc<Metrics>,
+}
+
+impl MemoryMeter {
+    pub(super) fn new(limit: u64, quota: Arc<MemoryQuota>, metrics: Arc<Metrics>) -> Self {
+        Self { limit, share: MemoryShare::new(quota), refused: false, metrics }
+    }
+
+    /// Whether the guest was ever refused memory.
+    pub(super) fn refused(&self) -> bool {
+        self.refused
+    }
+
+    fn grow(&mut self, bytes: u64) -> bool {
+        let fits = self.share.held().checked_add(bytes).is_some_and(|sum| sum <= self.limit);
+        let granted = fits && self.share.take(bytes);
+        if !granted {
+            self.refused = true;
+            self.metrics.memory_refused.one();
+        }
+        granted
+    }
+}
+
+impl ResourceLimiter for MemoryMeter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        Ok(self.grow(desired.saturating_sub(current) as u64))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let elements = desired.saturating_sub(current) as u64;
+        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT)))
+    }
+
+    fn instances(&self) -> usize {
+        PARTS
+    }
+
+    fn tables(&self) -> usize {
+        PARTS
+    }
+
+    fn memories(&self) -> usize {
+        PARTS
+    }
+}

@@ -1,0 +1,323 @@
+//! The instances of one export: lent to one call at a time, made when needed, dropped when broken.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+use super::instance::Instance;
+
+/// The first pause after a crash; it doubles with each further one.
+const BACKOFF: Duration = Duration::from_millis(10);
+
+/// The longest pause.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+
+/// Instances, some idle, some lent.
+///
+/// Each instance that exists has a permit or is idle, so that there are never more than permits.
+pub(super) struct Pool {
+    permits: Semaphore,
+    state: Mutex<State>,
+    returned: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Instance>,
+    /// Returned instances that a flush waits for, each with its permit.
+    handed: Vec<Instance>,
+    /// Numbers of instances that flushes wait for, and how many do.
+    wanted: BTreeMap<u64, u32>,
+    /// Numbers of instances that took a change since their last flush.
+    dirty: BTreeSet<u64>,
+    next_number: u64,
+    crashes: Crashes,
+    /// An instance that had taken changes was lost before they were flushed.
+    changes_lost: bool,
+    /// No instance is to be made again.
+    closed: bool,
+}
+
+/// What a caller gets.
+pub(super) enum Acquired<'a> {
+    /// An instance that is open.
+    Ready(Lease<'a>),
+    /// A place in which to make one.
+    Vacant(Vacancy<'a>),
+    /// There has just been a crash: not yet.
+    Later(Duration),
+    /// Never again.
+    Closed,
+}
+
+impl Pool {
+    /// A pool for at most `most` instances, 1 or more.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            permits: Semaphore::new(most),
+            state: Mutex::new(State::default()),
+            returned: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock panics half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for an instance, or for the place to make one, in the order of asking.
+    pub(super) async fn acquire(&self) -> Acquired<'_> {
+        // The semaphore is never closed.
+        let Ok(permit) = self.permits.acquire().await else { return Acquired::Closed };
+        let mut state = self.state();
+        if let Some(instance) = state.idle.pop() {
+            return Acquired::Ready(Lease::new(self, instance, Some(permit)));
+        }
+        if state.closed {
+            return Acquired::Closed;
+        }
+        if let Some(wait) = state.crashes.wait(Instant::now()) {
+            return Acquired::Later(wait);
+        }
+        let number = state.next_number;
+        state.next_number += 1;
+        Acquired::Vacant(Vacancy { pool: self, permit, number })
+    }
+
+    /// No instance is made from now on.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// Takes note, once, that changes were lost.
+    pub(super) fn take_changes_lost(&self) -> bool {
+        std::mem::take(&mut self.state().changes_lost)
+    }
+
+    /// The instances that have something to flush now, to be had one after the other.
+    pub(super) fn dirty(&self) -> Dirty<'_> {
+        let mut state = self.state();
+        let numbers = state.dirty.clone();
+        for number in &numbers {
+            *state.wanted.entry(*number).or_default() += 1;
+        }
+        Dirty { pool: self, numbers }
+    }
+}
+
+impl State {
+    /// A flush doesn't wait for this one any more. Returns how many permits came free.
+    fn unwant(&mut self, number: u64) -> usize {
+        if let Some(count) = self.wanted.get_mut(&number) {
+            *count -= 1;
+            if *count > 0 {
+                return 0;
+            }
+        }
+        self.wanted.remove(&number);
+        match self.handed.iter().position(|one| one.number == number) {
+            Some(index) => {
+                let instance = self.handed.swap_remove(index);
+                self.idle.push(instance);
+                1
+            }
+            None => 0,
+        }
+    }
+}
+
+/// The instances that had something to flush at some moment. When they're lent, they come here next,
+/// before those that wait for any instance: a busy export can't starve a flush.
+pub(super) struct Dirty<'a> {
+    pool: &'a Pool,
+    numbers: BTreeSet<u64>,
+}
+
+impl<'a> Dirty<'a> {
+    /// The next one, leaving out those that are gone or were flushed by somebody else.
+    pub(super) async fn next(&mut self) -> Option<Lease<'a>> {
+        loop {
+            let returned = self.pool.returned.notified();
+            tokio::pin!(returned);
+            // From here on no return is missed.
+            returned.as_mut().enable();
+            if let Some(found) = self.try_next() {
+                return found;
+            }
+            returned.await;
+        }
+    }
+
+    /// `None`: wait. `Some(None)`: that was all.
+    fn try_next(&mut self) -> Option<Option<Lease<'a>>> {
+        let pool = self.pool;
+        let mut state = pool.state();
+        let done: Vec<u64> = self.numbers.difference(&state.dirty).copied().collect();
+        for number in done {
+            self.numbers.remove(&number);
+            pool.permits.add_permits(state.unwant(number));
+        }
+        if self.numbers.is_empty() {
+            return Some(None);
+        }
+        let wanted = |one: &Instance| self.numbers.contains(&one.number);
+        let (instance, permit) = if let Some(index) = state.handed.iter().position(wanted) {
+            (state.handed.swap_remove(index), None)
+        } else {
+            let index = state.idle.iter().position(wanted)?;
+            let permit = pool.permits.try_acquire().ok()?;
+            (state.idle.swap_remove(index), Some(permit))
+        };
+        self.numbers.remove(&instance.number);
+        // It was taken out of `handed` above: no permit comes free.
+        state.unwant(instance.number);
+        Some(Some(Lease::new(pool, instance, permit)))
+    }
+}
+
+impl Drop for Dirty<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.state();
+        for number in &self.numbers {
+            self.pool.permits.add_permits(state.unwant(*number));
+        }
+    }
+}
+
+/// A place for a new instance.
+pub(super) struct Vacancy<'a> {
+    pool: &'a Pool,
+    permit: SemaphorePermit<'a>,
+    /// The new instance's number.
+    pub(super) number: u64,
+}
+
+impl<'a> Vacancy<'a> {
+    /// The instance was made and is open.
+    pub(super) fn fill(self, instance: Instance) -> Lease<'a> {
+        Lease::new(self.pool, instance, Some(self.permit))
+    }
+
+    /// It could not be made.
+    pub(super) fn failed(self) {
+        self.pool.state().crashes.note(Instant::now());
+    }
+}
+
+/// An instance, lent to one call. Unless it's given back it counts as broken: a call that was given
+/// up half-way leaves a store that can't be used.
+pub(super) struct Lease<'a> {
+    pool: &'a Pool,
+    instance: Option<Instance>,
+    /// `None` after a hand-over, when the permit was kept for whoever got the instance.
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Lease<'a> {
+    fn new(pool: &'a Pool, instance: Instance, permit: Option<SemaphorePermit<'a>>) -> Self {
+        Self { pool, instance: Some(instance), permit }
+    }
+
+    /// The instance.
+    pub(super) fn instance(&mut self) -> &mut Instance {
+        self.instance.as_mut().expect("a lease holds its instance until it's given back")
+    }
+
+    /// The call has ended well enough.
+    pub(super) fn give_back(mut self) {
+        let Some(instance) = self.instance.take() else { return };
+        let mut state = self.pool.state();
+        state.crashes.forget();
+        if instance.dirty {
+            state.dirty.insert(instance.number);
+        } else {
+            state.dirty.remove(&instance.number);
+        }
+        if state.wanted.contains_key(&instance.number) {
+            state.handed.push(instance);
+            if let Some(permit) = self.permit.take() {
+                permit.forget();
+            }
+        } else {
+            state.idle.push(instance);
+            self.release();
+        }
+        drop(state);
+        self.pool.returned.notify_waiters();
+    }
+
+    fn release(&mut self) {
+        match self.permit.take() {
+            Some(permit) => drop(permit),
+            None => self.pool.permits.add_permits(1),
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let Some(instance) = self.instance.take() else { return };
+        let mut state = self.pool.state();
+        state.dirty.remove(&instance.number);
+        state.changes_lost |= instance.dirty;
+        state.crashes.note(Instant::now());
+        self.release();
+        drop(state);
+        drop(instance);
+        self.pool.returned.notify_waiters();
+    }
+}
+
+/// How soon after a crash the next instance may be made.
+#[derive(Debug, Default)]
+struct Crashes {
+    in_a_row: u32,
+    not_before: Option<Instant>,
+}
+
+impl Crashes {
+    fn note(&mut self, now: Instant) {
+        let pause = BACKOFF.saturating_mul(1 << self.in_a_row.min(16)).min(LONGEST_BACKOFF);
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.not_before = Some(now + pause);
+    }
+
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let wait = self.not_before?.saturating_duration_since(now);
+        (!wait.is_zero()).then_some(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_bound_and_end_with_a_success() {
+        let start = Instant::now();
+        let mut crashes = Crashes::default();
+        assert_eq!(crashes.wait(start), None);
+        crashes.note(start);
+        assert_eq!(crashes.wait(start), Some(BACKOFF));
+        crashes.note(start);
+        assert_eq!(crashes.wait(start), Some(2 * BACKOFF));
+        for _ in 0..100 {
+            crashes.note(start);
+        }
+        assert_eq!(crashes.wait(start), Some(LONGEST_BACKOFF));
+        assert_eq!(crashes.wait(start + LONGEST_BACKOFF), None);
+        crashes.forget();
+        assert_eq!(crashes.wait(start), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! What a component exports and imports, and what follows: which NBD features it has.
+
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use super::wit::{self, PACKAGE};
+
+/// A plugin's optional interfaces, and what it imports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    /// `manifest`.
+    pub manifest: bool,
+    /// `writable`: not read-only; FLUSH, FUA.
+    pub writable: bool,
+    /// `zeroable`: TRIM, WRITE_ZEROES, fast zeroes.
+    pub zeroable: bool,
+    /// `sparse`: extents.
+    pub sparse: bool,
+    /// `prefetch`: CACHE.
+    pub prefetch: bool,
+    /// `export-list`: more than one export.
+    pub export_list: bool,
+    /// Full names of all imported interfaces.
+    pub imports: Vec<String>,
+    /// Full names of all exported interfaces.
+    pub exports: Vec<String>,
+}
+
+impl World {
+    /// Looks at a component's type.
+    ///
+    /// # Errors
+    /// It isn't a plugin for this version of nbdbox: says what it is instead.
+    pub(super) fn of(component: &Component) -> anyhow::Result<Self> {
+        let engine = component.engine();
+        let ty = component.component_type();
+        let imports: Vec<String> =
+            ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
+        let exports: Vec<String> = ty
+            .exports(engine)
+            .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let has = |name: &str| component.get_export_index(None, name).is_some();
+        if !has(wit::interface!("device")) {
+            anyhow::bail!(not_a_plugin(&exports));
+        }
+        if let Some(import) = imports.iter().find(|import| !is_known(import)) {
+            anyhow::bail!(unknown_import(import));
+        }
+        Ok(Self {
+            manifest: has(wit::interface!("manifest")),
+            writable: has(wit::interface!("writable")),
+            zeroable: has(wit::interface!("zeroable")),
+            sparse: has(wit::interface!("sparse")),
+            prefetch: has(wit::interface!("prefetch")),
+            export_list: has(wit::interface!("export-list")),
+            imports,
+            exports,
+        })
+    }
+
+    /// Whether it asks for WASI at all. All that it gets is clocks, random numbers and a log.
+    #[must_use]
+    pub fn wasi(&self) -> bool {
+        self.imports.iter().any(|name| name.starts_with("wasi:"))
+    }
+}
+
+/// The interfaces of WASI 0.2 that are linked, with nothing behind them.
+const WASI: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
+fn is_known(import: &str) -> bool {
+    const OURS: [&str; 5] = [
+        wit::interface!("types"),
+        wit::interface!("host"),
+        wit::interface!("config"),
+        wit::interface!("blobs"),
+        wit::interface!("requests"),
+    ];
+    let wasi_0_2 = import.contains("@0.2.") && WASI.iter().any(|name| import.starts_with(name));
+    wasi_0_2 || OURS.contains(&import)
+}
+
+fn not_a_plugin(exports: &[String]) -> String {
+    let device = wit::interface!("device");
+    if let Some(other) = exports.iter().find(|name| name.starts_with("nbdbox:plugin/device")) {
+        return format!("it is a plugin for another version: it exports {other}, not {device}");
+    }
+    match exports {
+        [] => format!("it is no plugin: it exports nothing, and a plugin exports {device}"),
+        some => format!(
+            "it is a component of another world: it exports {}, and a plugin exports {device}",
+            some.join(", ")
+        ),
+    }
+}
+
+fn unknown_import(import: &str) -> String {
+    if import.starts_with(PACKAGE) {
+        return format!("it needs {import}, which this version of nbdbox doesn't have");
+    }
+    format!("it needs {import}, which nbdbox gives to no plugin")
+}

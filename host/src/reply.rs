@@ -1,0 +1,289 @@
+//! The answer to a read while it's being filled: bounded, in order, exact.
+
+use thiserror::Error;
+
+use crate::limits::PIECES;
+
+/// A piece of a reply; pieces follow each other without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// The next bytes of the buffer.
+    Data(u32),
+    /// Zeroes, which aren't in the buffer.
+    Zeroes(u32),
+}
+
+/// Bytes that are to come from a blob; their place in the buffer is reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobRead {
+    /// Which blob, by its index among those granted.
+    pub blob: u32,
+    /// From where, in bytes.
+    pub offset: u64,
+    /// Where they go in the buffer.
+    pub at: usize,
+    /// How many.
+    pub length: u32,
+}
+
+/// How a plugin filled a reply wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FillError {
+    /// Bytes are missing.
+    #[error("the plugin filled {filled} of {wanted} bytes")]
+    Short {
+        /// Bytes filled.
+        filled: u64,
+        /// Bytes asked for.
+        wanted: u32,
+    },
+    /// More bytes than asked for.
+    #[error("the plugin filled more than the {wanted} bytes asked for")]
+    Long {
+        /// Bytes asked for.
+        wanted: u32,
+    },
+    /// More than [`PIECES`] pieces.
+    #[error("the plugin filled the reply in more than {PIECES} pieces")]
+    Pieces,
+}
+
+/// The answer to one read.
+///
+/// Takes memory for what was asked at most, whatever is put in. Once a piece didn't fit, the reply
+/// is spoilt and [`finish`](Self::finish) says so: a plugin needn't be told earlier.
+#[derive(Debug, Default)]
+pub struct ReadReply {
+    wanted: u32,
+    filled: u32,
+    /// Initialised memory, of which `used` bytes are this reply's. Kept from reply to reply, so
+    /// that bytes aren't zeroed only to be overwritten.
+    bytes: Vec<u8>,
+    used: usize,
+    pieces: Vec<Piece>,
+    reads: Vec<BlobRead>,
+    spoilt: Option<FillError>,
+}
+
+impl ReadReply {
+    /// Empties it for a read of `wanted` bytes; memory is kept.
+    pub fn reset(&mut self, wanted: u32) {
+        self.wanted = wanted;
+        self.filled = 0;
+        self.used = 0;
+        self.pieces.clear();
+        self.reads.clear();
+        self.spoilt = None;
+    }
+
+    /// Bytes of memory that it holds.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The next `source.len()` bytes.
+    pub fn data(&mut self, source: &[u8]) {
+        if let Some((at, length)) = self.reserve(source.len() as u64) {
+            self.bytes[at..at + length as usize].copy_from_slice(source);
+        }
+    }
+
+    /// The next `length` bytes are zeroes.
+    pub fn zeroes(&mut self, length: u64) {
+        let Some(length) = self.claim(length) else { return };
+        match self.pieces.last_mut() {
+            Some(Piece::Zeroes(last)) => *last += length,
+            _ => self.pieces.push(Piece::Zeroes(length)),
+        }
+    }
+
+    /// The next `length` bytes are those at `offset` of a blob. The range was checked.
+    pub fn blob(&mut self, blob: u32, offset: u64, length: u64) {
+        if let Some((at, length)) = self.reserve(length) {
+            self.reads.push(BlobRead { blob, offset, at, length });
+        }
+    }
+
+    /// Whether the pieces are exactly what was asked for.
+    ///
+    /// # Errors
+    /// How they aren't.
+    pub fn finish(&self) -> Result<(), FillError> {
+        match self.spoilt {
+            Some(error) => Err(error),
+            None if self.filled == self.wanted => Ok(()),
+            None => Err(FillError::Short { filled: self.filled.into(), wanted: self.wanted }),
+        }
+    }
+
+    /// What is to be read from blobs.
+    #[must_use]
+    pub fn reads(&self) -> &[BlobRead] {
+        &self.reads
+    }
+
+    /// The place for one of [`reads`](Self::reads).
+    pub fn place(&mut self, read: &BlobRead) -> &mut [u8] {
+        &mut self.bytes[read.at..read.at + read.length as usize]
+    }
+
+    /// The pieces in order.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The bytes of all data pieces, one after the other.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    /// Turns everything into one data piece: for replies that have no way to say "zeroes".
+    pub fn flatten(&mut self) {
+        if let [] | [Piece::Data(_)] = self.pieces[..] {
+            return;
+        }
+        // From the end to the start, so that bytes move to higher places only.
+        let total = self.filled as usize;
+        if self.bytes.len() < total {
+            self.bytes.resize(total, 0);
+        }
+        let (mut from, mut to) = (self.used, total);
+        for piece in self.pieces.drain(..).rev() {
+            match piece {
+                Piece::Data(length) => {
+                    from -= length as usize;
+                    to -= length as usize;
+                    self.bytes.copy_within(from..from + length as usize, to);
+                }
+                Piece::Zeroes(length) => {
+                    to -= length as usize;
+                    self.bytes[to..to + length as usize].fill(0);
+                }
+            }
+        }
+        self.used = total;
+        self.pieces.push(Piece::Data(self.filled));
+    }
+
+    /// Room for `length` bytes in the buffer, as a data piece.
+    fn reserve(&mut self, length: u64) -> Option<(usize, u32)> {
+        let length = self.claim(length)?;
+        let at = self.used;
+        self.used += length as usize;
+        if self.bytes.len() < self.used {
+            self.bytes.resize(self.used, 0);
+        }
+        match self.pieces.last_mut() {
+            Some(Piece::Data(last)) => *last += length,
+            _ => self.pieces.push(Piece::Data(length)),
+        }
+        Some((at, length))
+    }
+
+    /// Counts `length` bytes as filled, if they fit.
+    fn claim(&mut self, length: u64) -> Option<u32> {
+        if length == 0 || self.spoilt.is_some() {
+            return None;
+        }
+        let left = self.wanted - self.filled;
+        match u32::try_from(length) {
+            Ok(length) if length <= left => {
+                if self.pieces.len() >= PIECES || self.reads.len() >= PIECES {
+                    self.spoilt = Some(FillError::Pieces);
+                    return None;
+                }
+                self.filled += length;
+                Some(length)
+            }
+            _ => {
+                self.spoilt = Some(FillError::Long { wanted: self.wanted });
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(wanted: u32) -> ReadReply {
+        let mut reply = ReadReply::default();
+        reply.reset(wanted);
+        reply
+    }
+
+    #[test]
+    fn exactly_filled_is_fine() {
+        let mut reply = reply(6);
+        reply.data(b"ab");
+        reply.zeroes(3);
+        reply.data(b"c");
+        assert_eq!(reply.finish(), Ok(()));
+        assert_eq!(reply.pieces(), [Piece::Data(2), Piece::Zeroes(3), Piece::Data(1)]);
+        assert_eq!(reply.bytes(), b"abc");
+        reply.flatten();
+        assert_eq!(reply.pieces(), [Piece::Data(6)]);
+        assert_eq!(reply.bytes(), b"ab\0\0\0c");
+    }
+
+    #[test]
+    fn stale_bytes_never_show() {
+        let mut reply = reply(4);
+        reply.data(b"XXXX");
+        reply.reset(4);
+        reply.zeroes(1);
+        reply.data(b"a");
+        reply.zeroes(2);
+        reply.flatten();
+        assert_eq!(reply.bytes(), b"\0a\0\0");
+    }
+
+    #[test]
+    fn too_little_and_too_much_are_errors_and_cost_no_memory() {
+        let mut short = reply(4);
+        short.data(b"abc");
+        assert_eq!(short.finish(), Err(FillError::Short { filled: 3, wanted: 4 }));
+
+        for fill in [4, 5, u64::MAX] {
+            let mut long = reply(4);
+            long.data(b"a");
+            long.zeroes(fill);
+            long.data(&[0; 1000]);
+            assert_eq!(long.finish(), Err(FillError::Long { wanted: 4 }));
+            assert!(long.capacity() < 100);
+        }
+        let mut blob = reply(4);
+        blob.blob(0, 0, u64::MAX);
+        assert_eq!(blob.finish(), Err(FillError::Long { wanted: 4 }));
+        assert_eq!(blob.capacity(), 0);
+    }
+
+    #[test]
+    fn neighbours_of_a_kind_are_one_piece_and_pieces_are_bounded() {
+        let mut reply = reply(u32::MAX);
+        for _ in 0..PIECES {
+            reply.zeroes(1);
+            reply.zeroes(1);
+            reply.data(b"a");
+        }
+        assert_eq!(reply.finish(), Err(FillError::Pieces));
+        assert!(reply.pieces().len() <= PIECES);
+    }
+
+    #[test]
+    fn blob_reads_get_their_place_in_order() {
+        let mut reply = reply(7);
+        reply.data(b"ab");
+        reply.zeroes(1);
+        reply.blob(3, 100, 4);
+        let read = reply.reads()[0];
+        assert_eq!((read.blob, read.offset, read.at, read.length), (3, 100, 2, 4));
+        reply.place(&read).copy_from_slice(b"wxyz");
+        reply.flatten();
+        assert_eq!(reply.bytes(), b"ab\0wxyz");
+    }
+}
