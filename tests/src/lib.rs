@@ -1,1 +1,21 @@
+//! The harness of the black-box tests: starts the real program with real plugins, and talks to it
+//! with real clients or byte by byte.
+//!
+//! Nothing of the server's code is linked here, only `nbd-proto` for the numbers of the protocol.
+//! `make test` builds the program and the plugins first.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness that can't go on fails the test"
+)]
 
+mod paths;
+mod raw;
+mod server;
+mod tools;
+
+pub use paths::{guest, nbdbox, plugin};
+pub use raw::{Raw, Transmission};
+pub use server::{Exit, Server};
+pub use tools::{Run, run, shell};

@@ -1,0 +1,234 @@
+//! A client that says exactly what a test wants, right or wrong.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use nbd_proto::wire::{self, option, option_reply};
+
+/// A connection on which nothing is done by itself.
+#[derive(Debug)]
+pub struct Raw {
+    stream: UnixStream,
+}
+
+/// A connection past the handshake.
+#[derive(Debug)]
+pub struct Transmission {
+    /// The connection.
+    pub raw: Raw,
+    /// The export's size in bytes.
+    pub size: u64,
+    /// The transmission flags as they came.
+    pub flags: u16,
+}
+
+impl Raw {
+    /// Connects.
+    #[must_use]
+    pub fn connect(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
+        // A test that waits for what never comes fails instead of hanging.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Self { stream }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Sends bytes as they are, to a server that may hang up meanwhile.
+    ///
+    /// # Errors
+    /// It did.
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Receives exactly so many bytes.
+    #[must_use]
+    pub fn receive(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Whether the server has closed the connection, and sent nothing more before that.
+    #[must_use]
+    pub fn is_closed(&mut self) -> bool {
+        match self.stream.read(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+
+    /// Ends the sending side; replies can still be read.
+    pub fn finish_sending(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// A big-endian number.
+    #[must_use]
+    pub fn u16(&mut self) -> u16 {
+        u16::from_be_bytes(self.receive(2).try_into().unwrap())
+    }
+
+    /// A big-endian number.
+    #[must_use]
+    pub fn u32(&mut self) -> u32 {
+        u32::from_be_bytes(self.receive(4).try_into().unwrap())
+    }
+
+    /// A big-endian number.
+    #[must_use]
+    pub fn u64(&mut self) -> u64 {
+        u64::from_be_bytes(self.receive(8).try_into().unwrap())
+    }
+
+    /// Reads the hello and answers with these client flags; returns the handshake flags.
+    #[must_use]
+    pub fn hello(&mut self, client_flags: u32) -> u16 {
+        assert_eq!(self.u64(), wire::NBD_MAGIC);
+        assert_eq!(self.u64(), wire::OPTION_MAGIC);
+        let flags = self.u16();
+        self.send(&client_flags.to_be_bytes());
+        flags
+    }
+
+    /// Sends an option.
+    pub fn option(&mut self, number: u32, data: &[u8]) {
+        let length = u32::try_from(data.len()).unwrap();
+        self.option_header(number, length);
+        self.send(data);
+    }
+
+    /// Sends an option's header, which may lie about the length.
+    pub fn option_header(&mut self, number: u32, length: u32) {
+        let mut bytes = wire::OPTION_MAGIC.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&number.to_be_bytes());
+        bytes.extend_from_slice(&length.to_be_bytes());
+        self.send(&bytes);
+    }
+
+    /// Receives one reply to option `number`: its type and data.
+    #[must_use]
+    pub fn option_reply(&mut self, number: u32) -> (u32, Vec<u8>) {
+        assert_eq!(self.u64(), wire::OPTION_REPLY_MAGIC);
+        assert_eq!(self.u32(), number, "a reply to another option");
+        let kind = self.u32();
+        let length = self.u32();
+        (kind, self.receive(length as usize))
+    }
+
+    /// Receives replies to option `number` up to the one that ends it: ACK or an error.
+    #[must_use]
+    pub fn option_replies(&mut self, number: u32) -> Vec<(u32, Vec<u8>)> {
+        let mut replies = Vec::new();
+        loop {
+            let reply = self.option_reply(number);
+            let last = reply.0 == option_reply::ACK || reply.0 & option_reply::ERROR != 0;
+            replies.push(reply);
+            if last {
+                return replies;
+            }
+        }
+    }
+
+    /// The data of INFO and GO.
+    #[must_use]
+    pub fn info_data(name: &str, requests: &[u16]) -> Vec<u8> {
+        let mut data = u32::try_from(name.len()).unwrap().to_be_bytes().to_vec();
+        data.extend_from_slice(name.as_bytes());
+        data.extend_from_slice(&u16::try_from(requests.len()).unwrap().to_be_bytes());
+        data.extend(requests.iter().flat_map(|request| request.to_be_bytes()));
+        data
+    }
+
+    /// The data of LIST_META_CONTEXT and SET_META_CONTEXT.
+    #[must_use]
+    pub fn meta_data(name: &str, queries: &[&str]) -> Vec<u8> {
+        let mut data = u32::try_from(name.len()).unwrap().to_be_bytes().to_vec();
+        data.extend_from_slice(name.as_bytes());
+        data.extend_from_slice(&u32::try_from(queries.len()).unwrap().to_be_bytes());
+        for query in queries {
+            data.extend_from_slice(&u32::try_from(query.len()).unwrap().to_be_bytes());
+            data.extend_from_slice(query.as_bytes());
+        }
+        data
+    }
+
+    /// Sends GO for `name` and expects to get there.
+    #[must_use]
+    pub fn go(mut self, name: &str) -> Transmission {
+        self.option(option::GO, &Self::info_data(name, &[]));
+        let replies = self.option_replies(option::GO);
+        let (last, infos) = replies.split_last().unwrap();
+        assert_eq!(last.0, option_reply::ACK, "{replies:?}");
+        let export = infos.iter().find(|(kind, data)| {
+            *kind == option_reply::INFO && data.starts_with(&wire::info::EXPORT.to_be_bytes())
+        });
+        let data = &export.expect("GO answers INFO_EXPORT").1;
+        let size = u64::from_be_bytes(data[2..10].try_into().unwrap());
+        let flags = u16::from_be_bytes(data[10..12].try_into().unwrap());
+        Transmission { raw: self, size, flags }
+    }
+}
+
+impl Transmission {
+    /// Sends a compact request's header.
+    pub fn request(&mut self, flags: u16, command: u16, cookie: u64, offset: u64, length: u32) {
+        let mut bytes = wire::REQUEST_MAGIC.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&flags.to_be_bytes());
+        bytes.extend_from_slice(&command.to_be_bytes());
+        bytes.extend_from_slice(&cookie.to_be_bytes());
+        bytes.extend_from_slice(&offset.to_be_bytes());
+        bytes.extend_from_slice(&length.to_be_bytes());
+        self.raw.send(&bytes);
+    }
+
+    /// Sends an extended request's header.
+    pub fn extended_request(
+        &mut self,
+        flags: u16,
+        command: u16,
+        cookie: u64,
+        offset: u64,
+        length: u64,
+    ) {
+        let mut bytes = wire::EXTENDED_REQUEST_MAGIC.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&flags.to_be_bytes());
+        bytes.extend_from_slice(&command.to_be_bytes());
+        bytes.extend_from_slice(&cookie.to_be_bytes());
+        bytes.extend_from_slice(&offset.to_be_bytes());
+        bytes.extend_from_slice(&length.to_be_bytes());
+        self.raw.send(&bytes);
+    }
+
+    /// Receives a simple reply's header: error and cookie.
+    #[must_use]
+    pub fn simple_reply(&mut self) -> (u32, u64) {
+        assert_eq!(self.raw.u32(), wire::SIMPLE_REPLY_MAGIC);
+        (self.raw.u32(), self.raw.u64())
+    }
+
+    /// Receives one structured chunk: flags, type, cookie, payload.
+    #[must_use]
+    pub fn chunk(&mut self) -> (u16, u16, u64, Vec<u8>) {
+        assert_eq!(self.raw.u32(), wire::STRUCTURED_REPLY_MAGIC);
+        let (flags, kind, cookie) = (self.raw.u16(), self.raw.u16(), self.raw.u64());
+        let length = self.raw.u32();
+        (flags, kind, cookie, self.raw.receive(length as usize))
+    }
+
+    /// Receives one extended chunk: flags, type, cookie, offset, payload.
+    #[must_use]
+    pub fn extended_chunk(&mut self) -> (u16, u16, u64, u64, Vec<u8>) {
+        assert_eq!(self.raw.u32(), wire::EXTENDED_REPLY_MAGIC);
+        let (flags, kind, cookie) = (self.raw.u16(), self.raw.u16(), self.raw.u64());
+        let offset = self.raw.u64();
+        let length = usize::try_from(self.raw.u64()).unwrap();
+        (flags, kind, cookie, offset, self.raw.receive(length))
+    }
+}

@@ -1,0 +1,153 @@
+//! A server under test: started, listening, and in the end stopped and looked at.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::{Raw, nbdbox};
+
+/// Long enough for the slowest machine; nothing is ever asserted about time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `nbdbox serve` on a unix socket of its own. Killed when it's dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    folder: TempDir,
+}
+
+/// How a server ended.
+#[derive(Debug)]
+pub struct Exit {
+    /// Its exit status; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Everything that it logged.
+    pub log: String,
+}
+
+impl Server {
+    /// Starts `nbdbox serve -U SOCKET -v ARGUMENTS…` and waits until it listens.
+    ///
+    /// # Panics
+    /// It doesn't come to listen; with its log.
+    #[must_use]
+    pub fn start<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let child = Command::new(nbdbox())
+            .args(["serve", "-v", "-U"])
+            .arg(folder.path().join("socket"))
+            .arg("-P")
+            .arg(folder.path().join("pid"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("nbdbox starts");
+        let mut server = Self { child, folder };
+        server.wait_until_listening();
+        server
+    }
+
+    /// Serves an example plugin with its settings.
+    #[must_use]
+    pub fn plugin(name: &str, settings: &[&str]) -> Self {
+        let plugin = crate::plugin(name).into_os_string();
+        Self::start(std::iter::once(plugin).chain(settings.iter().map(Into::into)))
+    }
+
+    fn wait_until_listening(&mut self) {
+        let start = Instant::now();
+        // The pidfile comes when clients can.
+        while !self.folder.path().join("pid").exists() {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the server ended ({ended:?}):\n{}", self.log());
+            assert!(start.elapsed() < PATIENCE, "the server doesn't listen:\n{}", self.log());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// A folder for the test's own files, removed with the server.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The URI of its default export.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        self.uri_of("")
+    }
+
+    /// The URI of an export; the name needs no quoting.
+    #[must_use]
+    pub fn uri_of(&self, export: &str) -> String {
+        format!("nbd+unix:///{export}?socket={}", self.socket().display())
+    }
+
+    /// A raw connection, in which the server's hello is still to be read.
+    #[must_use]
+    pub fn connect(&self) -> Raw {
+        Raw::connect(&self.socket())
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let mut log = String::new();
+        let mut file = fs::File::open(self.folder.path().join("log")).unwrap();
+        file.read_to_string(&mut log).unwrap();
+        log
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it's still alive.
+    #[must_use]
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    #[must_use]
+    pub fn stop(mut self) -> Exit {
+        let killed = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        assert!(killed.success());
+        let start = Instant::now();
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if start.elapsed() > PATIENCE => panic!("it doesn't stop:\n{}", self.log()),
+                None => thread::sleep(Duration::from_millis(2)),
+            }
+        };
+        Exit { code: status.code(), signal: status.signal(), log: self.log() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,61 @@
+//! Other people's programs.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output};
+
+/// What a program did.
+#[derive(Debug)]
+pub struct Run {
+    /// Its exit status; -1 after a signal.
+    pub code: i32,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Run {
+    /// The output of a program that succeeded.
+    ///
+    /// # Panics
+    /// It failed; with what it said.
+    #[must_use]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs a program.
+///
+/// # Panics
+/// It isn't installed.
+#[must_use]
+pub fn run<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = S>,
+) -> Run {
+    let program = program.as_ref();
+    let output = Command::new(program).args(arguments).output();
+    let missing = |error| panic!("can't run {}: {error}: run `make setup`", program.display());
+    output.unwrap_or_else(missing).into()
+}
+
+/// Runs a shell script, which stops at the first error.
+///
+/// # Panics
+/// There is no shell.
+#[must_use]
+pub fn shell(script: &str) -> Run {
+    run("bash", ["-euo", "pipefail", "-c", script])
+}
