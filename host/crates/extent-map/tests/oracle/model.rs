@@ -129,20 +129,25 @@ impl Oracle {
     pub(crate) fn describe(&self, wire: &Wire) -> Vec<Descriptor> {
         let block = u128::from(wire.min_block);
         let block_of = |unit| self.at(unit) / block;
-        let told = |unit| {
-            if unit < self.known {
+        // As many blocks as hold something known, or all of them if nothing is.
+        let last_block = block_of(self.known.checked_sub(1).unwrap_or(self.kinds.len()));
+        let mut kinds: Vec<Kind> = Vec::new();
+        let mut first = 0;
+        for unit in 0..self.kinds.len() {
+            let told = if unit < self.known {
                 self.kinds[unit]
             } else {
                 Kind::Data
-            }
-        };
-        let mut kinds = Vec::new();
-        for unit in 0..self.kinds.len() {
-            if self.known > 0 && block_of(unit) > block_of(self.known - 1) {
+            };
+            if block_of(unit) > last_block {
                 break;
             }
-            let same_block = (0..self.kinds.len()).filter(|&u| block_of(u) == block_of(unit));
-            kinds.push(same_block.map(told).reduce(Kind::and).unwrap_or_default());
+            if block_of(unit) != block_of(first) {
+                first = unit;
+            }
+            let both = kinds.get(first).map_or(told, |&kind| kind.and(told));
+            kinds.push(both);
+            kinds[first..].fill(both);
         }
         let room = match self.wanted {
             Wanted::All => wire.max_descriptors.max(1),
