@@ -3,7 +3,14 @@
 //! Each optional interface is generated as a small world of its own: its export macro carries the
 //! type information of just that interface, so a component exports exactly what its author named in
 //! [`export!`](crate::export), and the host reads the NBD flags off the exports.
-#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unsafe_code)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code"
+)]
 
 /// What plugins import.
 pub mod imports {

@@ -1,7 +1,8 @@
 //! What a plugin says of itself before it runs: name, settings, the blobs that it needs.
 
 pub use crate::bindings::imports::blobs::Access;
-pub use crate::bindings::manifest::interface::{BlobNeed, PluginInfo, Setting, ValueKind};
+pub use crate::bindings::manifest::interface::ValueKind;
+use crate::bindings::manifest::interface::{BlobNeed, PluginInfo, Setting};
 
 /// Builds the answer to the host's first question. See [`Plugin::manifest`](crate::Plugin::manifest).
 #[derive(Debug)]
@@ -28,7 +29,9 @@ impl Manifest {
     /// A setting with a default.
     pub fn default(mut self, key: &str, kind: ValueKind, default: &str, help: &str) -> Self {
         let default = Some(default.to_owned());
-        self.0.settings.push(setting(key, kind, false, default, help));
+        self.0
+            .settings
+            .push(setting(key, kind, false, default, help));
         self
     }
 

@@ -3,12 +3,12 @@
 //! The contract of each call is in `wit/device.wit`; what the host has checked before it calls is
 //! said there too. Calls to one instance never overlap.
 
+use crate::bindings::device::interface::DeviceInfo;
 pub use crate::bindings::device::interface::{BlockSizes, InstanceMode};
 pub use crate::bindings::export_list::interface::ListedExport;
-use crate::bindings::device::interface::DeviceInfo;
 use crate::manifest::Manifest;
-use crate::{Error, Extents, ReadReply, Result, WriteFlags, WritePayload};
 use crate::{Errno, bindings};
+use crate::{Error, Extents, ReadReply, Result, WriteFlags, WritePayload};
 
 /// A block device. The value is the state of one instance.
 pub trait Plugin: Sized + 'static {

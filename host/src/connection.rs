@@ -54,7 +54,11 @@ where
         Ok(Err(error)) => Err(error),
         Ok(Ok(None)) => Ok(End::Handshake),
         Ok(Ok(Some(agreed))) => {
-            let handshake::Agreed { session, device, unread } = agreed;
+            let handshake::Agreed {
+                session,
+                device,
+                unread,
+            } = agreed;
             Ok(transmission::run(stream, session, device, unread, stop).await)
         }
     }

@@ -93,11 +93,7 @@ pub trait Device: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Reads ahead.
-    fn cache(
-        &self,
-        offset: u64,
-        length: u64,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn cache(&self, offset: u64, length: u64) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Adds what is known to `map`, whose range is the request's. `one`: only the first extent is
     /// wanted.

@@ -68,9 +68,15 @@ impl Reply {
     pub fn slices<'a>(&'a self, skip: usize, most: usize, out: &mut Vec<IoSlice<'a>>) {
         let mut skip = skip;
         let (mut frame, mut body) = (0, 0);
-        let rest = (self.frames.len(), self.parts.last().map_or(0, |(_, body)| *body));
+        let rest = (
+            self.frames.len(),
+            self.parts.last().map_or(0, |(_, body)| *body),
+        );
         for &(frame_end, body_end) in self.parts.iter().chain([&rest]) {
-            let pair = [&self.frames[frame..frame_end], &self.body.bytes()[body..body_end]];
+            let pair = [
+                &self.frames[frame..frame_end],
+                &self.body.bytes()[body..body_end],
+            ];
             for slice in pair {
                 let cut = skip.min(slice.len());
                 skip -= cut;
@@ -127,7 +133,11 @@ pub async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -
     let Incoming { head, command, .. } = request.incoming;
     device.metrics().requests.one();
     let done = match command {
-        Command::Read { offset, length, dont_fragment } => {
+        Command::Read {
+            offset,
+            length,
+            dont_fragment,
+        } => {
             let mut body = std::mem::take(&mut reply.body);
             body.reset(length);
             match device.read(offset, length, body).await {
@@ -140,17 +150,39 @@ pub async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -
         }
         Command::Write { offset, fua, .. } => device.write(offset, request.payload, fua).await,
         Command::Flush => device.flush().await,
-        Command::Trim { offset, length, fua } => device.trim(offset, length, fua).await,
+        Command::Trim {
+            offset,
+            length,
+            fua,
+        } => device.trim(offset, length, fua).await,
         Command::Cache { offset, length } => device.cache(offset, length).await,
-        Command::WriteZeroes { offset, length, fua, no_hole, fast_zero } => {
-            device.zero(offset, length, WriteMode { fua, no_hole, fast_zero }).await
+        Command::WriteZeroes {
+            offset,
+            length,
+            fua,
+            no_hole,
+            fast_zero,
+        } => {
+            device
+                .zero(
+                    offset,
+                    length,
+                    WriteMode {
+                        fua,
+                        no_hole,
+                        fast_zero,
+                    },
+                )
+                .await
         }
-        Command::BlockStatus { offset, length, one } => {
-            match block_status(device, &request, offset, length, one, &mut reply).await {
-                Ok(()) => return reply,
-                Err(failure) => Err(failure),
-            }
-        }
+        Command::BlockStatus {
+            offset,
+            length,
+            one,
+        } => match block_status(device, &request, offset, length, one, &mut reply).await {
+            Ok(()) => return reply,
+            Err(failure) => Err(failure),
+        },
         Command::Refused(refusal) => {
             refuse(device, head, refusal, &mut reply);
             return reply;
@@ -189,7 +221,9 @@ async fn block_status<D: Device>(
     let impossible = |_| Failure::host(Errno::Eio, "the host could not describe the range");
     let export = device.export();
     let blocks = length.div_ceil(u64::from(export.block.minimum()));
-    let most = usize::try_from(blocks).unwrap_or(usize::MAX).min(device.limits().extents);
+    let most = usize::try_from(blocks)
+        .unwrap_or(usize::MAX)
+        .min(device.limits().extents);
     let wanted = if one { Wanted::One } else { Wanted::All };
     let range = offset..offset + length;
     let map = ExtentMap::new(range.clone(), wanted, most).map_err(impossible)?;
@@ -225,7 +259,10 @@ async fn block_status<D: Device>(
 }
 
 fn descriptor(from: &MapDescriptor) -> Descriptor {
-    Descriptor { length: from.length, flags: StateFlags::from_bits_truncate(from.flags) }
+    Descriptor {
+        length: from.length,
+        flags: StateFlags::from_bits_truncate(from.flags),
+    }
 }
 
 fn count_extents<D: Device>(device: &D, map: &ExtentMap) {

@@ -94,25 +94,41 @@ impl Failure {
     #[must_use]
     pub fn answer(errno: Errno, text: Option<String>) -> Self {
         let text = text.map_or(Cow::Borrowed(""), Cow::Owned);
-        Self { errno, text, whose: Whose::Answer }
+        Self {
+            errno,
+            text,
+            whose: Whose::Answer,
+        }
     }
 
     /// The plugin's fault: EIO.
     #[must_use]
     pub fn plugin(cause: Cause, text: &'static str) -> Self {
-        Self { errno: Errno::Eio, text: text.into(), whose: Whose::Plugin(cause) }
+        Self {
+            errno: Errno::Eio,
+            text: text.into(),
+            whose: Whose::Plugin(cause),
+        }
     }
 
     /// The host's fault.
     #[must_use]
     pub fn host(errno: Errno, text: &'static str) -> Self {
-        Self { errno, text: text.into(), whose: Whose::Host }
+        Self {
+            errno,
+            text: text.into(),
+            whose: Whose::Host,
+        }
     }
 
     /// The server is going down.
     #[must_use]
     pub fn shutdown() -> Self {
         let text = "the server is shutting down".into();
-        Self { errno: Errno::Eshutdown, text, whose: Whose::Shutdown }
+        Self {
+            errno: Errno::Eshutdown,
+            text,
+            whose: Whose::Shutdown,
+        }
     }
 }

@@ -20,7 +20,6 @@
 //! 1  size, settings, fault, metrics    pure
 //! 0  nbd-proto, extent-map             crates of their own
 //! ```
-#![forbid(clippy::mem_forget)]
 
 pub mod cli;
 

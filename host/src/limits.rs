@@ -104,8 +104,7 @@ pub enum LimitError {
 }
 
 /// The names for `--limit`.
-pub const KEYS: &str =
-    "memory, cpu, open-cpu, wall, instances, extents, connections, requests, inflight, log, \
+pub const KEYS: &str = "memory, cpu, open-cpu, wall, instances, extents, connections, requests, inflight, log, \
      handshake";
 
 impl Limits {
@@ -114,12 +113,15 @@ impl Limits {
     /// # Errors
     /// Names the first one that is wrong and what was expected.
     pub fn set(&mut self, list: &str) -> Result<(), LimitError> {
-        list.split(',').filter(|word| !word.is_empty()).try_for_each(|word| self.set_one(word))
+        list.split(',')
+            .filter(|word| !word.is_empty())
+            .try_for_each(|word| self.set_one(word))
     }
 
     fn set_one(&mut self, word: &str) -> Result<(), LimitError> {
-        let (name, value) =
-            word.split_once('=').ok_or_else(|| LimitError::Syntax(word.to_owned()))?;
+        let (name, value) = word
+            .split_once('=')
+            .ok_or_else(|| LimitError::Syntax(word.to_owned()))?;
         match name {
             "memory" => self.memory = bytes("memory", value, 64 << 10)?,
             "cpu" => self.cpu = time("cpu", value)?,
@@ -139,7 +141,11 @@ impl Limits {
 }
 
 fn bytes(name: &'static str, value: &str, least: u64) -> Result<u64, LimitError> {
-    let wrong = |expected| LimitError::Value { name, value: value.to_owned(), expected };
+    let wrong = |expected| LimitError::Value {
+        name,
+        value: value.to_owned(),
+        expected,
+    };
     let bytes = size::parse(value).map_err(|error| wrong(error.to_string()))?;
     if bytes < least {
         return Err(wrong(format!("at least {} is needed", size::Bytes(least))));
@@ -148,16 +154,22 @@ fn bytes(name: &'static str, value: &str, least: u64) -> Result<u64, LimitError>
 }
 
 fn time(name: &'static str, value: &str) -> Result<Duration, LimitError> {
-    let unit_at = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let unit_at = value
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(value.len());
     let (number, unit) = value.split_at(unit_at);
-    let duration = number.parse::<u32>().ok().filter(|number| *number > 0).and_then(|number| {
-        Some(match unit {
-            "ms" => Duration::from_millis(number.into()),
-            "s" => Duration::from_secs(number.into()),
-            "min" => Duration::from_secs(60 * u64::from(number)),
-            _ => return None,
-        })
-    });
+    let duration = number
+        .parse::<u32>()
+        .ok()
+        .filter(|number| *number > 0)
+        .and_then(|number| {
+            Some(match unit {
+                "ms" => Duration::from_millis(number.into()),
+                "s" => Duration::from_secs(number.into()),
+                "min" => Duration::from_secs(60 * u64::from(number)),
+                _ => return None,
+            })
+        });
     duration.ok_or_else(|| LimitError::Value {
         name,
         value: value.to_owned(),
@@ -165,13 +177,11 @@ fn time(name: &'static str, value: &str) -> Result<Duration, LimitError> {
     })
 }
 
-fn count(
-    name: &'static str,
-    value: &str,
-    least: usize,
-    most: usize,
-) -> Result<usize, LimitError> {
-    let number = value.parse().ok().filter(|number| (least..=most).contains(number));
+fn count(name: &'static str, value: &str, least: usize, most: usize) -> Result<usize, LimitError> {
+    let number = value
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| LimitError::Value {
         name,
         value: value.to_owned(),
@@ -199,8 +209,13 @@ mod tests {
     #[test]
     fn every_key_is_known_and_no_other() {
         for key in KEYS.split(", ") {
-            let error = Limits::default().set(&format!("{key}=nonsense")).unwrap_err();
-            assert!(matches!(error, LimitError::Value { name, .. } if name == key), "{key}");
+            let error = Limits::default()
+                .set(&format!("{key}=nonsense"))
+                .unwrap_err();
+            assert!(
+                matches!(error, LimitError::Value { name, .. } if name == key),
+                "{key}"
+            );
         }
         let error = Limits::default().set("speed=1").unwrap_err();
         assert_eq!(error, LimitError::Unknown("speed".into()));
@@ -208,7 +223,14 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        for word in ["memory=0", "cpu=0ms", "instances=0", "extents=0", "requests=0", "cpu"] {
+        for word in [
+            "memory=0",
+            "cpu=0ms",
+            "instances=0",
+            "extents=0",
+            "requests=0",
+            "cpu",
+        ] {
             assert!(Limits::default().set(word).is_err(), "{word}");
         }
     }

@@ -17,7 +17,10 @@ impl MemoryQuota {
     /// A quota of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicU64::new(0) })
+        Arc::new(Self {
+            limit,
+            used: AtomicU64::new(0),
+        })
     }
 
     /// No limit but those of the exports.
@@ -56,9 +59,13 @@ impl MemoryShare {
     /// Takes `bytes` more, or nothing.
     #[must_use]
     pub fn take(&mut self, bytes: u64) -> bool {
-        let taken = self.quota.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|sum| *sum <= self.quota.limit)
-        });
+        let taken = self
+            .quota
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes)
+                    .filter(|sum| *sum <= self.quota.limit)
+            });
         if taken.is_ok() {
             self.held += bytes;
         }

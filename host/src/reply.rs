@@ -91,7 +91,9 @@ impl ReadReply {
 
     /// The next `length` bytes are zeroes.
     pub fn zeroes(&mut self, length: u64) {
-        let Some(length) = self.claim(length) else { return };
+        let Some(length) = self.claim(length) else {
+            return;
+        };
         match self.pieces.last_mut() {
             Some(Piece::Zeroes(last)) => *last += length,
             _ => self.pieces.push(Piece::Zeroes(length)),
@@ -101,7 +103,12 @@ impl ReadReply {
     /// The next `length` bytes are those at `offset` of a blob. The range was checked.
     pub fn blob(&mut self, blob: u32, offset: u64, length: u64) {
         if let Some((at, length)) = self.reserve(length) {
-            self.reads.push(BlobRead { blob, offset, at, length });
+            self.reads.push(BlobRead {
+                blob,
+                offset,
+                at,
+                length,
+            });
         }
     }
 
@@ -113,7 +120,10 @@ impl ReadReply {
         match self.spoilt {
             Some(error) => Err(error),
             None if self.filled == self.wanted => Ok(()),
-            None => Err(FillError::Short { filled: self.filled.into(), wanted: self.wanted }),
+            None => Err(FillError::Short {
+                filled: self.filled.into(),
+                wanted: self.wanted,
+            }),
         }
     }
 
@@ -199,7 +209,9 @@ impl ReadReply {
                 Some(length)
             }
             _ => {
-                self.spoilt = Some(FillError::Long { wanted: self.wanted });
+                self.spoilt = Some(FillError::Long {
+                    wanted: self.wanted,
+                });
                 None
             }
         }
@@ -223,7 +235,10 @@ mod tests {
         reply.zeroes(3);
         reply.data(b"c");
         assert_eq!(reply.finish(), Ok(()));
-        assert_eq!(reply.pieces(), [Piece::Data(2), Piece::Zeroes(3), Piece::Data(1)]);
+        assert_eq!(
+            reply.pieces(),
+            [Piece::Data(2), Piece::Zeroes(3), Piece::Data(1)]
+        );
         assert_eq!(reply.bytes(), b"abc");
         reply.flatten();
         assert_eq!(reply.pieces(), [Piece::Data(6)]);
@@ -246,7 +261,13 @@ mod tests {
     fn too_little_and_too_much_are_errors_and_cost_no_memory() {
         let mut short = reply(4);
         short.data(b"abc");
-        assert_eq!(short.finish(), Err(FillError::Short { filled: 3, wanted: 4 }));
+        assert_eq!(
+            short.finish(),
+            Err(FillError::Short {
+                filled: 3,
+                wanted: 4
+            })
+        );
 
         for fill in [4, 5, u64::MAX] {
             let mut long = reply(4);
@@ -281,7 +302,10 @@ mod tests {
         reply.zeroes(1);
         reply.blob(3, 100, 4);
         let read = reply.reads()[0];
-        assert_eq!((read.blob, read.offset, read.at, read.length), (3, 100, 2, 4));
+        assert_eq!(
+            (read.blob, read.offset, read.at, read.length),
+            (3, 100, 2, 4)
+        );
         reply.place(&read).copy_from_slice(b"wxyz");
         reply.flatten();
         assert_eq!(reply.bytes(), b"ab\0wxyz");

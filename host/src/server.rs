@@ -53,7 +53,9 @@ pub async fn serve<C: Catalog>(listener: Listener, catalog: Arc<C>, mut stop: St
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    let drained = timeout(DRAIN, async { while connections.join_next().await.is_some() {} });
+    let drained = timeout(DRAIN, async {
+        while connections.join_next().await.is_some() {}
+    });
     if drained.await.is_err() {
         tracing::warn!("{} connections didn't end in time", connections.len());
     }

@@ -65,7 +65,11 @@ mod tests {
     use super::*;
 
     fn admission(requests: usize, inflight: u64) -> Admission {
-        Admission::new(&Limits { requests, inflight, ..Limits::default() })
+        Admission::new(&Limits {
+            requests,
+            inflight,
+            ..Limits::default()
+        })
     }
 
     #[test]

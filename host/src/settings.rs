@@ -43,12 +43,16 @@ impl Settings {
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+        self.iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
     }
 
     /// All pairs, in the operator's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Adds `key` unless it was given.
@@ -73,8 +77,17 @@ mod tests {
 
     #[test]
     fn words_without_a_key_and_double_keys_are_refused() {
-        assert_eq!(Settings::parse(&["size"]), Err(SettingError::Syntax("size".into())));
-        assert_eq!(Settings::parse(&["=1"]), Err(SettingError::Syntax("=1".into())));
-        assert_eq!(Settings::parse(&["a=1", "a=2"]), Err(SettingError::Twice("a".into())));
+        assert_eq!(
+            Settings::parse(&["size"]),
+            Err(SettingError::Syntax("size".into()))
+        );
+        assert_eq!(
+            Settings::parse(&["=1"]),
+            Err(SettingError::Syntax("=1".into()))
+        );
+        assert_eq!(
+            Settings::parse(&["a=1", "a=2"]),
+            Err(SettingError::Twice("a".into()))
+        );
     }
 }

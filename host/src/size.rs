@@ -8,7 +8,9 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SizeError {
     /// It doesn't begin with a decimal number, or has an unknown unit.
-    #[error("`{0}` isn't a size: write a number and an optional unit K, M, G, T, P or E, as in 64M")]
+    #[error(
+        "`{0}` isn't a size: write a number and an optional unit K, M, G, T, P or E, as in 64M"
+    )]
     Syntax(String),
     /// Not a whole number of bytes.
     #[error("`{0}` isn't a whole number of bytes")]
@@ -25,7 +27,9 @@ pub enum SizeError {
 /// Quotes the text and says what was expected.
 pub fn parse(text: &str) -> Result<u64, SizeError> {
     let syntax = || SizeError::Syntax(text.to_owned());
-    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let unit = unit_of(unit).ok_or_else(syntax)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -72,7 +76,7 @@ impl fmt::Display for Bytes {
         let power = (self.0.max(1).ilog2() / 10) as usize;
         let unit = UNITS.get(power).copied().unwrap_or("EiB");
         let one = 1u64 << (10 * power);
-        if self.0 % one == 0 {
+        if self.0.is_multiple_of(one) {
             write!(f, "{} {unit}", self.0 / one)
         } else {
             let hundredths = u128::from(self.0) * 100 / u128::from(one);
@@ -105,8 +109,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_quoted() {
-        for text in ["", "M", "1X", "-1", "1..5G", ".5G", "1.G", "0x10", "1 G", "1GG", "é"] {
-            assert_eq!(parse(text), Err(SizeError::Syntax(text.to_owned())), "{text}");
+        for text in [
+            "", "M", "1X", "-1", "1..5G", ".5G", "1.G", "0x10", "1 G", "1GG", "é",
+        ] {
+            assert_eq!(
+                parse(text),
+                Err(SizeError::Syntax(text.to_owned())),
+                "{text}"
+            );
         }
         assert_eq!(parse("1.3"), Err(SizeError::Fraction("1.3".to_owned())));
         assert_eq!(parse("16E"), Err(SizeError::TooLarge("16E".to_owned())));

@@ -31,7 +31,11 @@ pub(super) fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<Fi
             Err(error) => return Err(error),
         };
         if data_at > at {
-            extents.push(FileExtent { offset: at, length: data_at - at, data: false });
+            extents.push(FileExtent {
+                offset: at,
+                length: data_at - at,
+                data: false,
+            });
             at = data_at;
             continue;
         }
@@ -40,7 +44,11 @@ pub(super) fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<Fi
             Ok(_) | Err(Errno::NXIO | Errno::INVAL) => range.end,
             Err(error) => return Err(error),
         };
-        extents.push(FileExtent { offset: at, length: hole_at - at, data: true });
+        extents.push(FileExtent {
+            offset: at,
+            length: hole_at - at,
+            data: true,
+        });
         at = hole_at;
     }
     Ok(extents)

@@ -77,9 +77,20 @@ impl Blob {
     /// # Errors
     /// Names the grant and the path: not there, not allowed, neither a file nor a block device.
     pub fn open(grant: Grant) -> anyhow::Result<Self> {
-        Self::open_file(&grant).map(|(file, size)| Self { inner: Arc::new(Inner { grant: grant.clone(), file, size }) })
+        Self::open_file(&grant)
+            .map(|(file, size)| Self {
+                inner: Arc::new(Inner {
+                    grant: grant.clone(),
+                    file,
+                    size,
+                }),
+            })
             .map_err(|error| {
-                anyhow::anyhow!("blob `{}`: can't open {}: {error}", grant.name, grant.path.display())
+                anyhow::anyhow!(
+                    "blob `{}`: can't open {}: {error}",
+                    grant.name,
+                    grant.path.display()
+                )
             })
     }
 
@@ -87,7 +98,9 @@ impl Blob {
         // The operator's own links are followed; then only this one name is opened, in its folder.
         let path = grant.path.canonicalize()?;
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let name = path.file_name().ok_or_else(|| io::Error::from(ErrorKind::IsADirectory))?;
+        let name = path
+            .file_name()
+            .ok_or_else(|| io::Error::from(ErrorKind::IsADirectory))?;
         let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
         let mut options = OpenOptions::new();
         options.read(true).write(grant.access == Access::ReadWrite);
@@ -127,7 +140,11 @@ impl Blob {
         let size = self.size();
         match offset.checked_add(length) {
             Some(end) if end <= size => Ok(()),
-            _ => Err(BlobError::Range { offset, length, size }),
+            _ => Err(BlobError::Range {
+                offset,
+                length,
+                size,
+            }),
         }
     }
 
@@ -135,8 +152,13 @@ impl Blob {
     fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize {
         let mut slices = [IoSliceMut::new(bytes)];
         // Any error shows again, with its reason, where waiting is allowed.
-        rustix::io::preadv2(&self.inner.file, &mut slices, offset, ReadWriteFlags::NOWAIT)
-            .unwrap_or(0)
+        rustix::io::preadv2(
+            &self.inner.file,
+            &mut slices,
+            offset,
+            ReadWriteFlags::NOWAIT,
+        )
+        .unwrap_or(0)
     }
 
     fn read_waiting(&self, mut offset: u64, mut bytes: &mut [u8]) -> Result<(), BlobError> {
@@ -234,7 +256,11 @@ impl Blob {
     ) -> Result<Vec<u8>, BlobError> {
         self.check(offset, range.len() as u64)?;
         let blob = self.clone();
-        let done = if fua { 0 } else { self.write_cached(offset, &bytes[range.clone()]) };
+        let done = if fua {
+            0
+        } else {
+            self.write_cached(offset, &bytes[range.clone()])
+        };
         if done == range.len() {
             return Ok(bytes);
         }
@@ -251,8 +277,7 @@ impl Blob {
     /// Writes what the page cache takes without waiting; says how many bytes.
     fn write_cached(&self, offset: u64, bytes: &[u8]) -> usize {
         let slices = [IoSlice::new(bytes)];
-        rustix::io::pwritev2(&self.inner.file, &slices, offset, ReadWriteFlags::NOWAIT)
-            .unwrap_or(0)
+        rustix::io::pwritev2(&self.inner.file, &slices, offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
     }
 
     /// Makes all that was written durable.
@@ -329,7 +354,9 @@ impl Blob {
     fn write_zeroes(&self, mut offset: u64, mut length: u64) -> Result<(), BlobError> {
         let zeroes = vec![0; ZEROES.min(usize::try_from(length).unwrap_or(ZEROES))];
         while length > 0 {
-            let count = zeroes.len().min(usize::try_from(length).unwrap_or(zeroes.len()));
+            let count = zeroes
+                .len()
+                .min(usize::try_from(length).unwrap_or(zeroes.len()));
             self.write_waiting(offset, &zeroes[..count])?;
             offset += count as u64;
             length -= count as u64;
@@ -384,11 +411,17 @@ impl Blob {
     }
 
     fn failed(&self, error: Errno) -> BlobError {
-        BlobError::Io { path: self.path(), error: error.into() }
+        BlobError::Io {
+            path: self.path(),
+            error: error.into(),
+        }
     }
 
     fn shrunk(&self, offset: u64) -> BlobError {
-        BlobError::Shrunk { path: self.path(), offset }
+        BlobError::Shrunk {
+            path: self.path(),
+            offset,
+        }
     }
 
     fn path(&self) -> String {
@@ -402,6 +435,9 @@ async fn on_a_thread<T: Send + 'static>(
 ) -> Result<T, BlobError> {
     spawn_blocking(work).await.unwrap_or_else(|error| {
         let error = io::Error::other(error);
-        Err(BlobError::Io { path: "(the thread for it)".to_owned(), error })
+        Err(BlobError::Io {
+            path: "(the thread for it)".to_owned(),
+            error,
+        })
     })
 }

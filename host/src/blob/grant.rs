@@ -62,7 +62,11 @@ impl FromStr for Grant {
         if name.is_empty() || path.is_empty() {
             return Err(wrong());
         }
-        Ok(Self { name: name.to_owned(), path: path.into(), access })
+        Ok(Self {
+            name: name.to_owned(),
+            path: path.into(),
+            access,
+        })
     }
 }
 
@@ -71,15 +75,29 @@ mod tests {
     use super::*;
 
     fn parse(word: &str) -> Option<(String, PathBuf, Access)> {
-        word.parse().ok().map(|grant: Grant| (grant.name, grant.path, grant.access))
+        word.parse()
+            .ok()
+            .map(|grant: Grant| (grant.name, grant.path, grant.access))
     }
 
     #[test]
     fn read_only_unless_said_otherwise() {
-        assert_eq!(parse("d=/a"), Some(("d".into(), "/a".into(), Access::ReadOnly)));
-        assert_eq!(parse("d=/a:rw"), Some(("d".into(), "/a".into(), Access::ReadWrite)));
-        assert_eq!(parse("d=a:map-only"), Some(("d".into(), "a".into(), Access::MapOnly)));
-        assert_eq!(parse("d=/a:b=c"), Some(("d".into(), "/a:b=c".into(), Access::ReadOnly)));
+        assert_eq!(
+            parse("d=/a"),
+            Some(("d".into(), "/a".into(), Access::ReadOnly))
+        );
+        assert_eq!(
+            parse("d=/a:rw"),
+            Some(("d".into(), "/a".into(), Access::ReadWrite))
+        );
+        assert_eq!(
+            parse("d=a:map-only"),
+            Some(("d".into(), "a".into(), Access::MapOnly))
+        );
+        assert_eq!(
+            parse("d=/a:b=c"),
+            Some(("d".into(), "/a:b=c".into(), Access::ReadOnly))
+        );
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub(super) struct Inspect {
 
 impl Inspect {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             let engine = Engine::new(Cache::default_folder()?)?;
             let plugin = Plugin::load(&engine, &self.plugin, &Limits::default()).await?;
@@ -35,10 +37,13 @@ fn report(plugin: &Plugin) -> String {
     line("plugin", heading(plugin));
     line("size", Bytes(plugin.size()).to_string());
     line("digest", format!("sha256:{}", plugin.digest()));
-    line("compiled", match plugin.compile_time() {
-        Some(time) => format!("in {} ms, now in the cache", time.as_millis()),
-        None => "earlier, found in the cache".to_owned(),
-    });
+    line(
+        "compiled",
+        match plugin.compile_time() {
+            Some(time) => format!("in {} ms, now in the cache", time.as_millis()),
+            None => "earlier, found in the cache".to_owned(),
+        },
+    );
     line("features", features(plugin.world()));
     for name in &plugin.world().exports {
         line("exports", name.clone());
@@ -47,7 +52,10 @@ fn report(plugin: &Plugin) -> String {
         line("imports", name.clone());
     }
     if plugin.world().wasi() {
-        line("note", "it asks for WASI and gets clocks, random numbers and a log".to_owned());
+        line(
+            "note",
+            "it asks for WASI and gets clocks, random numbers and a log".to_owned(),
+        );
     }
     match plugin.manifest() {
         Some(manifest) => lines.extend(needs(manifest)),
@@ -58,7 +66,10 @@ fn report(plugin: &Plugin) -> String {
 
 fn heading(plugin: &Plugin) -> String {
     match plugin.manifest() {
-        Some(manifest) => format!("{} {}: {}", manifest.name, manifest.version, manifest.summary),
+        Some(manifest) => format!(
+            "{} {}: {}",
+            manifest.name, manifest.version, manifest.summary
+        ),
         None => plugin.name().to_owned(),
     }
 }
@@ -88,7 +99,10 @@ fn features(world: &World) -> String {
 
 fn needs(manifest: &Manifest) -> Vec<String> {
     let blobs = manifest.blobs.iter().map(|blob| {
-        format!("{:<10} --blob {}=PATH:{}  {}\n", "needs", blob.name, blob.access, blob.help)
+        format!(
+            "{:<10} --blob {}=PATH:{}  {}\n",
+            "needs", blob.name, blob.access, blob.help
+        )
     });
     let settings = manifest.settings.iter().map(|setting| {
         let extra = match (&setting.default, setting.required) {
@@ -97,7 +111,10 @@ fn needs(manifest: &Manifest) -> Vec<String> {
             (None, false) => String::new(),
         };
         let kind = setting.kind.name().to_uppercase();
-        format!("{:<10} {}={kind}  {}{extra}\n", "setting", setting.key, setting.help)
+        format!(
+            "{:<10} {}={kind}  {}{extra}\n",
+            "setting", setting.key, setting.help
+        )
     });
     let mut lines: Vec<String> = blobs.chain(settings).collect();
     if lines.is_empty() {

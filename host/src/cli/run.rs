@@ -22,9 +22,11 @@ pub(super) async fn shell(
             let nbd = format!("nbd:unix:{path}");
             (path, String::new(), nbd)
         }
-        Address::Tcp(host, port) => {
-            (String::new(), port.to_string(), format!("nbd:{host}:{port}"))
-        }
+        Address::Tcp(host, port) => (
+            String::new(),
+            port.to_string(),
+            format!("nbd:{host}:{port}"),
+        ),
     };
     let status = Command::new("/bin/sh")
         .args(["-c", command])
@@ -42,6 +44,8 @@ pub(super) async fn shell(
 
 /// The command's own status; 128 and the signal's number if one ended it, as shells say it.
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }

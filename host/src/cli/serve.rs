@@ -76,7 +76,10 @@ impl Serve {
         if let Some(threads) = self.threads {
             runtime.worker_threads(threads.into());
         }
-        let runtime = runtime.enable_all().build().context("can't start worker threads")?;
+        let runtime = runtime
+            .enable_all()
+            .build()
+            .context("can't start worker threads")?;
         let done = runtime.block_on(self.serve());
         // A disk that hangs must not keep the process.
         runtime.shutdown_background();
@@ -133,7 +136,10 @@ impl Serve {
         if let Some(path) = &self.unix {
             return Ok((Address::Unix(std::path::absolute(path)?), None));
         }
-        let host = self.ipaddr.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
+        let host = self
+            .ipaddr
+            .clone()
+            .unwrap_or_else(|| "127.0.0.1".to_owned());
         Ok((Address::Tcp(host, self.port.unwrap_or(PORT)), None))
     }
 }
@@ -158,7 +164,11 @@ impl Drop for PidFile<'_> {
 
 fn start_log(verbose: bool) {
     let filter = EnvFilter::try_from_env("NBDBOX_LOG").unwrap_or_else(|_| {
-        EnvFilter::new(if verbose { "warn,nbdbox=debug,plugin=debug" } else { "warn,plugin=info" })
+        EnvFilter::new(if verbose {
+            "warn,nbdbox=debug,plugin=debug"
+        } else {
+            "warn,plugin=info"
+        })
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -59,7 +59,11 @@ where
             Event::Ready(session) => {
                 send(stream, &mut handshake).await?;
                 // The session is for the export that was found last.
-                let agreed = found.map(|device| Agreed { session: *session, device, unread: inbox });
+                let agreed = found.map(|device| Agreed {
+                    session: *session,
+                    device,
+                    unread: inbox,
+                });
                 return Ok(agreed);
             }
             // TLS isn't offered, so this can't come; if it does, the client is shown the door.
@@ -74,9 +78,9 @@ where
 async fn list<C: Catalog>(handshake: &mut Handshake, catalog: &C) {
     match catalog.list().await {
         Ok(exports) => {
-            let pairs = exports.iter().map(|Listed { name, description }| {
-                (name.as_str(), description.as_deref())
-            });
+            let pairs = exports
+                .iter()
+                .map(|Listed { name, description }| (name.as_str(), description.as_deref()));
             handshake.list(pairs);
         }
         Err(failure) => handshake.denied(&failure.text),

@@ -30,7 +30,11 @@ struct Partial {
 impl Inbox {
     /// Begins with bytes that were read before.
     pub(super) fn new(unread: BytesMut) -> Self {
-        Self { buffer: unread, partial: None, discard: 0 }
+        Self {
+            buffer: unread,
+            partial: None,
+            discard: 0,
+        }
     }
 
     /// The bytes at the front, where the next request is; `None` while a payload is awaited.
@@ -55,16 +59,20 @@ impl Inbox {
 
     /// A write whose payload has come, once.
     pub(super) fn complete_write(&mut self) -> Option<(Incoming, Vec<u8>)> {
-        let complete = |partial: &mut Partial| {
-            partial.payload.len() >= partial.incoming.payload_len as usize
-        };
-        self.partial.take_if(complete).map(|partial| (partial.incoming, partial.payload))
+        let complete =
+            |partial: &mut Partial| partial.payload.len() >= partial.incoming.payload_len as usize;
+        self.partial
+            .take_if(complete)
+            .map(|partial| (partial.incoming, partial.payload))
     }
 
     /// Moves bytes from the buffer to where they're awaited.
     fn settle(&mut self) {
         if self.discard > 0 {
-            let drop = self.buffer.len().min(usize::try_from(self.discard).unwrap_or(usize::MAX));
+            let drop = self
+                .buffer
+                .len()
+                .min(usize::try_from(self.discard).unwrap_or(usize::MAX));
             self.buffer.advance(drop);
             self.discard -= drop as u64;
         }

@@ -131,12 +131,22 @@ where
                 let share = self.partial_share.take();
                 // A write that is being put together holds a share.
                 if let Some(share) = share {
-                    self.begin(Request { incoming, payload, allocation: None }, share, cx);
+                    self.begin(
+                        Request {
+                            incoming,
+                            payload,
+                            allocation: None,
+                        },
+                        share,
+                        cx,
+                    );
                 }
                 progress = true;
                 continue;
             }
-            let Some(bytes) = self.inbox.request_bytes() else { break };
+            let Some(bytes) = self.inbox.request_bytes() else {
+                break;
+            };
             let incoming = match self.session.parse(bytes) {
                 Parsed::Incomplete => break,
                 Parsed::Broken(broken) => {
@@ -147,7 +157,9 @@ where
                 Parsed::Request(incoming) => incoming,
             };
             let weight = dispatch::weight(&self.session, &incoming);
-            let Some(share) = self.admission.enter(weight) else { break };
+            let Some(share) = self.admission.enter(weight) else {
+                break;
+            };
             progress = true;
             match incoming.command {
                 Command::Disconnect => {
@@ -161,7 +173,15 @@ where
                 _ => {
                     self.inbox.take_header(&incoming);
                     let allocation = self.session.allocation();
-                    self.begin(Request { incoming, payload: Vec::new(), allocation }, share, cx);
+                    self.begin(
+                        Request {
+                            incoming,
+                            payload: Vec::new(),
+                            allocation,
+                        },
+                        share,
+                        cx,
+                    );
                 }
             }
         }
@@ -224,9 +244,10 @@ where
 
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         // A request that has come but may not start yet: what follows it waits in the socket.
-        let held_up = self.inbox.request_bytes().is_some_and(|bytes| {
-            matches!(self.session.parse(bytes), Parsed::Request(_))
-        });
+        let held_up = self
+            .inbox
+            .request_bytes()
+            .is_some_and(|bytes| matches!(self.session.parse(bytes), Parsed::Request(_)));
         if self.phase != Phase::Open || held_up {
             return false;
         }

@@ -66,7 +66,9 @@ impl Cache {
     /// The folder can't be made, or others can write to it.
     pub fn default_folder() -> anyhow::Result<Self> {
         let absolute = |name: &str| {
-            std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
         };
         let base = absolute("XDG_CACHE_HOME")
             .or_else(|| absolute("CACHE_DIRECTORY"))
@@ -83,14 +85,21 @@ impl Cache {
     /// It can't be made, or others can write to it.
     pub fn folder(folder: &Path) -> anyhow::Result<Self> {
         let named = || format!("can't use the compile cache {}", folder.display());
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(named)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(named)?;
         let metadata = fs::metadata(folder).with_context(named)?;
         ensure!(
             metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0,
             "{}: others can write to it; it must belong to you, with mode 700",
             named()
         );
-        Ok(Self { folder: folder.to_owned(), _temporary: None })
+        Ok(Self {
+            folder: folder.to_owned(),
+            _temporary: None,
+        })
     }
 
     /// A cache for this process alone.
@@ -100,7 +109,10 @@ impl Cache {
     pub fn temporary() -> anyhow::Result<Self> {
         let temporary = TempDir::with_prefix("nbdbox-").context("can't make a compile cache")?;
         let folder = temporary.path().to_owned();
-        Ok(Self { folder, _temporary: Some(temporary) })
+        Ok(Self {
+            folder,
+            _temporary: Some(temporary),
+        })
     }
 
     /// The code for `bytes`: from the cache, or compiled by a child process.
@@ -110,10 +122,16 @@ impl Cache {
         bytes: &[u8],
     ) -> anyhow::Result<Compiled> {
         let digest = Digest::of(bytes);
-        let path = self.folder.join(format!("{digest}-{:016x}.cwasm", compatibility(engine)));
+        let path = self
+            .folder
+            .join(format!("{digest}-{:016x}.cwasm", compatibility(engine)));
         // A file that can't be used, of another build of wasmtime say, is made again.
         if let Ok(component) = load(engine, &path) {
-            return Ok(Compiled { component, digest, compile_time: None });
+            return Ok(Compiled {
+                component,
+                digest,
+                compile_time: None,
+            });
         }
         let start = Instant::now();
         let output = tempfile::Builder::new()
@@ -122,14 +140,23 @@ impl Cache {
             .context("can't write to the compile cache")?
             .into_temp_path();
         compile::in_a_child(bytes, &output).await?;
-        output.persist(&path).context("can't write to the compile cache")?;
+        output
+            .persist(&path)
+            .context("can't write to the compile cache")?;
         let component = load(engine, &path)?;
-        Ok(Compiled { component, digest, compile_time: Some(start.elapsed()) })
+        Ok(Compiled {
+            component,
+            digest,
+            compile_time: Some(start.elapsed()),
+        })
     }
 }
 
 /// Maps compiled code into memory. The only unsafe code of the project.
-#[expect(unsafe_code, reason = "wasmtime can't know who wrote the file; this module does")]
+#[expect(
+    unsafe_code,
+    reason = "wasmtime can't know who wrote the file; this module does"
+)]
 fn load(engine: &wasmtime::Engine, path: &Path) -> anyhow::Result<Component> {
     // SAFETY: the file must be what `precompile_component` returned, unchanged. Only `component`
     // above names files in this folder, each written by our own compiler process and renamed into
@@ -151,9 +178,15 @@ fn compatibility(engine: &wasmtime::Engine) -> u64 {
 pub(super) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
     let named = || format!("can't read {}", path.display());
     let file = fs::File::open(path).with_context(named)?;
-    ensure!(file.metadata().with_context(named)?.is_file(), "{}: it isn't a file", named());
+    ensure!(
+        file.metadata().with_context(named)?.is_file(),
+        "{}: it isn't a file",
+        named()
+    );
     let mut bytes = Vec::new();
-    file.take(COMPONENT + 1).read_to_end(&mut bytes).with_context(named)?;
+    file.take(COMPONENT + 1)
+        .read_to_end(&mut bytes)
+        .with_context(named)?;
     ensure!(
         bytes.len() as u64 <= COMPONENT,
         "can't load {}: it is larger than {COMPONENT} bytes",

@@ -65,7 +65,11 @@ impl PluginCatalog {
             bail!("the export's name is longer than {MAX_STRING} bytes or has a NUL in it");
         }
         let lists = plugin.world().export_list;
-        let catalog = Self { plugin, spec, open: Mutex::default() };
+        let catalog = Self {
+            plugin,
+            spec,
+            open: Mutex::default(),
+        };
         let opened = if lists {
             catalog.ask_list().await.map(drop)
         } else {
@@ -125,12 +129,18 @@ impl PluginCatalog {
     async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
         let around = self.surroundings("");
         let mut instance = Instance::new(&self.plugin, &around, 0).await?;
-        let listed = instance.list_exports().await.map_err(CallError::into_failure)?;
+        let listed = instance
+            .list_exports()
+            .await
+            .map_err(CallError::into_failure)?;
         let fits = |name: &str| name.len() <= MAX_STRING && !name.contains('\0');
         let exports = listed
             .into_iter()
             .filter(|listed| fits(&listed.name))
-            .map(|listed| Listed { name: listed.name, description: listed.description })
+            .map(|listed| Listed {
+                name: listed.name,
+                description: listed.description,
+            })
             .take(LISTED);
         Ok(exports.collect())
     }
@@ -140,7 +150,11 @@ impl PluginCatalog {
         let own = &self.spec.name;
         let asked = if name.is_empty() { own } else { name };
         if !self.plugin.world().export_list {
-            return if name == own { Ok(own.clone()) } else { Err(Absent::Unknown) };
+            return if name == own {
+                Ok(own.clone())
+            } else {
+                Err(Absent::Unknown)
+            };
         }
         let listed = self.ask_list().await.map_err(|_| Absent::Failed)?;
         let found = listed.into_iter().find(|listed| listed.name == *asked);
@@ -165,7 +179,10 @@ impl Catalog for PluginCatalog {
         }
         let export = self.open(&self.spec.name).await?;
         let description = export.export().description.clone();
-        Ok(vec![Listed { name: self.spec.name.clone(), description }])
+        Ok(vec![Listed {
+            name: self.spec.name.clone(),
+            description,
+        }])
     }
 
     async fn find(&self, name: &str) -> Result<Arc<PluginExport>, Absent> {

@@ -32,8 +32,13 @@ const WORDS: u64 = 4096;
 pub fn worker(output: &Path) -> anyhow::Result<()> {
     restrict()?;
     let mut bytes = Vec::new();
-    std::io::stdin().take(COMPONENT + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= COMPONENT, "it is larger than {COMPONENT} bytes");
+    std::io::stdin()
+        .take(COMPONENT + 1)
+        .read_to_end(&mut bytes)?;
+    ensure!(
+        bytes.len() as u64 <= COMPONENT,
+        "it is larger than {COMPONENT} bytes"
+    );
     let component = encode(bytes)?;
     let code = engine::new_engine()?
         .precompile_component(&component)
@@ -45,7 +50,13 @@ pub fn worker(output: &Path) -> anyhow::Result<()> {
 /// Nothing that this process is made to do can cost more than this.
 fn restrict() -> anyhow::Result<()> {
     let set = |resource, most: u64| {
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+        setrlimit(
+            resource,
+            Rlimit {
+                current: Some(most),
+                maximum: Some(most),
+            },
+        )
     };
     set(Resource::Core, 0)?;
     set(Resource::Cpu, 2 * COMPILER_TIME.as_secs())?;

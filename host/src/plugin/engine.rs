@@ -28,7 +28,9 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,7 +44,11 @@ impl Engine {
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker)?;
         start_clock(&engine)?;
-        Ok(Self { engine, linker: Arc::new(linker), cache: Arc::new(cache) })
+        Ok(Self {
+            engine,
+            linker: Arc::new(linker),
+            cache: Arc::new(cache),
+        })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {

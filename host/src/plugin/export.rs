@@ -33,7 +33,9 @@ pub struct PluginExport {
 
 impl std::fmt::Debug for PluginExport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PluginExport").field("export", &self.export).finish_non_exhaustive()
+        f.debug_struct("PluginExport")
+            .field("export", &self.export)
+            .finish_non_exhaustive()
     }
 }
 
@@ -46,7 +48,10 @@ impl PluginExport {
         extents_on_error: ExtentsOnError,
     ) -> Result<Self, Failure> {
         let mut instance = Instance::new(&plugin, &around, 0).await?;
-        let info = instance.open(&around.export).await.map_err(CallError::into_failure)?;
+        let info = instance
+            .open(&around.export)
+            .await
+            .map_err(CallError::into_failure)?;
         let export = describe(&plugin, &around, &info, read_only)?;
         let most = match info.mode {
             InstanceMode::Single => 1,
@@ -57,7 +62,14 @@ impl PluginExport {
             Acquired::Vacant(vacancy) => vacancy.fill(instance).give_back(),
             _ => return Err(Failure::host(Errno::Eio, "a new pool has room")),
         }
-        Ok(Self { plugin, around, info, export, pool, extents_on_error })
+        Ok(Self {
+            plugin,
+            around,
+            info,
+            export,
+            pool,
+            extents_on_error,
+        })
     }
 
     fn read_only(&self) -> bool {
@@ -70,7 +82,10 @@ impl PluginExport {
             Acquired::Vacant(vacancy) => self.fill(vacancy).await,
             Acquired::Later(wait) => {
                 tracing::debug!(export = self.around.export, ?wait, "not restarted yet");
-                Err(Failure::plugin(Cause::Trap, "the plugin crashed and will be restarted"))
+                Err(Failure::plugin(
+                    Cause::Trap,
+                    "the plugin crashed and will be restarted",
+                ))
             }
             Acquired::Closed => Err(Failure::plugin(
                 Cause::Lost,
@@ -96,8 +111,16 @@ impl PluginExport {
         let info = opened.map_err(CallError::into_failure)?;
         if !info.is_like(&self.info) {
             let (export, plugin) = (&self.around.export, &self.around.plugin);
-            tracing::warn!(export, plugin, ?info, "another instance says something else");
-            return Err(Failure::plugin(Cause::Changed, "the plugin changed its mind"));
+            tracing::warn!(
+                export,
+                plugin,
+                ?info,
+                "another instance says something else"
+            );
+            return Err(Failure::plugin(
+                Cause::Changed,
+                "the plugin changed its mind",
+            ));
         }
         Ok(instance)
     }
@@ -127,7 +150,11 @@ impl PluginExport {
         if self.info.mode == InstanceMode::Single && !self.read_only() && !self.pool.is_closed() {
             self.pool.close();
             let (export, plugin) = (&self.around.export, &self.around.plugin);
-            tracing::error!(export, plugin, "the export has failed for good: its data is lost");
+            tracing::error!(
+                export,
+                plugin,
+                "the export has failed for good: its data is lost"
+            );
         }
     }
 
@@ -149,7 +176,9 @@ impl PluginExport {
             let later = &plan.stores[index + 1..];
             let sync = fua && later.iter().all(|other| other.blob != piece.blob);
             let range = piece.start..piece.start + piece.length;
-            let written = blob_of(piece.blob).write(piece.offset, payload, range, sync).await;
+            let written = blob_of(piece.blob)
+                .write(piece.offset, payload, range, sync)
+                .await;
             payload = written.map_err(|error| self.blob_failure(&error))?;
         }
         Ok(())
@@ -192,7 +221,10 @@ fn describe(
             .map_err(|error| refuse(format!("the plugin's block sizes are wrong: {error}")))?,
     };
     if info.size > MAX_SIZE {
-        return Err(refuse(format!("the plugin's size is too large: {} bytes", info.size)));
+        return Err(refuse(format!(
+            "the plugin's size is too large: {} bytes",
+            info.size
+        )));
     }
     let description = info.description.as_ref().map(|text| {
         let cut = &text[..text.floor_char_boundary(MAX_STRING)];
@@ -216,9 +248,8 @@ fn flags(plugin: &Plugin, read_only: bool) -> ExportFlags {
     let mut flags = ExportFlags::HAS_FLAGS;
     flags.set(ExportFlags::READ_ONLY, !writable);
     flags.set(ExportFlags::SEND_FLUSH | ExportFlags::SEND_FUA, writable);
-    let zeroable = ExportFlags::SEND_TRIM
-        | ExportFlags::SEND_WRITE_ZEROES
-        | ExportFlags::SEND_FAST_ZERO;
+    let zeroable =
+        ExportFlags::SEND_TRIM | ExportFlags::SEND_WRITE_ZEROES | ExportFlags::SEND_FAST_ZERO;
     flags.set(zeroable, writable && world.zeroable);
     flags.set(ExportFlags::SEND_CACHE, world.prefetch);
     // A flush reaches every instance that took a change, whoever asked for it, and reads of a
@@ -244,19 +275,17 @@ impl Device for PluginExport {
         self.extents_on_error
     }
 
-    async fn read(
-        &self,
-        offset: u64,
-        length: u32,
-        reply: ReadReply,
-    ) -> Result<ReadReply, Failure> {
+    async fn read(&self, offset: u64, length: u32, reply: ReadReply) -> Result<ReadReply, Failure> {
         let mut lease = self.acquire().await?;
         let called = lease.instance().read(reply, offset, length).await;
         let reply = self.settle(lease, called)?;
         if let Err(error) = reply.finish() {
             let (export, plugin) = (&self.around.export, &self.around.plugin);
             tracing::warn!(export, plugin, offset, length, "{error}");
-            return Err(Failure::plugin(Cause::Reply, "the plugin's reply has the wrong length"));
+            return Err(Failure::plugin(
+                Cause::Reply,
+                "the plugin's reply has the wrong length",
+            ));
         }
         if reply.reads().is_empty() {
             return Ok(reply);
@@ -267,11 +296,18 @@ impl Device for PluginExport {
     }
 
     async fn write(&self, offset: u64, payload: Vec<u8>, fua: bool) -> Result<(), Failure> {
-        let mode = WriteFlags::from(WriteMode { fua, ..WriteMode::default() });
+        let mode = WriteFlags::from(WriteMode {
+            fua,
+            ..WriteMode::default()
+        });
         let mut lease = self.acquire().await?;
         let called = lease.instance().write(payload, offset, mode).await;
         let plan = self.settle(lease, called)?;
-        if plan.stores.is_empty() { Ok(()) } else { self.store(plan, fua).await }
+        if plan.stores.is_empty() {
+            Ok(())
+        } else {
+            self.store(plan, fua).await
+        }
     }
 
     async fn flush(&self) -> Result<(), Failure> {
@@ -296,7 +332,10 @@ impl Device for PluginExport {
     }
 
     async fn trim(&self, offset: u64, length: u64, fua: bool) -> Result<(), Failure> {
-        let mode = WriteFlags::from(WriteMode { fua, ..WriteMode::default() });
+        let mode = WriteFlags::from(WriteMode {
+            fua,
+            ..WriteMode::default()
+        });
         let mut lease = self.acquire().await?;
         let called = lease.instance().trim(offset, length, mode).await;
         self.settle(lease, called)

@@ -121,7 +121,8 @@ impl Guest {
 
     /// The guest broke a rule for which the request fails, but it goes on.
     pub(super) fn blame(&mut self, cause: Cause, text: &'static str) {
-        self.blamed.get_or_insert_with(|| Failure::plugin(cause, text));
+        self.blamed
+            .get_or_insert_with(|| Failure::plugin(cause, text));
     }
 
     /// Keeps the words for the errno that is about to be returned.
@@ -186,6 +187,9 @@ impl WritePlan {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }

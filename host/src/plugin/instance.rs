@@ -23,11 +23,11 @@ const SLACK: usize = 64 << 10;
 /// Handles of what a request lends: there is one of each kind, so they need no number.
 const THE_ONE: u32 = 0;
 
-
 /// A guest, alive.
 pub(super) struct Instance {
     store: Store<Guest>,
-    functions: Functions,
+    /// Boxed, so that an instance is cheap to move in and out of its pool.
+    functions: Box<Functions>,
     /// It took a change since it was last flushed.
     pub(super) dirty: bool,
     /// For finding it again among its like.
@@ -74,14 +74,21 @@ impl Instance {
         };
         let functions = made.and_then(|instance| plugin.functions(&mut store, &instance));
         match functions {
-            Ok(functions) => Ok(Self { store, functions, dirty: false, number }),
+            Ok(functions) => Ok(Self {
+                store,
+                functions: Box::new(functions),
+                dirty: false,
+                number,
+            }),
             Err(error) => Err(fault(&store, &error)),
         }
     }
 
     /// Asks what the plugin is.
     pub(super) async fn describe(&mut self) -> Called<Option<PluginInfo>> {
-        let Some(describe) = self.functions.describe else { return Ok(None) };
+        let Some(describe) = self.functions.describe else {
+            return Ok(None);
+        };
         let budget = self.store.data().around.limits.open_cpu;
         let ((info,), _) = self.call(describe, (), Lent::Nothing, 0, budget).await?;
         Ok(Some(info))
@@ -91,13 +98,17 @@ impl Instance {
     pub(super) async fn open(&mut self, name: &str) -> Called<DeviceInfo> {
         let budget = self.store.data().around.limits.open_cpu;
         let open = self.functions.open;
-        let ((info,), _) = self.call(open, (name.to_owned(),), Lent::Nothing, 0, budget).await?;
+        let ((info,), _) = self
+            .call(open, (name.to_owned(),), Lent::Nothing, 0, budget)
+            .await?;
         self.answered(info)
     }
 
     /// Asks for the exports.
     pub(super) async fn list_exports(&mut self) -> Called<Vec<ListedExport>> {
-        let Some(list) = self.functions.list_exports else { return Ok(Vec::new()) };
+        let Some(list) = self.functions.list_exports else {
+            return Ok(Vec::new());
+        };
         let ((exports,), _) = self.request(list, (), Lent::Nothing, 0).await?;
         self.answered(exports)
     }
@@ -111,8 +122,9 @@ impl Instance {
     ) -> Called<ReadReply> {
         let handle = Resource::<ReadReplyHandle>::new_borrow(THE_ONE);
         let (lent, params) = (Lent::Read(reply), (handle, offset, length));
-        let ((done,), lent) =
-            self.request(self.functions.read, params, lent, length as usize).await?;
+        let ((done,), lent) = self
+            .request(self.functions.read, params, lent, length as usize)
+            .await?;
         self.answered(done)?;
         match lent {
             Lent::Read(reply) => Ok(reply),
@@ -127,12 +139,19 @@ impl Instance {
         offset: u64,
         mode: WriteFlags,
     ) -> Called<WritePlan> {
-        let Some(write) = self.functions.write else { return Err(not_exported()) };
+        let Some(write) = self.functions.write else {
+            return Err(not_exported());
+        };
         self.dirty = true;
         let handle = Resource::<WritePayloadHandle>::new_borrow(THE_ONE);
         let length = payload.len();
-        let lent = Lent::Write(WritePlan { payload, stores: Vec::new() });
-        let ((done,), lent) = self.request(write, (handle, offset, mode), lent, length).await?;
+        let lent = Lent::Write(WritePlan {
+            payload,
+            stores: Vec::new(),
+        });
+        let ((done,), lent) = self
+            .request(write, (handle, offset, mode), lent, length)
+            .await?;
         self.answered(done)?;
         match lent {
             Lent::Write(plan) => Ok(plan),
@@ -142,7 +161,9 @@ impl Instance {
 
     /// Flushes what this instance took.
     pub(super) async fn flush(&mut self) -> Called<()> {
-        let Some(flush) = self.functions.flush else { return Ok(()) };
+        let Some(flush) = self.functions.flush else {
+            return Ok(());
+        };
         let ((done,), _) = self.request(flush, (), Lent::Nothing, 0).await?;
         self.answered(done)?;
         self.dirty = false;
@@ -151,30 +172,44 @@ impl Instance {
 
     /// Trims.
     pub(super) async fn trim(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
-        let Some(trim) = self.functions.trim else { return Err(not_exported()) };
+        let Some(trim) = self.functions.trim else {
+            return Err(not_exported());
+        };
         self.dirty = true;
-        let ((done,), _) = self.request(trim, (offset, length, mode), Lent::Nothing, 0).await?;
+        let ((done,), _) = self
+            .request(trim, (offset, length, mode), Lent::Nothing, 0)
+            .await?;
         self.answered(done)
     }
 
     /// Zeroes.
     pub(super) async fn zero(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
-        let Some(zero) = self.functions.zero else { return Err(not_exported()) };
+        let Some(zero) = self.functions.zero else {
+            return Err(not_exported());
+        };
         self.dirty = true;
-        let ((done,), _) = self.request(zero, (offset, length, mode), Lent::Nothing, 0).await?;
+        let ((done,), _) = self
+            .request(zero, (offset, length, mode), Lent::Nothing, 0)
+            .await?;
         self.answered(done)
     }
 
     /// Reads ahead.
     pub(super) async fn cache(&mut self, offset: u64, length: u64) -> Called<()> {
-        let Some(cache) = self.functions.cache else { return Err(not_exported()) };
-        let ((done,), _) = self.request(cache, (offset, length), Lent::Nothing, 0).await?;
+        let Some(cache) = self.functions.cache else {
+            return Err(not_exported());
+        };
+        let ((done,), _) = self
+            .request(cache, (offset, length), Lent::Nothing, 0)
+            .await?;
         self.answered(done)
     }
 
     /// Lets the guest report extents.
     pub(super) async fn report(&mut self, map: ExtentMap, one: bool) -> Called<ExtentMap> {
-        let Some(report) = self.functions.report else { return Err(not_exported()) };
+        let Some(report) = self.functions.report else {
+            return Err(not_exported());
+        };
         let handle = Resource::<ExtentsHandle>::new_borrow(THE_ONE);
         let range = map.range();
         let params = (handle, range.start, range.end - range.start, one);
@@ -263,7 +298,10 @@ fn out_of_time(store: &Store<Guest>) -> Failure {
 
 /// A function that the export's flags don't offer was called.
 fn not_exported() -> CallError {
-    CallError::Request(Failure::host(nbd_proto::Errno::Enotsup, "not offered by this export"))
+    CallError::Request(Failure::host(
+        nbd_proto::Errno::Enotsup,
+        "not offered by this export",
+    ))
 }
 
 /// What was lent isn't what came back.

@@ -25,8 +25,6 @@ use crate::metrics::Metrics;
 use crate::quota::MemoryQuota;
 use crate::settings::Settings;
 
-type Outcome = (Result<(), Errno>,);
-
 /// A plugin, ready to make instances.
 pub struct Plugin {
     name: String,
@@ -41,7 +39,9 @@ pub struct Plugin {
 
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plugin").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +58,9 @@ impl Plugin {
         let bytes = super::cache::read_component(path)?;
         let compiled = engine.cache().component(engine.wasmtime(), &bytes).await;
         let compiled = compiled.with_context(|| format!("can't load {}", file_name()))?;
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned());
         let mut plugin = Self::inspect(engine, &compiled.component)
             .with_context(|| format!("can't load {}", file_name()))?;
         plugin.name = stem.unwrap_or_default();
@@ -108,7 +110,10 @@ impl Plugin {
         });
         let failed = |failure: crate::fault::Failure| anyhow::anyhow!("{}", failure.text);
         let mut instance = Instance::new(self, &nothing, 0).await.map_err(failed)?;
-        let info = instance.describe().await.map_err(|error| failed(error.into_failure()))?;
+        let info = instance
+            .describe()
+            .await
+            .map_err(|error| failed(error.into_failure()))?;
         info.map(Manifest::new).transpose()
     }
 
@@ -159,15 +164,17 @@ impl Plugin {
         instance: &wasmtime::component::Instance,
     ) -> wasmtime::Result<Functions> {
         let indices = &self.indices;
-        let mut store = store;
         macro_rules! typed {
             ($index:expr) => {
-                $index.as_ref().map(|index| typed(instance, &mut store, index)).transpose()?
+                $index
+                    .as_ref()
+                    .map(|index| typed(instance, store, index))
+                    .transpose()?
             };
         }
         Ok(Functions {
-            open: typed(instance, &mut store, &indices.open)?,
-            read: typed(instance, &mut store, &indices.read)?,
+            open: typed(instance, store, &indices.open)?,
+            read: typed(instance, store, &indices.read)?,
             describe: typed!(indices.describe),
             write: typed!(indices.write),
             flush: typed!(indices.flush),
@@ -192,20 +199,30 @@ where
     instance.get_typed_func(store, index)
 }
 
+type Outcome = (Result<(), Errno>,);
+type Describe = TypedFunc<(), (PluginInfo,)>;
+type Open = TypedFunc<(String,), (Result<DeviceInfo, Errno>,)>;
+type Read = TypedFunc<(Resource<ReadReplyHandle>, u64, u32), Outcome>;
+type Write = TypedFunc<(Resource<WritePayloadHandle>, u64, WriteFlags), Outcome>;
+type Flush = TypedFunc<(), Outcome>;
+type Change = TypedFunc<(u64, u64, WriteFlags), Outcome>;
+type Report = TypedFunc<(Resource<ExtentsHandle>, u64, u64, bool), Outcome>;
+type Cache = TypedFunc<(u64, u64), Outcome>;
+type ListExports = TypedFunc<(), (Result<Vec<ListedExport>, Errno>,)>;
+
 /// A guest's functions; of the optional ones those that it exports.
 #[derive(Clone, Copy)]
 pub(super) struct Functions {
-    pub(super) describe: Option<TypedFunc<(), (PluginInfo,)>>,
-    pub(super) open: TypedFunc<(String,), (Result<DeviceInfo, Errno>,)>,
-    pub(super) read: TypedFunc<(Resource<ReadReplyHandle>, u64, u32), Outcome>,
-    pub(super) write:
-        Option<TypedFunc<(Resource<WritePayloadHandle>, u64, WriteFlags), Outcome>>,
-    pub(super) flush: Option<TypedFunc<(), Outcome>>,
-    pub(super) trim: Option<TypedFunc<(u64, u64, WriteFlags), Outcome>>,
-    pub(super) zero: Option<TypedFunc<(u64, u64, WriteFlags), Outcome>>,
-    pub(super) report: Option<TypedFunc<(Resource<ExtentsHandle>, u64, u64, bool), Outcome>>,
-    pub(super) cache: Option<TypedFunc<(u64, u64), Outcome>>,
-    pub(super) list_exports: Option<TypedFunc<(), (Result<Vec<ListedExport>, Errno>,)>>,
+    pub(super) describe: Option<Describe>,
+    pub(super) open: Open,
+    pub(super) read: Read,
+    pub(super) write: Option<Write>,
+    pub(super) flush: Option<Flush>,
+    pub(super) trim: Option<Change>,
+    pub(super) zero: Option<Change>,
+    pub(super) report: Option<Report>,
+    pub(super) cache: Option<Cache>,
+    pub(super) list_exports: Option<ListExports>,
 }
 
 /// Where the functions are in the component: looked up by name once, not in every instance.

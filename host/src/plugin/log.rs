@@ -74,7 +74,11 @@ struct Rate {
 
 impl Rate {
     fn new(per_second: u64, now: Instant) -> Self {
-        Self { per_second, left: per_second, since: now }
+        Self {
+            per_second,
+            left: per_second,
+            since: now,
+        }
     }
 
     fn take(&mut self, bytes: u64, now: Instant) -> bool {
@@ -144,7 +148,10 @@ mod tests {
 
     #[test]
     fn terminal_escapes_and_line_breaks_are_shown_not_sent() {
-        assert_eq!(escaped("a\x1b[2Jb\nfake line\r\n"), "a\\u{1b}[2Jb\\nfake line\\r");
+        assert_eq!(
+            escaped("a\x1b[2Jb\nfake line\r\n"),
+            "a\\u{1b}[2Jb\\nfake line\\r"
+        );
         assert_eq!(escaped(&"é".repeat(5000)).len(), LOG_LINE);
     }
 

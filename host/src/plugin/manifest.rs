@@ -112,7 +112,10 @@ impl Manifest {
             manifest.settings.len() <= ENTRIES && manifest.blobs.len() <= ENTRIES,
             "its manifest names more than {ENTRIES} settings or blobs"
         );
-        ensure!(manifest.text_len() <= TEXT, "its manifest holds more than {TEXT} bytes of text");
+        ensure!(
+            manifest.text_len() <= TEXT,
+            "its manifest holds more than {TEXT} bytes of text"
+        );
         Ok(manifest)
     }
 
@@ -121,7 +124,10 @@ impl Manifest {
             let default = setting.default.as_ref().map_or(0, String::len);
             setting.key.len() + default + setting.help.len()
         });
-        let blobs = self.blobs.iter().map(|blob| blob.name.len() + blob.help.len());
+        let blobs = self
+            .blobs
+            .iter()
+            .map(|blob| blob.name.len() + blob.help.len());
         let own = self.name.len() + self.version.len() + self.summary.len();
         settings.chain(blobs).sum::<usize>() + own
     }
@@ -148,7 +154,10 @@ impl Manifest {
             match self.settings.iter().find(|setting| setting.key == key) {
                 None => wrong.push(self.unknown_key(key)),
                 Some(setting) => wrong.extend(
-                    setting.kind.complaint(value).map(|complaint| format!("{key}: {complaint}")),
+                    setting
+                        .kind
+                        .complaint(value)
+                        .map(|complaint| format!("{key}: {complaint}")),
                 ),
             }
         }
@@ -162,7 +171,11 @@ impl Manifest {
 
     fn unknown_key(&self, key: &str) -> String {
         let mut text = format!("unknown key `{key}`: ");
-        let known: Vec<&str> = self.settings.iter().map(|setting| setting.key.as_str()).collect();
+        let known: Vec<&str> = self
+            .settings
+            .iter()
+            .map(|setting| setting.key.as_str())
+            .collect();
         let written = match known[..] {
             [] => write!(text, "{} takes none", self.name),
             _ => write!(text, "{} knows {}", self.name, known.join(", ")),
@@ -219,7 +232,9 @@ impl From<wit::BlobNeed> for BlobNeed {
 
 /// A guest's text goes to the operator's terminal.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -280,7 +295,13 @@ mod tests {
             access: Access::ReadOnly,
             help: "the image".to_owned(),
         });
-        let error = manifest.check(&mut Settings::default(), &[]).unwrap_err().to_string();
-        assert!(error.contains("missing grant") && error.contains("--blob disk=PATH:ro"), "{error}");
+        let error = manifest
+            .check(&mut Settings::default(), &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("missing grant") && error.contains("--blob disk=PATH:ro"),
+            "{error}"
+        );
     }
 }

@@ -26,7 +26,12 @@ pub(super) struct MemoryMeter {
 
 impl MemoryMeter {
     pub(super) fn new(limit: u64, quota: Arc<MemoryQuota>, metrics: Arc<Metrics>) -> Self {
-        Self { limit, share: MemoryShare::new(quota), refused: false, metrics }
+        Self {
+            limit,
+            share: MemoryShare::new(quota),
+            refused: false,
+            metrics,
+        }
     }
 
     /// Whether the guest was ever refused memory.
@@ -35,7 +40,11 @@ impl MemoryMeter {
     }
 
     fn grow(&mut self, bytes: u64) -> bool {
-        let fits = self.share.held().checked_add(bytes).is_some_and(|sum| sum <= self.limit);
+        let fits = self
+            .share
+            .held()
+            .checked_add(bytes)
+            .is_some_and(|sum| sum <= self.limit);
         let granted = fits && self.share.take(bytes);
         if !granted {
             self.refused = true;

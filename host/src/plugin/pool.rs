@@ -70,7 +70,9 @@ impl Pool {
     /// Waits for an instance, or for the place to make one, in the order of asking.
     pub(super) async fn acquire(&self) -> Acquired<'_> {
         // The semaphore is never closed.
-        let Ok(permit) = self.permits.acquire().await else { return Acquired::Closed };
+        let Ok(permit) = self.permits.acquire().await else {
+            return Acquired::Closed;
+        };
         let mut state = self.state();
         if let Some(instance) = state.idle.pop() {
             return Acquired::Ready(Lease::new(self, instance, Some(permit)));
@@ -83,7 +85,11 @@ impl Pool {
         }
         let number = state.next_number;
         state.next_number += 1;
-        Acquired::Vacant(Vacancy { pool: self, permit, number })
+        Acquired::Vacant(Vacancy {
+            pool: self,
+            permit,
+            number,
+        })
     }
 
     /// No instance is made from now on.
@@ -108,7 +114,10 @@ impl Pool {
         for number in &numbers {
             *state.wanted.entry(*number).or_default() += 1;
         }
-        Dirty { pool: self, numbers }
+        Dirty {
+            pool: self,
+            numbers,
+        }
     }
 }
 
@@ -222,17 +231,25 @@ pub(super) struct Lease<'a> {
 
 impl<'a> Lease<'a> {
     fn new(pool: &'a Pool, instance: Instance, permit: Option<SemaphorePermit<'a>>) -> Self {
-        Self { pool, instance: Some(instance), permit }
+        Self {
+            pool,
+            instance: Some(instance),
+            permit,
+        }
     }
 
     /// The instance.
     pub(super) fn instance(&mut self) -> &mut Instance {
-        self.instance.as_mut().expect("a lease holds its instance until it's given back")
+        self.instance
+            .as_mut()
+            .expect("a lease holds its instance until it's given back")
     }
 
     /// The call has ended well enough.
     pub(super) fn give_back(mut self) {
-        let Some(instance) = self.instance.take() else { return };
+        let Some(instance) = self.instance.take() else {
+            return;
+        };
         let mut state = self.pool.state();
         state.crashes.forget();
         if instance.dirty {
@@ -263,7 +280,9 @@ impl<'a> Lease<'a> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let Some(instance) = self.instance.take() else { return };
+        let Some(instance) = self.instance.take() else {
+            return;
+        };
         let mut state = self.pool.state();
         state.dirty.remove(&instance.number);
         state.changes_lost |= instance.dirty;
@@ -284,7 +303,9 @@ struct Crashes {
 
 impl Crashes {
     fn note(&mut self, now: Instant) {
-        let pause = BACKOFF.saturating_mul(1 << self.in_a_row.min(16)).min(LONGEST_BACKOFF);
+        let pause = BACKOFF
+            .saturating_mul(1 << self.in_a_row.min(16))
+            .min(LONGEST_BACKOFF);
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.not_before = Some(now + pause);
     }

@@ -3,6 +3,11 @@
 //! wasmtime checks them against the component's own types when it's linked, so a drift from the WIT
 //! files fails every plugin's load.
 
+#![expect(
+    dead_code,
+    reason = "wasmtime constructs enum cases from what the guest says"
+)]
+
 use extent_map::Kind;
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 

@@ -34,8 +34,10 @@ impl World {
     pub(super) fn of(component: &Component) -> anyhow::Result<Self> {
         let engine = component.engine();
         let ty = component.component_type();
-        let imports: Vec<String> =
-            ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
+        let imports: Vec<String> = ty
+            .imports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
         let exports: Vec<String> = ty
             .exports(engine)
             .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
@@ -68,8 +70,14 @@ impl World {
 }
 
 /// The interfaces of WASI 0.2 that are linked, with nothing behind them.
-const WASI: [&str; 6] =
-    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+const WASI: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
 
 fn is_known(import: &str) -> bool {
     const OURS: [&str; 5] = [
@@ -85,7 +93,10 @@ fn is_known(import: &str) -> bool {
 
 fn not_a_plugin(exports: &[String]) -> String {
     let device = wit::interface!("device");
-    if let Some(other) = exports.iter().find(|name| name.starts_with("nbdbox:plugin/device")) {
+    if let Some(other) = exports
+        .iter()
+        .find(|name| name.starts_with("nbdbox:plugin/device"))
+    {
         return format!("it is a plugin for another version: it exports {other}, not {device}");
     }
     match exports {

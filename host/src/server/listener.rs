@@ -113,7 +113,13 @@ impl Address {
     pub fn uri(&self, export: &str) -> String {
         let encode = |text: &str| -> String {
             url::form_urlencoded::byte_serialize(text.as_bytes())
-                .flat_map(|part| if part == "+" { "%20".chars() } else { part.chars() })
+                .flat_map(|part| {
+                    if part == "+" {
+                        "%20".chars()
+                    } else {
+                        part.chars()
+                    }
+                })
                 .collect()
         };
         let export = encode(export);

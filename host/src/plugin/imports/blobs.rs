@@ -15,32 +15,52 @@ type Handle = Resource<BlobHandle>;
 type Outcome<T> = Result<T, Errno>;
 
 pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    linker.resource("blob", ResourceType::host::<BlobHandle>(), |mut store, _| {
-        store.data_mut().drop_handle();
-        Ok(())
-    })?;
-    linker.func_wrap("[static]blob.open", |mut store: Store<'_>, (name,): (WasmStr,)| {
-        let name = name.to_str(&store)?;
-        let found = store.data().around.blobs.iter().position(|blob| blob.name() == name);
-        let Some(rep) = found.and_then(|index| u32::try_from(index).ok()) else {
-            let text = format!("no blob `{}` was granted", name.escape_debug());
-            store.data_mut().explain(&text);
-            return Ok((Err(Errno::Eperm),));
-        };
-        store.data_mut().take_handle()?;
-        Ok((Ok(Handle::new_own(rep)),))
-    })?;
-    linker.func_wrap("[method]blob.access", |store: Store<'_>, (blob,): (Handle,)| {
-        Ok((Access::from(store.data().blob(blob.rep())?.access()),))
-    })?;
-    linker.func_wrap("[method]blob.size", |store: Store<'_>, (blob,): (Handle,)| {
-        Ok((Outcome::Ok(store.data().blob(blob.rep())?.size()),))
-    })?;
+    linker.resource(
+        "blob",
+        ResourceType::host::<BlobHandle>(),
+        |mut store, _| {
+            store.data_mut().drop_handle();
+            Ok(())
+        },
+    )?;
+    linker.func_wrap(
+        "[static]blob.open",
+        |mut store: Store<'_>, (name,): (WasmStr,)| {
+            let name = name.to_str(&store)?;
+            let found = store
+                .data()
+                .around
+                .blobs
+                .iter()
+                .position(|blob| blob.name() == name);
+            let Some(rep) = found.and_then(|index| u32::try_from(index).ok()) else {
+                let text = format!("no blob `{}` was granted", name.escape_debug());
+                store.data_mut().explain(&text);
+                return Ok((Err(Errno::Eperm),));
+            };
+            store.data_mut().take_handle()?;
+            Ok((Ok(Handle::new_own(rep)),))
+        },
+    )?;
+    linker.func_wrap(
+        "[method]blob.access",
+        |store: Store<'_>, (blob,): (Handle,)| {
+            Ok((Access::from(store.data().blob(blob.rep())?.access()),))
+        },
+    )?;
+    linker.func_wrap(
+        "[method]blob.size",
+        |store: Store<'_>, (blob,): (Handle,)| {
+            Ok((Outcome::Ok(store.data().blob(blob.rep())?.size()),))
+        },
+    )?;
     linker.func_wrap(
         "[method]blob.prefetch",
         |store: Store<'_>, (blob, offset, length): (Handle, u64, u64)| {
             let blob = store.data().blob(blob.rep())?;
-            Ok((blob.prefetch(offset, length).map_err(|error| errno(blob, &error)),))
+            Ok((blob
+                .prefetch(offset, length)
+                .map_err(|error| errno(blob, &error)),))
         },
     )?;
     link_read(linker)?;
@@ -85,24 +105,30 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             })
         },
     )?;
-    linker.func_wrap_async("[method]blob.flush", |mut store: Store<'_>, (blob,): (Handle,)| {
-        Box::new(async move {
-            let blob = writable(&store, &blob)?;
-            let done = match &blob {
-                Ok(blob) => blob.flush().await,
-                // Nothing can have been written.
-                Err(_) => return Ok((Ok(()),)),
-            };
-            finish(&mut store, blob, done)
-        })
-    })?;
+    linker.func_wrap_async(
+        "[method]blob.flush",
+        |mut store: Store<'_>, (blob,): (Handle,)| {
+            Box::new(async move {
+                let blob = writable(&store, &blob)?;
+                let done = match &blob {
+                    Ok(blob) => blob.flush().await,
+                    // Nothing can have been written.
+                    Err(_) => return Ok((Ok(()),)),
+                };
+                finish(&mut store, blob, done)
+            })
+        },
+    )?;
     linker.func_wrap_async(
         "[method]blob.trim",
         |mut store: Store<'_>, (blob, offset, length, mode): (Handle, u64, u64, WriteFlags)| {
             Box::new(async move {
                 let blob = writable(&store, &blob)?;
                 let done = match &blob {
-                    Ok(blob) => blob.trim(offset, length, mode.contains(WriteFlags::FUA)).await,
+                    Ok(blob) => {
+                        blob.trim(offset, length, mode.contains(WriteFlags::FUA))
+                            .await
+                    }
                     Err(error) => return Ok((Err(*error),)),
                 };
                 finish(&mut store, blob, done)
@@ -118,7 +144,8 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
                 let (no_hole, fast) = (has(WriteFlags::NO_HOLE), has(WriteFlags::FAST_ZERO));
                 let done = match &blob {
                     Ok(blob) => {
-                        blob.zero(offset, length, no_hole, fast, has(WriteFlags::FUA)).await
+                        blob.zero(offset, length, no_hole, fast, has(WriteFlags::FUA))
+                            .await
                     }
                     Err(error) => return Ok((Err(*error),)),
                 };

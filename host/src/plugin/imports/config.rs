@@ -19,7 +19,9 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
     })?;
     linker.func_wrap("all", |store: Store<'_>, (): ()| {
         let settings = store.data().around.settings.iter();
-        let all: Vec<_> = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let all: Vec<_> = settings
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
         Ok((all,))
     })
 }

@@ -10,13 +10,16 @@ use crate::plugin::guest::Guest;
 use crate::plugin::wit::Level;
 
 pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap("log", |store: Store<'_>, (level, text): (Level, WasmStr)| {
-        let text = text.to_str(&store)?;
-        // Cut before anything is copied: the line may be as long as the guest's memory.
-        let text = &text[..text.floor_char_boundary(LOG_LINE)];
-        store.data().around.log.line(level, text);
-        Ok(())
-    })?;
+    linker.func_wrap(
+        "log",
+        |store: Store<'_>, (level, text): (Level, WasmStr)| {
+            let text = text.to_str(&store)?;
+            // Cut before anything is copied: the line may be as long as the guest's memory.
+            let text = &text[..text.floor_char_boundary(LOG_LINE)];
+            store.data().around.log.line(level, text);
+            Ok(())
+        },
+    )?;
     linker.func_wrap("explain", |mut store: Store<'_>, (text,): (WasmStr,)| {
         let text = text.to_str(&store)?.into_owned();
         store.data_mut().explain(&text);
@@ -27,7 +30,11 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
     })?;
     linker.func_wrap("wall-ms", |_: Store<'_>, (): ()| {
         // A host whose clock stands before 1970 says 0.
-        Ok((millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),))
+        Ok((millis(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+        ),))
     })
 }
 

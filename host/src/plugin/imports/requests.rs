@@ -27,7 +27,11 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
 
 fn link_read_reply(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     type Handle = Resource<ReadReplyHandle>;
-    linker.resource("read-reply", ResourceType::host::<ReadReplyHandle>(), |_, _| Ok(()))?;
+    linker.resource(
+        "read-reply",
+        ResourceType::host::<ReadReplyHandle>(),
+        |_, _| Ok(()),
+    )?;
     linker.func_wrap(
         "[method]read-reply.data",
         |mut store: Store<'_>, (_, bytes): (Handle, WasmList<u8>)| {
@@ -64,12 +68,19 @@ fn link_read_reply(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
 
 fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     type Handle = Resource<WritePayloadHandle>;
-    linker.resource("write-payload", ResourceType::host::<WritePayloadHandle>(), |_, _| Ok(()))?;
-    linker.func_wrap("[method]write-payload.length", |mut store: Store<'_>, (_,): (Handle,)| {
-        let length = store.data_mut().plan()?.payload.len();
-        // A payload is no longer than NBD's 32 MiB.
-        Ok((u32::try_from(length).unwrap_or(u32::MAX),))
-    })?;
+    linker.resource(
+        "write-payload",
+        ResourceType::host::<WritePayloadHandle>(),
+        |_, _| Ok(()),
+    )?;
+    linker.func_wrap(
+        "[method]write-payload.length",
+        |mut store: Store<'_>, (_,): (Handle,)| {
+            let length = store.data_mut().plan()?.payload.len();
+            // A payload is no longer than NBD's 32 MiB.
+            Ok((u32::try_from(length).unwrap_or(u32::MAX),))
+        },
+    )?;
     linker.func_wrap(
         "[method]write-payload.read",
         |mut store: Store<'_>, (_, start, length): (Handle, u32, u32)| {
@@ -90,10 +101,21 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
             let (start, length) = (start as usize, length as usize);
             let plan = guest.plan()?;
             if start.saturating_add(length) > plan.payload.len() || !fits {
-                guest.blame(Cause::Range, "the plugin stored outside a blob or the payload");
+                guest.blame(
+                    Cause::Range,
+                    "the plugin stored outside a blob or the payload",
+                );
             } else if !allowed {
-                guest.blame(Cause::Range, "the plugin stored into a blob that isn't writable");
-            } else if !plan.store(StorePiece { blob: blob.rep(), offset, start, length }) {
+                guest.blame(
+                    Cause::Range,
+                    "the plugin stored into a blob that isn't writable",
+                );
+            } else if !plan.store(StorePiece {
+                blob: blob.rep(),
+                offset,
+                start,
+                length,
+            }) {
                 guest.blame(Cause::Budget, "the plugin stored in too many pieces");
             }
             Ok(())
@@ -103,7 +125,9 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
 
 fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     type Handle = Resource<ExtentsHandle>;
-    linker.resource("extents", ResourceType::host::<ExtentsHandle>(), |_, _| Ok(()))?;
+    linker.resource("extents", ResourceType::host::<ExtentsHandle>(), |_, _| {
+        Ok(())
+    })?;
     linker.func_wrap(
         "[method]extents.add",
         |mut store: Store<'_>, (_, offset, length, kind): (Handle, u64, u64, ExtentKind)| {
@@ -116,7 +140,9 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             let mut added = Ok(Progress::More);
             for index in 0..extents.len() {
                 // `None` can't be: the index is below the length.
-                let Some(extent) = extents.get(&mut store, index).transpose()? else { break };
+                let Some(extent) = extents.get(&mut store, index).transpose()? else {
+                    break;
+                };
                 let kind = extent.kind.into();
                 added = add(store.data_mut(), extent.offset, extent.length, kind)?;
                 if added != Ok(Progress::More) {
@@ -129,7 +155,11 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
     linker.func_wrap(
         "[method]extents.end-at",
         |mut store: Store<'_>, (_, offset): (Handle, u64)| {
-            store.data_mut().extents()?.end_at(offset).map_err(|_| Stop::Extents)?;
+            store
+                .data_mut()
+                .extents()?
+                .end_at(offset)
+                .map_err(|_| Stop::Extents)?;
             Ok(())
         },
     )?;
@@ -163,7 +193,9 @@ async fn add_blob(
     position: u64,
 ) -> wasmtime::Result<Added> {
     let blob = store.data().blob(rep)?.clone();
-    let Some(end) = position.checked_add(length) else { return Ok(Err(Errno::Einval)) };
+    let Some(end) = position.checked_add(length) else {
+        return Ok(Err(Errno::Einval));
+    };
     if let Err(error) = blob.check(offset, length) {
         return Ok(Err(errno(&blob, &error)));
     }
@@ -177,7 +209,11 @@ async fn add_blob(
     let wanted = position.max(map.range().start)..end.min(map.end());
     let full = progress == MapProgress::Full;
     // The first extent is what a REQ_ONE wants, and how long the second is nobody asks.
-    let most = if map.wanted() == extent_map::Wanted::One { 2 } else { most + 1 };
+    let most = if map.wanted() == extent_map::Wanted::One {
+        2
+    } else {
+        most + 1
+    };
     if wanted.is_empty() || full {
         return Ok(Ok(progress.into()));
     }
@@ -190,7 +226,12 @@ async fn add_blob(
     let mut added = Ok(Progress::More);
     for extent in found {
         let kind = if extent.data { Kind::Data } else { Kind::Hole };
-        added = add(guest, wanted.start + (extent.offset - from), extent.length, kind)?;
+        added = add(
+            guest,
+            wanted.start + (extent.offset - from),
+            extent.length,
+            kind,
+        )?;
         if added != Ok(Progress::More) {
             break;
         }
