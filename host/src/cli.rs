@@ -4,11 +4,14 @@ mod inspect;
 mod plugin_args;
 mod run;
 mod serve;
+mod signals;
 
 use std::ffi::OsString;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::plugin::compile;
@@ -61,14 +64,25 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Inspect(inspect) => inspect.run().map(|()| ExitCode::SUCCESS),
         Command::CompilePlugin { output } => {
             let done = compile::worker(&output).map(|()| ExitCode::SUCCESS);
-            return done.unwrap_or_else(|error| {
-                eprintln!("{error:#}");
-                ExitCode::from(FAILED)
-            });
+            return done.unwrap_or_else(|error| failed(&format!("{error:#}")));
         }
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("nbdbox: {error:#}");
-        ExitCode::from(FAILED)
-    })
+    done.unwrap_or_else(|error| failed(&format!("nbdbox: {error:#}")))
+}
+
+fn failed(words: &str) -> ExitCode {
+    // Where nobody reads them, the status still says it.
+    let _ = writeln!(io::stderr(), "{words}");
+    ExitCode::from(FAILED)
+}
+
+/// Writes to standard output. A reader who has seen enough, such as `head`, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut output = io::stdout();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("can't write to standard output")
+        }
+        _ => Ok(()),
+    }
 }

@@ -16,6 +16,7 @@ pub mod compile;
 mod cpu;
 mod engine;
 mod export;
+mod functions;
 mod guest;
 mod imports;
 mod instance;
@@ -25,6 +26,7 @@ mod manifest;
 mod memory;
 mod pool;
 mod stop;
+mod tunables;
 mod wit;
 mod world;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::signals::Signals;
 use crate::limits::Limits;
 use crate::plugin::{Engine, Manifest, Plugin, World, cache::Cache};
 use crate::size::Bytes;
@@ -24,9 +25,10 @@ impl Inspect {
             .build()?;
         runtime.block_on(async {
             let engine = Engine::new(Cache::default_folder()?)?;
-            let plugin = Plugin::load(&engine, &self.plugin, &Limits::default()).await?;
-            print!("{}", report(&plugin));
-            Ok(())
+            let limits = Limits::default();
+            let loading = Plugin::load(&engine, &self.plugin, &limits);
+            let plugin = Signals::catch()?.unless_asked(loading).await?;
+            super::print(&report(&plugin))
         })
     }
 }

@@ -4,25 +4,37 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::plugin_args::PluginArgs;
 use super::run;
+use super::signals::Signals;
 use crate::server::{self, Address, Listener};
 
 /// NBD's registered port.
 const PORT: u16 = 10809;
+
+/// Bytes of a unix socket's path: `sun_path` without the NUL at its end (unix(7)).
+const SOCKET_PATH: usize = 107;
+
+const EXAMPLES: &str = "\
+Examples:
+  nbdbox serve pattern.wasm size=1G                       on 127.0.0.1, port 10809
+  nbdbox serve -U - pattern.wasm --run 'nbdinfo \"$uri\"'   for one command only
+  nbdbox serve -U /run/disk.sock -P /run/disk.pid --blob disk=/srv/disk.img:rw file.wasm
+  nbdbox serve --limit memory=1G,cpu=1s memory.wasm size=900M
+";
 
 /// Serves a plugin over NBD.
 ///
 /// Listens on 127.0.0.1, port 10809, unless told otherwise; with --run, on a unix socket of its own.
 /// Stays in the foreground until SIGINT or SIGTERM; then requests under way are finished.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
     /// Listen on this unix socket; `-` makes one in a private folder
     #[arg(short = 'U', long = "unix", value_name = "SOCKET", conflicts_with_all = ["ipaddr", "port"])]
@@ -71,7 +83,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
-        start_log(self.verbose);
+        start_log(self.verbose)?;
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         if let Some(threads) = self.threads {
             runtime.worker_threads(threads.into());
@@ -87,17 +99,17 @@ impl Serve {
     }
 
     async fn serve(&self) -> anyhow::Result<ExitCode> {
-        let catalog = self.plugin.open(&self.export, self.read_only).await?;
+        let mut signals = Signals::catch()?;
+        let opening = self.plugin.open(&self.export, self.read_only);
+        let catalog = signals.unless_asked(opening).await?;
         let (address, _private) = self.address()?;
-        let mut terminate = signal(SignalKind::terminate()).context("can't catch SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("can't catch SIGINT")?;
         let listener = Listener::bind(&address).await?;
         let address = listener.address()?;
         let _pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
         let uri = address.uri(&self.export);
         tracing::debug!("listening on {address}");
         if self.print_uri {
-            println!("{uri}");
+            super::print(&format!("{uri}\n"))?;
         }
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(server::serve(listener, catalog, stopped));
@@ -109,16 +121,14 @@ impl Serve {
         };
         let status = tokio::select! {
             status = command => status?,
-            _ = terminate.recv() => ExitCode::SUCCESS,
-            _ = interrupt.recv() => ExitCode::SUCCESS,
+            () = signals.wait() => ExitCode::SUCCESS,
         };
         // Nobody listens any more only if serving has ended already.
         let _ = stop.send(true);
         tokio::select! {
             done = serving => done.context("serving ended badly")?,
             // Asked again: at once.
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = signals.wait() => {}
         }
         Ok(status)
     }
@@ -131,10 +141,11 @@ impl Serve {
         };
         if private {
             let folder = TempDir::with_prefix("nbdbox-").context("can't make a private folder")?;
-            return Ok((Address::Unix(folder.path().join("socket")), Some(folder)));
+            let path = short_enough(folder.path().join("socket"))?;
+            return Ok((Address::Unix(path), Some(folder)));
         }
         if let Some(path) = &self.unix {
-            return Ok((Address::Unix(std::path::absolute(path)?), None));
+            return Ok((Address::Unix(short_enough(std::path::absolute(path)?)?), None));
         }
         let host = self
             .ipaddr
@@ -142,6 +153,17 @@ impl Serve {
             .unwrap_or_else(|| "127.0.0.1".to_owned());
         Ok((Address::Tcp(host, self.port.unwrap_or(PORT)), None))
     }
+}
+
+fn short_enough(path: PathBuf) -> anyhow::Result<PathBuf> {
+    let length = path.as_os_str().len();
+    ensure!(
+        length <= SOCKET_PATH,
+        "can't listen on {}: a unix socket's path has {SOCKET_PATH} bytes at most, and this has \
+         {length}",
+        path.display()
+    );
+    Ok(path)
 }
 
 /// A file with the process id, removed at the end.
@@ -162,17 +184,25 @@ impl Drop for PidFile<'_> {
     }
 }
 
-fn start_log(verbose: bool) {
-    let filter = EnvFilter::try_from_env("NBDBOX_LOG").unwrap_or_else(|_| {
-        EnvFilter::new(if verbose {
-            "warn,nbdbox=debug,plugin=debug"
-        } else {
-            "warn,plugin=info"
-        })
-    });
+fn start_log(verbose: bool) -> anyhow::Result<()> {
+    let plain = if verbose {
+        "warn,nbdbox=debug,plugin=debug"
+    } else {
+        "warn,plugin=info"
+    };
+    let wanted = std::env::var("NBDBOX_LOG").unwrap_or_default();
+    let filter = match &wanted[..] {
+        "" => EnvFilter::new(plain),
+        wanted => EnvFilter::try_new(wanted).with_context(|| {
+            format!("NBDBOX_LOG=`{wanted}` is no filter, as `debug` or `warn,plugin=info` are")
+        })?,
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        // Where nobody reads the log any more, complaining there would panic.
+        .log_internal_errors(false)
         .init();
+    Ok(())
 }

@@ -19,6 +19,7 @@ use wasmtime::component::Component;
 
 use super::compile;
 use crate::limits::COMPONENT;
+use crate::size::Bytes;
 
 /// SHA-256 of a plugin's file.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -177,20 +178,22 @@ fn compatibility(engine: &wasmtime::Engine) -> u64 {
 /// Reads a plugin's file, up to the size that is allowed.
 pub(super) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
     let named = || format!("can't read {}", path.display());
-    let file = fs::File::open(path).with_context(named)?;
+    // Looked at first: to open a pipe would be to wait for its writer.
     ensure!(
-        file.metadata().with_context(named)?.is_file(),
+        fs::metadata(path).with_context(named)?.is_file(),
         "{}: it isn't a file",
         named()
     );
+    let file = fs::File::open(path).with_context(named)?;
     let mut bytes = Vec::new();
     file.take(COMPONENT + 1)
         .read_to_end(&mut bytes)
         .with_context(named)?;
     ensure!(
         bytes.len() as u64 <= COMPONENT,
-        "can't load {}: it is larger than {COMPONENT} bytes",
-        path.display()
+        "can't load {}: it is larger than {}",
+        path.display(),
+        Bytes(COMPONENT)
     );
     Ok(bytes)
 }

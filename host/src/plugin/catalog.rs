@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::export::PluginExport;
 use super::guest::Surroundings;
-use super::instance::{CallError, Instance};
+use super::instance::CallError;
 use super::loaded::Plugin;
 use super::log::GuestLog;
 use super::manifest::Manifest;
@@ -128,7 +128,7 @@ impl PluginCatalog {
     /// Asks the plugin for its exports, in an instance of their own.
     async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
         let around = self.surroundings("");
-        let mut instance = Instance::new(&self.plugin, &around, 0).await?;
+        let mut instance = self.plugin.instance(&around, 0).await?;
         let listed = instance
             .list_exports()
             .await

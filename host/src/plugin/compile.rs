@@ -15,7 +15,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use wasmparser::{Encoding, Parser, Payload};
 
-use super::engine;
+use super::tunables::new_engine;
 use crate::limits::{COMPILED, COMPILER_MEMORY, COMPILER_TIME, COMPONENT};
 
 /// The hidden subcommand.
@@ -40,7 +40,7 @@ pub fn worker(output: &Path) -> anyhow::Result<()> {
         "it is larger than {COMPONENT} bytes"
     );
     let component = encode(bytes)?;
-    let code = engine::new_engine()?
+    let code = new_engine()?
         .precompile_component(&component)
         .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
     std::fs::File::create(output)?.write_all(&code)?;
@@ -89,10 +89,16 @@ fn kind(bytes: &[u8]) -> anyhow::Result<Encoding> {
 }
 
 fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let typed = Parser::new(0).parse_all(bytes).any(|payload| {
-        matches!(payload, Ok(Payload::CustomSection(section))
-            if section.name().starts_with("component-type"))
-    });
+    let mut typed = false;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            Ok(Payload::CustomSection(section)) => {
+                typed |= section.name().starts_with("component-type");
+            }
+            Ok(_) => {}
+            Err(error) => bail!("it is damaged or cut off: {error}"),
+        }
+    }
     ensure!(
         typed,
         "it is a core module without component type information: a plugin is a component, or a \

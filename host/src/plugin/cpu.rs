@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use wasmtime::{AsContextMut, UpdateDeadline};
+use wasmtime::UpdateDeadline;
 
-use super::guest::Guest;
 use super::stop::Stop;
 
 /// The time between two ticks of the engine's epoch.
@@ -42,7 +41,7 @@ impl CpuMeter {
     }
 
     /// The slice that began on another thread, or before a wait, doesn't count.
-    fn forget_slice(&self) {
+    pub(super) fn forget_slice(&self) {
         self.slice.store(0, Ordering::Relaxed);
     }
 
@@ -62,13 +61,6 @@ impl CpuMeter {
         });
         Ok(UpdateDeadline::YieldCustom(1, yielded))
     }
-}
-
-/// To be called by a host function that has waited, before it returns to the guest.
-pub(super) fn after_waiting(mut store: impl AsContextMut<Data = Guest>) {
-    let mut store = store.as_context_mut();
-    store.data().cpu.forget_slice();
-    store.set_epoch_deadline(1);
 }
 
 fn thread_time() -> u64 {

@@ -47,7 +47,7 @@ impl PluginExport {
         read_only: bool,
         extents_on_error: ExtentsOnError,
     ) -> Result<Self, Failure> {
-        let mut instance = Instance::new(&plugin, &around, 0).await?;
+        let mut instance = plugin.instance(&around, 0).await?;
         let info = instance
             .open(&around.export)
             .await
@@ -106,7 +106,7 @@ impl PluginExport {
     }
 
     async fn reopen(&self, number: u64) -> Result<Instance, Failure> {
-        let mut instance = Instance::new(&self.plugin, &self.around, number).await?;
+        let mut instance = self.plugin.instance(&self.around, number).await?;
         let opened = instance.open(&self.around.export).await;
         let info = opened.map_err(CallError::into_failure)?;
         if !info.is_like(&self.info) {

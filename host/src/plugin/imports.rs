@@ -6,6 +6,7 @@ mod config;
 mod host;
 mod requests;
 
+use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
 use super::guest::Guest;
@@ -27,4 +28,11 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     config::link(&mut linker.instance(wit::interface!("config"))?)?;
     blobs::link(&mut linker.instance(wit::interface!("blobs"))?)?;
     requests::link(&mut linker.instance(wit::interface!("requests"))?)
+}
+
+/// To be called by a host function that has waited, before it returns to the guest: the wait isn't
+/// charged.
+fn after_waiting(store: &mut StoreContextMut<'_, Guest>) {
+    store.data().cpu.forget_slice();
+    store.set_epoch_deadline(1);
 }

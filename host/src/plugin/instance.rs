@@ -6,11 +6,11 @@ use std::time::Duration;
 use extent_map::ExtentMap;
 use tokio::time::timeout;
 use wasmtime::Store;
-use wasmtime::component::{ComponentNamedList, Lift, Lower, Resource, TypedFunc};
+use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
+use super::functions::{Functions, Indices};
 use super::guest::{Guest, Lent, Surroundings, WritePlan};
 use super::imports::{ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
-use super::loaded::{Functions, Plugin};
 use super::stop;
 use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::fault::{Cause, Failure};
@@ -55,11 +55,12 @@ type Called<T> = Result<T, CallError>;
 impl Instance {
     /// Makes a store with the limits of `around` and instantiates the plugin in it.
     pub(super) async fn new(
-        plugin: &Plugin,
+        pre: &InstancePre<Guest>,
+        indices: &Indices,
         around: &Arc<Surroundings>,
         number: u64,
     ) -> Result<Self, Failure> {
-        let engine = plugin.instance_pre().engine();
+        let engine = pre.engine();
         let mut store = Store::new(engine, Guest::new(Arc::clone(around)));
         store.limiter(|guest| &mut guest.memory);
         store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
@@ -67,12 +68,12 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.data_mut().cpu.begin(around.limits.open_cpu);
         around.metrics.instances.one();
-        let instantiated = plugin.instance_pre().instantiate_async(&mut store);
+        let instantiated = pre.instantiate_async(&mut store);
         let made = match timeout(around.limits.wall, instantiated).await {
             Ok(made) => made,
             Err(_) => return Err(out_of_time(&store)),
         };
-        let functions = made.and_then(|instance| plugin.functions(&mut store, &instance));
+        let functions = made.and_then(|instance| indices.functions(&mut store, &instance));
         match functions {
             Ok(functions) => Ok(Self {
                 store,

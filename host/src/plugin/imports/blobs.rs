@@ -6,7 +6,6 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList, Wasm
 use super::BlobHandle;
 use crate::blob::{self, Blob, BlobError};
 use crate::limits::DIRECT;
-use crate::plugin::cpu;
 use crate::plugin::guest::Guest;
 use crate::plugin::wit::{Access, Errno, WriteFlags};
 
@@ -81,7 +80,7 @@ fn link_read(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
                     let read = blob.read(offset, length as usize).await;
                     read.map_err(|error| errno(&blob, &error))
                 };
-                cpu::after_waiting(&mut store);
+                super::after_waiting(&mut store);
                 Ok((bytes,))
             })
         },
@@ -169,7 +168,7 @@ fn finish(
     blob: Outcome<Blob>,
     done: Result<(), BlobError>,
 ) -> wasmtime::Result<(Outcome<()>,)> {
-    cpu::after_waiting(store);
+    super::after_waiting(store);
     Ok((blob.and_then(|blob| done.map_err(|error| errno(&blob, &error))),))
 }
 

@@ -11,7 +11,6 @@ use super::blobs::errno;
 use super::{BlobHandle, ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
 use crate::blob::Access;
 use crate::fault::Cause;
-use crate::plugin::cpu;
 use crate::plugin::guest::{Guest, Lent, StorePiece};
 use crate::plugin::stop::Stop;
 use crate::plugin::wit::{Errno, Extent, ExtentKind, Progress};
@@ -169,7 +168,7 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
          (_, blob, offset, length, position): (Handle, Resource<BlobHandle>, u64, u64, u64)| {
             Box::new(async move {
                 let added = add_blob(&mut store, blob.rep(), offset, length, position).await?;
-                cpu::after_waiting(&mut store);
+                super::after_waiting(&mut store);
                 Ok((added,))
             })
         },
