@@ -10,12 +10,18 @@
     reason = "a harness that can't go on fails the test"
 )]
 
+mod client;
 mod paths;
+mod peer;
+mod random;
 mod raw;
 mod server;
 mod tools;
 
+pub use client::{Client, Content, Extent, Refused};
 pub use paths::{guest, nbdbox, plugin};
+pub use peer::Peer;
+pub use random::Random;
 pub use raw::{Raw, Transmission};
 pub use server::{Exit, Server};
-pub use tools::{Run, run, shell};
+pub use tools::{Run, nbdsh, run, shell};

@@ -7,7 +7,11 @@ use std::path::PathBuf;
 #[must_use]
 pub fn nbdbox() -> PathBuf {
     let path = env::var_os("NBDBOX_PROGRAM").map_or_else(built, PathBuf::from);
-    assert!(path.exists(), "{} isn't built: run `cargo build -p nbdbox`", path.display());
+    assert!(
+        path.exists(),
+        "{} isn't built: run `cargo build -p nbdbox`",
+        path.display()
+    );
     path
 }
 
@@ -26,13 +30,20 @@ pub fn guest(name: &str) -> PathBuf {
 /// `target/debug/nbdbox` beside `target/debug/deps/this-test`.
 fn built() -> PathBuf {
     let test = env::current_exe().expect("a running test has a file");
-    let profile = test.ancestors().nth(2).expect("tests are built in target/PROFILE/deps");
+    let profile = test
+        .ancestors()
+        .nth(2)
+        .expect("tests are built in target/PROFILE/deps");
     profile.join("nbdbox")
 }
 
 fn in_target(folder: &str, name: &str) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
     let path = root.join(folder).join(format!("{name}.wasm"));
-    assert!(path.exists(), "{} isn't built: run `make plugins`", path.display());
+    assert!(
+        path.exists(),
+        "{} isn't built: run `make plugins`",
+        path.display()
+    );
     path
 }

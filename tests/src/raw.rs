@@ -30,7 +30,9 @@ impl Raw {
     pub fn connect(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
         // A test that waits for what never comes fails instead of hanging.
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
         Self { stream }
     }
 
@@ -172,7 +174,11 @@ impl Raw {
         let data = &export.expect("GO answers INFO_EXPORT").1;
         let size = u64::from_be_bytes(data[2..10].try_into().unwrap());
         let flags = u16::from_be_bytes(data[10..12].try_into().unwrap());
-        Transmission { raw: self, size, flags }
+        Transmission {
+            raw: self,
+            size,
+            flags,
+        }
     }
 }
 

@@ -70,8 +70,16 @@ impl Server {
         // The pidfile comes when clients can.
         while !self.folder.path().join("pid").exists() {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the server ended ({ended:?}):\n{}", self.log());
-            assert!(start.elapsed() < PATIENCE, "the server doesn't listen:\n{}", self.log());
+            assert!(
+                ended.is_none(),
+                "the server ended ({ended:?}):\n{}",
+                self.log()
+            );
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the server doesn't listen:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -130,7 +138,10 @@ impl Server {
     /// Sends SIGTERM and waits for the end.
     #[must_use]
     pub fn stop(mut self) -> Exit {
-        let killed = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        let killed = Command::new("kill")
+            .arg(self.pid().to_string())
+            .status()
+            .unwrap();
         assert!(killed.success());
         let start = Instant::now();
         let status = loop {
@@ -140,7 +151,11 @@ impl Server {
                 None => thread::sleep(Duration::from_millis(2)),
             }
         };
-        Exit { code: status.code(), signal: status.signal(), log: self.log() }
+        Exit {
+            code: status.code(),
+            signal: status.signal(),
+            log: self.log(),
+        }
     }
 }
 

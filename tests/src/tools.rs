@@ -21,7 +21,11 @@ impl Run {
     /// It failed; with what it said.
     #[must_use]
     pub fn ok(self) -> String {
-        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, 0,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
         self.stdout
     }
 }
@@ -58,4 +62,32 @@ pub fn run<S: AsRef<OsStr>>(
 #[must_use]
 pub fn shell(script: &str) -> Run {
     run("bash", ["-euo", "pipefail", "-c", script])
+}
+
+/// What every script of [`nbdsh`] starts with.
+const PRELUDE: &str = r"
+import errno, nbd, sys
+uri = sys.argv[1]
+
+def connect():
+    h = nbd.NBD()
+    h.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
+    h.set_strict_mode(0)
+    h.connect_uri(uri)
+    return h
+
+h = connect()
+";
+
+/// Runs a Python script with libnbd's `nbd`, and a handle `h` connected to the URI with
+/// `base:allocation`. What libnbd would refuse to send is sent.
+///
+/// Not by way of the `nbdsh` program: it takes whatever `python3` is first on the path.
+///
+/// # Panics
+/// There is no Python.
+#[must_use]
+pub fn nbdsh(uri: &str, script: &str) -> Run {
+    let script = format!("{PRELUDE}{script}");
+    run("/usr/bin/python3", ["-c", &script, uri])
 }
