@@ -79,7 +79,10 @@ fn failed(words: &str) -> ExitCode {
 /// Writes to standard output. A reader who has seen enough, such as `head`, is no error.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut output = io::stdout();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+    {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error).context("can't write to standard output")
         }

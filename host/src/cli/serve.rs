@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -145,7 +145,10 @@ impl Serve {
             return Ok((Address::Unix(path), Some(folder)));
         }
         if let Some(path) = &self.unix {
-            return Ok((Address::Unix(short_enough(std::path::absolute(path)?)?), None));
+            return Ok((
+                Address::Unix(short_enough(std::path::absolute(path)?)?),
+                None,
+            ));
         }
         let host = self
             .ipaddr
@@ -193,8 +196,10 @@ fn start_log(verbose: bool) -> anyhow::Result<()> {
     let wanted = std::env::var("NBDBOX_LOG").unwrap_or_default();
     let filter = match &wanted[..] {
         "" => EnvFilter::new(plain),
-        wanted => EnvFilter::try_new(wanted).with_context(|| {
-            format!("NBDBOX_LOG=`{wanted}` is no filter, as `debug` or `warn,plugin=info` are")
+        wanted => EnvFilter::try_new(wanted).map_err(|error| {
+            anyhow!(
+                "NBDBOX_LOG=`{wanted}` isn't a filter such as `debug` or `plugin=info`: {error}"
+            )
         })?,
     };
     tracing_subscriber::fmt()
