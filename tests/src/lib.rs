@@ -10,7 +10,12 @@
     reason = "a harness that can't go on fails the test"
 )]
 
+mod answer;
 mod client;
+mod dialog;
+mod disk;
+mod negotiation;
+mod observe;
 mod paths;
 mod peer;
 mod random;
@@ -18,7 +23,10 @@ mod raw;
 mod server;
 mod tools;
 
+pub use answer::{Answer, Chunk, StatusDescriptor};
 pub use client::{Client, Content, Extent, Refused};
+pub use dialog::{Dialog, FRAMINGS, foreign_magic};
+pub use disk::Disk;
 pub use paths::{guest, nbdbox, plugin};
 pub use peer::Peer;
 pub use random::Random;

@@ -1,6 +1,7 @@
 //! A client that says exactly what a test wants, right or wrong.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -10,8 +11,18 @@ use nbd_proto::wire::{self, option, option_reply};
 /// A connection on which nothing is done by itself.
 #[derive(Debug)]
 pub struct Raw {
-    stream: UnixStream,
+    stream: Stream,
 }
+
+/// A socket of either kind.
+#[derive(Debug)]
+enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+/// A test that waits for what never comes fails after this time instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection past the handshake.
 #[derive(Debug)]
@@ -29,11 +40,29 @@ impl Raw {
     #[must_use]
     pub fn connect(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
-        // A test that waits for what never comes fails instead of hanging.
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        Self { stream }
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            stream: Stream::Unix(stream),
+        }
+    }
+
+    /// Connects over TCP, to a port of this machine.
+    #[must_use]
+    pub fn connect_tcp(port: u16) -> Self {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            stream: Stream::Tcp(stream),
+        }
+    }
+
+    /// The port on this side; `None` on a unix socket.
+    #[must_use]
+    pub fn local_port(&self) -> Option<u16> {
+        match &self.stream {
+            Stream::Unix(_) => None,
+            Stream::Tcp(stream) => Some(stream.local_addr().unwrap().port()),
+        }
     }
 
     /// Sends bytes as they are.
@@ -68,7 +97,11 @@ impl Raw {
 
     /// Ends the sending side; replies can still be read.
     pub fn finish_sending(&mut self) {
-        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        match &self.stream {
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+        }
+        .unwrap();
     }
 
     /// A big-endian number.
@@ -236,5 +269,30 @@ impl Transmission {
         let offset = self.raw.u64();
         let length = usize::try_from(self.raw.u64()).unwrap();
         (flags, kind, cookie, offset, self.raw.receive(length))
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.read(bytes),
+            Self::Tcp(stream) => stream.read(bytes),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Tcp(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream.flush(),
+            Self::Tcp(stream) => stream.flush(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A server under test: started, listening, and in the end stopped and looked at.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -39,12 +40,31 @@ impl Server {
     /// # Panics
     /// It doesn't come to listen; with its log.
     #[must_use]
-    pub fn start<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+    pub fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
         let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
+        let socket = folder.path().join("socket");
+        Self::launch(folder, [OsStr::new("-U"), socket.as_os_str()], arguments)
+    }
+
+    /// Serves an example plugin with its settings on a TCP port that was free.
+    #[must_use]
+    pub fn plugin_over_tcp(name: &str, settings: &[&str]) -> Self {
+        let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
+        let plugin = crate::plugin(name).into_os_string();
+        let arguments = std::iter::once(plugin).chain(settings.iter().map(Into::into));
+        Self::launch(folder, ["--port", "0"].map(OsStr::new), arguments)
+    }
+
+    /// Starts the program and waits until it listens at `address`.
+    fn launch<S: AsRef<OsStr>>(
+        folder: TempDir,
+        address: [&OsStr; 2],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = Command::new(nbdbox())
-            .args(["serve", "-v", "-U"])
-            .arg(folder.path().join("socket"))
+            .args(["serve", "-v"])
+            .args(address)
             .arg("-P")
             .arg(folder.path().join("pid"))
             .args(arguments)

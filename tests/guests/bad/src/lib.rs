@@ -1,0 +1,245 @@
+//! A disk of 0x42 that misbehaves on request: `at=CALL do=WHAT`, with the other calls as they
+//! should be. With `offset=N` only calls for that offset misbehave; with `after=N` only those after
+//! the first N.
+
+use nbdbox_plugin::{
+    Access, Blob, Device, Errno, Error, ExtentKind, Extents, Level, Manifest, Plugin, Prefetch,
+    ReadReply, Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config, log,
+};
+
+struct Bad {
+    at: String,
+    deed: String,
+    offset: Option<u64>,
+    /// Calls that still go well.
+    good: u64,
+    size: u64,
+    parallel: bool,
+    blob: Option<Blob>,
+    /// What the guest hoards.
+    hoard: Vec<Vec<u8>>,
+    handles: Vec<Blob>,
+}
+
+const FILL: u8 = 0x42;
+
+impl Plugin for Bad {
+    fn manifest() -> Manifest {
+        Manifest::new("bad", "1.0.0", "misbehaves on request")
+            .default("at", ValueKind::Text, "", "open, read, write, flush, trim, zero, report, cache")
+            .default("do", ValueKind::Text, "", "what to do there")
+            .optional("offset", ValueKind::Number, "only in calls for this offset")
+            .default("after", ValueKind::Number, "0", "only after so many calls")
+            .default("size", ValueKind::Size, "1M", "size of the disk")
+            .default("mode", ValueKind::Text, "single", "single or parallel")
+            .default("blob", ValueKind::Text, "", "open this blob")
+    }
+
+    fn open(_name: &str) -> Result<Self> {
+        let blob = config::required_text("blob")?;
+        let mut bad = Self {
+            at: config::required_text("at")?,
+            deed: config::required_text("do")?,
+            offset: config::number("offset")?,
+            good: config::number("after")?.unwrap_or(0),
+            size: config::required_size("size")?,
+            parallel: config::required_text("mode")? == "parallel",
+            blob: (!blob.is_empty()).then(|| Blob::open(&blob)).transpose()?,
+            hoard: Vec::new(),
+            handles: Vec::new(),
+        };
+        bad.misbehave("open", None)?;
+        Ok(bad)
+    }
+
+    fn describe(&self) -> Device {
+        let device = Device::new(self.size);
+        let device = match (self.at.as_str(), self.deed.as_str()) {
+            ("describe", "block-sizes") => device.block_sizes(3, 1000, 5),
+            ("describe", "huge") => Device::new(u64::MAX),
+            _ => device,
+        };
+        if self.parallel { device.parallel() } else { device }
+    }
+
+    fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
+        if self.is_due("read", Some(offset)) {
+            match self.deed.as_str() {
+                "short" => return Ok(reply.data(&vec![FILL; length as usize - 1])),
+                "long" => return Ok(reply.data(&vec![FILL; length as usize + 1])),
+                "twice" => reply.data(&vec![FILL; length as usize]),
+                "untouched" => return Ok(()),
+                "pieces" => (0..length).for_each(|_| {
+                    reply.data(&[FILL]);
+                    reply.zeroes(0);
+                }),
+                "past-blob" => {
+                    if let Some(blob) = &self.blob {
+                        reply.blob(blob, u64::MAX - 1, u64::from(length));
+                    }
+                    return Ok(());
+                }
+                "blob" => {
+                    if let Some(blob) = &self.blob {
+                        reply.blob(blob, offset, u64::from(length));
+                    }
+                    return Ok(());
+                }
+                "blob-read" => {
+                    if let Some(blob) = &self.blob {
+                        reply.data(&blob.read(offset, length)?);
+                    }
+                    return Ok(());
+                }
+                _ => self.do_it()?,
+            }
+        }
+        reply.data(&vec![FILL; length as usize]);
+        Ok(())
+    }
+}
+
+impl Writable for Bad {
+    fn write(&mut self, payload: &WritePayload, offset: u64, _flags: WriteFlags) -> Result<()> {
+        if self.is_due("write", Some(offset)) {
+            match (self.deed.as_str(), &self.blob) {
+                ("past-payload", _) => drop(payload.read(0, payload.length() + 1)),
+                ("past-blob", Some(blob)) => payload.store(blob, u64::MAX - 1, 0, payload.length()),
+                ("store", Some(blob)) => payload.store(blob, offset, 0, payload.length()),
+                ("store-past-payload", Some(blob)) => payload.store(blob, 0, 1, payload.length()),
+                _ => self.do_it()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.misbehave("flush", None)
+    }
+}
+
+impl Zeroable for Bad {
+    fn trim(&mut self, offset: u64, _length: u64, _flags: WriteFlags) -> Result<()> {
+        self.misbehave("trim", Some(offset))
+    }
+
+    fn zero(&mut self, offset: u64, _length: u64, _flags: WriteFlags) -> Result<()> {
+        self.misbehave("zero", Some(offset))
+    }
+}
+
+impl Prefetch for Bad {
+    fn cache(&mut self, offset: u64, _length: u64) -> Result<()> {
+        self.misbehave("cache", Some(offset))
+    }
+}
+
+impl Sparse for Bad {
+    fn extents(&mut self, extents: &Extents, offset: u64, length: u64, _one: bool) -> Result<()> {
+        if self.is_due("report", Some(offset)) {
+            let add = |offset, length| extents.add(offset, length, ExtentKind::Hole);
+            match self.deed.as_str() {
+                "same" => loop {
+                    add(offset, 1)?;
+                },
+                "descending" => {
+                    for at in (offset..offset + length).rev().step_by(2) {
+                        add(at, 1)?;
+                    }
+                }
+                "alternating" => {
+                    for at in (offset..offset + length).step_by(2) {
+                        add(at, 1)?;
+                    }
+                }
+                "outside" => loop {
+                    add(offset + length, 1)?;
+                },
+                "empty" => loop {
+                    add(offset, 0)?;
+                },
+                "overflow" => {
+                    extents.add(u64::MAX, 2, ExtentKind::Hole)?;
+                }
+                "hole" => {
+                    add(0, u64::MAX)?;
+                    return Ok(());
+                }
+                _ => self.do_it()?,
+            }
+        }
+        extents.add(offset, length, ExtentKind::Data)?;
+        Ok(())
+    }
+}
+
+impl Bad {
+    /// Whether this call is one that misbehaves.
+    fn is_due(&mut self, at: &str, offset: Option<u64>) -> bool {
+        if self.at != at || (self.offset.is_some() && offset != self.offset) {
+            return false;
+        }
+        let due = self.good == 0;
+        self.good = self.good.saturating_sub(1);
+        due
+    }
+
+    fn misbehave(&mut self, at: &str, offset: Option<u64>) -> Result<()> {
+        if self.is_due(at, offset) { self.do_it() } else { Ok(()) }
+    }
+
+    /// Deeds that can be done in any call.
+    fn do_it(&mut self) -> Result<()> {
+        match self.deed.as_str() {
+            "loop" => loop {
+                std::hint::black_box(());
+            },
+            // About 30 ms of work.
+            "slow" => {
+                let start = nbdbox_plugin::monotonic_ms();
+                while nbdbox_plugin::monotonic_ms() - start < 30 {}
+            }
+            "recurse" => {
+                std::hint::black_box(recurse(1));
+            }
+            "trap" => std::process::abort(),
+            "panic" => panic!("told to"),
+            "grow" => loop {
+                self.hoard.push(vec![1; 1 << 20]);
+            },
+            "grow-politely" => {
+                let mut bytes: Vec<u8> = Vec::new();
+                bytes
+                    .try_reserve_exact(1 << 30)
+                    .map_err(|_| Error::new(Errno::Enomem, "no memory"))?;
+            }
+            "handles" => loop {
+                self.handles.push(Blob::open(&config::required_text("blob")?)?);
+            },
+            "log" => {
+                for _ in 0..10_000 {
+                    log(Level::Warn, "flood \x1b[2J\nforged line");
+                }
+            }
+            "log-long" => log(Level::Warn, &"x".repeat(10 << 20)),
+            "explain" => return Err(Error::io("the words of the plugin")),
+            "einval" => return Err(Errno::Einval.into()),
+            "enotsup" => return Err(Errno::Enotsup.into()),
+            "access" => {
+                let blob = self.blob.as_ref().ok_or(Errno::Eperm)?;
+                assert!(blob.access() != Access::ReadWrite);
+                blob.write(0, b"x", WriteFlags::empty())?;
+            }
+            "" => {}
+            other => return Err(Error::invalid(format!("no deed `{other}`"))),
+        }
+        Ok(())
+    }
+}
+
+#[inline(never)]
+fn recurse(depth: u64) -> u64 {
+    std::hint::black_box(depth) + recurse(depth + 1) + 1
+}
+
+nbdbox_plugin::export!(Bad: Writable + Zeroable + Sparse + Prefetch);

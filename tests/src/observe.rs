@@ -1,0 +1,83 @@
+//! What can be seen of a server from outside, and told to it, while it runs.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt;
+use rustix::process::{self, Pid, PidfdFlags, PidfdGetfdFlags, Signal};
+
+use crate::{Raw, Server};
+
+/// Long enough for the slowest machine; nothing is ever asserted about time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Server {
+    /// The most memory that it has held so far, in bytes.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
+        kibibytes.parse::<u64>().unwrap() * 1024
+    }
+
+    /// The TCP port on which it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let log = self.log();
+        let (_, rest) = log.split_once("listening on 127.0.0.1 port ").unwrap();
+        let digits = rest.split(|letter: char| !letter.is_ascii_digit()).next();
+        digits.unwrap().parse().unwrap()
+    }
+
+    /// Asks it to stop and waits until it lets nobody in; those who are in may still be served.
+    pub fn begin_to_stop(&self) {
+        process::kill_process(self.process(), Signal::TERM).unwrap();
+        let start = Instant::now();
+        while self.listens() {
+            assert!(start.elapsed() < PATIENCE, "it goes on:\n{}", self.log());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Whether TCP_NODELAY is set on its end of a connection.
+    #[must_use]
+    pub fn has_no_delay(&self, client: &Raw) -> bool {
+        let pidfd = process::pidfd_open(self.process(), PidfdFlags::empty()).unwrap();
+        let numbers = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        let sockets = numbers.filter_map(|entry| {
+            let path = entry.unwrap().path();
+            is_socket(&path).then(|| path.file_name().unwrap().to_str().unwrap().parse().unwrap())
+        });
+        let mut copies =
+            sockets.map(|fd| process::pidfd_getfd(&pidfd, fd, PidfdGetfdFlags::empty()).unwrap());
+        let end = copies.find(|copy| peer_port(copy) == client.local_port());
+        sockopt::tcp_nodelay(end.expect("the server has an end of the connection")).unwrap()
+    }
+
+    fn process(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap()
+    }
+
+    fn listens(&self) -> bool {
+        if self.socket().exists() {
+            return true;
+        }
+        let over_tcp = self.log().contains("listening on 127.0.0.1 port ");
+        over_tcp && TcpStream::connect(("127.0.0.1", self.port())).is_ok()
+    }
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+}
+
+/// The port at the other end of a TCP connection; `None` for any other socket.
+fn peer_port(socket: &OwnedFd) -> Option<u16> {
+    let stream = TcpStream::from(socket.try_clone().unwrap());
+    stream.peer_addr().ok().map(|address| address.port())
+}
