@@ -52,6 +52,9 @@ pub(super) fn failure(error: &wasmtime::Error, memory_refused: bool) -> Failure 
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return Failure::plugin(stop.cause(), stop.text());
     }
+    if is_hostcall_fuel(error) {
+        return Failure::plugin(Cause::Budget, "the plugin handed over too much in one call");
+    }
     if error.downcast_ref::<I32Exit>().is_some() {
         return Failure::plugin(Cause::Trap, "the plugin called exit");
     }
@@ -67,6 +70,14 @@ pub(super) fn failure(error: &wasmtime::Error, memory_refused: bool) -> Failure 
         return Failure::plugin(Cause::Memory, "the plugin needs more memory than its limit");
     }
     Failure::plugin(Cause::Abi, "the plugin broke the component model's rules")
+}
+
+/// wasmtime's type for it is private; a test of a plugin that does it holds these words.
+fn is_hostcall_fuel(error: &wasmtime::Error) -> bool {
+    error
+        .root_cause()
+        .to_string()
+        .contains("fuel allocated for hostcalls has been exhausted")
 }
 
 /// The error in one line for the operator's log.

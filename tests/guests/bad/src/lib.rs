@@ -221,7 +221,8 @@ impl Bad {
                     log(Level::Warn, "flood \x1b[2J\nforged line");
                 }
             }
-            "log-long" => log(Level::Warn, &"x".repeat(10 << 20)),
+            "log-long" => log(Level::Warn, &"x".repeat(1 << 20)),
+            "log-huge" => log(Level::Warn, &"x".repeat(10 << 20)),
             "explain" => return Err(Error::io("the words of the plugin")),
             "einval" => return Err(Errno::Einval.into()),
             "enotsup" => return Err(Errno::Enotsup.into()),

@@ -1,0 +1,125 @@
+//! The client: what `nbdbox map` is to a server, over any stream.
+//!
+//! Owns the stream and its buffer. What is said is `nbd_proto::client`'s. Its invariant: the server
+//! isn't trusted. Memory stays bounded, what doesn't move on is an error, and texts of the server's
+//! are escaped before they get into one.
+
+mod error;
+mod extents;
+mod printable;
+mod stream;
+mod uri;
+
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use nbd_proto::client::{Connection, Goal, Negotiation, Progress, Request};
+use nbd_proto::{Cookie, Framing};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+pub use error::ClientError;
+pub use printable::printable;
+pub use stream::Stream;
+pub use uri::{Uri, UriError};
+
+/// Time for a connection and its handshake. Restrains servers that accept and say nothing.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// A connection in the transmission phase. One request at a time.
+#[derive(Debug)]
+pub struct Client<S> {
+    stream: S,
+    /// Received, and not consumed.
+    input: BytesMut,
+    agreed: Connection,
+    last_cookie: u64,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Chooses an export, with the best framing that the server knows, and `base:allocation`.
+    ///
+    /// # Errors
+    /// The server refuses, breaks the protocol, hangs up, or takes too long.
+    pub async fn negotiate(stream: S, export: &str) -> Result<Self, ClientError> {
+        let negotiation = Negotiation::new(Goal::Go {
+            export: export.to_owned(),
+            framing: Framing::Extended,
+            allocation: true,
+        });
+        timeout(HANDSHAKE, shake(stream, negotiation))
+            .await
+            .map_err(|_| ClientError::Silent(HANDSHAKE))?
+    }
+
+    /// The export's size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.agreed.size
+    }
+
+    /// Leaves.
+    ///
+    /// # Errors
+    /// The connection is gone already.
+    pub async fn disconnect(mut self) -> Result<(), ClientError> {
+        let cookie = self.next_cookie();
+        self.send(Request::disconnect(cookie)).await?;
+        self.stream.shutdown().await.map_err(ClientError::Broken)
+    }
+
+    fn next_cookie(&mut self) -> Cookie {
+        self.last_cookie += 1;
+        Cookie(self.last_cookie)
+    }
+
+    async fn send(&mut self, request: Request) -> Result<(), ClientError> {
+        let mut bytes = Vec::new();
+        request
+            .encode(self.agreed.framing, &mut bytes)
+            .map_err(|error| ClientError::Protocol(error.to_string()))?;
+        send(&mut self.stream, &bytes).await
+    }
+}
+
+async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    mut negotiation: Negotiation,
+) -> Result<Client<S>, ClientError> {
+    let mut input = BytesMut::new();
+    loop {
+        let (used, progress) = negotiation.advance(&input)?;
+        input.advance(used);
+        send(&mut stream, &negotiation.take_output()).await?;
+        match progress {
+            Progress::NeedMore => receive(&mut stream, &mut input).await?,
+            Progress::Connected(agreed) => {
+                return Ok(Client {
+                    stream,
+                    input,
+                    agreed,
+                    last_cookie: 0,
+                });
+            }
+            Progress::Listed(_) => {
+                return Err(ClientError::Protocol("a list nobody asked for".to_owned()));
+            }
+        }
+    }
+}
+
+async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), ClientError> {
+    stream.write_all(bytes).await.map_err(ClientError::Broken)
+}
+
+/// Waits for more bytes.
+async fn receive(
+    stream: &mut (impl AsyncRead + Unpin),
+    input: &mut BytesMut,
+) -> Result<(), ClientError> {
+    match stream.read_buf(input).await {
+        Ok(0) => Err(ClientError::HungUp),
+        Ok(_) => Ok(()),
+        Err(error) => Err(ClientError::Broken(error)),
+    }
+}

@@ -1,0 +1,109 @@
+//! Maps of exports: their extents in words, in numbers and in pictures.
+//!
+//! Owns the forms that `nbdbox map` prints. Takes extents one at a time and in ascending order, and
+//! knows neither where they come from nor where the text goes. Its invariant: memory doesn't depend
+//! on how many extents there are.
+
+mod cells;
+mod coalesce;
+mod json;
+mod picture;
+mod svg;
+mod table;
+mod totals;
+
+use std::io::{self, Write};
+
+use extent_map::{Extent, Kind};
+
+pub use cells::{Cells, Shares};
+pub use coalesce::Coalesce;
+pub use json::{Json, TotalsJson};
+pub use picture::{Ink, Picture};
+pub use svg::Svg;
+pub use table::{Table, TotalsTable};
+pub use totals::Totals;
+
+/// All kinds, in the order in which pictures stack them: what costs most comes first.
+pub const KINDS: [Kind; 4] = [Kind::Data, Kind::Undefined, Kind::Zero, Kind::Hole];
+
+/// One way to show a map.
+pub trait Rendering {
+    /// Takes the next extent: the one that begins where the last one ended.
+    ///
+    /// # Errors
+    /// Writing failed.
+    fn extent(&mut self, extent: &Extent, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Writes what is left to say. That was all.
+    ///
+    /// # Errors
+    /// Writing failed.
+    fn finish(&mut self, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// What `nbdinfo` calls a kind.
+#[must_use]
+pub const fn description(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Data => "data",
+        Kind::Undefined => "hole",
+        Kind::Zero => "zero",
+        Kind::Hole => "hole,zero",
+    }
+}
+
+/// What that means.
+const fn meaning(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Data => "allocated",
+        Kind::Undefined => "not allocated, reads as anything",
+        Kind::Zero => "allocated, reads as zeroes",
+        Kind::Hole => "not allocated, reads as zeroes",
+    }
+}
+
+/// Where a kind stands in [`KINDS`].
+const fn rank(kind: Kind) -> usize {
+    match kind {
+        Kind::Data => 0,
+        Kind::Undefined => 1,
+        Kind::Zero => 2,
+        Kind::Hole => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The extents with these lengths and kinds, from 0 on.
+    pub(super) fn extents(map: &[(u64, Kind)]) -> impl Iterator<Item = Extent> {
+        map.iter().scan(0, |offset, &(length, kind)| {
+            let extent = Extent {
+                offset: *offset,
+                length,
+                kind,
+            };
+            *offset += length;
+            Some(extent)
+        })
+    }
+
+    /// All that a rendering writes for these extents.
+    pub(super) fn rendered(mut rendering: impl Rendering, map: &[(u64, Kind)]) -> String {
+        let mut out = Vec::new();
+        for extent in extents(map) {
+            rendering.extent(&extent, &mut out).unwrap();
+        }
+        rendering.finish(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn kinds_stand_where_their_rank_says() {
+        for (index, kind) in KINDS.into_iter().enumerate() {
+            assert_eq!(rank(kind), index);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A device in memory that fails, waits and lies as it's told.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use extent_map::ExtentMap;
+use nbd_proto::{BlockSizes, Errno, Export, ExportFlags};
+use nbdbox::device::{Absent, Catalog, Device, ExtentsOnError, Listed, WriteMode};
+use nbdbox::fault::{Cause, Failure};
+use nbdbox::limits::Limits;
+use nbdbox::metrics::Metrics;
+use nbdbox::reply::ReadReply;
+use tokio::sync::Semaphore;
+
+/// The device's size in bytes.
+pub(crate) const SIZE: usize = 1 << 20;
+
+/// A disk whose reads at some offsets fail, or wait for [`Faulty::release`].
+pub(crate) struct Faulty {
+    export: Export,
+    limits: Limits,
+    metrics: Metrics,
+    bytes: Mutex<Vec<u8>>,
+    /// Reads at these offsets fail.
+    pub(crate) broken: HashSet<u64>,
+    /// Reads at these offsets wait.
+    pub(crate) waiting: HashSet<u64>,
+    gate: Semaphore,
+    /// What a failing extents call does to the client.
+    pub(crate) on_error: ExtentsOnError,
+    /// Extents fail.
+    pub(crate) no_extents: bool,
+    /// Reads that began.
+    pub(crate) begun: AtomicU64,
+    /// Reads that ended, one way or the other but by being dropped.
+    pub(crate) ended: AtomicU64,
+}
+
+impl Faulty {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let flags = ExportFlags::SEND_FLUSH
+            | ExportFlags::SEND_FUA
+            | ExportFlags::SEND_TRIM
+            | ExportFlags::SEND_WRITE_ZEROES;
+        Self {
+            export: Export {
+                name: String::new(),
+                description: None,
+                size: SIZE as u64,
+                flags,
+                block: BlockSizes::default(),
+                allocation: true,
+            },
+            limits,
+            metrics: Metrics::default(),
+            bytes: Mutex::new((0..SIZE).map(pattern).collect()),
+            broken: HashSet::new(),
+            waiting: HashSet::new(),
+            gate: Semaphore::new(0),
+            on_error: ExtentsOnError::Data,
+            no_extents: false,
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+        }
+    }
+
+    /// Lets so many waiting reads go on.
+    pub(crate) fn release(&self, reads: usize) {
+        self.gate.add_permits(reads);
+    }
+}
+
+/// The byte at an offset.
+pub(crate) fn pattern(offset: usize) -> u8 {
+    u8::try_from(offset % 251).unwrap()
+}
+
+impl Device for Faulty {
+    fn export(&self) -> &Export {
+        &self.export
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn extents_on_error(&self) -> ExtentsOnError {
+        self.on_error
+    }
+
+    async fn read(
+        &self,
+        offset: u64,
+        length: u32,
+        mut reply: ReadReply,
+    ) -> Result<ReadReply, Failure> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        if self.waiting.contains(&offset) {
+            self.gate.acquire().await.unwrap().forget();
+        }
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        if self.broken.contains(&offset) {
+            return Err(Failure::plugin(Cause::Trap, "told to fail"));
+        }
+        let start = usize::try_from(offset).unwrap();
+        reply.data(&self.bytes.lock().unwrap()[start..start + length as usize]);
+        Ok(reply)
+    }
+
+    async fn write(&self, offset: u64, payload: Vec<u8>, _fua: bool) -> Result<(), Failure> {
+        let start = usize::try_from(offset).unwrap();
+        self.bytes.lock().unwrap()[start..start + payload.len()].copy_from_slice(&payload);
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), Failure> {
+        Err(Failure::host(Errno::Eio, "the disk is gone"))
+    }
+
+    async fn trim(&self, _offset: u64, _length: u64, _fua: bool) -> Result<(), Failure> {
+        Err(Failure::answer(Errno::Enotsup, None))
+    }
+
+    async fn zero(&self, _offset: u64, _length: u64, _mode: WriteMode) -> Result<(), Failure> {
+        Err(Failure::answer(Errno::Enotsup, None))
+    }
+
+    async fn cache(&self, _offset: u64, _length: u64) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn extents(&self, map: ExtentMap, _one: bool) -> Result<ExtentMap, Failure> {
+        if self.no_extents {
+            return Err(Failure::plugin(Cause::CpuTime, "told to fail"));
+        }
+        Ok(map)
+    }
+}
+
+/// A catalog of this one device.
+pub(crate) struct Only(pub(crate) Arc<Faulty>);
+
+impl Catalog for Only {
+    type Device = Faulty;
+
+    fn limits(&self) -> &Limits {
+        self.0.limits()
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, Failure> {
+        Ok(vec![Listed {
+            name: String::new(),
+            description: None,
+        }])
+    }
+
+    async fn find(&self, name: &str) -> Result<Arc<Faulty>, Absent> {
+        if name.is_empty() {
+            Ok(Arc::clone(&self.0))
+        } else {
+            Err(Absent::Unknown)
+        }
+    }
+}
