@@ -1,6 +1,8 @@
 //! `nbdbox serve`.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
@@ -140,7 +142,12 @@ impl Serve {
             None => self.run.is_some() && self.ipaddr.is_none() && self.port.is_none(),
         };
         if private {
-            let folder = TempDir::with_prefix("nbdbox-").context("can't make a private folder")?;
+            // Without this the folder would be as open as the umask lets it.
+            let folder = tempfile::Builder::new()
+                .prefix("nbdbox-")
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir()
+                .context("can't make a private folder")?;
             let path = short_enough(folder.path().join("socket"))?;
             return Ok((Address::Unix(path), Some(folder)));
         }
@@ -174,16 +181,38 @@ struct PidFile<'a>(&'a Path);
 
 impl<'a> PidFile<'a> {
     fn write(path: &'a Path) -> anyhow::Result<Self> {
-        fs::write(path, format!("{}\n", process::id()))
+        Self::put(path, &format!("{}\n", process::id()))
             .with_context(|| format!("can't write the pidfile {}", path.display()))?;
         Ok(Self(path))
+    }
+
+    /// Whole at once: who sees the file sees the number.
+    fn put(path: &Path, text: &str) -> io::Result<()> {
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            // A device, say: to be written, never to be replaced.
+            return fs::write(path, text);
+        }
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let mut file = tempfile::Builder::new()
+            .prefix(".nbdbox-")
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
     }
 }
 
 impl Drop for PidFile<'_> {
     fn drop(&mut self) {
-        // Somebody else may have removed it.
-        let _ = fs::remove_file(self.0);
+        if self
+            .0
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_file())
+        {
+            // Somebody else may have removed it.
+            let _ = fs::remove_file(self.0);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
 use std::io::Read as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -108,7 +108,12 @@ impl Cache {
     /// # Errors
     /// There's no place for temporary files.
     pub fn temporary() -> anyhow::Result<Self> {
-        let temporary = TempDir::with_prefix("nbdbox-").context("can't make a compile cache")?;
+        // Without this the folder would be as open as the umask lets it.
+        let temporary = tempfile::Builder::new()
+            .prefix("nbdbox-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .context("can't make a compile cache")?;
         let folder = temporary.path().to_owned();
         Ok(Self {
             folder,

@@ -54,7 +54,7 @@ impl GuestLog {
 fn escaped(text: &str) -> String {
     let cut = &text[..text.floor_char_boundary(LOG_LINE)];
     let mut line = String::with_capacity(cut.len());
-    for c in cut.trim_end_matches('\n').chars() {
+    for c in cut.trim_matches('\n').chars() {
         if c.is_control() {
             line.extend(c.escape_default());
         } else {
