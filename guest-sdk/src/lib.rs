@@ -68,3 +68,8 @@ pub use plugin::{
     BlockSizes, Device, ExportList, InstanceMode, ListedExport, Plugin, Prefetch, Sparse, Writable,
     Zeroable,
 };
+
+/// The plugin in the README is compiled too.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

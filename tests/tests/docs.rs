@@ -1,0 +1,106 @@
+//! What the documents say is there is there: files that they link to, tests that they name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every Markdown file of the project that isn't built or installed.
+fn documents() -> Vec<PathBuf> {
+    let folders = [".", "host", "tests", "guest-sdk", "wit", "example-plugins"];
+    let examples = fs::read_dir(root().join("example-plugins")).unwrap();
+    let examples = examples.map(|entry| entry.unwrap().path());
+    let folders = folders
+        .iter()
+        .map(|folder| root().join(folder))
+        .chain(examples);
+    let is_markdown = |path: &PathBuf| path.extension().is_some_and(|end| end == "md");
+    folders
+        .filter(|folder| folder.is_dir())
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(is_markdown)
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut checked = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split(')').next().unwrap();
+            let path = target.split('#').next().unwrap();
+            if path.is_empty() || path.contains("://") {
+                continue;
+            }
+            let path = document.parent().unwrap().join(path);
+            assert!(path.exists(), "{} links to {target}", document.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 10);
+}
+
+#[test]
+fn every_promise_of_security_md_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let table = text
+        .split("## What is promised")
+        .nth(1)
+        .unwrap()
+        .split("## How")
+        .next()
+        .unwrap();
+    let sources = sources();
+    let rows = table
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.contains("held by"));
+    let mut promises = 0;
+    for row in rows {
+        let cell = row.rsplit('|').nth(1).unwrap();
+        let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing holds: {row}");
+        for name in names {
+            let exists = if name.contains('/') {
+                let prefix = name.split('*').next().unwrap();
+                let path = root().join(prefix);
+                path.exists() || has_file_with_prefix(&path)
+            } else {
+                sources.contains(&format!("fn {name}("))
+            };
+            assert!(exists, "SECURITY.md names {name}, which doesn't exist");
+        }
+        promises += 1;
+    }
+    assert!(promises > 10);
+}
+
+fn has_file_with_prefix(prefix: &Path) -> bool {
+    let name = prefix.file_name().unwrap().to_string_lossy().into_owned();
+    let entries = fs::read_dir(prefix.parent().unwrap()).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name())
+        .any(|entry| entry.to_string_lossy().starts_with(&name))
+}
+
+/// The text of all tests.
+fn sources() -> String {
+    let folders = [
+        "tests/tests",
+        "host/tests/data_path",
+        "host/src",
+        "host/src/plugin",
+    ];
+    let entries = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let files = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file());
+    files
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
+}
