@@ -1,6 +1,7 @@
 //! The command line: `nbdbox serve`, `inspect`, `map`.
 
 mod inspect;
+mod map;
 mod plugin_args;
 mod run;
 mod serve;
@@ -36,12 +37,14 @@ Examples:
   nbdbox serve -U - pattern.wasm --run 'nbdinfo \"$uri\"'   for one command only
   nbdbox serve --blob disk=/srv/disk.img:rw file.wasm     a file, through the sandbox
   nbdbox inspect file.wasm                                what is it, what does it need?
+  nbdbox map --picture sparse.wasm size=4G                where are its data and holes?
 ";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Serve>),
     Inspect(inspect::Inspect),
+    Map(Box<map::Map>),
     /// Compiles standard input to a file: what nbdbox starts for itself.
     #[command(name = compile::SUBCOMMAND, hide = true)]
     CompilePlugin {
@@ -62,6 +65,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Inspect(inspect) => inspect.run().map(|()| ExitCode::SUCCESS),
+        Command::Map(map) => map.run(),
         Command::CompilePlugin { output } => {
             let done = compile::worker(&output).map(|()| ExitCode::SUCCESS);
             return done.unwrap_or_else(|error| failed(&format!("{error:#}")));

@@ -26,6 +26,9 @@ pub use uri::{Uri, UriError};
 /// Time for a connection and its handshake. Restrains servers that accept and say nothing.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
+/// Room that is made for what comes next, in bytes.
+const RECEIVE: usize = 64 * 1024;
+
 /// A connection in the transmission phase. One request at a time.
 #[derive(Debug)]
 pub struct Client<S> {
@@ -117,6 +120,7 @@ async fn receive(
     stream: &mut (impl AsyncRead + Unpin),
     input: &mut BytesMut,
 ) -> Result<(), ClientError> {
+    input.reserve(RECEIVE);
     match stream.read_buf(input).await {
         Ok(0) => Err(ClientError::HungUp),
         Ok(_) => Ok(()),

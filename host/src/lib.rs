@@ -13,16 +13,18 @@
 //!
 //! ```text
 //! 5  cli                               process edge
-//! 4  server, connection                sockets, shutdown
+//! 4  server, connection, client        sockets, shutdown
 //! 3  dispatch, session | plugin, blob  data path | wasm and what it is granted: they don't know
 //!                                      each other, `server` and `cli` introduce them
 //! 2  device, reply, limits, quota      the contract between the two, pure
-//! 1  size, settings, fault, metrics    pure
+//! 1  size, settings, fault, metrics,   pure
+//!    map
 //! 0  nbd-proto, extent-map             crates of their own
 //! ```
 
 pub mod cli;
 
+pub mod client;
 pub mod connection;
 pub mod server;
 
@@ -38,6 +40,7 @@ pub mod quota;
 pub mod reply;
 
 pub mod fault;
+pub mod map;
 pub mod metrics;
 pub mod settings;
 pub mod size;

@@ -52,6 +52,11 @@ fn parse_limits(list: &str) -> Result<String, crate::limits::LimitError> {
 }
 
 impl PluginArgs {
+    /// Whether it's only named: no settings, grants or limits.
+    pub(super) fn is_bare(&self) -> bool {
+        self.settings.is_empty() && self.blobs.is_empty() && self.limits.is_empty()
+    }
+
     /// The limits: the defaults, and what was set.
     pub(super) fn limits(&self) -> anyhow::Result<Limits> {
         let mut limits = Limits::default();

@@ -3,10 +3,10 @@
 use bytes::Buf as _;
 use extent_map::{Extent, Kind};
 use nbd_proto::client::{Body, Reply, Request, decode};
-use nbd_proto::{Descriptor, Framing};
+use nbd_proto::{ContextId, Descriptor, Framing};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Client, ClientError, receive};
+use super::{Client, ClientError, printable, receive};
 
 /// Minimum block size of a server that doesn't say one, as nbdinfo assumes it.
 const MINIMUM_BLOCK: u32 = 512;
@@ -22,11 +22,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         &mut self,
         mut each: impl FnMut(Extent) -> Result<(), E>,
     ) -> Result<(), E> {
+        let context = self.agreed.allocation.ok_or(ClientError::NoAllocation)?;
         let size = self.agreed.size;
         let mut offset = 0;
         while offset < size {
             let length = self.longest().min(size - offset);
-            for descriptor in self.block_status(offset, length).await? {
+            for descriptor in self.block_status(context, offset, length).await? {
                 // The last one may reach past what was asked; past the export there is nothing.
                 let length = descriptor.length.min(size - offset);
                 if length == 0 {
@@ -59,10 +60,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Asks once. The answer may be short, but says something.
     async fn block_status(
         &mut self,
+        wanted: ContextId,
         offset: u64,
         length: u64,
     ) -> Result<Vec<Descriptor>, ClientError> {
-        let wanted = self.agreed.allocation.ok_or(ClientError::NoAllocation)?;
         let request = Request::block_status(self.next_cookie(), offset, length);
         self.send(request).await?;
         let mut answer: Option<Result<Vec<Descriptor>, ClientError>> = None;
@@ -80,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 Body::Error { errno, text, .. } => Some(Err(ClientError::Failed {
                     errno,
                     offset,
-                    text: super::printable(&text),
+                    text: printable(&text),
                 })),
                 Body::Data { .. } | Body::Hole { .. } => {
                     return Err(broken("content for no read"));
@@ -106,17 +107,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 return Ok(reply);
             }
             receive(&mut self.stream, &mut self.input).await?;
-        }
-    }
-
-    /// Whether the server knows extents at all.
-    ///
-    /// # Errors
-    /// [`ClientError::NoAllocation`] if it doesn't.
-    pub fn check_allocation(&self) -> Result<(), ClientError> {
-        match self.agreed.allocation {
-            Some(_) => Ok(()),
-            None => Err(ClientError::NoAllocation),
         }
     }
 }

@@ -221,9 +221,6 @@ mod tests {
             Uri::parse("nbd://h:99999/"),
             Err(UriError::Syntax(_))
         ));
-        assert!(matches!(
-            Uri::parse("://nothing"),
-            Err(UriError::Syntax(_))
-        ));
+        assert!(matches!(Uri::parse("://nothing"), Err(UriError::Syntax(_))));
     }
 }

@@ -271,7 +271,11 @@ mod tests {
             ([u64::MAX / 2, 0, 0, u64::MAX / 2], [4, 0, 0, 4]),
         ] {
             let got = Shares(shares).eighths();
-            assert_eq!(got.iter().sum::<u8>(), steps.iter().sum::<u8>(), "{shares:?}");
+            assert_eq!(
+                got.iter().sum::<u8>(),
+                steps.iter().sum::<u8>(),
+                "{shares:?}"
+            );
             let mut sorted = (got, steps);
             sorted.0.sort_unstable();
             sorted.1.sort_unstable();

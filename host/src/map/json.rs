@@ -54,7 +54,11 @@ impl Rendering for TotalsJson {
             )?;
             before = ",\n";
         }
-        out.write_all(if self.0.size() == 0 { b"[]\n" } else { b"\n]\n" })
+        out.write_all(if self.0.size() == 0 {
+            b"[]\n"
+        } else {
+            b"\n]\n"
+        })
     }
 }
 

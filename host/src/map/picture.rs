@@ -251,7 +251,10 @@ mod tests {
         assert_eq!(lines.next(), Some(""));
         let first = lines.next().unwrap();
         assert!(first.starts_with("  0 KiB  ##..oo??519......."), "{first}");
-        assert_eq!(lines.nth(14).unwrap(), format!("960 KiB  {}", ".".repeat(64)));
+        assert_eq!(
+            lines.nth(14).unwrap(),
+            format!("960 KiB  {}", ".".repeat(64))
+        );
         assert!(text.contains("  1-9  tenths of a cell that are data\n"));
         assert!(text.is_ascii());
     }
@@ -284,9 +287,8 @@ mod tests {
         let first = text.lines().nth(3).unwrap();
         let full = "█".repeat(16);
         let rest = "·".repeat(46);
-        let expected = format!(
-            "   0 B  \x1b[0;38;5;32m{full}▄\x1b[0;38;5;32;48;5;36m▄\x1b[0;2m{rest}\x1b[0m"
-        );
+        let expected =
+            format!("   0 B  \x1b[0;38;5;32m{full}▄\x1b[0;38;5;32;48;5;36m▄\x1b[0;2m{rest}\x1b[0m");
         assert_eq!(first, expected);
     }
 
@@ -294,15 +296,21 @@ mod tests {
     fn the_legend_has_the_sizes() {
         let text = picture(Ink::Plain, &[(3 * KIB, Kind::Data), (5 * KIB, Kind::Zero)]);
         let legend: Vec<&str> = text.lines().rev().take(2).collect();
-        assert_eq!(legend, [
-            "  o  zero             5 KiB   62.5%  allocated, reads as zeroes",
-            "  #  data             3 KiB   37.5%  allocated",
-        ]);
+        assert_eq!(
+            legend,
+            [
+                "  o  zero             5 KiB   62.5%  allocated, reads as zeroes",
+                "  #  data             3 KiB   37.5%  allocated",
+            ]
+        );
     }
 
     #[test]
     fn an_empty_export_has_no_cells() {
         let text = picture(Ink::Colour, &[]);
-        assert_eq!(text, "disk\n0 B in 0 extents; a cell is 1 B, a line 64 B\n\n\n");
+        assert_eq!(
+            text,
+            "disk\n0 B in 0 extents; a cell is 1 B, a line 64 B\n\n\n"
+        );
     }
 }

@@ -115,7 +115,10 @@ fn head(
 fn labels(cells: &Cells, out: &mut dyn Write) -> io::Result<()> {
     for (index, label) in cells.labels().enumerate() {
         let (x, y) = (LEFT - 10, TOP + index * PITCH * EIGHTH + 12);
-        writeln!(out, r#"<text class="mute end" x="{x}" y="{y}">{label}</text>"#)?;
+        writeln!(
+            out,
+            r#"<text class="mute end" x="{x}" y="{y}">{label}</text>"#
+        )?;
     }
     Ok(())
 }
@@ -286,7 +289,11 @@ mod tests {
 
     #[test]
     fn the_sums_are_exact() {
-        let map = [(5 * KIB + 1, Kind::Data), (KIB, Kind::Hole), (7, Kind::Data)];
+        let map = [
+            (5 * KIB + 1, Kind::Data),
+            (KIB, Kind::Hole),
+            (7, Kind::Data),
+        ];
         let svg = rendered(Svg::new("x", 6 * KIB + 8), &map);
         assert!(
             svg.contains(r#"<desc id="sums">data: 5128 bytes; hole,zero: 1024 bytes</desc>"#),

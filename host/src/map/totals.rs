@@ -49,7 +49,9 @@ impl Totals {
 
     /// The kinds that there are, by type number.
     pub(super) fn by_type(&self) -> impl Iterator<Item = Total> {
-        (0..=3).map(Kind::from_flags).filter_map(|kind| self.of(kind))
+        (0..=3)
+            .map(Kind::from_flags)
+            .filter_map(|kind| self.of(kind))
     }
 
     /// The kinds that there are, in the order of [`KINDS`].

@@ -1,0 +1,240 @@
+//! `nbdbox map`: where an export's data and holes are.
+
+mod progress;
+mod source;
+mod svg_file;
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _};
+use extent_map::Extent;
+use tracing_subscriber::EnvFilter;
+
+use self::progress::Progress;
+use self::source::Source;
+use self::svg_file::SvgFile;
+use super::Cli;
+use super::plugin_args::PluginArgs;
+use crate::client::{Client, Stream};
+use crate::map::{Coalesce, Ink, Json, Picture, Rendering, Svg, Table, TotalsJson, TotalsTable};
+
+/// Exit status where the command line is wrong, as clap has it.
+const USAGE: u8 = 2;
+
+/// Exit status after an interrupt, as shells say it.
+const INTERRUPTED: u8 = 130;
+
+/// Shows where an export's data and holes are, as a table, as JSON or as a picture.
+///
+/// Asks a server, or a plugin that runs just for this, read-only, in this process: nothing listens.
+/// Table and JSON are those of `nbdinfo --map`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+#[command(mut_arg("plugin", |argument| argument
+    .value_name("URI|PLUGIN")
+    .help("The server and export, as nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH; or a plugin's file")
+))]
+pub(super) struct Map {
+    /// Only how much there is of each type, and its percentage
+    #[arg(long, conflicts_with = "picture")]
+    totals: bool,
+
+    /// JSON, as `nbdinfo --map --json` prints it
+    #[arg(long, conflicts_with = "picture")]
+    json: bool,
+
+    /// A picture: every cell is a bar, as high as the share of it that is data
+    #[arg(long)]
+    picture: bool,
+
+    /// Write a picture to this SVG file; alone, print nothing
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    #[command(flatten)]
+    source: PluginArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  nbdbox map nbd://localhost/disk                     a line for each extent
+  nbdbox map --picture sparse.wasm size=4G            a plugin's map in the terminal
+  nbdbox map --svg disk.svg --totals nbd://localhost/ a file to look at, and the sums
+";
+
+/// One rendering and where it goes.
+struct Output {
+    rendering: Box<dyn Rendering>,
+    out: Box<dyn Write>,
+}
+
+impl Map {
+    pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
+        let source = Source::of(&self.source)?;
+        if matches!(source, Source::Server(..)) && !self.source.is_bare() {
+            return Ok(usage(
+                "settings, --blob and --limit are for a plugin, not for a server",
+            ));
+        }
+        start_log();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let done = runtime.block_on(self.map(&source));
+        // A plugin that hangs must not keep the process.
+        runtime.shutdown_background();
+        match done {
+            // `| head` has seen enough.
+            Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
+            done => done,
+        }
+    }
+
+    async fn map(&self, source: &Source<'_>) -> anyhow::Result<ExitCode> {
+        let Some(path) = &self.svg else {
+            self.show(source, None).await?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        // Before the work: what can't be written should be said at once.
+        let mut file = SvgFile::create(path)?;
+        tokio::select! {
+            done = self.show(source, Some(&mut file)) => done?,
+            // Not the end of the process at once: the unfinished file is to be removed.
+            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(INTERRUPTED)),
+        }
+        file.keep()?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn show(&self, source: &Source<'_>, svg: Option<&mut SvgFile>) -> anyhow::Result<()> {
+        let name = source.name();
+        let client = source.connect().await.with_context(|| name.clone())?;
+        let mut outputs: Vec<Output> = Vec::new();
+        outputs.extend(self.rendering(&name, client.size()).map(Output::stdout));
+        if let Some(file) = svg {
+            let svg = Svg::new(&name, client.size());
+            outputs.push(Output::new(svg, BufWriter::new(file.handle()?)));
+        }
+        let progress = Progress::start(client.size(), !self.streams_to_terminal());
+        walk(client, &mut outputs, &progress)
+            .await
+            .map_err(|error| {
+                // Trouble with the output is not the server's.
+                if error.is::<io::Error>() {
+                    error
+                } else {
+                    error.context(name)
+                }
+            })?;
+        drop(progress);
+        for output in &mut outputs {
+            output.rendering.finish(&mut output.out)?;
+            output.out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// What goes to standard output.
+    fn rendering(&self, name: &str, size: u64) -> Option<Box<dyn Rendering>> {
+        Some(match (self.picture, self.totals, self.json) {
+            (true, ..) => Box::new(Picture::new(name, size, ink())),
+            (_, true, true) => Box::new(TotalsJson::default()),
+            (_, true, false) => Box::new(TotalsTable::default()),
+            (_, false, true) => Box::new(Json::default()),
+            _ if self.svg.is_some() => return None,
+            _ => Box::new(Table),
+        })
+    }
+
+    /// Whether extents are seen as they come: progress enough.
+    fn streams_to_terminal(&self) -> bool {
+        let collects = self.picture || self.totals || (self.svg.is_some() && !self.json);
+        !collects && io::stdout().is_terminal()
+    }
+}
+
+impl Output {
+    fn new(rendering: impl Rendering + 'static, out: impl Write + 'static) -> Self {
+        let (rendering, out) = (Box::new(rendering), Box::new(out));
+        Self { rendering, out }
+    }
+
+    fn stdout(rendering: Box<dyn Rendering>) -> Self {
+        let stdout = io::stdout();
+        let out: Box<dyn Write> = match stdout.is_terminal() {
+            true => Box::new(stdout),
+            false => Box::new(BufWriter::new(stdout)),
+        };
+        Self { rendering, out }
+    }
+}
+
+/// Feeds all extents, joined, to the outputs.
+async fn walk(
+    mut client: Client<Stream>,
+    outputs: &mut [Output],
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let mut coalesce = Coalesce::default();
+    let mut show = |extent: Option<Extent>| -> anyhow::Result<()> {
+        for output in outputs.iter_mut().filter(|_| extent.is_some()) {
+            if let Some(extent) = &extent {
+                output.rendering.extent(extent, &mut output.out)?;
+            }
+        }
+        Ok(())
+    };
+    client
+        .extents(|extent| {
+            progress.reached(extent.offset + extent.length);
+            show(coalesce.push(extent))
+        })
+        .await?;
+    show(coalesce.finish())?;
+    // All has been said: a server that is gone now does no harm.
+    let _ = client.disconnect().await;
+    Ok(())
+}
+
+/// Colours for a terminal, unless they aren't wanted (no-color.org).
+fn ink() -> Ink {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let unwanted = set("NO_COLOR").is_some() || set("TERM").is_none_or(|term| term == "dumb");
+    if io::stdout().is_terminal() && !unwanted {
+        Ink::Colour
+    } else {
+        Ink::Plain
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Says what is wrong with the command line.
+fn usage(message: &str) -> ExitCode {
+    let mut cli = Cli::command();
+    cli.build();
+    let error = match cli.find_subcommand_mut("map") {
+        Some(map) => map.error(ErrorKind::ArgumentConflict, message),
+        None => cli.error(ErrorKind::ArgumentConflict, message),
+    };
+    // A closed terminal is no reason to fail differently.
+    let _ = error.print();
+    ExitCode::from(USAGE)
+}
+
+fn start_log() {
+    let filter = EnvFilter::try_from_env("NBDBOX_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+}

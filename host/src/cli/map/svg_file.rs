@@ -1,0 +1,82 @@
+//! The SVG file: complete, or not there.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use tempfile::NamedTempFile;
+
+/// What a new file's permissions are before the umask.
+const MODE: u32 = 0o666;
+
+/// A file that gets its name when it's complete. Removed if it's dropped before.
+pub(super) struct SvgFile {
+    path: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
+    /// To be renamed.
+    Temporary(NamedTempFile),
+    /// A terminal, a pipe, a device: there's nothing to rename.
+    Special(File),
+}
+
+impl SvgFile {
+    pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
+        Self::open(path).with_context(|| cant_write(path))
+    }
+
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        // What a link leads to is replaced, not the link.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let kind = match fs::metadata(&path) {
+            Ok(there) if there.is_dir() => bail!("it's a folder"),
+            Ok(there) if !there.is_file() => {
+                Kind::Special(OpenOptions::new().write(true).open(&path)?)
+            }
+            Ok(there) => {
+                // A file that may not be written isn't to be replaced either.
+                OpenOptions::new().write(true).open(&path)?;
+                Kind::Temporary(beside(&path, there.permissions())?)
+            }
+            Err(_) => Kind::Temporary(beside(&path, Permissions::from_mode(MODE))?),
+        };
+        Ok(Self { path, kind })
+    }
+
+    /// A handle to write to.
+    pub(super) fn handle(&self) -> io::Result<File> {
+        match &self.kind {
+            Kind::Temporary(file) => file.as_file().try_clone(),
+            Kind::Special(file) => file.try_clone(),
+        }
+    }
+
+    /// It's complete.
+    pub(super) fn keep(self) -> anyhow::Result<()> {
+        if let Kind::Temporary(file) = self.kind {
+            let kept = file.persist(&self.path).map_err(|error| error.error);
+            kept.with_context(|| cant_write(&self.path))?;
+        }
+        Ok(())
+    }
+}
+
+fn beside(path: &Path, permissions: Permissions) -> io::Result<NamedTempFile> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    tempfile::Builder::new()
+        .prefix(".nbdbox-")
+        .suffix(".svg")
+        .permissions(permissions)
+        .tempfile_in(folder)
+}
+
+fn cant_write(path: &Path) -> String {
+    format!("can't write {}", path.display())
+}
