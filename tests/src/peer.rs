@@ -1,7 +1,6 @@
 //! Other people's servers, to compare with.
 
 use std::ffi::OsStr;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -13,6 +12,8 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Another server, running on a unix socket of its own. Killed when it's dropped.
+///
+/// Paths among its arguments are absolute: it runs in a folder of its own.
 #[derive(Debug)]
 pub struct Peer {
     child: Child,
@@ -24,7 +25,7 @@ impl Peer {
     #[must_use]
     pub fn nbdkit<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new("nbdkit");
-        command.args(["-f", "-U"]);
+        command.args(["-f", "-P", "pid", "-U"]);
         Self::start(command, arguments)
     }
 
@@ -32,7 +33,7 @@ impl Peer {
     #[must_use]
     pub fn qemu_nbd<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new("qemu-nbd");
-        command.args(["-t", "-e", "4", "-k"]);
+        command.args(["-t", "-e", "4", "--pid-file=pid", "-k"]);
         Self::start(command, arguments)
     }
 
@@ -46,20 +47,21 @@ impl Peer {
         command
             .arg(folder.path().join("socket"))
             .args(arguments)
-            .stdin(Stdio::null());
-        let child = command.spawn().unwrap_or_else(|error| {
-            panic!("can't run {}: {error}: run `make setup`", program.display())
-        });
+            .current_dir(folder.path());
+        let child = command
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("can't run {}: {error}: run `make setup`", program.display())
+            });
         let mut peer = Self { child, folder };
         let start = Instant::now();
-        while UnixStream::connect(peer.socket()).is_err() {
+        // The pidfile comes when clients can.
+        while !peer.folder.path().join("pid").exists() {
             let ended = peer.child.try_wait().unwrap();
             assert!(ended.is_none(), "{} ended: {ended:?}", program.display());
-            assert!(
-                start.elapsed() < PATIENCE,
-                "{} doesn't listen",
-                program.display()
-            );
+            let waited = start.elapsed();
+            assert!(waited < PATIENCE, "{} doesn't listen", program.display());
             thread::sleep(Duration::from_millis(2));
         }
         peer

@@ -106,9 +106,10 @@ fn a_sparse_export_makes_a_sparse_copy() {
         .map(|extent| extent.length)
         .sum();
     assert!(zeroes > 0);
+    // The file system takes some blocks for itself.
     let allocated = fs::metadata(&target).unwrap().blocks() * 512;
     assert!(
-        allocated <= (8 << 20) - zeroes,
+        allocated <= (8 << 20) - zeroes + (64 << 10),
         "{allocated} bytes for a copy with {zeroes} zeroes"
     );
 }
