@@ -6,6 +6,8 @@
 mod extents;
 mod file;
 mod grant;
+mod transfer;
+mod zeroing;
 
 pub use extents::FileExtent;
 pub use file::{Blob, BlobError};

@@ -24,6 +24,7 @@ mod loaded;
 mod log;
 mod manifest;
 mod memory;
+mod offer;
 mod pool;
 mod stop;
 mod tunables;

@@ -51,6 +51,7 @@ const PLUGIN: &[&str] = &[
     "cache",
     "engine",
     "loaded",
+    "offer",
     "pool",
     "export",
     "catalog",
@@ -60,7 +61,7 @@ const PLUGIN: &[&str] = &[
 const CONNECTION: &[&str] = &["inbox", "outbox", "handshake", "transmission"];
 
 /// Modules of `host/src/blob`.
-const BLOB: &[&str] = &["grant", "extents", "file"];
+const BLOB: &[&str] = &["grant", "file", "extents", "transfer", "zeroing"];
 
 /// The two sides that don't know each other; `cli` introduces them.
 const DATA_PATH: &[&str] = &["dispatch", "session", "connection", "server"];

@@ -6,6 +6,8 @@ use std::ops::Range;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
+use super::file::{Blob, BlobError, on_a_thread};
+
 /// A stretch of a file, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileExtent {
@@ -17,8 +19,28 @@ pub struct FileExtent {
     pub data: bool,
 }
 
+impl Blob {
+    /// Where the range has data and where holes; at most `most` extents, then the list ends early.
+    ///
+    /// # Errors
+    /// Range, I/O.
+    pub async fn extents(
+        &self,
+        offset: u64,
+        length: u64,
+        most: usize,
+    ) -> Result<Vec<FileExtent>, BlobError> {
+        self.check(offset, length)?;
+        let blob = self.clone();
+        on_a_thread(move || {
+            seek(blob.file(), offset..offset + length, most).map_err(|error| blob.failed(error))
+        })
+        .await
+    }
+}
+
 /// Walks upwards through `range`, for at most `most` extents.
-pub(super) fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, Errno> {
+fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, Errno> {
     let mut extents = Vec::new();
     let mut at = range.start;
     while at < range.end && extents.len() < most {

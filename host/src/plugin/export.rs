@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use extent_map::ExtentMap;
-use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
+use nbd_proto::{Errno, Export, ExportFlags};
 
 use super::guest::{Surroundings, WritePlan};
 use super::instance::{CallError, Instance};
 use super::loaded::Plugin;
+use super::offer::offer;
 use super::pool::{Acquired, Lease, Pool, Vacancy};
 use super::wit::{DeviceInfo, InstanceMode, WriteFlags};
 use crate::blob::{Blob, BlobError};
@@ -16,9 +17,6 @@ use crate::fault::{Cause, Failure, Whose};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reply::ReadReply;
-
-/// The largest size that can be served, in bytes: offsets are signed in kernels.
-const MAX_SIZE: u64 = i64::MAX as u64;
 
 /// An export that a plugin serves.
 pub struct PluginExport {
@@ -52,7 +50,7 @@ impl PluginExport {
             .open(&around.export)
             .await
             .map_err(CallError::into_failure)?;
-        let export = describe(&plugin, &around, &info, read_only)?;
+        let export = offer(&plugin, &around, &info, read_only)?;
         let most = match info.mode {
             InstanceMode::Single => 1,
             InstanceMode::Parallel => around.limits.instances,
@@ -198,64 +196,6 @@ impl PluginExport {
             _ => Failure::host(Errno::Eio, "the host could not read or write the blob"),
         }
     }
-}
-
-/// What clients get to see.
-fn describe(
-    plugin: &Plugin,
-    around: &Surroundings,
-    info: &DeviceInfo,
-    read_only: bool,
-) -> Result<Export, Failure> {
-    let refuse = |text: String| {
-        tracing::warn!(export = around.export, plugin = around.plugin, "{text}");
-        Failure {
-            errno: Errno::Einval,
-            text: text.into(),
-            whose: Whose::Plugin(Cause::Changed),
-        }
-    };
-    let block = match info.block_sizes {
-        None => BlockSizes::default(),
-        Some(sizes) => BlockSizes::new(sizes.minimum, sizes.preferred, sizes.maximum)
-            .map_err(|error| refuse(format!("the plugin's block sizes are wrong: {error}")))?,
-    };
-    if info.size > MAX_SIZE {
-        return Err(refuse(format!(
-            "the plugin's size is too large: {} bytes",
-            info.size
-        )));
-    }
-    let description = info.description.as_ref().map(|text| {
-        let cut = &text[..text.floor_char_boundary(MAX_STRING)];
-        cut.replace('\0', " ")
-    });
-    Ok(Export {
-        name: around.export.clone(),
-        description,
-        // The rest of a broken block can't be reached.
-        size: info.size - info.size % u64::from(block.minimum()),
-        flags: flags(plugin, read_only || info.read_only),
-        block,
-        allocation: plugin.world().sparse,
-    })
-}
-
-/// The interfaces that the plugin exports decide.
-fn flags(plugin: &Plugin, read_only: bool) -> ExportFlags {
-    let world = plugin.world();
-    let writable = world.writable && !read_only;
-    let mut flags = ExportFlags::HAS_FLAGS;
-    flags.set(ExportFlags::READ_ONLY, !writable);
-    flags.set(ExportFlags::SEND_FLUSH | ExportFlags::SEND_FUA, writable);
-    let zeroable =
-        ExportFlags::SEND_TRIM | ExportFlags::SEND_WRITE_ZEROES | ExportFlags::SEND_FAST_ZERO;
-    flags.set(zeroable, writable && world.zeroable);
-    flags.set(ExportFlags::SEND_CACHE, world.prefetch);
-    // A flush reaches every instance that took a change, whoever asked for it, and reads of a
-    // `single` instance queue behind its writes: connections see each other's changes.
-    flags.set(ExportFlags::CAN_MULTI_CONN, true);
-    flags
 }
 
 impl Device for PluginExport {

@@ -1,0 +1,166 @@
+//! Reads and writes that don't hold up a worker thread.
+//!
+//! What is in the page cache is moved at once (`preadv2` with `RWF_NOWAIT`, see its manual page);
+//! everything else goes to the runtime's blocking threads.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::ops::Range;
+
+use rustix::fs::Advice;
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::file::{Blob, BlobError, on_a_thread};
+use crate::reply::{BlobRead, ReadReply};
+
+impl Blob {
+    /// Reads `length` bytes into a new buffer.
+    ///
+    /// # Errors
+    /// Range, I/O, a file that shrank.
+    pub async fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, BlobError> {
+        self.check(offset, length as u64)?;
+        let mut bytes = vec![0; length];
+        let got = self.read_cached(offset, &mut bytes);
+        if got == length {
+            return Ok(bytes);
+        }
+        let blob = self.clone();
+        on_a_thread(move || {
+            blob.read_waiting(offset + got as u64, &mut bytes[got..])?;
+            Ok(bytes)
+        })
+        .await
+    }
+
+    /// Does all blob reads of a reply: inline while everything is cached, else on a thread.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read). The ranges were checked when the plan was made.
+    pub async fn fulfil(blobs: &[Self], mut reply: ReadReply) -> Result<ReadReply, BlobError> {
+        let reads = reply.reads().len();
+        let mut done = 0;
+        let mut got = 0;
+        while done < reads {
+            let read = reply.reads()[done];
+            got = blobs[read.blob as usize].read_cached(read.offset, reply.place(&read));
+            if got < read.length as usize {
+                break;
+            }
+            done += 1;
+        }
+        if done == reads {
+            return Ok(reply);
+        }
+        let left: Vec<(BlobRead, Self)> = reply.reads()[done..]
+            .iter()
+            .map(|read| (*read, blobs[read.blob as usize].clone()))
+            .collect();
+        on_a_thread(move || {
+            for (read, blob) in left {
+                let place = &mut reply.place(&read)[got..];
+                blob.read_waiting(read.offset + got as u64, place)?;
+                got = 0;
+            }
+            Ok(reply)
+        })
+        .await
+    }
+
+    /// Writes `bytes[range]` at `offset`, durably if asked; gives the buffer back.
+    ///
+    /// # Errors
+    /// Range, I/O.
+    pub async fn write(
+        &self,
+        offset: u64,
+        bytes: Vec<u8>,
+        range: Range<usize>,
+        fua: bool,
+    ) -> Result<Vec<u8>, BlobError> {
+        self.check(offset, range.len() as u64)?;
+        let blob = self.clone();
+        let done = if fua {
+            0
+        } else {
+            self.write_cached(offset, &bytes[range.clone()])
+        };
+        if done == range.len() {
+            return Ok(bytes);
+        }
+        on_a_thread(move || {
+            blob.write_waiting(offset + done as u64, &bytes[range.start + done..range.end])?;
+            if fua {
+                blob.sync()?;
+            }
+            Ok(bytes)
+        })
+        .await
+    }
+
+    /// Makes all that was written durable.
+    ///
+    /// # Errors
+    /// I/O: what was written before may be lost.
+    pub async fn flush(&self) -> Result<(), BlobError> {
+        let blob = self.clone();
+        on_a_thread(move || blob.sync()).await
+    }
+
+    /// Starts reading ahead; returns at once.
+    ///
+    /// # Errors
+    /// Range.
+    pub fn prefetch(&self, offset: u64, length: u64) -> Result<(), BlobError> {
+        self.check(offset, length)?;
+        let length = std::num::NonZeroU64::new(length);
+        // A hint: a file that takes none is no error.
+        let _ = rustix::fs::fadvise(self.file(), offset, length, Advice::WillNeed);
+        Ok(())
+    }
+
+    /// Fills `bytes` from `offset` if that takes no waiting; says how many bytes it got.
+    fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize {
+        let mut slices = [IoSliceMut::new(bytes)];
+        // Any error shows again, with its reason, where waiting is allowed.
+        rustix::io::preadv2(self.file(), &mut slices, offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
+    }
+
+    fn read_waiting(&self, mut offset: u64, mut bytes: &mut [u8]) -> Result<(), BlobError> {
+        while !bytes.is_empty() {
+            match rustix::io::pread(self.file(), &mut *bytes, offset) {
+                Ok(0) => return Err(self.shrunk(offset)),
+                Ok(count) => {
+                    bytes = &mut bytes[count..];
+                    offset += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the page cache takes without waiting; says how many bytes.
+    fn write_cached(&self, offset: u64, bytes: &[u8]) -> usize {
+        let slices = [IoSlice::new(bytes)];
+        rustix::io::pwritev2(self.file(), &slices, offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
+    }
+
+    pub(super) fn write_waiting(&self, mut offset: u64, mut bytes: &[u8]) -> Result<(), BlobError> {
+        while !bytes.is_empty() {
+            match rustix::io::pwrite(self.file(), bytes, offset) {
+                Ok(count) => {
+                    bytes = &bytes[count..];
+                    offset += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> Result<(), BlobError> {
+        rustix::fs::fdatasync(self.file()).map_err(|error| self.failed(error))
+    }
+}
