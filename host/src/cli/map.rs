@@ -34,10 +34,9 @@ const INTERRUPTED: u8 = 130;
 /// Table and JSON are those of `nbdinfo --map`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(mut_arg("plugin", |argument| argument
-    .value_name("URI|PLUGIN")
-    .help("The server and export, as nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH; or a plugin's file")
-))]
+#[command(mut_arg("plugin", |argument| argument.index(1).value_name("URI|PLUGIN").help(WHAT)))]
+// An argument that was touched goes behind the others: the index says where it stands.
+#[command(mut_arg("settings", |argument| argument.index(2)))]
 pub(super) struct Map {
     /// Only how much there is of each type, and its percentage
     #[arg(long, conflicts_with = "picture")]
@@ -58,6 +57,10 @@ pub(super) struct Map {
     #[command(flatten)]
     source: PluginArgs,
 }
+
+const WHAT: &str = "\
+The server and its export, as nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH; or a \
+plugin's file";
 
 const EXAMPLES: &str = "\
 Examples:
