@@ -59,7 +59,7 @@ mod manifest;
 mod plugin;
 
 pub use bindings::imports::blobs::Blob;
-pub use bindings::imports::host::{Level, log, monotonic_ms, wall_ms};
+pub use bindings::imports::host::{Level, explain, log, monotonic_ms, wall_ms};
 pub use bindings::imports::requests::{Extents, ReadReply, WritePayload};
 pub use bindings::imports::types::{Extent, ExtentKind, Progress, WriteFlags};
 pub use error::{Errno, Error, Result};

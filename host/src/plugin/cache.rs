@@ -21,6 +21,9 @@ use super::compile;
 use crate::limits::COMPONENT;
 use crate::size::Bytes;
 
+/// This program, even if its file was replaced meanwhile (proc(5)).
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// SHA-256 of a plugin's file.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
@@ -47,6 +50,8 @@ impl fmt::Debug for Digest {
 #[derive(Debug)]
 pub struct Cache {
     folder: PathBuf,
+    /// The program that compiles.
+    program: PathBuf,
     /// Of a cache for this process alone: removed at its end.
     _temporary: Option<TempDir>,
 }
@@ -99,6 +104,7 @@ impl Cache {
         );
         Ok(Self {
             folder: folder.to_owned(),
+            program: OWN_PROGRAM.into(),
             _temporary: None,
         })
     }
@@ -117,8 +123,16 @@ impl Cache {
         let folder = temporary.path().to_owned();
         Ok(Self {
             folder,
+            program: OWN_PROGRAM.into(),
             _temporary: Some(temporary),
         })
+    }
+
+    /// Lets another program compile: for processes that use this library but aren't `nbdbox`.
+    #[must_use]
+    pub fn compiling_with(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
+        self
     }
 
     /// The code for `bytes`: from the cache, or compiled by a child process.
@@ -145,7 +159,7 @@ impl Cache {
             .tempfile_in(&self.folder)
             .context("can't write to the compile cache")?
             .into_temp_path();
-        compile::in_a_child(bytes, &output).await?;
+        compile::in_a_child(&self.program, bytes, &output).await?;
         output
             .persist(&path)
             .context("can't write to the compile cache")?;

@@ -5,7 +5,7 @@
 //! writes the code, and exits. Both sides are here.
 
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail, ensure};
@@ -43,7 +43,10 @@ pub fn worker(output: &Path) -> anyhow::Result<()> {
     let code = new_engine()?
         .precompile_component(&component)
         .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
-    std::fs::File::create(output)?.write_all(&code)?;
+    let mut file = std::fs::File::create(output)?;
+    file.write_all(&code)?;
+    // It will be run as it is: no crash of the machine may leave half of it under its final name.
+    file.sync_all()?;
     Ok(())
 }
 
@@ -115,8 +118,8 @@ fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The server's side: lets a child process compile `bytes` into `output`.
-pub(super) async fn in_a_child(bytes: &[u8], output: &Path) -> anyhow::Result<()> {
-    let mut child = Command::new(own_program()?)
+pub(super) async fn in_a_child(program: &Path, bytes: &[u8], output: &Path) -> anyhow::Result<()> {
+    let mut child = Command::new(program)
         .arg(SUBCOMMAND)
         .arg(output)
         .env_clear()
@@ -151,13 +154,5 @@ pub(super) async fn in_a_child(bytes: &[u8], output: &Path) -> anyhow::Result<()
     match (status.code(), words.trim()) {
         (Some(1), words) if !words.is_empty() => bail!("{}", words.replace('\n', " ")),
         (_, words) => bail!("compiling it broke the compiler's limits ({status}) {words}"),
-    }
-}
-
-/// This program. Tests that use the library name the program by an environment variable.
-fn own_program() -> anyhow::Result<PathBuf> {
-    match std::env::var_os("NBDBOX_PROGRAM") {
-        Some(path) => Ok(path.into()),
-        None => std::env::current_exe().context("can't find this program's own file"),
     }
 }

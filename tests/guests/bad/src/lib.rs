@@ -2,8 +2,13 @@
 //! should be. With `offset=N` only calls for that offset misbehave; with `after=N` only those after
 //! the first N.
 
+mod raw;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use nbdbox_plugin::{
-    Access, Blob, Device, Errno, Error, ExtentKind, Extents, Level, Manifest, Plugin, Prefetch,
+    Access, Blob, Device, Errno, Error, Extent, ExtentKind, Extents, Level, Manifest, Plugin, Prefetch,
     ReadReply, Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config, log,
 };
 
@@ -19,9 +24,30 @@ struct Bad {
     /// What the guest hoards.
     hoard: Vec<Vec<u8>>,
     handles: Vec<Blob>,
+    /// The handle of a reply of an earlier call.
+    kept: u32,
 }
 
 const FILL: u8 = 0x42;
+
+/// An allocator that never returns, once it's told so: the host calls it for the bytes of a result.
+struct Stuck;
+
+static STUCK: AtomicBool = AtomicBool::new(false);
+
+unsafe impl GlobalAlloc for Stuck {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        while STUCK.load(Ordering::Relaxed) {}
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Stuck = Stuck;
 
 impl Plugin for Bad {
     fn manifest() -> Manifest {
@@ -47,6 +73,7 @@ impl Plugin for Bad {
             blob: (!blob.is_empty()).then(|| Blob::open(&blob)).transpose()?,
             hoard: Vec::new(),
             handles: Vec::new(),
+            kept: 0,
         };
         bad.misbehave("open", None)?;
         Ok(bad)
@@ -91,9 +118,23 @@ impl Plugin for Bad {
                     }
                     return Ok(());
                 }
+                "past-memory" => raw::data_past_memory(reply),
+                "kept-handle" => raw::kept_handle(self.kept + 1),
+                "wrong-handle" => {
+                    if let Some(blob) = &self.blob {
+                        raw::wrong_kind_of_handle(blob);
+                    }
+                }
+                "blob-pieces" => {
+                    if let Some(blob) = &self.blob {
+                        (0..length).for_each(|at| reply.blob(blob, offset + u64::from(at), 1));
+                    }
+                    return Ok(());
+                }
                 _ => self.do_it()?,
             }
         }
+        self.kept = reply.handle();
         reply.data(&vec![FILL; length as usize]);
         Ok(())
     }
@@ -103,6 +144,10 @@ impl Writable for Bad {
     fn write(&mut self, payload: &WritePayload, offset: u64, _flags: WriteFlags) -> Result<()> {
         if self.is_due("write", Some(offset)) {
             match (self.deed.as_str(), &self.blob) {
+                ("stuck-realloc", _) => {
+                    STUCK.store(true, Ordering::Relaxed);
+                    drop(payload.read(0, 1));
+                }
                 ("past-payload", _) => drop(payload.read(0, payload.length() + 1)),
                 ("past-blob", Some(blob)) => payload.store(blob, u64::MAX - 1, 0, payload.length()),
                 ("store", Some(blob)) => payload.store(blob, offset, 0, payload.length()),
@@ -161,6 +206,13 @@ impl Sparse for Bad {
                 "overflow" => {
                     extents.add(u64::MAX, 2, ExtentKind::Hole)?;
                 }
+                "add-all" => {
+                    let all = vec![Extent { offset, length: 1, kind: ExtentKind::Hole }; 40_000];
+                    loop {
+                        extents.add_all(&all)?;
+                    }
+                }
+                "add-all-past-memory" => raw::add_all_past_memory(extents.handle()),
                 "hole" => {
                     add(0, u64::MAX)?;
                     return Ok(());
@@ -231,6 +283,26 @@ impl Bad {
                 assert!(blob.access() != Access::ReadWrite);
                 blob.write(0, b"x", WriteFlags::empty())?;
             }
+            "invalid-utf8" => raw::log_invalid_utf8(),
+            "4-gib-string" => raw::log_4_gib(),
+            "invalid-enum" => raw::log_invalid_enum(),
+            "forged-handle" => raw::forged_handle(),
+            "double-drop" => {
+                if let Some(blob) = self.blob.take() {
+                    raw::double_drop(blob);
+                }
+            }
+            "strings" => {
+                for _ in 0..1_000_000 {
+                    nbdbox_plugin::explain("a million strings");
+                }
+            }
+            "not-granted" => {
+                let _blob = Blob::open("/etc/passwd")?;
+            }
+            "wait" => loop {
+                let _now = nbdbox_plugin::wall_ms();
+            },
             "" => {}
             other => return Err(Error::invalid(format!("no deed `{other}`"))),
         }
