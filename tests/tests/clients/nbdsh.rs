@@ -301,7 +301,9 @@ for index in range(0, 64, 4):
 
 #[test]
 fn the_largest_request_is_32_mebibytes() {
-    let server = Server::plugin("memory", &["size=40M", "--limit", "memory=128MiB"]);
+    // How long a plugin may take for it isn't the question here.
+    let limits = "memory=128MiB,cpu=30s";
+    let server = Server::plugin("memory", &["size=40M", "--limit", limits]);
     let script = r#"
 largest = h.get_block_size(nbd.SIZE_MAXIMUM)
 assert largest == 32 << 20
@@ -313,7 +315,23 @@ refused(lambda: h.pread(largest + 1, 0), errno.EINVAL, "longer than the maximum 
 h.zero(40 << 20, 0)
 assert h.pread(largest, 12345) == bytes(largest)
 "#;
-    let _ = nbdsh(&server.uri(), &format!("{REFUSED}{script}")).ok();
+    let run = nbdsh(&server.uri(), &format!("{REFUSED}{script}"));
+    assert_eq!(run.code, 0, "{}{}", run.stderr, server.log());
+}
+
+#[test]
+fn reads_of_the_advertised_maximum_succeed_with_the_default_limits() {
+    let script = r"
+largest = h.get_block_size(nbd.SIZE_MAXIMUM)
+assert largest > 0
+whole = h.pread(largest, 12345)
+assert whole[-4096:] == h.pread(4096, 12345 + largest - 4096)
+";
+    for plugin in ["pattern", "memory", "sparse"] {
+        let server = Server::plugin(plugin, &["size=40M"]);
+        let run = nbdsh(&server.uri(), script);
+        assert_eq!(run.code, 0, "{plugin}: {}{}", run.stderr, server.log());
+    }
 }
 
 #[test]
