@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::plugin::{Engine, ExportSpec, Plugin, PluginCatalog, cache::Cache};
 use crate::quota::MemoryQuota;
 use crate::settings::Settings;
+use crate::size::Bytes;
 
 /// A plugin, its settings, its grants and its limits.
 #[derive(Debug, Args)]
@@ -28,9 +29,13 @@ pub(super) struct PluginArgs {
     #[arg(long = "blob", value_name = "NAME=PATH[:ro|:rw|:map-only]", value_parser = clap::value_parser!(Grant))]
     blobs: Vec<Grant>,
 
-    /// Set limits, as in `memory=64MiB,cpu=100ms`. For the plugin: memory, cpu, open-cpu, wall,
-    /// instances, extents, log; for its clients: connections, requests, inflight, handshake
-    #[arg(long = "limit", value_name = "NAME=VALUE,…", value_parser = parse_limits)]
+    /// Set limits, as in `memory=64MiB,cpu=100ms`
+    #[arg(
+        long = "limit",
+        value_name = "NAME=VALUE,…",
+        value_parser = parse_limits,
+        long_help = limits_help()
+    )]
     limits: Vec<String>,
 
     /// What clients get when the plugin fails to say its extents
@@ -49,6 +54,31 @@ enum OnError {
 /// Checks a `--limit` on its own, so that a wrong one is a usage error.
 fn parse_limits(list: &str) -> Result<String, crate::limits::LimitError> {
     Limits::default().set(list).map(|()| list.to_owned())
+}
+
+/// The limits with their defaults.
+fn limits_help() -> String {
+    let Limits {
+        memory,
+        cpu,
+        open_cpu,
+        wall,
+        instances,
+        extents,
+        connections,
+        requests,
+        inflight,
+        log,
+        handshake,
+    } = Limits::default();
+    let bytes = |count| Bytes(count).to_string().replace(' ', "");
+    let (memory, inflight, log) = (bytes(memory), bytes(inflight), bytes(log));
+    format!(
+        "Set limits. The plugin's, with their defaults: memory={memory}, cpu={cpu:?}, \
+         open-cpu={open_cpu:?}, wall={wall:?}, instances={instances}, extents={extents}, \
+         log={log}; its clients': connections={connections}, requests={requests}, \
+         inflight={inflight}, handshake={handshake:?}"
+    )
 }
 
 impl PluginArgs {
