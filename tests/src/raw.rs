@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nbd_proto::wire::{self, option, option_reply};
+use rustix::net::sockopt;
 
 /// A connection on which nothing is done by itself.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl Raw {
     pub fn connect(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self {
             stream: Stream::Unix(stream),
         }
@@ -51,6 +53,7 @@ impl Raw {
     pub fn connect_tcp(port: u16) -> Self {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self {
             stream: Stream::Tcp(stream),
         }
@@ -63,6 +66,17 @@ impl Raw {
             Stream::Unix(_) => None,
             Stream::Tcp(stream) => Some(stream.local_addr().unwrap().port()),
         }
+    }
+
+    /// Keeps the kernel from receiving more than a little before it's asked for: what the server
+    /// sends stays on its side.
+    pub fn receive_little_ahead(&mut self) {
+        let little = 64 << 10;
+        match &self.stream {
+            Stream::Unix(stream) => sockopt::set_socket_recv_buffer_size(stream, little),
+            Stream::Tcp(stream) => sockopt::set_socket_recv_buffer_size(stream, little),
+        }
+        .unwrap();
     }
 
     /// Sends bytes as they are.
