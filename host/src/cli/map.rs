@@ -76,7 +76,7 @@ struct Output {
 }
 
 impl Map {
-    pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let source = Source::of(&self.source)?;
         if matches!(source, Source::Server(..)) && !self.source.is_bare() {
             return Ok(usage(

@@ -35,7 +35,7 @@ const WIDTH: usize = LEFT + GRID + MARGIN;
 const ENTRY: usize = 24;
 
 /// Longest title, in characters: about what fits the width. The rest is in the tool tip.
-const TITLE: usize = 64;
+const TITLE: usize = 60;
 
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:12px;\
@@ -74,7 +74,7 @@ impl Rendering for Svg {
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let totals: Vec<Total> = self.cells.totals().by_rank().collect();
         let bottom = TOP + self.cells.lines().len() * PITCH * EIGHTH;
-        let height = bottom + 28 + totals.len() * ENTRY + MARGIN;
+        let height = bottom + 28 + totals.len() * ENTRY + MARGIN - 8;
         head(&self.title, &self.cells, &totals, height, out)?;
         labels(&self.cells, out)?;
         grid(&self.cells, bottom, out)?;

@@ -75,7 +75,7 @@ impl Total {
     pub(super) fn rounded(&self) -> String {
         match self.percent {
             tiny if tiny < 0.05 => "<0.1%".to_owned(),
-            most if most < 100.0 && most >= 99.95 => ">99.9%".to_owned(),
+            most if (99.95..100.0).contains(&most) => ">99.9%".to_owned(),
             percent => format!("{percent:.1}%"),
         }
     }

@@ -75,6 +75,18 @@ fn beside(path: &Path, permissions: Permissions) -> io::Result<NamedTempFile> {
         .suffix(".svg")
         .permissions(permissions)
         .tempfile_in(folder)
+        .map_err(without_path)
+}
+
+/// The error without the temporary file's name, which says nothing to anybody.
+fn without_path(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|inner| inner.source());
+    match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        Some(cause) => cause
+            .raw_os_error()
+            .map_or_else(|| cause.kind().into(), io::Error::from_raw_os_error),
+        None => error,
+    }
 }
 
 fn cant_write(path: &Path) -> String {
