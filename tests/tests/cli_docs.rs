@@ -180,7 +180,10 @@ fn usage_lines_are_the_same() {
     for command in commands() {
         let section = section(&manual, &format!("`nbdbox {command}`"));
         let usage = format!("`nbdbox {command}");
-        let documented = section.lines().find(|line| line.starts_with(&usage));
+        let documented = section
+            .lines()
+            .skip(1)
+            .find(|line| line.starts_with(&usage));
         let documented = documented.unwrap().trim_matches('`');
         let help = help(&command);
         let real = help
