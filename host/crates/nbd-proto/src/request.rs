@@ -295,11 +295,14 @@ impl Raw {
 
     /// Bytes that follow the header. Compact: "the only command where length represents payload
     /// length instead of effect length is NBD_CMD_WRITE". Extended: "length bytes of data if flags
-    /// includes NBD_CMD_FLAG_PAYLOAD_LEN".
+    /// includes NBD_CMD_FLAG_PAYLOAD_LEN", and for a WRITE without it too: QEMU up to 10.0 at least
+    /// leaves it out, though it "MUST be set for NBD_CMD_WRITE", and sends the data all the same.
     fn payload_len(&self, framing: Framing) -> u64 {
         let has_payload = match framing {
             Framing::Simple | Framing::Structured => self.kind == command::WRITE,
-            Framing::Extended => self.flags & CommandFlags::PAYLOAD_LEN.bits() != 0,
+            Framing::Extended => {
+                self.kind == command::WRITE || self.flags & CommandFlags::PAYLOAD_LEN.bits() != 0
+            }
         };
         if has_payload { self.length } else { 0 }
     }

@@ -538,13 +538,19 @@ fn disconnect_is_never_refused() {
     }
 }
 
-/// Point 67.
+/// Point 67, and QEMU's way: it leaves out the flag that "MUST be set", and sends the data.
 #[test]
-fn an_extended_write_needs_payload_len() {
+fn an_extended_write_has_a_payload_with_the_flag_or_without() {
     let session = session(Framing::Extended);
-    let incoming = parse(&session, &Request::new(command::WRITE, COOKIE, 0, 512));
-    assert!(matches!(incoming.command, Command::Refused(r) if r.errno == Errno::Einval));
-    assert_eq!(incoming.payload_len, 0, "the length is an effect's");
+    let request = Request::new(command::WRITE, COOKIE, 0, 512);
+    for request in [request, request.with(CommandFlags::PAYLOAD_LEN)] {
+        let incoming = parse(&session, &request);
+        assert!(matches!(
+            incoming.command,
+            Command::Write { length: 512, .. }
+        ));
+        assert_eq!(incoming.payload_len, 512);
+    }
 }
 
 /// Point 67.

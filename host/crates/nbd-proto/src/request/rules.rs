@@ -94,10 +94,6 @@ impl Session {
                 FLAGS
             });
         }
-        // "With extended headers, the flag MUST be set for NBD_CMD_WRITE"
-        if extended_write && !flags.contains(CommandFlags::PAYLOAD_LEN) {
-            return Err(NO_PAYLOAD);
-        }
         Ok(flags)
     }
 
@@ -185,7 +181,6 @@ pub(super) const CONTEXT_ID: Refusal =
 const READ_ONLY: Refusal = refusal(Errno::Eperm, "the export is read-only");
 const FLAGS: Refusal = refusal(Errno::Einval, "a flag that this command doesn't take");
 const PAYLOAD: Refusal = refusal(Errno::Einval, "a payload that this command doesn't take");
-const NO_PAYLOAD: Refusal = refusal(Errno::Einval, "a write without a payload");
 const FLUSH_RANGE: Refusal = refusal(Errno::Einval, "flush with an offset or a length");
 const NO_LENGTH: Refusal = refusal(Errno::Einval, "block status of no bytes");
 const TOO_LONG: Refusal = refusal(Errno::Einval, "longer than the maximum block size");
