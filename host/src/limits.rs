@@ -12,7 +12,8 @@ pub struct Limits {
     /// Bytes of memory and tables in one instance. Restrains the plugin, which would otherwise take
     /// the host's.
     pub memory: u64,
-    /// CPU time of one call. Restrains the plugin: a loop ends here.
+    /// CPU time of one call, for each 4 MiB of the request's payload that were begun (see
+    /// [`Limits::cpu_for`]). Restrains the plugin: a loop ends here.
     pub cpu: Duration,
     /// CPU time of `open`, which may read tables.
     pub open_cpu: Duration,
@@ -55,6 +56,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// Bytes of payload for which a call gets its CPU time once.
+const CPU_SHARE: u64 = 4 << 20;
 
 /// Bytes of one line of a plugin's log; the rest is cut. Restrains the plugin.
 pub const LOG_LINE: usize = 4096;
@@ -108,6 +112,15 @@ pub const KEYS: &str = "memory, cpu, open-cpu, wall, instances, extents, connect
      handshake";
 
 impl Limits {
+    /// The CPU time of a call that moves so many bytes. Making 32 MiB takes longer than making 4
+    /// KiB, and the largest request that is advertised has to be possible.
+    #[must_use]
+    pub fn cpu_for(&self, length: u64) -> Duration {
+        let shares = length.div_ceil(CPU_SHARE).max(1);
+        self.cpu
+            .saturating_mul(u32::try_from(shares).unwrap_or(u32::MAX))
+    }
+
     /// Sets limits from a list such as `memory=64MiB,cpu=100ms`.
     ///
     /// # Errors
@@ -219,6 +232,15 @@ mod tests {
         }
         let error = Limits::default().set("speed=1").unwrap_err();
         assert_eq!(error, LimitError::Unknown("speed".into()));
+    }
+
+    #[test]
+    fn large_requests_get_more_cpu_time() {
+        let limits = Limits::default();
+        assert_eq!(limits.cpu_for(0), limits.cpu);
+        assert_eq!(limits.cpu_for(4 << 20), limits.cpu);
+        assert_eq!(limits.cpu_for((4 << 20) + 1), 2 * limits.cpu);
+        assert_eq!(limits.cpu_for(32 << 20), 8 * limits.cpu);
     }
 
     #[test]

@@ -234,7 +234,7 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let budget = self.store.data().around.limits.cpu;
+        let budget = self.store.data().around.limits.cpu_for(length as u64);
         self.call(function, params, lent, length, budget).await
     }
 
