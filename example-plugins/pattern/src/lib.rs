@@ -29,7 +29,10 @@ impl Plugin for Pattern {
     }
 
     fn describe(&self) -> Device {
-        Device::new(self.size).parallel().immutable()
+        Device::new(self.size)
+            .parallel()
+            .immutable()
+            .description("every 8 bytes hold their own offset, big-endian")
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
