@@ -55,6 +55,12 @@ pub(super) fn failure(error: &wasmtime::Error, memory_refused: bool) -> Failure 
     if is_hostcall_fuel(error) {
         return Failure::plugin(Cause::Budget, "the plugin handed over too much in one call");
     }
+    if is_part_limit(error) {
+        return Failure::plugin(
+            Cause::Budget,
+            "the plugin is made of too many memories, tables or instances",
+        );
+    }
     if error.downcast_ref::<I32Exit>().is_some() {
         return Failure::plugin(Cause::Trap, "the plugin called exit");
     }
@@ -78,6 +84,14 @@ fn is_hostcall_fuel(error: &wasmtime::Error) -> bool {
         .root_cause()
         .to_string()
         .contains("fuel allocated for hostcalls has been exhausted")
+}
+
+/// There is no type for it at all; a test of a component of a hundred memories holds these words.
+fn is_part_limit(error: &wasmtime::Error) -> bool {
+    error
+        .root_cause()
+        .to_string()
+        .contains("resource limit exceeded")
 }
 
 /// The error in one line for the operator's log.

@@ -1,0 +1,332 @@
+//! The catalogue: what a plugin does, and what it meets.
+
+use nbd_proto::Errno;
+use nbdbox::fault::Cause;
+
+/// In which call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Read,
+    Write,
+    Flush,
+    Trim,
+    Zero,
+    Cache,
+    Report,
+}
+
+impl Call {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Flush => "flush",
+            Self::Trim => "trim",
+            Self::Zero => "zero",
+            Self::Cache => "cache",
+            Self::Report => "report",
+        }
+    }
+}
+
+/// What its own client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meets {
+    /// The error of a broken rule, counted under this cause; the instance is lost or not.
+    Fault(Cause),
+    /// An errno: the host function refused, or the plugin itself did.
+    Errno(Errno),
+    /// Data for the whole request, and the cause counted.
+    Fallback(Cause),
+    /// Data for the whole request: the plugin answered an error.
+    Excused,
+    /// A correct answer: the deed is harmless.
+    Nothing,
+}
+
+/// One attack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attack {
+    pub(crate) call: Call,
+    pub(crate) deed: &'static str,
+    pub(crate) words: &'static str,
+    pub(crate) meets: Meets,
+}
+
+const fn attack(call: Call, deed: &'static str, words: &'static str, meets: Meets) -> Attack {
+    Attack {
+        call,
+        deed,
+        words,
+        meets,
+    }
+}
+
+use Call::{Cache, Flush, Read, Report, Trim, Write, Zero};
+use Meets::{Errno as Answers, Excused, Fallback, Fault, Nothing};
+
+/// Attacks on a running export.
+pub(crate) const ATTACKS: &[Attack] = &[
+    attack(
+        Read,
+        "loop",
+        "loops for ever in read",
+        Fault(Cause::CpuTime),
+    ),
+    attack(
+        Write,
+        "loop",
+        "loops for ever in write",
+        Fault(Cause::CpuTime),
+    ),
+    attack(
+        Flush,
+        "loop",
+        "loops for ever in flush",
+        Fault(Cause::CpuTime),
+    ),
+    attack(
+        Trim,
+        "loop",
+        "loops for ever in trim",
+        Fault(Cause::CpuTime),
+    ),
+    attack(
+        Zero,
+        "loop",
+        "loops for ever in zero",
+        Fault(Cause::CpuTime),
+    ),
+    attack(
+        Cache,
+        "loop",
+        "loops for ever in cache",
+        Fault(Cause::CpuTime),
+    ),
+    attack(
+        Report,
+        "loop",
+        "loops for ever in report",
+        Fallback(Cause::CpuTime),
+    ),
+    attack(
+        Write,
+        "stuck-realloc",
+        "its realloc never returns",
+        Fault(Cause::CpuTime),
+    ),
+    attack(
+        Read,
+        "wait",
+        "asks for the time for ever",
+        Fault(Cause::CpuTime),
+    ),
+    attack(
+        Read,
+        "strings",
+        "sends strings for ever",
+        Fault(Cause::CpuTime),
+    ),
+    attack(Read, "trap", "aborts in read", Fault(Cause::Trap)),
+    attack(Write, "trap", "aborts in write", Fault(Cause::Trap)),
+    attack(Flush, "trap", "aborts in flush", Fault(Cause::Trap)),
+    attack(Trim, "trap", "aborts in trim", Fault(Cause::Trap)),
+    attack(Zero, "trap", "aborts in zero", Fault(Cause::Trap)),
+    attack(Cache, "trap", "aborts in cache", Fault(Cause::Trap)),
+    attack(Report, "trap", "aborts in report", Fallback(Cause::Trap)),
+    attack(Read, "panic", "panics", Fault(Cause::Trap)),
+    attack(Read, "recurse", "recurses without end", Fault(Cause::Trap)),
+    attack(
+        Read,
+        "grow",
+        "grows its memory without end",
+        Fault(Cause::Memory),
+    ),
+    attack(
+        Read,
+        "grow-politely",
+        "asks for 1 GiB and looks",
+        Answers(Errno::Enomem),
+    ),
+    attack(
+        Read,
+        "short",
+        "fills a byte less than asked for",
+        Fault(Cause::Reply),
+    ),
+    attack(
+        Read,
+        "long",
+        "fills a byte more than asked for",
+        Fault(Cause::Reply),
+    ),
+    attack(Read, "twice", "fills the reply twice", Fault(Cause::Reply)),
+    attack(
+        Read,
+        "untouched",
+        "doesn't touch the reply",
+        Fault(Cause::Reply),
+    ),
+    attack(
+        Read,
+        "blob-pieces",
+        "fills by reference, byte by byte",
+        Nothing,
+    ),
+    attack(
+        Read,
+        "past-blob",
+        "points past the end of a blob",
+        Fault(Cause::Range),
+    ),
+    attack(
+        Write,
+        "past-blob",
+        "stores past the end of a blob",
+        Fault(Cause::Range),
+    ),
+    attack(
+        Write,
+        "store-past-payload",
+        "stores more than the payload",
+        Fault(Cause::Range),
+    ),
+    attack(
+        Write,
+        "past-payload",
+        "reads past the payload",
+        Fault(Cause::Range),
+    ),
+    attack(
+        Write,
+        "store",
+        "stores into a blob that is granted `ro`",
+        Fault(Cause::Range),
+    ),
+    attack(
+        Read,
+        "access",
+        "writes to a blob that is granted `ro`",
+        Answers(Errno::Eperm),
+    ),
+    attack(
+        Read,
+        "not-granted",
+        "opens a blob called /etc/passwd",
+        Answers(Errno::Eperm),
+    ),
+    attack(
+        Read,
+        "handles",
+        "leaks handles without end",
+        Fault(Cause::Budget),
+    ),
+    attack(
+        Read,
+        "double-drop",
+        "drops a handle twice",
+        Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
+        "forged-handle",
+        "makes a handle up",
+        Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
+        "kept-handle",
+        "uses a handle that isn't its own",
+        Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
+        "wrong-handle",
+        "uses a blob's handle as a reply's",
+        Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
+        "past-memory",
+        "hands over bytes past its memory",
+        Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
+        "invalid-utf8",
+        "sends a string that isn't UTF-8",
+        Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
+        "invalid-enum",
+        "sends an enum case that isn't",
+        Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
+        "4-gib-string",
+        "sends a string of 4 GiB",
+        Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
+        "log",
+        "floods the log, with terminal escapes",
+        Nothing,
+    ),
+    attack(
+        Read,
+        "log-huge",
+        "logs a line of 10 MiB",
+        Fault(Cause::Budget),
+    ),
+    attack(
+        Report,
+        "same",
+        "adds the same extent for ever",
+        Fallback(Cause::Budget),
+    ),
+    attack(
+        Report,
+        "outside",
+        "adds extents outside the range for ever",
+        Fallback(Cause::Budget),
+    ),
+    attack(
+        Report,
+        "empty",
+        "adds empty extents for ever",
+        Fallback(Cause::Budget),
+    ),
+    attack(
+        Report,
+        "add-all",
+        "adds lists of extents for ever",
+        Fallback(Cause::Budget),
+    ),
+    attack(
+        Report,
+        "alternating",
+        "adds a hole at every other byte",
+        Fallback(Cause::Budget),
+    ),
+    attack(
+        Report,
+        "descending",
+        "… from the top down",
+        Fallback(Cause::Budget),
+    ),
+    attack(
+        Report,
+        "add-all-past-memory",
+        "adds a list past its memory",
+        Fallback(Cause::Abi),
+    ),
+    attack(
+        Report,
+        "overflow",
+        "adds an extent that ends past 2^64",
+        Excused,
+    ),
+];

@@ -1,0 +1,184 @@
+//! Bytes that pretend to be a plugin: refused when they're loaded, in words, within the limits.
+
+use nbdbox::limits::Limits;
+use nbdbox::plugin::Plugin;
+
+use crate::scene::World;
+
+/// A file that is no good.
+pub(crate) struct Bytes {
+    pub(crate) words: &'static str,
+    source: Source,
+    /// A word of the refusal.
+    says: &'static str,
+}
+
+enum Source {
+    /// Given as they are.
+    Raw(&'static [u8]),
+    /// WebAssembly's text form.
+    Text(&'static str),
+    /// A core module (its text's inside) in a component that exports what a plugin does.
+    Module(&'static str),
+    /// So many functions.
+    Functions(usize),
+    /// Components in components, so deep.
+    Nested(usize),
+}
+
+pub(crate) const BYTES: &[Bytes] = &[
+    Bytes {
+        words: "an empty file",
+        source: Source::Raw(b""),
+        says: "WebAssembly",
+    },
+    Bytes {
+        words: "text",
+        source: Source::Raw(b"#!/bin/sh\n"),
+        says: "WebAssembly",
+    },
+    Bytes {
+        words: "a header and nothing else",
+        source: Source::Raw(b"\0asm"),
+        says: "WebAssembly",
+    },
+    Bytes {
+        words: "machine code",
+        source: Source::Raw(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"),
+        says: "machine code",
+    },
+    Bytes {
+        words: "a core module without types",
+        source: Source::Text("(module)"),
+        says: "component type information",
+    },
+    Bytes {
+        words: "a component that exports nothing",
+        source: Source::Text("(component)"),
+        says: "no plugin",
+    },
+    Bytes {
+        words: "a start function that loops",
+        source: Source::Module("(func $start (loop (br 0))) (start $start)"),
+        says: "CPU time",
+    },
+    Bytes {
+        words: "a start function that traps",
+        source: Source::Module("(func $start unreachable) (start $start)"),
+        says: "trapped",
+    },
+    Bytes {
+        words: "a start function that recurses",
+        source: Source::Module("(func $start (call $start)) (start $start)"),
+        says: "trapped",
+    },
+    Bytes {
+        words: "4 GiB of memory to begin with",
+        source: Source::Module("(memory 65536)"),
+        says: "memory",
+    },
+    Bytes {
+        words: "a hundred memories",
+        source: Source::Module(
+            "(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
+             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
+             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
+             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
+             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
+             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
+             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
+             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
+             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)",
+        ),
+        says: "too many memories",
+    },
+    Bytes {
+        words: "a table of 10^9 elements",
+        source: Source::Module("(table 1000000000 funcref)"),
+        says: "memory",
+    },
+    Bytes {
+        words: "functions of the wrong type",
+        source: Source::Module(""),
+        says: "plugin",
+    },
+    Bytes {
+        words: "an import that nobody has",
+        source: Source::Text(
+            "(component (import \"evil:exec/run@1.0.0\" (instance (export \"now\" (func)))))",
+        ),
+        says: "plugin",
+    },
+    Bytes {
+        words: "50,000 functions",
+        source: Source::Functions(50_000),
+        says: "plugin",
+    },
+    Bytes {
+        words: "components 5,000 deep",
+        source: Source::Nested(5_000),
+        says: "",
+    },
+];
+
+/// Loads the bytes and expects to be told why not.
+pub(crate) async fn refuse(world: &World, bytes: &Bytes) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes.source.make()).unwrap();
+    let loaded = Plugin::load(&world.engine, file.path(), &Limits::default()).await;
+    let error = match loaded {
+        Ok(_) => panic!("{} was loaded", bytes.words),
+        Err(error) => format!("{error:#}"),
+    };
+    assert!(error.contains(bytes.says), "{}: {error}", bytes.words);
+    assert!(
+        !error.contains('\n') && error.len() < 4096,
+        "{}: {error}",
+        bytes.words
+    );
+}
+
+impl Source {
+    fn make(&self) -> Vec<u8> {
+        match self {
+            Self::Raw(bytes) => bytes.to_vec(),
+            Self::Text(text) => wat::parse_str(text).unwrap(),
+            Self::Module(inside) => wat::parse_str(plugin_around(inside)).unwrap(),
+            Self::Functions(count) => {
+                let body = "(func (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))";
+                wat::parse_str(plugin_around(&body.repeat(*count))).unwrap()
+            }
+            Self::Nested(depth) => {
+                // By hand: a text parser would recurse too. Section 4 holds a component.
+                let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+                for _ in 0..*depth {
+                    let mut outer = b"\0asm\x0d\0\x01\0\x04".to_vec();
+                    leb128(bytes.len(), &mut outer);
+                    outer.extend(bytes);
+                    bytes = outer;
+                }
+                bytes
+            }
+        }
+    }
+}
+
+fn leb128(mut value: usize, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(u8::try_from(value % 0x80).unwrap() | 0x80);
+        value /= 0x80;
+    }
+    out.push(u8::try_from(value).unwrap());
+}
+
+/// A component that looks like a plugin, with this core module inside.
+fn plugin_around(inside: &str) -> String {
+    format!(
+        r#"(component
+            (core module $m {inside} (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $device (export "open" (func $f)) (export "read" (func $f)))
+            (export "nbdbox:plugin/device@0.1.0" (instance $device)))"#
+    )
+}

@@ -1,0 +1,48 @@
+//! The catalogue as a document.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::attacks::{ATTACKS, Meets};
+use crate::bytes::BYTES;
+
+/// Compares `tests/ATTACKS.md` with the catalogue, or writes it.
+pub(crate) fn check() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/ATTACKS.md");
+    let made = document();
+    if std::env::var_os("NBDBOX_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        there == made,
+        "tests/ATTACKS.md is out of date: set NBDBOX_WRITE_DOCS=1 and run again"
+    );
+}
+
+fn document() -> String {
+    let mut text = String::from(
+        "# Attacks, and what they met\n\n\
+         Made from `host/tests/hostile` by its test, which runs each of these beside a neighbour \
+         whose client keeps reading and whose every byte is checked. Each attacker's log line names \
+         its export and plugin, its counter rises, and a fresh instance serves its next request.\n\n\
+         ## Plugins\n\n\
+         | | a plugin that … | its client gets | counted as |\n|---|---|---|---|\n",
+    );
+    for (index, attack) in ATTACKS.iter().enumerate() {
+        let (gets, counted) = match attack.meets {
+            Meets::Fault(cause) => ("EIO".to_owned(), cause.name()),
+            Meets::Errno(errno) => (errno.name().to_owned(), "an answered error"),
+            Meets::Fallback(cause) => ("data".to_owned(), cause.name()),
+            Meets::Excused => ("data".to_owned(), "an answered error"),
+            Meets::Nothing => ("a right answer".to_owned(), "–"),
+        };
+        let (number, words) = (index + 1, attack.words);
+        writeln!(text, "| {number} | {words} | {gets} | {counted} |").unwrap();
+    }
+    text.push_str("\n## Bytes\n\nEach is refused when it's loaded, in one line that says why.\n\n");
+    for bytes in BYTES {
+        writeln!(text, "- {}", bytes.words).unwrap();
+    }
+    text
+}

@@ -1,0 +1,230 @@
+//! Two exports in one process: the attacker's, and a neighbour's whose client keeps reading.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nbdbox::blob::{Access, Blob, Grant};
+use nbdbox::connection::{End, serve};
+use nbdbox::device::{Catalog as _, ExtentsOnError};
+use nbdbox::limits::Limits;
+use nbdbox::plugin::{Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, cache::Cache};
+use nbdbox::quota::MemoryQuota;
+use nbdbox::settings::Settings;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::client::Client;
+
+/// What all attacks of a run share.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) log: Log,
+    pub(crate) bad: Arc<Plugin>,
+    pattern: Arc<Plugin>,
+    /// 1 MiB of 1s, for blobs.
+    pub(crate) file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+/// An export with its client.
+pub(crate) struct Served {
+    pub(crate) export: Arc<PluginExport>,
+    pub(crate) client: Client,
+    _stop: watch::Sender<bool>,
+    _server: JoinHandle<std::io::Result<End>>,
+}
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// The lines that name an export.
+    pub(crate) fn lines_of(&self, export: &str) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned();
+        let tag = format!("export=\"{export}\"");
+        text.lines()
+            .filter(|line| line.contains(&tag))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let log = Log::default();
+        let writer = log.clone();
+        tracing_subscriber::fmt()
+            .with_env_filter("warn,plugin=info")
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .init();
+        let folder = tempfile::tempdir().unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_nbdbox"));
+        let cache = Cache::temporary().unwrap().compiling_with(program);
+        let engine = Engine::new(cache).unwrap();
+        let limits = Limits::default();
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+        let bad = target.join("test-guests/bad.wasm");
+        assert!(bad.exists(), "run `make plugins`");
+        let bad = Plugin::load(&engine, &bad, &limits).await.unwrap();
+        let pattern = target.join("plugins/pattern.wasm");
+        let pattern = Plugin::load(&engine, &pattern, &limits).await.unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, vec![1; 1 << 20]).unwrap();
+        Self {
+            engine,
+            log,
+            bad,
+            pattern,
+            file,
+            _folder: folder,
+        }
+    }
+
+    /// Makes an export `name` of a plugin; the error is what the operator would read.
+    pub(crate) async fn open(
+        &self,
+        plugin: &Arc<Plugin>,
+        name: &str,
+        settings: &[&str],
+        access: Access,
+    ) -> anyhow::Result<Arc<PluginCatalog>> {
+        let grant = Grant {
+            name: "b".to_owned(),
+            path: self.file.clone(),
+            access,
+        };
+        let spec = ExportSpec {
+            name: name.to_owned(),
+            settings: Settings::parse(settings)?,
+            blobs: vec![Blob::open(grant)?],
+            limits: Limits {
+                wall: Duration::from_secs(5),
+                ..Limits::default()
+            },
+            quota: MemoryQuota::unlimited(),
+            read_only: false,
+            extents_on_error: ExtentsOnError::Data,
+        };
+        Ok(Arc::new(
+            PluginCatalog::new(Arc::clone(plugin), spec).await?,
+        ))
+    }
+
+    /// Connects a client to an export.
+    pub(crate) async fn serve(catalog: Arc<PluginCatalog>, name: &str) -> Served {
+        let export = catalog.find(name).await.unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(serve(theirs, catalog, stopped));
+        let client = Client::connect(ours, name).await;
+        Served {
+            export,
+            client,
+            _stop: stop,
+            _server: server,
+        }
+    }
+
+    /// A client that reads the neighbour's export until it's told to stop.
+    pub(crate) async fn neighbour(&self) -> Neighbour {
+        let catalog = self.open(&self.pattern, "neighbour", &["size=1G"], Access::ReadOnly);
+        let mut served = Self::serve(catalog.await.unwrap(), "neighbour").await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let latencies = Arc::new(Mutex::new(Vec::new()));
+        let (stopped, samples) = (Arc::clone(&stop), Arc::clone(&latencies));
+        let reading = tokio::spawn(async move {
+            // All of it: its server stops when the sender is dropped.
+            let served = &mut served;
+            let mut offset = 0u64;
+            while !stopped.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                let bytes = served
+                    .client
+                    .read(offset, 4096)
+                    .await
+                    .expect("the neighbour reads");
+                samples.lock().unwrap().push(start.elapsed());
+                assert_eq!(
+                    bytes,
+                    pattern_at(offset),
+                    "the neighbour's data at {offset}"
+                );
+                offset = (offset + 4096 * 1021) % ((1 << 30) - 4096);
+                // Not too fast: what counts is whether it's held up.
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        });
+        Neighbour {
+            stop,
+            latencies,
+            reading,
+        }
+    }
+}
+
+/// The neighbour's client, at work.
+pub(crate) struct Neighbour {
+    stop: Arc<AtomicBool>,
+    latencies: Arc<Mutex<Vec<Duration>>>,
+    reading: JoinHandle<()>,
+}
+
+impl Neighbour {
+    /// How many reads there were since the last call, and the 99th percentile of their times.
+    pub(crate) fn take(&self) -> (usize, Duration) {
+        let mut samples = std::mem::take(&mut *self.latencies.lock().unwrap());
+        samples.sort_unstable();
+        let p99 = samples
+            .get(samples.len() * 99 / 100)
+            .copied()
+            .unwrap_or_default();
+        (samples.len(), p99)
+    }
+
+    /// Waits until it has read a few times more: it isn't held up.
+    pub(crate) async fn goes_on(&self) {
+        let before = self.latencies.lock().unwrap().len();
+        while self.latencies.lock().unwrap().len() < before + 3 {
+            assert!(!self.reading.is_finished(), "the neighbour's client failed");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Stops it; every read was right.
+    pub(crate) async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.reading
+            .await
+            .expect("every read of the neighbour was right");
+    }
+}
+
+fn pattern_at(offset: u64) -> Vec<u8> {
+    (0..512)
+        .flat_map(|word| (offset + word * 8).to_be_bytes())
+        .collect()
+}
+
+/// Bytes of memory that this process holds.
+pub(crate) fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
