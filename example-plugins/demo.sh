@@ -14,15 +14,15 @@ main() {
     need target/plugins/file.wasm "make plugins"
     trap 'rm -f "$disk" "$copy"' EXIT
 
-    step "A plugin is a WebAssembly file. What can this one do, and what does it need?"
-    show "$nbdbox inspect target/plugins/sparse.wasm | grep -E '^(plugin|features|setting)'"
+    step "A plugin is a WebAssembly file. What can this one do?"
+    show "$nbdbox inspect target/plugins/sparse.wasm | grep -E '^(plugin|features)'"
 
     step "Serve it, for as long as one command runs, to a real client."
     show "$nbdbox serve target/plugins/sparse.wasm size=1G --run 'nbdinfo --map --totals \"\$uri\"'"
 
     if "$nbdbox" map --help >/dev/null 2>&1; then
         step "Where is its data?"
-        show "$nbdbox map --picture target/plugins/sparse.wasm size=1M runlength=16K"
+        show "$nbdbox map --picture target/plugins/sparse.wasm size=128K runlength=4K"
     fi
 
     step "The point: this plugin may say where a disk's bytes are, and can't read one (map-only)."
