@@ -109,6 +109,15 @@ impl Raw {
         }
     }
 
+    /// From now on sending fails when the server doesn't read for so long.
+    pub fn set_write_timeout(&mut self, patience: Duration) {
+        match &self.stream {
+            Stream::Unix(stream) => stream.set_write_timeout(Some(patience)),
+            Stream::Tcp(stream) => stream.set_write_timeout(Some(patience)),
+        }
+        .unwrap();
+    }
+
     /// Ends the sending side; replies can still be read.
     pub fn finish_sending(&mut self) {
         match &self.stream {
