@@ -71,6 +71,7 @@ Examples:
 
 /// One rendering and where it goes.
 struct Output {
+    name: String,
     rendering: Box<dyn Rendering>,
     out: Box<dyn Write>,
 }
@@ -80,7 +81,7 @@ impl Map {
         let source = Source::of(&self.source)?;
         if matches!(source, Source::Server(..)) && !self.source.is_bare() {
             return Ok(usage(
-                "settings, --blob and --limit are for a plugin, not for a server",
+                "settings, --blob, --limit and --extents-on-error are for a plugin, not for a server",
             ));
         }
         start_log();
@@ -92,7 +93,7 @@ impl Map {
         runtime.shutdown_background();
         match done {
             // `| head` has seen enough.
-            Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
+            Err(error) if self.svg.is_none() && is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
             done => done,
         }
     }
@@ -103,9 +104,9 @@ impl Map {
             return Ok(ExitCode::SUCCESS);
         };
         // Before the work: what can't be written should be said at once.
-        let mut file = SvgFile::create(path)?;
+        let file = SvgFile::create(path)?;
         tokio::select! {
-            done = self.show(source, Some(&mut file)) => done?,
+            done = self.show(source, Some(&file)) => done?,
             // Not the end of the process at once: the unfinished file is to be removed.
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(INTERRUPTED)),
         }
@@ -113,14 +114,17 @@ impl Map {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn show(&self, source: &Source<'_>, svg: Option<&mut SvgFile>) -> anyhow::Result<()> {
+    async fn show(&self, source: &Source<'_>, svg: Option<&SvgFile>) -> anyhow::Result<()> {
         let name = source.name();
         let client = source.connect().await.with_context(|| name.clone())?;
         let mut outputs: Vec<Output> = Vec::new();
         outputs.extend(self.rendering(&name, client.size()).map(Output::stdout));
         if let Some(file) = svg {
-            let svg = Svg::new(&name, client.size());
-            outputs.push(Output::new(svg, BufWriter::new(file.handle()?)));
+            outputs.push(Output {
+                name: file.name(),
+                rendering: Box::new(Svg::new(&name, client.size())),
+                out: Box::new(BufWriter::new(file.handle()?)),
+            });
         }
         let progress = Progress::start(client.size(), !self.streams_to_terminal());
         walk(client, &mut outputs, &progress)
@@ -134,11 +138,7 @@ impl Map {
                 }
             })?;
         drop(progress);
-        for output in &mut outputs {
-            output.rendering.finish(&mut output.out)?;
-            output.out.flush()?;
-        }
-        Ok(())
+        outputs.iter_mut().try_for_each(Output::finish)
     }
 
     /// What goes to standard output.
@@ -161,18 +161,30 @@ impl Map {
 }
 
 impl Output {
-    fn new(rendering: impl Rendering + 'static, out: impl Write + 'static) -> Self {
-        let (rendering, out) = (Box::new(rendering), Box::new(out));
-        Self { rendering, out }
-    }
-
     fn stdout(rendering: Box<dyn Rendering>) -> Self {
         let stdout = io::stdout();
-        let out: Box<dyn Write> = match stdout.is_terminal() {
-            true => Box::new(stdout),
-            false => Box::new(BufWriter::new(stdout)),
+        let out: Box<dyn Write> = if stdout.is_terminal() {
+            Box::new(stdout)
+        } else {
+            Box::new(BufWriter::new(stdout))
         };
-        Self { rendering, out }
+        Self {
+            name: "standard output".to_owned(),
+            rendering,
+            out,
+        }
+    }
+
+    fn extent(&mut self, extent: &Extent) -> anyhow::Result<()> {
+        let written = self.rendering.extent(extent, &mut self.out);
+        written.with_context(|| format!("can't write to {}", self.name))
+    }
+
+    fn finish(&mut self) -> anyhow::Result<()> {
+        let finished = self.rendering.finish(&mut self.out);
+        finished
+            .and_then(|()| self.out.flush())
+            .with_context(|| format!("can't write to {}", self.name))
     }
 }
 
@@ -183,13 +195,11 @@ async fn walk(
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let mut coalesce = Coalesce::default();
-    let mut show = |extent: Option<Extent>| -> anyhow::Result<()> {
-        for output in outputs.iter_mut().filter(|_| extent.is_some()) {
-            if let Some(extent) = &extent {
-                output.rendering.extent(extent, &mut output.out)?;
-            }
-        }
-        Ok(())
+    let mut show = |extent: Option<Extent>| match extent {
+        Some(extent) => outputs
+            .iter_mut()
+            .try_for_each(|output| output.extent(&extent)),
+        None => Ok(()),
     };
     client
         .extents(|extent| {

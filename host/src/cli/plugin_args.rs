@@ -82,9 +82,10 @@ fn limits_help() -> String {
 }
 
 impl PluginArgs {
-    /// Whether it's only named: no settings, grants or limits.
+    /// Whether it's only named: no settings, grants, limits or wishes.
     pub(super) fn is_bare(&self) -> bool {
-        self.settings.is_empty() && self.blobs.is_empty() && self.limits.is_empty()
+        let nothing = self.settings.is_empty() && self.blobs.is_empty() && self.limits.is_empty();
+        nothing && matches!(self.extents_on_error, OnError::Data)
     }
 
     /// The limits: the defaults, and what was set.

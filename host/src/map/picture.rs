@@ -75,12 +75,13 @@ impl Picture {
             };
             let (name, meaning) = (description(total.kind), meaning(total.kind));
             let (bytes, percent) = (Bytes(total.bytes).to_string(), total.rounded());
+            let digits = match (self.ink, total.kind) {
+                (Ink::Plain, Kind::Data) => "; 1-9: so many tenths of a cell",
+                _ => "",
+            };
             legend.push_str(&format!(
-                "  {sign}  {name:<9} {bytes:>12} {percent:>7}  {meaning}\n"
+                "  {sign}  {name:<9} {bytes:>12} {percent:>7}  {meaning}{digits}\n"
             ));
-        }
-        if self.ink == Ink::Plain && self.cells.lines().flatten().any(is_mixed_data) {
-            legend.push_str("  1-9  tenths of a cell that are data\n");
         }
         legend
     }
@@ -96,7 +97,7 @@ impl Rendering for Picture {
         let (title, caption) = (&self.title, self.cells.caption());
         write!(
             out,
-            "{title}\n{caption}\n\n{}\n{}",
+            "{title}\n{caption}\n{}\n{}",
             self.lines(),
             self.legend()
         )
@@ -248,19 +249,17 @@ mod tests {
             lines.next(),
             Some("1 MiB in 13 extents; a cell is 1 KiB, a line 64 KiB")
         );
-        assert_eq!(lines.next(), Some(""));
         let first = lines.next().unwrap();
         assert!(first.starts_with("  0 KiB  ##..oo??519......."), "{first}");
         assert_eq!(
             lines.nth(14).unwrap(),
             format!("960 KiB  {}", ".".repeat(64))
         );
-        assert!(text.contains("  1-9  tenths of a cell that are data\n"));
         assert!(text.is_ascii());
     }
 
     #[test]
-    fn a_picture_fits_80_columns_and_24_lines() {
+    fn a_picture_and_a_prompt_fit_80_columns_and_24_lines() {
         let map = [
             (1, Kind::Data),
             (1 << 62, Kind::Hole),
@@ -269,7 +268,7 @@ mod tests {
             ((1 << 62) - 2, Kind::Data),
         ];
         let text = picture(Ink::Plain, &map);
-        assert!(text.lines().count() <= 24, "{text}");
+        assert!(text.lines().count() <= 23, "{text}");
         assert!(text.lines().all(|line| line.len() <= 79), "{text}");
     }
 
@@ -284,7 +283,7 @@ mod tests {
             (1024 * 8 - 144, Kind::Hole),
         ];
         let text = picture(Ink::Colour, &map);
-        let first = text.lines().nth(3).unwrap();
+        let first = text.lines().nth(2).unwrap();
         let full = "█".repeat(16);
         let rest = "·".repeat(46);
         let expected =
@@ -300,7 +299,7 @@ mod tests {
             legend,
             [
                 "  o  zero             5 KiB   62.5%  allocated, reads as zeroes",
-                "  #  data             3 KiB   37.5%  allocated",
+                "  #  data             3 KiB   37.5%  allocated; 1-9: so many tenths of a cell",
             ]
         );
     }
@@ -310,7 +309,7 @@ mod tests {
         let text = picture(Ink::Colour, &[]);
         assert_eq!(
             text,
-            "disk\n0 B in 0 extents; a cell is 1 B, a line 64 B\n\n\n"
+            "disk\n0 B in 0 extents; a cell is 1 B, a line 64 B\n\n"
         );
     }
 }

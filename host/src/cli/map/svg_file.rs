@@ -47,6 +47,11 @@ impl SvgFile {
         Ok(Self { path, kind })
     }
 
+    /// What to call it.
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
     /// A handle to write to.
     pub(super) fn handle(&self) -> io::Result<File> {
         match &self.kind {
