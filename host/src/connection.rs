@@ -48,7 +48,11 @@ where
     C: Catalog,
 {
     let limit = catalog.limits().handshake;
-    let shaken = timeout(limit, handshake::shake(&mut stream, &*catalog, &stop)).await;
+    let shaken = timeout(
+        limit,
+        handshake::shake(&mut stream, &*catalog, stop.clone()),
+    )
+    .await;
     match shaken {
         Err(_) => Ok(End::TimedOut),
         Ok(Err(error)) => Err(error),

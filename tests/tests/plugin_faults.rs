@@ -1,4 +1,5 @@
 //! A plugin that misbehaves fails its own request, is named in the log, and nothing more.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use nbd_proto::wire::command;
 use nbdbox_tests::{Raw, Server, Transmission, guest};

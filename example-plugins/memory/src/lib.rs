@@ -13,6 +13,9 @@ use nbdbox_plugin::{
 /// Bytes allocated at once: extents are known at this grain.
 const PAGE: u64 = 32 * 1024;
 
+/// Bytes that are kept free for the plugin's own needs.
+const SPARE: usize = 64 * 1024;
+
 struct Memory {
     size: u64,
     /// Page number → contents; a missing page is a hole.
@@ -124,6 +127,14 @@ impl Memory {
             }
             bytes.resize(PAGE as usize, 0);
             made.push((piece.page, bytes.into_boxed_slice()));
+        }
+        // What the rest of the call needs can't be refused politely, so it has to be there: the
+        // page that a payload is read into, and the map's nodes.
+        if Vec::<u8>::new()
+            .try_reserve_exact(PAGE as usize + SPARE)
+            .is_err()
+        {
+            return Err(full());
         }
         self.pages.extend(made);
         Ok(())

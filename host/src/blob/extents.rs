@@ -42,12 +42,14 @@ impl Blob {
 /// Walks upwards through `range`, for at most `most` extents.
 fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, Errno> {
     let mut extents = Vec::new();
+    // What a file has lost since it was opened reads as an error, not as zeroes: it's no hole.
+    let end = rustix::fs::seek(file, SeekFrom::End(0))?.min(range.end);
     let mut at = range.start;
-    while at < range.end && extents.len() < most {
+    while at < end && extents.len() < most {
         let data_at = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(found) => found.clamp(at, range.end),
+            Ok(found) => found.clamp(at, end),
             // No data from here on.
-            Err(Errno::NXIO) => range.end,
+            Err(Errno::NXIO) => end,
             // Not for this file (a block device, say): data is always a safe answer.
             Err(Errno::INVAL) => at,
             Err(error) => return Err(error),
@@ -62,8 +64,8 @@ fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, 
             continue;
         }
         let hole_at = match rustix::fs::seek(file, SeekFrom::Hole(at)) {
-            Ok(found) if found > at => found.min(range.end),
-            Ok(_) | Err(Errno::NXIO | Errno::INVAL) => range.end,
+            Ok(found) if found > at => found.min(end),
+            Ok(_) | Err(Errno::NXIO | Errno::INVAL) => end,
             Err(error) => return Err(error),
         };
         extents.push(FileExtent {
@@ -72,6 +74,13 @@ fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, 
             data: true,
         });
         at = hole_at;
+    }
+    if at < range.end && extents.len() < most {
+        extents.push(FileExtent {
+            offset: at,
+            length: range.end - at,
+            data: true,
+        });
     }
     Ok(extents)
 }

@@ -107,12 +107,13 @@ impl Serve {
         let (address, _private) = self.address()?;
         let listener = Listener::bind(&address).await?;
         let address = listener.address()?;
-        let _pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
         let uri = address.uri(&self.export);
         tracing::debug!("listening on {address}");
         if self.print_uri {
             super::print(&format!("{uri}\n"))?;
         }
+        // Last: who waits for it finds all else done.
+        let _pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(server::serve(listener, catalog, stopped));
         let command = async {

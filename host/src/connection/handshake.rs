@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use nbd_proto::{Event, Handshake, Policy, Session, limits::HANDSHAKE_BUFFER};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use super::StopSignal;
 use crate::device::{Absent, Catalog, Device as _, Listed};
@@ -18,6 +20,10 @@ pub(super) struct Agreed<D> {
     pub(super) unread: BytesMut,
 }
 
+/// Time for another option when the server is stopping; it's refused with words. Restrains clients
+/// that are silent.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Bytes read at once: a handshake is short.
 const READ: usize = 4096;
 
@@ -25,7 +31,7 @@ const READ: usize = 4096;
 pub(super) async fn shake<S, C>(
     stream: &mut S,
     catalog: &C,
-    stop: &StopSignal,
+    mut stop: StopSignal,
 ) -> io::Result<Option<Agreed<C::Device>>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -43,7 +49,8 @@ where
         match event {
             Event::NeedMore => {
                 send(stream, &mut handshake).await?;
-                if inbox.len() > HANDSHAKE_BUFFER || read(stream, &mut inbox).await? == 0 {
+                let full = inbox.len() > HANDSHAKE_BUFFER;
+                if full || read(stream, &mut inbox, &mut stop).await? == 0 {
                     return Ok(None);
                 }
             }
@@ -93,7 +100,21 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, handshake: &mut Handshake) 
     stream.flush().await
 }
 
-async fn read<S: AsyncRead + Unpin>(stream: &mut S, inbox: &mut BytesMut) -> io::Result<usize> {
+/// Reads on; 0 at the end of the stream, and when a client has nothing to say to a server that is
+/// stopping.
+async fn read<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    inbox: &mut BytesMut,
+    stop: &mut StopSignal,
+) -> io::Result<usize> {
     inbox.reserve(READ);
-    stream.read_buf(inbox).await
+    tokio::select! {
+        biased;
+        read = stream.read_buf(inbox) => return read,
+        // An error means that the server is gone: that's a stop too.
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    timeout(LAST_WORDS, stream.read_buf(inbox))
+        .await
+        .unwrap_or(Ok(0))
 }

@@ -8,12 +8,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use nbd_proto::{Command, Parsed, Session};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use super::inbox::Inbox;
 use super::outbox::Outbox;
@@ -24,6 +26,12 @@ use crate::session::{Admission, Share};
 
 /// Rounds in one go before other connections get their turn.
 const ROUNDS: u32 = 16;
+
+/// Time that a client has to read its last replies and close. Restrains one that doesn't.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes dropped at once meanwhile.
+const LINGER_READ: usize = 16 << 10;
 
 /// Runs until the connection ends, and every request that was begun has ended too.
 pub(super) async fn run<S, D>(
@@ -62,7 +70,22 @@ where
         partial_share: None,
         _device: device,
     };
-    std::future::poll_fn(|cx| transmission.poll(cx)).await
+    let end = std::future::poll_fn(|cx| transmission.poll(cx)).await;
+    linger(transmission.stream).await;
+    end
+}
+
+/// Ends the sending side, and drops what the client still sends until it has heard of that: closing
+/// a TCP socket with unread input would make the kernel throw away replies that are on their way.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let mut rest = vec![0; LINGER_READ];
+    let heard = async {
+        stream.shutdown().await?;
+        while stream.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // A client that doesn't listen, or is gone, loses what it hasn't read.
+    let _ = timeout(LINGER, heard).await;
 }
 
 /// What is still to be done on a connection.
@@ -243,12 +266,8 @@ where
     }
 
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        // A request that has come but may not start yet: what follows it waits in the socket.
-        let held_up = self
-            .inbox
-            .request_bytes()
-            .is_some_and(|bytes| matches!(self.session.parse(bytes), Parsed::Request(_)));
-        if self.phase != Phase::Open || held_up {
+        // What follows a request that may not start yet waits in the socket.
+        if self.phase != Phase::Open || self.is_held_up() {
             return false;
         }
         match self.inbox.poll_read(&mut self.stream, cx) {
@@ -266,12 +285,19 @@ where
         }
     }
 
+    /// Whether a request has come that may not start yet.
+    fn is_held_up(&self) -> bool {
+        let bytes = self.inbox.request_bytes();
+        bytes.is_some_and(|bytes| matches!(self.session.parse(bytes), Parsed::Request(_)))
+    }
+
     /// How the connection ended, once nothing is under way any more.
     fn ended(&self) -> Option<End> {
         let idle = self.running.is_empty() && self.outbox.is_empty();
         match self.phase {
             Phase::Open => None,
-            Phase::Refusing => idle.then_some(End::Stopped),
+            // The next round refuses what is held up.
+            Phase::Refusing => (idle && !self.is_held_up()).then_some(End::Stopped),
             Phase::Closing(end) | Phase::Gone(end) => idle.then_some(end),
         }
     }
