@@ -528,6 +528,19 @@ fn stopped_while_it_compiles_it_leaves_nothing() {
     }
 }
 
+#[test]
+fn stopped_while_a_file_cant_be_opened_it_ends() {
+    let scene = Scene::new();
+    let _ = run("mkfifo", [scene.path("pipe")]).ok();
+    // Opening a pipe may wait for its other end; or it's refused at once, which is as good.
+    let server = scene.start(["serve", "-U", "socket", "--blob=disk=pipe", &wasm("file")]);
+    std::thread::sleep(Duration::from_millis(200));
+    let ended = server.stop_or_end();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+    assert_eq!(ended.log.lines().count(), 1, "{}", ended.log);
+    scene.assert_clean();
+}
+
 // What it teaches
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use clap::Args;
+use tokio::task::spawn_blocking;
 
 use crate::blob::{Blob, Grant};
 use crate::device::ExtentsOnError;
@@ -105,7 +106,7 @@ impl PluginArgs {
     ) -> anyhow::Result<Arc<PluginCatalog>> {
         let settings = Settings::parse(&self.settings)?;
         let limits = self.limits()?;
-        let blobs = self.open_blobs(read_only)?;
+        let blobs = self.open_blobs(read_only).await?;
         let engine = Engine::new(Cache::default_folder()?)?;
         let plugin = Plugin::load(&engine, &self.plugin, &limits).await?;
         let spec = ExportSpec {
@@ -124,7 +125,7 @@ impl PluginArgs {
     }
 
     /// Opens the granted files. A read-only export gets no grant to write.
-    fn open_blobs(&self, read_only: bool) -> anyhow::Result<Vec<Blob>> {
+    async fn open_blobs(&self, read_only: bool) -> anyhow::Result<Vec<Blob>> {
         let mut blobs: Vec<Blob> = Vec::with_capacity(self.blobs.len());
         for grant in &self.blobs {
             ensure!(
@@ -136,7 +137,8 @@ impl PluginArgs {
             if read_only {
                 grant.access = grant.access.min(crate::blob::Access::ReadOnly);
             }
-            blobs.push(Blob::open(grant)?);
+            // A disk that hangs, or a pipe, must not keep the process from being stopped.
+            blobs.push(spawn_blocking(move || Blob::open(grant)).await??);
         }
         Ok(blobs)
     }

@@ -187,6 +187,14 @@ impl Running {
         self.end()
     }
 
+    /// Sends SIGTERM unless it has ended already, and waits for the end.
+    pub fn stop_or_end(mut self) -> Ended {
+        if self.child.try_wait().unwrap().is_none() {
+            self.signal(Signal::TERM);
+        }
+        self.end()
+    }
+
     /// Waits for the end.
     #[track_caller]
     pub fn end(mut self) -> Ended {
