@@ -9,6 +9,9 @@ SHELL := bash
 # How long `make fuzz` runs each target; `make check` gives each ten seconds.
 FUZZ_SECONDS ?= 60
 
+# How long `make soak` attacks.
+SOAK_SECONDS ?= 600
+
 .PHONY: help
 help: ## Show this list
 	@echo "nbdbox: an NBD server whose plugins are untrusted WebAssembly"
@@ -53,6 +56,11 @@ check: plugins ## Everything before a commit: format, lints, docs, licences, tes
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZ_SECONDS
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
+
+.PHONY: soak
+soak: plugins ## Ten minutes of mixed attacks (SOAK_SECONDS); the plot is tests/soak.svg
+	@echo "==> soak: $(SOAK_SECONDS) s"
+	@NBDBOX_SOAK_SECONDS=$(SOAK_SECONDS) cargo test -p nbdbox --test soak -- --nocapture
 
 .PHONY: bench
 bench: ## Measure the extent map

@@ -1,6 +1,7 @@
 //! The command line: `nbdbox serve`, `inspect`, `map`.
 
 mod inspect;
+mod log;
 mod map;
 mod plugin_args;
 mod run;

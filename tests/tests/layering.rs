@@ -36,6 +36,7 @@ const HOST: &[&str] = &[
 
 /// Modules of `host/src/plugin`, from the bottom to the top.
 const PLUGIN: &[&str] = &[
+    "policy",
     "wit",
     "tunables",
     "stop",

@@ -190,6 +190,18 @@ fn a_single_read_only_export_is_restarted() {
 }
 
 #[test]
+fn an_export_stays_down_if_the_operator_wants_that() {
+    let settings = ["mode=parallel", "at=read", "do=trap", "offset=512"];
+    let server = bad_with(&["--on-failure", "fail"], &settings);
+    let mut client = connect(&server);
+    assert_eq!(read(&mut client, 0, 1), Ok(vec![0x42]));
+    assert_eq!(read(&mut client, 512, 1), Err(EIO));
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(read(&mut client, 0, 1), Err(EIO));
+    assert!(server.log().contains("failed for good"), "{}", server.log());
+}
+
+#[test]
 fn every_other_call_fails_by_itself_too() {
     for (at, number, expected) in [
         ("flush", command::FLUSH, EIO),

@@ -88,6 +88,8 @@ impl Blob {
     fn open_file(grant: &Grant) -> io::Result<(File, u64)> {
         // The operator's own links are followed; then only this one name is opened, in its folder.
         let path = grant.path.canonicalize()?;
+        // Before it's opened, too: opening a FIFO would wait for a writer.
+        check_type(rustix::fs::stat(&path)?.st_mode)?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         let name = path
             .file_name()
@@ -96,10 +98,7 @@ impl Blob {
         let mut options = OpenOptions::new();
         options.read(true).write(grant.access == Access::ReadWrite);
         let file = folder.open_with(name, &options)?.into_std();
-        match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
-            FileType::RegularFile | FileType::BlockDevice => {}
-            _ => return Err(io::Error::other("neither a file nor a block device")),
-        }
+        check_type(rustix::fs::fstat(&file)?.st_mode)?;
         // Works for block devices, whose metadata says 0.
         let size = rustix::fs::seek(&file, SeekFrom::End(0))?;
         Ok((file, size))
@@ -160,6 +159,13 @@ impl Blob {
 
     fn path(&self) -> String {
         self.inner.grant.path.display().to_string()
+    }
+}
+
+fn check_type(mode: rustix::fs::RawMode) -> io::Result<()> {
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile | FileType::BlockDevice => Ok(()),
+        _ => Err(io::Error::other("neither a file nor a block device")),
     }
 }
 

@@ -12,13 +12,14 @@ use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _};
 use extent_map::Extent;
-use tracing_subscriber::EnvFilter;
 
 use self::progress::Progress;
 use self::source::Source;
 use self::svg_file::SvgFile;
 use super::Cli;
+use super::log;
 use super::plugin_args::PluginArgs;
+use super::signals::Signals;
 use crate::client::{Client, Stream};
 use crate::map::{Coalesce, Ink, Json, Picture, Rendering, Svg, Table, TotalsJson, TotalsTable};
 
@@ -84,7 +85,7 @@ impl Map {
                 "settings, --blob, --limit and --extents-on-error are for a plugin, not for a server",
             ));
         }
-        start_log();
+        log::start(log::PLAIN)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -99,18 +100,17 @@ impl Map {
     }
 
     async fn map(&self, source: &Source<'_>) -> anyhow::Result<ExitCode> {
-        let Some(path) = &self.svg else {
-            self.show(source, None).await?;
-            return Ok(ExitCode::SUCCESS);
-        };
         // Before the work: what can't be written should be said at once.
-        let file = SvgFile::create(path)?;
+        let file = self.svg.as_deref().map(SvgFile::create).transpose()?;
+        // Not the end of the process at once: what is unfinished is to be removed.
+        let mut signals = Signals::catch()?;
         tokio::select! {
-            done = self.show(source, Some(&file)) => done?,
-            // Not the end of the process at once: the unfinished file is to be removed.
-            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(INTERRUPTED)),
+            done = self.show(source, file.as_ref()) => done?,
+            () = signals.wait() => return Ok(ExitCode::from(INTERRUPTED)),
         }
-        file.keep()?;
+        if let Some(file) = file {
+            file.keep()?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -241,13 +241,4 @@ fn usage(message: &str) -> ExitCode {
     // A closed terminal is no reason to fail differently.
     let _ = error.print();
     ExitCode::from(USAGE)
-}
-
-fn start_log() {
-    let filter = EnvFilter::try_from_env("NBDBOX_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
 }

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use crate::blob::{Blob, Grant};
 use crate::device::ExtentsOnError;
 use crate::limits::Limits;
-use crate::plugin::{Engine, ExportSpec, Plugin, PluginCatalog, cache::Cache};
+use crate::plugin::{Engine, ExportSpec, OnFailure, Plugin, PluginCatalog, Policy, cache::Cache};
 use crate::quota::MemoryQuota;
 use crate::settings::Settings;
 use crate::size::Bytes;
@@ -42,6 +42,19 @@ pub(super) struct PluginArgs {
     /// What clients get when the plugin fails to say its extents
     #[arg(long, value_name = "WHAT", default_value = "data")]
     extents_on_error: OnError,
+
+    /// What happens when the plugin crashed or was stopped: a fresh instance after a pause, or none.
+    /// A writable plugin in mode `single` always fails: its memory was the disk
+    #[arg(long, value_name = "WHAT", default_value = "restart")]
+    on_failure: Failed,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Failed {
+    /// A fresh instance serves the next request, after a pause of 10 ms to 10 s.
+    Restart,
+    /// Every further request fails.
+    Fail,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -86,7 +99,11 @@ impl PluginArgs {
     /// Whether it's only named: no settings, grants, limits or wishes.
     pub(super) fn is_bare(&self) -> bool {
         let nothing = self.settings.is_empty() && self.blobs.is_empty() && self.limits.is_empty();
-        nothing && matches!(self.extents_on_error, OnError::Data)
+        let by_default = matches!(
+            (self.extents_on_error, self.on_failure),
+            (OnError::Data, Failed::Restart)
+        );
+        nothing && by_default
     }
 
     /// The limits: the defaults, and what was set.
@@ -115,10 +132,16 @@ impl PluginArgs {
             blobs,
             limits,
             quota: MemoryQuota::unlimited(),
-            read_only,
-            extents_on_error: match self.extents_on_error {
-                OnError::Data => ExtentsOnError::Data,
-                OnError::Error => ExtentsOnError::Error,
+            policy: Policy {
+                read_only,
+                extents_on_error: match self.extents_on_error {
+                    OnError::Data => ExtentsOnError::Data,
+                    OnError::Error => ExtentsOnError::Error,
+                },
+                on_failure: match self.on_failure {
+                    Failed::Restart => OnFailure::Restart,
+                    Failed::Fail => OnFailure::Fail,
+                },
             },
         };
         Ok(Arc::new(PluginCatalog::new(plugin, spec).await?))

@@ -6,15 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use super::plugin_args::PluginArgs;
-use super::run;
 use super::signals::Signals;
+use super::{log, run};
 use crate::server::{self, Address, Listener};
 
 /// NBD's registered port.
@@ -85,7 +84,11 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
-        start_log(self.verbose)?;
+        log::start(if self.verbose {
+            log::VERBOSE
+        } else {
+            log::PLAIN
+        })?;
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         if let Some(threads) = self.threads {
             runtime.worker_threads(threads.into());
@@ -215,29 +218,4 @@ impl Drop for PidFile<'_> {
             let _ = fs::remove_file(self.0);
         }
     }
-}
-
-fn start_log(verbose: bool) -> anyhow::Result<()> {
-    let plain = if verbose {
-        "warn,nbdbox=debug,plugin=debug"
-    } else {
-        "warn,plugin=info"
-    };
-    let wanted = std::env::var("NBDBOX_LOG").unwrap_or_default();
-    let filter = match &wanted[..] {
-        "" => EnvFilter::new(plain),
-        wanted => EnvFilter::try_new(wanted).map_err(|error| {
-            anyhow!(
-                "NBDBOX_LOG=`{wanted}` isn't a filter such as `debug` or `plugin=info`: {error}"
-            )
-        })?,
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        // Where nobody reads the log any more, complaining there would panic.
-        .log_internal_errors(false)
-        .init();
-    Ok(())
 }

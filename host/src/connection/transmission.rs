@@ -27,6 +27,10 @@ use crate::session::{Admission, Share};
 /// Rounds in one go before other connections get their turn.
 const ROUNDS: u32 = 16;
 
+/// Requests that may turn out to wait in one go. Restrains a connection whose guests all compute: each
+/// runs for a tick before it yields, and others on this thread are to get their turn.
+const WAITS: u32 = 2;
+
 /// Time that a client has to read its last replies and close. Restrains one that doesn't.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -62,6 +66,7 @@ where
         inbox: Inbox::new(unread),
         outbox: Outbox::default(),
         running: FuturesUnordered::new(),
+        waits: 0,
         boxes: Vec::new(),
         start,
         stopped: Box::pin(stopped),
@@ -111,6 +116,8 @@ struct Transmission<S, D, M, F, W> {
     partial_share: Option<Share>,
     outbox: Outbox,
     running: FuturesUnordered<Pin<Box<F>>>,
+    /// Requests that turned out to wait since this task got its turn.
+    waits: u32,
     /// Boxes of requests that have ended, for those to come: no allocation where none waits.
     boxes: Vec<Pin<Box<F>>>,
     start: M,
@@ -130,6 +137,7 @@ where
         if self.phase == Phase::Open && self.stopped.as_mut().poll(cx).is_ready() {
             self.phase = Phase::Refusing;
         }
+        self.waits = 0;
         for _ in 0..ROUNDS {
             let mut progress = self.run_requests(cx);
             progress |= self.poll_running(cx);
@@ -141,6 +149,9 @@ where
             if !progress {
                 return Poll::Pending;
             }
+            if self.waits >= WAITS {
+                break;
+            }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -149,7 +160,7 @@ where
     /// Takes the requests that have come and fit, and runs each as far as it goes.
     fn run_requests(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while matches!(self.phase, Phase::Open | Phase::Refusing) {
+        while matches!(self.phase, Phase::Open | Phase::Refusing) && self.waits < WAITS {
             if let Some((incoming, payload)) = self.inbox.complete_write() {
                 let share = self.partial_share.take();
                 // A write that is being put together holds a share.
@@ -231,7 +242,10 @@ where
                 self.outbox.push(reply, share);
                 self.boxes.push(boxed);
             }
-            Poll::Pending => self.running.push(boxed),
+            Poll::Pending => {
+                self.waits += 1;
+                self.running.push(boxed);
+            }
         }
     }
 

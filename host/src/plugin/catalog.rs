@@ -13,8 +13,9 @@ use super::instance::CallError;
 use super::loaded::Plugin;
 use super::log::GuestLog;
 use super::manifest::Manifest;
+use super::policy::Policy;
 use crate::blob::Blob;
-use crate::device::{Absent, Catalog, Device as _, ExtentsOnError, Listed};
+use crate::device::{Absent, Catalog, Device as _, Listed};
 use crate::fault::Failure;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -37,10 +38,8 @@ pub struct ExportSpec {
     pub limits: Limits,
     /// What its tenant may use.
     pub quota: Arc<MemoryQuota>,
-    /// Whatever the plugin can.
-    pub read_only: bool,
-    /// What to do when the plugin can't say its extents.
-    pub extents_on_error: ExtentsOnError,
+    /// What to do when something goes wrong, and whether it may be written.
+    pub policy: Policy,
 }
 
 /// The exports of one plugin.
@@ -49,6 +48,8 @@ pub struct PluginCatalog {
     plugin: Arc<Plugin>,
     spec: ExportSpec,
     open: Mutex<HashMap<String, Arc<PluginExport>>>,
+    /// Held while the plugin is asked for its exports: one instance for that, however many ask.
+    listing: Mutex<()>,
 }
 
 impl PluginCatalog {
@@ -69,6 +70,7 @@ impl PluginCatalog {
             plugin,
             spec,
             open: Mutex::default(),
+            listing: Mutex::default(),
         };
         let opened = if lists {
             catalog.ask_list().await.map(drop)
@@ -116,8 +118,7 @@ impl PluginCatalog {
         let export = PluginExport::open(
             Arc::clone(&self.plugin),
             self.surroundings(name),
-            self.spec.read_only,
-            self.spec.extents_on_error,
+            self.spec.policy,
         )
         .await?;
         let export = Arc::new(export);
@@ -127,6 +128,7 @@ impl PluginCatalog {
 
     /// Asks the plugin for its exports, in an instance of their own.
     async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
+        let _one_at_a_time = self.listing.lock().await;
         let around = self.surroundings("");
         let mut instance = self.plugin.instance(&around, 0).await?;
         let listed = instance
@@ -150,7 +152,7 @@ impl PluginCatalog {
         let own = &self.spec.name;
         let asked = if name.is_empty() { own } else { name };
         if !self.plugin.world().export_list {
-            return if name == own {
+            return if asked == own {
                 Ok(own.clone())
             } else {
                 Err(Absent::Unknown)

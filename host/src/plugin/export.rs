@@ -9,6 +9,7 @@ use super::guest::{Surroundings, WritePlan};
 use super::instance::{CallError, Instance};
 use super::loaded::Plugin;
 use super::offer::offer;
+use super::policy::{OnFailure, Policy};
 use super::pool::{Acquired, Lease, Pool, Vacancy};
 use super::wit::{DeviceInfo, InstanceMode, WriteFlags};
 use crate::blob::{Blob, BlobError};
@@ -26,7 +27,7 @@ pub struct PluginExport {
     info: DeviceInfo,
     export: Export,
     pool: Pool,
-    extents_on_error: ExtentsOnError,
+    policy: Policy,
 }
 
 impl std::fmt::Debug for PluginExport {
@@ -42,15 +43,14 @@ impl PluginExport {
     pub(super) async fn open(
         plugin: Arc<Plugin>,
         around: Arc<Surroundings>,
-        read_only: bool,
-        extents_on_error: ExtentsOnError,
+        policy: Policy,
     ) -> Result<Self, Failure> {
         let mut instance = plugin.instance(&around, 0).await?;
         let info = instance
             .open(&around.export)
             .await
             .map_err(CallError::into_failure)?;
-        let export = offer(&plugin, &around, &info, read_only)?;
+        let export = offer(&plugin, &around, &info, policy.read_only)?;
         let most = match info.mode {
             InstanceMode::Single => 1,
             InstanceMode::Parallel => around.limits.instances,
@@ -66,7 +66,7 @@ impl PluginExport {
             info,
             export,
             pool,
-            extents_on_error,
+            policy,
         })
     }
 
@@ -87,7 +87,7 @@ impl PluginExport {
             }
             Acquired::Closed => Err(Failure::plugin(
                 Cause::Lost,
-                "the plugin was stopped and its data is lost",
+                "the plugin was stopped, and the export has failed for good",
             )),
         }
     }
@@ -143,17 +143,21 @@ impl PluginExport {
         }
     }
 
-    /// The memory of a `single` instance was the disk: a fresh one would return zeroes for it.
+    /// An instance was lost: another one may be made, or never again.
     fn after_a_loss(&self) {
-        if self.info.mode == InstanceMode::Single && !self.read_only() && !self.pool.is_closed() {
-            self.pool.close();
-            let (export, plugin) = (&self.around.export, &self.around.plugin);
-            tracing::error!(
-                export,
-                plugin,
-                "the export has failed for good: its data is lost"
-            );
+        // The memory of a `single` instance was the disk: a fresh one would return zeroes for it.
+        let data_lost = self.info.mode == InstanceMode::Single && !self.read_only();
+        if !data_lost && self.policy.on_failure == OnFailure::Restart || self.pool.is_closed() {
+            return;
         }
+        self.pool.close();
+        let (export, plugin) = (&self.around.export, &self.around.plugin);
+        let why = if data_lost {
+            "its data is lost"
+        } else {
+            "as on-failure says"
+        };
+        tracing::error!(export, plugin, "the export has failed for good: {why}");
     }
 
     /// Tells the operator of a rule that was broken without costing the instance.
@@ -212,7 +216,7 @@ impl Device for PluginExport {
     }
 
     fn extents_on_error(&self) -> ExtentsOnError {
-        self.extents_on_error
+        self.policy.extents_on_error
     }
 
     async fn read(&self, offset: u64, length: u32, reply: ReadReply) -> Result<ReadReply, Failure> {

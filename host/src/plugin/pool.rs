@@ -74,11 +74,11 @@ impl Pool {
             return Acquired::Closed;
         };
         let mut state = self.state();
-        if let Some(instance) = state.idle.pop() {
-            return Acquired::Ready(Lease::new(self, instance, Some(permit)));
-        }
         if state.closed {
             return Acquired::Closed;
+        }
+        if let Some(instance) = state.idle.pop() {
+            return Acquired::Ready(Lease::new(self, instance, Some(permit)));
         }
         if let Some(wait) = state.crashes.wait(Instant::now()) {
             return Acquired::Later(wait);
@@ -92,7 +92,7 @@ impl Pool {
         })
     }
 
-    /// No instance is made from now on.
+    /// No instance is lent or made from now on, except to be flushed.
     pub(super) fn close(&self) {
         self.state().closed = true;
     }

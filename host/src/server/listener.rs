@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Where to listen.
@@ -52,7 +52,7 @@ impl Listener {
         match address {
             Address::Tcp(host, port) => {
                 let listener = TcpListener::bind((host.as_str(), *port)).await;
-                let listener = listener.with_context(|| tcp_advice(host, *port))?;
+                let listener = listener.map_err(|error| tcp_failed(host, *port, &error))?;
                 Ok(Self(Kind::Tcp(listener)))
             }
             Address::Unix(path) => {
@@ -93,8 +93,12 @@ impl Listener {
     }
 }
 
-fn tcp_advice(host: &str, port: u16) -> String {
-    format!("can't listen on {host} port {port}: choose another with --port, or --port 0 for any")
+fn tcp_failed(host: &str, port: u16, error: &io::Error) -> anyhow::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; choose another with --port, or --port 0 for any",
+        _ => "",
+    };
+    anyhow!("can't listen on {host} port {port}: {error}{advice}")
 }
 
 fn in_use(path: &Path) -> String {

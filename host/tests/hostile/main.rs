@@ -6,25 +6,18 @@
 
 mod attacks;
 mod bytes;
+mod carry_out;
 mod client;
 mod report;
 mod scene;
 
 use std::time::Duration;
 
-use nbd_proto::client::Request;
-use nbd_proto::{CommandFlags, Errno};
-use nbdbox::blob::Access;
-use nbdbox::device::Device as _;
 use nbdbox::limits::Limits;
 
-use attacks::{ATTACKS, Attack, Call, Meets};
-use client::{Answer, Client, Refused};
-use scene::{Neighbour, Served, World, resident};
-
-/// Where the attack happens; everywhere else the plugin behaves.
-const THERE: u64 = 4096;
-const LENGTH: u32 = 512;
+use attacks::ATTACKS;
+use carry_out::carry_out;
+use scene::{World, resident};
 
 /// What a fresh process may take beside the guests' own memory.
 const SLACK: u64 = 64 << 20;
@@ -38,7 +31,7 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
     let (_, calm) = neighbour.take();
     let before = resident();
     for attack in ATTACKS {
-        run(&world, &neighbour, attack).await;
+        carry_out(&world, &neighbour, attack).await;
         let limits = Limits::default();
         let budget = limits.memory * limits.instances as u64 + SLACK;
         let grown = resident().saturating_sub(before);
@@ -50,6 +43,7 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
     for bytes in bytes::BYTES {
         bytes::refuse(&world, bytes).await;
         neighbour.goes_on().await;
+        world.log.clear();
     }
     let (reads, attacked) = neighbour.take();
     neighbour.stop().await;
@@ -61,103 +55,4 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
         resident().saturating_sub(before) >> 10,
     );
     report::check();
-}
-
-async fn run(world: &World, neighbour: &Neighbour, attack: &Attack) {
-    let name = format!("{}-{}", attack.call.name(), attack.deed);
-    let (at, deed) = (
-        format!("at={}", attack.call.name()),
-        format!("do={}", attack.deed),
-    );
-    let offset = format!("offset={THERE}");
-    let mut settings = vec!["mode=parallel", "blob=b", at.as_str(), deed.as_str()];
-    if attack.call != Call::Flush {
-        settings.push(&offset);
-    }
-    let opened = world
-        .open(&world.bad, &name, &settings, Access::ReadOnly)
-        .await;
-    let catalog = opened.unwrap_or_else(|error| panic!("{name}: {error:#}"));
-    let mut served = World::serve(catalog, &name).await;
-    let answer = perform(&mut served.client, attack.call).await;
-    check_answer(attack, &answer);
-    check_count_and_log(world, attack, &name, &served);
-    neighbour.goes_on().await;
-    recovers(&mut served, &name).await;
-}
-
-async fn perform(client: &mut Client, call: Call) -> Result<Answer, Refused> {
-    let cookie = client.cookie();
-    let length = u64::from(LENGTH);
-    let request = match call {
-        Call::Read => Request::read(cookie, THERE, LENGTH),
-        Call::Write => Request::write(client.framing(), cookie, THERE, LENGTH),
-        Call::Flush => Request::flush(cookie),
-        Call::Trim => Request::trim(cookie, THERE, length),
-        Call::Zero => Request::write_zeroes(cookie, THERE, length).with(CommandFlags::NO_HOLE),
-        Call::Cache => Request::cache(cookie, THERE, length),
-        Call::Report => Request::block_status(cookie, THERE, (1 << 20) - THERE),
-    };
-    let payload: &[u8] = if call == Call::Write {
-        &[7; LENGTH as usize]
-    } else {
-        &[]
-    };
-    client.ask(request, payload).await
-}
-
-fn check_answer(attack: &Attack, answer: &Result<Answer, Refused>) {
-    match (attack.meets, answer) {
-        (Meets::Fault(_), Err(refused)) => assert_eq!(refused.errno, Errno::Eio, "{attack:?}"),
-        (Meets::Errno(errno), Err(refused)) => assert_eq!(refused.errno, errno, "{attack:?}"),
-        (Meets::Fallback(_) | Meets::Excused, Ok(Answer::Map(map))) => {
-            assert_eq!(*map, [((1 << 20) - THERE, 0)], "{attack:?}");
-        }
-        (Meets::Nothing, Ok(Answer::Bytes(bytes))) => {
-            assert_eq!(bytes.len(), LENGTH as usize, "{attack:?}");
-        }
-        _ => panic!("{attack:?} met {answer:?}"),
-    }
-}
-
-fn check_count_and_log(world: &World, attack: &Attack, name: &str, served: &Served) {
-    let metrics = served.export.metrics();
-    let lines = world.log.lines_of(name);
-    match attack.meets {
-        Meets::Fault(cause) | Meets::Fallback(cause) => {
-            assert_eq!(metrics.fault(cause).get(), 1, "{attack:?}: {lines:?}");
-            let warned = lines
-                .iter()
-                .any(|line| line.contains("WARN") && line.contains("plugin=\"bad\""));
-            assert!(warned, "{attack:?}: {lines:?}");
-        }
-        Meets::Errno(_) | Meets::Excused => {
-            assert_eq!(metrics.answered_errors.get(), 1, "{attack:?}: {lines:?}");
-        }
-        Meets::Nothing => {}
-    }
-    let fallback = matches!(attack.meets, Meets::Fallback(_) | Meets::Excused);
-    assert_eq!(
-        metrics.extents_fallbacks.get(),
-        u64::from(fallback),
-        "{attack:?}"
-    );
-    for line in lines {
-        assert!(
-            line.len() < 5000 && !line.contains('\x1b'),
-            "{attack:?}: {line}"
-        );
-    }
-}
-
-/// A fresh instance serves the next request, after a pause of some milliseconds.
-async fn recovers(served: &mut Served, name: &str) {
-    for _ in 0..500 {
-        if let Ok(bytes) = served.client.read(0, LENGTH).await {
-            assert_eq!(bytes, [0x42; LENGTH as usize], "{name}");
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("{name} doesn't recover");
 }

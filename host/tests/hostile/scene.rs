@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use nbdbox::blob::{Access, Blob, Grant};
 use nbdbox::connection::{End, serve};
-use nbdbox::device::{Catalog as _, ExtentsOnError};
+use nbdbox::device::Catalog as _;
 use nbdbox::limits::Limits;
-use nbdbox::plugin::{Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, cache::Cache};
+use nbdbox::plugin::{
+    Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
+};
 use nbdbox::quota::MemoryQuota;
 use nbdbox::settings::Settings;
 use tokio::net::UnixStream;
@@ -51,6 +53,13 @@ impl Log {
             .filter(|line| line.contains(&tag))
             .map(str::to_owned)
             .collect()
+    }
+}
+
+impl Log {
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap().clear();
     }
 }
 
@@ -119,8 +128,7 @@ impl World {
                 ..Limits::default()
             },
             quota: MemoryQuota::unlimited(),
-            read_only: false,
-            extents_on_error: ExtentsOnError::Data,
+            policy: Policy::default(),
         };
         Ok(Arc::new(
             PluginCatalog::new(Arc::clone(plugin), spec).await?,

@@ -1,0 +1,31 @@
+//! The operator's log: on standard error, as much as was asked for.
+
+use anyhow::anyhow;
+use tracing_subscriber::EnvFilter;
+
+/// What goes wrong, and the plugins' own lines.
+pub(super) const PLAIN: &str = "warn,plugin=info";
+
+/// Connections, refused requests and the plugins' debug lines too.
+pub(super) const VERBOSE: &str = "warn,nbdbox=debug,plugin=debug";
+
+/// Starts the log with this filter, unless the operator set another one in `NBDBOX_LOG`.
+pub(super) fn start(plain: &str) -> anyhow::Result<()> {
+    let wanted = std::env::var("NBDBOX_LOG").unwrap_or_default();
+    let filter = match &wanted[..] {
+        "" => EnvFilter::new(plain),
+        wanted => EnvFilter::try_new(wanted).map_err(|error| {
+            anyhow!(
+                "NBDBOX_LOG=`{wanted}` isn't a filter such as `debug` or `plugin=info`: {error}"
+            )
+        })?,
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        // Where nobody reads the log any more, complaining there would panic.
+        .log_internal_errors(false)
+        .init();
+    Ok(())
+}

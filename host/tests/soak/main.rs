@@ -1,0 +1,84 @@
+//! All attacks again and again, beside the neighbour: memory stays flat.
+//!
+//! Two rounds in `make test`; ten minutes in `make soak`, which leaves its plot in
+//! `tests/soak.svg`. (`NBDBOX_SOAK_SECONDS` says how long.)
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+#[path = "../hostile/attacks.rs"]
+#[expect(dead_code, reason = "the words are for the document")]
+mod attacks;
+#[path = "../hostile/carry_out.rs"]
+mod carry_out;
+#[path = "../hostile/client.rs"]
+mod client;
+mod plot;
+#[path = "../hostile/scene.rs"]
+#[expect(dead_code, reason = "bytes are loaded elsewhere")]
+mod scene;
+
+use std::time::{Duration, Instant};
+
+use attacks::ATTACKS;
+use carry_out::carry_out;
+use plot::Sample;
+use scene::{World, resident};
+
+/// What memory may differ by between two moments: allocators keep some.
+const SLACK: u64 = 32 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_stays_flat_under_mixed_attack() {
+    let seconds = std::env::var("NBDBOX_SOAK_SECONDS").ok();
+    let time = seconds
+        .as_ref()
+        .map(|text| Duration::from_secs(text.parse().unwrap()));
+    let world = World::new().await;
+    let neighbour = world.neighbour().await;
+    let start = Instant::now();
+    let mut samples: Vec<Sample> = Vec::new();
+    let mut round = 0;
+    while round < 2 || time.is_some_and(|time| start.elapsed() < time) {
+        for attack in ATTACKS {
+            carry_out(&world, &neighbour, attack).await;
+            world.log.clear();
+        }
+        round += 1;
+        let (reads, p99) = neighbour.take();
+        samples.push(Sample {
+            at: start.elapsed(),
+            resident: resident(),
+            p99,
+            reads,
+        });
+    }
+    neighbour.stop().await;
+    check_flat(&samples);
+    let last = samples.last().unwrap();
+    println!(
+        "{round} rounds of {} attacks in {:?}: {} MiB resident, neighbour's p99 {:?}",
+        ATTACKS.len(),
+        last.at,
+        last.resident >> 20,
+        last.p99
+    );
+    if time.is_some() {
+        plot::write(&samples);
+    }
+}
+
+/// The last quarter takes no more than the second did, but for some slack.
+fn check_flat(samples: &[Sample]) {
+    let most = |part: &[Sample]| {
+        part.iter()
+            .map(|one| one.resident)
+            .max()
+            .unwrap_or_default()
+    };
+    let quarter = samples.len().div_ceil(4);
+    let early = most(&samples[..2 * quarter.min(samples.len() / 2)]);
+    let late = most(&samples[samples.len() - quarter..]);
+    assert!(
+        late <= early + SLACK,
+        "memory grew from {early} to {late} bytes"
+    );
+}
