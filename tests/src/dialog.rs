@@ -41,14 +41,20 @@ impl Dialog {
 
     /// The same over a connection on which nothing was agreed yet.
     #[must_use]
-    pub fn over(mut raw: Raw, framing: Framing) -> Self {
+    pub fn over(raw: Raw, framing: Framing) -> Self {
+        Self::with_export(raw, framing, "", &[])
+    }
+
+    /// The same with another export, asking for information about it.
+    #[must_use]
+    pub fn with_export(mut raw: Raw, framing: Framing, export: &str, infos: &[u16]) -> Self {
         raw.agree(framing);
         let context = framing
             .has_chunks()
-            .then(|| raw.select_allocation(""))
+            .then(|| raw.select_allocation(export))
             .flatten();
         Self {
-            transmission: raw.go(""),
+            transmission: raw.go_asking(export, infos),
             context,
             framing,
             next_cookie: 0x1122_3344_5566_7788,

@@ -219,8 +219,14 @@ impl Raw {
 
     /// Sends GO for `name` and expects to get there.
     #[must_use]
-    pub fn go(mut self, name: &str) -> Transmission {
-        self.option(option::GO, &Self::info_data(name, &[]));
+    pub fn go(self, name: &str) -> Transmission {
+        self.go_asking(name, &[])
+    }
+
+    /// The same, asking for information.
+    #[must_use]
+    pub fn go_asking(mut self, name: &str, requests: &[u16]) -> Transmission {
+        self.option(option::GO, &Self::info_data(name, requests));
         let replies = self.option_replies(option::GO);
         let (last, infos) = replies.split_last().unwrap();
         assert_eq!(last.0, option_reply::ACK, "{replies:?}");

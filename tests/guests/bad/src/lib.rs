@@ -8,8 +8,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nbdbox_plugin::{
-    Access, Blob, Device, Errno, Error, Extent, ExtentKind, Extents, Level, Manifest, Plugin, Prefetch,
-    ReadReply, Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config, log,
+    Access, Blob, Device, Errno, Error, Extent, ExtentKind, Extents, Level, Manifest, Plugin,
+    Prefetch, ReadReply, Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable,
+    config, log,
 };
 
 struct Bad {
@@ -52,7 +53,12 @@ static ALLOCATOR: Stuck = Stuck;
 impl Plugin for Bad {
     fn manifest() -> Manifest {
         Manifest::new("bad", "1.0.0", "misbehaves on request")
-            .default("at", ValueKind::Text, "", "open, read, write, flush, trim, zero, report, cache")
+            .default(
+                "at",
+                ValueKind::Text,
+                "",
+                "open, read, write, flush, trim, zero, report, cache",
+            )
             .default("do", ValueKind::Text, "", "what to do there")
             .optional("offset", ValueKind::Number, "only in calls for this offset")
             .default("after", ValueKind::Number, "0", "only after so many calls")
@@ -86,7 +92,11 @@ impl Plugin for Bad {
             ("describe", "huge") => Device::new(u64::MAX),
             _ => device,
         };
-        if self.parallel { device.parallel() } else { device }
+        if self.parallel {
+            device.parallel()
+        } else {
+            device
+        }
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
@@ -207,7 +217,14 @@ impl Sparse for Bad {
                     extents.add(u64::MAX, 2, ExtentKind::Hole)?;
                 }
                 "add-all" => {
-                    let all = vec![Extent { offset, length: 1, kind: ExtentKind::Hole }; 40_000];
+                    let all = vec![
+                        Extent {
+                            offset,
+                            length: 1,
+                            kind: ExtentKind::Hole
+                        };
+                        40_000
+                    ];
                     loop {
                         extents.add_all(&all)?;
                     }
@@ -237,7 +254,11 @@ impl Bad {
     }
 
     fn misbehave(&mut self, at: &str, offset: Option<u64>) -> Result<()> {
-        if self.is_due(at, offset) { self.do_it() } else { Ok(()) }
+        if self.is_due(at, offset) {
+            self.do_it()
+        } else {
+            Ok(())
+        }
     }
 
     /// Deeds that can be done in any call.
@@ -266,7 +287,8 @@ impl Bad {
                     .map_err(|_| Error::new(Errno::Enomem, "no memory"))?;
             }
             "handles" => loop {
-                self.handles.push(Blob::open(&config::required_text("blob")?)?);
+                self.handles
+                    .push(Blob::open(&config::required_text("blob")?)?);
             },
             "log" => {
                 for _ in 0..10_000 {

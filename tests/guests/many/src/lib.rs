@@ -1,0 +1,77 @@
+//! Three exports from one plugin, each with block sizes of its own: `small` (1), `sectors` (512, also
+//! the default export) and `pages` (4096). Writable, but neither trimmable nor zeroable.
+
+use nbdbox_plugin::{
+    Device, Error, ExportList, ExtentKind, Extents, ListedExport, Manifest, Plugin, ReadReply,
+    Result, Sparse, Writable, WriteFlags, WritePayload,
+};
+
+/// Bytes of each export: half a page more than so many pages.
+const SIZE: usize = 16 * 4096 + 2048;
+
+const EXPORTS: [(&str, u32); 3] = [("small", 1), ("sectors", 512), ("pages", 4096)];
+
+struct Many {
+    block: u32,
+    bytes: Vec<u8>,
+}
+
+impl Plugin for Many {
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "many",
+            "1.0.0",
+            "three exports with block sizes of their own",
+        )
+    }
+
+    fn open(name: &str) -> Result<Self> {
+        let found = EXPORTS.iter().find(|(export, _)| *export == name);
+        let (_, block) = found.ok_or_else(|| Error::invalid("it isn't listed"))?;
+        Ok(Self {
+            block: *block,
+            bytes: vec![0; SIZE],
+        })
+    }
+
+    fn describe(&self) -> Device {
+        Device::new(SIZE as u64)
+            .block_sizes(self.block, self.block.max(4096), 1 << 20)
+            .description(format!("blocks of {}", self.block))
+    }
+
+    fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
+        reply.data(&self.bytes[offset as usize..][..length as usize]);
+        Ok(())
+    }
+}
+
+impl Writable for Many {
+    fn write(&mut self, payload: &WritePayload, offset: u64, _flags: WriteFlags) -> Result<()> {
+        let bytes = payload.read(0, payload.length());
+        self.bytes[offset as usize..][..bytes.len()].copy_from_slice(&bytes);
+        Ok(())
+    }
+}
+
+impl Sparse for Many {
+    fn extents(&mut self, extents: &Extents, offset: u64, length: u64, _one: bool) -> Result<()> {
+        // Every other 1000 bytes: never at the border of a block.
+        for at in (offset..offset + length).step_by(2000) {
+            extents.add(at, 1000, ExtentKind::Zero)?;
+        }
+        Ok(())
+    }
+}
+
+impl ExportList for Many {
+    fn list_exports() -> Result<Vec<ListedExport>> {
+        let listed = EXPORTS.iter().map(|(name, block)| ListedExport {
+            name: (*name).to_owned(),
+            description: Some(format!("blocks of {block}")),
+        });
+        Ok(listed.collect())
+    }
+}
+
+nbdbox_plugin::export!(Many: Writable + Sparse + ExportList);
