@@ -34,6 +34,8 @@ pub enum End {
     HungUp,
     /// The client sent what can't be followed.
     Broken,
+    /// The client sent no request for too long.
+    Idle,
     /// The server is stopping.
     Stopped,
 }

@@ -35,6 +35,9 @@ pub struct Limits {
     pub inflight: u64,
     /// Bytes a second that a plugin may log. Restrains the plugin from filling the operator's disk.
     pub log: u64,
+    /// Time without a request after which a connection is closed; `None` for never. Restrains clients
+    /// that hold a place and don't use it.
+    pub idle: Option<Duration>,
     /// Time that a client has for the handshake. Restrains idle and slow strangers.
     pub handshake: Duration,
 }
@@ -52,6 +55,7 @@ impl Default for Limits {
             requests: 64,
             inflight: 64 << 20,
             log: 16 << 10,
+            idle: None,
             handshake: Duration::from_secs(10),
         }
     }
@@ -109,7 +113,7 @@ pub enum LimitError {
 
 /// The names for `--limit`.
 pub const KEYS: &str = "memory, cpu, open-cpu, wall, instances, extents, connections, requests, inflight, log, \
-     handshake";
+     idle, handshake";
 
 impl Limits {
     /// The CPU time of a call that moves so many bytes. Making 32 MiB takes longer than making 4
@@ -146,6 +150,8 @@ impl Limits {
             "requests" => self.requests = count("requests", value, 1, 4096)?,
             "inflight" => self.inflight = bytes("inflight", value, 1)?,
             "log" => self.log = bytes("log", value, 0)?,
+            "idle" if value == "never" => self.idle = None,
+            "idle" => self.idle = Some(time("idle", value)?),
             "handshake" => self.handshake = time("handshake", value)?,
             _ => return Err(LimitError::Unknown(name.to_owned())),
         }

@@ -427,6 +427,42 @@ fn an_open_that_misbehaves_fails_the_start_in_words() {
 }
 
 #[test]
+fn an_instance_that_says_something_else_than_the_first_is_not_used() {
+    let server = bad(&["mode=parallel", "at=describe", "do=changes", "offset=512"]);
+    let mut client = connect(&server);
+    assert_eq!(read(&mut client, 0, 1), Ok(vec![0x42]));
+    assert_eq!(read(&mut client, 512, 1), Err(EIO));
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(read(&mut client, 0, 1), Err(EIO));
+    assert!(
+        server.log().contains("says something else"),
+        "{}",
+        server.log()
+    );
+}
+
+#[test]
+fn a_list_of_exports_that_never_ends_is_an_error_and_nothing_else() {
+    let now = std::time::SystemTime::now();
+    let now = now
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_millis();
+    let plugin = guest("many").to_string_lossy().into_owned();
+    let from = format!("loops-from={}", now + 1500);
+    let server = Server::start(["-e", "small", &plugin, &from]);
+    let mut raw = server.connect();
+    let _flags = raw.hello(3);
+    let mut client = raw.go("small");
+    std::thread::sleep(std::time::Duration::from_millis(1700));
+    let listed = nbdbox_tests::run("nbdinfo", ["--list", &server.uri()]);
+    assert_ne!(listed.code, 0, "{}", listed.stdout);
+    // Who has an export open doesn't notice.
+    assert_eq!(read(&mut client, 0, 4), Ok(vec![0; 4]));
+    assert!(server.log().contains("CPU time"), "{}", server.log());
+}
+
+#[test]
 fn a_new_connection_works_after_garbage() {
     let server = bad(&[]);
     let mut raw: Raw = server.connect();

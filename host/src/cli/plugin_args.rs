@@ -83,15 +83,17 @@ fn limits_help() -> String {
         requests,
         inflight,
         log,
+        idle,
         handshake,
     } = Limits::default();
+    let idle = idle.map_or("never".to_owned(), |time| format!("{time:?}"));
     let bytes = |count| Bytes(count).to_string().replace(' ', "");
     let (memory, inflight, log) = (bytes(memory), bytes(inflight), bytes(log));
     format!(
         "Set limits. The plugin's, with their defaults: memory={memory}, cpu={cpu:?}, \
          open-cpu={open_cpu:?}, wall={wall:?}, instances={instances}, extents={extents}, \
          log={log}; its clients': connections={connections}, requests={requests}, \
-         inflight={inflight}, handshake={handshake:?}"
+         inflight={inflight}, idle={idle}, handshake={handshake:?}"
     )
 }
 

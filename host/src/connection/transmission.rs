@@ -15,7 +15,7 @@ use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use nbd_proto::{Command, Parsed, Session};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, timeout};
 
 use super::inbox::Inbox;
 use super::outbox::Outbox;
@@ -70,6 +70,7 @@ where
         boxes: Vec::new(),
         start,
         stopped: Box::pin(stopped),
+        idle: device.limits().idle.map(Idle::new),
         session,
         phase: Phase::Open,
         partial_share: None,
@@ -91,6 +92,23 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     };
     // A client that doesn't listen, or is gone, loses what it hasn't read.
     let _ = timeout(LINGER, heard).await;
+}
+
+/// How long a connection may be without a request.
+struct Idle {
+    time: Duration,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Idle {
+    fn new(time: Duration) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(time));
+        Self { time, sleep }
+    }
+
+    fn restart(&mut self) {
+        self.sleep.as_mut().reset(Instant::now() + self.time);
+    }
 }
 
 /// What is still to be done on a connection.
@@ -122,6 +140,7 @@ struct Transmission<S, D, M, F, W> {
     boxes: Vec<Pin<Box<F>>>,
     start: M,
     stopped: Pin<Box<W>>,
+    idle: Option<Idle>,
     _device: Arc<D>,
 }
 
@@ -138,6 +157,7 @@ where
             self.phase = Phase::Refusing;
         }
         self.waits = 0;
+        self.check_idle(cx);
         for _ in 0..ROUNDS {
             let mut progress = self.run_requests(cx);
             progress |= self.poll_running(cx);
@@ -222,8 +242,23 @@ where
         progress
     }
 
+    /// Closes a connection on which nothing is under way and nothing has come for too long.
+    fn check_idle(&mut self, cx: &mut Context<'_>) {
+        let busy = self.admission.requests() > 0;
+        let Some(idle) = &mut self.idle else { return };
+        if busy {
+            idle.restart();
+        }
+        if self.phase == Phase::Open && idle.sleep.as_mut().poll(cx).is_ready() {
+            self.phase = Phase::Closing(End::Idle);
+        }
+    }
+
     /// Runs a request until it's done or waits for something.
     fn begin(&mut self, request: Request, share: Share, cx: &mut Context<'_>) {
+        if let Some(idle) = &mut self.idle {
+            idle.restart();
+        }
         let reply = self.outbox.blank();
         if self.phase == Phase::Refusing {
             let reply = dispatch::shutting_down(&request, reply);

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use wasmtime::component::Component;
 
 use super::compile;
-use crate::limits::COMPONENT;
+use crate::limits::{COMPILER_TIME, COMPONENT};
 use crate::size::Bytes;
 
 /// This program, even if its file was replaced meanwhile (proc(5)).
@@ -52,6 +52,8 @@ pub struct Cache {
     folder: PathBuf,
     /// The program that compiles.
     program: PathBuf,
+    /// The time that it has.
+    time: Duration,
     /// Of a cache for this process alone: removed at its end.
     _temporary: Option<TempDir>,
 }
@@ -105,6 +107,7 @@ impl Cache {
         Ok(Self {
             folder: folder.to_owned(),
             program: OWN_PROGRAM.into(),
+            time: COMPILER_TIME,
             _temporary: None,
         })
     }
@@ -124,6 +127,7 @@ impl Cache {
         Ok(Self {
             folder,
             program: OWN_PROGRAM.into(),
+            time: COMPILER_TIME,
             _temporary: Some(temporary),
         })
     }
@@ -132,6 +136,13 @@ impl Cache {
     #[must_use]
     pub fn compiling_with(mut self, program: &Path) -> Self {
         self.program = program.to_owned();
+        self
+    }
+
+    /// Gives compiling less time, or more, than [`COMPILER_TIME`].
+    #[must_use]
+    pub fn compiling_within(mut self, time: Duration) -> Self {
+        self.time = time;
         self
     }
 
@@ -159,7 +170,7 @@ impl Cache {
             .tempfile_in(&self.folder)
             .context("can't write to the compile cache")?
             .into_temp_path();
-        compile::in_a_child(&self.program, bytes, &output).await?;
+        compile::in_a_child(&self.program, self.time, bytes, &output).await?;
         output
             .persist(&path)
             .context("can't write to the compile cache")?;

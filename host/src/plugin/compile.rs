@@ -7,6 +7,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -118,7 +119,12 @@ fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The server's side: lets a child process compile `bytes` into `output`.
-pub(super) async fn in_a_child(program: &Path, bytes: &[u8], output: &Path) -> anyhow::Result<()> {
+pub(super) async fn in_a_child(
+    program: &Path,
+    time: Duration,
+    bytes: &[u8],
+    output: &Path,
+) -> anyhow::Result<()> {
     let mut child = Command::new(program)
         .arg(SUBCOMMAND)
         .arg(output)
@@ -143,16 +149,16 @@ pub(super) async fn in_a_child(program: &Path, bytes: &[u8], output: &Path) -> a
         read?;
         anyhow::Ok((child.wait().await?, words))
     };
-    let Ok(done) = timeout(COMPILER_TIME, work).await else {
-        bail!("compiling it took longer than {COMPILER_TIME:?}");
+    let Ok(done) = timeout(time, work).await else {
+        bail!("compiling it took longer than {time:?}");
     };
     let (status, words) = done?;
     if status.success() {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&words);
+    let words = String::from_utf8_lossy(&words).replace('\n', " ");
     match (status.code(), words.trim()) {
-        (Some(1), words) if !words.is_empty() => bail!("{}", words.replace('\n', " ")),
+        (Some(1), words) if !words.is_empty() => bail!("{words}"),
         (_, words) => bail!("compiling it broke the compiler's limits ({status}) {words}"),
     }
 }

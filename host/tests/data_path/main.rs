@@ -310,6 +310,31 @@ async fn a_payload_that_is_cut_off_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_without_requests_is_closed_if_the_operator_wants_that() {
+    let idle = Some(Duration::from_secs(60));
+    let mut slow = Faulty::new(Limits {
+        idle,
+        ..Limits::default()
+    });
+    slow.waiting.insert(0);
+    let mut scene = scene(Framing::Structured, slow).await;
+    // Each request starts the time anew, and one that is under way isn't idleness.
+    for cookie in 1..4 {
+        scene.client.read(cookie, 512, 16).await;
+        assert_eq!(scene.client.next().await.unwrap().1, expected(512, 16));
+        tokio::time::sleep(Duration::from_secs(50)).await;
+    }
+    scene.client.read(9, 0, 16).await;
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert!(!scene.server.is_finished());
+    scene.device.release(1);
+    assert_eq!(scene.client.next().await.unwrap().1, expected(0, 16));
+    assert!(scene.client.next().await.is_none());
+    drop(scene.client);
+    assert_eq!(scene.server.await.unwrap().unwrap(), End::Idle);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handshake_has_its_time() {
     let (ours, theirs) = tokio::io::duplex(1024);
     let (_stop, stopped) = watch::channel(false);

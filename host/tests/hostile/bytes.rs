@@ -1,7 +1,9 @@
 //! Bytes that pretend to be a plugin: refused when they're loaded, in words, within the limits.
 
+use std::time::Duration;
+
 use nbdbox::limits::Limits;
-use nbdbox::plugin::Plugin;
+use nbdbox::plugin::{Engine, Plugin, cache::Cache};
 
 use crate::scene::World;
 
@@ -135,6 +137,63 @@ pub(crate) async fn refuse(world: &World, bytes: &Bytes) {
         !error.contains('\n') && error.len() < 4096,
         "{}: {error}",
         bytes.words
+    );
+}
+
+/// Cuts a good plugin off at many places, and flips its bits in others: it's refused in one line, or
+/// loads and is a plugin like any other.
+pub(crate) async fn mutations(world: &World, good: &[u8]) {
+    let mut seed = 0x5eed_u64;
+    let mut number = |below: usize| {
+        // Marsaglia's xorshift64 (2003): the same bytes in every run.
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    };
+    let mut refused = 0;
+    for round in 0..MUTATIONS {
+        let mut bytes = good.to_vec();
+        if round % 2 == 0 {
+            bytes.truncate(number(good.len()));
+        } else {
+            for _ in 0..=round / 8 {
+                let at = number(bytes.len());
+                bytes[at] ^= 1 << number(8);
+            }
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let loaded = Plugin::load(&world.engine, file.path(), &Limits::default()).await;
+        if let Err(error) = loaded {
+            let error = format!("{error:#}");
+            assert!(!error.contains('\n') && error.len() < 8192, "{error}");
+            refused += 1;
+        }
+    }
+    assert!(
+        refused > MUTATIONS / 2,
+        "{refused} of {MUTATIONS} were refused"
+    );
+}
+
+const MUTATIONS: usize = 60;
+
+/// A component that takes long to compile is given up in time, and its compiler is gone.
+pub(crate) async fn slow_to_compile(program: &std::path::Path) {
+    let cache = Cache::temporary().unwrap();
+    let cache = cache
+        .compiling_with(program)
+        .compiling_within(Duration::from_millis(300));
+    let engine = Engine::new(cache).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), Source::Functions(50_000).make()).unwrap();
+    let error = Plugin::load(&engine, file.path(), &Limits::default())
+        .await
+        .unwrap_err();
+    assert!(
+        format!("{error:#}").contains("took longer than 300ms"),
+        "{error:#}"
     );
 }
 

@@ -11,6 +11,7 @@ mod client;
 mod report;
 mod scene;
 
+use std::path::Path;
 use std::time::Duration;
 
 use nbdbox::limits::Limits;
@@ -45,6 +46,9 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
         neighbour.goes_on().await;
         world.log.clear();
     }
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins/pattern.wasm");
+    bytes::mutations(&world, &std::fs::read(good).unwrap()).await;
+    bytes::slow_to_compile(Path::new(env!("CARGO_BIN_EXE_nbdbox"))).await;
     let (reads, attacked) = neighbour.take();
     neighbour.stop().await;
     println!(

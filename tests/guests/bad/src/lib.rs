@@ -38,7 +38,9 @@ static STUCK: AtomicBool = AtomicBool::new(false);
 
 unsafe impl GlobalAlloc for Stuck {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        while STUCK.load(Ordering::Relaxed) {}
+        while STUCK.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
         unsafe { System.alloc(layout) }
     }
 
@@ -90,6 +92,8 @@ impl Plugin for Bad {
         let device = match (self.at.as_str(), self.deed.as_str()) {
             ("describe", "block-sizes") => device.block_sizes(3, 1000, 5),
             ("describe", "huge") => Device::new(u64::MAX),
+            // Another size in every instance that's made some milliseconds after the last.
+            ("describe", "changes") => Device::new(self.size + nbdbox_plugin::wall_ms() % 100_000),
             _ => device,
         };
         if self.parallel {
@@ -100,10 +104,19 @@ impl Plugin for Bad {
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
+        if self.deed == "changes" && self.offset == Some(offset) {
+            std::process::abort();
+        }
         if self.is_due("read", Some(offset)) {
             match self.deed.as_str() {
-                "short" => return Ok(reply.data(&vec![FILL; length as usize - 1])),
-                "long" => return Ok(reply.data(&vec![FILL; length as usize + 1])),
+                "short" => {
+                    reply.data(&vec![FILL; length as usize - 1]);
+                    return Ok(());
+                }
+                "long" => {
+                    reply.data(&vec![FILL; length as usize + 1]);
+                    return Ok(());
+                }
                 "twice" => reply.data(&vec![FILL; length as usize]),
                 "untouched" => return Ok(()),
                 "pieces" => (0..length).for_each(|_| {
@@ -331,6 +344,7 @@ impl Bad {
 }
 
 #[inline(never)]
+#[expect(unconditional_recursion, reason = "that is the deed")]
 fn recurse(depth: u64) -> u64 {
     std::hint::black_box(depth) + recurse(depth + 1) + 1
 }

@@ -3,7 +3,7 @@
 
 use nbdbox_plugin::{
     Device, Error, ExportList, ExtentKind, Extents, ListedExport, Manifest, Plugin, ReadReply,
-    Result, Sparse, Writable, WriteFlags, WritePayload,
+    Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload, config,
 };
 
 /// Bytes of each export: half a page more than so many pages.
@@ -22,6 +22,11 @@ impl Plugin for Many {
             "many",
             "1.0.0",
             "three exports with block sizes of their own",
+        )
+        .optional(
+            "loops-from",
+            ValueKind::Number,
+            "when the list begins to loop",
         )
     }
 
@@ -64,8 +69,17 @@ impl Sparse for Many {
     }
 }
 
+/// With `loops-from=MS`: from that moment on (milliseconds since 1970) the list never ends.
+fn misbehave() -> Result<()> {
+    if let Some(moment) = config::number("loops-from")? {
+        while nbdbox_plugin::wall_ms() >= moment {}
+    }
+    Ok(())
+}
+
 impl ExportList for Many {
     fn list_exports() -> Result<Vec<ListedExport>> {
+        misbehave()?;
         let listed = EXPORTS.iter().map(|(name, block)| ListedExport {
             name: (*name).to_owned(),
             description: Some(format!("blocks of {block}")),
