@@ -92,6 +92,8 @@ fn sources() -> String {
     let folders = [
         "tests/tests",
         "host/tests/data_path",
+        "host/tests/hostile",
+        "host/tests/soak",
         "host/src",
         "host/src/plugin",
     ];

@@ -39,6 +39,19 @@ impl MemoryMeter {
         self.refused
     }
 
+    /// Whether something may grow that has elements of `unit` bytes. What its own maximum forbids
+    /// isn't charged.
+    fn allows(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+        unit: u64,
+    ) -> bool {
+        let elements = desired.saturating_sub(current) as u64;
+        maximum.is_none_or(|maximum| desired <= maximum) && self.grow(elements.saturating_mul(unit))
+    }
+
     fn grow(&mut self, bytes: u64) -> bool {
         let fits = self
             .share
@@ -61,10 +74,7 @@ impl ResourceLimiter for MemoryMeter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        Ok(self.grow(desired.saturating_sub(current) as u64))
+        Ok(self.allows(current, desired, maximum, 1))
     }
 
     fn table_growing(
@@ -73,11 +83,7 @@ impl ResourceLimiter for MemoryMeter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        let elements = desired.saturating_sub(current) as u64;
-        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT)))
+        Ok(self.allows(current, desired, maximum, TABLE_ELEMENT))
     }
 
     fn instances(&self) -> usize {
