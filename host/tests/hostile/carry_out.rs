@@ -6,10 +6,12 @@ use nbd_proto::client::Request;
 use nbd_proto::{CommandFlags, Errno};
 use nbdbox::blob::Access;
 use nbdbox::device::Device as _;
+use nbdbox::fault::Cause;
+use nbdbox::limits::Limits;
 
 use crate::attacks::{Attack, Call, Meets};
 use crate::client::{Answer, Client, Refused};
-use crate::scene::{Neighbour, Served, World};
+use crate::scene::{AMPLE, Neighbour, Served, World};
 
 /// Where the attack happens; everywhere else the plugin behaves.
 const THERE: u64 = 4096;
@@ -28,8 +30,13 @@ pub(crate) async fn carry_out(world: &World, neighbour: &Neighbour, attack: &Att
     if attack.call != Call::Flush {
         settings.push(&offset);
     }
+    // Attacks on other limits are to meet those, not run out of time on a busy machine.
+    let cpu = match attack.meets {
+        Meets::Fault(Cause::CpuTime) | Meets::Fallback(Cause::CpuTime) => Limits::default().cpu,
+        _ => AMPLE,
+    };
     let opened = world
-        .open(&world.bad, &name, &settings, Access::ReadOnly)
+        .open(&world.bad, &name, &settings, Access::ReadOnly, cpu)
         .await;
     let catalog = opened.unwrap_or_else(|error| panic!("{name}: {error:#}"));
     let mut served = World::serve(catalog, &name).await;

@@ -21,6 +21,9 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 
+/// CPU time that a call which isn't about CPU time never uses up, however busy the machine is.
+pub(crate) const AMPLE: Duration = Duration::from_secs(20);
+
 /// What all attacks of a run share.
 pub(crate) struct World {
     pub(crate) engine: Engine,
@@ -113,6 +116,7 @@ impl World {
         name: &str,
         settings: &[&str],
         access: Access,
+        cpu: Duration,
     ) -> anyhow::Result<Arc<PluginCatalog>> {
         let grant = Grant {
             name: "b".to_owned(),
@@ -124,7 +128,8 @@ impl World {
             settings: Settings::parse(settings)?,
             blobs: vec![Blob::open(grant)?],
             limits: Limits {
-                wall: Duration::from_secs(5),
+                cpu,
+                wall: Duration::from_secs(30),
                 ..Limits::default()
             },
             quota: MemoryQuota::unlimited(),
@@ -152,7 +157,13 @@ impl World {
 
     /// A client that reads the neighbour's export until it's told to stop.
     pub(crate) async fn neighbour(&self) -> Neighbour {
-        let catalog = self.open(&self.pattern, "neighbour", &["size=1G"], Access::ReadOnly);
+        let catalog = self.open(
+            &self.pattern,
+            "neighbour",
+            &["size=1G"],
+            Access::ReadOnly,
+            AMPLE,
+        );
         let mut served = Self::serve(catalog.await.unwrap(), "neighbour").await;
         let stop = Arc::new(AtomicBool::new(false));
         let latencies = Arc::new(Mutex::new(Vec::new()));
