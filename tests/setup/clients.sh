@@ -14,6 +14,7 @@ readonly programs=(
     qemu-io:qemu-utils
     qemu-nbd:qemu-utils
     fio:fio
+    strace:strace
     gcc:gcc
     g++:g++
 )
@@ -49,7 +50,7 @@ check_rust
 
 mapfile -t packages < <(missing_packages | sort -u)
 if [ "${#packages[@]}" -eq 0 ]; then
-    say "clients: nbdkit, libnbd, qemu, fio and the compilers are there"
+    say "clients: nbdkit, libnbd, qemu, fio, strace and the compilers are there"
     exit 0
 fi
 

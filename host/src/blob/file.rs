@@ -150,6 +150,13 @@ impl Blob {
         }
     }
 
+    pub(super) fn stuck(&self) -> BlobError {
+        BlobError::Io {
+            path: self.path(),
+            error: io::Error::new(ErrorKind::WriteZero, "a write made no progress"),
+        }
+    }
+
     pub(super) fn shrunk(&self, offset: u64) -> BlobError {
         BlobError::Shrunk {
             path: self.path(),

@@ -149,6 +149,8 @@ impl Blob {
     pub(super) fn write_waiting(&self, mut offset: u64, mut bytes: &[u8]) -> Result<(), BlobError> {
         while !bytes.is_empty() {
             match rustix::io::pwrite(self.file(), bytes, offset) {
+                // Not from Linux's own file systems; FUSE's may. It would go on for ever.
+                Ok(0) => return Err(self.stuck()),
                 Ok(count) => {
                     bytes = &bytes[count..];
                     offset += count as u64;

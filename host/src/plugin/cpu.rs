@@ -5,7 +5,8 @@
 //! up to its budget, and in between no tenant holds a worker for more than a tick. A call that meets
 //! no tick costs nothing. Time spent waiting in host functions isn't charged.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,8 +24,46 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 pub(super) struct CpuMeter {
     budget: Duration,
     used: Duration,
-    /// The thread's CPU clock when this slice began, in ns; 0 when that wasn't looked at.
-    slice: Arc<AtomicU64>,
+    slice: Slice,
+}
+
+/// The stretch for which a guest has the thread, shared with whoever sees it given up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slice {
+    /// The thread's CPU clock when the stretch began, in ns; 0 when that wasn't looked at.
+    began: Arc<AtomicU64>,
+}
+
+impl Slice {
+    fn begin(&self) {
+        self.began.store(thread_time(), Ordering::Relaxed);
+    }
+
+    fn forget(&self) {
+        self.began.store(0, Ordering::Relaxed);
+    }
+
+    /// What the stretch has cost so far. Where it began nobody knows: not before the last tick.
+    fn cost(&self) -> Duration {
+        match self.began.load(Ordering::Relaxed) {
+            0 => TICK,
+            began => Duration::from_nanos(thread_time().saturating_sub(began)),
+        }
+    }
+
+    /// Runs a guest call. Whenever it waits the stretch is over: what the thread does meanwhile, and
+    /// which thread goes on with it, is others' affair.
+    pub(super) async fn during<F: Future>(&self, call: F) -> F::Output {
+        let mut call = pin!(call);
+        poll_fn(|cx| {
+            let polled = call.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.forget();
+            }
+            polled
+        })
+        .await
+    }
 }
 
 impl CpuMeter {
@@ -32,7 +71,7 @@ impl CpuMeter {
     pub(super) fn begin(&mut self, budget: Duration) {
         self.budget = budget;
         self.used = Duration::ZERO;
-        self.forget_slice();
+        self.slice.forget();
     }
 
     /// What the call has used so far, to a millisecond.
@@ -40,24 +79,21 @@ impl CpuMeter {
         self.used
     }
 
-    /// The slice that began on another thread, or before a wait, doesn't count.
-    pub(super) fn forget_slice(&self) {
-        self.slice.store(0, Ordering::Relaxed);
+    /// The slice of the current call.
+    pub(super) fn slice(&self) -> &Slice {
+        &self.slice
     }
 
     /// The guest met a tick: charge it, and let others run.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        self.used += match self.slice.load(Ordering::Relaxed) {
-            0 => TICK,
-            began => Duration::from_nanos(thread_time().saturating_sub(began)),
-        };
+        self.used += self.slice.cost();
         if self.used >= self.budget {
             return Err(Stop::CpuTime.into());
         }
-        let slice = Arc::clone(&self.slice);
+        let slice = self.slice.clone();
         let yielded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::task::yield_now().await;
-            slice.store(thread_time(), Ordering::Relaxed);
+            slice.begin();
         });
         Ok(UpdateDeadline::YieldCustom(1, yielded))
     }

@@ -14,7 +14,7 @@ use super::memory::MemoryMeter;
 use super::stop::Stop;
 use crate::blob::Blob;
 use crate::fault::{Cause, Failure};
-use crate::limits::{HANDLES, Limits, PIECES};
+use crate::limits::{DIRECT, HANDLES, Limits, PIECES};
 use crate::metrics::Metrics;
 use crate::quota::MemoryQuota;
 use crate::reply::ReadReply;
@@ -88,7 +88,11 @@ impl Guest {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
+            .max_random_size(DIRECT.into())
             .build();
+        // WASI's handles live in the host's memory, of which nobody else keeps count.
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES as usize);
         Self {
             around,
             memory,
@@ -99,7 +103,7 @@ impl Guest {
             handles: 0,
             born: Instant::now(),
             wasi,
-            table: ResourceTable::new(),
+            table,
         }
     }
 

@@ -30,9 +30,8 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     requests::link(&mut linker.instance(wit::interface!("requests"))?)
 }
 
-/// To be called by a host function that has waited, before it returns to the guest: the wait isn't
-/// charged.
+/// To be called by a host function that has waited, before it returns to the guest: the ticks
+/// meanwhile aren't its.
 fn after_waiting(store: &mut StoreContextMut<'_, Guest>) {
-    store.data().cpu.forget_slice();
     store.set_epoch_deadline(1);
 }

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
+use super::cpu::Slice;
 use super::functions::{Functions, Indices};
 use super::guest::{Guest, Lent, Surroundings, WritePlan};
 use super::imports::{ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
@@ -28,6 +29,8 @@ pub(super) struct Instance {
     store: Store<Guest>,
     /// Boxed, so that an instance is cheap to move in and out of its pool.
     functions: Box<Functions>,
+    /// The store's own, to be had while a call has the store.
+    slice: Slice,
     /// It took a change since it was last flushed.
     pub(super) dirty: bool,
     /// For finding it again among its like.
@@ -76,6 +79,7 @@ impl Instance {
         let functions = made.and_then(|instance| indices.functions(&mut store, &instance));
         match functions {
             Ok(functions) => Ok(Self {
+                slice: store.data().cpu.slice().clone(),
                 store,
                 functions: Box::new(functions),
                 dirty: false,
@@ -260,7 +264,8 @@ impl Instance {
         guest.begin(lent);
         guest.cpu.begin(budget);
         let wall = guest.around.limits.wall;
-        match timeout(wall, function.call_async(&mut *store, params)).await {
+        let call = function.call_async(&mut *store, params);
+        match timeout(wall, self.slice.during(call)).await {
             Ok(Ok(result)) => {
                 let lent = store.data_mut().end().map_err(CallError::Request)?;
                 Ok((result, lent))
