@@ -5,7 +5,9 @@
 //! no plugin's instance is left half-way.
 
 mod handshake;
+mod idle;
 mod inbox;
+mod linger;
 mod outbox;
 mod transmission;
 

@@ -60,7 +60,9 @@ const PLUGIN: &[&str] = &[
 ];
 
 /// Modules of `host/src/connection`.
-const CONNECTION: &[&str] = &["inbox", "outbox", "handshake", "transmission"];
+const CONNECTION: &[&str] = &[
+    "inbox", "outbox", "idle", "linger", "handshake", "transmission",
+];
 
 /// Modules of `host/src/blob`.
 const BLOB: &[&str] = &["grant", "file", "extents", "transfer", "zeroing"];

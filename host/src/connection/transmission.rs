@@ -8,16 +8,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use nbd_proto::{Command, Parsed, Session};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::idle::Idle;
 use super::inbox::Inbox;
+use super::linger::linger;
 use super::outbox::Outbox;
 use super::{End, StopSignal};
 use crate::device::Device;
@@ -30,12 +30,6 @@ const ROUNDS: u32 = 16;
 /// Requests that may turn out to wait in one go. Restrains a connection whose guests all compute: each
 /// runs for a tick before it yields, and others on this thread are to get their turn.
 const WAITS: u32 = 2;
-
-/// Time that a client has to read its last replies and close. Restrains one that doesn't.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Bytes dropped at once meanwhile.
-const LINGER_READ: usize = 16 << 10;
 
 /// Runs until the connection ends, and every request that was begun has ended too.
 pub(super) async fn run<S, D>(
@@ -74,41 +68,10 @@ where
         session,
         phase: Phase::Open,
         partial_share: None,
-        _device: device,
     };
     let end = std::future::poll_fn(|cx| transmission.poll(cx)).await;
     linger(transmission.stream).await;
     end
-}
-
-/// Ends the sending side, and drops what the client still sends until it has heard of that: closing
-/// a TCP socket with unread input would make the kernel throw away replies that are on their way.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
-    let mut rest = vec![0; LINGER_READ];
-    let heard = async {
-        stream.shutdown().await?;
-        while stream.read(&mut rest).await? > 0 {}
-        std::io::Result::Ok(())
-    };
-    // A client that doesn't listen, or is gone, loses what it hasn't read.
-    let _ = timeout(LINGER, heard).await;
-}
-
-/// How long a connection may be without a request.
-struct Idle {
-    time: Duration,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl Idle {
-    fn new(time: Duration) -> Self {
-        let sleep = Box::pin(tokio::time::sleep(time));
-        Self { time, sleep }
-    }
-
-    fn restart(&mut self) {
-        self.sleep.as_mut().reset(Instant::now() + self.time);
-    }
 }
 
 /// What is still to be done on a connection.
@@ -124,7 +87,7 @@ enum Phase {
     Gone(End),
 }
 
-struct Transmission<S, D, M, F, W> {
+struct Transmission<S, M, F, W> {
     stream: S,
     session: Session,
     phase: Phase,
@@ -141,13 +104,11 @@ struct Transmission<S, D, M, F, W> {
     start: M,
     stopped: Pin<Box<W>>,
     idle: Option<Idle>,
-    _device: Arc<D>,
 }
 
-impl<S, D, M, F, W> Transmission<S, D, M, F, W>
+impl<S, M, F, W> Transmission<S, M, F, W>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    D: Device,
     M: Fn(Request, Reply, Share) -> F,
     F: Future<Output = (Reply, Share)>,
     W: Future<Output = ()>,
@@ -249,7 +210,7 @@ where
         if busy {
             idle.restart();
         }
-        if self.phase == Phase::Open && idle.sleep.as_mut().poll(cx).is_ready() {
+        if self.phase == Phase::Open && idle.is_over(cx) {
             self.phase = Phase::Closing(End::Idle);
         }
     }
