@@ -8,6 +8,7 @@ mod attacks;
 mod bytes;
 mod carry_out;
 mod client;
+mod hoard;
 mod report;
 mod scene;
 
@@ -46,6 +47,7 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
         neighbour.goes_on().await;
         world.log.clear();
     }
+    hoard::by_the_hundred(&world, &neighbour).await;
     let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins/pattern.wasm");
     bytes::mutations(&world, &std::fs::read(good).unwrap()).await;
     bytes::slow_to_compile(Path::new(env!("CARGO_BIN_EXE_nbdbox"))).await;

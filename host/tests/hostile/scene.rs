@@ -118,26 +118,38 @@ impl World {
         access: Access,
         cpu: Duration,
     ) -> anyhow::Result<Arc<PluginCatalog>> {
+        let spec = self.spec(name, settings, access, cpu)?;
+        Ok(Arc::new(
+            PluginCatalog::new(Arc::clone(plugin), spec).await?,
+        ))
+    }
+
+    /// An export as an operator would write it.
+    pub(crate) fn spec(
+        &self,
+        name: &str,
+        settings: &[&str],
+        access: Access,
+        cpu: Duration,
+    ) -> anyhow::Result<ExportSpec> {
         let grant = Grant {
             name: "b".to_owned(),
             path: self.file.clone(),
             access,
         };
-        let spec = ExportSpec {
+        Ok(ExportSpec {
             name: name.to_owned(),
             settings: Settings::parse(settings)?,
             blobs: vec![Blob::open(grant)?],
             limits: Limits {
                 cpu,
+                open_cpu: cpu,
                 wall: Duration::from_secs(30),
                 ..Limits::default()
             },
             quota: MemoryQuota::unlimited(),
             policy: Policy::default(),
-        };
-        Ok(Arc::new(
-            PluginCatalog::new(Arc::clone(plugin), spec).await?,
-        ))
+        })
     }
 
     /// Connects a client to an export.

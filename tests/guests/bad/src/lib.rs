@@ -299,6 +299,14 @@ impl Bad {
                     .try_reserve_exact(1 << 30)
                     .map_err(|_| Error::new(Errno::Enomem, "no memory"))?;
             }
+            // As much as it gets, and keeps it.
+            "hoard" => {
+                let mut page: Vec<u8> = Vec::new();
+                while page.try_reserve_exact(1 << 20).is_ok() {
+                    page.resize(1 << 20, 1);
+                    self.hoard.push(std::mem::take(&mut page));
+                }
+            }
             "handles" => loop {
                 self.handles
                     .push(Blob::open(&config::required_text("blob")?)?);

@@ -1,0 +1,49 @@
+//! Instances by the hundred, each of which takes all that it gets: together they get their tenant's
+//! quota and no more.
+
+use std::sync::Arc;
+
+use nbdbox::blob::Access;
+use nbdbox::plugin::PluginCatalog;
+use nbdbox::quota::MemoryQuota;
+
+use crate::scene::{AMPLE, Neighbour, World, resident};
+
+const INSTANCES: usize = 100;
+
+/// What their tenant may use: four of them alone would take it.
+const QUOTA: u64 = 256 << 20;
+
+/// What the host itself needs for so many stores.
+const SLACK: u64 = 64 << 20;
+
+pub(crate) async fn by_the_hundred(world: &World, neighbour: &Neighbour) {
+    let quota = MemoryQuota::new(QUOTA);
+    let before = resident();
+    let mut open = Vec::new();
+    let mut refused = 0;
+    for number in 0..INSTANCES {
+        let name = format!("hoard-{number}");
+        let spec = world.spec(&name, &["at=open", "do=hoard"], Access::ReadOnly, AMPLE);
+        let mut spec = spec.unwrap();
+        spec.quota = Arc::clone(&quota);
+        match PluginCatalog::new(Arc::clone(&world.bad), spec).await {
+            Ok(catalog) => open.push(catalog),
+            Err(error) => {
+                assert!(format!("{error:#}").contains("memory"), "{error:#}");
+                refused += 1;
+            }
+        }
+        assert!(quota.used() <= QUOTA);
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown <= QUOTA + SLACK, "the process grew by {grown} bytes");
+    assert!(
+        refused > 0 && !open.is_empty(),
+        "{refused} refused, {} open",
+        open.len()
+    );
+    neighbour.goes_on().await;
+    drop(open);
+    assert_eq!(quota.used(), 0, "all of it was given back");
+}
