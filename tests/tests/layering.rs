@@ -61,7 +61,12 @@ const PLUGIN: &[&str] = &[
 
 /// Modules of `host/src/connection`.
 const CONNECTION: &[&str] = &[
-    "inbox", "outbox", "idle", "linger", "handshake", "transmission",
+    "inbox",
+    "outbox",
+    "idle",
+    "linger",
+    "handshake",
+    "transmission",
 ];
 
 /// Modules of `host/src/blob`.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
@@ -48,6 +49,16 @@ pub enum BlobError {
     },
 }
 
+impl BlobError {
+    /// Whether it's for lack of room: on the disk, in a quota, in the longest file there can be.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let full = [StorageFull, QuotaExceeded, FileTooLarge];
+        matches!(self, Self::Io { error, .. } if full.contains(&error.kind()))
+    }
+}
+
 /// A granted file, open. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Blob {
@@ -60,6 +71,8 @@ struct Inner {
     file: File,
     /// At the time of opening. A blob never grows for its plugin.
     size: u64,
+    /// Something that was written may not have reached the disk.
+    lost: AtomicBool,
 }
 
 impl Blob {
@@ -74,6 +87,7 @@ impl Blob {
                     grant: grant.clone(),
                     file,
                     size,
+                    lost: AtomicBool::new(false),
                 }),
             })
             .map_err(|error| {
@@ -147,6 +161,21 @@ impl Blob {
         BlobError::Io {
             path: self.path(),
             error: error.into(),
+        }
+    }
+
+    pub(super) fn has_lost(&self) -> bool {
+        self.inner.lost.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_loss(&self) {
+        self.inner.lost.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn lost(&self) -> BlobError {
+        BlobError::Io {
+            path: self.path(),
+            error: io::Error::other("what was written before may be lost: an earlier sync failed"),
         }
     }
 

@@ -162,7 +162,16 @@ impl Blob {
         Ok(())
     }
 
+    /// Makes all durable that was written, or says ever after that something may be lost: Linux tells
+    /// of a failed write-back only once, and drops the bytes (see "Error reporting" in its
+    /// Documentation/filesystems/vfs.rst), so that a second try would succeed without them.
     pub(super) fn sync(&self) -> Result<(), BlobError> {
-        rustix::fs::fdatasync(self.file()).map_err(|error| self.failed(error))
+        if self.has_lost() {
+            return Err(self.lost());
+        }
+        rustix::fs::fdatasync(self.file()).map_err(|error| {
+            self.note_loss();
+            self.failed(error)
+        })
     }
 }

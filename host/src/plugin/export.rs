@@ -191,9 +191,7 @@ impl PluginExport {
         let (export, plugin) = (&self.around.export, &self.around.plugin);
         tracing::error!(export, plugin, "{error}");
         match error {
-            BlobError::Io { error, .. } if error.kind() == std::io::ErrorKind::StorageFull => {
-                Failure::host(Errno::Enospc, "the host's disk is full")
-            }
+            error if error.is_full() => Failure::host(Errno::Enospc, "the host's disk is full"),
             BlobError::Range { .. } => {
                 Failure::plugin(Cause::Range, "the plugin pointed outside a blob")
             }

@@ -179,12 +179,10 @@ pub(super) fn errno(blob: &Blob, error: &BlobError) -> Errno {
         BlobError::Unsupported(_) => Errno::Enotsup,
         BlobError::Shrunk { .. } | BlobError::Io { .. } => {
             tracing::error!(blob = blob.name(), "{error}");
-            match error {
-                BlobError::Io { error, .. } => match error.kind() {
-                    std::io::ErrorKind::StorageFull => Errno::Enospc,
-                    _ => Errno::Eio,
-                },
-                _ => Errno::Eio,
+            if error.is_full() {
+                Errno::Enospc
+            } else {
+                Errno::Eio
             }
         }
     }
