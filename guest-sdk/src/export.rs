@@ -2,7 +2,7 @@
 
 /// Makes a type the component's plugin, with the optional interfaces that it names.
 ///
-/// ```ignore
+/// ```text
 /// nbdbox_plugin::export!(MyDisk);                                   // read-only
 /// nbdbox_plugin::export!(MyDisk: Sparse);                           // with extents
 /// nbdbox_plugin::export!(MyDisk: Writable + Zeroable + Sparse);     // a disk
