@@ -246,3 +246,25 @@ pub const fn foreign_magic(framing: Framing) -> u32 {
         Framing::Simple | Framing::Structured => wire::EXTENDED_REQUEST_MAGIC,
     }
 }
+
+/// A magic and what looks like a request: a payload that mustn't be taken for one.
+pub const DISGUISED: [u8; 32] =
+    *b"\x25\x60\x95\x13\0\0\0\x02cookie!!\0\0\0\0\0\0\0\0\0\0\0\0\x21\xe4\x1c\x71";
+
+/// Asks (flags, command, offset, length) in every framing; the errors must be this, and the connection
+/// must live.
+pub fn assert_error(server: &Server, requests: &[(u16, u16, u64, u64)], error: u32) {
+    for framing in FRAMINGS {
+        let mut dialog = Dialog::open(server, framing);
+        for &(flags, command, offset, length) in requests {
+            let answer = dialog.ask(flags, command, offset, length);
+            let request = (flags, command, offset, length);
+            assert_eq!(
+                answer.error, error,
+                "{framing:?} {request:?} {}",
+                answer.text
+            );
+        }
+        dialog.assert_in_step();
+    }
+}

@@ -25,7 +25,7 @@ mod tools;
 
 pub use answer::{Answer, Chunk, StatusDescriptor};
 pub use client::{Client, Content, Extent, Refused};
-pub use dialog::{Dialog, FRAMINGS, foreign_magic};
+pub use dialog::{DISGUISED, Dialog, FRAMINGS, assert_error, foreign_magic};
 pub use disk::Disk;
 pub use paths::{guest, nbdbox, plugin};
 pub use peer::Peer;

@@ -247,13 +247,8 @@ impl Raw {
 impl Transmission {
     /// Sends a compact request's header.
     pub fn request(&mut self, flags: u16, command: u16, cookie: u64, offset: u64, length: u32) {
-        let mut bytes = wire::REQUEST_MAGIC.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&flags.to_be_bytes());
-        bytes.extend_from_slice(&command.to_be_bytes());
-        bytes.extend_from_slice(&cookie.to_be_bytes());
-        bytes.extend_from_slice(&offset.to_be_bytes());
-        bytes.extend_from_slice(&length.to_be_bytes());
-        self.raw.send(&bytes);
+        let length = length.to_be_bytes();
+        self.header(wire::REQUEST_MAGIC, flags, command, cookie, offset, &length);
     }
 
     /// Sends an extended request's header.
@@ -265,12 +260,33 @@ impl Transmission {
         offset: u64,
         length: u64,
     ) {
-        let mut bytes = wire::EXTENDED_REQUEST_MAGIC.to_be_bytes().to_vec();
+        let length = length.to_be_bytes();
+        self.header(
+            wire::EXTENDED_REQUEST_MAGIC,
+            flags,
+            command,
+            cookie,
+            offset,
+            &length,
+        );
+    }
+
+    /// Sends a request's header, whose length has 4 bytes or 8.
+    fn header(
+        &mut self,
+        magic: u32,
+        flags: u16,
+        command: u16,
+        cookie: u64,
+        offset: u64,
+        length: &[u8],
+    ) {
+        let mut bytes = magic.to_be_bytes().to_vec();
         bytes.extend_from_slice(&flags.to_be_bytes());
         bytes.extend_from_slice(&command.to_be_bytes());
         bytes.extend_from_slice(&cookie.to_be_bytes());
         bytes.extend_from_slice(&offset.to_be_bytes());
-        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(length);
         self.raw.send(&bytes);
     }
 

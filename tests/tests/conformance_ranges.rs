@@ -3,17 +3,13 @@
 
 use nbd_proto::wire::{ExportFlags, command};
 use nbd_proto::{Errno, Framing};
-use nbdbox_tests::{Dialog, Disk, FRAMINGS, Server, guest};
+use nbdbox_tests::{DISGUISED, Dialog, Disk, FRAMINGS, Server, guest};
 
 const EPERM: u32 = Errno::Eperm.to_wire();
 const EINVAL: u32 = Errno::Einval.to_wire();
 const ENOSPC: u32 = Errno::Enospc.to_wire();
 
 const SIZE: u64 = 1 << 20;
-
-/// A magic and what looks like a request: a payload that mustn't be taken for one.
-const DISGUISED: [u8; 32] =
-    *b"\x25\x60\x95\x13\0\0\0\x02cookie!!\0\0\0\0\0\0\0\0\0\0\0\0\x21\xe4\x1c\x71";
 
 fn memory() -> Server {
     Server::plugin("memory", &["size=1M"])
@@ -23,21 +19,11 @@ fn pattern() -> Server {
     Server::plugin("pattern", &["size=1M"])
 }
 
-/// Asks in every framing; the errors must be this, and the connection must live.
+/// What [`nbdbox_tests::assert_error`] does, for requests without flags.
 fn assert_error(server: &Server, requests: &[(u16, u64, u64)], error: u32) {
-    for framing in FRAMINGS {
-        let mut dialog = Dialog::open(server, framing);
-        for &(command, offset, length) in requests {
-            let answer = dialog.ask(0, command, offset, length);
-            let request = (command, offset, length);
-            assert_eq!(
-                answer.error, error,
-                "{framing:?} {request:?} {}",
-                answer.text
-            );
-        }
-        dialog.assert_in_step();
-    }
+    let flagless = |&(command, offset, length): &(u16, u64, u64)| (0, command, offset, length);
+    let requests: Vec<_> = requests.iter().map(flagless).collect();
+    nbdbox_tests::assert_error(server, &requests, error);
 }
 
 /// Ranges that end past the end, by a byte or by an overflow. Lengths fit 32 bits.

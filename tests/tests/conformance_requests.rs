@@ -3,7 +3,9 @@
 
 use nbd_proto::wire::{CommandFlags, ExportFlags, command};
 use nbd_proto::{Errno, Framing};
-use nbdbox_tests::{Dialog, Disk, FRAMINGS, Raw, Server, foreign_magic, guest};
+use nbdbox_tests::{
+    DISGUISED, Dialog, Disk, FRAMINGS, Raw, Server, assert_error, foreign_magic, guest,
+};
 
 const EPERM: u32 = Errno::Eperm.to_wire();
 const EINVAL: u32 = Errno::Einval.to_wire();
@@ -17,33 +19,12 @@ const FAST_ZERO: u16 = CommandFlags::FAST_ZERO.bits();
 
 const SIZE: u64 = 1 << 20;
 
-/// A magic and what looks like a request: a payload that mustn't be taken for one.
-const DISGUISED: [u8; 32] =
-    *b"\x25\x60\x95\x13\0\0\0\x02cookie!!\0\0\0\0\0\0\0\0\0\0\0\0\x21\xe4\x1c\x71";
-
 fn memory() -> Server {
     Server::plugin("memory", &["size=1M"])
 }
 
 fn pattern() -> Server {
     Server::plugin("pattern", &["size=1M"])
-}
-
-/// Asks in every framing; the errors must be this, and the connection must live.
-fn assert_error(server: &Server, requests: &[(u16, u16, u64, u64)], error: u32) {
-    for framing in FRAMINGS {
-        let mut dialog = Dialog::open(server, framing);
-        for &(flags, command, offset, length) in requests {
-            let answer = dialog.ask(flags, command, offset, length);
-            let request = (flags, command, offset, length);
-            assert_eq!(
-                answer.error, error,
-                "{framing:?} {request:?} {}",
-                answer.text
-            );
-        }
-        dialog.assert_in_step();
-    }
 }
 
 /// Point 38: the cookie comes back as it was, whatever it is, also when it's used again.

@@ -12,7 +12,6 @@ use super::guest::Surroundings;
 use super::instance::CallError;
 use super::loaded::Plugin;
 use super::log::GuestLog;
-use super::manifest::Manifest;
 use super::policy::Policy;
 use crate::blob::Blob;
 use crate::device::{Absent, Catalog, Device as _, Listed};
@@ -60,7 +59,7 @@ impl PluginCatalog {
     /// Every setting and grant that doesn't fit; what the plugin said when it refused to open.
     pub async fn new(plugin: Arc<Plugin>, mut spec: ExportSpec) -> anyhow::Result<Self> {
         if let Some(manifest) = plugin.manifest() {
-            check(manifest, &mut spec)?;
+            manifest.check(&mut spec.settings, &spec.blobs)?;
         }
         if spec.name.len() > MAX_STRING || spec.name.contains('\0') {
             bail!("the export's name is longer than {MAX_STRING} bytes or has a NUL in it");
@@ -162,10 +161,6 @@ impl PluginCatalog {
         let found = listed.into_iter().find(|listed| listed.name == *asked);
         found.map(|listed| listed.name).ok_or(Absent::Unknown)
     }
-}
-
-fn check(manifest: &Manifest, spec: &mut ExportSpec) -> anyhow::Result<()> {
-    manifest.check(&mut spec.settings, &spec.blobs)
 }
 
 impl Catalog for PluginCatalog {

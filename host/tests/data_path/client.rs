@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use nbd_proto::client::{Body, Connection, Goal, Negotiation, Progress, Reply, Request, decode};
+use nbd_proto::client::{Body, Connection, Goal, Reply, Request, decode};
 use nbd_proto::{Cookie, Framing};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+use crate::negotiate::negotiate;
 
 pub(crate) struct Client {
     pub(crate) stream: DuplexStream,
@@ -20,26 +22,12 @@ impl Client {
             framing,
             allocation: true,
         };
-        let mut negotiation = Negotiation::new(goal);
-        let mut received = Vec::new();
-        loop {
-            let (used, progress) = negotiation.advance(&received).unwrap();
-            received.drain(..used);
-            stream.write_all(&negotiation.take_output()).await.unwrap();
-            match progress {
-                Progress::NeedMore => {
-                    assert_ne!(stream.read_buf(&mut received).await.unwrap(), 0, "hung up");
-                }
-                Progress::Connected(connection) => {
-                    return Self {
-                        stream,
-                        connection,
-                        received,
-                        asked: HashMap::new(),
-                    };
-                }
-                Progress::Listed(_) => panic!("didn't ask for a list"),
-            }
+        let (connection, received) = negotiate(&mut stream, goal).await;
+        Self {
+            stream,
+            connection,
+            received,
+            asked: HashMap::new(),
         }
     }
 

@@ -3,6 +3,8 @@
 
 mod client;
 mod faulty;
+#[path = "../support/negotiate.rs"]
+mod negotiate;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,9 +1,11 @@
 //! A client that sends one request at a time, with structured replies.
 
-use nbd_proto::client::{Body, Connection, Goal, Negotiation, Progress, Request, decode};
+use nbd_proto::client::{Body, Connection, Goal, Request, decode};
 use nbd_proto::{Cookie, Errno, Framing};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+
+use crate::negotiate::negotiate;
 
 pub(crate) struct Client {
     stream: UnixStream,
@@ -33,26 +35,12 @@ impl Client {
             framing: Framing::Structured,
             allocation: true,
         };
-        let mut negotiation = Negotiation::new(goal);
-        let mut received = Vec::new();
-        loop {
-            let (used, progress) = negotiation.advance(&received).unwrap();
-            received.drain(..used);
-            stream.write_all(&negotiation.take_output()).await.unwrap();
-            match progress {
-                Progress::NeedMore => {
-                    assert_ne!(stream.read_buf(&mut received).await.unwrap(), 0, "hung up");
-                }
-                Progress::Connected(connection) => {
-                    return Self {
-                        stream,
-                        connection,
-                        received,
-                        next_cookie: 0,
-                    };
-                }
-                Progress::Listed(_) => panic!("didn't ask for a list"),
-            }
+        let (connection, received) = negotiate(&mut stream, goal).await;
+        Self {
+            stream,
+            connection,
+            received,
+            next_cookie: 0,
         }
     }
 

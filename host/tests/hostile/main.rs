@@ -9,6 +9,8 @@ mod bytes;
 mod carry_out;
 mod client;
 mod hoard;
+#[path = "../support/negotiate.rs"]
+mod negotiate;
 mod report;
 mod scene;
 

@@ -11,6 +11,8 @@ mod attacks;
 mod carry_out;
 #[path = "../hostile/client.rs"]
 mod client;
+#[path = "../support/negotiate.rs"]
+mod negotiate;
 mod plot;
 #[path = "../hostile/scene.rs"]
 #[expect(dead_code, reason = "bytes are loaded elsewhere")]
