@@ -447,6 +447,26 @@ fn durability_comes_before_the_reply() {
     }
 }
 
+/// The host moved the bytes, so it makes them durable: this plugin's own flush does nothing.
+#[test]
+fn a_flush_syncs_what_was_stored_by_reference_whatever_the_plugin_does() {
+    let disk = full(MIB);
+    let grant = format!("--blob=b={}:rw", disk.path().display());
+    let plugin = nbdbox_tests::guest("bad").display().to_string();
+    let settings = ["mode=parallel", "blob=b", "at=write", "do=store"];
+    let words = [grant.as_str(), plugin.as_str()]
+        .into_iter()
+        .chain(settings);
+    let server = Server::start(words);
+    let mut client = connect(&server);
+    let log = seen(&server, || {
+        client.write(0, &[1; 512], NONE).unwrap();
+        client.flush().unwrap();
+        client.flush().unwrap();
+    });
+    assert_eq!(letters(&log), "wrsrr", "{log}");
+}
+
 #[test]
 fn a_flush_syncs_what_other_connections_wrote() {
     let disk = full(MIB);

@@ -73,6 +73,8 @@ struct Inner {
     size: u64,
     /// Something that was written may not have reached the disk.
     lost: AtomicBool,
+    /// It was written since its last sync began.
+    unsynced: AtomicBool,
 }
 
 impl Blob {
@@ -88,6 +90,7 @@ impl Blob {
                     file,
                     size,
                     lost: AtomicBool::new(false),
+                    unsynced: AtomicBool::new(false),
                 }),
             })
             .map_err(|error| {
@@ -162,6 +165,16 @@ impl Blob {
             path: self.path(),
             error: error.into(),
         }
+    }
+
+    /// Whether something was written that no sync covers.
+    #[must_use]
+    pub fn is_unsynced(&self) -> bool {
+        self.inner.unsynced.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_unsynced(&self, unsynced: bool) {
+        self.inner.unsynced.store(unsynced, Ordering::SeqCst);
     }
 
     pub(super) fn has_lost(&self) -> bool {

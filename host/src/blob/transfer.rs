@@ -85,10 +85,13 @@ impl Blob {
             self.write_cached(offset, &bytes[range.clone()])
         };
         if done == range.len() {
+            self.set_unsynced(true);
             return Ok(bytes);
         }
         on_a_thread(move || {
             blob.write_waiting(offset + done as u64, &bytes[range.start + done..range.end])?;
+            // After the bytes are there: a sync that began before may not have met them.
+            blob.set_unsynced(true);
             if fua {
                 blob.sync()?;
             }
@@ -169,6 +172,8 @@ impl Blob {
         if self.has_lost() {
             return Err(self.lost());
         }
+        // Before, so that what is written meanwhile counts as unsynced.
+        self.set_unsynced(false);
         rustix::fs::fdatasync(self.file()).map_err(|error| {
             self.note_loss();
             self.failed(error)

@@ -266,6 +266,12 @@ impl Device for PluginExport {
             let called = lease.instance().flush().await;
             self.settle(lease, called)?;
         }
+        // The host stored bytes by reference after its call had returned: the plugin's own flush may
+        // have come in between, and then knows of nothing more to do.
+        for blob in self.around.blobs.iter().filter(|blob| blob.is_unsynced()) {
+            let synced = blob.flush().await;
+            synced.map_err(|error| self.blob_failure(&error))?;
+        }
         if self.pool.take_changes_lost() {
             let text = "an instance was stopped before its changes were flushed";
             return Err(Failure::plugin(Cause::Lost, text));
