@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::Export;
 
@@ -69,7 +70,7 @@ pub trait Device: Send + Sync + 'static {
     fn write(
         &self,
         offset: u64,
-        payload: Vec<u8>,
+        payload: Bytes,
         fua: bool,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 

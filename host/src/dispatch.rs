@@ -5,6 +5,7 @@
 
 use std::io::IoSlice;
 
+use bytes::Bytes;
 use extent_map::{Descriptor as MapDescriptor, ExtentMap, Wanted, Width, Wire};
 use nbd_proto::limits::MAX_DESCRIPTORS;
 use nbd_proto::{
@@ -22,7 +23,7 @@ pub struct Request {
     /// What was parsed and checked.
     pub incoming: Incoming,
     /// The bytes of a write.
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
     /// The id of `base:allocation`.
     pub allocation: Option<ContextId>,
 }
@@ -64,9 +65,10 @@ impl Reply {
         self.len() == 0
     }
 
-    /// Appends the slices to send, without the first `skip` bytes, up to `most` slices.
-    pub fn slices<'a>(&'a self, skip: usize, most: usize, out: &mut Vec<IoSlice<'a>>) {
-        let mut skip = skip;
+    /// Puts the slices to send into `out`, without the first `skip` bytes, as many as there is room
+    /// for. Returns how many.
+    pub fn slices<'a>(&'a self, skip: usize, out: &mut [IoSlice<'a>]) -> usize {
+        let (mut skip, mut filled) = (skip, 0);
         let (mut frame, mut body) = (0, 0);
         let rest = (
             self.frames.len(),
@@ -81,14 +83,16 @@ impl Reply {
                 let cut = skip.min(slice.len());
                 skip -= cut;
                 if cut < slice.len() {
-                    if out.len() == most {
-                        return;
-                    }
-                    out.push(IoSlice::new(&slice[cut..]));
+                    let Some(place) = out.get_mut(filled) else {
+                        return filled;
+                    };
+                    *place = IoSlice::new(&slice[cut..]);
+                    filled += 1;
                 }
             }
             (frame, body) = (frame_end, body_end);
         }
+        filled
     }
 
     fn ok(&mut self, head: Head) {

@@ -75,6 +75,8 @@ struct Inner {
     lost: AtomicBool,
     /// It was written since its last sync began.
     unsynced: AtomicBool,
+    /// Its file system takes no write without waiting.
+    waits: AtomicBool,
 }
 
 impl Blob {
@@ -91,6 +93,7 @@ impl Blob {
                     size,
                     lost: AtomicBool::new(false),
                     unsynced: AtomicBool::new(false),
+                    waits: AtomicBool::new(false),
                 }),
             })
             .map_err(|error| {
@@ -175,6 +178,14 @@ impl Blob {
 
     pub(super) fn set_unsynced(&self, unsynced: bool) {
         self.inner.unsynced.store(unsynced, Ordering::SeqCst);
+    }
+
+    pub(super) fn always_waits(&self) -> bool {
+        self.inner.waits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_waiting(&self) {
+        self.inner.waits.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn has_lost(&self) -> bool {

@@ -4,8 +4,8 @@
 //! everything else goes to the runtime's blocking threads.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::ops::Range;
 
+use bytes::Bytes;
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -66,36 +66,35 @@ impl Blob {
         .await
     }
 
-    /// Writes `bytes[range]` at `offset`, durably if asked; gives the buffer back.
+    /// Writes `bytes` at `offset`, durably if asked.
     ///
     /// # Errors
     /// Range, I/O.
     pub async fn write(
         &self,
         offset: u64,
-        bytes: Vec<u8>,
-        range: Range<usize>,
+        bytes: Bytes,
         fua: bool,
-    ) -> Result<Vec<u8>, BlobError> {
-        self.check(offset, range.len() as u64)?;
-        let blob = self.clone();
+    ) -> Result<(), BlobError> {
+        self.check(offset, bytes.len() as u64)?;
         let done = if fua {
             0
         } else {
-            self.write_cached(offset, &bytes[range.clone()])
+            self.write_cached(offset, &bytes)
         };
-        if done == range.len() {
+        if done == bytes.len() {
             self.set_unsynced(true);
-            return Ok(bytes);
+            return Ok(());
         }
+        let blob = self.clone();
         on_a_thread(move || {
-            blob.write_waiting(offset + done as u64, &bytes[range.start + done..range.end])?;
+            blob.write_waiting(offset + done as u64, &bytes[done..])?;
             // After the bytes are there: a sync that began before may not have met them.
             blob.set_unsynced(true);
             if fua {
                 blob.sync()?;
             }
-            Ok(bytes)
+            Ok(())
         })
         .await
     }
@@ -143,10 +142,21 @@ impl Blob {
         Ok(())
     }
 
-    /// Writes what the page cache takes without waiting; says how many bytes.
+    /// Writes what the page cache takes without waiting; says how many bytes. A file system that
+    /// can't do that (ext4, for one) isn't asked again.
     fn write_cached(&self, offset: u64, bytes: &[u8]) -> usize {
+        if self.always_waits() {
+            return 0;
+        }
         let slices = [IoSlice::new(bytes)];
-        rustix::io::pwritev2(self.file(), &slices, offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
+        match rustix::io::pwritev2(self.file(), &slices, offset, ReadWriteFlags::NOWAIT) {
+            Ok(count) => count,
+            Err(Errno::OPNOTSUPP) => {
+                self.note_waiting();
+                0
+            }
+            Err(_) => 0,
+        }
     }
 
     pub(super) fn write_waiting(&self, mut offset: u64, mut bytes: &[u8]) -> Result<(), BlobError> {

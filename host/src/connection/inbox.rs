@@ -4,7 +4,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, BufMut as _, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use nbd_proto::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -58,12 +58,12 @@ impl Inbox {
     }
 
     /// A write whose payload has come, once.
-    pub(super) fn complete_write(&mut self) -> Option<(Incoming, Vec<u8>)> {
+    pub(super) fn complete_write(&mut self) -> Option<(Incoming, Bytes)> {
         let complete =
             |partial: &mut Partial| partial.payload.len() >= partial.incoming.payload_len as usize;
         self.partial
             .take_if(complete)
-            .map(|partial| (partial.incoming, partial.payload))
+            .map(|partial| (partial.incoming, partial.payload.into()))
     }
 
     /// Moves bytes from the buffer to where they're awaited.

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use nbd_proto::{Command, Parsed, Session};
@@ -191,7 +191,7 @@ where
                     self.begin(
                         Request {
                             incoming,
-                            payload: Vec::new(),
+                            payload: Bytes::new(),
                             allocation,
                         },
                         share,

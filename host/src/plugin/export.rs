@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::{Errno, Export, ExportFlags};
 
@@ -172,16 +173,13 @@ impl PluginExport {
     /// Moves the bytes of a write to where the plugin wants them.
     async fn store(&self, plan: WritePlan, fua: bool) -> Result<(), Failure> {
         let blob_of = |index: u32| &self.around.blobs[index as usize];
-        let mut payload = plan.payload;
         for (index, piece) in plan.stores.iter().enumerate() {
             // Once for each blob, with its last piece.
             let later = &plan.stores[index + 1..];
             let sync = fua && later.iter().all(|other| other.blob != piece.blob);
-            let range = piece.start..piece.start + piece.length;
-            let written = blob_of(piece.blob)
-                .write(piece.offset, payload, range, sync)
-                .await;
-            payload = written.map_err(|error| self.blob_failure(&error))?;
+            let bytes = plan.payload.slice(piece.start..piece.start + piece.length);
+            let written = blob_of(piece.blob).write(piece.offset, bytes, sync).await;
+            written.map_err(|error| self.blob_failure(&error))?;
         }
         Ok(())
     }
@@ -237,7 +235,7 @@ impl Device for PluginExport {
         fulfilled.map_err(|error| self.blob_failure(&error))
     }
 
-    async fn write(&self, offset: u64, payload: Vec<u8>, fua: bool) -> Result<(), Failure> {
+    async fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Result<(), Failure> {
         let mode = WriteFlags::from(WriteMode {
             fua,
             ..WriteMode::default()

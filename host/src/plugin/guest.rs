@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::limits::MAX_STRING;
 use wasmtime::component::ResourceTable;
@@ -46,7 +47,7 @@ pub(super) enum Lent {
 /// A write: its bytes, and where the guest wants them.
 #[derive(Debug, Default)]
 pub(super) struct WritePlan {
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Bytes,
     pub(super) stores: Vec<StorePiece>,
 }
 

@@ -69,9 +69,13 @@ impl Pool {
 
     /// Waits for an instance, or for the place to make one, in the order of asking.
     pub(super) async fn acquire(&self) -> Acquired<'_> {
-        // The semaphore is never closed.
-        let Ok(permit) = self.permits.acquire().await else {
-            return Acquired::Closed;
+        let permit = match self.permits.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => match self.permits.acquire().await {
+                Ok(permit) => permit,
+                // The semaphore is never closed.
+                Err(_) => return Acquired::Closed,
+            },
         };
         let mut state = self.state();
         if state.closed {
@@ -122,6 +126,11 @@ impl Pool {
 }
 
 impl State {
+    /// Whether a flush waits for any instance.
+    fn is_awaited(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
     /// A flush doesn't wait for this one any more. Returns how many permits came free.
     fn unwant(&mut self, number: u64) -> usize {
         if let Some(count) = self.wanted.get_mut(&number) {
@@ -266,8 +275,11 @@ impl<'a> Lease<'a> {
             state.idle.push(instance);
             self.release();
         }
+        let awaited = state.is_awaited();
         drop(state);
-        self.pool.returned.notify_waiters();
+        if awaited {
+            self.pool.returned.notify_waiters();
+        }
     }
 
     fn release(&mut self) {
@@ -288,9 +300,12 @@ impl Drop for Lease<'_> {
         state.changes_lost |= instance.dirty;
         state.crashes.note(Instant::now());
         self.release();
+        let awaited = state.is_awaited();
         drop(state);
         drop(instance);
-        self.pool.returned.notify_waiters();
+        if awaited {
+            self.pool.returned.notify_waiters();
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags};
 use nbdbox::device::{Absent, Catalog, Device, ExtentsOnError, Listed, WriteMode};
@@ -112,7 +113,7 @@ impl Device for Faulty {
         Ok(reply)
     }
 
-    async fn write(&self, offset: u64, payload: Vec<u8>, _fua: bool) -> Result<(), Failure> {
+    async fn write(&self, offset: u64, payload: Bytes, _fua: bool) -> Result<(), Failure> {
         let start = usize::try_from(offset).unwrap();
         self.bytes.lock().unwrap()[start..start + payload.len()].copy_from_slice(&payload);
         Ok(())

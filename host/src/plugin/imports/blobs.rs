@@ -1,5 +1,6 @@
 //! `interface blobs`: direct use of granted files. By reference: see `requests`.
 
+use bytes::Bytes;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList, WasmStr};
 
@@ -93,11 +94,11 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
         |mut store: Store<'_>,
          (blob, offset, bytes, mode): (Handle, u64, WasmList<u8>, WriteFlags)| {
             Box::new(async move {
-                let bytes = bytes.as_le_slice(&store).to_vec();
-                let (length, fua) = (bytes.len(), mode.contains(WriteFlags::FUA));
+                let bytes = Bytes::copy_from_slice(bytes.as_le_slice(&store));
+                let fua = mode.contains(WriteFlags::FUA);
                 let blob = writable(&store, &blob)?;
                 let done = match &blob {
-                    Ok(blob) => blob.write(offset, bytes, 0..length, fua).await.map(drop),
+                    Ok(blob) => blob.write(offset, bytes, fua).await,
                     Err(error) => return Ok((Err(*error),)),
                 };
                 finish(&mut store, blob, done)

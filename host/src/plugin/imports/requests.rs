@@ -85,8 +85,12 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
         |mut store: Store<'_>, (_, start, length): (Handle, u32, u32)| {
             let payload = &store.data_mut().plan()?.payload;
             let start = start as usize;
-            let bytes = payload.get(start..start.saturating_add(length as usize));
-            Ok((bytes.ok_or(Stop::Payload)?.to_vec(),))
+            let end = start.saturating_add(length as usize);
+            if end > payload.len() {
+                return Err(Stop::Payload.into());
+            }
+            // Not a copy: it's made when the bytes go into the guest's memory.
+            Ok((payload.slice(start..end),))
         },
     )?;
     linker.func_wrap(
