@@ -70,12 +70,7 @@ impl Blob {
     ///
     /// # Errors
     /// Range, I/O.
-    pub async fn write(
-        &self,
-        offset: u64,
-        bytes: Bytes,
-        fua: bool,
-    ) -> Result<(), BlobError> {
+    pub async fn write(&self, offset: u64, bytes: Bytes, fua: bool) -> Result<(), BlobError> {
         self.check(offset, bytes.len() as u64)?;
         let done = if fua {
             0

@@ -267,9 +267,7 @@ impl Instance {
         guest.begin(lent);
         guest.cpu.begin(budget);
         let wall = guest.around.limits.wall;
-        let call = self
-            .slice
-            .during(function.call_async(&mut *store, params));
+        let call = self.slice.during(function.call_async(&mut *store, params));
         match within(wall, call).await {
             Some(Ok(result)) => {
                 let lent = store.data_mut().end().map_err(CallError::Request)?;

@@ -253,6 +253,12 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ),
     attack(
         Read,
+        "4-gib-list",
+        "hands over a list of 4 GiB",
+        Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
         "invalid-utf8",
         "sends a string that isn't UTF-8",
         Fault(Cause::Abi),
@@ -268,6 +274,18 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "4-gib-string",
         "sends a string of 4 GiB",
         Fault(Cause::Abi),
+    ),
+    attack(
+        Read,
+        "changing",
+        "claims to be immutable and isn't",
+        Nothing,
+    ),
+    attack(
+        Read,
+        "counting",
+        "claims to be `parallel` and keeps count in its memory",
+        Nothing,
     ),
     attack(
         Read,
@@ -316,6 +334,18 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "descending",
         "… from the top down",
         Fallback(Cause::Budget),
+    ),
+    attack(
+        Report,
+        "after-full",
+        "goes on adding after `full`",
+        Fallback(Cause::Budget),
+    ),
+    attack(
+        Report,
+        "kept-handle",
+        "ends the extents of another request",
+        Fallback(Cause::Abi),
     ),
     attack(
         Report,

@@ -22,6 +22,12 @@ enum Source {
     Text(&'static str),
     /// A core module (its text's inside) in a component that exports what a plugin does.
     Module(&'static str),
+    /// The same item of a core module, so many times.
+    Repeated(&'static str, usize),
+    /// The header of a component, and bytes that mean nothing.
+    Noise,
+    /// A list of lists of lists, so deep.
+    DeepTypes(usize),
     /// So many functions.
     Functions(usize),
     /// Components in components, so deep.
@@ -81,23 +87,18 @@ pub(crate) const BYTES: &[Bytes] = &[
     },
     Bytes {
         words: "a hundred memories",
-        source: Source::Module(
-            "(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
-             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
-             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
-             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
-             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
-             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
-             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
-             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)\
-             (memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)(memory 2)",
-        ),
+        source: Source::Repeated("(memory 2)", 100),
         says: "too many memories",
     },
     Bytes {
         words: "a table of 10^9 elements",
         source: Source::Module("(table 1000000000 funcref)"),
         says: "memory",
+    },
+    Bytes {
+        words: "a hundred tables",
+        source: Source::Repeated("(table 1 funcref)", 100),
+        says: "too many",
     },
     Bytes {
         words: "functions of the wrong type",
@@ -115,6 +116,16 @@ pub(crate) const BYTES: &[Bytes] = &[
         words: "50,000 functions",
         source: Source::Functions(50_000),
         says: "plugin",
+    },
+    Bytes {
+        words: "4 KiB of noise after a header",
+        source: Source::Noise,
+        says: "WebAssembly",
+    },
+    Bytes {
+        words: "types 2,000 deep",
+        source: Source::DeepTypes(2_000),
+        says: "",
     },
     Bytes {
         words: "components 5,000 deep",
@@ -143,14 +154,7 @@ pub(crate) async fn refuse(world: &World, bytes: &Bytes) {
 /// Cuts a good plugin off at many places, and flips its bits in others: it's refused in one line, or
 /// loads and is a plugin like any other.
 pub(crate) async fn mutations(world: &World, good: &[u8]) {
-    let mut seed = 0x5eed_u64;
-    let mut number = |below: usize| {
-        // Marsaglia's xorshift64 (2003): the same bytes in every run.
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        usize::try_from(seed % below as u64).unwrap()
-    };
+    let mut number = numbers();
     let mut refused = 0;
     for round in 0..MUTATIONS {
         let mut bytes = good.to_vec();
@@ -162,14 +166,7 @@ pub(crate) async fn mutations(world: &World, good: &[u8]) {
                 bytes[at] ^= 1 << number(8);
             }
         }
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        let loaded = Plugin::load(&world.engine, file.path(), &Limits::default()).await;
-        if let Err(error) = loaded {
-            let error = format!("{error:#}");
-            assert!(!error.contains('\n') && error.len() < 8192, "{error}");
-            refused += 1;
-        }
+        refused += usize::from(is_refused(world, &bytes).await);
     }
     assert!(
         refused > MUTATIONS / 2,
@@ -178,6 +175,50 @@ pub(crate) async fn mutations(world: &World, good: &[u8]) {
 }
 
 const MUTATIONS: usize = 60;
+
+/// Marsaglia's xorshift64 (2003): the same numbers, each below what is asked, in every run.
+fn numbers() -> impl FnMut(usize) -> usize {
+    let mut seed = 0x5eed_u64;
+    move |below| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    }
+}
+
+/// Cuts a good plugin off in each of its sections, and between them.
+pub(crate) async fn cut_at_sections(world: &World, good: &[u8]) {
+    let mut sections = 0;
+    for payload in wasmparser::Parser::new(0).parse_all(good) {
+        let Some((_, range)) = payload.unwrap().as_section() else {
+            continue;
+        };
+        sections += 1;
+        for cut in [range.start, range.start.midpoint(range.end)] {
+            let cut_off = &good[..cut.min(range.end - 1)];
+            assert!(
+                is_refused(world, cut_off).await,
+                "cut at {cut} of {range:?}"
+            );
+        }
+        // Whole sections may be a plugin by themselves: behind the types stands nothing needed.
+        is_refused(world, &good[..range.end]).await;
+    }
+    assert!(sections > 10, "{sections} sections");
+}
+
+/// Refused, in one line, or a plugin like any other.
+async fn is_refused(world: &World, bytes: &[u8]) -> bool {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let loaded = Plugin::load(&world.engine, file.path(), &Limits::default()).await;
+    if let Err(error) = &loaded {
+        let error = format!("{error:#}");
+        assert!(!error.contains('\n') && error.len() < 8192, "{error}");
+    }
+    loaded.is_err()
+}
 
 /// A component that takes long to compile is given up in time, and its compiler is gone.
 pub(crate) async fn slow_to_compile(program: &std::path::Path) {
@@ -203,9 +244,23 @@ impl Source {
             Self::Raw(bytes) => bytes.to_vec(),
             Self::Text(text) => wat::parse_str(text).unwrap(),
             Self::Module(inside) => wat::parse_str(plugin_around(inside)).unwrap(),
+            Self::Repeated(item, count) => {
+                wat::parse_str(plugin_around(&item.repeat(*count))).unwrap()
+            }
             Self::Functions(count) => {
                 let body = "(func (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))";
-                wat::parse_str(plugin_around(&body.repeat(*count))).unwrap()
+                Self::Repeated(body, *count).make()
+            }
+            Self::Noise => {
+                let mut number = numbers();
+                let noise = (0..4096).map(|_| u8::try_from(number(256)).unwrap());
+                b"\0asm\x0d\0\x01\0".iter().copied().chain(noise).collect()
+            }
+            Self::DeepTypes(depth) => {
+                let types: String = (1..*depth)
+                    .map(|at| format!("(type $t{at} (list $t{}))", at - 1))
+                    .collect();
+                wat::parse_str(format!("(component (type $t0 (list u8)) {types})")).unwrap()
             }
             Self::Nested(depth) => {
                 // By hand: a text parser would recurse too. Section 4 holds a component.

@@ -13,6 +13,7 @@ mod hoard;
 mod negotiate;
 mod report;
 mod scene;
+mod starts;
 
 use std::path::Path;
 use std::time::Duration;
@@ -44,6 +45,11 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
             "{attack:?}: the process grew by {grown} bytes"
         );
     }
+    for start in starts::STARTS {
+        starts::refuse(&world, &neighbour, start).await;
+    }
+    starts::boast(&world).await;
+    starts::odd_lists(&world).await;
     for bytes in bytes::BYTES {
         bytes::refuse(&world, bytes).await;
         neighbour.goes_on().await;
@@ -51,14 +57,16 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
     }
     hoard::by_the_hundred(&world, &neighbour).await;
     let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins/pattern.wasm");
-    bytes::mutations(&world, &std::fs::read(good).unwrap()).await;
+    let good = std::fs::read(good).unwrap();
+    bytes::cut_at_sections(&world, &good).await;
+    bytes::mutations(&world, &good).await;
     bytes::slow_to_compile(Path::new(env!("CARGO_BIN_EXE_nbdbox"))).await;
     let (reads, attacked) = neighbour.take();
     neighbour.stop().await;
     println!(
         "neighbour: {reads} reads during {} attacks, p99 {attacked:?}, calm {calm:?}, ratio {:.1}; \
          memory grew by {} KiB",
-        ATTACKS.len(),
+        ATTACKS.len() + starts::STARTS.len(),
         attacked.as_secs_f64() / calm.as_secs_f64(),
         resident().saturating_sub(before) >> 10,
     );

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::attacks::{ATTACKS, Meets};
 use crate::bytes::BYTES;
+use crate::starts::STARTS;
 
 /// Compares `tests/ATTACKS.md` with the catalogue, or writes it.
 pub(crate) fn check() {
@@ -39,6 +40,12 @@ fn document() -> String {
         };
         let (number, words) = (index + 1, attack.words);
         writeln!(text, "| {number} | {words} | {gets} | {counted} |").unwrap();
+    }
+    text.push_str(
+        "\n## Starts\n\nEach is refused when its export is made, in one line that says why.\n\n",
+    );
+    for start in STARTS {
+        writeln!(text, "- a plugin that {}", start.words).unwrap();
     }
     text.push_str("\n## Bytes\n\nEach is refused when it's loaded, in one line that says why.\n\n");
     for bytes in BYTES {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nbdbox_plugin::{
     Access, Blob, Device, Errno, Error, Extent, ExtentKind, Extents, Level, Manifest, Plugin,
-    Prefetch, ReadReply, Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable,
-    config, log,
+    Prefetch, Progress, ReadReply, Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload,
+    Zeroable, config, log,
 };
 
 struct Bad {
@@ -27,6 +27,10 @@ struct Bad {
     handles: Vec<Blob>,
     /// The handle of a reply of an earlier call.
     kept: u32,
+    /// The handle of the extents of an earlier call.
+    kept_extents: u32,
+    /// Reads so far, by this instance alone.
+    reads: u8,
 }
 
 const FILL: u8 = 0x42;
@@ -82,6 +86,8 @@ impl Plugin for Bad {
             hoard: Vec::new(),
             handles: Vec::new(),
             kept: 0,
+            kept_extents: 0,
+            reads: 0,
         };
         bad.misbehave("open", None)?;
         Ok(bad)
@@ -94,6 +100,10 @@ impl Plugin for Bad {
             ("describe", "huge") => Device::new(u64::MAX),
             // Another size in every instance that's made some milliseconds after the last.
             ("describe", "changes") => Device::new(self.size + nbdbox_plugin::wall_ms() % 100_000),
+            _ => device,
+        };
+        let device = match self.deed.as_str() {
+            "changing" => device.immutable(),
             _ => device,
         };
         if self.parallel {
@@ -141,7 +151,15 @@ impl Plugin for Bad {
                     }
                     return Ok(());
                 }
+                // Claims to be immutable, or to keep nothing that matters, and answers what it has
+                // counted in this instance.
+                "changing" | "counting" => {
+                    self.reads = self.reads.wrapping_add(1);
+                    reply.data(&vec![self.reads; length as usize]);
+                    return Ok(());
+                }
                 "past-memory" => raw::data_past_memory(reply),
+                "4-gib-list" => raw::data_4_gib(reply),
                 "kept-handle" => raw::kept_handle(self.kept + 1),
                 "wrong-handle" => {
                     if let Some(blob) = &self.blob {
@@ -243,6 +261,14 @@ impl Sparse for Bad {
                     }
                 }
                 "add-all-past-memory" => raw::add_all_past_memory(extents.handle()),
+                "after-full" => {
+                    let mut adds = (0u64..).map(|at| add(offset + 2 * at, 1));
+                    while adds.next().transpose()? != Some(Progress::Full) {}
+                    loop {
+                        add(offset, 1)?;
+                    }
+                }
+                "kept-handle" => raw::kept_extents(self.kept_extents + 1),
                 "hole" => {
                     add(0, u64::MAX)?;
                     return Ok(());
@@ -250,6 +276,7 @@ impl Sparse for Bad {
                 _ => self.do_it()?,
             }
         }
+        self.kept_extents = extents.handle();
         extents.add(offset, length, ExtentKind::Data)?;
         Ok(())
     }

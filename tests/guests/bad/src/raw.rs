@@ -14,6 +14,8 @@ unsafe extern "C" {
     fn reply_data(handle: u32, bytes: usize, length: usize);
     #[link_name = "[method]read-reply.zeroes"]
     fn reply_zeroes(handle: u32, length: u64);
+    #[link_name = "[method]extents.end-at"]
+    fn extents_end_at(handle: u32, offset: u64);
     #[link_name = "[method]extents.add-all"]
     fn extents_add_all(handle: u32, list: usize, length: usize, result: usize);
 }
@@ -43,6 +45,16 @@ pub fn log_invalid_enum() {
 /// Bytes past the end of memory.
 pub fn data_past_memory(reply: &ReadReply) {
     unsafe { reply_data(reply.handle(), usize::MAX - 100, 100) }
+}
+
+/// A list as long as the address space.
+pub fn data_4_gib(reply: &ReadReply) {
+    unsafe { reply_data(reply.handle(), 0, usize::MAX) }
+}
+
+/// An extents' handle of another call.
+pub fn kept_extents(handle: u32) {
+    unsafe { extents_end_at(handle, 0) }
 }
 
 /// A handle that was never given out.

@@ -28,6 +28,7 @@ impl Plugin for Many {
             ValueKind::Number,
             "when the list begins to loop",
         )
+        .default("lists", ValueKind::Text, "", "how the list misbehaves")
     }
 
     fn open(name: &str) -> Result<Self> {
@@ -69,22 +70,40 @@ impl Sparse for Many {
     }
 }
 
-/// With `loops-from=MS`: from that moment on (milliseconds since 1970) the list never ends.
-fn misbehave() -> Result<()> {
+/// With `loops-from=MS`: from that moment on (milliseconds since 1970) the list never ends. With
+/// `lists=WHAT`: exports that make the list a bad one.
+fn misbehave() -> Result<Vec<ListedExport>> {
     if let Some(moment) = config::number("loops-from")? {
         while nbdbox_plugin::wall_ms() >= moment {}
     }
-    Ok(())
+    let named = |name: String| ListedExport {
+        name,
+        description: None,
+    };
+    Ok(match config::required_text("lists")?.as_str() {
+        "loop" => loop {
+            std::hint::black_box(());
+        },
+        "trap" => std::process::abort(),
+        "error" => return Err(Error::io("no list today")),
+        // Each string is small; the host would have to hold them all.
+        "legion" => (0..100_000).map(|_| named("x".to_owned())).collect(),
+        "huge" => vec![named("x".repeat(16 << 20))],
+        "unutterable" => vec![named("a\0b".to_owned()), named("x".repeat(5000))],
+        "crowd" => (0..5000).map(|number| named(number.to_string())).collect(),
+        _ => Vec::new(),
+    })
 }
 
 impl ExportList for Many {
     fn list_exports() -> Result<Vec<ListedExport>> {
-        misbehave()?;
+        let mut all = misbehave()?;
         let listed = EXPORTS.iter().map(|(name, block)| ListedExport {
             name: (*name).to_owned(),
             description: Some(format!("blocks of {block}")),
         });
-        Ok(listed.collect())
+        all.splice(0..0, listed);
+        Ok(all)
     }
 }
 

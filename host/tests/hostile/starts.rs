@@ -1,0 +1,164 @@
+//! Plugins that misbehave before they serve anything: refused when the export is made, in one line.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nbdbox::blob::Access;
+use nbdbox::device::Catalog as _;
+use nbdbox::limits::Limits;
+use nbdbox::plugin::Plugin;
+
+use crate::scene::{AMPLE, Neighbour, World};
+
+/// A plugin that spoils its own start.
+pub(crate) struct Start {
+    pub(crate) words: &'static str,
+    plugin: &'static str,
+    settings: &'static [&'static str],
+    /// A word of the refusal.
+    says: &'static str,
+}
+
+const fn start(
+    words: &'static str,
+    plugin: &'static str,
+    settings: &'static [&'static str],
+    says: &'static str,
+) -> Start {
+    Start {
+        words,
+        plugin,
+        settings,
+        says,
+    }
+}
+
+pub(crate) const STARTS: &[Start] = &[
+    start(
+        "loops for ever in open",
+        "bad",
+        &["at=open", "do=loop"],
+        "CPU time",
+    ),
+    start("aborts in open", "bad", &["at=open", "do=trap"], "trapped"),
+    start(
+        "recurses without end in open",
+        "bad",
+        &["at=open", "do=recurse"],
+        "trapped",
+    ),
+    start(
+        "grows its memory without end in open",
+        "bad",
+        &["at=open", "do=grow"],
+        "out of memory",
+    ),
+    start(
+        "opens a blob that wasn't granted",
+        "bad",
+        &["at=open", "do=not-granted"],
+        "no blob",
+    ),
+    start(
+        "leaks handles in open",
+        "bad",
+        &["at=open", "do=handles", "blob=b"],
+        "handles",
+    ),
+    start(
+        "has blocks of 3 bytes",
+        "bad",
+        &["at=describe", "do=block-sizes"],
+        "block size",
+    ),
+    start(
+        "has 2^64 - 1 bytes",
+        "bad",
+        &["at=describe", "do=huge"],
+        "too large",
+    ),
+    start("has 2^63 bytes", "bad", &["size=8E"], "too large"),
+    start(
+        "loops for ever in the list of exports",
+        "many",
+        &["lists=loop"],
+        "CPU time",
+    ),
+    start(
+        "aborts in the list of exports",
+        "many",
+        &["lists=trap"],
+        "trapped",
+    ),
+    start(
+        "refuses to list its exports",
+        "many",
+        &["lists=error"],
+        "no list today",
+    ),
+    start(
+        "lists a hundred thousand exports",
+        "many",
+        &["lists=legion"],
+        "handed over too much",
+    ),
+    start(
+        "lists an export with a name of 16 MiB",
+        "many",
+        &["lists=huge"],
+        "handed over too much",
+    ),
+];
+
+/// The export can't be made, and the operator reads why; the neighbour isn't held up.
+pub(crate) async fn refuse(world: &World, neighbour: &Neighbour, start: &Start) {
+    let plugin = world.guest(start.plugin).await.unwrap();
+    let cpu = if start.says == "CPU time" {
+        Limits::default().open_cpu
+    } else {
+        AMPLE
+    };
+    let opened = world.open(&plugin, start.words, start.settings, Access::ReadOnly, cpu);
+    let error = match opened.await {
+        Ok(_) => panic!("a plugin that {} was opened", start.words),
+        Err(error) => format!("{error:#}"),
+    };
+    assert!(error.contains(start.says), "{}: {error}", start.words);
+    assert!(
+        !error.contains('\n') && error.len() < 4096,
+        "{}: {error}",
+        start.words
+    );
+    neighbour.goes_on().await;
+}
+
+/// A manifest that would take more memory than the plugin may have: the plugin isn't loaded.
+pub(crate) async fn boast(world: &World) {
+    let error = world.guest("boast").await.unwrap_err();
+    let error = format!("{error:#}");
+    assert!(error.contains("handed over too much"), "{error}");
+}
+
+/// A list may hold names that can't be said in NBD, and more of them than are kept: clients see the
+/// others.
+pub(crate) async fn odd_lists(world: &World) {
+    let plugin = world.guest("many").await.unwrap();
+    for (lists, most) in [("unutterable", 3), ("crowd", 1024)] {
+        let setting = format!("lists={lists}");
+        let settings = [setting.as_str()];
+        let opened = world.open(&plugin, lists, &settings, Access::ReadOnly, AMPLE);
+        let listed = opened.await.unwrap().list().await.unwrap();
+        assert_eq!(listed.len(), most, "{lists}");
+        assert!(listed.iter().all(|one| one.name.len() <= 4096));
+    }
+}
+
+impl World {
+    /// A plugin of the tests.
+    pub(crate) async fn guest(&self, name: &str) -> anyhow::Result<Arc<Plugin>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-guests");
+        let path = folder.join(name).with_extension("wasm");
+        assert!(path.exists(), "run `make plugins`");
+        Plugin::load(&self.engine, &path, &Limits::default()).await
+    }
+}
