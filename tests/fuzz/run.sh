@@ -30,20 +30,37 @@ if [ "${#targets[@]}" -eq 0 ]; then
     done
 fi
 
-say "fuzz: building ${targets[*]}"
 # With --target named, the flags reach the targets but not the build scripts.
-RUSTFLAGS=$instrumentation CARGO_TARGET_DIR=$out/build cargo build \
-    --manifest-path tests/fuzz/Cargo.toml --release --target "$host" "${targets[@]/#/--bin=}"
+build() {
+    RUSTFLAGS=$instrumentation CARGO_TARGET_DIR=$out/build cargo build \
+        --manifest-path tests/fuzz/Cargo.toml --target "$host" "$@"
+}
+
+say "fuzz: building ${targets[*]}"
+light=()
+for target in "${targets[@]}"; do
+    [ "$target" = load ] || light+=("--bin=$target")
+done
+[ "${#light[@]}" -eq 0 ] || build --release "${light[@]}"
+if [ "${#light[@]}" -lt "${#targets[@]}" ]; then
+    say "fuzz: building load, with wasmtime in it: ten minutes, the first time"
+    build --profile load --features load --bin load
+fi
+
+# The folder in which a target was left.
+profile_of() { if [ "$1" = load ]; then echo load; else echo release; fi; }
 
 failed=()
 for target in "${targets[@]}"; do
     say "fuzz: $target, $seconds s"
     mkdir -p "$out/corpus/$target" "$out/failures/$target"
     corpora=("$out/corpus/$target")
+    # Real plugins are the best seeds for bytes that should be one.
+    [ "$target" != load ] || [ ! -d target/plugins ] || corpora+=(target/plugins)
     [ -d "tests/fuzz/corpus/$target" ] && corpora+=("tests/fuzz/corpus/$target")
     # Of libFuzzer's chatter the pulse stays, not each new input nor the dictionary. An input that
     # takes ten seconds or 2 GiB is a finding too: nothing here has a reason to.
-    "$out/build/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    "$out/build/$host/$(profile_of "$target")/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$out/failures/$target/" "${corpora[@]}" 2>&1 |
         { grep --line-buffered -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE|RELOAD) |NEW_FUNC|^"|^######' || true; } ||
         failed+=("$target")
@@ -51,4 +68,4 @@ done
 
 [ "${#failed[@]}" -eq 0 ] ||
     die "failed: ${failed[*]}" "the input is in target/fuzz/failures/; give it as the only argument to" \
-        "target/fuzz/build/$host/release/TARGET to run it alone"
+        "target/fuzz/build/$host/release/TARGET (load/load for load) to run it alone"

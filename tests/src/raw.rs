@@ -109,6 +109,23 @@ impl Raw {
         }
     }
 
+    /// Whether the server says nothing for so long. What it says instead is lost.
+    #[must_use]
+    pub fn is_silent(&mut self, patience: Duration) -> bool {
+        self.set_read_timeout(patience);
+        let heard = self.stream.read(&mut [0]);
+        self.set_read_timeout(PATIENCE);
+        heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    fn set_read_timeout(&self, patience: Duration) {
+        match &self.stream {
+            Stream::Unix(stream) => stream.set_read_timeout(Some(patience)),
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(patience)),
+        }
+        .unwrap();
+    }
+
     /// From now on sending fails when the server doesn't read for so long.
     pub fn set_write_timeout(&mut self, patience: Duration) {
         match &self.stream {

@@ -70,7 +70,7 @@ fn restrict() -> anyhow::Result<()> {
 }
 
 /// A component as it is; a core module with component type information made into one.
-fn encode(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+pub(super) fn encode(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     match kind(&bytes)? {
         Encoding::Component => Ok(bytes),
         Encoding::Module => encode_module(&bytes),

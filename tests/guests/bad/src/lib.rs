@@ -152,8 +152,9 @@ impl Plugin for Bad {
                     return Ok(());
                 }
                 // Claims to be immutable, or to keep nothing that matters, and answers what it has
-                // counted in this instance.
+                // counted in this instance: slowly enough for calls to overlap.
                 "changing" | "counting" => {
+                    spin(5);
                     self.reads = self.reads.wrapping_add(1);
                     reply.data(&vec![self.reads; length as usize]);
                     return Ok(());
@@ -307,11 +308,7 @@ impl Bad {
             "loop" => loop {
                 std::hint::black_box(());
             },
-            // About 30 ms of work.
-            "slow" => {
-                let start = nbdbox_plugin::monotonic_ms();
-                while nbdbox_plugin::monotonic_ms() - start < 30 {}
-            }
+            "slow" => spin(30),
             "recurse" => {
                 std::hint::black_box(recurse(1));
             }
@@ -376,6 +373,12 @@ impl Bad {
         }
         Ok(())
     }
+}
+
+/// Works for about so many milliseconds.
+fn spin(milliseconds: u64) {
+    let start = nbdbox_plugin::monotonic_ms();
+    while nbdbox_plugin::monotonic_ms() - start < milliseconds {}
 }
 
 #[inline(never)]
