@@ -5,10 +5,9 @@
 
 mod extents;
 mod file;
-mod grant;
 mod transfer;
 mod zeroing;
 
 pub use extents::FileExtent;
 pub use file::{Blob, BlobError};
-pub use grant::{Access, Grant, GrantError};
+pub use nbdbox_config::grant::{Access, Grant, GrantError};

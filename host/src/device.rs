@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::Export;
+pub use nbdbox_config::policy::ExtentsOnError;
 
 use crate::fault::Failure;
 use crate::limits::Limits;
@@ -24,16 +25,6 @@ pub struct WriteMode {
     pub no_hole: bool,
     /// Zeroing only: ENOTSUP, quickly and without a change, rather than slow.
     pub fast_zero: bool,
-}
-
-/// What to do when a device can't say its extents (E11).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ExtentsOnError {
-    /// Answer data for the whole request: extents are an optimisation.
-    #[default]
-    Data,
-    /// Pass the error on.
-    Error,
 }
 
 /// One export, open.

@@ -16,10 +16,10 @@
 //! 4  server, connection, client        sockets, shutdown
 //! 3  dispatch, session | plugin, blob  data path | wasm and what it is granted: they don't know
 //!                                      each other, `server` and `cli` introduce them
-//! 2  device, reply, limits, quota      the contract between the two, pure
-//! 1  size, settings, fault, metrics,   pure
-//!    map
-//! 0  nbd-proto, extent-map             crates of their own
+//! 2  device, reply, quota              the contract between the two, pure
+//! 1  fault, metrics, map               pure
+//! 0  nbd-proto, extent-map,            crates of their own
+//!    nbdbox-config
 //! ```
 
 pub mod cli;
@@ -35,12 +35,11 @@ pub mod blob;
 pub mod plugin;
 
 pub mod device;
-pub mod limits;
 pub mod quota;
 pub mod reply;
 
 pub mod fault;
 pub mod map;
 pub mod metrics;
-pub mod settings;
-pub mod size;
+
+pub use nbdbox_config::{limits, settings, size};

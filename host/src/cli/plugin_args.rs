@@ -9,11 +9,10 @@ use tokio::task::spawn_blocking;
 
 use crate::blob::{Blob, Grant};
 use crate::device::ExtentsOnError;
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::plugin::{Engine, ExportSpec, OnFailure, Plugin, PluginCatalog, Policy, cache::Cache};
 use crate::quota::MemoryQuota;
 use crate::settings::Settings;
-use crate::size::Bytes;
 
 /// A plugin, its settings, its grants and its limits.
 #[derive(Debug, Args)]
@@ -66,34 +65,25 @@ enum OnError {
 }
 
 /// Checks a `--limit` on its own, so that a wrong one is a usage error.
-fn parse_limits(list: &str) -> Result<String, crate::limits::LimitError> {
+fn parse_limits(list: &str) -> Result<String, limits::LimitError> {
     Limits::default().set(list).map(|()| list.to_owned())
 }
 
 /// The limits with their defaults.
 fn limits_help() -> String {
-    let Limits {
-        memory,
-        cpu,
-        open_cpu,
-        wall,
-        instances,
-        extents,
-        connections,
-        requests,
-        inflight,
-        log,
-        idle,
-        handshake,
-    } = Limits::default();
-    let idle = idle.map_or("never".to_owned(), |time| format!("{time:?}"));
-    let bytes = |count| Bytes(count).to_string().replace(' ', "");
-    let (memory, inflight, log) = (bytes(memory), bytes(inflight), bytes(log));
+    let words: Vec<String> = limits::KEYS
+        .iter()
+        .map(|key| format!("{}={}", key.name, key.default_value()))
+        .collect();
+    // The first of those that restrain clients.
+    let clients = limits::KEYS
+        .iter()
+        .position(|key| key.name == "connections");
+    let (plugin, clients) = words.split_at(clients.unwrap_or(words.len()));
     format!(
-        "Set limits. The plugin's, with their defaults: memory={memory}, cpu={cpu:?}, \
-         open-cpu={open_cpu:?}, wall={wall:?}, instances={instances}, extents={extents}, \
-         log={log}; its clients': connections={connections}, requests={requests}, \
-         inflight={inflight}, idle={idle}, handshake={handshake:?}"
+        "Set limits. The plugin's, with their defaults: {}; its clients': {}",
+        plugin.join(", "),
+        clients.join(", ")
     )
 }
 

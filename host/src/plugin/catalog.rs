@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use nbd_proto::limits::MAX_STRING;
+use nbdbox_config::policy::Policy;
 use tokio::sync::Mutex;
 
 use super::export::PluginExport;
@@ -12,7 +13,6 @@ use super::guest::Surroundings;
 use super::instance::CallError;
 use super::loaded::Plugin;
 use super::log::GuestLog;
-use super::policy::Policy;
 use crate::blob::Blob;
 use crate::device::{Absent, Catalog, Device as _, Listed};
 use crate::fault::Failure;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::{Errno, Export, ExportFlags};
+use nbdbox_config::policy::{OnFailure, Policy};
 
 use super::guest::{Surroundings, WritePlan};
 use super::instance::{CallError, Instance};
 use super::loaded::Plugin;
 use super::offer::offer;
-use super::policy::{OnFailure, Policy};
 use super::pool::{Acquired, Lease, Pool, Vacancy};
 use super::wit::{DeviceInfo, InstanceMode, WriteFlags};
 use crate::blob::{Blob, BlobError};

@@ -1,6 +1,7 @@
 //! What the operator decided about how an export behaves, and misbehaves.
 
-use crate::device::ExtentsOnError;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// How an export behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,11 +14,23 @@ pub struct Policy {
     pub on_failure: OnFailure,
 }
 
+/// What to do when a device can't say its extents (E11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExtentsOnError {
+    /// Answer data for the whole request: extents are an optimisation.
+    #[default]
+    Data,
+    /// Pass the error on.
+    Error,
+}
+
 /// What becomes of an export whose plugin had to be stopped, or crashed.
 ///
 /// Whatever is said here: a writable export in mode `single` fails for good, since the instance's
 /// memory was the disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
     /// A fresh instance serves the next request, after a pause that doubles with each crash in a
     /// row, from 10 ms to 10 s. Requests that come during the pause fail at once.

@@ -1,0 +1,174 @@
+//! One limit by its name: the definition from which parser, schema and manual are made.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::size::{self, Bytes};
+
+/// A limit of `T` that an operator can set.
+#[derive(Debug)]
+pub struct Key<T> {
+    /// Its name, in `--limit` and in the configuration.
+    pub name: &'static str,
+    /// Whom it restrains, and what happens when it's reached: a line for the manual.
+    pub about: &'static str,
+    /// The least value, in bytes or pieces; times are 1 ms or more.
+    pub least: u64,
+    /// The greatest.
+    pub most: u64,
+    /// Where it's kept, and so what its value looks like.
+    pub field: fn(&mut T) -> Field<'_>,
+}
+
+/// The place of a limit's value.
+#[derive(Debug)]
+pub enum Field<'a> {
+    /// A number of bytes, as `64MiB`.
+    Bytes(&'a mut u64),
+    /// A time, as `100ms`.
+    Time(&'a mut Duration),
+    /// A time, or `never`.
+    TimeOrNever(&'a mut Option<Duration>),
+    /// A plain number.
+    Count(&'a mut usize),
+}
+
+/// What is wrong with a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LimitError {
+    /// No such limit.
+    #[error("`{name}` is no limit; there are {known}")]
+    Unknown {
+        /// What was given.
+        name: String,
+        /// All that there are.
+        known: String,
+    },
+    /// Not `NAME=VALUE`.
+    #[error("`{0}` isn't NAME=VALUE, as in memory=64MiB")]
+    Syntax(String),
+    /// The value doesn't fit.
+    #[error("limit {name}={value}: {expected}")]
+    Value {
+        /// The limit.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What would fit.
+        expected: String,
+    },
+}
+
+impl<T> Key<T> {
+    /// Sets it.
+    ///
+    /// # Errors
+    /// Says what was expected.
+    pub fn set(&self, limits: &mut T, value: &str) -> Result<(), LimitError> {
+        let set = match (self.field)(limits) {
+            Field::Bytes(place) => self.bytes(value).map(|bytes| *place = bytes),
+            Field::Time(place) => time(value).map(|time| *place = time),
+            Field::TimeOrNever(place) if value == "never" => {
+                *place = None;
+                Ok(())
+            }
+            Field::TimeOrNever(place) => time(value).map(|time| *place = Some(time)),
+            Field::Count(place) => self.count(value).map(|count| *place = count),
+        };
+        set.map_err(|expected| LimitError::Value {
+            name: self.name,
+            value: value.to_owned(),
+            expected,
+        })
+    }
+
+    fn bytes(&self, value: &str) -> Result<u64, String> {
+        let bytes = size::parse(value).map_err(|error| error.to_string())?;
+        if bytes < self.least {
+            return Err(format!("at least {} is needed", Bytes(self.least)));
+        }
+        if bytes > self.most {
+            return Err(format!("at most {} can be had", Bytes(self.most)));
+        }
+        Ok(bytes)
+    }
+
+    fn count(&self, value: &str) -> Result<usize, String> {
+        let number = value.parse::<u64>().ok();
+        let number = number.filter(|number| (self.least..=self.most).contains(number));
+        number
+            .and_then(|number| usize::try_from(number).ok())
+            .ok_or_else(|| format!("a number from {} to {} is expected", self.least, self.most))
+    }
+}
+
+impl<T: Default> Key<T> {
+    /// Its default, as an operator would write it.
+    #[must_use]
+    pub fn default_value(&self) -> String {
+        match (self.field)(&mut T::default()) {
+            Field::Bytes(bytes) => Bytes(*bytes).to_string().replace(' ', ""),
+            Field::Time(time) | Field::TimeOrNever(Some(time)) => format!("{time:?}"),
+            Field::TimeOrNever(None) => "never".to_owned(),
+            Field::Count(count) => count.to_string(),
+        }
+    }
+
+    /// What its value is, in a word: `bytes`, `time` or `number`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match (self.field)(&mut T::default()) {
+            Field::Bytes(_) => "bytes",
+            Field::Time(_) | Field::TimeOrNever(_) => "time",
+            Field::Count(_) => "number",
+        }
+    }
+}
+
+/// Sets the limit called `name`, of those in `keys`.
+///
+/// # Errors
+/// There's none, or says what was expected.
+pub fn set<T>(
+    keys: &'static [Key<T>],
+    limits: &mut T,
+    name: &str,
+    value: &str,
+) -> Result<(), LimitError> {
+    match keys.iter().find(|key| key.name == name) {
+        Some(key) => key.set(limits, value),
+        None => Err(LimitError::Unknown {
+            name: name.to_owned(),
+            known: names(keys),
+        }),
+    }
+}
+
+/// All names.
+#[must_use]
+pub fn names<T>(keys: &[Key<T>]) -> String {
+    let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+    names.join(", ")
+}
+
+/// A time: a whole number and `ms`, `s` or `min`.
+///
+/// # Errors
+/// Says what was expected.
+pub fn time(value: &str) -> Result<Duration, String> {
+    let unit_at = value
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(value.len());
+    let (number, unit) = value.split_at(unit_at);
+    let number = number.parse::<u32>().ok().filter(|number| *number > 0);
+    let duration = number.and_then(|number| {
+        Some(match unit {
+            "ms" => Duration::from_millis(number.into()),
+            "s" => Duration::from_secs(number.into()),
+            "min" => Duration::from_secs(60 * u64::from(number)),
+            _ => return None,
+        })
+    });
+    duration.ok_or_else(|| "write a whole number and ms, s or min, as in 100ms".to_owned())
+}

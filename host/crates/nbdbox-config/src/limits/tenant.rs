@@ -1,0 +1,73 @@
+//! What a tenant may use, all its exports and clients together.
+
+use super::{Field, Key};
+
+/// The limits of one tenant. Those of its exports hold besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantLimits {
+    /// Bytes of memory and tables in all instances of the tenant's plugins. Restrains one tenant from
+    /// taking the machine's memory by many exports, each within its own limit.
+    pub memory: u64,
+    /// Instances of all its plugins. Restrains it from taking the host's address space.
+    pub instances: usize,
+    /// Connections of all its clients. Restrains it from taking the process's descriptors.
+    pub connections: usize,
+    /// Requests under way on all its connections. Restrains it from taking the host's memory and
+    /// threads by many connections.
+    pub requests: usize,
+    /// Bytes of requests and replies under way on all its connections; one request may be larger.
+    pub inflight: u64,
+}
+
+impl Default for TenantLimits {
+    fn default() -> Self {
+        Self {
+            memory: 1 << 30,
+            instances: 64,
+            connections: 256,
+            requests: 1024,
+            inflight: 256 << 20,
+        }
+    }
+}
+
+impl TenantLimits {
+    /// Their names, in the order of the manual.
+    pub const KEYS: &[Key<Self>] = &[
+        Key {
+            name: "memory",
+            about: "bytes of memory and tables in all instances of the tenant's plugins",
+            least: 64 << 10,
+            most: u64::MAX,
+            field: |limits| Field::Bytes(&mut limits.memory),
+        },
+        Key {
+            name: "instances",
+            about: "instances of all its plugins",
+            least: 1,
+            most: 100_000,
+            field: |limits| Field::Count(&mut limits.instances),
+        },
+        Key {
+            name: "connections",
+            about: "connections of all its clients",
+            least: 1,
+            most: 100_000,
+            field: |limits| Field::Count(&mut limits.connections),
+        },
+        Key {
+            name: "requests",
+            about: "requests under way on all its connections",
+            least: 1,
+            most: 1_000_000,
+            field: |limits| Field::Count(&mut limits.requests),
+        },
+        Key {
+            name: "inflight",
+            about: "bytes of requests and replies under way on all its connections",
+            least: 1,
+            most: u64::MAX,
+            field: |limits| Field::Bytes(&mut limits.inflight),
+        },
+    ];
+}
