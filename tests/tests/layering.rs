@@ -79,6 +79,7 @@ const PURE_CRATES: &[(&str, &[&str])] = &[
     (
         "nbdbox-config",
         &[
+            "ipnet",
             "nbd-proto",
             "schemars",
             "serde",

@@ -126,6 +126,7 @@ impl PluginArgs {
             quota: MemoryQuota::unlimited(),
             policy: Policy {
                 read_only,
+                immutable: false,
                 extents_on_error: match self.extents_on_error {
                     OnError::Data => ExtentsOnError::Data,
                     OnError::Error => ExtentsOnError::Error,

@@ -47,10 +47,11 @@ impl PluginExport {
         policy: Policy,
     ) -> Result<Self, Failure> {
         let mut instance = plugin.instance(&around, 0).await?;
-        let info = instance
+        let mut info = instance
             .open(&around.export)
             .await
             .map_err(CallError::into_failure)?;
+        info.immutable |= policy.immutable;
         let export = offer(&plugin, &around, &info, policy.read_only)?;
         let most = match info.mode {
             InstanceMode::Single => 1,

@@ -44,12 +44,10 @@ pub struct Grant {
 #[error("blob `{0}` isn't NAME=PATH[:ro|:rw|:map-only], as in disk=/srv/disk.img:rw")]
 pub struct GrantError(String);
 
-impl FromStr for Grant {
-    type Err = GrantError;
-
-    fn from_str(word: &str) -> Result<Self, GrantError> {
-        let wrong = || GrantError(word.to_owned());
-        let (name, rest) = word.split_once('=').ok_or_else(wrong)?;
+impl Grant {
+    /// A grant under `name` of `PATH[:ro|:rw|:map-only]`; `None` if one of the two is empty.
+    #[must_use]
+    pub fn new(name: &str, word: &str) -> Option<Self> {
         let suffixes = [
             (":ro", Access::ReadOnly),
             (":rw", Access::ReadWrite),
@@ -57,16 +55,24 @@ impl FromStr for Grant {
         ];
         let (path, access) = suffixes
             .iter()
-            .find_map(|(suffix, access)| Some((rest.strip_suffix(suffix)?, *access)))
-            .unwrap_or((rest, Access::default()));
-        if name.is_empty() || path.is_empty() {
-            return Err(wrong());
-        }
-        Ok(Self {
+            .find_map(|(suffix, access)| Some((word.strip_suffix(suffix)?, *access)))
+            .unwrap_or((word, Access::default()));
+        (!name.is_empty() && !path.is_empty()).then(|| Self {
             name: name.to_owned(),
             path: path.into(),
             access,
         })
+    }
+}
+
+impl FromStr for Grant {
+    type Err = GrantError;
+
+    fn from_str(word: &str) -> Result<Self, GrantError> {
+        let split = word.split_once('=');
+        split
+            .and_then(|(name, rest)| Self::new(name, rest))
+            .ok_or_else(|| GrantError(word.to_owned()))
     }
 }
 

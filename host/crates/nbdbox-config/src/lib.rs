@@ -5,6 +5,7 @@
 //! bounds, and what is wrong is named with its place and with what was expected, all at once.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod grant;
 pub mod limits;
 pub mod policy;

@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub struct Policy {
     /// Serve read-only, whatever the plugin can.
     pub read_only: bool,
+    /// The data never changes, whatever the plugin says. Includes `read_only`.
+    pub immutable: bool,
     /// What to do when the plugin can't say its extents.
     pub extents_on_error: ExtentsOnError,
     /// What to do when an instance is lost.

@@ -1,0 +1,149 @@
+//! The meaning: words become values, and what belongs together is looked at together.
+
+mod address;
+mod client;
+mod export;
+mod listener;
+mod tenant;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::at::At;
+use super::problem::{Place, Problems};
+use super::raw::File;
+use super::{Address, CONNECTIONS, Config, DRAIN, Source};
+use crate::limits::{Limits, key};
+
+/// Makes a configuration of the files; what is left out because it was wrong has been named.
+pub(super) fn check(files: Vec<(Source<'_>, File)>, problems: &mut Problems) -> Config {
+    let mut config = Config {
+        listeners: Vec::new(),
+        tenants: Vec::new(),
+        admin: None,
+        connections: CONNECTIONS,
+        handshake: Limits::default().handshake,
+        drain: DRAIN,
+    };
+    let mut once = BTreeSet::new();
+    let mut tenants = tenant::Tenants::default();
+    let mut any_listener = false;
+    let whole = files.first().map(|(source, _)| *source);
+    for (source, file) in files {
+        let mut checker = Checker { source, problems };
+        checker.server(&file, &mut config, &mut once);
+        any_listener |= !file.listener.is_empty();
+        for listener in file.listener {
+            config.listeners.extend(checker.listener(listener));
+        }
+        for (name, tenant) in file.tenant {
+            tenants.add(&mut checker, name, tenant);
+        }
+    }
+    if let Some(source) = whole {
+        let mut checker = Checker { source, problems };
+        config.tenants = tenants.finish(&mut checker);
+        if !any_listener {
+            let text = "there is no [[listener]]: nobody could come in";
+            checker.wrong(0..0, "", text);
+        }
+        checker.together(&config);
+    }
+    config
+}
+
+/// Looks at one file.
+struct Checker<'a, 'p> {
+    source: Source<'a>,
+    problems: &'p mut Problems,
+}
+
+impl Checker<'_, '_> {
+    fn wrong(&mut self, span: Range<usize>, key: &str, text: impl Into<String>) {
+        let place = self.place(&span);
+        self.problems.add(place, key, text);
+    }
+
+    fn place(&self, span: &Range<usize>) -> Place {
+        Place::of(self.source, span)
+    }
+
+    /// A path of the file, from the folder of the file.
+    fn path(&self, text: &str) -> PathBuf {
+        let folder = Path::new(self.source.path).parent();
+        folder.unwrap_or(Path::new("")).join(text)
+    }
+
+    /// What is neither a listener nor a tenant; each key once in all files.
+    fn server(&mut self, file: &File, config: &mut Config, once: &mut BTreeSet<&'static str>) {
+        let mut first = |checker: &mut Self, span, key| {
+            let first = once.insert(key);
+            if !first {
+                checker.wrong(span, key, "another file says it already");
+            }
+            first
+        };
+        if let Some(text) = &file.drain
+            && first(self, text.span(), "drain")
+        {
+            self.time(text, "drain", &mut config.drain);
+        }
+        if let Some(text) = &file.handshake
+            && first(self, text.span(), "handshake")
+        {
+            self.time(text, "handshake", &mut config.handshake);
+        }
+        if let Some(number) = &file.connections
+            && first(self, number.span(), "connections")
+        {
+            let fits = self.number(number, "connections", 1, 100_000);
+            config.connections = fits.map_or(CONNECTIONS, |number| number as usize);
+        }
+        if let Some(admin) = &file.admin
+            && first(self, admin.span(), "admin")
+        {
+            config.admin = self.admin(admin);
+        }
+    }
+
+    fn time(&mut self, text: &At<String>, key: &str, place: &mut Duration) {
+        match key::time(text.get()) {
+            Ok(time) => *place = time,
+            Err(expected) => {
+                self.wrong(text.span(), key, format!("`{}`: {expected}", text.get()));
+            }
+        }
+    }
+
+    fn number(&mut self, number: &At<i64>, key: &str, least: u32, most: u32) -> Option<u32> {
+        let fits = u32::try_from(*number.get())
+            .ok()
+            .filter(|number| (least..=most).contains(number));
+        if fits.is_none() {
+            let text = format!("a number from {least} to {most} is expected");
+            self.wrong(number.span(), key, text);
+        }
+        fits
+    }
+
+    /// What only shows when all is there.
+    fn together(&mut self, config: &Config) {
+        let mut addresses: BTreeSet<String> = BTreeSet::new();
+        let mut names = BTreeSet::new();
+        for listener in &config.listeners {
+            let same_port_for_all = matches!(&listener.address, Address::Tcp(at) if at.port() == 0);
+            let address = listener.address.to_string();
+            if !same_port_for_all && !addresses.insert(address) {
+                let text = "another listener has this address";
+                self.problems.add(listener.place.clone(), "listener", text);
+            }
+            if !names.insert(&listener.name[..]) && !same_port_for_all {
+                let text = format!("another listener is called `{}`", listener.name);
+                self.problems
+                    .add(listener.place.clone(), "listener.name", text);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Tenants, each maybe written in more than one file.
+
+use std::collections::BTreeMap;
+
+use super::Checker;
+use super::listener::{NAME, is_name};
+use crate::config::at::At;
+use crate::config::problem::Place;
+use crate::config::raw;
+use crate::config::{ClientRule, Export, Tenant};
+use crate::limits::{LimitError, TenantLimits, key};
+
+/// The tenants of the files that were read.
+#[derive(Default)]
+pub(super) struct Tenants(BTreeMap<String, Gathered>);
+
+/// What the files say of one tenant.
+struct Gathered {
+    place: Place,
+    clients: Option<Vec<ClientRule>>,
+    limits: Option<TenantLimits>,
+    exports: Vec<Export>,
+}
+
+impl Tenants {
+    /// Adds what one file says of a tenant: exports add up, the rest may be said once.
+    pub(super) fn add(
+        &mut self,
+        checker: &mut Checker<'_, '_>,
+        name: String,
+        raw: At<raw::Tenant>,
+    ) {
+        let table = format!("tenant.{name}");
+        if !is_name(&name) {
+            checker.wrong(raw.span(), &table, NAME);
+        }
+        let gathered = self.0.entry(name).or_insert_with(|| Gathered {
+            place: checker.place(&raw.span()),
+            clients: None,
+            limits: None,
+            exports: Vec::new(),
+        });
+        let raw = raw.into_inner();
+        if let Some(clients) = raw.clients {
+            let key = format!("{table}.clients");
+            if gathered.clients.is_some() {
+                checker.wrong(clients.span(), &key, "another file says it already");
+            }
+            if clients.get().is_empty() {
+                checker.wrong(clients.span(), &key, "without a rule nobody can come");
+            }
+            let rules = clients.get().iter();
+            gathered.clients = Some(
+                rules
+                    .filter_map(|rule| checker.client(rule, &key))
+                    .collect(),
+            );
+        }
+        if let Some(limits) = raw.limits {
+            let key = format!("{table}.limits");
+            if gathered.limits.is_some() {
+                checker.wrong(limits.span(), &key, "another file says it already");
+            }
+            gathered.limits = Some(checker.limits(limits.get(), &key));
+        }
+        for export in raw.export {
+            let export = checker.export(export, &format!("{table}.export"));
+            gathered.exports.extend(export);
+        }
+    }
+
+    /// All of them, by name.
+    pub(super) fn finish(self, checker: &mut Checker<'_, '_>) -> Vec<Tenant> {
+        let tenants = self.0.into_iter().map(|(name, gathered)| {
+            let Gathered {
+                place,
+                clients,
+                limits,
+                exports,
+            } = gathered;
+            let table = format!("tenant.{name}");
+            if clients.is_none() {
+                let text = "`clients` is missing: who is of this tenant?";
+                checker.problems.add(place, &table[..], text);
+            }
+            once(checker, &exports, &table);
+            Tenant {
+                name,
+                clients: clients.unwrap_or_default(),
+                limits: limits.unwrap_or_default(),
+                exports,
+            }
+        });
+        tenants.collect()
+    }
+}
+
+/// A name stands for one export.
+fn once(checker: &mut Checker<'_, '_>, exports: &[Export], table: &str) {
+    let mut places: BTreeMap<&str, &Place> = BTreeMap::new();
+    for Export { name, place, .. } in exports {
+        if let Some(first) = places.get(&name[..]) {
+            let text = format!("another export is called `{name}`: see {first}");
+            let key = format!("{table}.export.name");
+            checker.problems.add(place.clone(), key, text);
+        } else {
+            places.insert(name, place);
+        }
+    }
+}
+
+impl Checker<'_, '_> {
+    /// A table of limits; those that aren't in it have their defaults.
+    pub(super) fn limits<T: raw::Defined>(&mut self, raw: &raw::Limits<T>, table: &str) -> T {
+        let mut limits = T::default();
+        for (name, value) in &raw.0 {
+            let set = key::set(T::KEYS, &mut limits, name, &value.get().0);
+            if let Err(error) = set {
+                let text = match error {
+                    LimitError::Value {
+                        value, expected, ..
+                    } => format!("`{value}`: {expected}"),
+                    error => error.to_string(),
+                };
+                self.wrong(value.span(), &format!("{table}.{name}"), text);
+            }
+        }
+        limits
+    }
+}
