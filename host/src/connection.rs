@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::device::Catalog;
+use crate::identity::Client;
 
 /// Tells a connection to stop: `true` once.
 pub type StopSignal = watch::Receiver<bool>;
@@ -46,7 +47,12 @@ pub enum End {
 ///
 /// # Errors
 /// The socket failed.
-pub async fn serve<S, C>(mut stream: S, catalog: Arc<C>, stop: StopSignal) -> io::Result<End>
+pub async fn serve<S, C>(
+    mut stream: S,
+    client: Client,
+    catalog: Arc<C>,
+    stop: StopSignal,
+) -> io::Result<End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Catalog,
@@ -54,7 +60,7 @@ where
     let limit = catalog.limits().handshake;
     let shaken = timeout(
         limit,
-        handshake::shake(&mut stream, &*catalog, stop.clone()),
+        handshake::shake(&mut stream, &*catalog, &client, stop.clone()),
     )
     .await;
     match shaken {

@@ -12,6 +12,7 @@ use nbd_proto::Export;
 pub use nbdbox_config::policy::ExtentsOnError;
 
 use crate::fault::Failure;
+use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reply::ReadReply;
@@ -112,6 +113,8 @@ pub enum Absent {
     Unknown,
     /// It's there, but can't be opened now; whoever is at fault was told.
     Failed,
+    /// It's there, but so many are connected that no more may be.
+    Full,
 }
 
 /// The exports that a listener serves.
@@ -122,9 +125,14 @@ pub trait Catalog: Send + Sync + 'static {
     /// The limits before an export is chosen.
     fn limits(&self) -> &Limits;
 
-    /// All exports.
-    fn list(&self) -> impl Future<Output = Result<Vec<Listed>, Failure>> + Send;
+    /// All exports that `client` may know of.
+    fn list(&self, client: &Client) -> impl Future<Output = Result<Vec<Listed>, Failure>> + Send;
 
-    /// Opens one, or joins it where it's open.
-    fn find(&self, name: &str) -> impl Future<Output = Result<Arc<Self::Device>, Absent>> + Send;
+    /// Opens one, or joins it where it's open. One that isn't for `client` is answered as one that there
+    /// isn't, and nothing of a plugin runs for it.
+    fn find(
+        &self,
+        client: &Client,
+        name: &str,
+    ) -> impl Future<Output = Result<Arc<Self::Device>, Absent>> + Send;
 }

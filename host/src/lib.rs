@@ -17,7 +17,7 @@
 //! 3  dispatch, session | plugin, blob  data path | wasm and what it is granted: they don't know
 //!                                      each other, `server` and `cli` introduce them
 //! 2  device, reply, quota              the contract between the two, pure
-//! 1  fault, metrics, map               pure
+//! 1  fault, identity, metrics, map               pure
 //! 0  nbd-proto, extent-map,            crates of their own
 //!    nbdbox-config
 //! ```
@@ -39,6 +39,7 @@ pub mod quota;
 pub mod reply;
 
 pub mod fault;
+pub mod identity;
 pub mod map;
 pub mod metrics;
 

@@ -1,5 +1,8 @@
 //! Listeners and the life of the process: who comes in, and how it ends.
 
+mod address;
+mod bind;
+mod inherited;
 mod listener;
 
 use std::io;
@@ -11,70 +14,118 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub use listener::{Address, Listener};
+pub use address::Address;
+pub use inherited::Inherited;
+pub use listener::Listener;
 
 use crate::connection::{self, StopSignal};
 use crate::device::Catalog;
-
-/// Time that connections have to finish what is under way when the server stops. Restrains clients
-/// that don't read their replies.
-const DRAIN: Duration = Duration::from_secs(10);
+use crate::identity::Client;
 
 /// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the catalog to all who come, until `stop` says so; then drains.
-pub async fn serve<C: Catalog>(listener: Listener, catalog: Arc<C>, mut stop: StopSignal) {
-    let places = Arc::new(Semaphore::new(catalog.limits().connections));
-    let mut connections = JoinSet::new();
-    loop {
-        // Those who come while all places are taken wait in the listener's backlog.
-        let place = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
-            place = Arc::clone(&places).acquire_owned() => place,
-        };
-        let accepted = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok(stream) => {
-                let client = client(stream, Arc::clone(&catalog), stop.clone());
-                connections.spawn(async move {
-                    client.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::error!("can't accept a connection: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    let drained = timeout(DRAIN, async {
-        while connections.join_next().await.is_some() {}
-    });
-    if drained.await.is_err() {
-        tracing::warn!("{} connections didn't end in time", connections.len());
-    }
+/// What all listeners of a server share.
+#[derive(Debug)]
+pub struct Server<C> {
+    catalog: Arc<C>,
+    places: Arc<Semaphore>,
+    drain: Duration,
+    stop: StopSignal,
 }
 
-async fn client<C: Catalog>(stream: listener::Stream, catalog: Arc<C>, stop: StopSignal) {
-    match stream {
-        listener::Stream::Tcp(stream, peer) => {
-            tracing::debug!(%peer, "connected");
-            report(connection::serve(stream, catalog, stop).await);
-        }
-        listener::Stream::Unix(stream) => {
-            tracing::debug!("connected");
-            report(connection::serve(stream, catalog, stop).await);
+impl<C> Clone for Server<C> {
+    fn clone(&self) -> Self {
+        Self {
+            catalog: Arc::clone(&self.catalog),
+            places: Arc::clone(&self.places),
+            drain: self.drain,
+            stop: self.stop.clone(),
         }
     }
 }
 
-fn report(ended: io::Result<connection::End>) {
+impl<C: Catalog> Server<C> {
+    /// A server of these exports, for so many connections at once, until `stop` says so. Then what is
+    /// under way has the time `drain`, which restrains clients that don't read their replies.
+    #[must_use]
+    pub fn new(catalog: Arc<C>, connections: usize, drain: Duration, stop: StopSignal) -> Self {
+        Self {
+            catalog,
+            places: Arc::new(Semaphore::new(connections)),
+            drain,
+            stop,
+        }
+    }
+
+    /// Serves all who come to a listener, until `close` says so: then nobody else is let in, and those
+    /// who are connected stay. When the server stops, drains.
+    pub async fn serve(mut self, listener: Listener, close: StopSignal) {
+        let mut connections = JoinSet::new();
+        self.accept(listener, close, &mut connections).await;
+        let stopped = async {
+            // An error means that the server is gone: that's a stop too.
+            let _ = self.stop.wait_for(|stop| *stop).await;
+        };
+        tokio::select! {
+            () = all_ended(&mut connections) => return,
+            () = stopped => {}
+        }
+        let drained = timeout(self.drain, all_ended(&mut connections)).await;
+        if drained.is_err() {
+            tracing::warn!("{} connections didn't end in time", connections.len());
+        }
+    }
+
+    /// Lets clients in until the listener is to be closed.
+    async fn accept(
+        &mut self,
+        mut listener: Listener,
+        mut close: StopSignal,
+        connections: &mut JoinSet<()>,
+    ) {
+        loop {
+            // Those who come while all places are taken wait in the listener's backlog.
+            let place = tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => return,
+                _ = close.wait_for(|close| *close) => return,
+                place = Arc::clone(&self.places).acquire_owned() => place,
+            };
+            let accepted = tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => return,
+                _ = close.wait_for(|close| *close) => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, client)) => {
+                    tracing::debug!(listener = client.listener, peer = ?client.peer, "connected");
+                    let served = serve_client(stream, client, self.clone());
+                    connections.spawn(async move {
+                        served.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::error!("can't accept a connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    }
+}
+
+async fn all_ended(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
+}
+
+async fn serve_client<C: Catalog>(stream: listener::Stream, client: Client, server: Server<C>) {
+    let Server { catalog, stop, .. } = server;
+    let ended = match stream {
+        listener::Stream::Tcp(stream) => connection::serve(stream, client, catalog, stop).await,
+        listener::Stream::Unix(stream) => connection::serve(stream, client, catalog, stop).await,
+        listener::Stream::Vsock(stream) => connection::serve(stream, client, catalog, stop).await,
+    };
     match ended {
         Ok(end) => tracing::debug!(?end, "connection ended"),
         Err(error) => tracing::debug!(%error, "connection ended"),
@@ -88,5 +139,5 @@ where
     C: Catalog,
 {
     let (_never, stop) = watch::channel(false);
-    connection::serve(stream, catalog, stop).await
+    connection::serve(stream, Client::default(), catalog, stop).await
 }

@@ -22,6 +22,8 @@ pub(super) async fn shell(
             let nbd = format!("nbd:unix:{path}");
             (path, String::new(), nbd)
         }
+        // The command line has no way to ask for it.
+        Address::Vsock { .. } => Default::default(),
         Address::Tcp(host, port) => (
             String::new(),
             port.to_string(),

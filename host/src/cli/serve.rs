@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -14,10 +15,15 @@ use tokio::sync::watch;
 use super::plugin_args::PluginArgs;
 use super::signals::Signals;
 use super::{log, run};
-use crate::server::{self, Address, Listener};
+use crate::device::Catalog as _;
+use crate::server::{Address, Listener, Server};
 
 /// NBD's registered port.
 const PORT: u16 = 10809;
+
+/// Time that connections have to finish what is under way when the server stops. Restrains clients
+/// that don't read their replies.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Bytes of a unix socket's path: `sun_path` without the NUL at its end (unix(7)).
 const SOCKET_PATH: usize = 107;
@@ -118,7 +124,9 @@ impl Serve {
         // Last: who waits for it finds all else done.
         let _pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(server::serve(listener, catalog, stopped));
+        let connections = catalog.limits().connections;
+        let server = Server::new(catalog, connections, DRAIN, stopped.clone());
+        let serving = tokio::spawn(server.serve(listener, stopped));
         let command = async {
             match &self.run {
                 Some(command) => run::shell(command, &uri, &address, &self.export).await,

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::StopSignal;
 use crate::device::{Absent, Catalog, Device as _, Listed};
+use crate::identity::Client;
 
 /// What a handshake came to.
 pub(super) struct Agreed<D> {
@@ -31,6 +32,7 @@ const READ: usize = 4096;
 pub(super) async fn shake<S, C>(
     stream: &mut S,
     catalog: &C,
+    client: &Client,
     mut stop: StopSignal,
 ) -> io::Result<Option<Agreed<C::Device>>>
 where
@@ -54,15 +56,20 @@ where
                     return Ok(None);
                 }
             }
-            Event::List => list(&mut handshake, catalog).await,
-            Event::Find(lookup) => match catalog.find(&lookup.name).await {
-                Ok(device) => {
-                    handshake.found(device.export());
-                    found = Some(device);
+            Event::List => list(&mut handshake, catalog, client).await,
+            Event::Find(lookup) => {
+                // The place that an earlier question took, where places are counted.
+                found = None;
+                match catalog.find(client, &lookup.name).await {
+                    Ok(device) => {
+                        handshake.found(device.export());
+                        found = Some(device);
+                    }
+                    Err(Absent::Unknown) => handshake.unknown(),
+                    Err(Absent::Failed) => handshake.denied("the export can't be opened"),
+                    Err(Absent::Full) => handshake.denied("there are too many connections"),
                 }
-                Err(Absent::Unknown) => handshake.unknown(),
-                Err(Absent::Failed) => handshake.denied("the export can't be opened"),
-            },
+            }
             Event::Ready(session) => {
                 send(stream, &mut handshake).await?;
                 // The session is for the export that was found last.
@@ -82,8 +89,8 @@ where
     }
 }
 
-async fn list<C: Catalog>(handshake: &mut Handshake, catalog: &C) {
-    match catalog.list().await {
+async fn list<C: Catalog>(handshake: &mut Handshake, catalog: &C, client: &Client) {
+    match catalog.list(client).await {
         Ok(exports) => {
             let pairs = exports
                 .iter()

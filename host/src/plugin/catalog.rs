@@ -16,6 +16,7 @@ use super::log::GuestLog;
 use crate::blob::Blob;
 use crate::device::{Absent, Catalog, Device as _, Listed};
 use crate::fault::Failure;
+use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::quota::MemoryQuota;
@@ -170,7 +171,7 @@ impl Catalog for PluginCatalog {
         &self.spec.limits
     }
 
-    async fn list(&self) -> Result<Vec<Listed>, Failure> {
+    async fn list(&self, _: &Client) -> Result<Vec<Listed>, Failure> {
         if self.plugin.world().export_list {
             return self.ask_list().await;
         }
@@ -182,7 +183,7 @@ impl Catalog for PluginCatalog {
         }])
     }
 
-    async fn find(&self, name: &str) -> Result<Arc<PluginExport>, Absent> {
+    async fn find(&self, _: &Client, name: &str) -> Result<Arc<PluginExport>, Absent> {
         let name = self.resolve(name).await?;
         self.open(&name).await.map_err(|_| Absent::Failed)
     }

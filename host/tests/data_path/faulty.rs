@@ -9,6 +9,7 @@ use extent_map::ExtentMap;
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags};
 use nbdbox::device::{Absent, Catalog, Device, ExtentsOnError, Listed, WriteMode};
 use nbdbox::fault::{Cause, Failure};
+use nbdbox::identity::Client;
 use nbdbox::limits::Limits;
 use nbdbox::metrics::Metrics;
 use nbdbox::reply::ReadReply;
@@ -153,14 +154,14 @@ impl Catalog for Only {
         self.0.limits()
     }
 
-    async fn list(&self) -> Result<Vec<Listed>, Failure> {
+    async fn list(&self, _: &Client) -> Result<Vec<Listed>, Failure> {
         Ok(vec![Listed {
             name: String::new(),
             description: None,
         }])
     }
 
-    async fn find(&self, name: &str) -> Result<Arc<Faulty>, Absent> {
+    async fn find(&self, _: &Client, name: &str) -> Result<Arc<Faulty>, Absent> {
         if name.is_empty() {
             Ok(Arc::clone(&self.0))
         } else {

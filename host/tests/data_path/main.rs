@@ -15,6 +15,7 @@ use nbd_proto::{CommandFlags, Cookie, Errno, Framing};
 use nbdbox::connection::{End, serve};
 use nbdbox::device::{Device as _, ExtentsOnError};
 use nbdbox::fault::Cause;
+use nbdbox::identity;
 use nbdbox::limits::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
@@ -37,7 +38,7 @@ async fn scene(framing: Framing, device: Faulty) -> Scene {
     let (ours, theirs) = tokio::io::duplex(64 << 10);
     let (stop, stopped) = watch::channel(false);
     let catalog = Arc::new(Only(Arc::clone(&device)));
-    let server = tokio::spawn(serve(theirs, catalog, stopped));
+    let server = tokio::spawn(serve(theirs, identity::Client::default(), catalog, stopped));
     let client = Client::connect(ours, framing).await;
     Scene {
         device,
@@ -341,7 +342,9 @@ async fn a_handshake_has_its_time() {
     let (ours, theirs) = tokio::io::duplex(1024);
     let (_stop, stopped) = watch::channel(false);
     let catalog = Arc::new(Only(Arc::new(device())));
-    let ended = serve(theirs, catalog, stopped).await.unwrap();
+    let ended = serve(theirs, identity::Client::default(), catalog, stopped)
+        .await
+        .unwrap();
     assert_eq!(ended, End::TimedOut);
     drop(ours);
 }

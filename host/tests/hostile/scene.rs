@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nbdbox::blob::{Access, Blob, Grant};
 use nbdbox::connection::{End, serve};
 use nbdbox::device::Catalog as _;
+use nbdbox::identity;
 use nbdbox::limits::Limits;
 use nbdbox::plugin::{
     Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
@@ -154,10 +155,13 @@ impl World {
 
     /// Connects a client to an export.
     pub(crate) async fn serve(catalog: Arc<PluginCatalog>, name: &str) -> Served {
-        let export = catalog.find(name).await.unwrap();
+        let export = catalog
+            .find(&identity::Client::default(), name)
+            .await
+            .unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(serve(theirs, catalog, stopped));
+        let server = tokio::spawn(serve(theirs, identity::Client::default(), catalog, stopped));
         let client = Client::connect(ours, name).await;
         Served {
             export,

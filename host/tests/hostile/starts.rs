@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nbdbox::blob::Access;
 use nbdbox::device::Catalog as _;
+use nbdbox::identity::Client;
 use nbdbox::limits::Limits;
 use nbdbox::plugin::Plugin;
 
@@ -147,7 +148,12 @@ pub(crate) async fn odd_lists(world: &World) {
         let setting = format!("lists={lists}");
         let settings = [setting.as_str()];
         let opened = world.open(&plugin, lists, &settings, Access::ReadOnly, AMPLE);
-        let listed = opened.await.unwrap().list().await.unwrap();
+        let listed = opened
+            .await
+            .unwrap()
+            .list(&Client::default())
+            .await
+            .unwrap();
         assert_eq!(listed.len(), most, "{lists}");
         assert!(listed.iter().all(|one| one.name.len() <= 4096));
     }

@@ -1,0 +1,151 @@
+//! Who a client is, as far as is known, and whom the operator's rules mean.
+
+use std::net::IpAddr;
+
+use nbdbox_config::config::ClientRule;
+
+/// A client, as it came in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The name of the listener by which it came.
+    pub listener: String,
+    /// The other end of its socket.
+    pub peer: Peer,
+    /// Its certificate, once TLS has checked it; never one that wasn't.
+    pub certificate: Option<Certificate>,
+}
+
+/// The other end of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Peer {
+    /// In this process.
+    #[default]
+    Inside,
+    /// Over TCP, from this address.
+    Tcp(IpAddr),
+    /// Over a unix socket: the user, as the kernel says it; `None` if it doesn't.
+    Unix(Option<u32>),
+    /// In the virtual machine with this context id.
+    Vsock(u32),
+}
+
+/// The names in a certificate that was checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its subject, as RFC 4514 writes it.
+    pub subject: String,
+    /// Its subject alternative names: DNS names, e-mail addresses, URIs.
+    pub names: Vec<String>,
+}
+
+impl Client {
+    /// Whether all that `rule` says is true of this client.
+    #[must_use]
+    pub fn fits(&self, rule: &ClientRule) -> bool {
+        let ClientRule {
+            subject,
+            san,
+            uid,
+            source,
+            listener,
+        } = rule;
+        let certificate = self.certificate.as_ref();
+        let says_something = *rule != ClientRule::default();
+        says_something
+            && subject.as_ref().is_none_or(|subject| {
+                certificate.is_some_and(|certificate| certificate.subject == *subject)
+            })
+            && san.as_ref().is_none_or(|san| {
+                certificate.is_some_and(|certificate| certificate.names.contains(san))
+            })
+            && uid.is_none_or(|uid| self.peer == Peer::Unix(Some(uid)))
+            && source.is_none_or(|network| match self.peer {
+                // An IPv4 client of an IPv6 socket is still one of IPv4.
+                Peer::Tcp(address) => network.contains(&address.to_canonical()),
+                _ => false,
+            })
+            && listener
+                .as_ref()
+                .is_none_or(|listener| self.listener == *listener)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule() -> ClientRule {
+        ClientRule::default()
+    }
+
+    fn from(address: &str) -> Client {
+        Client {
+            peer: Peer::Tcp(address.parse().unwrap()),
+            ..Client::default()
+        }
+    }
+
+    #[test]
+    fn a_rule_that_says_nothing_fits_nobody() {
+        assert!(!Client::default().fits(&rule()));
+    }
+
+    #[test]
+    fn all_of_a_rule_must_hold() {
+        let source = ClientRule {
+            source: Some("192.0.2.0/24".parse().unwrap()),
+            listener: Some("web".into()),
+            ..rule()
+        };
+        assert!(!from("192.0.2.7").fits(&source));
+        let by_web = |address| Client {
+            listener: "web".into(),
+            ..from(address)
+        };
+        assert!(by_web("192.0.2.7").fits(&source));
+        assert!(by_web("::ffff:192.0.2.7").fits(&source));
+        assert!(!by_web("192.0.3.7").fits(&source));
+    }
+
+    #[test]
+    fn a_user_is_known_over_unix_sockets_only() {
+        let root = ClientRule {
+            uid: Some(0),
+            ..rule()
+        };
+        let over_unix = |uid| Client {
+            peer: Peer::Unix(uid),
+            ..Client::default()
+        };
+        assert!(over_unix(Some(0)).fits(&root));
+        assert!(!over_unix(Some(1)).fits(&root));
+        assert!(!over_unix(None).fits(&root));
+        assert!(!from("127.0.0.1").fits(&root));
+    }
+
+    #[test]
+    fn names_are_those_of_a_checked_certificate() {
+        let alice = Client {
+            certificate: Some(Certificate {
+                subject: "CN=alice".into(),
+                names: vec!["alice.example.com".into()],
+            }),
+            ..Client::default()
+        };
+        let subject = ClientRule {
+            subject: Some("CN=alice".into()),
+            ..rule()
+        };
+        let name = ClientRule {
+            san: Some("alice.example.com".into()),
+            ..rule()
+        };
+        assert!(alice.fits(&subject) && alice.fits(&name));
+        let other = ClientRule {
+            san: Some("bob.example.com".into()),
+            ..subject.clone()
+        };
+        assert!(!alice.fits(&other));
+        assert!(!Client::default().fits(&subject));
+    }
+}

@@ -1,0 +1,160 @@
+//! From an address to a socket that listens.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow, bail};
+use nbdbox_config::config::{self, Owner, Tls};
+use rustix::fs::{Gid, Uid};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
+
+use super::Address;
+use super::inherited::Inherited;
+use super::listener::{Kind, Listener, SocketFile};
+
+/// Connections that wait to be let in.
+const BACKLOG: i32 = 1024;
+
+impl Listener {
+    /// Listens on an address of the command line.
+    ///
+    /// # Errors
+    /// Names the address and says what to do: in use, not allowed, no such folder.
+    pub async fn bind(address: &Address) -> anyhow::Result<Self> {
+        let kind = match address {
+            Address::Tcp(host, port) => {
+                let listener = TcpListener::bind((host.as_str(), *port)).await;
+                Kind::Tcp(listener.map_err(|error| tcp_failed(host, *port, &error))?)
+            }
+            Address::Unix(path) => unix(path, None, None)?,
+            Address::Vsock { cid, port } => vsock(*cid, *port)?,
+        };
+        Ok(Self {
+            name: address.to_string(),
+            kind,
+        })
+    }
+
+    /// Opens a listener of the configuration.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind); there's no such inherited socket, user or group.
+    pub fn open(listener: &config::Listener, inherited: &Inherited) -> anyhow::Result<Self> {
+        if listener.tls != Tls::Off {
+            bail!("{}: this nbdbox doesn't speak TLS yet", listener.place);
+        }
+        let kind = match &listener.address {
+            config::Address::Tcp(address) => tcp(*address),
+            config::Address::Unix { path, mode, owner } => unix(path, *mode, owner.as_ref()),
+            config::Address::Vsock { cid, port } => vsock(*cid, *port),
+            config::Address::Inherited(name) => inherited.take(name),
+        };
+        Ok(Self {
+            name: listener.name.clone(),
+            kind: kind.with_context(|| listener.place.to_string())?,
+        })
+    }
+}
+
+/// IPv6 stays IPv6, so that both can listen on one port.
+fn tcp(address: SocketAddr) -> anyhow::Result<Kind> {
+    let listen = || -> io::Result<TcpListener> {
+        let family = match address {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let socket = socket(family)?;
+        // A server that is started again finds its port, whoever hung on to the last one.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        if address.is_ipv6() {
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        TcpListener::from_std(StdTcpListener::from(socket))
+    };
+    let listener = listen().with_context(|| format!("can't listen on {address}"))?;
+    Ok(Kind::Tcp(listener))
+}
+
+fn socket(family: AddressFamily) -> io::Result<std::os::fd::OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(
+        family,
+        SocketType::STREAM,
+        flags,
+        None,
+    )?)
+}
+
+/// Owner and mode are set before anybody can connect.
+fn unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> anyhow::Result<Kind> {
+    if path.symlink_metadata().is_ok() {
+        bail!("{}", in_use(path));
+    }
+    let named = || format!("can't listen on {}", path.display());
+    let socket = socket(AddressFamily::UNIX).with_context(named)?;
+    let address = SocketAddrUnix::new(path).with_context(named)?;
+    rustix::net::bind(&socket, &address).with_context(named)?;
+    let file = SocketFile(path.to_owned());
+    if let Some(owner) = owner {
+        let (user, group) = ids(owner).with_context(named)?;
+        rustix::fs::chown(path, user, group).with_context(named)?;
+    }
+    if let Some(mode) = mode {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, permissions).with_context(named)?;
+    }
+    rustix::net::listen(&socket, BACKLOG).with_context(named)?;
+    let listener = UnixListener::from_std(StdUnixListener::from(socket)).with_context(named)?;
+    Ok(Kind::Unix(listener, Some(file)))
+}
+
+/// User and group, by number or name.
+fn ids(owner: &Owner) -> anyhow::Result<(Option<Uid>, Option<Gid>)> {
+    let user = owner.user.as_ref().map(|name| match name.parse() {
+        Ok(number) => Ok(Uid::from_raw(number)),
+        Err(_) => match nix::unistd::User::from_name(name)? {
+            Some(user) => Ok(Uid::from_raw(user.uid.as_raw())),
+            None => Err(anyhow!("there is no user `{name}`")),
+        },
+    });
+    let group = owner.group.as_ref().map(|name| match name.parse() {
+        Ok(number) => Ok(Gid::from_raw(number)),
+        Err(_) => match nix::unistd::Group::from_name(name)? {
+            Some(group) => Ok(Gid::from_raw(group.gid.as_raw())),
+            None => Err(anyhow!("there is no group `{name}`")),
+        },
+    });
+    Ok((user.transpose()?, group.transpose()?))
+}
+
+fn vsock(cid: Option<u32>, port: u32) -> anyhow::Result<Kind> {
+    let address = VsockAddr::new(cid.unwrap_or(VMADDR_CID_ANY), port);
+    let listener = VsockListener::bind(address)
+        .with_context(|| format!("can't listen on vsock port {port}"))?;
+    Ok(Kind::Vsock(listener))
+}
+
+fn tcp_failed(host: &str, port: u16, error: &io::Error) -> anyhow::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; choose another with --port, or --port 0 for any",
+        _ => "",
+    };
+    anyhow!("can't listen on {host} port {port}: {error}{advice}")
+}
+
+fn in_use(path: &Path) -> String {
+    let path = path.display();
+    let live = std::os::unix::net::UnixStream::connect(path.to_string()).is_ok();
+    if live {
+        format!("{path} is in use by another server: choose another path")
+    } else {
+        format!("{path} exists: remove it if it was left behind, or choose another path")
+    }
+}
