@@ -55,8 +55,6 @@ for target in "${targets[@]}"; do
     say "fuzz: $target, $seconds s"
     mkdir -p "$out/corpus/$target" "$out/failures/$target"
     corpora=("$out/corpus/$target")
-    # Real plugins are the best seeds for bytes that should be one.
-    [ "$target" != load ] || [ ! -d target/plugins ] || corpora+=(target/plugins)
     [ -d "tests/fuzz/corpus/$target" ] && corpora+=("tests/fuzz/corpus/$target")
     # Of libFuzzer's chatter the pulse stays, not each new input nor the dictionary. An input that
     # takes ten seconds or 2 GiB is a finding too: nothing here has a reason to.

@@ -69,8 +69,12 @@ fn restrict() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A component as it is; a core module with component type information made into one.
-pub(super) fn encode(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+/// A component as it is; a core module with component type information made into one. The bytes
+/// decide how deep it recurses: only for a process that may end so, and for bytes that are known.
+///
+/// # Errors
+/// Why they are neither, in words.
+pub fn encode(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     match kind(&bytes)? {
         Encoding::Component => Ok(bytes),
         Encoding::Module => encode_module(&bytes),

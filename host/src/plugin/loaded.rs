@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use wasmtime::component::{Component, InstancePre};
 
 use super::cache::Digest;
-use super::compile;
 use super::engine::Engine;
 use super::functions::Indices;
 use super::guest::{Guest, Surroundings};
@@ -74,13 +73,12 @@ impl Plugin {
         Ok(Arc::new(plugin))
     }
 
-    /// Looks at bytes within this process: no child, no cache, nothing of them runs. For fuzzing,
-    /// which can't start a process for each of its inputs.
+    /// Looks at a component within this process: no child, no cache, nothing of it runs. For
+    /// fuzzing, which can't start a process for each of its inputs.
     ///
     /// # Errors
     /// Says in words why they can't be a plugin.
-    pub fn examine(engine: &Engine, bytes: Vec<u8>) -> anyhow::Result<World> {
-        let bytes = compile::encode(bytes)?;
+    pub fn examine(engine: &Engine, bytes: &[u8]) -> anyhow::Result<World> {
         let component = Component::new(engine.wasmtime(), bytes)
             .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
         Self::inspect(engine, &component).map(|plugin| plugin.world)

@@ -122,6 +122,12 @@ pub(crate) const BYTES: &[Bytes] = &[
         source: Source::Noise,
         says: "WebAssembly",
     },
+    // Found by fuzzing: wit-parser follows it until its stack ends, which costs the compiler's process.
+    Bytes {
+        words: "a WIT package that needs itself",
+        source: Source::Raw(include_bytes!("bytes/package-that-needs-itself.wasm")),
+        says: "broke the compiler's limits",
+    },
     Bytes {
         words: "types 2,000 deep",
         source: Source::DeepTypes(2_000),

@@ -1,33 +1,64 @@
-//! Any bytes as a plugin: made a component, compiled, looked at and linked, with no more than words
-//! for what is wrong with them. Nothing of them runs.
+//! Any bytes as a plugin: compiled, looked at and linked, with no more than words for what is wrong
+//! with them. Nothing of them runs.
 //!
 //! The server does this in a child process with limits; here it's done in one that the engine can see
-//! into. A refusal must be one line of bounded length, whatever the bytes say.
+//! into. Input that begins as a component does is one; any other is a list of changes, each a place
+//! and a byte, to a plugin that is good. The making of components from modules isn't fuzzed here:
+//! wit-parser's recursion has no bound, and the first stack overflow would end it
+//! (`host/tests/hostile/bytes`).
 
 #![no_main]
 
 use std::sync::OnceLock;
 
-use libfuzzer_sys::fuzz_target;
-use nbdbox::plugin::{Engine, Plugin, cache::Cache};
+use libfuzzer_sys::{Corpus, fuzz_target};
+use nbdbox::plugin::{Engine, Plugin, cache::Cache, compile};
 
 /// Longer refusals would fill an operator's screen with what a stranger wrote.
 const WORDS: usize = 8192;
 
-fn engine() -> &'static Engine {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
+struct Scene {
+    engine: Engine,
+    good: Vec<u8>,
+}
+
+fn scene() -> &'static Scene {
+    static SCENE: OnceLock<Scene> = OnceLock::new();
+    SCENE.get_or_init(|| {
         let cache = Cache::temporary().expect("there is a place for temporary files");
-        Engine::new(cache).expect("this machine runs WebAssembly")
+        let module = std::fs::read("target/plugins/pattern.wasm").expect("`make plugins` was run");
+        Scene {
+            engine: Engine::new(cache).expect("this machine runs WebAssembly"),
+            good: compile::encode(module).expect("it's a plugin"),
+        }
     })
 }
 
-fuzz_target!(|bytes: &[u8]| {
-    match Plugin::examine(engine(), bytes.to_vec()) {
+/// The component that the input stands for.
+fn component(input: &[u8], good: &[u8]) -> Option<Vec<u8>> {
+    if input.starts_with(b"\0asm") {
+        return input.starts_with(b"\0asm\x0d").then(|| input.to_vec());
+    }
+    let mut bytes = good.to_vec();
+    for change in input.chunks_exact(4) {
+        let [high, middle, low, byte] = change.try_into().expect("there are four");
+        let place = u32::from_be_bytes([0, high, middle, low]) as usize % bytes.len();
+        bytes[place] = byte;
+    }
+    Some(bytes)
+}
+
+fuzz_target!(|input: &[u8]| -> Corpus {
+    let Scene { engine, good } = scene();
+    let Some(bytes) = component(input, good) else {
+        return Corpus::Reject;
+    };
+    match Plugin::examine(engine, &bytes) {
         Ok(world) => assert!(world.exports.iter().any(|name| name.contains("/device@"))),
         Err(error) => {
-            let words = format!("{error:#}").replace('\n', " ");
+            let words = format!("{error:#}");
             assert!(words.len() <= WORDS, "{} bytes of words", words.len());
         }
     }
+    Corpus::Keep
 });
