@@ -1,0 +1,132 @@
+//! One connection of the load generator, past the handshake.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use nbd_proto::Framing;
+use nbd_proto::client::{Connection, Goal, Negotiation, Progress};
+
+/// Bytes taken from the socket at once: many small replies for one system call, as real clients that
+/// care for speed do.
+const GULP: usize = 256 << 10;
+
+/// A server that doesn't answer for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub(crate) enum Endpoint {
+    Unix(PathBuf),
+    /// On 127.0.0.1.
+    Tcp(u16),
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+/// A connection with the bytes that came and weren't used yet.
+pub(crate) struct Client {
+    stream: Box<dyn Stream>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    pub(crate) agreed: Connection,
+}
+
+impl Client {
+    /// Connects to the default export, with structured replies and `base:allocation`, as real clients
+    /// do.
+    pub(crate) fn connect(endpoint: &Endpoint) -> anyhow::Result<Self> {
+        Self::to_export(endpoint, "")
+    }
+
+    /// Connects to an export.
+    pub(crate) fn to_export(endpoint: &Endpoint, export: &str) -> anyhow::Result<Self> {
+        let stream: Box<dyn Stream> = match endpoint {
+            Endpoint::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                Box::new(stream)
+            }
+            Endpoint::Tcp(port) => {
+                let stream = TcpStream::connect(("127.0.0.1", *port))?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                Box::new(stream)
+            }
+        };
+        negotiate(stream, export)
+    }
+
+    /// What came and wasn't used.
+    pub(crate) fn input(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// So many bytes of it were used.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start += count;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Waits for more.
+    pub(crate) fn receive(&mut self) -> anyhow::Result<()> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.buffer.len() {
+            // A list of descriptors may be longer than a gulp.
+            self.buffer.resize(2 * self.buffer.len(), 0);
+        }
+        match self.stream.read(&mut self.buffer[self.end..])? {
+            0 => bail!("the server hung up"),
+            count => self.end += count,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(self.stream.write_all(bytes)?)
+    }
+}
+
+fn negotiate(mut stream: Box<dyn Stream>, export: &str) -> anyhow::Result<Client> {
+    let mut negotiation = Negotiation::new(Goal::Go {
+        export: export.to_owned(),
+        framing: Framing::Structured,
+        allocation: true,
+    });
+    let mut input = Vec::new();
+    let mut bytes = vec![0; 4096];
+    loop {
+        let (used, progress) = negotiation.advance(&input).context("in the handshake")?;
+        input.drain(..used);
+        stream.write_all(&negotiation.take_output())?;
+        match progress {
+            Progress::NeedMore => match stream.read(&mut bytes)? {
+                0 => bail!("the server hung up in the handshake"),
+                count => input.extend_from_slice(&bytes[..count]),
+            },
+            Progress::Connected(agreed) => {
+                let mut buffer = vec![0; GULP];
+                buffer[..input.len()].copy_from_slice(&input);
+                return Ok(Client {
+                    stream,
+                    buffer,
+                    start: 0,
+                    end: input.len(),
+                    agreed,
+                });
+            }
+            Progress::Listed(_) => bail!("no list was asked for"),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! A light load: requests of one kind, always so many of them under way.
+//!
+//! It sends all requests that became possible with one system call, takes all replies that came with
+//! one, and looks at the clock once for each, so that it isn't what is measured: fio and libnbd take
+//! longer for a request than the server does.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use hdrhistogram::Histogram;
+use nbd_proto::client::{Body, Request, decode};
+use nbd_proto::{Cookie, Framing};
+
+use crate::client::{Client, Endpoint};
+
+/// Payloads from here on are sent by a call of their own instead of being copied into a batch.
+const LARGE: u32 = 64 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Read,
+    Write,
+    /// BLOCK_STATUS.
+    Status,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Random,
+    Sequential,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) operation: Operation,
+    pub(crate) order: Order,
+    /// Bytes of a request.
+    pub(crate) length: u32,
+    /// Requests under way on each connection.
+    pub(crate) depth: usize,
+    pub(crate) connections: usize,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) operations: u64,
+    /// Of reads and writes; of the descriptors' ranges otherwise.
+    pub(crate) bytes: u64,
+    /// Descriptors of block status replies.
+    pub(crate) extents: u64,
+    pub(crate) time: Duration,
+    /// In nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+}
+
+impl Load {
+    /// Loads the server for so long.
+    pub(crate) fn run(&self, endpoint: &Endpoint, time: Duration) -> anyhow::Result<Done> {
+        let barrier = Barrier::new(self.connections);
+        let parts = thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.connections)
+                .map(|number| {
+                    let barrier = &barrier;
+                    scope.spawn(move || {
+                        let client = Client::connect(endpoint);
+                        barrier.wait();
+                        Worker::new(self, client?, number).run(time)
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| bail!("a worker failed")))
+                .collect::<anyhow::Result<Vec<Done>>>()
+        })?;
+        parts
+            .into_iter()
+            .reduce(Done::join)
+            .context("no connection")
+    }
+}
+
+impl Done {
+    fn join(mut self, other: Self) -> Self {
+        self.operations += other.operations;
+        self.bytes += other.bytes;
+        self.extents += other.extents;
+        self.time = self.time.max(other.time);
+        // Both have the same bounds.
+        let _ = self.latency.add(other.latency);
+        self
+    }
+
+    pub(crate) fn per_second(&self, count: u64) -> f64 {
+        count as f64 / self.time.as_secs_f64()
+    }
+}
+
+/// One connection at work.
+struct Worker<'a> {
+    load: &'a Load,
+    client: Client,
+    /// By cookie: the request, and when it was sent.
+    under_way: Vec<(Request, Instant)>,
+    /// Cookies that are free.
+    free: Vec<usize>,
+    /// Bytes of a read's data that are still to come, and its cookie if that's the end of it.
+    data: Option<(u64, Option<usize>)>,
+    places: Places,
+    payload: Vec<u8>,
+    batch: Vec<u8>,
+    done: Done,
+}
+
+impl<'a> Worker<'a> {
+    fn new(load: &'a Load, client: Client, number: usize) -> Self {
+        let size = client.agreed.size;
+        let nothing = Request::read(Cookie(0), 0, 0);
+        Self {
+            load,
+            places: Places::new(load, size, number),
+            client,
+            under_way: vec![(nothing, Instant::now()); load.depth],
+            free: (0..load.depth).rev().collect(),
+            data: None,
+            payload: vec![0x5a; load.length as usize],
+            batch: Vec::new(),
+            done: Done {
+                operations: 0,
+                bytes: 0,
+                extents: 0,
+                time: Duration::ZERO,
+                latency: Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are fine")),
+            },
+        }
+    }
+
+    fn run(mut self, time: Duration) -> anyhow::Result<Done> {
+        ensure!(
+            self.client.agreed.size >= self.load.length.into(),
+            "the export is too small"
+        );
+        let start = Instant::now();
+        let mut now = start;
+        while now.duration_since(start) < time {
+            self.send(now)?;
+            self.client.receive()?;
+            now = Instant::now();
+            self.collect(now)?;
+        }
+        self.done.time = start.elapsed();
+        self.leave()?;
+        Ok(self.done)
+    }
+
+    /// Waits for what is under way, uncounted, and disconnects as a client should.
+    fn leave(&mut self) -> anyhow::Result<()> {
+        let (operations, bytes, extents) =
+            (self.done.operations, self.done.bytes, self.done.extents);
+        while self.free.len() < self.load.depth {
+            self.client.receive()?;
+            self.collect(Instant::now())?;
+        }
+        (self.done.operations, self.done.bytes, self.done.extents) = (operations, bytes, extents);
+        Request::disconnect(Cookie(0)).encode(Framing::Structured, &mut self.batch)?;
+        self.client.send(&self.batch)
+    }
+
+    /// Sends as many requests as may be under way.
+    fn send(&mut self, now: Instant) -> anyhow::Result<()> {
+        while let Some(slot) = self.free.pop() {
+            let request = self.request(slot);
+            self.under_way[slot] = (request, now);
+            request.encode(Framing::Structured, &mut self.batch)?;
+            if self.load.operation == Operation::Write {
+                if self.load.length < LARGE {
+                    self.batch.extend_from_slice(&self.payload);
+                } else {
+                    self.client.send(&self.batch)?;
+                    self.batch.clear();
+                    self.client.send(&self.payload)?;
+                }
+            }
+        }
+        self.client.send(&self.batch)?;
+        self.batch.clear();
+        Ok(())
+    }
+
+    fn request(&mut self, slot: usize) -> Request {
+        let (cookie, offset) = (Cookie(slot as u64), self.places.next());
+        let length = self.load.length;
+        match self.load.operation {
+            Operation::Read => Request::read(cookie, offset, length),
+            Operation::Write => Request::write(Framing::Structured, cookie, offset, length),
+            Operation::Status => Request::block_status(cookie, offset, length.into()),
+        }
+    }
+
+    /// Takes all replies that have come.
+    fn collect(&mut self, now: Instant) -> anyhow::Result<()> {
+        loop {
+            if let Some((left, end)) = self.data.take() {
+                let here = left.min(self.client.input().len() as u64);
+                self.client.consume(usize::try_from(here)?);
+                if here < left {
+                    self.data = Some((left - here, end));
+                    return Ok(());
+                }
+                end.into_iter().for_each(|slot| self.finish(slot, now));
+            }
+            let under_way = &self.under_way;
+            let asked = |cookie: Cookie| {
+                let slot = usize::try_from(cookie.0).ok()?;
+                under_way.get(slot).map(|(request, _)| *request)
+            };
+            let Some(reply) = decode(Framing::Structured, self.client.input(), asked)? else {
+                return Ok(());
+            };
+            self.client.consume(reply.used);
+            let slot = usize::try_from(reply.cookie.0)?;
+            match reply.body {
+                Body::Data { length, .. } => {
+                    self.done.bytes += u64::from(length);
+                    self.data = Some((length.into(), reply.done.then_some(slot)));
+                    continue;
+                }
+                Body::Hole { length, .. } => self.done.bytes += u64::from(length),
+                Body::BlockStatus { descriptors, .. } => {
+                    self.done.extents += descriptors.len() as u64;
+                    self.done.bytes += descriptors.iter().map(|one| one.length).sum::<u64>();
+                }
+                Body::Nothing => self.done.bytes += self.written(),
+                Body::Error { errno, text, .. } => bail!("{errno}: {text}"),
+            }
+            if reply.done {
+                self.finish(slot, now);
+            }
+        }
+    }
+
+    fn written(&self) -> u64 {
+        match self.load.operation {
+            Operation::Write => self.load.length.into(),
+            _ => 0,
+        }
+    }
+
+    fn finish(&mut self, slot: usize, now: Instant) {
+        let taken = now.duration_since(self.under_way[slot].1);
+        self.done.operations += 1;
+        // It grows to whatever is recorded.
+        let _ = self
+            .done
+            .latency
+            .record(u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX));
+        self.free.push(slot);
+    }
+}
+
+/// Where the requests go.
+struct Places {
+    order: Order,
+    length: u64,
+    count: u64,
+    at: u64,
+}
+
+impl Places {
+    fn new(load: &Load, size: u64, number: usize) -> Self {
+        let length = u64::from(load.length);
+        let count = size / length;
+        let at = match load.order {
+            // Any number but 0.
+            Order::Random => 0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1),
+            Order::Sequential => count / load.connections as u64 * number as u64,
+        };
+        Self {
+            order: load.order,
+            length,
+            count,
+            at,
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        let place = match self.order {
+            Order::Random => {
+                // Marsaglia's xorshift64 (2003).
+                self.at ^= self.at << 13;
+                self.at ^= self.at >> 7;
+                self.at ^= self.at << 17;
+                self.at % self.count
+            }
+            Order::Sequential => {
+                self.at = (self.at + 1) % self.count;
+                self.at
+            }
+        };
+        place * self.length
+    }
+}

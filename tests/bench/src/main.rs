@@ -1,0 +1,92 @@
+//! `make bench`: nbdbox and its peers under the same load, in turn, in the same minutes.
+//!
+//! A [`row`](rows) is one kind of work with its servers. They all run; a round loads each of them
+//! once, A B C A B C …, so that what else the machine does meets all alike. Ratios are taken within
+//! a round, and their median and range are what counts. `README.md` is the method in words.
+
+mod client;
+mod figures;
+mod load;
+mod machine;
+mod measure;
+mod process;
+mod report;
+mod rows;
+mod scene;
+mod servers;
+mod tools;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::scene::Scene;
+
+/// Measures nbdbox beside nbdkit and qemu-nbd, and writes a table and a chart.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    /// Rounds: each loads every server of a row once
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// Seconds of load on one server in one round
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+
+    /// Only rows whose name holds one of these words
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+
+    /// Writes RESULTS.md and results.svg to this folder, beside what is printed
+    #[arg(long, value_name = "FOLDER")]
+    write: Option<PathBuf>,
+
+    /// The server to measure
+    #[arg(long, default_value = "target/release/nbdbox")]
+    nbdbox: PathBuf,
+
+    /// Only lists the rows
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let rows: Vec<_> = rows::all()
+        .into_iter()
+        .filter(|row| cli.rows.is_empty() || cli.rows.iter().any(|word| row.name.contains(word)))
+        .collect();
+    ensure!(!rows.is_empty(), "no row's name holds {:?}", cli.rows);
+    if cli.list {
+        rows.iter()
+            .for_each(|row| println!("{:<16} {}", row.name, row.what));
+        return Ok(());
+    }
+    let scene = Scene::new(&cli.nbdbox, Duration::from_secs_f64(cli.seconds))?;
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({elapsed})")?;
+    let bar = ProgressBar::new(rows.len() as u64).with_style(style);
+    let mut measured = Vec::new();
+    for row in rows {
+        bar.set_message(row.name);
+        let result = measure::row(&scene, &row, cli.rounds)?;
+        bar.suspend(|| println!("{}", report::one(&result)));
+        measured.push(result);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let machine = machine::describe(cli.rounds, cli.seconds);
+    println!("\n{}", report::table(&measured));
+    if let Some(folder) = &cli.write {
+        std::fs::write(
+            folder.join("RESULTS.md"),
+            report::document(&machine, &measured),
+        )?;
+        std::fs::write(folder.join("results.svg"), report::chart(&measured))?;
+        println!("written to {}", folder.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! A row, measured: rounds in which each server has its turn.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+use crate::client::Client;
+use crate::figures::{Figures, Sample};
+use crate::load::{Load, Operation};
+use crate::process;
+use crate::rows::{Goal, Probe, Row};
+use crate::scene::{self, Scene};
+use crate::servers::{Kind, Server};
+use crate::tools;
+
+/// A row with what was measured.
+pub(crate) struct Measured {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) goals: &'static [Goal],
+    /// nbdbox first.
+    pub(crate) figures: Vec<Figures>,
+}
+
+/// Exports of the row about idle ones.
+const EXPORTS: u32 = 100;
+
+pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measured> {
+    let kinds = (row.servers)(scene)?;
+    let mut figures: Vec<Figures> = kinds.iter().map(|kind| Figures::of(kind.label())).collect();
+    match row.probe {
+        Probe::Start(times) => {
+            for _ in 0..rounds {
+                for (kind, figures) in kinds.iter().zip(&mut figures) {
+                    figures.samples.push(start(scene, kind, times)?);
+                }
+            }
+        }
+        Probe::Idle => {
+            for (kind, figures) in kinds.iter().zip(&mut figures) {
+                figures.kib = Some(idle(scene, kind)?);
+            }
+        }
+        _ => {
+            let servers = kinds
+                .iter()
+                .map(|kind| Server::start(scene, kind, row.tcp))
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            for round in 0..=rounds {
+                for (server, figures) in servers.iter().zip(&mut figures) {
+                    let sample = turn(scene, row, server)
+                        .with_context(|| format!("{}: {}", row.name, server.label))?;
+                    // The first round warms caches up, ours and the kernel's.
+                    if round > 0 {
+                        figures.samples.push(sample);
+                    }
+                }
+            }
+            for (server, figures) in servers.iter().zip(&mut figures) {
+                figures.peak = Some(process::peak(server.pid())?);
+            }
+        }
+    }
+    Ok(Measured {
+        name: row.name,
+        what: row.what,
+        goals: row.goals,
+        figures,
+    })
+}
+
+/// One server's turn in a round.
+fn turn(scene: &Scene, row: &Row, server: &Server) -> anyhow::Result<Sample> {
+    let before = process::cpu_time(server.pid())?;
+    let mut sample = match row.probe {
+        Probe::Load(load) => loaded(&load, server, scene.seconds)?,
+        Probe::Cold(load) => {
+            scene::make_cold(&scene.full()?)?;
+            let sample = loaded(&load, server, scene.seconds)?;
+            scene::make_warm(&scene.full()?)?;
+            sample
+        }
+        Probe::Fio(depth) => tools::fio(&server.uri(), depth, scene.seconds)?,
+        Probe::Program(words) => tools::program(words, &server.uri())?,
+        Probe::Start(_) | Probe::Idle => unreachable!("these have no server that stays"),
+    };
+    let used = process::cpu_time(server.pid())? - before;
+    sample.cpu = Some(used.as_secs_f64() / sample.operations);
+    Ok(sample)
+}
+
+fn loaded(load: &Load, server: &Server, time: Duration) -> anyhow::Result<Sample> {
+    let done = load.run(&server.endpoint, time)?;
+    ensure!(done.operations > 0, "nothing was done");
+    // A list of extents is as much work as it's long.
+    let long_lists = load.operation == Operation::Status && done.extents > 1000 * done.operations;
+    let count = if long_lists {
+        done.extents
+    } else {
+        done.operations
+    };
+    let micros = |quantile| Duration::from_nanos(done.latency.value_at_quantile(quantile));
+    Ok(Sample {
+        rate: done.per_second(count),
+        bytes: (load.operation != Operation::Status).then(|| done.per_second(done.bytes)),
+        middle: Some(micros(0.5)),
+        late: Some(micros(0.99)),
+        operations: count as f64,
+        cpu: None,
+    })
+}
+
+/// Starts a server and reads its first byte, so many times; a start is an operation.
+fn start(scene: &Scene, kind: &Kind, times: u32) -> anyhow::Result<Sample> {
+    let mut taken = Vec::new();
+    for _ in 0..times {
+        let begin = Instant::now();
+        let server = Server::spawn(scene, kind, false)?;
+        first_byte(server.wait()?)?;
+        taken.push(begin.elapsed());
+    }
+    taken.sort_unstable();
+    let middle = taken[taken.len() / 2];
+    Ok(Sample {
+        rate: 1.0 / middle.as_secs_f64(),
+        bytes: None,
+        middle: Some(middle),
+        late: taken.last().copied(),
+        operations: times.into(),
+        cpu: None,
+    })
+}
+
+fn first_byte(mut client: Client) -> anyhow::Result<()> {
+    use nbd_proto::client::Request;
+    use nbd_proto::{Cookie, Framing};
+    let mut bytes = Vec::new();
+    Request::read(Cookie(0), 0, 1).encode(Framing::Structured, &mut bytes)?;
+    client.send(&bytes)?;
+    client.receive()
+}
+
+/// What one more export takes, in KiB: of nbdbox in the same process, of a peer a process of its own.
+fn idle(scene: &Scene, kind: &Kind) -> anyhow::Result<f64> {
+    if !matches!(kind, Kind::Nbdbox(..)) {
+        let server = Server::start(scene, kind, false)?;
+        return Ok(process::private(server.pid())? as f64);
+    }
+    let one = process_with(scene, 1)?;
+    let more = process_with(scene, 1 + EXPORTS)?;
+    Ok(more.saturating_sub(one) as f64 / f64::from(EXPORTS))
+}
+
+/// Private memory of a server with so many exports, after a client has read from each, in KiB.
+fn process_with(scene: &Scene, exports: u32) -> anyhow::Result<u64> {
+    let server = Server::with_exports(scene, exports)?;
+    for number in 0..exports {
+        first_byte(Client::to_export(&server.endpoint, &format!("e{number}"))?)?;
+    }
+    process::private(server.pid())
+}

@@ -1,0 +1,296 @@
+//! The kinds of work, the servers that do it, and what nbdbox should reach.
+
+use std::path::Path;
+
+use crate::load::{Load, Operation, Order};
+use crate::scene::Scene;
+use crate::servers::Kind;
+
+/// One kind of work.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// In words.
+    pub(crate) what: &'static str,
+    pub(crate) probe: Probe,
+    pub(crate) goals: &'static [Goal],
+    /// The first is nbdbox, the others its peers.
+    pub(crate) servers: fn(&Scene) -> anyhow::Result<Vec<Kind>>,
+    pub(crate) tcp: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Probe {
+    /// Our own load, on whatever is in memory.
+    Load(Load),
+    /// The same, after the file's pages were dropped.
+    Cold(Load),
+    /// fio's nbd engine: 4 KiB random reads, so many under way.
+    Fio(u32),
+    /// A program that runs to its end; `URI` stands for the server's.
+    Program(&'static [&'static str]),
+    /// From exec to the first byte read, so many times in a round.
+    Start(u32),
+    /// Memory of one more export that is open and idle.
+    Idle,
+}
+
+/// What nbdbox should reach, beside the best of its peers in the same round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goal {
+    /// So many times their rate.
+    Rate(f64),
+    /// So many times less CPU time for an operation.
+    Cpu(f64),
+    /// So much memory at most, in KiB.
+    Kib(f64),
+}
+
+const fn load(operation: Operation, order: Order, length: u32, depth: usize) -> Load {
+    Load {
+        operation,
+        order,
+        length,
+        depth,
+        connections: 1,
+    }
+}
+
+const fn random(operation: Operation, depth: usize) -> Load {
+    load(operation, Order::Random, 4096, depth)
+}
+
+const fn sequential(operation: Operation) -> Load {
+    load(operation, Order::Sequential, 1 << 20, 8)
+}
+
+const fn row(
+    name: &'static str,
+    what: &'static str,
+    probe: Probe,
+    goals: &'static [Goal],
+    servers: fn(&Scene) -> anyhow::Result<Vec<Kind>>,
+) -> Row {
+    Row {
+        name,
+        what,
+        probe,
+        goals,
+        servers,
+        tcp: false,
+    }
+}
+
+use Operation::{Read, Status, Write};
+
+/// All rows, in the order of the issue that set the goals.
+pub(crate) fn all() -> Vec<Row> {
+    vec![
+        row(
+            "pattern-read",
+            "4 KiB random reads, depth 64, `pattern`",
+            Probe::Load(random(Read, 64)),
+            &[Goal::Rate(5.0), Goal::Cpu(5.0)],
+            pattern,
+        ),
+        row(
+            "pattern-read-1",
+            "4 KiB random reads, depth 1, `pattern`",
+            Probe::Load(random(Read, 1)),
+            &[Goal::Rate(1.5)],
+            pattern,
+        ),
+        row(
+            "memory-read",
+            "4 KiB random reads, depth 64, `memory`",
+            Probe::Load(random(Read, 64)),
+            &[Goal::Rate(4.0)],
+            memory,
+        ),
+        row(
+            "memory-write",
+            "4 KiB random writes, depth 64, `memory`",
+            Probe::Load(random(Write, 64)),
+            &[Goal::Rate(4.0)],
+            memory,
+        ),
+        row(
+            "pattern-stream",
+            "1 MiB sequential reads, depth 8, `pattern`",
+            Probe::Load(sequential(Read)),
+            &[Goal::Rate(2.0)],
+            pattern,
+        ),
+        row(
+            "file-read",
+            "4 KiB random reads in cache, depth 64, `file`",
+            Probe::Load(random(Read, 64)),
+            &[Goal::Rate(5.0)],
+            file,
+        ),
+        row(
+            "file-stream",
+            "1 MiB sequential reads, depth 8, `file`",
+            Probe::Load(sequential(Read)),
+            &[Goal::Rate(1.5)],
+            file,
+        ),
+        row(
+            "file-write",
+            "1 MiB sequential writes, depth 8, `file`",
+            Probe::Load(sequential(Write)),
+            &[Goal::Rate(1.5)],
+            file,
+        ),
+        row(
+            "file-cold",
+            "4 KiB random reads from disk, depth 32, `file`",
+            Probe::Cold(random(Read, 32)),
+            &[Goal::Rate(1.0)],
+            file,
+        ),
+        row(
+            "status",
+            "block status over 1 MiB, depth 64, `sparse`",
+            Probe::Load(load(Status, Order::Random, 1 << 20, 64)),
+            &[Goal::Rate(3.0)],
+            sparse,
+        ),
+        row(
+            "extents",
+            "block status with about 100,000 extents, in extents",
+            Probe::Load(load(Status, Order::Sequential, EXTENTS, 1)),
+            &[Goal::Rate(1.0)],
+            many_extents,
+        ),
+        row(
+            "map-nbdinfo",
+            "`nbdinfo --map` of a sparse file of 1 TiB",
+            Probe::Program(&["nbdinfo", "--map", "URI"]),
+            &[Goal::Rate(1.0)],
+            huge,
+        ),
+        row(
+            "map-qemu-img",
+            "`qemu-img map` of a sparse file of 1 TiB",
+            Probe::Program(&["qemu-img", "map", "--output=json", "URI"]),
+            &[Goal::Rate(1.0)],
+            huge,
+        ),
+        row(
+            "nbdcopy",
+            "nbdcopy of a file of 4 GiB, every other MiB a hole",
+            Probe::Program(&["nbdcopy", "URI", "null:"]),
+            &[Goal::Rate(1.2)],
+            half,
+        ),
+        row(
+            "connections",
+            "4 KiB random reads, 8 connections, depth 16 each, `file`",
+            Probe::Load(Load {
+                connections: 8,
+                ..random(Read, 16)
+            }),
+            &[Goal::Rate(4.0)],
+            file,
+        ),
+        Row {
+            tcp: true,
+            ..row(
+                "tcp",
+                "4 KiB random reads over TCP, depth 64, `file`",
+                Probe::Load(random(Read, 64)),
+                &[Goal::Rate(1.2)],
+                file,
+            )
+        },
+        row(
+            "fio",
+            "fio: 4 KiB random reads, depth 64, `file`",
+            Probe::Fio(64),
+            &[Goal::Rate(1.2)],
+            file,
+        ),
+        row(
+            "start",
+            "from exec to the first byte read, compiled before",
+            Probe::Start(10),
+            &[Goal::Rate(0.5)],
+            start,
+        ),
+        row(
+            "idle",
+            "private memory of one more open, idle export",
+            Probe::Idle,
+            &[Goal::Kib(100.0)],
+            start,
+        ),
+    ]
+}
+
+/// Bytes of 100,000 pages.
+const EXTENTS: u32 = 409_600_000;
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// nbdkit with its own number of threads, and with two.
+fn nbdkits(list: &[&str]) -> [Kind; 2] {
+    [None, Some(2)].map(|threads| Kind::Nbdkit(words(list), threads))
+}
+
+fn pattern(_: &Scene) -> anyhow::Result<Vec<Kind>> {
+    let [one, two] = nbdkits(&["pattern", "1G"]);
+    Ok(vec![Kind::Nbdbox("pattern", words(&["size=1G"])), one, two])
+}
+
+fn start(_: &Scene) -> anyhow::Result<Vec<Kind>> {
+    let nbdkit = Kind::Nbdkit(words(&["pattern", "1G"]), None);
+    Ok(vec![Kind::Nbdbox("pattern", words(&["size=1G"])), nbdkit])
+}
+
+fn memory(_: &Scene) -> anyhow::Result<Vec<Kind>> {
+    let [one, two] = nbdkits(&["memory", "256M"]);
+    let settings = words(&["--limit", "memory=320M", "size=256M"]);
+    Ok(vec![Kind::Nbdbox("memory", settings), one, two])
+}
+
+fn sparse(_: &Scene) -> anyhow::Result<Vec<Kind>> {
+    let [random, two] = nbdkits(&["sparse-random", "1G"]);
+    let pattern = Kind::Nbdkit(words(&["pattern", "1G"]), None);
+    let settings = words(&["size=1G", "runlength=64K"]);
+    Ok(vec![Kind::Nbdbox("sparse", settings), random, two, pattern])
+}
+
+fn many_extents(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
+    let size = format!("size={EXTENTS}");
+    let limits = "extents=1000000,cpu=10s";
+    let settings = words(&["--limit", limits, &size, "runlength=4K"]);
+    let plugin = scene.c_plugin()?.display().to_string();
+    let nbdkit = Kind::Nbdkit(vec![plugin], None);
+    Ok(vec![Kind::Nbdbox("sparse", settings), nbdkit])
+}
+
+/// Everybody who serves files.
+fn files(path: &Path) -> Vec<Kind> {
+    let named = path.display();
+    let grant = format!("disk={named}:rw");
+    let mut servers = vec![Kind::Nbdbox("file", words(&["--blob", &grant]))];
+    servers.extend(nbdkits(&["file", &named.to_string()]));
+    servers.push(Kind::QemuNbd(path.to_owned(), "io_uring"));
+    servers.push(Kind::QemuNbd(path.to_owned(), "threads"));
+    servers
+}
+
+fn file(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
+    scene.full().map(|path| files(&path))
+}
+
+fn half(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
+    scene.half().map(|path| files(&path))
+}
+
+fn huge(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
+    scene.huge().map(|path| files(&path))
+}

@@ -1,0 +1,133 @@
+//! What all rows share: the program under test, and files of known content, made when first needed.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use rustix::fs::{Advice, fadvise};
+use tempfile::TempDir;
+
+const MIB: u64 = 1 << 20;
+
+/// Bytes of the file that random reads go to: fits in the page cache of any machine that builds this.
+pub(crate) const DATA: u64 = 1 << 30;
+
+pub(crate) struct Scene {
+    pub(crate) nbdbox: PathBuf,
+    pub(crate) seconds: Duration,
+    /// On a disk: below `target`, not in `/tmp`, which may be memory.
+    folder: TempDir,
+}
+
+impl Scene {
+    pub(crate) fn new(nbdbox: &Path, seconds: Duration) -> anyhow::Result<Self> {
+        ensure!(
+            nbdbox.exists(),
+            "{} isn't built: make build",
+            nbdbox.display()
+        );
+        let folder = tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in("target")
+            .context("run this from the project's root, after make build and make plugins")?;
+        Ok(Self {
+            nbdbox: nbdbox.to_owned(),
+            seconds,
+            folder,
+        })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file full of data, in the page cache.
+    pub(crate) fn full(&self) -> anyhow::Result<PathBuf> {
+        self.file("full.img", |file| {
+            let block = noise();
+            let mut file = BufWriter::with_capacity(1 << 20, file);
+            for _ in 0..DATA / MIB {
+                file.write_all(&block)?;
+            }
+            Ok(file.flush()?)
+        })
+    }
+
+    /// 4 GiB, of which every other MiB is a hole.
+    pub(crate) fn half(&self) -> anyhow::Result<PathBuf> {
+        self.file("half.img", |file| {
+            let block = noise();
+            file.set_len(4 << 30)?;
+            for at in (0..4 << 10).step_by(2) {
+                file.write_all_at(&block, at * MIB)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// 1 TiB with 4096 islands of 64 KiB.
+    pub(crate) fn huge(&self) -> anyhow::Result<PathBuf> {
+        self.file("huge.img", |file| {
+            file.set_len(1 << 40)?;
+            for at in 0..4096 {
+                file.write_all_at(&noise()[..64 << 10], at << 28)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn file(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&File) -> anyhow::Result<()>,
+    ) -> anyhow::Result<PathBuf> {
+        let path = self.path(name);
+        if !path.exists() {
+            let file = File::create(&path)?;
+            fill(&file)?;
+            file.sync_all()?;
+        }
+        Ok(path)
+    }
+
+    /// The nbdkit plugin that was written for this, compiled.
+    pub(crate) fn c_plugin(&self) -> anyhow::Result<PathBuf> {
+        let plugin = self.path("nbdkit-extents-plugin.so");
+        if !plugin.exists() {
+            let status = Command::new("cc")
+                .args(["-O2", "-shared", "-fPIC", "-o"])
+                .arg(&plugin)
+                .arg("tests/bench/extents.c")
+                .status()?;
+            ensure!(status.success(), "tests/bench/extents.c doesn't compile");
+        }
+        Ok(fs::canonicalize(plugin)?)
+    }
+}
+
+/// A MiB of bytes that nothing compresses or deduplicates.
+fn noise() -> Vec<u8> {
+    let mut state = 0x0123_4567_89ab_cdef_u64;
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..MIB / 8).flat_map(|_| word()).collect()
+}
+
+/// Empties the page cache of a file.
+pub(crate) fn make_cold(path: &Path) -> anyhow::Result<()> {
+    Ok(fadvise(File::open(path)?, 0, None, Advice::DontNeed)?)
+}
+
+/// Reads a file, so that it's in the page cache.
+pub(crate) fn make_warm(path: &Path) -> anyhow::Result<()> {
+    std::io::copy(&mut File::open(path)?, &mut std::io::sink())?;
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! The servers that are measured.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::client::{Client, Endpoint};
+use crate::scene::Scene;
+
+/// A server that isn't there after so long won't come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sockets so far: each server has one of its own.
+static SOCKETS: AtomicU32 = AtomicU32::new(0);
+
+/// How to start one.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// An example plugin with its options and settings.
+    Nbdbox(&'static str, Vec<String>),
+    /// A plugin with its options, and the number of threads if not its own choice.
+    Nbdkit(Vec<String>, Option<u32>),
+    /// A raw file, and how it's read.
+    QemuNbd(PathBuf, &'static str),
+}
+
+impl Kind {
+    /// For tables.
+    pub(crate) fn label(&self) -> String {
+        match self {
+            Self::Nbdbox(..) => "nbdbox".to_owned(),
+            Self::Nbdkit(_, None) => "nbdkit".to_owned(),
+            Self::Nbdkit(_, Some(threads)) => format!("nbdkit -t {threads}"),
+            Self::QemuNbd(_, aio) => format!("qemu-nbd {aio}"),
+        }
+    }
+
+    /// The command that serves on `endpoint`, in the foreground.
+    pub(crate) fn command(&self, scene: &Scene, endpoint: &Endpoint) -> Command {
+        match self {
+            Self::Nbdbox(plugin, words) => {
+                let mut command = Command::new(&scene.nbdbox);
+                command.arg("serve");
+                match endpoint {
+                    Endpoint::Unix(path) => command.arg("-U").arg(path),
+                    Endpoint::Tcp(port) => command.arg("-p").arg(port.to_string()),
+                };
+                command
+                    .arg(format!("target/plugins/{plugin}.wasm"))
+                    .args(words);
+                command
+            }
+            Self::Nbdkit(words, threads) => {
+                let mut command = Command::new("nbdkit");
+                command.arg("-f");
+                match endpoint {
+                    Endpoint::Unix(path) => command.arg("-U").arg(path),
+                    Endpoint::Tcp(port) => command
+                        .args(["-i", "127.0.0.1", "-p"])
+                        .arg(port.to_string()),
+                };
+                threads.iter().for_each(|threads| {
+                    command.arg("-t").arg(threads.to_string());
+                });
+                command.args(words);
+                command
+            }
+            Self::QemuNbd(path, aio) => {
+                let mut command = Command::new("qemu-nbd");
+                command.args([
+                    "--persistent",
+                    "--shared=0",
+                    "--format=raw",
+                    "--cache=writeback",
+                ]);
+                command.arg(format!("--aio={aio}"));
+                match endpoint {
+                    Endpoint::Unix(path) => command.arg("-k").arg(path),
+                    Endpoint::Tcp(port) => command
+                        .args(["-b", "127.0.0.1", "-p"])
+                        .arg(port.to_string()),
+                };
+                command.arg(path);
+                command
+            }
+        }
+    }
+}
+
+/// A server at work; killed when it's dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) label: String,
+    pub(crate) endpoint: Endpoint,
+}
+
+impl Server {
+    /// Starts it, and waits until it has answered a handshake.
+    pub(crate) fn start(scene: &Scene, kind: &Kind, tcp: bool) -> anyhow::Result<Self> {
+        let server = Self::spawn(scene, kind, tcp)?;
+        server.wait()?;
+        Ok(server)
+    }
+
+    /// nbdbox with exports `e0`, `e1` and so on of one tenant, all of the plugin `pattern`.
+    pub(crate) fn with_exports(scene: &Scene, exports: u32) -> anyhow::Result<Self> {
+        let socket = std::path::absolute(scene.path("exports.sock"))?;
+        let plugin = std::path::absolute("target/plugins/pattern.wasm")?;
+        let uid = rustix::process::getuid().as_raw();
+        let mut config = format!(
+            "[[listener]]\nunix = {:?}\n\n[tenant.bench]\nclients = [{{ uid = {uid} }}]\n",
+            socket.display().to_string()
+        );
+        for number in 0..exports {
+            config.push_str(&format!(
+                "\n[[tenant.bench.export]]\nname = \"e{number}\"\nplugin = {:?}\n\
+                 settings = {{ size = \"1G\" }}\n",
+                plugin.display().to_string()
+            ));
+        }
+        let path = scene.path("exports.toml");
+        std::fs::write(&path, config)?;
+        let child = Command::new(&scene.nbdbox)
+            .args(["serve", "--config"])
+            .arg(path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(scene.path("server.log"))?)
+            .spawn()?;
+        let server = Self {
+            child,
+            label: "nbdbox".to_owned(),
+            endpoint: Endpoint::Unix(socket),
+        };
+        server.wait_for("e0")?;
+        Ok(server)
+    }
+
+    /// Starts it.
+    pub(crate) fn spawn(scene: &Scene, kind: &Kind, tcp: bool) -> anyhow::Result<Self> {
+        let endpoint = if tcp {
+            // Free now; whoever takes it meanwhile makes the start fail, not the figures wrong.
+            Endpoint::Tcp(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+        } else {
+            let number = SOCKETS.fetch_add(1, Ordering::Relaxed);
+            Endpoint::Unix(std::path::absolute(scene.path(&format!("{number}.sock")))?)
+        };
+        let log = File::create(scene.path("server.log"))?;
+        let child = kind
+            .command(scene, &endpoint)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("can't start {}", kind.label()))?;
+        Ok(Self {
+            child,
+            label: kind.label(),
+            endpoint,
+        })
+    }
+
+    /// Waits for its first answer.
+    pub(crate) fn wait(&self) -> anyhow::Result<Client> {
+        self.wait_for("")
+    }
+
+    fn wait_for(&self, export: &str) -> anyhow::Result<Client> {
+        let start = Instant::now();
+        loop {
+            match Client::to_export(&self.endpoint, export) {
+                Ok(client) => return Ok(client),
+                Err(error) if start.elapsed() > PATIENCE => {
+                    bail!("{} doesn't serve: {error:#}", self.label)
+                }
+                Err(_) => sleep(Duration::from_micros(200)),
+            }
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The URI of its default export.
+    pub(crate) fn uri(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Unix(path) => format!("nbd+unix:///?socket={}", path.display()),
+            Endpoint::Tcp(port) => format!("nbd://127.0.0.1:{port}"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Endpoint::Unix(path) = &self.endpoint {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
