@@ -12,6 +12,11 @@ FUZZ_SECONDS ?= 60
 # How long `make soak` attacks.
 SOAK_SECONDS ?= 600
 
+# How often, and how long each time, `make bench` loads each server. ROWS names some of its rows.
+BENCH_ROUNDS ?= 5
+BENCH_SECONDS ?= 2
+ROWS ?=
+
 .PHONY: help
 help: ## Show this list
 	@echo "nbdbox: an NBD server whose plugins are untrusted WebAssembly"
@@ -20,6 +25,7 @@ help: ## Show this list
 	@echo
 	@echo "First time here: make demo. Before a commit: make check."
 	@echo "Settings: FUZZ_SECONDS=60          seconds per fuzz target"
+	@echo "          BENCH_ROUNDS=5           rounds of make bench; BENCH_SECONDS=2, ROWS=word,word"
 	@echo "          NBDBOX_GUEST_TOOLCHAIN=  rustup or debian: where the guests' compiler comes from"
 
 .PHONY: setup
@@ -65,8 +71,15 @@ soak: plugins ## Ten minutes of mixed attacks (SOAK_SECONDS); the plot is tests/
 	@NBDBOX_SOAK_SECONDS=$(SOAK_SECONDS) cargo test -p nbdbox --test soak -- --nocapture
 
 .PHONY: bench
-bench: ## Measure the extent map
-	@echo "==> bench: extent-map"
+bench: build plugins ## Measure nbdbox beside nbdkit and qemu-nbd (BENCH_ROUNDS, BENCH_SECONDS, ROWS)
+	@tests/setup/peers.sh
+	@cargo build --release -p nbdbox-bench
+	@target/release/nbdbox-bench --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS) \
+		$(if $(ROWS),--rows $(ROWS),--write tests/bench)
+
+.PHONY: pieces
+pieces: ## Measure the hot pieces alone, with criterion
+	@echo "==> pieces: extent-map"
 	@cargo bench -p extent-map
 
 .PHONY: clean

@@ -55,11 +55,14 @@ fn fill(bytes: &mut [u8], offset: u64) {
     let head = bytes.len().min((8 - skip) % 8);
     let (head, words) = bytes.split_at_mut(head);
     head.copy_from_slice(&word(offset)[skip..][..head.len()]);
-    let mut at = offset + head.len() as u64;
-    for bytes in words.chunks_mut(8) {
-        bytes.copy_from_slice(&word(at)[..bytes.len()]);
-        at += 8;
+    let at = offset + head.len() as u64;
+    // Whole words on their own: the compiler makes vectors of them.
+    let (words, tail) = words.as_chunks_mut::<8>();
+    for (word, at) in words.iter_mut().zip((at..).step_by(8)) {
+        *word = at.to_be_bytes();
     }
+    let at = at + 8 * words.len() as u64;
+    tail.copy_from_slice(&word(at)[..tail.len()]);
 }
 
 nbdbox_plugin::export!(Pattern);

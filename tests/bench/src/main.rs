@@ -23,6 +23,7 @@ use anyhow::ensure;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::client::Endpoint;
 use crate::scene::Scene;
 
 /// Measures nbdbox beside nbdkit and qemu-nbd, and writes a table and a chart.
@@ -49,6 +50,10 @@ struct Cli {
     #[arg(long, default_value = "target/release/nbdbox")]
     nbdbox: PathBuf,
 
+    /// Loads a server that listens on this unix socket instead, as one row does, for profiling it
+    #[arg(long, value_name = "SOCKET", requires = "rows")]
+    load: Option<PathBuf>,
+
     /// Only lists the rows
     #[arg(long)]
     list: bool,
@@ -64,6 +69,16 @@ fn main() -> anyhow::Result<()> {
     if cli.list {
         rows.iter()
             .for_each(|row| println!("{:<16} {}", row.name, row.what));
+        return Ok(());
+    }
+    if let Some(socket) = cli.load {
+        let time = Duration::from_secs_f64(cli.seconds);
+        for row in rows {
+            println!(
+                "{}",
+                measure::only(&row, &Endpoint::Unix(socket.clone()), time)?
+            );
+        }
         return Ok(());
     }
     let scene = Scene::new(&cli.nbdbox, Duration::from_secs_f64(cli.seconds))?;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
-use crate::client::Client;
+use crate::client::{Client, Endpoint};
 use crate::figures::{Figures, Sample};
 use crate::load::{Load, Operation};
 use crate::process;
@@ -69,14 +69,23 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
     })
 }
 
+/// The load of a row on a server that is there, in a line.
+pub(crate) fn only(row: &Row, endpoint: &Endpoint, time: Duration) -> anyhow::Result<String> {
+    let (Probe::Load(load) | Probe::Cold(load)) = row.probe else {
+        bail!("{} is no load of our own", row.name);
+    };
+    let sample = loaded(&load, endpoint, time)?;
+    Ok(format!("{}: {:.0} a second", row.name, sample.rate))
+}
+
 /// One server's turn in a round.
 fn turn(scene: &Scene, row: &Row, server: &Server) -> anyhow::Result<Sample> {
     let before = process::cpu_time(server.pid())?;
     let mut sample = match row.probe {
-        Probe::Load(load) => loaded(&load, server, scene.seconds)?,
+        Probe::Load(load) => loaded(&load, &server.endpoint, scene.seconds)?,
         Probe::Cold(load) => {
             scene::make_cold(&scene.full()?)?;
-            let sample = loaded(&load, server, scene.seconds)?;
+            let sample = loaded(&load, &server.endpoint, scene.seconds)?;
             scene::make_warm(&scene.full()?)?;
             sample
         }
@@ -89,8 +98,8 @@ fn turn(scene: &Scene, row: &Row, server: &Server) -> anyhow::Result<Sample> {
     Ok(sample)
 }
 
-fn loaded(load: &Load, server: &Server, time: Duration) -> anyhow::Result<Sample> {
-    let done = load.run(&server.endpoint, time)?;
+fn loaded(load: &Load, endpoint: &Endpoint, time: Duration) -> anyhow::Result<Sample> {
+    let done = load.run(endpoint, time)?;
     ensure!(done.operations > 0, "nothing was done");
     // A list of extents is as much work as it's long.
     let long_lists = load.operation == Operation::Status && done.extents > 1000 * done.operations;
