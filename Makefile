@@ -32,10 +32,12 @@ help: ## Show this list
 setup: ## Install what is missing: NBD clients, C compiler, Rust for wasm
 	@tests/setup/clients.sh
 	@tests/setup/guest-toolchain.sh
+	@tests/setup/guest-kits.sh
 
 .PHONY: plugins
 plugins: setup ## Compile the example plugins to target/plugins/NAME.wasm
 	@tests/setup/plugins.sh
+	@tests/setup/plugins-kits.sh
 
 .PHONY: build
 build: ## Build the optimised server, target/release/nbdbox

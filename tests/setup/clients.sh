@@ -4,6 +4,9 @@
 # needs no network.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
+# Where the file systems' tools are, for those who aren't root.
+PATH=$PATH:/usr/sbin:/sbin
+
 # program → Debian package. nbdsh comes with the Python binding; the C++ compiler builds libFuzzer.
 readonly programs=(
     nbdkit:nbdkit
@@ -15,6 +18,10 @@ readonly programs=(
     qemu-nbd:qemu-utils
     fio:fio
     strace:strace
+    sfdisk:fdisk
+    mcopy:mtools
+    fsck.vfat:dosfstools
+    zstd:zstd
     gcc:gcc
     g++:g++
 )

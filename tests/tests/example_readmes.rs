@@ -32,7 +32,7 @@ fn plugins() -> Vec<PathBuf> {
         .unwrap()
         .map(|entry| entry.unwrap().path());
     folders
-        .filter(|path| path.join("Cargo.toml").exists())
+        .filter(|path| path.join("README.md").exists())
         .collect()
 }
 

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Builds the example plugins that aren't Rust: target/plugins/NAME.wasm. Each is built anew only when one of
+# its inputs is newer.
+source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
+
+readonly kits=target/guest-kits
+readonly zig=("$kits/python/bin/python" -m ziglang)
+readonly plugins=target/plugins
+mkdir -p "$plugins" target/test-guests
+
+# newer OUTPUT INPUT…: whether a file of the inputs is newer than the output.
+newer() {
+    local output=$1
+    shift
+    [ ! -e "$output" ] || [ -n "$(find "$@" "$kits"/*.versions tests/setup/plugins-kits.sh \
+        -type f -newer "$output" -print -quit)" ]
+}
+
+# c OUTPUT WORLD SOURCE [FLAG…]
+c() {
+    local output=$1 world=guest-sdk/c/$2 source=$3
+    newer "$output" guest-sdk/c "$source" wit || return 0
+    say "plugins: $source → $output"
+    "${zig[@]}" cc -target wasm32-wasi -mexec-model=reactor -Os -s -Wall -Wextra -Werror \
+        -Wl,-z,stack-size=65536 -Iguest-sdk/c "-I$world" "${@:4}" -o "$output" \
+        "$source" "$world/plugin.c" "$world/plugin_component_type.o" || die "$source doesn't compile"
+}
+
+# cpp OUTPUT SOURCE: C as C++, to hold the header to both.
+cpp() {
+    local output=$1 world=guest-sdk/c/read-only flags=(-target wasm32-wasi -Os -Iguest-sdk/c)
+    newer "$output" guest-sdk/c "$2" wit || return 0
+    say "plugins: $2, as C++ → $output"
+    "${zig[@]}" cc "${flags[@]}" "-I$world" -c -o "$output.o" "$world/plugin.c" &&
+        "${zig[@]}" c++ "${flags[@]}" "-I$world" -std=c++20 -fno-exceptions -fno-rtti -s \
+            -mexec-model=reactor -Wl,-z,stack-size=65536 -o "$output" -x c++ "$2" -x none \
+            "$output.o" "$world/plugin_component_type.o" || die "$2 doesn't compile as C++"
+    rm -f "$output.o"
+}
+
+c "$plugins/partition.wasm" read-only example-plugins/partition/partition.c
+cpp target/test-guests/partition-cpp.wasm example-plugins/partition/partition.c

@@ -1,0 +1,9 @@
+//! Plugins in other languages than Rust, built from source and met by real clients.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test a panic is the verdict"
+)]
+
+mod c_bindings;
+mod partition;
