@@ -15,6 +15,7 @@ use crate::fault::Failure;
 use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::quota::FlowQuota;
 use crate::reply::ReadReply;
 
 /// How a change is to be made.
@@ -42,6 +43,11 @@ pub trait Device: Send + Sync + 'static {
 
     /// The limits for this export's connections.
     fn limits(&self) -> &Limits;
+
+    /// What its tenant's connections may have under way together.
+    fn flow(&self) -> Option<&Arc<FlowQuota>> {
+        None
+    }
 
     /// Its counters.
     fn metrics(&self) -> &Metrics;

@@ -1,99 +1,62 @@
-//! What the exports of one tenant may use together.
+//! What the exports and clients of one tenant may use together.
+//!
+//! Limits can change while they're in use, when the configuration does: what is held beyond a new limit
+//! is kept, and nothing more is given until it's back under it.
+
+mod count;
+mod flow;
+mod memory;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of guest memory that a tenant's instances may hold together.
-///
-/// Restrains one tenant from taking the machine's memory by many exports, each within its own
-/// limit.
+pub use count::{CountQuota, CountShare};
+pub use flow::{FlowQuota, Turn};
+pub use memory::{MemoryQuota, MemoryShare};
+
+use crate::limits::TenantLimits;
+
+/// All quotas of one tenant.
 #[derive(Debug)]
-pub struct MemoryQuota {
-    limit: u64,
-    used: AtomicU64,
+pub struct TenantQuota {
+    /// Memory of its plugins' instances.
+    pub memory: Arc<MemoryQuota>,
+    /// Instances of its plugins.
+    pub instances: Arc<CountQuota>,
+    /// Connections of its clients.
+    pub connections: Arc<CountQuota>,
+    /// Requests under way, and their bytes.
+    pub flow: Arc<FlowQuota>,
 }
 
-impl MemoryQuota {
-    /// A quota of `limit` bytes.
+impl TenantQuota {
+    /// Quotas with these limits.
     #[must_use]
-    pub fn new(limit: u64) -> Arc<Self> {
+    pub fn new(limits: &TenantLimits) -> Arc<Self> {
         Arc::new(Self {
-            limit,
-            used: AtomicU64::new(0),
+            memory: MemoryQuota::new(limits.memory),
+            instances: CountQuota::new(limits.instances),
+            connections: CountQuota::new(limits.connections),
+            flow: FlowQuota::new(limits.requests, limits.inflight),
         })
     }
 
-    /// No limit but those of the exports.
+    /// No limits but those of the exports.
     #[must_use]
     pub fn unlimited() -> Arc<Self> {
-        Self::new(u64::MAX)
+        Self::new(&TenantLimits {
+            memory: u64::MAX,
+            instances: usize::MAX,
+            connections: usize::MAX,
+            requests: usize::MAX,
+            inflight: u64::MAX,
+        })
     }
 
-    /// Bytes in use now.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
-    }
-}
-
-/// A part of a quota, given back when it's dropped.
-#[derive(Debug)]
-pub struct MemoryShare {
-    quota: Arc<MemoryQuota>,
-    held: u64,
-}
-
-impl MemoryShare {
-    /// Nothing so far.
-    #[must_use]
-    pub fn new(quota: Arc<MemoryQuota>) -> Self {
-        Self { quota, held: 0 }
-    }
-
-    /// Bytes held.
-    #[must_use]
-    pub fn held(&self) -> u64 {
-        self.held
-    }
-
-    /// Takes `bytes` more, or nothing.
-    #[must_use]
-    pub fn take(&mut self, bytes: u64) -> bool {
-        let taken = self
-            .quota
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes)
-                    .filter(|sum| *sum <= self.quota.limit)
-            });
-        if taken.is_ok() {
-            self.held += bytes;
-        }
-        taken.is_ok()
-    }
-}
-
-impl Drop for MemoryShare {
-    fn drop(&mut self) {
-        self.quota.used.fetch_sub(self.held, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_together_stay_under_the_quota_and_are_given_back() {
-        let quota = MemoryQuota::new(100);
-        let mut one = MemoryShare::new(Arc::clone(&quota));
-        let mut two = MemoryShare::new(Arc::clone(&quota));
-        assert!(one.take(60));
-        assert!(!two.take(41));
-        assert!(!two.take(u64::MAX));
-        assert!(two.take(40));
-        drop(one);
-        assert_eq!(quota.used(), 40);
-        assert!(two.take(60));
+    /// Sets other limits.
+    pub fn set(&self, limits: &TenantLimits) {
+        self.memory.set(limits.memory);
+        self.instances.set(limits.instances);
+        self.connections.set(limits.connections);
+        self.flow.set(limits.requests, limits.inflight);
     }
 }

@@ -1,6 +1,10 @@
 //! Back-pressure: how much of one connection's work may be under way.
 
+use std::sync::Arc;
+use std::task::Context;
+
 use crate::limits::Limits;
+use crate::quota::{FlowQuota, Turn};
 
 /// What a request without data counts for, in bytes: its own bookkeeping.
 const OVERHEAD: u64 = 256;
@@ -15,6 +19,8 @@ pub struct Admission {
     most_bytes: u64,
     requests: usize,
     bytes: u64,
+    /// Its part in what the tenant may have under way.
+    tenant: Option<Turn>,
 }
 
 /// One request's share; to be given back with [`Admission::leave`].
@@ -23,34 +29,58 @@ pub struct Admission {
 pub struct Share(u64);
 
 impl Admission {
-    /// Nothing is under way.
+    /// Nothing is under way. What is, counts for the tenant too.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits, tenant: Option<&Arc<FlowQuota>>) -> Self {
         Self {
             most_requests: limits.requests,
             most_bytes: limits.inflight,
             requests: 0,
             bytes: 0,
+            tenant: tenant.cloned().map(Turn::new),
         }
     }
 
-    /// Admits a request that will hold `bytes`, or says that it has to wait.
+    /// Admits a request that will hold `bytes`, or says that it has to wait: for one of this connection
+    /// to leave, or to be woken when it's the connection's turn among its tenant's.
     #[must_use]
-    pub fn enter(&mut self, bytes: u64) -> Option<Share> {
+    pub fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Share> {
         let bytes = bytes.saturating_add(OVERHEAD);
         let sum = self.bytes.saturating_add(bytes);
         let fits = self.requests < self.most_requests && sum <= self.most_bytes;
-        (fits || self.requests == 0).then(|| {
-            self.requests += 1;
-            self.bytes = sum;
-            Share(bytes)
-        })
+        if !fits && self.requests > 0 {
+            return None;
+        }
+        if let Some(tenant) = &mut self.tenant
+            && !tenant.enter(bytes, cx)
+        {
+            return None;
+        }
+        self.requests += 1;
+        self.bytes = sum;
+        Some(Share(bytes))
     }
 
     /// A request's reply is on its way.
     pub fn leave(&mut self, share: Share) {
         self.requests -= 1;
         self.bytes -= share.0;
+        if let Some(tenant) = &mut self.tenant {
+            tenant.leave(share.0);
+        }
+    }
+
+    /// No more requests will come.
+    pub fn close(&mut self) {
+        if let Some(tenant) = &mut self.tenant {
+            tenant.give_up();
+        }
+    }
+
+    /// Whether a request waits for those of the tenant's other connections.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.tenant.as_ref().is_some_and(Turn::is_queued)
     }
 
     /// Requests under way.
@@ -62,34 +92,55 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     fn admission(requests: usize, inflight: u64) -> Admission {
-        Admission::new(&Limits {
+        let limits = Limits {
             requests,
             inflight,
             ..Limits::default()
-        })
+        };
+        Admission::new(&limits, None)
+    }
+
+    fn enter(admission: &mut Admission, bytes: u64) -> Option<Share> {
+        admission.enter(bytes, &Context::from_waker(Waker::noop()))
     }
 
     #[test]
     fn the_number_of_requests_is_bounded() {
         let mut admission = admission(2, 1 << 20);
-        let first = admission.enter(0).unwrap();
-        let _second = admission.enter(0).unwrap();
-        assert_eq!(admission.enter(0), None);
+        let first = enter(&mut admission, 0).unwrap();
+        let _second = enter(&mut admission, 0).unwrap();
+        assert_eq!(enter(&mut admission, 0), None);
         admission.leave(first);
-        assert!(admission.enter(0).is_some());
+        assert!(enter(&mut admission, 0).is_some());
     }
 
     #[test]
     fn bytes_are_bounded_but_one_request_always_fits() {
         let mut admission = admission(64, 1000);
-        let large = admission.enter(u64::MAX).unwrap();
-        assert_eq!(admission.enter(0), None);
+        let large = enter(&mut admission, u64::MAX).unwrap();
+        assert_eq!(enter(&mut admission, 0), None);
         admission.leave(large);
-        let _small = admission.enter(400).unwrap();
-        assert_eq!(admission.enter(400), None);
+        let _small = enter(&mut admission, 400).unwrap();
+        assert_eq!(enter(&mut admission, 400), None);
         assert_eq!(admission.requests(), 1);
+    }
+
+    #[test]
+    fn connections_of_a_tenant_share_its_quota() {
+        let flow = FlowQuota::new(1, 1 << 20);
+        let limits = Limits::default();
+        let mut one = Admission::new(&limits, Some(&flow));
+        let mut two = Admission::new(&limits, Some(&flow));
+        let first = enter(&mut one, 0).unwrap();
+        assert_eq!(enter(&mut two, 0), None);
+        assert!(two.is_queued());
+        one.leave(first);
+        assert!(enter(&mut two, 0).is_some());
+        assert!(!two.is_queued());
     }
 }

@@ -11,7 +11,7 @@ use crate::blob::{Blob, Grant};
 use crate::device::ExtentsOnError;
 use crate::limits::{self, Limits};
 use crate::plugin::{Engine, ExportSpec, OnFailure, Plugin, PluginCatalog, Policy, cache::Cache};
-use crate::quota::MemoryQuota;
+use crate::quota::TenantQuota;
 use crate::settings::Settings;
 
 /// A plugin, its settings, its grants and its limits.
@@ -123,7 +123,7 @@ impl PluginArgs {
             settings,
             blobs,
             limits,
-            quota: MemoryQuota::unlimited(),
+            quota: TenantQuota::unlimited(),
             policy: Policy {
                 read_only,
                 immutable: false,

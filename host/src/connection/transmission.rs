@@ -56,7 +56,7 @@ where
     };
     let mut transmission = Transmission {
         stream,
-        admission: Admission::new(device.limits()),
+        admission: Admission::new(device.limits(), device.flow()),
         inbox: Inbox::new(unread),
         outbox: Outbox::default(),
         running: FuturesUnordered::new(),
@@ -121,6 +121,9 @@ where
         self.check_idle(cx);
         for _ in 0..ROUNDS {
             let mut progress = self.run_requests(cx);
+            if matches!(self.phase, Phase::Closing(_) | Phase::Gone(_)) {
+                self.admission.close();
+            }
             progress |= self.poll_running(cx);
             progress |= self.send(cx);
             if let Some(end) = self.ended() {
@@ -172,7 +175,7 @@ where
                 Parsed::Request(incoming) => incoming,
             };
             let weight = dispatch::weight(&self.session, &incoming);
-            let Some(share) = self.admission.enter(weight) else {
+            let Some(share) = self.admission.enter(weight, cx) else {
                 break;
             };
             progress = true;
@@ -205,7 +208,7 @@ where
 
     /// Closes a connection on which nothing is under way and nothing has come for too long.
     fn check_idle(&mut self, cx: &mut Context<'_>) {
-        let busy = self.admission.requests() > 0;
+        let busy = self.admission.requests() > 0 || self.admission.is_queued();
         let Some(idle) = &mut self.idle else { return };
         if busy {
             idle.restart();

@@ -19,7 +19,7 @@ use crate::fault::Failure;
 use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::quota::MemoryQuota;
+use crate::quota::TenantQuota;
 use crate::settings::Settings;
 
 /// Exports that a plugin may list. Restrains the plugin.
@@ -37,7 +37,7 @@ pub struct ExportSpec {
     /// Limits.
     pub limits: Limits,
     /// What its tenant may use.
-    pub quota: Arc<MemoryQuota>,
+    pub quota: Arc<TenantQuota>,
     /// What to do when something goes wrong, and whether it may be written.
     pub policy: Policy,
 }

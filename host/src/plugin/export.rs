@@ -18,6 +18,7 @@ use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Cause, Failure, Whose};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::quota::TenantQuota;
 use crate::reply::ReadReply;
 
 /// An export that a plugin serves.
@@ -46,7 +47,9 @@ impl PluginExport {
         around: Arc<Surroundings>,
         policy: Policy,
     ) -> Result<Self, Failure> {
+        let share = around.quota.instances.take().ok_or_else(no_instance)?;
         let mut instance = plugin.instance(&around, 0).await?;
+        instance.share = Some(share);
         let mut info = instance
             .open(&around.export)
             .await
@@ -57,11 +60,7 @@ impl PluginExport {
             InstanceMode::Single => 1,
             InstanceMode::Parallel => around.limits.instances,
         };
-        let pool = Pool::new(most);
-        match pool.acquire().await {
-            Acquired::Vacant(vacancy) => vacancy.fill(instance).give_back(),
-            _ => return Err(Failure::host(Errno::Eio, "a new pool has room")),
-        }
+        let pool = Pool::new(most, Arc::clone(&around.quota.instances), instance);
         Ok(Self {
             plugin,
             around,
@@ -70,6 +69,24 @@ impl PluginExport {
             pool,
             policy,
         })
+    }
+
+    /// Nobody is connected: gives back what isn't needed for the data to stay.
+    pub fn rest(&self) {
+        if !self.holds_the_data() {
+            self.pool.rest();
+        }
+    }
+
+    /// Whether an instance's memory is the disk: a fresh one would return zeroes for it.
+    fn holds_the_data(&self) -> bool {
+        self.info.mode == InstanceMode::Single && !self.read_only()
+    }
+
+    /// What its tenant may use.
+    #[must_use]
+    pub fn quota(&self) -> &Arc<TenantQuota> {
+        &self.around.quota
     }
 
     fn read_only(&self) -> bool {
@@ -87,6 +104,7 @@ impl PluginExport {
                     "the plugin crashed and will be restarted",
                 ))
             }
+            Acquired::Full => Err(no_instance()),
             Acquired::Closed => Err(Failure::plugin(
                 Cause::Lost,
                 "the plugin was stopped, and the export has failed for good",
@@ -147,8 +165,7 @@ impl PluginExport {
 
     /// An instance was lost: another one may be made, or never again.
     fn after_a_loss(&self) {
-        // The memory of a `single` instance was the disk: a fresh one would return zeroes for it.
-        let data_lost = self.info.mode == InstanceMode::Single && !self.read_only();
+        let data_lost = self.holds_the_data();
         if !data_lost && self.policy.on_failure == OnFailure::Restart || self.pool.is_closed() {
             return;
         }
@@ -197,6 +214,11 @@ impl PluginExport {
             _ => Failure::host(Errno::Eio, "the host could not read or write the blob"),
         }
     }
+}
+
+/// The tenant has as many instances as it may.
+fn no_instance() -> Failure {
+    Failure::plugin(Cause::Budget, "the tenant has no instance left")
 }
 
 impl Device for PluginExport {

@@ -17,7 +17,7 @@ use crate::blob::Blob;
 use crate::fault::{Cause, Failure};
 use crate::limits::{DIRECT, HANDLES, Limits, PIECES};
 use crate::metrics::Metrics;
-use crate::quota::MemoryQuota;
+use crate::quota::TenantQuota;
 use crate::reply::ReadReply;
 use crate::settings::Settings;
 
@@ -30,7 +30,7 @@ pub(super) struct Surroundings {
     pub(super) blobs: Vec<Blob>,
     pub(super) limits: Limits,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) quota: Arc<MemoryQuota>,
+    pub(super) quota: Arc<TenantQuota>,
     pub(super) log: Arc<GuestLog>,
 }
 
@@ -79,7 +79,7 @@ impl Guest {
     pub(super) fn new(around: Arc<Surroundings>) -> Self {
         let memory = MemoryMeter::new(
             around.limits.memory,
-            Arc::clone(&around.quota),
+            Arc::clone(&around.quota.memory),
             Arc::clone(&around.metrics),
         );
         // No preopens, no sockets, no environment, no arguments; what it prints is its log.

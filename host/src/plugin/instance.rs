@@ -20,6 +20,7 @@ use super::stop;
 use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::fault::{Cause, Failure};
 use crate::limits::DIRECT;
+use crate::quota::CountShare;
 use crate::reply::ReadReply;
 
 /// Bytes that any host call may hand over, beside the request's own.
@@ -37,6 +38,8 @@ pub(super) struct Instance {
     slice: Slice,
     /// It took a change since it was last flushed.
     pub(super) dirty: bool,
+    /// Its place among its tenant's instances.
+    pub(super) share: Option<CountShare>,
     /// For finding it again among its like.
     pub(super) number: u64,
 }
@@ -86,6 +89,7 @@ impl Instance {
                 store,
                 functions: Box::new(functions),
                 dirty: false,
+                share: None,
                 number,
             }),
             Err(error) => Err(fault(&store, &error)),

@@ -18,7 +18,7 @@ use super::world::World;
 use crate::fault::Failure;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::quota::MemoryQuota;
+use crate::quota::TenantQuota;
 use crate::settings::Settings;
 
 /// A plugin, ready to make instances.
@@ -112,7 +112,7 @@ impl Plugin {
             blobs: Vec::new(),
             limits: limits.clone(),
             metrics: Arc::clone(&metrics),
-            quota: MemoryQuota::unlimited(),
+            quota: TenantQuota::unlimited(),
             log: Arc::new(GuestLog::new("", &self.name, limits.log, metrics)),
         });
         let failed = |failure: Failure| anyhow::anyhow!("{}", failure.text);

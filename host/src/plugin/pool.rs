@@ -1,12 +1,13 @@
 //! The instances of one export: lent to one call at a time, made when needed, dropped when broken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::instance::Instance;
+use crate::quota::{CountQuota, CountShare};
 
 /// The first pause after a crash; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_millis(10);
@@ -19,6 +20,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// Each instance that exists has a permit or is idle, so that there are never more than permits.
 pub(super) struct Pool {
     permits: Semaphore,
+    /// Those of the tenant, all exports together.
+    quota: Arc<CountQuota>,
     state: Mutex<State>,
     returned: Notify,
 }
@@ -33,6 +36,11 @@ struct State {
     /// Numbers of instances that took a change since their last flush.
     dirty: BTreeSet<u64>,
     next_number: u64,
+    /// Places that are taken: by instances, lent or not, and by those that are being made.
+    taken: usize,
+    /// Permits that were put aside when the tenant's quota had no room: calls wait for the instances
+    /// that there are.
+    put_aside: usize,
     crashes: Crashes,
     /// An instance that had taken changes was lost before they were flushed.
     changes_lost: bool,
@@ -50,14 +58,23 @@ pub(super) enum Acquired<'a> {
     Later(Duration),
     /// Never again.
     Closed,
+    /// The tenant has as many instances as it may, and this export none.
+    Full,
 }
 
 impl Pool {
-    /// A pool for at most `most` instances, 1 or more.
-    pub(super) fn new(most: usize) -> Self {
+    /// A pool for at most `most` instances, 1 or more, with the first one.
+    pub(super) fn new(most: usize, quota: Arc<CountQuota>, first: Instance) -> Self {
+        let state = State {
+            next_number: first.number + 1,
+            idle: vec![first],
+            taken: 1,
+            ..State::default()
+        };
         Self {
             permits: Semaphore::new(most),
-            state: Mutex::new(State::default()),
+            quota,
+            state: Mutex::new(state),
             returned: Notify::new(),
         }
     }
@@ -69,31 +86,72 @@ impl Pool {
 
     /// Waits for an instance, or for the place to make one, in the order of asking.
     pub(super) async fn acquire(&self) -> Acquired<'_> {
-        let permit = match self.permits.try_acquire() {
-            Ok(permit) => permit,
-            Err(_) => match self.permits.acquire().await {
+        loop {
+            let permit = match self.permits.try_acquire() {
                 Ok(permit) => permit,
-                // The semaphore is never closed.
-                Err(_) => return Acquired::Closed,
-            },
-        };
+                Err(_) => match self.permits.acquire().await {
+                    Ok(permit) => permit,
+                    // The semaphore is never closed.
+                    Err(_) => return Acquired::Closed,
+                },
+            };
+            if let Some(acquired) = self.try_use(permit) {
+                return acquired;
+            }
+        }
+    }
+
+    /// What a permit is good for; `None`: for nothing now, wait for another.
+    fn try_use<'a>(&'a self, permit: SemaphorePermit<'a>) -> Option<Acquired<'a>> {
         let mut state = self.state();
         if state.closed {
-            return Acquired::Closed;
+            return Some(Acquired::Closed);
         }
         if let Some(instance) = state.idle.pop() {
-            return Acquired::Ready(Lease::new(self, instance, Some(permit)));
+            return Some(Acquired::Ready(Lease::new(self, instance, Some(permit))));
         }
         if let Some(wait) = state.crashes.wait(Instant::now()) {
-            return Acquired::Later(wait);
+            return Some(Acquired::Later(wait));
         }
+        let Some(share) = self.quota.take() else {
+            if state.taken == 0 {
+                return Some(Acquired::Full);
+            }
+            // One of those that there are will come back, with a permit of its own.
+            permit.forget();
+            state.put_aside += 1;
+            return None;
+        };
         let number = state.next_number;
         state.next_number += 1;
-        Acquired::Vacant(Vacancy {
+        state.taken += 1;
+        Some(Acquired::Vacant(Vacancy {
             pool: self,
-            permit,
+            permit: Some(permit),
+            share: Some(share),
             number,
-        })
+        }))
+    }
+
+    /// A place came free, here or maybe in another export: a permit that was put aside may be of use.
+    fn try_again(&self, state: &mut State) {
+        if state.put_aside > 0 && (state.taken == 0 || self.quota.has_room()) {
+            state.put_aside -= 1;
+            self.permits.add_permits(1);
+        }
+    }
+
+    /// Drops the instances that nobody uses, for others of the tenant. Those with changes to flush stay.
+    pub(super) fn rest(&self) {
+        let mut state = self.state();
+        let State { idle, dirty, .. } = &mut *state;
+        let (keep, rest): (Vec<_>, Vec<_>) = std::mem::take(idle)
+            .into_iter()
+            .partition(|instance| dirty.contains(&instance.number));
+        *idle = keep;
+        state.taken -= rest.len();
+        drop(state);
+        drop(rest);
     }
 
     /// No instance is lent or made from now on, except to be flushed.
@@ -209,23 +267,39 @@ impl Drop for Dirty<'_> {
     }
 }
 
-/// A place for a new instance.
+/// A place for a new instance. Dropped unfilled, it's free again.
 pub(super) struct Vacancy<'a> {
     pool: &'a Pool,
-    permit: SemaphorePermit<'a>,
+    permit: Option<SemaphorePermit<'a>>,
+    share: Option<CountShare>,
     /// The new instance's number.
     pub(super) number: u64,
 }
 
 impl<'a> Vacancy<'a> {
     /// The instance was made and is open.
-    pub(super) fn fill(self, instance: Instance) -> Lease<'a> {
-        Lease::new(self.pool, instance, Some(self.permit))
+    pub(super) fn fill(mut self, mut instance: Instance) -> Lease<'a> {
+        instance.share = self.share.take();
+        Lease::new(self.pool, instance, self.permit.take())
     }
 
     /// It could not be made.
     pub(super) fn failed(self) {
         self.pool.state().crashes.note(Instant::now());
+    }
+}
+
+impl Drop for Vacancy<'_> {
+    fn drop(&mut self) {
+        // Filled, unless the permit is still here.
+        if let Some(permit) = self.permit.take() {
+            self.share = None;
+            let mut state = self.pool.state();
+            state.taken -= 1;
+            self.pool.try_again(&mut state);
+            drop(state);
+            drop(permit);
+        }
     }
 }
 
@@ -274,6 +348,7 @@ impl<'a> Lease<'a> {
         } else {
             state.idle.push(instance);
             self.release();
+            self.pool.try_again(&mut state);
         }
         let awaited = state.is_awaited();
         drop(state);
@@ -299,6 +374,7 @@ impl Drop for Lease<'_> {
         state.dirty.remove(&instance.number);
         state.changes_lost |= instance.dirty;
         state.crashes.note(Instant::now());
+        state.taken -= 1;
         self.release();
         let awaited = state.is_awaited();
         drop(state);

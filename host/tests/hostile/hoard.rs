@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use nbdbox::blob::Access;
+use nbdbox::limits::TenantLimits;
 use nbdbox::plugin::PluginCatalog;
-use nbdbox::quota::MemoryQuota;
+use nbdbox::quota::TenantQuota;
 
 use crate::scene::{AMPLE, Neighbour, World, resident};
 
@@ -18,7 +19,11 @@ const QUOTA: u64 = 256 << 20;
 const SLACK: u64 = 64 << 20;
 
 pub(crate) async fn by_the_hundred(world: &World, neighbour: &Neighbour) {
-    let quota = MemoryQuota::new(QUOTA);
+    let quota = TenantQuota::new(&TenantLimits {
+        memory: QUOTA,
+        instances: usize::MAX,
+        ..TenantLimits::default()
+    });
     let before = resident();
     let mut open = Vec::new();
     let mut refused = 0;
@@ -34,7 +39,7 @@ pub(crate) async fn by_the_hundred(world: &World, neighbour: &Neighbour) {
                 refused += 1;
             }
         }
-        assert!(quota.used() <= QUOTA);
+        assert!(quota.memory.used() <= QUOTA);
     }
     let grown = resident().saturating_sub(before);
     assert!(grown <= QUOTA + SLACK, "the process grew by {grown} bytes");
@@ -45,5 +50,5 @@ pub(crate) async fn by_the_hundred(world: &World, neighbour: &Neighbour) {
     );
     neighbour.goes_on().await;
     drop(open);
-    assert_eq!(quota.used(), 0, "all of it was given back");
+    assert_eq!(quota.memory.used(), 0, "all of it was given back");
 }

@@ -14,7 +14,7 @@ use nbdbox::limits::Limits;
 use nbdbox::plugin::{
     Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
 };
-use nbdbox::quota::MemoryQuota;
+use nbdbox::quota::TenantQuota;
 use nbdbox::settings::Settings;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -148,7 +148,7 @@ impl World {
                 wall: Duration::from_secs(30),
                 ..Limits::default()
             },
-            quota: MemoryQuota::unlimited(),
+            quota: TenantQuota::unlimited(),
             policy: Policy::default(),
         })
     }

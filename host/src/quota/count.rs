@@ -1,0 +1,86 @@
+//! A number of things that one tenant may have at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// So many at once.
+#[derive(Debug)]
+pub struct CountQuota {
+    limit: AtomicUsize,
+    used: AtomicUsize,
+}
+
+/// One of them, given back when it's dropped.
+#[derive(Debug)]
+pub struct CountShare(Arc<CountQuota>);
+
+impl CountQuota {
+    /// A quota of `limit`.
+    #[must_use]
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit: AtomicUsize::new(limit),
+            used: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn set(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// How many there are now.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether one more would fit.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.used() < self.limit.load(Ordering::Relaxed)
+    }
+
+    /// One more, if it fits.
+    #[must_use]
+    pub fn take(self: &Arc<Self>) -> Option<CountShare> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let more = |used: usize| (used < limit).then_some(used + 1);
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.ok().map(|_| CountShare(Arc::clone(self)))
+    }
+}
+
+impl Drop for CountShare {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_as_the_limit_and_not_one_more() {
+        let quota = CountQuota::new(2);
+        let one = quota.take().unwrap();
+        let _two = quota.take().unwrap();
+        assert!(!quota.has_room());
+        assert!(quota.take().is_none());
+        drop(one);
+        assert!(quota.take().is_some());
+    }
+
+    #[test]
+    fn a_lower_limit_takes_nothing_away_and_gives_nothing_more() {
+        let quota = CountQuota::new(2);
+        let (one, two) = (quota.take(), quota.take());
+        quota.set(1);
+        drop(one);
+        assert!(quota.take().is_none());
+        drop(two);
+        assert!(quota.take().is_some());
+    }
+}

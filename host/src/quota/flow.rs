@@ -1,0 +1,256 @@
+//! Requests of one tenant under way, and their bytes: who finds no room waits in a queue.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+/// Requests and bytes that one tenant may have under way on all its connections.
+///
+/// Connections are let in one after the other, in the order in which they found no room, so that many
+/// small requests can't keep a large one waiting. A single request fits always, however large.
+#[derive(Debug)]
+pub struct FlowQuota(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    most_requests: usize,
+    most_bytes: u64,
+    requests: usize,
+    bytes: u64,
+    queue: VecDeque<(u64, Waker)>,
+    next: u64,
+}
+
+/// A connection's part in a flow: its place in the queue, and what it has under way. Given back when
+/// it's dropped.
+#[derive(Debug)]
+pub struct Turn {
+    quota: Arc<FlowQuota>,
+    waiting: Option<u64>,
+    requests: usize,
+    bytes: u64,
+}
+
+impl FlowQuota {
+    /// A quota of so many requests and bytes.
+    #[must_use]
+    pub fn new(requests: usize, bytes: u64) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State {
+            most_requests: requests,
+            most_bytes: bytes,
+            requests: 0,
+            bytes: 0,
+            queue: VecDeque::new(),
+            next: 0,
+        })))
+    }
+
+    pub(super) fn set(&self, requests: usize, bytes: u64) {
+        let mut state = self.state();
+        state.most_requests = requests;
+        state.most_bytes = bytes;
+        state.wake_first();
+    }
+
+    /// Requests and bytes under way now.
+    #[must_use]
+    pub fn used(&self) -> (usize, u64) {
+        let state = self.state();
+        (state.requests, state.bytes)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock panics half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn fits(&self, bytes: u64) -> bool {
+        let sum = self.bytes.checked_add(bytes);
+        let fits = sum.is_some_and(|sum| sum <= self.most_bytes);
+        self.requests == 0 || self.requests < self.most_requests && fits
+    }
+
+    fn wake_first(&self) {
+        if let Some((_, waker)) = self.queue.front() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn leave_queue(&mut self, number: u64) {
+        let first = self.queue.front().is_some_and(|(own, _)| *own == number);
+        self.queue.retain(|(own, _)| *own != number);
+        if first {
+            self.wake_first();
+        }
+    }
+}
+
+impl Turn {
+    /// Nothing under way.
+    #[must_use]
+    pub fn new(quota: Arc<FlowQuota>) -> Self {
+        Self {
+            quota,
+            waiting: None,
+            requests: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Lets a request in that will hold `bytes`; or the task is woken when to ask again.
+    #[must_use]
+    pub fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> bool {
+        let mut state = self.quota.state();
+        let first = state.queue.front().map(|(number, _)| *number);
+        let my_turn = first.is_none() || first == self.waiting;
+        if !my_turn || !state.fits(bytes) {
+            self.waiting = Some(queue_up(&mut state, self.waiting, cx.waker()));
+            return false;
+        }
+        state.requests += 1;
+        // What a single request takes past the limit is at most what one may hold anyway.
+        state.bytes = state.bytes.saturating_add(bytes);
+        if let Some(number) = self.waiting.take() {
+            state.leave_queue(number);
+        }
+        drop(state);
+        self.requests += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        true
+    }
+
+    /// Whether a request waits.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// A request that held `bytes` has left.
+    pub fn leave(&mut self, bytes: u64) {
+        self.requests -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.give_back(1, bytes);
+    }
+
+    /// No more requests will come: those who wait behind this one needn't.
+    pub fn give_up(&mut self) {
+        if let Some(number) = self.waiting.take() {
+            self.quota.state().leave_queue(number);
+        }
+    }
+
+    fn give_back(&self, requests: usize, bytes: u64) {
+        let mut state = self.quota.state();
+        state.requests -= requests;
+        state.bytes = state.bytes.saturating_sub(bytes);
+        state.wake_first();
+    }
+}
+
+/// The number under which a task waits.
+fn queue_up(state: &mut State, waiting: Option<u64>, waker: &Waker) -> u64 {
+    let place = state
+        .queue
+        .iter_mut()
+        .find(|(number, _)| waiting == Some(*number));
+    if let Some((number, own)) = place {
+        own.clone_from(waker);
+        return *number;
+    }
+    let number = state.next;
+    state.next += 1;
+    state.queue.push_back((number, waker.clone()));
+    number
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.give_up();
+        self.give_back(self.requests, self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A connection, and how often it was woken.
+    fn connection(quota: &Arc<FlowQuota>) -> (Turn, Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        (Turn::new(Arc::clone(quota)), count, waker)
+    }
+
+    #[test]
+    fn who_finds_no_room_is_woken_in_turn() {
+        let quota = FlowQuota::new(1, 100);
+        let (mut one, _, waker_1) = connection(&quota);
+        let (mut two, woken_2, waker_2) = connection(&quota);
+        let (mut three, woken_3, waker_3) = connection(&quota);
+        assert!(one.enter(10, &Context::from_waker(&waker_1)));
+        assert!(!two.enter(10, &Context::from_waker(&waker_2)));
+        assert!(!three.enter(10, &Context::from_waker(&waker_3)));
+        one.leave(10);
+        assert_eq!(woken_2.0.load(Ordering::SeqCst), 1);
+        assert_eq!(woken_3.0.load(Ordering::SeqCst), 0);
+        // Not before the second, who was first to wait.
+        assert!(!three.enter(10, &Context::from_waker(&waker_3)));
+        assert!(two.enter(10, &Context::from_waker(&waker_2)));
+        assert_eq!(quota.used(), (1, 10));
+    }
+
+    #[test]
+    fn one_request_always_fits_and_then_no_other() {
+        let quota = FlowQuota::new(8, 100);
+        let (mut one, _, waker) = connection(&quota);
+        let cx = Context::from_waker(&waker);
+        assert!(one.enter(u64::MAX, &cx));
+        assert!(!one.enter(1, &cx));
+        one.leave(u64::MAX);
+        assert!(one.enter(60, &cx));
+        assert!(one.enter(40, &cx));
+        assert!(!one.enter(1, &cx));
+    }
+
+    #[test]
+    fn a_connection_that_ends_gives_back_all_and_lets_the_next_one_go() {
+        let quota = FlowQuota::new(1, 100);
+        let (mut one, _, waker_1) = connection(&quota);
+        let (mut two, _, waker_2) = connection(&quota);
+        let (mut three, woken_3, waker_3) = connection(&quota);
+        assert!(one.enter(1, &Context::from_waker(&waker_1)));
+        assert!(!two.enter(1, &Context::from_waker(&waker_2)));
+        assert!(!three.enter(1, &Context::from_waker(&waker_3)));
+        drop(two);
+        assert_eq!(woken_3.0.load(Ordering::SeqCst), 1);
+        drop(one);
+        assert_eq!(quota.used(), (0, 0));
+        assert!(three.enter(1, &Context::from_waker(&waker_3)));
+    }
+
+    #[test]
+    fn a_higher_limit_wakes_who_waits() {
+        let quota = FlowQuota::new(1, 100);
+        let (mut one, woken, waker) = connection(&quota);
+        let cx = Context::from_waker(&waker);
+        assert!(one.enter(1, &cx));
+        assert!(!one.enter(1, &cx));
+        quota.set(2, 100);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert!(one.enter(1, &cx));
+    }
+}
