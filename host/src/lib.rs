@@ -13,7 +13,8 @@
 //!
 //! ```text
 //! 5  cli                               process edge
-//! 4  server, connection, client        sockets, shutdown
+//! 4  server, connection, client,       sockets, shutdown; many tenants' exports
+//!    hosting
 //! 3  dispatch, session | plugin, blob  data path | wasm and what it is granted: they don't know
 //!                                      each other, `server` and `cli` introduce them
 //! 2  device, reply, quota              the contract between the two, pure
@@ -26,6 +27,7 @@ pub mod cli;
 
 pub mod client;
 pub mod connection;
+pub mod hosting;
 pub mod server;
 
 pub mod dispatch;

@@ -23,7 +23,8 @@ const HOST: &[&str] = &[
     "plugin",
     "session",
     "dispatch",
-    // 4: sockets
+    // 4: many tenants | sockets
+    "hosting",
     "connection",
     "server",
     "client",
@@ -55,6 +56,9 @@ const PLUGIN: &[&str] = &[
     "export",
     "catalog",
 ];
+
+/// Modules of `host/src/hosting`.
+const HOSTING: &[&str] = &["blueprint", "library", "slot", "hosted", "tenant"];
 
 /// Modules of `host/src/connection`.
 const CONNECTION: &[&str] = &[
@@ -104,6 +108,7 @@ fn modules_of_plugin_connection_and_blob_do_too() {
         "crate::connection",
         CONNECTION,
     );
+    check_order(&source().join("hosting"), "crate::hosting", HOSTING);
     check_order(&source().join("blob"), "crate::blob", BLOB);
 }
 

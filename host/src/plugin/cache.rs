@@ -25,12 +25,26 @@ use crate::size::Bytes;
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// SHA-256 of a plugin's file.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
     fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of a plugin's file.
+    ///
+    /// # Errors
+    /// It can't be read, or is too large to be a plugin.
+    pub fn of_file(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self::of(&read_component(path)?))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

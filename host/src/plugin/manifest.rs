@@ -153,12 +153,13 @@ impl Manifest {
         for (key, value) in settings.iter() {
             match self.settings.iter().find(|setting| setting.key == key) {
                 None => wrong.push(self.unknown_key(key)),
-                Some(setting) => wrong.extend(
-                    setting
-                        .kind
-                        .complaint(value)
-                        .map(|complaint| format!("{key}: {complaint}")),
-                ),
+                Some(setting) => wrong.extend(setting.kind.complaint(value).map(|complaint| {
+                    if settings.is_secret(key) {
+                        format!("{key}: its secret value isn't a {}", setting.kind.name())
+                    } else {
+                        format!("{key}: {complaint}")
+                    }
+                })),
             }
         }
         for setting in self.settings.iter().filter(|setting| setting.required) {

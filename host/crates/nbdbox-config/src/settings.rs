@@ -1,6 +1,7 @@
 //! An export's settings: the operator's `KEY=VALUE` words, in order, each key once.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use thiserror::Error;
 
@@ -15,9 +16,25 @@ pub enum SettingError {
     Twice(String),
 }
 
-/// `KEY=VALUE` pairs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings(Vec<(String, String)>);
+/// `KEY=VALUE` pairs. Shown for debugging without the values.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Settings(Vec<Pair>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Pair {
+    key: String,
+    value: String,
+    /// The value is never to be shown.
+    secret: bool,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.0.iter().map(|pair| &pair.key))
+            .finish()
+    }
+}
 
 impl Settings {
     /// Splits words at their first `=`.
@@ -26,7 +43,7 @@ impl Settings {
     /// Quotes the word.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, SettingError> {
         let mut keys = HashSet::new();
-        let mut pairs = Vec::with_capacity(words.len());
+        let mut settings = Self::default();
         for word in words.iter().map(AsRef::as_ref) {
             let (key, value) = word
                 .split_once('=')
@@ -35,9 +52,9 @@ impl Settings {
             if !keys.insert(key.to_owned()) {
                 return Err(SettingError::Twice(key.to_owned()));
             }
-            pairs.push((key.to_owned(), value.to_owned()));
+            settings.add(key, value, false);
         }
-        Ok(Self(pairs))
+        Ok(settings)
     }
 
     /// The value of `key`.
@@ -52,14 +69,29 @@ impl Settings {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .map(|pair| (pair.key.as_str(), pair.value.as_str()))
     }
 
     /// Adds `key` unless it was given.
     pub fn set_default(&mut self, key: &str, value: &str) {
         if self.get(key).is_none() {
-            self.0.push((key.to_owned(), value.to_owned()));
+            self.add(key, value, false);
         }
+    }
+
+    /// Adds `key`, which isn't there yet. A secret's value is never shown.
+    pub fn add(&mut self, key: &str, value: &str, secret: bool) {
+        self.0.push(Pair {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            secret,
+        });
+    }
+
+    /// Whether the value of `key` is never to be shown.
+    #[must_use]
+    pub fn is_secret(&self, key: &str) -> bool {
+        self.0.iter().any(|pair| pair.key == key && pair.secret)
     }
 }
 
@@ -73,6 +105,14 @@ mod tests {
         assert_eq!(settings.get("a"), Some("b=c"));
         assert_eq!(settings.get("empty"), Some(""));
         assert_eq!(settings.get("b"), None);
+    }
+
+    #[test]
+    fn values_arent_shown() {
+        let mut settings = Settings::parse(&["size=1M"]).unwrap();
+        settings.add("password", "hunter2", true);
+        assert_eq!(format!("{settings:?}"), r#"{"size", "password"}"#);
+        assert!(settings.is_secret("password") && !settings.is_secret("size"));
     }
 
     #[test]

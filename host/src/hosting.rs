@@ -1,0 +1,140 @@
+//! The exports of many tenants in one process.
+//!
+//! A [`Blueprint`] is a configuration of which everything outside was looked at: plugins have digests,
+//! secrets have values. [`Hosting`] is the catalog made of it. Its invariants: a client sees the exports
+//! of its own tenant and no others, by their names only; nothing of a plugin is loaded, let alone run,
+//! before a client who may use its export asks for it; a plugin is compiled and kept once, however many
+//! exports are made of it.
+//!
+//! Another blueprint can take the place of the first while clients are connected: what is the same in
+//! both goes on as if nothing had been.
+
+mod blueprint;
+mod hosted;
+mod library;
+mod slot;
+mod tenant;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub use blueprint::{Blueprint, Planned};
+pub use hosted::Hosted;
+pub use library::Library;
+pub use slot::Slot;
+pub use tenant::Tenant;
+
+use crate::device::{Absent, Catalog, Listed};
+use crate::fault::Failure;
+use crate::identity::Client;
+use crate::limits::Limits;
+use crate::plugin::Engine;
+
+/// All tenants.
+#[derive(Debug)]
+pub struct Hosting {
+    library: Arc<Library>,
+    limits: Limits,
+    tenants: RwLock<Arc<Vec<Arc<Tenant>>>>,
+}
+
+/// What another blueprint changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Exports that weren't there.
+    pub added: usize,
+    /// Exports for which new connections get something else.
+    pub changed: usize,
+    /// Exports that are there no more.
+    pub removed: usize,
+    /// The rest.
+    pub kept: usize,
+}
+
+impl Hosting {
+    /// The tenants of a blueprint; nothing is loaded yet.
+    #[must_use]
+    pub fn new(engine: Engine, blueprint: Blueprint) -> Self {
+        let limits = Limits {
+            handshake: blueprint.config.handshake,
+            connections: blueprint.config.connections,
+            ..Limits::default()
+        };
+        let hosting = Self {
+            library: Arc::new(Library::new(engine)),
+            limits,
+            tenants: RwLock::default(),
+        };
+        hosting.replace(blueprint);
+        hosting
+    }
+
+    /// Goes over to another blueprint: connections stay as they are, new ones meet what it says. Time
+    /// for the handshake and the number of connections stay those of the first.
+    pub fn replace(&self, blueprint: Blueprint) -> Changes {
+        let mut changes = Changes::default();
+        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        let before: usize = tenants.iter().map(|tenant| tenant.len()).sum();
+        let next = blueprint.into_tenants().map(|(tenant, exports)| {
+            let old = tenants.iter().find(|old| old.name() == tenant.name);
+            let old = old.map(|old| &**old);
+            Arc::new(Tenant::new(
+                tenant,
+                exports,
+                old,
+                &self.library,
+                &mut changes,
+            ))
+        });
+        let next: Vec<Arc<Tenant>> = next.collect();
+        *tenants = Arc::new(next);
+        changes.removed = before - changes.kept - changes.changed;
+        changes
+    }
+
+    /// The tenants, by name.
+    #[must_use]
+    pub fn tenants(&self) -> Arc<Vec<Arc<Tenant>>> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&tenants)
+    }
+
+    /// The one tenant of which a client is. Whom the rules of two tenants fit is of neither: a mistake
+    /// in the rules must not show one's exports to the other.
+    fn tenant_of(&self, client: &Client) -> Option<Arc<Tenant>> {
+        let tenants = self.tenants();
+        let mut fitting = tenants.iter().filter(|tenant| tenant.is_of(client));
+        let first = fitting.next()?;
+        if let Some(second) = fitting.next() {
+            let (first, second) = (first.name(), second.name());
+            tracing::error!(
+                first,
+                second,
+                ?client,
+                "the rules of two tenants fit a client: it gets nothing"
+            );
+            return None;
+        }
+        Some(Arc::clone(first))
+    }
+}
+
+impl Catalog for Hosting {
+    type Device = Hosted;
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    async fn list(&self, client: &Client) -> Result<Vec<Listed>, Failure> {
+        let tenant = self.tenant_of(client);
+        Ok(tenant.map(|tenant| tenant.list()).unwrap_or_default())
+    }
+
+    async fn find(&self, client: &Client, name: &str) -> Result<Arc<Hosted>, Absent> {
+        let tenant = self.tenant_of(client).ok_or(Absent::Unknown)?;
+        let slot = tenant.slot(name).ok_or(Absent::Unknown)?;
+        let places = slot.take_places().ok_or(Absent::Full)?;
+        let export = slot.open().await?;
+        Ok(Arc::new(Hosted::new(slot, export, places)))
+    }
+}

@@ -1,0 +1,156 @@
+//! From the configuration's files to all that has to be known before anything is served.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use nbdbox_config::config::{self, Config, Export, Problems, Source, Value};
+
+use crate::plugin::cache::Digest;
+use crate::settings::Settings;
+
+/// A configuration of which everything outside was looked at.
+#[derive(Clone, Debug)]
+pub struct Blueprint {
+    /// What the operator wrote, without the exports.
+    pub config: Config,
+    /// The exports of each tenant, in the order of `config.tenants`.
+    exports: Vec<Vec<Planned>>,
+}
+
+/// An export with all that has to be known to open it.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// What the operator wrote.
+    pub export: Export,
+    /// The digest of the plugin's file.
+    pub digest: Digest,
+    /// The settings, secrets put in.
+    pub settings: Settings,
+}
+
+impl Planned {
+    /// Whether nothing is different but the place where it's written.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let mut export = self.export.clone();
+        export.place = other.export.place.clone();
+        export == other.export && self.digest == other.digest && self.settings == other.settings
+    }
+}
+
+impl Blueprint {
+    /// Reads a configuration: a file, or all `*.toml` of a folder in the order of their names. Reads the
+    /// plugins' files too, for their digests, and the secrets; loads nothing.
+    ///
+    /// # Errors
+    /// All that is wrong, one thing a line.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut texts = Vec::new();
+        for file in files(path)? {
+            let text = fs::read_to_string(&file);
+            let text = text.with_context(|| format!("can't read {}", file.display()))?;
+            texts.push((file.to_string_lossy().into_owned(), text));
+        }
+        let sources: Vec<Source<'_>> = texts
+            .iter()
+            .map(|(path, text)| Source { path, text })
+            .collect();
+        Self::of(config::parse(&sources)?)
+    }
+
+    fn of(mut config: Config) -> anyhow::Result<Self> {
+        let mut problems = Problems::default();
+        let mut digests = HashMap::new();
+        let mut exports = Vec::new();
+        for tenant in &mut config.tenants {
+            let key = format!("tenant.{}.export", tenant.name);
+            let planned = std::mem::take(&mut tenant.exports)
+                .into_iter()
+                .filter_map(|export| plan(export, &key, &mut digests, &mut problems));
+            exports.push(planned.collect());
+        }
+        Ok(problems.or(Self { config, exports })?)
+    }
+
+    /// Each tenant with its exports.
+    pub fn into_tenants(self) -> impl Iterator<Item = (config::Tenant, Vec<Planned>)> {
+        self.config.tenants.into_iter().zip(self.exports)
+    }
+}
+
+/// The files of a configuration, in order.
+fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let named = || format!("can't read the folder {}", path.display());
+    let entries = fs::read_dir(path).with_context(named)?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(named)?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|end| end == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Looks at what an export names.
+fn plan(
+    export: Export,
+    key: &str,
+    digests: &mut HashMap<PathBuf, Result<Digest, String>>,
+    problems: &mut Problems,
+) -> Option<Planned> {
+    let mut wrong = |key: String, text: String| problems.add(export.place.clone(), key, text);
+    let digest = digests.entry(export.plugin.clone()).or_insert_with(|| {
+        let digest = Digest::of_file(&export.plugin);
+        digest.map_err(|error| format!("{error:#}"))
+    });
+    let digest = match digest {
+        Ok(digest) => Some(digest.clone()),
+        Err(error) => {
+            wrong(format!("{key}.plugin"), error.clone());
+            None
+        }
+    };
+    if let (Some(digest), Some(expected)) = (&digest, export.sha256)
+        && digest.as_bytes() != &expected
+    {
+        let text = format!("{} has the digest {digest}", export.plugin.display());
+        wrong(format!("{key}.sha256"), text);
+    }
+    let mut settings = Settings::default();
+    for (name, value) in &export.settings {
+        let secret = !matches!(value, Value::Plain(_));
+        match resolve(value) {
+            Ok(value) => settings.add(name, &value, secret),
+            Err(error) => wrong(format!("{key}.settings.{name}"), format!("{error:#}")),
+        }
+    }
+    Some(Planned {
+        digest: digest?,
+        settings,
+        export,
+    })
+}
+
+/// A setting's value.
+fn resolve(value: &Value) -> anyhow::Result<String> {
+    match value {
+        Value::Plain(text) => Ok(text.clone()),
+        Value::File(path) => {
+            let text = fs::read_to_string(path);
+            let text = text.with_context(|| format!("can't read {}", path.display()))?;
+            Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+        }
+        Value::Env(name) => std::env::var(name)
+            .map_err(|_| anyhow!("the environment variable {name} isn't set, or isn't UTF-8")),
+    }
+}

@@ -1,0 +1,72 @@
+//! The plugins that are loaded, each once however many exports are made of it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::thread::available_parallelism;
+
+use anyhow::ensure;
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::limits::Limits;
+use crate::plugin::cache::Digest;
+use crate::plugin::{Engine, Plugin};
+
+/// Loaded plugins, by digest.
+#[derive(Debug)]
+pub struct Library {
+    engine: Engine,
+    shelf: Mutex<HashMap<Digest, Arc<Mutex<Weak<Plugin>>>>>,
+    /// Restrains many plugins that are asked for at once from starting as many compilers.
+    loading: Semaphore,
+}
+
+impl Library {
+    /// An empty one.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            shelf: Mutex::default(),
+            loading: Semaphore::new(available_parallelism().map_or(1, usize::from)),
+        }
+    }
+
+    /// The plugin with this digest, from its file unless it's there.
+    ///
+    /// # Errors
+    /// It can't be loaded; the file isn't what it was when the configuration was read.
+    pub async fn plugin(
+        &self,
+        path: &Path,
+        digest: &Digest,
+        limits: &Limits,
+    ) -> anyhow::Result<Arc<Plugin>> {
+        let place = {
+            let mut shelf = self.shelf.lock().await;
+            shelf.retain(|_, place| Arc::strong_count(place) > 1 || is_used(place));
+            Arc::clone(shelf.entry(digest.clone()).or_default())
+        };
+        // Who wants the same one waits for it.
+        let mut place = place.lock().await;
+        if let Some(plugin) = place.upgrade() {
+            return Ok(plugin);
+        }
+        let _turn = self.loading.acquire().await?;
+        let plugin = Plugin::load(&self.engine, path, limits).await?;
+        ensure!(
+            plugin.digest() == digest,
+            "{} was changed since the configuration was read: its digest is {} now; reload",
+            path.display(),
+            plugin.digest()
+        );
+        *place = Arc::downgrade(&plugin);
+        Ok(plugin)
+    }
+}
+
+fn is_used(place: &Mutex<Weak<Plugin>>) -> bool {
+    place
+        .try_lock()
+        .map_or(true, |plugin| plugin.strong_count() > 0)
+}

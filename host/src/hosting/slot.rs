@@ -1,0 +1,184 @@
+//! One export of a tenant: planned, and opened when the first client comes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::blueprint::Planned;
+use super::library::Library;
+use crate::blob::{Access, Blob};
+use crate::device::{Absent, Catalog as _, Device as _, Listed};
+use crate::identity::Client;
+use crate::plugin::{ExportSpec, Plugin, PluginCatalog, PluginExport};
+use crate::quota::{CountQuota, CountShare, TenantQuota};
+
+/// The pause after an export could not be opened; it doubles with each further time. Restrains clients
+/// that ask again and again from keeping the host busy with what fails.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// An export of a tenant.
+#[derive(Debug)]
+pub struct Slot {
+    tenant: String,
+    planned: Planned,
+    quota: Arc<TenantQuota>,
+    connections: Arc<CountQuota>,
+    library: Arc<Library>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: Option<Arc<PluginExport>>,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+/// A connection's places: among the export's, and among its tenant's.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) _export: CountShare,
+    pub(super) _tenant: CountShare,
+}
+
+impl Slot {
+    pub(super) fn new(
+        tenant: &str,
+        planned: Planned,
+        quota: &Arc<TenantQuota>,
+        library: &Arc<Library>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            tenant: tenant.to_owned(),
+            connections: CountQuota::new(planned.export.limits.connections),
+            planned,
+            quota: Arc::clone(quota),
+            library: Arc::clone(library),
+            state: Mutex::default(),
+        })
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub fn planned(&self) -> &Planned {
+        &self.planned
+    }
+
+    /// The export, if somebody has asked for it.
+    #[must_use]
+    pub fn opened(&self) -> Option<Arc<PluginExport>> {
+        self.state.try_lock().ok()?.open.clone()
+    }
+
+    /// Connections to it.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.used()
+    }
+
+    /// A place for one more connection.
+    pub(super) fn take_places(&self) -> Option<Places> {
+        Some(Places {
+            _export: self.connections.take()?,
+            _tenant: self.quota.connections.take()?,
+        })
+    }
+
+    /// As it's listed; nothing is opened for it.
+    pub(super) fn listed(&self) -> Listed {
+        let said = self.opened();
+        let said = said.and_then(|export| export.export().description.clone());
+        Listed {
+            name: self.planned.export.name.clone(),
+            description: self.planned.export.description.clone().or(said),
+        }
+    }
+
+    /// Opens it, or joins it where it's open. Goes on where the client doesn't wait: the next one finds
+    /// it done.
+    pub(super) async fn open(self: &Arc<Self>) -> Result<Arc<PluginExport>, Absent> {
+        let opening = tokio::spawn(Arc::clone(self).open_or_join());
+        opening.await.unwrap_or(Err(Absent::Failed))
+    }
+
+    async fn open_or_join(self: Arc<Self>) -> Result<Arc<PluginExport>, Absent> {
+        let mut state = self.state.lock().await;
+        if let Some(export) = &state.open {
+            return Ok(Arc::clone(export));
+        }
+        if state.not_before.is_some_and(|time| Instant::now() < time) {
+            return Err(Absent::Failed);
+        }
+        match self.make().await {
+            Ok(export) => {
+                state.open = Some(Arc::clone(&export));
+                state.failures = 0;
+                Ok(export)
+            }
+            Err(error) => {
+                let (tenant, export) = (&self.tenant, &self.planned.export.name);
+                tracing::error!(tenant, export, "can't open the export: {error:#}");
+                let pause = PAUSE.saturating_mul(1 << state.failures.min(16));
+                state.failures += 1;
+                state.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));
+                Err(Absent::Failed)
+            }
+        }
+    }
+
+    /// Loads the plugin.
+    ///
+    /// # Errors
+    /// It can't be loaded.
+    pub async fn load(&self) -> anyhow::Result<Arc<Plugin>> {
+        let Planned { export, digest, .. } = &self.planned;
+        self.library
+            .plugin(&export.plugin, digest, &export.limits)
+            .await
+    }
+
+    /// Loads the plugin, opens the blobs, and opens the export in a first instance.
+    ///
+    /// # Errors
+    /// What is missing or doesn't fit; what the plugin said when it refused.
+    pub async fn make(&self) -> anyhow::Result<Arc<PluginExport>> {
+        let plugin = self.load().await?;
+        let Planned {
+            export, settings, ..
+        } = &self.planned;
+        let spec = ExportSpec {
+            name: export.name.clone(),
+            settings: settings.clone(),
+            blobs: self.blobs().await?,
+            limits: export.limits.clone(),
+            quota: Arc::clone(&self.quota),
+            policy: export.policy,
+        };
+        let catalog = PluginCatalog::new(plugin, spec).await?;
+        let found = catalog.find(&Client::default(), &export.name).await;
+        found.map_err(|absent| match absent {
+            Absent::Unknown => anyhow::anyhow!("the plugin lists no export of this name"),
+            _ => anyhow::anyhow!("the plugin refused to open it"),
+        })
+    }
+
+    /// Opens the granted files. A read-only export gets no grant to write.
+    async fn blobs(&self) -> anyhow::Result<Vec<Blob>> {
+        let export = &self.planned.export;
+        let mut blobs = Vec::with_capacity(export.blobs.len());
+        for grant in &export.blobs {
+            let mut grant = grant.clone();
+            if export.policy.read_only {
+                grant.access = grant.access.min(Access::ReadOnly);
+            }
+            // A disk that hangs must not keep a worker.
+            blobs.push(spawn_blocking(move || Blob::open(grant)).await??);
+        }
+        Ok(blobs)
+    }
+}

@@ -1,0 +1,100 @@
+//! A tenant: who is of it, what it may use, what it has.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nbdbox_config::config::{self, ClientRule};
+
+use super::Changes;
+use super::blueprint::Planned;
+use super::library::Library;
+use super::slot::Slot;
+use crate::device::Listed;
+use crate::identity::Client;
+use crate::quota::TenantQuota;
+
+/// Somebody who has exports and clients of their own.
+#[derive(Debug)]
+pub struct Tenant {
+    name: String,
+    clients: Vec<ClientRule>,
+    quota: Arc<TenantQuota>,
+    exports: BTreeMap<String, Arc<Slot>>,
+}
+
+impl Tenant {
+    /// Makes a tenant; what is like it was in `old` is kept, and so is all that is in use of its quota.
+    pub(super) fn new(
+        tenant: config::Tenant,
+        exports: Vec<Planned>,
+        old: Option<&Self>,
+        library: &Arc<Library>,
+        changes: &mut Changes,
+    ) -> Self {
+        let quota = match old {
+            Some(old) => {
+                old.quota.set(&tenant.limits);
+                Arc::clone(&old.quota)
+            }
+            None => TenantQuota::new(&tenant.limits),
+        };
+        let slots = exports.into_iter().map(|planned| {
+            let name = planned.export.name.clone();
+            let before = old.and_then(|old| old.exports.get(&name));
+            let slot = match before {
+                Some(slot) if slot.planned().is_like(&planned) => {
+                    changes.kept += 1;
+                    Arc::clone(slot)
+                }
+                before => {
+                    match before {
+                        Some(_) => changes.changed += 1,
+                        None => changes.added += 1,
+                    }
+                    Slot::new(&tenant.name, planned, &quota, library)
+                }
+            };
+            (name, slot)
+        });
+        Self {
+            exports: slots.collect(),
+            clients: tenant.clients,
+            quota,
+            name: tenant.name,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it may use, and does.
+    #[must_use]
+    pub fn quota(&self) -> &TenantQuota {
+        &self.quota
+    }
+
+    /// Its exports, by name.
+    pub fn exports(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.exports.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.exports.len()
+    }
+
+    /// Whether a client is of this tenant.
+    pub(super) fn is_of(&self, client: &Client) -> bool {
+        self.clients.iter().any(|rule| client.fits(rule))
+    }
+
+    pub(super) fn slot(&self, name: &str) -> Option<Arc<Slot>> {
+        self.exports.get(name).cloned()
+    }
+
+    pub(super) fn list(&self) -> Vec<Listed> {
+        self.exports().map(|slot| slot.listed()).collect()
+    }
+}
