@@ -1,5 +1,7 @@
-//! The command line: `nbdbox serve`, `inspect`, `map`.
+//! The command line: `nbdbox serve`, `check`, `schema`, `inspect`, `map`.
 
+mod check;
+mod host;
 mod inspect;
 mod log;
 mod map;
@@ -37,6 +39,7 @@ Examples:
   nbdbox serve pattern.wasm size=1G                       on 127.0.0.1, port 10809
   nbdbox serve -U - pattern.wasm --run 'nbdinfo \"$uri\"'   for one command only
   nbdbox serve --blob disk=/srv/disk.img:rw file.wasm     a file, through the sandbox
+  nbdbox serve --config /etc/nbdbox                       many tenants
   nbdbox inspect file.wasm                                what is it, what does it need?
   nbdbox map --picture sparse.wasm size=4G                where are its data and holes?
 ";
@@ -46,6 +49,9 @@ enum Command {
     Serve(Box<serve::Serve>),
     Inspect(inspect::Inspect),
     Map(Box<map::Map>),
+    Check(check::Check),
+    /// Prints the JSON schema of the configuration, for editors.
+    Schema,
     /// Compiles standard input to a file: what nbdbox starts for itself.
     #[command(name = compile::SUBCOMMAND, hide = true)]
     CompilePlugin {
@@ -67,6 +73,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Inspect(inspect) => inspect.run().map(|()| ExitCode::SUCCESS),
         Command::Map(map) => map.run(),
+        Command::Check(check) => check.run(),
+        Command::Schema => print_schema().map(|()| ExitCode::SUCCESS),
         Command::CompilePlugin { output } => {
             let done = compile::worker(&output).map(|()| ExitCode::SUCCESS);
             return done.unwrap_or_else(|error| failed(&format!("{error:#}")));
@@ -79,6 +87,11 @@ fn failed(words: &str) -> ExitCode {
     // Where nobody reads them, the status still says it.
     let _ = writeln!(io::stderr(), "{words}");
     ExitCode::from(FAILED)
+}
+
+fn print_schema() -> anyhow::Result<()> {
+    let schema = serde_json::to_string_pretty(&nbdbox_config::config::schema())?;
+    print(&format!("{schema}\n"))
 }
 
 /// Writes to standard output. A reader who has seen enough, such as `head`, is no error.

@@ -55,6 +55,37 @@ impl Server {
         Self::launch(folder, ["--port", "0"].map(OsStr::new), arguments)
     }
 
+    /// Serves a configuration, in which `FOLDER` stands for the server's folder and `socket` in it is to
+    /// be listened on.
+    #[must_use]
+    pub fn hosting(config: &str) -> Self {
+        let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
+        let path = folder.path().join("nbdbox.toml");
+        let text = config.replace("FOLDER", folder.path().to_str().unwrap());
+        fs::write(&path, text).unwrap();
+        let none: [&OsStr; 0] = [];
+        Self::launch(folder, [OsStr::new("--config"), path.as_os_str()], none)
+    }
+
+    /// Replaces the configuration, whole at once, and waits until the server has said what it thinks of
+    /// it.
+    pub fn reload(&self, config: &str) {
+        let heard = || {
+            let log = self.log();
+            log.matches("reloaded (").count() + log.matches("nothing is changed (").count()
+        };
+        let before = heard();
+        let text = config.replace("FOLDER", self.folder.path().to_str().unwrap());
+        let next = self.folder.path().join("next");
+        fs::write(&next, text).unwrap();
+        fs::rename(next, self.folder.path().join("nbdbox.toml")).unwrap();
+        let start = Instant::now();
+        while heard() == before {
+            assert!(start.elapsed() < PATIENCE, "no reload:\n{}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Starts the program and waits until it listens at `address`.
     fn launch<S: AsRef<OsStr>>(
         folder: TempDir,
@@ -157,12 +188,18 @@ impl Server {
 
     /// Sends SIGTERM and waits for the end.
     #[must_use]
-    pub fn stop(mut self) -> Exit {
+    pub fn stop(self) -> Exit {
         let killed = Command::new("kill")
             .arg(self.pid().to_string())
             .status()
             .unwrap();
         assert!(killed.success());
+        self.ended()
+    }
+
+    /// Waits for the end of one that was told to end.
+    #[must_use]
+    pub fn ended(mut self) -> Exit {
         let start = Instant::now();
         let status = loop {
             match self.child.try_wait().unwrap() {

@@ -583,6 +583,8 @@ fn the_examples_of_help_are_understood() {
         fs::copy(plugin(name), scene.path(&format!("{name}.wasm"))).unwrap();
     }
     scene.write("disk.img", [0; 4096]);
+    let config = "[[listener]]\nunix = \"s\"\n[tenant.a]\nclients = [{ uid = 1 }]\n";
+    scene.write("nbdbox.toml", config);
     for command in [&["--help"][..], &["serve", "--help"]] {
         let help = run(nbdbox(), command).ok();
         let (_, examples) = help.split_once("Examples:\n").unwrap();
@@ -591,6 +593,7 @@ fn the_examples_of_help_are_understood() {
             // The same command, in the scene, on a free port or the scene's own socket, and not
             // for ever.
             let here = line.replace("/srv/", "").replace("/run/disk", "./disk");
+            let here = here.replace("serve --config /etc/nbdbox", "check nbdbox.toml");
             let limited = if !here.contains(" serve ") || here.contains("--run") {
                 here
             } else if here.contains("-U") {

@@ -6,6 +6,9 @@ use tracing_subscriber::EnvFilter;
 /// What goes wrong, and the plugins' own lines.
 pub(super) const PLAIN: &str = "warn,plugin=info";
 
+/// What goes wrong, what becomes of the configuration, and the plugins' own lines.
+pub(super) const HOSTING: &str = "warn,nbdbox::cli=info,plugin=info";
+
 /// Connections, refused requests and the plugins' debug lines too.
 pub(super) const VERBOSE: &str = "warn,nbdbox=debug,plugin=debug";
 

@@ -1,6 +1,6 @@
 //! The arguments that name a plugin and what it's given: the same for all commands that run one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::ensure;
@@ -18,7 +18,8 @@ use crate::settings::Settings;
 #[derive(Debug, Args)]
 pub(super) struct PluginArgs {
     /// The plugin: a component, or a module that one of the kits built
-    pub(super) plugin: PathBuf,
+    #[arg(required = true)]
+    plugin: Option<PathBuf>,
 
     /// The plugin's settings; `nbdbox inspect` lists those that it knows
     #[arg(value_name = "KEY=VALUE")]
@@ -98,6 +99,13 @@ impl PluginArgs {
         nothing && by_default
     }
 
+    /// The plugin's file.
+    pub(super) fn plugin(&self) -> &Path {
+        self.plugin
+            .as_deref()
+            .expect("clap requires it of all commands that ask for it")
+    }
+
     /// The limits: the defaults, and what was set.
     pub(super) fn limits(&self) -> anyhow::Result<Limits> {
         let mut limits = Limits::default();
@@ -117,7 +125,7 @@ impl PluginArgs {
         let limits = self.limits()?;
         let blobs = self.open_blobs(read_only).await?;
         let engine = Engine::new(Cache::default_folder()?)?;
-        let plugin = Plugin::load(&engine, &self.plugin, &limits).await?;
+        let plugin = Plugin::load(&engine, self.plugin(), &limits).await?;
         let spec = ExportSpec {
             name: name.to_owned(),
             settings,

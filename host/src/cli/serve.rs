@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::plugin_args::PluginArgs;
 use super::signals::Signals;
-use super::{log, run};
+use super::{host, log, run};
 use crate::device::Catalog as _;
 use crate::server::{Address, Listener, Server};
 
@@ -33,6 +33,7 @@ Examples:
   nbdbox serve pattern.wasm size=1G                       on 127.0.0.1, port 10809
   nbdbox serve -U - pattern.wasm --run 'nbdinfo \"$uri\"'   for one command only
   nbdbox serve -U /run/disk.sock -P /run/disk.pid --blob disk=/srv/disk.img:rw file.wasm
+  nbdbox serve --config /etc/nbdbox                       many tenants, as these files say
   nbdbox serve --limit memory=1G,cpu=1s memory.wasm size=900M
 ";
 
@@ -42,6 +43,9 @@ Examples:
 /// Stays in the foreground until SIGINT or SIGTERM; then requests under way are finished.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[command(mut_arg("plugin", |argument| argument.required(false).required_unless_present("config").index(1)))]
+// An argument that was touched goes behind the others: the index says where it stands.
+#[command(mut_arg("settings", |argument| argument.index(2)))]
 pub(super) struct Serve {
     /// Listen on this unix socket; `-` makes one in a private folder
     #[arg(short = 'U', long = "unix", value_name = "SOCKET", conflicts_with_all = ["ipaddr", "port"])]
@@ -84,16 +88,28 @@ pub(super) struct Serve {
     #[arg(short, long)]
     verbose: bool,
 
+    /// Serve many tenants, as this file says, or the `*.toml` of this folder; read again when they change
+    /// and on SIGHUP
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with_all = [
+            "plugin", "settings", "blobs", "limits", "extents_on_error", "on_failure",
+            "unix", "ipaddr", "port", "export", "read_only", "run", "print_uri",
+        ]
+    )]
+    config: Option<PathBuf>,
+
     #[command(flatten)]
     plugin: PluginArgs,
 }
 
 impl Serve {
     pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
-        log::start(if self.verbose {
-            log::VERBOSE
-        } else {
-            log::PLAIN
+        log::start(match &self.config {
+            _ if self.verbose => log::VERBOSE,
+            Some(_) => log::HOSTING,
+            None => log::PLAIN,
         })?;
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         if let Some(threads) = self.threads {
@@ -103,7 +119,12 @@ impl Serve {
             .enable_all()
             .build()
             .context("can't start worker threads")?;
-        let done = runtime.block_on(self.serve());
+        let done = runtime.block_on(async {
+            match &self.config {
+                Some(config) => host::host(config, self.pidfile.as_deref()).await,
+                None => self.serve().await,
+            }
+        });
         // A disk that hangs must not keep the process.
         runtime.shutdown_background();
         done
@@ -189,10 +210,10 @@ fn short_enough(path: PathBuf) -> anyhow::Result<PathBuf> {
 }
 
 /// A file with the process id, removed at the end.
-struct PidFile<'a>(&'a Path);
+pub(super) struct PidFile<'a>(&'a Path);
 
 impl<'a> PidFile<'a> {
-    fn write(path: &'a Path) -> anyhow::Result<Self> {
+    pub(super) fn write(path: &'a Path) -> anyhow::Result<Self> {
         Self::put(path, &format!("{}\n", process::id()))
             .with_context(|| format!("can't write the pidfile {}", path.display()))?;
         Ok(Self(path))

@@ -167,6 +167,16 @@ impl Slot {
         })
     }
 
+    /// Whether what the operator gave fits what the plugin says it needs; the granted files are opened,
+    /// and nothing is run.
+    ///
+    /// # Errors
+    /// All that doesn't fit, one thing a line; a file can't be opened.
+    pub async fn check(&self, plugin: &Plugin) -> anyhow::Result<()> {
+        let blobs = self.blobs().await?;
+        plugin.check(&mut self.planned.settings.clone(), &blobs)
+    }
+
     /// Opens the granted files. A read-only export gets no grant to write.
     async fn blobs(&self) -> anyhow::Result<Vec<Blob>> {
         let export = &self.planned.export;

@@ -59,9 +59,7 @@ impl PluginCatalog {
     /// # Errors
     /// Every setting and grant that doesn't fit; what the plugin said when it refused to open.
     pub async fn new(plugin: Arc<Plugin>, mut spec: ExportSpec) -> anyhow::Result<Self> {
-        if let Some(manifest) = plugin.manifest() {
-            manifest.check(&mut spec.settings, &spec.blobs)?;
-        }
+        plugin.check(&mut spec.settings, &spec.blobs)?;
         if spec.name.len() > MAX_STRING || spec.name.contains('\0') {
             bail!("the export's name is longer than {MAX_STRING} bytes or has a NUL in it");
         }

@@ -15,6 +15,7 @@ use super::instance::Instance;
 use super::log::GuestLog;
 use super::manifest::Manifest;
 use super::world::World;
+use crate::blob::Blob;
 use crate::fault::Failure;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -140,6 +141,17 @@ impl Plugin {
     #[must_use]
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
+    }
+
+    /// Checks what the operator gave against its manifest, and puts in the defaults.
+    ///
+    /// # Errors
+    /// All that doesn't fit, one thing a line.
+    pub fn check(&self, settings: &mut Settings, blobs: &[Blob]) -> anyhow::Result<()> {
+        match &self.manifest {
+            Some(manifest) => manifest.check(settings, blobs),
+            None => Ok(()),
+        }
     }
 
     /// SHA-256 of the file.

@@ -168,7 +168,9 @@ fn queue_up(state: &mut State, waiting: Option<u64>, waker: &Waker) -> u64 {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.give_up();
-        self.give_back(self.requests, self.bytes);
+        if self.requests > 0 {
+            self.give_back(self.requests, self.bytes);
+        }
     }
 }
 

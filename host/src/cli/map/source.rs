@@ -16,7 +16,7 @@ pub(super) enum Source<'a> {
 impl<'a> Source<'a> {
     /// A URI has `://`; what hasn't is a file.
     pub(super) fn of(arguments: &'a PluginArgs) -> anyhow::Result<Self> {
-        match arguments.plugin.to_str() {
+        match arguments.plugin().to_str() {
             Some(text) if text.contains("://") => {
                 let uri = Uri::parse(text).with_context(|| printable(text))?;
                 Ok(Self::Server(uri, text))
@@ -30,7 +30,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Server(_, text) => printable(text),
             Self::Plugin(arguments) => {
-                let path = &arguments.plugin;
+                let path = arguments.plugin();
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 printable(&name.to_string_lossy())
             }

@@ -1,0 +1,121 @@
+//! `nbdbox check`: would this configuration work?
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::log;
+use super::signals::Signals;
+use crate::hosting::{Blueprint, Hosting, Slot};
+use crate::plugin::{Engine, Plugin, cache::Cache};
+
+/// Checks a configuration: a dry run, in which nothing listens and no export is opened.
+///
+/// Loads every plugin, and prints what each needs beside what it's granted. Ends with 1 if anything
+/// doesn't fit.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The configuration: a file, or a folder of which all `*.toml` are read
+    config: PathBuf,
+}
+
+/// A line of the table.
+type Row = [String; 6];
+
+impl Check {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        log::start(log::PLAIN)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        let done = runtime.block_on(async { Signals::catch()?.unless_asked(self.check()).await });
+        runtime.shutdown_background();
+        done
+    }
+
+    async fn check(&self) -> anyhow::Result<ExitCode> {
+        let blueprint = Blueprint::read(&self.config)?;
+        let hosting = Hosting::new(Engine::new(Cache::default_folder()?)?, blueprint);
+        let mut rows =
+            vec![["TENANT", "EXPORT", "PLUGIN", "NEEDS", "GRANTED", ""].map(str::to_owned)];
+        let mut wrong = Vec::new();
+        for tenant in hosting.tenants().iter() {
+            for slot in tenant.exports() {
+                let export = &slot.planned().export;
+                let place = &export.place;
+                match slot.load().await {
+                    Ok(plugin) => {
+                        rows.extend(needs(tenant.name(), slot, &plugin));
+                        if let Err(error) = slot.check(&plugin).await {
+                            let lines = format!("{error:#}");
+                            wrong.extend(lines.lines().map(|line| format!("{place}: {line}")));
+                        }
+                    }
+                    Err(error) => wrong.push(format!("{place}: {error:#}")),
+                }
+            }
+        }
+        super::print(&table(&rows))?;
+        if wrong.is_empty() {
+            super::print("all fits\n")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        anyhow::bail!("it doesn't fit:\n{}", wrong.join("\n"))
+    }
+}
+
+/// What an export's plugin needs and what it's granted: a line each.
+fn needs(tenant: &str, slot: &Slot, plugin: &Plugin) -> Vec<Row> {
+    let export = &slot.planned().export;
+    let row = |needs: String, granted: String, verdict: &str| {
+        let name = match &export.name[..] {
+            "" => "\"\"",
+            name => name,
+        };
+        let words = [tenant, name, plugin.name()].map(str::to_owned);
+        let [tenant, name, plugin] = words;
+        [tenant, name, plugin, needs, granted, verdict.to_owned()]
+    };
+    let mut rows = Vec::new();
+    let needed = plugin.manifest().map(|manifest| &manifest.blobs[..]);
+    for need in needed.unwrap_or_default() {
+        let needs = format!("{}:{}", need.name, need.access);
+        let granted = export.blobs.iter().find(|blob| blob.name == need.name);
+        rows.push(match granted {
+            None => row(needs, "nothing".to_owned(), "MISSING"),
+            Some(blob) => {
+                let granted = format!("{}:{}", blob.path.display(), blob.access);
+                let enough = blob.access >= need.access;
+                row(needs, granted, if enough { "ok" } else { "NOT ENOUGH" })
+            }
+        });
+    }
+    for blob in &export.blobs {
+        if needed.is_some_and(|needed| needed.iter().all(|need| need.name != blob.name)) {
+            let granted = format!("{}={}:{}", blob.name, blob.path.display(), blob.access);
+            rows.push(row("-".to_owned(), granted, "not needed"));
+        }
+    }
+    if rows.is_empty() {
+        rows.push(row("-".to_owned(), "-".to_owned(), "ok"));
+    }
+    rows
+}
+
+/// Columns as wide as they have to be.
+fn table(rows: &[Row]) -> String {
+    let width = |column: usize| {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let line = |row: &Row| {
+        let cells = row.iter().zip(widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}

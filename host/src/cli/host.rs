@@ -1,0 +1,120 @@
+//! `nbdbox serve --config`: many tenants, for as long as the configuration is there.
+
+mod listening;
+mod watching;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use self::listening::Listening;
+use self::watching::Watching;
+use super::serve::PidFile;
+use super::signals::Signals;
+use crate::hosting::{Blueprint, Hosting};
+use crate::plugin::{Engine, cache::Cache};
+use crate::server::{Inherited, Server};
+
+/// Serves a configuration until a signal ends it.
+pub(super) async fn host(path: &Path, pidfile: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch()?;
+    let mut hangup = signal(SignalKind::hangup()).context("can't catch SIGHUP")?;
+    let blueprint = read(path).await?;
+    let config = blueprint.config.clone();
+    let hosting = Arc::new(Hosting::new(
+        Engine::new(Cache::default_folder()?)?,
+        blueprint,
+    ));
+    let (stop, stopped) = watch::channel(false);
+    let server = Server::new(
+        Arc::clone(&hosting),
+        config.connections,
+        config.drain,
+        stopped,
+    );
+    let mut host = Host {
+        path: path.to_owned(),
+        hosting,
+        listening: Listening::new(server, Inherited::from_environment()),
+    };
+    host.listening.adopt(&config.listeners)?;
+    let mut watching = Watching::start(path)?;
+    // Last: who waits for it finds all else done.
+    let _pidfile = pidfile.map(PidFile::write).transpose()?;
+    tell(&[NotifyState::Ready]);
+    loop {
+        tokio::select! {
+            () = signals.wait() => break,
+            _ = hangup.recv() => host.reload("SIGHUP").await,
+            () = watching.changed() => host.reload("a file changed").await,
+        }
+    }
+    tell(&[NotifyState::Stopping]);
+    tracing::info!("stopping");
+    // Nobody listens any more only if serving has ended already.
+    let _ = stop.send(true);
+    tokio::select! {
+        () = host.listening.ended() => {}
+        // Asked again: at once.
+        () = signals.wait() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Host {
+    path: PathBuf,
+    hosting: Arc<Hosting>,
+    listening: Listening,
+}
+
+impl Host {
+    /// Reads the configuration again. One that is wrong changes nothing.
+    async fn reload(&mut self, why: &str) {
+        let reloading = NotifyState::monotonic_usec_now();
+        tell(&[NotifyState::Reloading]);
+        if let Ok(time) = reloading {
+            tell(&[time]);
+        }
+        match self.try_reload().await {
+            Ok(words) => tracing::info!("reloaded ({why}): {words}"),
+            Err(error) => tracing::error!(
+                "the configuration can't be used, and nothing is changed ({why}):\n{error:#}"
+            ),
+        }
+        tell(&[NotifyState::Ready]);
+    }
+
+    async fn try_reload(&mut self) -> anyhow::Result<String> {
+        let blueprint = read(&self.path).await?;
+        self.listening.adopt(&blueprint.config.listeners)?;
+        let changes = self.hosting.replace(blueprint);
+        let crate::hosting::Changes {
+            added,
+            changed,
+            removed,
+            kept,
+        } = changes;
+        Ok(format!(
+            "{added} exports added, {changed} changed, {removed} removed, {kept} kept"
+        ))
+    }
+}
+
+/// Files may be on a disk that hangs: not on a worker.
+async fn read(path: &Path) -> anyhow::Result<Blueprint> {
+    let path = path.to_owned();
+    spawn_blocking(move || Blueprint::read(&path)).await?
+}
+
+/// Tells systemd, if it's there.
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(false, state) {
+        tracing::warn!("can't notify systemd: {error}");
+    }
+}

@@ -1,0 +1,64 @@
+//! Notices when the configuration's files change.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Files are changed in several steps, and several at once: the pause after which it was all.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Watches a configuration.
+pub(super) struct Watching {
+    changes: mpsc::Receiver<()>,
+    /// Stops when it's dropped.
+    _watcher: RecommendedWatcher,
+}
+
+impl Watching {
+    /// Begins to watch a file, or the files of a folder.
+    pub(super) fn start(path: &Path) -> anyhow::Result<Self> {
+        let named = || format!("can't watch {}", path.display());
+        let path = std::path::absolute(path).with_context(named)?;
+        let is_folder = path.is_dir();
+        // A file is often replaced by another of its name: its folder sees that.
+        let folder = match path.parent() {
+            Some(parent) if !is_folder => parent.to_owned(),
+            _ => path.clone(),
+        };
+        let (tell, changes) = mpsc::channel(1);
+        let concerns = move |changed: &PathBuf| match is_folder {
+            true => changed.extension().is_some_and(|end| end == "toml"),
+            false => *changed == path,
+        };
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let changed = event.is_ok_and(|event| {
+                !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(&concerns)
+            });
+            if changed {
+                // One that waits to be seen is enough.
+                let _ = tell.try_send(());
+            }
+        })
+        .context("can't watch files")?;
+        watcher
+            .watch(&folder, RecursiveMode::NonRecursive)
+            .with_context(|| format!("can't watch {}", folder.display()))?;
+        Ok(Self {
+            changes,
+            _watcher: watcher,
+        })
+    }
+
+    /// Waits for a change, and for the end of what changes with it.
+    pub(super) async fn changed(&mut self) {
+        if self.changes.recv().await.is_none() {
+            // The watcher is gone: nothing will be noticed.
+            std::future::pending::<()>().await;
+        }
+        while let Ok(Some(())) = timeout(QUIET, self.changes.recv()).await {}
+    }
+}

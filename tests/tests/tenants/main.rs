@@ -1,0 +1,11 @@
+//! Many tenants in one process: who sees what, who may use how much, and what a change of the
+//! configuration changes.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod attack;
+mod guide;
+mod isolation;
+mod life;
+mod listeners;
+mod quotas;
+mod scene;

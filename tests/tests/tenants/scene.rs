@@ -1,0 +1,115 @@
+//! Three tenants, each with a socket of their own by which they're known.
+
+use std::process::{Child, Command, Stdio};
+
+use nbdbox_tests::{Run, Server, guest, run};
+
+/// The exports of a tenant, as TOML.
+pub(crate) fn export(tenant: &str, name: &str, plugin: &str, more: &str) -> String {
+    let path = match plugin {
+        "bad" | "counter" | "many" => guest(plugin),
+        _ => nbdbox_tests::plugin(plugin),
+    };
+    format!(
+        "[[tenant.{tenant}.export]]\nname = \"{name}\"\nplugin = \"{}\"\n{more}\n",
+        path.display()
+    )
+}
+
+/// A tenant who comes by a socket called like it.
+pub(crate) fn tenant(name: &str, limits: &str) -> String {
+    format!(
+        "[[listener]]\nname = \"{name}\"\nunix = \"FOLDER/{name}\"\n\
+         [tenant.{name}]\nclients = [{{ listener = \"{name}\" }}]\nlimits = {{ {limits} }}\n"
+    )
+}
+
+/// Alice and Bob have an export of the same name; Carol has another.
+pub(crate) fn three() -> String {
+    [
+        tenant("alice", ""),
+        export("alice", "disk", "pattern", "settings = { size = \"1M\" }"),
+        tenant("bob", ""),
+        export("bob", "disk", "memory", "settings = { size = \"2M\" }"),
+        tenant("carol", ""),
+        export("carol", "secret", "sparse", "settings = { size = \"4M\" }"),
+    ]
+    .concat()
+}
+
+/// The URI of an export as one tenant has it.
+pub(crate) fn uri(server: &Server, tenant: &str, name: &str) -> String {
+    let socket = server.folder().join(tenant);
+    format!("nbd+unix:///{name}?socket={}", socket.display())
+}
+
+/// `nbdinfo` of an export.
+pub(crate) fn info(server: &Server, tenant: &str, name: &str, option: &str) -> Run {
+    run("nbdinfo", [option, &uri(server, tenant, name)])
+}
+
+/// The names that a tenant's client is told.
+pub(crate) fn listed(server: &Server, tenant: &str) -> Vec<String> {
+    let script = "\
+import nbd, sys
+h = nbd.NBD()
+h.set_opt_mode(True)
+h.connect_uri(sys.argv[1])
+names = []
+h.opt_list(lambda name, description: names.append(name))
+print('\\n'.join(sorted(names)))
+";
+    let uri = uri(server, tenant, "");
+    let names = run("/usr/bin/python3", ["-c", script, &uri]).ok();
+    names
+        .lines()
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A client that reads an export over and over, until it's told to stop by the end of its input, and
+/// fails at the first error or wrong byte.
+pub(crate) struct Reader(Child);
+
+impl Reader {
+    /// Begins, and waits until the first read was right.
+    pub(crate) fn start(server: &Server, tenant: &str, name: &str) -> Self {
+        use std::io::BufRead as _;
+        let script = "\
+import nbd, select, sys
+h = nbd.NBD()
+h.connect_uri(sys.argv[1])
+first = h.pread(65536, 0)
+print('reading', flush=True)
+rounds = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    assert h.pread(65536, 0) == first
+    rounds += 1
+print(rounds, flush=True)
+";
+        let mut child = Command::new("/usr/bin/python3")
+            .args(["-c", script, &uri(server, tenant, name)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 is installed");
+        let output = child.stdout.as_mut().unwrap();
+        let mut line = String::new();
+        // Byte by byte, so that nothing of what follows is swallowed.
+        std::io::BufReader::with_capacity(1, output)
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "reading\n");
+        Self(child)
+    }
+
+    /// Ends it: how often it read, all of it right.
+    pub(crate) fn stop(mut self) -> u64 {
+        drop(self.0.stdin.take());
+        let output = self.0.wait_with_output().unwrap();
+        assert!(output.status.success(), "the reader failed");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.trim().parse().unwrap()
+    }
+}
