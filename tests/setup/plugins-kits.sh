@@ -40,3 +40,16 @@ cpp() {
 
 c "$plugins/partition.wasm" read-only example-plugins/partition/partition.c
 cpp target/test-guests/partition-cpp.wasm example-plugins/partition/partition.c
+
+# python OUTPUT WORLD FOLDER: FOLDER/NAME.py, with the kit beside it.
+python() {
+    local output=$1 world=$2 folder=$3
+    newer "$output" guest-sdk/python "$folder" wit || return 0
+    say "plugins: $folder → $output"
+    "$kits/python/bin/componentize-py" -d wit -w "$world" componentize --stub-wasi \
+        -p guest-sdk/python -p "$folder" "$(basename "$folder")" -o "$output" >"$output.log" ||
+        { cat "$output.log" >&2 && die "$folder can't be made a component"; }
+    rm -f "$output.log"
+}
+
+python "$plugins/fat.wasm" read-only example-plugins/fat

@@ -11,7 +11,10 @@ fn root() -> PathBuf {
 /// Every Markdown file of the project that isn't built or installed.
 fn documents() -> Vec<PathBuf> {
     let folders = [".", "host", "tests", "guest-sdk", "wit", "example-plugins"];
-    let examples = fs::read_dir(root().join("example-plugins")).unwrap();
+    let inside = ["example-plugins", "guest-sdk"].map(|folder| root().join(folder));
+    let examples = inside
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap());
     let examples = examples.map(|entry| entry.unwrap().path());
     let folders = folders
         .iter()

@@ -6,4 +6,5 @@
 )]
 
 mod c_bindings;
+mod fat;
 mod partition;
