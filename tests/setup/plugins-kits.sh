@@ -53,3 +53,21 @@ python() {
 }
 
 python "$plugins/fat.wasm" read-only example-plugins/fat
+
+# typescript OUTPUT WORLD FOLDER: FOLDER/NAME.ts, checked and compiled by tsc as FOLDER/tsconfig.json says.
+typescript() {
+    local output=$1 world=$2 folder=$3 name built=target/guest-kits/built
+    local node=(env "PATH=$PWD/$kits/node/node_modules/.bin:$PATH")
+    name=$(basename "$folder")
+    newer "$output" guest-sdk/js "$folder" wit || return 0
+    say "plugins: $folder → $output"
+    "${node[@]}" tsc -p "$folder" --outDir "$built" || die "$folder doesn't compile"
+    mkdir -p "$built/guest-sdk/js"
+    cp guest-sdk/js/nbdbox.js "$built/guest-sdk/js/"
+    "${node[@]}" componentize-js "$built/$folder/$name.js" -w wit -n "$world" \
+        -d stdio random clocks http fetch-event -o "$output" >"$output.log" 2>&1 ||
+        { cat "$output.log" >&2 && die "$folder can't be made a component"; }
+    rm -f "$output.log"
+}
+
+typescript "$plugins/regions.wasm" read-only example-plugins/regions

@@ -7,4 +7,6 @@
 
 mod c_bindings;
 mod fat;
+mod js_types;
 mod partition;
+mod regions;
