@@ -218,6 +218,8 @@ static inline nbdbox_result nbdbox_extents_blob(nbdbox_extents extents, nbdbox_b
 
 /* ---- Between the two: the component's exports ---- */
 
+#ifndef NBDBOX_DECLARATIONS /* for other languages that read this header */
+
 static inline void *nbdbox_memory(size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size);
     if (memory == NULL) abort(); /* the host tells the operator */
@@ -313,4 +315,6 @@ bool exports_nbdbox_plugin_zeroable_zero(uint64_t offset, uint64_t length,
 }
 #endif
 
-#endif
+#endif /* NBDBOX_DECLARATIONS */
+
+#endif /* NBDBOX_H */

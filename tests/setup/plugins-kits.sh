@@ -13,7 +13,7 @@ newer() {
     local output=$1
     shift
     [ ! -e "$output" ] || [ -n "$(find "$@" "$kits"/*.versions tests/setup/plugins-kits.sh \
-        -type f -newer "$output" -print -quit)" ]
+        -type f -not -name '*.pyc' -newer "$output" -print -quit)" ]
 }
 
 # c OUTPUT WORLD SOURCE [FLAG…]
@@ -71,3 +71,18 @@ typescript() {
 }
 
 typescript "$plugins/regions.wasm" read-only example-plugins/regions
+
+# zig OUTPUT WORLD SOURCE: the C kit's header translated, its exports compiled as C.
+zig() {
+    local output=$1 world=guest-sdk/c/$2 source=$3 kit=$kits/nbdbox.zig
+    newer "$output" guest-sdk/c guest-sdk/zig "$source" wit || return 0
+    say "plugins: $source → $output"
+    "${zig[@]}" translate-c -target wasm32-wasi -lc -DNBDBOX_DECLARATIONS -Iguest-sdk/c "-I$world" \
+        guest-sdk/c/nbdbox.h >"$kit" || die "the C kit can't be translated"
+    "${zig[@]}" build-exe -target wasm32-wasi -lc -mexec-model=reactor -OReleaseSmall -fstrip --stack 65536 \
+        -femit-bin="$output" -Iguest-sdk/c "-I$world" "$world/plugin.c" guest-sdk/zig/exports.c \
+        "$world/plugin_component_type.o" --dep nbdbox "-Mroot=$source" -lc -target wasm32-wasi \
+        "-Mnbdbox=$kit" || die "$source doesn't compile"
+}
+
+zig "$plugins/concat.wasm" read-only example-plugins/concat/concat.zig

@@ -6,6 +6,7 @@
 )]
 
 mod c_bindings;
+mod concat;
 mod fat;
 mod js_types;
 mod partition;
