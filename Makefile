@@ -79,6 +79,10 @@ bench: build plugins ## Measure nbdbox beside nbdkit and qemu-nbd (BENCH_ROUNDS,
 	@target/release/nbdbox-bench --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS) \
 		$(if $(ROWS),--rows $(ROWS),--write tests/bench)
 
+.PHONY: languages
+languages: build plugins ## Measure what a plugin costs in each language
+	@tests/bench/languages.sh
+
 .PHONY: pieces
 pieces: ## Measure the hot pieces alone, with criterion
 	@echo "==> pieces: extent-map"
