@@ -304,3 +304,10 @@ fn the_schema_has_a_description_for_every_key() {
         "string"
     );
 }
+
+#[test]
+fn what_is_quoted_cant_write_to_a_terminal() {
+    let lines = wrong("\"a\\u001b[2Jb\" = 1");
+    assert!(lines[0].contains("a\u{fffd}[2Jb: unknown key"), "{lines:?}");
+    assert!(!lines.concat().contains(char::is_control));
+}

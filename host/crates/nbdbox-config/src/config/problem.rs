@@ -74,8 +74,8 @@ impl Problems {
     pub fn add(&mut self, place: Place, key: impl Into<String>, text: impl Into<String>) {
         self.0.push(Problem {
             place,
-            key: key.into(),
-            text: text.into(),
+            key: printable(key.into()),
+            text: printable(text.into()),
         });
     }
 
@@ -91,6 +91,14 @@ impl Problems {
         self.0.sort_by(|one, other| one.place.cmp(&other.place));
         Err(self)
     }
+}
+
+/// Quotes of the file go to a terminal, and each problem has one line.
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 impl fmt::Display for Problems {
