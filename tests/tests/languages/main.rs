@@ -11,3 +11,4 @@ mod fat;
 mod js_types;
 mod partition;
 mod regions;
+mod zstd;
