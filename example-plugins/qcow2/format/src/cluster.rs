@@ -1,0 +1,122 @@
+//! What an L2 entry says of a cluster or, with extended entries, of a subcluster.
+
+use crate::header::Header;
+use crate::{Error, Result};
+
+/// Bits 9 to 55 of an entry: an offset in the file.
+pub const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+
+const COPIED: u64 = 1 << 63;
+const COMPRESSED: u64 = 1 << 62;
+const ZERO: u64 = 1;
+
+/// Where a range of the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the next file of the chain, or nowhere.
+    Below,
+    /// It reads as zeroes.
+    Zero,
+    /// At this offset of the file that holds the data.
+    Data(u64),
+    /// Inside a compressed cluster.
+    Compressed(Compressed),
+}
+
+/// Where the bytes of a compressed cluster are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compressed {
+    /// In the image file.
+    pub offset: u64,
+    /// At most so many bytes; the file may end before.
+    pub length: u64,
+    /// The place in the decoded cluster at which the range starts.
+    pub skip: u64,
+}
+
+/// An L2 entry, and the bitmap that follows an extended one.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The first 64 bits.
+    pub descriptor: u64,
+    /// The subclusters' states; 0 where there are none.
+    pub bitmap: u64,
+}
+
+impl Entry {
+    /// Where the byte at `offset` of the disk is.
+    pub fn place(self, header: &Header, offset: u64) -> Result<Place> {
+        let cluster = 1_u64 << header.cluster_bits;
+        let within = offset % cluster;
+        if self.descriptor & COMPRESSED != 0 {
+            return self.compressed(header, within);
+        }
+        let host = self.descriptor & OFFSET;
+        if host % cluster != 0 {
+            return Err(Error::malformed(format!(
+                "a cluster at {host}, which isn't aligned"
+            )));
+        }
+        let anywhere = host != 0 || header.external_data && self.descriptor & COPIED != 0;
+        if header.extended_l2 {
+            let data = self.subcluster(within / (cluster / 32))?;
+            match data {
+                Place::Data(_) if !anywhere => {
+                    return Err(Error::malformed("an allocated subcluster of no cluster"));
+                }
+                Place::Data(_) => {}
+                other => return Ok(other),
+            }
+        } else if self.descriptor & ZERO != 0 {
+            if header.version < 3 {
+                return Err(Error::malformed("a zero cluster in version 2"));
+            }
+            return Ok(Place::Zero);
+        } else if !anywhere {
+            return Ok(Place::Below);
+        }
+        if header.external_data && host != offset - within {
+            return Err(Error::malformed(
+                "external data at another offset than the disk's",
+            ));
+        }
+        Ok(Place::Data(host + within))
+    }
+
+    /// Data at 0 stands for: allocated.
+    fn subcluster(self, index: u64) -> Result<Place> {
+        match (self.bitmap >> index & 1, self.bitmap >> (32 + index) & 1) {
+            (0, 0) => Ok(Place::Below),
+            (1, 0) => Ok(Place::Data(0)),
+            (0, _) => Ok(Place::Zero),
+            _ => Err(Error::malformed("a subcluster both allocated and zero")),
+        }
+    }
+
+    fn compressed(self, header: &Header, skip: u64) -> Result<Place> {
+        if header.external_data {
+            return Err(Error::malformed(
+                "compressed clusters with an external data file",
+            ));
+        }
+        let shift = 62 - (header.cluster_bits - 8);
+        let offset = self.descriptor & ((1 << shift) - 1);
+        let sectors = (self.descriptor >> shift & ((1 << (header.cluster_bits - 8)) - 1)) + 1;
+        Ok(Place::Compressed(Compressed {
+            offset,
+            length: sectors * 512 - offset % 512,
+            skip,
+        }))
+    }
+}
+
+impl Place {
+    /// Whether `next`, `distance` bytes further on, carries on what begins here.
+    pub fn goes_on(self, next: Self, distance: u64) -> bool {
+        match (self, next) {
+            (Self::Below, Self::Below) | (Self::Zero, Self::Zero) => true,
+            (Self::Data(here), Self::Data(there)) => here + distance == there,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Big-endian fields of a byte string that may be too short.
+
+use crate::{Error, Result};
+
+/// The 16-bit field at `at`.
+pub fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
+    Ok(u16::from_be_bytes(field(bytes, at)?))
+}
+
+/// The 32-bit field at `at`.
+pub fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
+    Ok(u32::from_be_bytes(field(bytes, at)?))
+}
+
+/// The 64-bit field at `at`.
+pub fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
+    Ok(u64::from_be_bytes(field(bytes, at)?))
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .copied()
+        .ok_or_else(|| Error::malformed("the file ends in its header"))
+}

@@ -1,0 +1,190 @@
+//! One image: from an offset of its disk to a place in a file, by way of L1 and L2.
+
+use crate::cluster::{Compressed, Entry, OFFSET, Place};
+use crate::header::{Header, MAX_L1_ENTRIES, Table};
+use crate::pages::{Pages, Source};
+use crate::{Error, Result, compression, snapshot};
+
+/// An image whose header was checked. Tables are checked as they are used.
+#[derive(Debug)]
+pub struct Image<S> {
+    file: Pages<S>,
+    header: Header,
+    /// Of the disk, or of the snapshot that is served.
+    size: u64,
+    l1: Table,
+    /// The size of the file that holds the data, if it isn't this one.
+    data_size: Option<u64>,
+    /// The compressed cluster that was decoded last: where it is, and its bytes.
+    decoded: Option<(u64, Vec<u8>)>,
+}
+
+impl<S: Source> Image<S> {
+    /// Reads the header, and finds the snapshot if one is named. Remembers at most `memory` bytes of
+    /// tables.
+    pub fn open(source: S, snapshot: Option<&str>, memory: usize) -> Result<Self> {
+        let file = Pages::new(source, memory);
+        let header = Header::read(&file)?;
+        let (size, l1) = match snapshot {
+            None => (header.size, header.l1),
+            Some(name) => {
+                let found = snapshot::find(&file, &header, name)?;
+                (found.size, found.l1)
+            }
+        };
+        let image = Self {
+            file,
+            header,
+            size,
+            l1,
+            data_size: None,
+            decoded: None,
+        };
+        image.check_l1()?;
+        Ok(image)
+    }
+
+    /// Its data is in another file of this size.
+    pub fn with_data_file(mut self, size: u64) -> Self {
+        self.data_size = Some(size);
+        self
+    }
+
+    /// What the image says of itself.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The disk's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The least that has a place of its own, in bytes.
+    pub fn grain(&self) -> u64 {
+        let cluster = 1 << self.header.cluster_bits;
+        if self.header.extended_l2 {
+            cluster / 32
+        } else {
+            cluster
+        }
+    }
+
+    /// How much of the disk an L2 table describes, in bytes.
+    pub fn l2_reach(&self) -> u64 {
+        let entries = (1_u64 << self.header.cluster_bits) / self.entry_size();
+        entries << self.header.cluster_bits
+    }
+
+    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
+    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
+    pub fn place(&mut self, offset: u64, length: u64) -> Result<(Place, u64)> {
+        let reach = self.l2_reach();
+        let length = length.min(reach - offset % reach);
+        let Some(l2) = self.l2(offset / reach)? else {
+            return Ok((Place::Below, length));
+        };
+        let first = self.entry(l2, offset)?.place(&self.header, offset)?;
+        let grain = match first {
+            Place::Compressed(_) => 1 << self.header.cluster_bits,
+            _ => self.grain(),
+        };
+        let mut run = grain - offset % grain;
+        while run < length && !matches!(first, Place::Compressed(_)) {
+            let next = self
+                .entry(l2, offset + run)?
+                .place(&self.header, offset + run)?;
+            if !first.goes_on(next, run) {
+                break;
+            }
+            run += grain;
+        }
+        let run = run.min(length);
+        self.check_data(first, run)?;
+        Ok((first, run))
+    }
+
+    /// The bytes of a compressed cluster.
+    pub fn decode(&mut self, at: Compressed) -> Result<&[u8]> {
+        if self
+            .decoded
+            .as_ref()
+            .is_none_or(|(offset, _)| *offset != at.offset)
+        {
+            let length = at.length.min(self.file.size().saturating_sub(at.offset));
+            let bytes = self.file.read(at.offset, length as usize)?;
+            let size = 1 << self.header.cluster_bits;
+            // The old one goes before there is a new one.
+            self.decoded = None;
+            let cluster = compression::decode(self.header.compression, &bytes, size)?;
+            self.decoded = Some((at.offset, cluster));
+        }
+        let cluster = self.decoded.as_ref().map(|(_, bytes)| bytes.as_slice());
+        cluster
+            .and_then(|bytes| bytes.get(at.skip as usize..))
+            .ok_or_else(|| Error::malformed("past the end of a cluster"))
+    }
+
+    fn entry_size(&self) -> u64 {
+        if self.header.extended_l2 { 16 } else { 8 }
+    }
+
+    fn check_l1(&self) -> Result<()> {
+        let Table { offset, entries } = self.l1;
+        if entries > MAX_L1_ENTRIES {
+            return Err(Error::malformed(format!(
+                "an L1 table of {entries} entries"
+            )));
+        }
+        if u64::from(entries) < self.size.div_ceil(self.l2_reach()) {
+            return Err(Error::malformed("the L1 table is too small for the disk"));
+        }
+        self.check_table("L1 table", offset, u64::from(entries) * 8)
+    }
+
+    fn check_table(&self, what: &str, offset: u64, length: u64) -> Result<()> {
+        let aligned = offset % (1 << self.header.cluster_bits) == 0;
+        let end = offset.checked_add(length);
+        if aligned && end.is_some_and(|end| end <= self.file.size()) {
+            return Ok(());
+        }
+        let what = format!("{what} at {offset}: not aligned, or past the end of the file");
+        Err(Error::malformed(what))
+    }
+
+    /// Where the L2 table of that number is.
+    fn l2(&mut self, index: u64) -> Result<Option<u64>> {
+        let offset = self.file.u64_at(self.l1.offset + index * 8)? & OFFSET;
+        if offset == 0 {
+            return Ok(None);
+        }
+        self.check_table("L2 table", offset, 1 << self.header.cluster_bits)?;
+        Ok(Some(offset))
+    }
+
+    fn entry(&mut self, l2: u64, offset: u64) -> Result<Entry> {
+        let index = offset % self.l2_reach() >> self.header.cluster_bits;
+        let at = l2 + index * self.entry_size();
+        let descriptor = self.file.u64_at(at)?;
+        let bitmap = if self.header.extended_l2 {
+            self.file.u64_at(at + 8)?
+        } else {
+            0
+        };
+        Ok(Entry { descriptor, bitmap })
+    }
+
+    fn check_data(&self, place: Place, run: u64) -> Result<()> {
+        let size = self.data_size.unwrap_or_else(|| self.file.size());
+        let inside = match place {
+            Place::Below | Place::Zero => true,
+            Place::Data(at) => at.checked_add(run).is_some_and(|end| end <= size),
+            Place::Compressed(at) => at.offset < size,
+        };
+        if inside {
+            Ok(())
+        } else {
+            Err(Error::malformed("a cluster past the end of the file"))
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The qcow2 format, read-only: where each byte of a disk is, in which file.
+//!
+//! Pure: bytes come from a [`Source`], nothing is opened by name, and no field of an image is
+//! believed before it was checked. Memory is bounded by [`pages::LIMIT`] and a few clusters.
+//! After QEMU's `docs/interop/qcow2`.
+
+pub mod chain;
+pub mod cluster;
+pub mod compression;
+pub mod error;
+pub mod fields;
+pub mod header;
+pub mod image;
+pub mod pages;
+pub mod snapshot;
+
+pub use chain::{Chain, Layer, Stretch};
+pub use error::{Error, Result};
+pub use header::Header;
+pub use image::Image;
+pub use pages::Source;

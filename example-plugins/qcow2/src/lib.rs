@@ -1,0 +1,139 @@
+//! A qcow2 image as a disk, read-only: tables are read here, in the sandbox; of the data only compressed
+//! clusters are, everything else goes by reference.
+
+use nbdbox_plugin::{
+    Access, Device, Error, ExtentKind, Extents, Manifest, Plugin, Progress, ReadReply, Result,
+    Sparse, ValueKind,
+};
+use qcow2_format::{Chain, Stretch};
+
+use crate::files::{File, Files};
+
+mod files;
+
+/// Clusters that one block status looks at, in whole L2 tables: of large clusters one table.
+const STATUS_CLUSTERS: u64 = 8192;
+
+/// Ranges that a read may fall into, half the pieces of a reply: a border of one layer may cut the
+/// ranges of another.
+const PIECES: u64 = 2048;
+
+struct Qcow2 {
+    chain: Chain<File>,
+    files: Files,
+}
+
+impl Plugin for Qcow2 {
+    fn manifest() -> Manifest {
+        let version = env!("CARGO_PKG_VERSION");
+        Manifest::new(
+            "qcow2",
+            version,
+            "a qcow2 image, read-only, with its backing files",
+        )
+        .blob(
+            "image",
+            Access::MapOnly,
+            "the image; `map-only` needs `metadata`",
+        )
+        .optional(
+            "backing",
+            ValueKind::Text,
+            "blobs of the backing files, nearest first: NAME,NAME…",
+        )
+        .optional(
+            "backing-format",
+            ValueKind::Text,
+            "raw or qcow2, where an image doesn't say",
+        )
+        .optional(
+            "data",
+            ValueKind::Text,
+            "the blob of the external data file",
+        )
+        .optional(
+            "metadata",
+            ValueKind::Text,
+            "a blob to read the image's tables from: its copy",
+        )
+        .optional(
+            "snapshot",
+            ValueKind::Text,
+            "the internal snapshot to serve, by name or ID",
+        )
+    }
+
+    fn open(_name: &str) -> Result<Self> {
+        let (chain, files) = files::open()?;
+        Ok(Self { chain, files })
+    }
+
+    fn describe(&self) -> Device {
+        let most = (self.chain.grain() * PIECES).min(32 << 20) as u32;
+        let device = Device::new(self.chain.size())
+            .parallel()
+            .block_sizes(1, 4096, most);
+        if self.files.may_change() {
+            device
+        } else {
+            device.immutable()
+        }
+    }
+
+    fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
+        let end = offset + u64::from(length);
+        let mut at = offset;
+        while at < end {
+            let (stretch, length) = self.chain.stretch(at, end - at).map_err(bad)?;
+            match stretch {
+                Stretch::Zero => reply.zeroes(length),
+                Stretch::Data { layer, offset } | Stretch::Raw { layer, offset } => {
+                    reply.blob(self.files.data(layer)?, offset, length);
+                }
+                Stretch::Compressed { layer, at } => {
+                    let bytes = self.chain.decode(layer, at).map_err(bad)?;
+                    reply.data(bytes.get(..length as usize).unwrap_or_default());
+                }
+            }
+            at += length;
+        }
+        Ok(())
+    }
+}
+
+impl Sparse for Qcow2 {
+    fn extents(&mut self, extents: &Extents, offset: u64, length: u64, _one: bool) -> Result<()> {
+        let reach = self.chain.l2_reach();
+        let reach = reach * (STATUS_CLUSTERS * self.chain.cluster()).div_ceil(reach);
+        let whole = offset + length;
+        let end = whole.min(offset - offset % reach + reach);
+        let mut at = offset;
+        while at < end {
+            let (stretch, length) = self.chain.stretch(at, end - at).map_err(bad)?;
+            let progress = match stretch {
+                Stretch::Zero => extents.add(at, length, ExtentKind::Hole)?,
+                Stretch::Raw { layer, offset } => {
+                    extents.blob(self.files.data(layer)?, offset, length, at)?
+                }
+                Stretch::Data { .. } | Stretch::Compressed { .. } => {
+                    extents.add(at, length, ExtentKind::Data)?
+                }
+            };
+            if progress == Progress::Full {
+                return Ok(());
+            }
+            at += length;
+        }
+        if end < whole {
+            extents.end_at(end);
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with the image, for the client and the operator's log.
+fn bad(error: qcow2_format::Error) -> Error {
+    Error::io(error.to_string())
+}
+
+nbdbox_plugin::export!(Qcow2: Sparse);

@@ -1,0 +1,163 @@
+//! Images in a folder, made by QEMU's tools, and read both by them and by us.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nbd_proto::Framing;
+use nbd_proto::wire::StateFlags;
+use nbdbox_tests::{Client, Extent, Peer, Random, Server, run};
+use tempfile::TempDir;
+
+/// What a read asks for at most: some images limit requests to so much.
+const STEP: u64 = 1 << 20;
+
+/// A folder of images, removed in the end.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::with_prefix("nbdbox-images-").unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `qemu-img create -f FORMAT OPTIONS… NAME SIZE`.
+    pub(crate) fn create(&self, format: &str, options: &[&str], name: &str, size: u64) {
+        let (path, size) = (self.path(name), size.to_string());
+        let mut words = vec!["create", "-q", "-f", format];
+        words.extend(options);
+        words.extend([path.to_str().unwrap(), &size]);
+        let _ = run("qemu-img", words).ok();
+    }
+
+    /// Commands of `qemu-io`, each of which must succeed.
+    pub(crate) fn change(&self, format: &str, name: &str, commands: &[String]) {
+        let path = self.path(name);
+        let mut words = vec!["-f", format];
+        for command in commands {
+            words.extend(["-c", command]);
+        }
+        words.push(path.to_str().unwrap());
+        let said = run("qemu-io", words).ok();
+        assert!(!said.contains("failed"), "{said}");
+    }
+
+    /// `qemu-img WORDS…`, in which `@NAME` stands for a file's path.
+    pub(crate) fn qemu_img(&self, words: &str) {
+        let words = words.split(' ').map(|word| match word.strip_prefix('@') {
+            Some(name) => self.path(name).into_os_string(),
+            None => word.into(),
+        });
+        let _ = run("qemu-img", words).ok();
+    }
+
+    /// Serves images: `grants` are NAME=FILE:ACCESS.
+    pub(crate) fn serve(&self, plugin: &str, grants: &[&str], settings: &[&str]) -> Server {
+        let mut words = Vec::new();
+        for grant in grants {
+            let (blob, file) = grant.split_once('=').unwrap();
+            let folder = self.0.path().display();
+            words.extend(["--blob".to_owned(), format!("{blob}={folder}/{file}")]);
+        }
+        words.extend(settings.iter().map(|&setting| setting.to_owned()));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Server::plugin(plugin, &words)
+    }
+
+    /// `qemu-nbd -r OPTIONS… NAME`.
+    pub(crate) fn qemu_nbd(&self, options: &[&str], name: &str) -> Peer {
+        let path = self.path(name);
+        let mut words = vec!["-r"];
+        words.extend(options);
+        words.push(path.to_str().unwrap());
+        Peer::qemu_nbd(words)
+    }
+}
+
+/// Writes that leave data, zeroes and gaps, on blocks and off them, for `qemu-io`.
+pub(crate) fn changes(random: &mut Random, size: u64, count: usize) -> Vec<String> {
+    let change = |random: &mut Random| {
+        let (offset, length) = random.range(size, 200_000);
+        match random.of(0..6) {
+            0 => format!("write -z {offset} {length}"),
+            1 => format!("write -z -u {offset} {length}"),
+            pattern => format!("write -P {} {offset} {length}", 0x20 + pattern),
+        }
+    };
+    (0..count).map(|_| change(random)).collect()
+}
+
+/// Holds that two servers have the same bytes and the same map, also under random reads.
+pub(crate) fn assert_same(what: &str, ours: &Path, theirs: &Path, random: &mut Random) {
+    let mut ours = Client::connect(ours, Framing::Extended);
+    let mut theirs = Client::connect(theirs, Framing::Structured);
+    let size = theirs.size();
+    assert_eq!(ours.size(), size, "{what}: size");
+    let map = without_file_holes(theirs.map(0, size, size));
+    let got = ours.map(0, size, size);
+    let differs = got.iter().zip(&map).find(|(ours, theirs)| ours != theirs);
+    assert_eq!(differs, None, "{what}: map");
+    assert_eq!(got.len(), map.len(), "{what}: map");
+    // An image of few large clusters may be wholly allocated.
+    let little = map.len() <= 3 && !what.contains("2M") && !what.contains("raw=on");
+    assert!(!little, "{what}: a map with little in it: {map:?}");
+    let whole: Vec<u8> = (0..size)
+        .step_by(1 << 20)
+        .flat_map(|at| theirs.read(at, piece(at, size)).unwrap())
+        .collect();
+    for at in (0..size).step_by(1 << 20) {
+        let got = ours.read(at, piece(at, size)).unwrap();
+        let place = usize::try_from(at).unwrap();
+        assert!(
+            got == whole[place..place + got.len()],
+            "{what}: 1 MiB at {at}"
+        );
+    }
+    for longest in [700, 9000, 300_000] {
+        for _ in 0..20 {
+            let (offset, length) = random.range(size, longest);
+            let got = ours.read(offset, u32::try_from(length).unwrap()).unwrap();
+            let place = usize::try_from(offset).unwrap();
+            let same = got == whole[place..place + got.len()];
+            assert!(same, "{what}: {length} bytes at {offset}");
+        }
+    }
+}
+
+/// QEMU says "allocated, but zero" where it takes an image for preallocated and its file has a hole at an
+/// allocated cluster. To us that is data.
+fn without_file_holes(map: Vec<Extent>) -> Vec<Extent> {
+    let mut plain: Vec<Extent> = Vec::new();
+    for mut extent in map {
+        if extent.flags == StateFlags::ZERO {
+            extent.flags = StateFlags::empty();
+        }
+        match plain.last_mut() {
+            Some(last) if last.flags == extent.flags => last.length += extent.length,
+            _ => plain.push(extent),
+        }
+    }
+    plain
+}
+
+fn piece(at: u64, size: u64) -> u32 {
+    u32::try_from(STEP.min(size - at)).unwrap()
+}
+
+/// Bytes of which some compress and some don't.
+pub(crate) fn write_mixed(path: &Path, random: &mut Random, size: usize) {
+    let mut bytes = vec![0; size];
+    for _ in 0..20 {
+        let (offset, length) = random.range(size as u64, 150_000);
+        let range = usize::try_from(offset).unwrap()..usize::try_from(offset + length).unwrap();
+        if random.of(0..3) == 0 {
+            let noise = random.bytes(range.len());
+            bytes[range].copy_from_slice(&noise);
+        } else {
+            bytes[range].fill(u8::try_from(random.of(1..256)).unwrap());
+        }
+    }
+    fs::write(path, bytes).unwrap();
+}

@@ -1,0 +1,12 @@
+//! Disk images in the sandbox: those that QEMU's tools make are read as QEMU reads them, bad ones are an
+//! error and nothing else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test a panic is the verdict"
+)]
+
+mod folder;
+mod qcow2_grants;
+mod qcow2_like_qemu;
+mod qcow2_malformed;
