@@ -72,6 +72,11 @@ soak: plugins ## Ten minutes of mixed attacks (SOAK_SECONDS); the plot is tests/
 	@echo "==> soak: $(SOAK_SECONDS) s"
 	@NBDBOX_SOAK_SECONDS=$(SOAK_SECONDS) cargo test -p nbdbox --test soak -- --nocapture
 
+.PHONY: scale
+scale: plugins build ## 1,000 exports in one process, beside 1,000 of nbdkit
+	@echo "==> scale: 1,000 exports"
+	@/usr/bin/python3 tests/scale.py target/release/nbdbox
+
 .PHONY: bench
 bench: build plugins ## Measure nbdbox beside nbdkit and qemu-nbd (BENCH_ROUNDS, BENCH_SECONDS, ROWS)
 	@tests/setup/peers.sh
