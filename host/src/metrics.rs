@@ -31,6 +31,10 @@ impl Counter {
 pub struct Metrics {
     /// Requests that reached the device.
     pub requests: Counter,
+    /// Times that a guest was entered for a call.
+    pub guest_calls: Counter,
+    /// Calls of guests to the host's functions for reads, writes and extents.
+    pub host_calls: Counter,
     /// Requests refused as the client's fault.
     pub refused: Counter,
     /// Errors that the plugin answered.

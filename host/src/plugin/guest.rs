@@ -70,6 +70,8 @@ pub(super) struct Guest {
     /// The first rule that the current call broke without being stopped for it.
     blamed: Option<Failure>,
     handles: u32,
+    /// Calls to the host since the guest was entered: counted here first, where it costs nothing.
+    host_calls: u64,
     pub(super) born: Instant,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -102,6 +104,7 @@ impl Guest {
             explained: None,
             blamed: None,
             handles: 0,
+            host_calls: 0,
             born: Instant::now(),
             wasi,
             table,
@@ -113,15 +116,23 @@ impl Guest {
         self.lent = lent;
         self.explained = None;
         self.blamed = None;
+        self.host_calls = 0;
     }
 
     /// A call has ended: what it was lent, unless it broke a rule.
     pub(super) fn end(&mut self) -> Result<Lent, Failure> {
         let lent = std::mem::take(&mut self.lent);
+        self.around.metrics.guest_calls.one();
+        self.around.metrics.host_calls.add(self.host_calls);
         match self.blamed.take() {
             Some(failure) => Err(failure),
             None => Ok(lent),
         }
+    }
+
+    /// The guest calls the host for what its request lends.
+    pub(super) fn count_host_call(&mut self) {
+        self.host_calls += 1;
     }
 
     /// The guest broke a rule for which the request fails, but it goes on.

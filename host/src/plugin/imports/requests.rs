@@ -34,6 +34,7 @@ fn link_read_reply(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
     linker.func_wrap(
         "[method]read-reply.data",
         |mut store: Store<'_>, (_, bytes): (Handle, WasmList<u8>)| {
+            store.data_mut().count_host_call();
             // Out of the store for a moment, so that guest memory and reply can be held at once:
             // bytes are copied once, from one to the other.
             let Lent::Read(mut reply) = std::mem::take(&mut store.data_mut().lent) else {
@@ -47,6 +48,7 @@ fn link_read_reply(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
     linker.func_wrap(
         "[method]read-reply.zeroes",
         |mut store: Store<'_>, (_, length): (Handle, u64)| {
+            store.data_mut().count_host_call();
             store.data_mut().reply()?.zeroes(length);
             Ok(())
         },
@@ -55,6 +57,7 @@ fn link_read_reply(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
         "[method]read-reply.blob",
         |mut store: Store<'_>,
          (_, blob, offset, length): (Handle, Resource<BlobHandle>, u64, u64)| {
+            store.data_mut().count_host_call();
             let guest = store.data_mut();
             match guest.blob(blob.rep())?.check(offset, length) {
                 Ok(()) => guest.reply()?.blob(blob.rep(), offset, length),
@@ -75,6 +78,7 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
     linker.func_wrap(
         "[method]write-payload.length",
         |mut store: Store<'_>, (_,): (Handle,)| {
+            store.data_mut().count_host_call();
             let length = store.data_mut().plan()?.payload.len();
             // A payload is no longer than NBD's 32 MiB.
             Ok((u32::try_from(length).unwrap_or(u32::MAX),))
@@ -83,6 +87,7 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
     linker.func_wrap(
         "[method]write-payload.read",
         |mut store: Store<'_>, (_, start, length): (Handle, u32, u32)| {
+            store.data_mut().count_host_call();
             let payload = &store.data_mut().plan()?.payload;
             let start = start as usize;
             let end = start.saturating_add(length as usize);
@@ -97,6 +102,7 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
         "[method]write-payload.store",
         |mut store: Store<'_>,
          (_, blob, offset, start, length): (Handle, Resource<BlobHandle>, u64, u32, u32)| {
+            store.data_mut().count_host_call();
             let guest = store.data_mut();
             let target = guest.blob(blob.rep())?;
             let fits = target.check(offset, length.into()).is_ok();
@@ -134,12 +140,14 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
     linker.func_wrap(
         "[method]extents.add",
         |mut store: Store<'_>, (_, offset, length, kind): (Handle, u64, u64, ExtentKind)| {
+            store.data_mut().count_host_call();
             Ok((add(store.data_mut(), offset, length, kind.into())?,))
         },
     )?;
     linker.func_wrap(
         "[method]extents.add-all",
         |mut store: Store<'_>, (_, extents): (Handle, WasmList<Extent>)| {
+            store.data_mut().count_host_call();
             let mut added = Ok(Progress::More);
             for index in 0..extents.len() {
                 // `None` can't be: the index is below the length.
@@ -158,6 +166,7 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
     linker.func_wrap(
         "[method]extents.end-at",
         |mut store: Store<'_>, (_, offset): (Handle, u64)| {
+            store.data_mut().count_host_call();
             store
                 .data_mut()
                 .extents()?
@@ -171,6 +180,7 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
         |mut store: Store<'_>,
          (_, blob, offset, length, position): (Handle, Resource<BlobHandle>, u64, u64, u64)| {
             Box::new(async move {
+                store.data_mut().count_host_call();
                 let added = add_blob(&mut store, blob.rep(), offset, length, position).await?;
                 super::after_waiting(&mut store);
                 Ok((added,))

@@ -1,0 +1,143 @@
+//! What a read costs, counted, not timed: the numbers are the same on every machine.
+//!
+//! The real plugin, the real connection; the client is so plain that it allocates nothing. (The
+//! system calls are counted from outside, in `tests/tests/syscalls.rs`.)
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+#[path = "../support/negotiate.rs"]
+mod negotiate;
+
+use std::alloc::System;
+use std::path::Path;
+use std::sync::Arc;
+
+use nbd_proto::client::{Goal, Request};
+use nbd_proto::{Cookie, Framing};
+use nbdbox::connection::serve;
+use nbdbox::device::{Catalog as _, Device as _};
+use nbdbox::identity;
+use nbdbox::limits::Limits;
+use nbdbox::plugin::{
+    Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
+};
+use nbdbox::quota::MemoryQuota;
+use nbdbox::settings::Settings;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+
+#[global_allocator]
+static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Requests sent at once.
+const DEPTH: usize = 64;
+
+/// Bytes of a read.
+const LENGTH: u32 = 4096;
+
+/// Bytes of the header of a structured reply with one data chunk.
+const HEADER: usize = 28;
+
+/// Rounds until all memory that is kept is there.
+const WARM_UP: usize = 50;
+
+/// Rounds that are counted.
+const ROUNDS: usize = 100;
+
+/// A read takes one allocation, wasmtime's for the fiber. Fewer than so many on average leaves room for
+/// those of the epoch's ticks that a guest meets now and then.
+const ALLOCATIONS: usize = 2;
+
+struct Scene {
+    export: Arc<PluginExport>,
+    stream: UnixStream,
+    requests: Vec<u8>,
+    replies: Vec<u8>,
+    _stop: watch::Sender<bool>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let catalog = pattern().await;
+        let client = identity::Client::default();
+        let export = catalog.find(&client, "").await.unwrap();
+        let (mut stream, theirs) = UnixStream::pair().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(serve(theirs, client, catalog, stopped));
+        let goal = Goal::Go {
+            export: String::new(),
+            framing: Framing::Structured,
+            allocation: false,
+        };
+        negotiate::negotiate(&mut stream, goal).await;
+        let mut requests = Vec::new();
+        for index in 0..DEPTH as u64 {
+            Request::read(Cookie(index), index * 12_288, LENGTH)
+                .encode(Framing::Structured, &mut requests)
+                .unwrap();
+        }
+        Self {
+            export,
+            stream,
+            requests,
+            replies: vec![0; DEPTH * (HEADER + LENGTH as usize)],
+            _stop: stop,
+        }
+    }
+
+    /// Sends the requests and receives the replies, without an allocation.
+    async fn round(&mut self) {
+        self.stream.write_all(&self.requests).await.unwrap();
+        self.stream.read_exact(&mut self.replies).await.unwrap();
+    }
+}
+
+async fn pattern() -> Arc<PluginCatalog> {
+    let program = Path::new(env!("CARGO_BIN_EXE_nbdbox"));
+    let cache = Cache::temporary().unwrap().compiling_with(program);
+    let engine = Engine::new(cache).unwrap();
+    let limits = Limits::default();
+    let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins/pattern.wasm");
+    assert!(plugin.exists(), "run `make plugins`");
+    let plugin = Plugin::load(&engine, &plugin, &limits).await.unwrap();
+    let spec = ExportSpec {
+        name: String::new(),
+        settings: Settings::parse(&["size=1M"]).unwrap(),
+        blobs: Vec::new(),
+        limits,
+        quota: MemoryQuota::unlimited(),
+        policy: Policy::default(),
+    };
+    Arc::new(PluginCatalog::new(plugin, spec).await.unwrap())
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_read_costs() {
+    let mut scene = Scene::new().await;
+    for _ in 0..WARM_UP {
+        scene.round().await;
+    }
+    let metrics = Arc::clone(&scene.export);
+    let counters = || {
+        let metrics = metrics.metrics();
+        [&metrics.requests, &metrics.guest_calls, &metrics.host_calls].map(|one| one.get())
+    };
+    let (before, memory) = (counters(), Region::new(COUNTING));
+    for _ in 0..ROUNDS {
+        scene.round().await;
+    }
+    let allocated = memory.change();
+    let [requests, guest_calls, host_calls] = counters();
+    let reads = (ROUNDS * DEPTH) as u64;
+
+    assert_eq!(requests - before[0], reads);
+    assert_eq!(guest_calls - before[1], reads, "one entry per read");
+    assert_eq!(host_calls - before[2], reads, "one host call per read");
+    let calls = allocated.allocations + allocated.reallocations;
+    let bound = ALLOCATIONS * ROUNDS * DEPTH;
+    assert!(
+        calls < bound,
+        "{calls} allocations for {reads} reads: {allocated:?}"
+    );
+}

@@ -1,0 +1,137 @@
+//! How many system calls 64 pipelined reads cost the server, as strace counts them: not their time,
+//! so that the number means the same on every machine.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nbd_proto::client::{Goal, Negotiation, Progress, Request};
+use nbd_proto::{Cookie, Framing};
+use nbdbox_tests::{Server, run};
+
+/// Requests sent at once.
+const DEPTH: usize = 64;
+
+/// Short enough that all replies fit into a socket's buffer.
+const LENGTH: u32 = 1024;
+
+/// Bytes of the header of a structured reply with one data chunk.
+const HEADER: usize = 28;
+
+/// Rounds that are counted.
+const ROUNDS: usize = 200;
+
+/// A read that gets all requests, a write that sends all replies, a read that finds no more, and a
+/// wait for the next round, sometimes with a waking of the thread that waits: 3 were seen, mostly.
+const MOST: usize = 6;
+
+/// All by which a server moves bytes, waits, or wakes a thread. The epoch's clock, which sleeps, isn't
+/// a request's.
+const CALLS: &str = "read,write,readv,writev,recvfrom,recvmsg,sendto,sendmsg,preadv2,pread64,\
+                     epoll_wait,epoll_pwait,epoll_pwait2,epoll_ctl,futex,mmap,munmap,madvise,\
+                     mprotect,clock_gettime,sched_yield";
+
+/// Long enough for the slowest machine; nothing is ever asserted about time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn pipelined_reads_share_their_system_calls() {
+    let server = Server::plugin("pattern", &["size=1M"]);
+    let mut stream = connect(&server);
+    let mut requests = Vec::new();
+    for index in 0..DEPTH as u64 {
+        Request::read(Cookie(index), index * 12_288, LENGTH)
+            .encode(Framing::Structured, &mut requests)
+            .unwrap();
+    }
+    let mut replies = vec![0; DEPTH * (HEADER + LENGTH as usize)];
+    let mut round = || {
+        stream.write_all(&requests).unwrap();
+        stream.read_exact(&mut replies).unwrap();
+    };
+    (0..20).for_each(|_| round());
+
+    let log = server.folder().join("strace.log");
+    let strace = attach(&server);
+    (0..ROUNDS).for_each(|_| round());
+    detach(strace);
+    let log = std::fs::read_to_string(log).unwrap();
+
+    // Two lines where another thread's call came in between.
+    let calls = log
+        .lines()
+        .filter(|line| !line.contains(" resumed>"))
+        .count();
+    assert!(calls >= 2 * ROUNDS, "strace saw {calls} calls:\n{log}");
+    assert!(
+        calls <= MOST * ROUNDS,
+        "{calls} system calls in {ROUNDS} rounds, of which:\n{}",
+        log.lines().take(100).collect::<Vec<_>>().join("\n")
+    );
+}
+
+fn connect(server: &Server) -> UnixStream {
+    let mut stream = UnixStream::connect(server.socket()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut negotiation = Negotiation::new(Goal::Go {
+        export: String::new(),
+        framing: Framing::Structured,
+        allocation: false,
+    });
+    let mut received = Vec::new();
+    loop {
+        let (used, progress) = negotiation.advance(&received).unwrap();
+        received.drain(..used);
+        stream.write_all(&negotiation.take_output()).unwrap();
+        match progress {
+            Progress::NeedMore => {
+                let mut bytes = [0; 4096];
+                let got = stream.read(&mut bytes).unwrap();
+                assert!(got > 0, "the server hung up");
+                received.extend_from_slice(&bytes[..got]);
+            }
+            Progress::Connected(_) => return stream,
+            Progress::Listed(_) => unreachable!("no list was asked for"),
+        }
+    }
+}
+
+/// strace on all threads of the server.
+fn attach(server: &Server) -> Child {
+    let said = server.folder().join("strace.err");
+    let mut strace = Command::new("strace")
+        .args(["--follow-forks", "--attach", &server.pid().to_string()])
+        .arg("--output")
+        .arg(server.folder().join("strace.log"))
+        .arg(format!("--trace={CALLS}"))
+        .stdin(Stdio::null())
+        .stderr(File::create(&said).unwrap())
+        .spawn()
+        .unwrap_or_else(|error| panic!("can't run strace: {error}: run `make setup`"));
+    let start = Instant::now();
+    // It says so when it has all threads.
+    let whole = format!("Process {} attached", server.pid());
+    loop {
+        let text = std::fs::read_to_string(&said).unwrap();
+        if text.contains(&whole) {
+            return strace;
+        }
+        let ended = strace.try_wait().unwrap();
+        let waiting = ended.is_none() && start.elapsed() < PATIENCE;
+        assert!(
+            waiting,
+            "strace can't attach to the server; this needs ptrace:\n{text}"
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// By SIGTERM, at which strace detaches in order.
+fn detach(mut strace: Child) {
+    let _ = run("kill", [strace.id().to_string()]);
+    strace.wait().unwrap();
+}
