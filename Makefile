@@ -90,8 +90,8 @@ languages: build plugins ## Measure what a plugin costs in each language
 
 .PHONY: pieces
 pieces: ## Measure the hot pieces alone, with criterion
-	@echo "==> pieces: extent-map"
-	@cargo bench -p extent-map
+	@echo "==> pieces: extent-map, nbd-proto"
+	@cargo bench -p extent-map -p nbd-proto
 
 .PHONY: clean
 clean: ## Remove all that was built, the guest toolchain included
