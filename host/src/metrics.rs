@@ -33,7 +33,7 @@ pub struct Metrics {
     pub requests: Counter,
     /// Times that a guest was entered for a call.
     pub guest_calls: Counter,
-    /// Calls of guests to the host's functions for reads, writes and extents.
+    /// Calls of guests to the host for what a read or a write lends them.
     pub host_calls: Counter,
     /// Requests refused as the client's fault.
     pub refused: Counter,

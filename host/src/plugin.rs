@@ -12,6 +12,7 @@
 
 pub mod cache;
 mod catalog;
+mod clock;
 pub mod compile;
 mod cpu;
 mod engine;

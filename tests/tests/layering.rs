@@ -38,6 +38,7 @@ const PLUGIN: &[&str] = &[
     "wit",
     "tunables",
     "stop",
+    "clock",
     "cpu",
     "memory",
     "log",

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nbd_proto::client::{Goal, Negotiation, Progress, Request};
 use nbd_proto::{Cookie, Framing};
-use nbdbox_tests::{Server, run};
+use nbdbox_tests::{Client, Server, run};
 
 /// Requests sent at once.
 const DEPTH: usize = 64;
@@ -72,6 +72,45 @@ fn pipelined_reads_share_their_system_calls() {
         "{calls} system calls in {ROUNDS} rounds, of which:\n{}",
         log.lines().take(100).collect::<Vec<_>>().join("\n")
     );
+}
+
+#[test]
+fn a_server_that_has_nothing_to_do_sleeps() {
+    let server = Server::plugin("pattern", &["size=1M"]);
+    let mut client = Client::connect(&server.socket(), Framing::Structured);
+    let start = Instant::now();
+    for _ in 0..2 {
+        client.read(0, LENGTH).unwrap();
+        // With a clock that ticks every millisecond there are dozens of switches in between, always.
+        let mut before = u64::MAX;
+        loop {
+            let now = switches(&server);
+            if now == before {
+                break;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "it's still busy: {now} switches"
+            );
+            before = now;
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// How often threads of the server went to sleep so far.
+fn switches(server: &Server) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let of_thread = |folder: std::path::PathBuf| {
+        // A thread may end meanwhile.
+        let status = std::fs::read_to_string(folder.join("status")).unwrap_or_default();
+        let mut lines = status.lines();
+        let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.map_or(0, |count| count.trim().parse().unwrap())
+    };
+    threads
+        .map(|thread| of_thread(thread.unwrap().path()))
+        .sum()
 }
 
 fn connect(server: &Server) -> UnixStream {

@@ -14,10 +14,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::UpdateDeadline;
 
+use super::clock::{self, TICK};
 use super::stop::Stop;
-
-/// The time between two ticks of the engine's epoch.
-pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// What a store's current call has used.
 #[derive(Debug, Default)]
@@ -72,6 +70,7 @@ impl CpuMeter {
         self.budget = budget;
         self.used = Duration::ZERO;
         self.slice.forget();
+        clock::note_guest();
     }
 
     /// What the call has used so far, to a millisecond.
@@ -86,6 +85,7 @@ impl CpuMeter {
 
     /// The guest met a tick: charge it, and let others run.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        clock::note_guest();
         self.used += self.slice.cost();
         if self.used >= self.budget {
             return Err(Stop::CpuTime.into());
@@ -94,6 +94,7 @@ impl CpuMeter {
         let yielded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             tokio::task::yield_now().await;
             slice.begin();
+            clock::note_guest();
         });
         Ok(UpdateDeadline::YieldCustom(1, yielded))
     }

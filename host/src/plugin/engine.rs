@@ -1,13 +1,11 @@
-//! The one wasmtime engine of the process, and the clock that its guests yield to.
+//! The one wasmtime engine of the process.
 
 use std::sync::Arc;
-use std::thread;
 
-use anyhow::Context as _;
 use wasmtime::component::Linker;
 
 use super::cache::Cache;
-use super::cpu::TICK;
+use super::clock;
 use super::guest::Guest;
 use super::imports;
 use super::tunables::new_engine;
@@ -37,7 +35,7 @@ impl Engine {
         let engine = new_engine()?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker)?;
-        start_clock(&engine)?;
+        clock::tick_for(&engine)?;
         Ok(Self {
             engine,
             linker: Arc::new(linker),
@@ -56,20 +54,4 @@ impl Engine {
     pub(super) fn cache(&self) -> &Cache {
         &self.cache
     }
-}
-
-/// A thread that ticks for as long as the engine lives.
-fn start_clock(engine: &wasmtime::Engine) -> anyhow::Result<()> {
-    let engine = engine.weak();
-    thread::Builder::new()
-        .name("epoch".to_owned())
-        .spawn(move || {
-            while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                thread::sleep(TICK);
-            }
-        })
-        .context("can't start the epoch's thread")?;
-    Ok(())
 }

@@ -140,14 +140,12 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
     linker.func_wrap(
         "[method]extents.add",
         |mut store: Store<'_>, (_, offset, length, kind): (Handle, u64, u64, ExtentKind)| {
-            store.data_mut().count_host_call();
             Ok((add(store.data_mut(), offset, length, kind.into())?,))
         },
     )?;
     linker.func_wrap(
         "[method]extents.add-all",
         |mut store: Store<'_>, (_, extents): (Handle, WasmList<Extent>)| {
-            store.data_mut().count_host_call();
             let mut added = Ok(Progress::More);
             for index in 0..extents.len() {
                 // `None` can't be: the index is below the length.
@@ -166,7 +164,6 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
     linker.func_wrap(
         "[method]extents.end-at",
         |mut store: Store<'_>, (_, offset): (Handle, u64)| {
-            store.data_mut().count_host_call();
             store
                 .data_mut()
                 .extents()?
@@ -180,7 +177,6 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
         |mut store: Store<'_>,
          (_, blob, offset, length, position): (Handle, Resource<BlobHandle>, u64, u64, u64)| {
             Box::new(async move {
-                store.data_mut().count_host_call();
                 let added = add_blob(&mut store, blob.rep(), offset, length, position).await?;
                 super::after_waiting(&mut store);
                 Ok((added,))
