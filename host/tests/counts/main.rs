@@ -20,7 +20,7 @@ use nbdbox::limits::Limits;
 use nbdbox::plugin::{
     Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
 };
-use nbdbox::quota::MemoryQuota;
+use nbdbox::quota::TenantQuota;
 use nbdbox::settings::Settings;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -106,7 +106,7 @@ async fn pattern() -> Arc<PluginCatalog> {
         settings: Settings::parse(&["size=1M"]).unwrap(),
         blobs: Vec::new(),
         limits,
-        quota: MemoryQuota::unlimited(),
+        quota: TenantQuota::unlimited(),
         policy: Policy::default(),
     };
     Arc::new(PluginCatalog::new(plugin, spec).await.unwrap())
