@@ -86,3 +86,4 @@ zig() {
 }
 
 zig "$plugins/concat.wasm" read-only example-plugins/concat/concat.zig
+c target/test-guests/c-disk.wasm read-write tests/guests/c-disk/c-disk.c -DNBDBOX_READ_WRITE_WORLD

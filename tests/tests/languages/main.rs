@@ -6,6 +6,7 @@
 )]
 
 mod c_bindings;
+mod c_disk;
 mod concat;
 mod fat;
 mod js_types;
