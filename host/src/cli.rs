@@ -9,6 +9,7 @@ mod plugin_args;
 mod run;
 mod serve;
 mod signals;
+mod test;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write as _};
@@ -41,6 +42,7 @@ Examples:
   nbdbox serve --blob disk=/srv/disk.img:rw file.wasm     a file, through the sandbox
   nbdbox serve --config /etc/nbdbox                       many tenants
   nbdbox inspect file.wasm                                what is it, what does it need?
+  nbdbox test pattern.wasm size=1G                        does it keep the contract?
   nbdbox map --picture sparse.wasm size=4G                where are its data and holes?
 ";
 
@@ -52,6 +54,7 @@ enum Command {
     Check(check::Check),
     /// Prints the JSON schema of the configuration, for editors.
     Schema,
+    Test(Box<test::Test>),
     /// Compiles standard input to a file: what nbdbox starts for itself.
     #[command(name = compile::SUBCOMMAND, hide = true)]
     CompilePlugin {
@@ -75,6 +78,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Map(map) => map.run(),
         Command::Check(check) => check.run(),
         Command::Schema => print_schema().map(|()| ExitCode::SUCCESS),
+        Command::Test(test) => test.run(),
         Command::CompilePlugin { output } => {
             let done = compile::worker(&output).map(|()| ExitCode::SUCCESS);
             return done.unwrap_or_else(|error| failed(&format!("{error:#}")));

@@ -30,6 +30,7 @@ pub mod connection;
 pub mod hosting;
 pub mod server;
 
+pub mod conformance;
 pub mod dispatch;
 pub mod session;
 
@@ -44,5 +45,6 @@ pub mod fault;
 pub mod identity;
 pub mod map;
 pub mod metrics;
+pub mod peaks;
 
 pub use nbdbox_config::{limits, settings, size};

@@ -121,6 +121,16 @@ impl PluginArgs {
         name: &str,
         read_only: bool,
     ) -> anyhow::Result<Arc<PluginCatalog>> {
+        let (plugin, spec) = self.load(name, read_only).await?;
+        Ok(Arc::new(PluginCatalog::new(plugin, spec).await?))
+    }
+
+    /// Loads the plugin, and says how its export is to be opened.
+    pub(super) async fn load(
+        &self,
+        name: &str,
+        read_only: bool,
+    ) -> anyhow::Result<(Arc<Plugin>, ExportSpec)> {
         let settings = Settings::parse(&self.settings)?;
         let limits = self.limits()?;
         let blobs = self.open_blobs(read_only).await?;
@@ -145,7 +155,7 @@ impl PluginArgs {
                 },
             },
         };
-        Ok(Arc::new(PluginCatalog::new(plugin, spec).await?))
+        Ok((plugin, spec))
     }
 
     /// Opens the granted files. A read-only export gets no grant to write.

@@ -19,6 +19,7 @@ use crate::fault::Failure;
 use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
 use crate::settings::Settings;
 
@@ -104,6 +105,7 @@ impl PluginCatalog {
             metrics,
             quota: Arc::clone(&self.spec.quota),
             log: Arc::new(log),
+            peaks: Peaks::default(),
         })
     }
 

@@ -18,6 +18,7 @@ use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Cause, Failure, Whose};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
 use crate::reply::ReadReply;
 
@@ -87,6 +88,24 @@ impl PluginExport {
     #[must_use]
     pub fn quota(&self) -> &Arc<TenantQuota> {
         &self.around.quota
+    }
+
+    /// Whether any call may meet a fresh instance: mode `parallel`.
+    #[must_use]
+    pub fn is_parallel(&self) -> bool {
+        self.info.mode == InstanceMode::Parallel
+    }
+
+    /// Whether the plugin says that its contents never change.
+    #[must_use]
+    pub fn is_immutable(&self) -> bool {
+        self.info.immutable
+    }
+
+    /// The most that its calls have taken.
+    #[must_use]
+    pub fn peaks(&self) -> &Peaks {
+        &self.around.peaks
     }
 
     fn read_only(&self) -> bool {

@@ -17,6 +17,7 @@ use crate::blob::Blob;
 use crate::fault::{Cause, Failure};
 use crate::limits::{DIRECT, HANDLES, Limits, PIECES};
 use crate::metrics::Metrics;
+use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
 use crate::reply::ReadReply;
 use crate::settings::Settings;
@@ -32,6 +33,7 @@ pub(super) struct Surroundings {
     pub(super) metrics: Arc<Metrics>,
     pub(super) quota: Arc<TenantQuota>,
     pub(super) log: Arc<GuestLog>,
+    pub(super) peaks: Peaks,
 }
 
 /// What the current call lends to the guest.
@@ -72,6 +74,8 @@ pub(super) struct Guest {
     handles: u32,
     /// Calls to the host since the guest was entered: counted here first, where it costs nothing.
     host_calls: u64,
+    /// The most handles so far.
+    most_handles: u32,
     pub(super) born: Instant,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -105,6 +109,7 @@ impl Guest {
             blamed: None,
             handles: 0,
             host_calls: 0,
+            most_handles: 0,
             born: Instant::now(),
             wasi,
             table,
@@ -117,6 +122,12 @@ impl Guest {
         self.explained = None;
         self.blamed = None;
         self.host_calls = 0;
+    }
+
+    /// Takes note of what a call has taken.
+    pub(super) fn note_peaks(&self) {
+        let peaks = &self.around.peaks;
+        peaks.note(self.memory.held(), self.cpu.used(), self.most_handles);
     }
 
     /// A call has ended: what it was lent, unless it broke a rule.
@@ -152,6 +163,7 @@ impl Guest {
             return Err(Stop::Handles);
         }
         self.handles += 1;
+        self.most_handles = self.most_handles.max(self.handles);
         Ok(())
     }
 

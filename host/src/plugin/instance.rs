@@ -272,7 +272,9 @@ impl Instance {
         guest.cpu.begin(budget);
         let wall = guest.around.limits.wall;
         let call = self.slice.during(function.call_async(&mut *store, params));
-        match within(wall, call).await {
+        let ended = within(wall, call).await;
+        store.data().note_peaks();
+        match ended {
             Some(Ok(result)) => {
                 let lent = store.data_mut().end().map_err(CallError::Request)?;
                 Ok((result, lent))

@@ -19,6 +19,7 @@ use crate::blob::Blob;
 use crate::fault::Failure;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
 use crate::settings::Settings;
 
@@ -115,6 +116,7 @@ impl Plugin {
             metrics: Arc::clone(&metrics),
             quota: TenantQuota::unlimited(),
             log: Arc::new(GuestLog::new("", &self.name, limits.log, metrics)),
+            peaks: Peaks::default(),
         });
         let failed = |failure: Failure| anyhow::anyhow!("{}", failure.text);
         let mut instance = self.instance(&nothing, 0).await.map_err(failed)?;

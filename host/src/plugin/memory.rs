@@ -39,6 +39,11 @@ impl MemoryMeter {
         self.refused
     }
 
+    /// Bytes that the instance holds.
+    pub(super) fn held(&self) -> u64 {
+        self.share.held()
+    }
+
     /// Whether something may grow that has elements of `unit` bytes. What its own maximum forbids
     /// isn't charged.
     fn allows(

@@ -1,0 +1,177 @@
+//! `nbdbox test`: does a plugin keep the contract?
+
+mod report;
+mod spinner;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::plugin_args::PluginArgs;
+use super::signals::Signals;
+use super::{FAILED, log};
+use crate::conformance::{self, Claims, Outcome, Plan, Rule, Subject, Verdict};
+use crate::device::{Absent, Catalog as _};
+use crate::identity::Client;
+use crate::peaks::Peaks;
+use crate::plugin::{ExportSpec, Plugin, PluginCatalog, PluginExport};
+use report::Report;
+use spinner::Spinner;
+
+const EXAMPLES: &str = "\
+Examples:
+  nbdbox test pattern.wasm size=1G
+  nbdbox test --write memory.wasm size=16M
+  nbdbox test --write --blob disk=scratch.img:rw --junit result.xml file.wasm
+  nbdbox test --only read-cuts --seed 7 pattern.wasm
+";
+
+/// Checks whether a plugin keeps the contract: for its author, and for CI.
+///
+/// Runs it in this process, without a client: nothing listens. One line for each rule says whether it
+/// was kept, and what was seen. The status is 0 if no rule is broken.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Test {
+    /// Try writes too: what is on the disk, and on blobs granted `rw`, is lost
+    #[arg(long)]
+    write: bool,
+
+    /// Repeat a run: decides every offset, length and byte [default: another one each time]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+
+    /// Check this rule only. Can be repeated
+    #[arg(long, value_name = "RULE", value_parser = parse_rule)]
+    only: Vec<Rule>,
+
+    /// Leave this rule out. Can be repeated
+    #[arg(long, value_name = "RULE", value_parser = parse_rule, conflicts_with = "only")]
+    skip: Vec<Rule>,
+
+    /// Print JSON in place of lines
+    #[arg(long)]
+    json: bool,
+
+    /// Write a JUnit report to this file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// The export's name
+    #[arg(short, long, visible_alias = "exportname", default_value = "")]
+    export: String,
+
+    #[command(flatten)]
+    plugin: PluginArgs,
+}
+
+fn parse_rule(name: &str) -> Result<Rule, String> {
+    Rule::named(name).ok_or_else(|| {
+        let names: Vec<&str> = Rule::ALL.into_iter().map(Rule::name).collect();
+        format!("no such rule; there are {}", names.join(", "))
+    })
+}
+
+impl Test {
+    pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
+        log::start(log::PLAIN)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("can't start worker threads")?;
+        let done = runtime.block_on(async {
+            let mut signals = Signals::catch()?;
+            signals.unless_asked(self.test()).await
+        });
+        // A disk that hangs must not keep the process.
+        runtime.shutdown_background();
+        done
+    }
+
+    async fn test(&self) -> anyhow::Result<ExitCode> {
+        let (plugin, spec) = self.plugin.load(&self.export, !self.write).await?;
+        let under_test = UnderTest { plugin, spec };
+        // What is wrong with settings and grants is no rule's affair.
+        drop(under_test.open().await?);
+        let plan = Plan {
+            seed: self.seed.unwrap_or_else(any_seed),
+            write: self.write,
+        };
+        let report = Report::new(under_test.plugin.name(), plan.seed);
+        if !self.json {
+            super::print(&report.heading())?;
+        }
+        let spinner = Spinner::new();
+        let mut printed = Ok(());
+        let tell = |verdict: &Verdict| {
+            if !self.json && printed.is_ok() {
+                printed = spinner.aside(|| super::print(&report::line(verdict)));
+            }
+        };
+        let begins = |rule: Rule| spinner.shows(rule.meaning());
+        let verdicts = conformance::run(&under_test, plan, &self.rules(), begins, tell).await;
+        drop(spinner);
+        printed?;
+        super::print(&if self.json {
+            report.json(&verdicts)?
+        } else {
+            report::summary(&verdicts)
+        })?;
+        if let Some(file) = &self.junit {
+            report.junit(&verdicts, file)?;
+        }
+        let broken = verdicts
+            .iter()
+            .any(|verdict| verdict.outcome == Outcome::Fail);
+        Ok(ExitCode::from(if broken { FAILED } else { 0 }))
+    }
+
+    fn rules(&self) -> Vec<Rule> {
+        let wanted = |rule: &Rule| {
+            let only = self.only.is_empty() || self.only.contains(rule);
+            only && !self.skip.contains(rule)
+        };
+        Rule::ALL.into_iter().filter(wanted).collect()
+    }
+}
+
+/// A seed that is short to type.
+fn any_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::from(now.subsec_nanos()) % 1_000_000)
+}
+
+/// A plugin with its settings and grants.
+struct UnderTest {
+    plugin: Arc<Plugin>,
+    spec: ExportSpec,
+}
+
+impl Subject for UnderTest {
+    type Device = PluginExport;
+
+    async fn open(&self) -> anyhow::Result<Arc<PluginExport>> {
+        let catalog = PluginCatalog::new(Arc::clone(&self.plugin), self.spec.clone()).await?;
+        let found = catalog.find(&Client::default(), &self.spec.name).await;
+        found.map_err(|absent| match absent {
+            Absent::Unknown => anyhow::anyhow!("there is no export `{}`", self.spec.name),
+            Absent::Failed | Absent::Full => anyhow::anyhow!("it didn't open"),
+        })
+    }
+
+    fn claims(&self, device: &PluginExport) -> Claims {
+        Claims {
+            parallel: device.is_parallel(),
+            immutable: device.is_immutable(),
+        }
+    }
+
+    fn peaks<'a>(&self, device: &'a PluginExport) -> &'a Peaks {
+        device.peaks()
+    }
+}

@@ -1,0 +1,264 @@
+//! The bench on which a device lies: calls that note what they took and what went wrong.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use extent_map::{Extent, ExtentMap, Wanted};
+use nbd_proto::ExportFlags;
+use nbd_proto::limits::MAX_PAYLOAD;
+
+use super::dice::Dice;
+use super::rule::Rule;
+use super::subject::Subject;
+use super::verdict::{Stop, broken};
+use super::{Claims, Plan};
+use crate::device::Device;
+use crate::fault::{Failure, Whose};
+use crate::reply::ReadReply;
+
+/// Bytes of a window: enough for the clusters of most formats.
+const WINDOW: u64 = 64 << 10;
+
+/// Extents that are walked to find places worth looking at.
+const WALK: usize = 64;
+
+/// A device on the bench.
+pub(super) struct Bench<'a, S: Subject> {
+    pub(super) subject: &'a S,
+    pub(super) plan: Plan,
+    pub(super) dice: Dice,
+    device: Option<Arc<S::Device>>,
+    pub(super) stock: Stock,
+}
+
+/// What was seen in all rules so far.
+#[derive(Debug, Default)]
+pub(super) struct Stock {
+    pub(super) calls: u64,
+    /// Where the plugin was at fault.
+    pub(super) faults: Vec<String>,
+    pub(super) memory: u64,
+    pub(super) cpu: Duration,
+    pub(super) handles: u32,
+    /// The most adds in one report, and how many were allowed.
+    pub(super) adds: u64,
+    pub(super) pieces: usize,
+}
+
+/// What a report said.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) extents: Vec<Extent>,
+    /// Nothing is known from here on.
+    pub(super) end: u64,
+}
+
+impl<'a, S: Subject> Bench<'a, S> {
+    pub(super) fn new(subject: &'a S, plan: Plan) -> Self {
+        Self {
+            subject,
+            plan,
+            dice: Dice::new(plan.seed),
+            device: None,
+            stock: Stock::default(),
+        }
+    }
+
+    /// Opens a device for a rule, and begins the seed's numbers anew: a rule alone sees what it
+    /// would see among the others.
+    pub(super) async fn renew(&mut self, rule: Rule) -> Result<(), Stop> {
+        self.dice = Dice::new(self.plan.seed ^ u64::from(rule as u8) << 56);
+        self.device = Some(self.another().await?);
+        Ok(())
+    }
+
+    /// Opens one more.
+    pub(super) async fn another(&self) -> Result<Arc<S::Device>, Stop> {
+        let opened = self.subject.open().await;
+        opened.map_err(|error| Stop::Broken(format!("it can't be opened again: {error:#}")))
+    }
+
+    /// Takes note of what the rule's device has taken.
+    pub(super) fn take_stock(&mut self) {
+        if let Some(device) = &self.device {
+            let peaks = self.subject.peaks(device);
+            self.stock.memory = self.stock.memory.max(peaks.memory());
+            self.stock.cpu = self.stock.cpu.max(peaks.cpu());
+            self.stock.handles = self.stock.handles.max(peaks.handles());
+        }
+    }
+
+    pub(super) fn device(&self) -> Arc<S::Device> {
+        let device = self.device.as_ref();
+        Arc::clone(device.expect("`renew` comes before every rule, and its failure ends the rule"))
+    }
+
+    pub(super) fn claims(&self) -> Claims {
+        self.subject.claims(&self.device())
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.device().export().size
+    }
+
+    pub(super) fn offers(&self, flags: ExportFlags) -> bool {
+        self.device().export().flags.contains(flags)
+    }
+
+    /// Bytes of the smallest block.
+    pub(super) fn block(&self) -> u64 {
+        self.device().export().block.minimum().into()
+    }
+
+    /// Bytes of the largest request.
+    pub(super) fn largest(&self) -> u64 {
+        let most = self.device().export().block.maximum().min(MAX_PAYLOAD);
+        let most = u64::from(most).min(self.size());
+        most - most % self.block()
+    }
+
+    /// The bytes of a range, as one request gets them.
+    pub(super) async fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>, Stop> {
+        let device = self.device();
+        self.read_of(&device, range).await
+    }
+
+    pub(super) async fn read_of(
+        &mut self,
+        device: &S::Device,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, Stop> {
+        let length = u32::try_from(range.end - range.start)
+            .map_err(|_| Stop::Broken("the bench asks for too much at once".to_owned()))?;
+        let mut reply = ReadReply::default();
+        reply.reset(length);
+        let read = device.read(range.start, length, reply).await;
+        let mut reply = self.done(read, &format!("read {}", show(&range)))?;
+        let pieces = reply.pieces().len().max(reply.reads().len());
+        self.stock.pieces = self.stock.pieces.max(pieces);
+        reply.flatten();
+        Ok(reply.bytes().to_vec())
+    }
+
+    /// What a device says of a range.
+    pub(super) async fn extents(&mut self, range: Range<u64>, one: bool) -> Result<Known, Stop> {
+        let device = self.device();
+        let blocks = (range.end - range.start).div_ceil(self.block());
+        let most = usize::try_from(blocks).unwrap_or(usize::MAX);
+        let most = most.min(device.limits().extents);
+        let wanted = if one { Wanted::One } else { Wanted::All };
+        let Ok(map) = ExtentMap::new(range.clone(), wanted, most) else {
+            return broken("the bench asks about nothing");
+        };
+        let said = device.extents(map, one).await;
+        let map = self.done(said, &format!("extents {}", show(&range)))?;
+        self.stock.adds = self.stock.adds.max(map.adds());
+        if map.end() == range.start {
+            // Nothing known is data, for all of it.
+            return Ok(Known {
+                extents: vec![Extent {
+                    offset: range.start,
+                    length: range.end - range.start,
+                    kind: extent_map::Kind::Data,
+                }],
+                end: range.end,
+            });
+        }
+        Ok(Known {
+            extents: map.iter().collect(),
+            end: map.end(),
+        })
+    }
+
+    /// Takes note of a call that has ended.
+    pub(super) fn done<T>(&mut self, ended: Result<T, Failure>, call: &str) -> Result<T, Stop> {
+        self.stock.calls += 1;
+        ended.map_err(|failure| {
+            self.blame(&failure, call);
+            Stop::Broken(format!("{call}: {}", words(&failure)))
+        })
+    }
+
+    /// Keeps a failure that wasn't an answer.
+    pub(super) fn blame(&mut self, failure: &Failure, call: &str) {
+        if failure.whose != Whose::Answer {
+            self.stock
+                .faults
+                .push(format!("{call}: {}", words(failure)));
+        }
+    }
+
+    /// Ranges worth looking at: both ends, places where extents meet, and some by chance.
+    pub(super) async fn windows(&mut self) -> Result<Vec<Range<u64>>, Stop> {
+        let size = self.size();
+        if size == 0 {
+            return super::verdict::moot("the disk has no bytes");
+        }
+        let length = WINDOW.max(self.block()).min(self.largest());
+        let block = self.block();
+        let last = size - length;
+        let mut starts = BTreeSet::from([0, last]);
+        for border in self.borders().await {
+            let before = border.saturating_sub(length / 2);
+            starts.insert((before - before % block).min(last));
+        }
+        for _ in 0..6 {
+            let at = self.dice.multiple(block, last - last % block);
+            starts.insert(at);
+        }
+        Ok(starts
+            .into_iter()
+            .map(|start| start..start + length)
+            .collect())
+    }
+
+    /// Some places where extents meet. Errors are another rule's affair.
+    async fn borders(&mut self) -> Vec<u64> {
+        if !self.device().export().allocation {
+            return Vec::new();
+        }
+        let size = self.size();
+        let (mut at, mut borders) = (0, Vec::new());
+        while at < size && borders.len() < WALK {
+            let end = size.min(at + (u64::from(u32::MAX) - 65_535));
+            let Ok(known) = self.extents(at..end, false).await else {
+                break;
+            };
+            borders.extend(known.extents.iter().map(|extent| extent.offset));
+            at = known.end;
+        }
+        let step = (borders.len() / 8).max(1);
+        borders.into_iter().step_by(step).take(8).collect()
+    }
+}
+
+/// A range as people read it.
+pub(super) fn show(range: &Range<u64>) -> String {
+    format!("{}+{}", range.start, range.end - range.start)
+}
+
+/// A failure as people read it.
+pub(super) fn words(failure: &Failure) -> String {
+    let who = match failure.whose {
+        Whose::Answer => "the plugin answered".to_owned(),
+        Whose::Plugin(cause) => format!("the plugin's fault ({}):", cause.name()),
+        Whose::Host | Whose::Shutdown => "the host failed:".to_owned(),
+    };
+    match &failure.text[..] {
+        "" => format!("{who} {}", failure.errno),
+        text => format!("{who} {} ({text})", failure.errno),
+    }
+}
+
+/// Where two stretches of bytes first differ, from `start` on.
+pub(super) fn difference(start: u64, left: &[u8], right: &[u8]) -> Option<String> {
+    let index = left.iter().zip(right).position(|(a, b)| a != b)?;
+    Some(format!(
+        "byte {} is {:#04x} in one and {:#04x} in the other",
+        start + index as u64,
+        left[index],
+        right[index]
+    ))
+}

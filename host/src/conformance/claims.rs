@@ -1,0 +1,97 @@
+//! Rules on what a plugin claims of itself.
+
+use nbd_proto::ExportFlags;
+
+use super::bench::{Bench, difference, show};
+use super::subject::Subject;
+use super::verdict::{Checked, Stop, broken, moot};
+use super::writes;
+use crate::device::Device as _;
+
+/// Another instance: a crash may put it in the first one's place.
+pub(super) async fn fresh<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
+    let single = !bench.claims().parallel;
+    if single && !bench.offers(ExportFlags::READ_ONLY) {
+        return moot("mode single, and it can be written: its memory may be the disk");
+    }
+    let other = bench.another().await?;
+    let device = bench.device();
+    let (one, two) = (device.export(), other.export());
+    if (one.size, one.block) != (two.size, two.block) {
+        return broken(format!(
+            "it has {} bytes at first and {} in another instance, or other block sizes",
+            one.size, two.size
+        ));
+    }
+    let windows = bench.windows().await?;
+    compare(bench, &windows, &other).await?;
+    Ok(format!("{} windows in two instances", windows.len()))
+}
+
+/// Reads all windows from one instance in ascending order, and from another in descending order.
+async fn compare<S: Subject>(
+    bench: &mut Bench<'_, S>,
+    windows: &[std::ops::Range<u64>],
+    other: &S::Device,
+) -> Result<(), Stop> {
+    let mut first = Vec::with_capacity(windows.len());
+    for window in windows {
+        first.push(bench.read(window.clone()).await?);
+    }
+    for (window, first) in windows.iter().zip(&first).rev() {
+        let second = bench.read_of(other, window.clone()).await?;
+        if let Some(difference) = difference(window.start, first, &second) {
+            return broken(format!(
+                "read {} from two instances: {difference}",
+                show(window)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A change that one instance took has to be seen by another.
+pub(super) async fn parallel<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
+    if !bench.claims().parallel {
+        return moot("mode single");
+    }
+    if bench.offers(ExportFlags::READ_ONLY) {
+        return moot("it can't be written: see `fresh`");
+    }
+    writes::must_be_allowed(bench)?;
+    let windows = bench.windows().await?;
+    for window in &windows {
+        let length = usize::try_from(window.end - window.start).unwrap_or(0);
+        let bytes = bench.dice.bytes(length);
+        writes::write(bench, window.start, bytes, false).await?;
+    }
+    writes::flush(bench).await?;
+    let other = bench.another().await?;
+    compare(bench, &windows, &other).await?;
+    Ok(format!(
+        "{} windows written in one instance and read in another",
+        windows.len()
+    ))
+}
+
+/// The same again, after all else was read.
+pub(super) async fn immutable<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
+    if !bench.claims().immutable {
+        return moot("it doesn't claim to be");
+    }
+    if !bench.offers(ExportFlags::READ_ONLY) {
+        return broken("it claims that nothing changes, and can be written");
+    }
+    let windows = bench.windows().await?;
+    let mut first = Vec::with_capacity(windows.len());
+    for window in &windows {
+        first.push(bench.read(window.clone()).await?);
+    }
+    for (window, first) in windows.iter().zip(&first) {
+        let second = bench.read(window.clone()).await?;
+        if let Some(difference) = difference(window.start, first, &second) {
+            return broken(format!("read {} twice: {difference}", show(window)));
+        }
+    }
+    Ok(format!("{} windows read twice", windows.len()))
+}

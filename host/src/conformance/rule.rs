@@ -1,0 +1,140 @@
+//! The rules, each with its name and what it means.
+
+/// One thing that a device has to do right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Reads agree however they are cut.
+    ReadCuts,
+    /// The largest request is answered.
+    ReadLargest,
+    /// The minimum block size is enough everywhere.
+    BlockSizes,
+    /// Extents are answered, to the end.
+    ExtentsAnswer,
+    /// What is called zero reads as zeroes.
+    ExtentsZeroes,
+    /// Extents don't depend on the question's borders.
+    ExtentsCuts,
+    /// `REQ_ONE` changes nothing but how much is said.
+    ExtentsOne,
+    /// Another instance is the same disk.
+    Fresh,
+    /// `parallel`: nothing that matters is in guest memory.
+    Parallel,
+    /// `immutable`: nothing changes.
+    Immutable,
+    /// Writes, trims and zeroes do what a model does.
+    WriteModel,
+    /// What was written isn't called zero.
+    WriteExtents,
+    /// The flags of a zero are kept.
+    ZeroModes,
+    /// Flush and FUA are taken.
+    Durable,
+    /// Calls per second.
+    Speed,
+    /// Nothing had to be stopped.
+    Faults,
+    /// Headroom below the memory limit.
+    Memory,
+    /// Headroom below the CPU time of a call.
+    CpuTime,
+    /// Headroom below the number of handles.
+    Handles,
+    /// Headroom below the budget of adds.
+    ExtentsBudget,
+    /// Headroom below the number of pieces.
+    Pieces,
+}
+
+impl Rule {
+    /// All rules, in the order in which they're checked.
+    pub const ALL: [Self; 21] = [
+        Self::ReadCuts,
+        Self::ReadLargest,
+        Self::BlockSizes,
+        Self::ExtentsAnswer,
+        Self::ExtentsZeroes,
+        Self::ExtentsCuts,
+        Self::ExtentsOne,
+        Self::Fresh,
+        Self::Parallel,
+        Self::Immutable,
+        Self::WriteModel,
+        Self::WriteExtents,
+        Self::ZeroModes,
+        Self::Durable,
+        Self::Speed,
+        Self::Faults,
+        Self::Memory,
+        Self::CpuTime,
+        Self::Handles,
+        Self::ExtentsBudget,
+        Self::Pieces,
+    ];
+
+    /// The word for reports and options.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.words().0
+    }
+
+    /// What it asks of a plugin, in a line.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        self.words().1
+    }
+
+    /// The rule of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.name() == name)
+    }
+
+    /// Whether the device is written for it.
+    #[must_use]
+    pub const fn writes(self) -> bool {
+        matches!(
+            self,
+            Self::WriteModel | Self::WriteExtents | Self::ZeroModes | Self::Durable
+        )
+    }
+
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ReadCuts => ("read-cuts", "reads agree however they are cut"),
+            Self::ReadLargest => ("read-largest", "the largest request is answered"),
+            Self::BlockSizes => ("block-sizes", "single blocks can be read anywhere"),
+            Self::ExtentsAnswer => (
+                "extents-answer",
+                "extents are answered, up to the disk's end",
+            ),
+            Self::ExtentsZeroes => ("extents-zeroes", "zero and hole extents read as zeroes"),
+            Self::ExtentsCuts => ("extents-cuts", "extents agree however the question is cut"),
+            Self::ExtentsOne => ("extents-one", "REQ_ONE gets the same first extent"),
+            Self::Fresh => ("fresh", "a fresh instance is the same disk"),
+            Self::Parallel => ("parallel", "mode parallel keeps nothing in guest memory"),
+            Self::Immutable => ("immutable", "what is immutable never changes"),
+            Self::WriteModel => ("write-model", "write, zero and trim do what they should"),
+            Self::WriteExtents => ("write-extents", "what was written isn't called zero"),
+            Self::ZeroModes => (
+                "zero-modes",
+                "fast zeroes are refused without a change, or done",
+            ),
+            Self::Durable => ("durable", "flush and FUA are accepted"),
+            Self::Speed => ("speed", "calls per second (measured, not judged)"),
+            Self::Faults => (
+                "faults",
+                "errors are errors: nothing was stopped or broke a limit",
+            ),
+            Self::Memory => ("memory", "memory stays below 80 % of its limit"),
+            Self::CpuTime => (
+                "cpu-time",
+                "a call's CPU time stays below 80 % of its limit",
+            ),
+            Self::Handles => ("handles", "live handles stay below 80 % of their limit"),
+            Self::ExtentsBudget => ("extents-budget", "adds stay below 80 % of their budget"),
+            Self::Pieces => ("pieces", "a reply's pieces stay below 80 % of their limit"),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What is tested, as the run needs it.
+
+use std::sync::Arc;
+
+use crate::device::Device;
+use crate::peaks::Peaks;
+
+/// What a plugin claims of itself beyond what clients get to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Any call may meet a fresh instance.
+    pub parallel: bool,
+    /// The contents never change.
+    pub immutable: bool,
+}
+
+/// A plugin under test.
+pub trait Subject: Sync {
+    /// What it opens.
+    type Device: Device;
+
+    /// Opens the export anew: no instance of an earlier one is used again.
+    fn open(&self) -> impl Future<Output = anyhow::Result<Arc<Self::Device>>> + Send;
+
+    /// What it claims.
+    fn claims(&self, device: &Self::Device) -> Claims;
+
+    /// The most that its calls have taken.
+    fn peaks<'a>(&self, device: &'a Self::Device) -> &'a Peaks;
+}

@@ -1,0 +1,236 @@
+//! Rules on changes: nothing here runs unless the author allows it.
+
+use bytes::Bytes;
+use nbd_proto::{Errno, ExportFlags};
+
+use super::bench::{Bench, difference, show};
+use super::extents::look_into;
+use super::subject::Subject;
+use super::verdict::{Checked, Stop, broken, moot};
+use crate::device::{Device as _, WriteMode};
+
+/// Changes that are made and compared.
+const CHANGES: u32 = 200;
+
+pub(super) fn must_be_allowed<S: Subject>(bench: &Bench<'_, S>) -> Result<(), Stop> {
+    if bench.offers(ExportFlags::READ_ONLY) {
+        return moot("it can't be written");
+    }
+    if !bench.plan.write {
+        return moot("it would be written: allow it with --write");
+    }
+    Ok(())
+}
+
+pub(super) async fn write<S: Subject>(
+    bench: &mut Bench<'_, S>,
+    offset: u64,
+    bytes: Vec<u8>,
+    fua: bool,
+) -> Result<(), Stop> {
+    let call = format!("write {}", show(&(offset..offset + bytes.len() as u64)));
+    let device = bench.device();
+    let written = device.write(offset, Bytes::from(bytes), fua).await;
+    bench.done(written, &call)
+}
+
+pub(super) async fn flush<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Stop> {
+    let flushed = bench.device().flush().await;
+    bench.done(flushed, "flush")
+}
+
+async fn zero<S: Subject>(
+    bench: &mut Bench<'_, S>,
+    offset: u64,
+    length: u64,
+    mode: WriteMode,
+) -> Result<(), Stop> {
+    let zeroed = bench.device().zero(offset, length, mode).await;
+    bench.done(
+        zeroed,
+        &format!("zero {}", show(&(offset..offset + length))),
+    )
+}
+
+async fn trim<S: Subject>(
+    bench: &mut Bench<'_, S>,
+    offset: u64,
+    length: u64,
+    fua: bool,
+) -> Result<(), Stop> {
+    let trimmed = bench.device().trim(offset, length, fua).await;
+    bench.done(
+        trimmed,
+        &format!("trim {}", show(&(offset..offset + length))),
+    )
+}
+
+/// Changes by chance in a few windows, each compared with what a model says.
+pub(super) async fn model<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
+    must_be_allowed(bench)?;
+    let windows = bench.windows().await?;
+    // The last one isn't the neighbour of any: windows may overlap, and one is enough for ends.
+    let picked = [windows.first(), windows.last()];
+    for window in picked.into_iter().flatten() {
+        let mut model = Model {
+            start: window.start,
+            bytes: bench
+                .read(window.clone())
+                .await?
+                .into_iter()
+                .map(Some)
+                .collect(),
+        };
+        for _ in 0..CHANGES / 2 {
+            change(bench, &mut model).await?;
+            let read = bench.read(window.clone()).await?;
+            model.compare(&read)?;
+        }
+    }
+    flush(bench).await?;
+    Ok(format!("{CHANGES} changes"))
+}
+
+/// What a window should hold; `None` where that isn't defined any more.
+struct Model {
+    start: u64,
+    bytes: Vec<Option<u8>>,
+}
+
+impl Model {
+    fn put(&mut self, offset: u64, bytes: impl Iterator<Item = Option<u8>>) {
+        let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
+        for (place, byte) in self.bytes.iter_mut().skip(from).zip(bytes) {
+            *place = byte;
+        }
+    }
+
+    fn compare(&self, read: &[u8]) -> Result<(), Stop> {
+        let wrong = |(byte, read): (&Option<u8>, &u8)| byte.is_some_and(|byte| byte != *read);
+        match self.bytes.iter().zip(read).position(wrong) {
+            None => Ok(()),
+            Some(index) => broken(format!(
+                "byte {} is {:#04x} and should be {:#04x}",
+                self.start + index as u64,
+                read[index],
+                self.bytes[index].unwrap_or_default()
+            )),
+        }
+    }
+}
+
+async fn change<S: Subject>(bench: &mut Bench<'_, S>, model: &mut Model) -> Result<(), Stop> {
+    let block = bench.block();
+    let blocks = model.bytes.len() as u64 / block;
+    let first = bench.dice.below(blocks);
+    // Mostly short ones.
+    let most = (blocks - first).min(1 + bench.dice.below(blocks));
+    let length = (1 + bench.dice.below(most)) * block;
+    let offset = model.start + first * block;
+    let count = usize::try_from(length).unwrap_or(0);
+    let zeroable = bench.offers(ExportFlags::SEND_WRITE_ZEROES);
+    match bench.dice.below(4) {
+        0 if zeroable => {
+            zero(bench, offset, length, WriteMode::default()).await?;
+            model.put(offset, std::iter::repeat_n(Some(0), count));
+        }
+        1 if zeroable => {
+            trim(bench, offset, length, false).await?;
+            model.put(offset, std::iter::repeat_n(None, count));
+        }
+        _ => {
+            let bytes = bench.dice.bytes(count);
+            write(bench, offset, bytes.clone(), false).await?;
+            model.put(offset, bytes.into_iter().map(Some));
+        }
+    }
+    Ok(())
+}
+
+/// Writes into what may have been holes, and asks again.
+pub(super) async fn extents<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
+    must_be_allowed(bench)?;
+    if !bench.device().export().allocation {
+        return moot("it doesn't export `sparse`");
+    }
+    let windows = bench.windows().await?;
+    let block = bench.block();
+    for window in &windows {
+        let blocks = (window.end - window.start) / block;
+        let first = bench.dice.below(blocks);
+        let count = 1 + bench.dice.below((blocks - first).min(8));
+        let length = usize::try_from(count * block).unwrap_or(0);
+        // Holes must be asked for before too: a map that is kept has to be forgotten.
+        bench.extents(window.clone(), false).await?;
+        let bytes = bench.dice.bytes(length);
+        write(bench, window.start + first * block, bytes, false).await?;
+        for extent in &bench.extents(window.clone(), false).await?.extents {
+            look_into(bench, extent).await?;
+        }
+    }
+    Ok(format!("{} windows", windows.len()))
+}
+
+/// Every mode of zeroing: done, or for a fast zero refused.
+pub(super) async fn zero_modes<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
+    must_be_allowed(bench)?;
+    if !bench.offers(ExportFlags::SEND_WRITE_ZEROES) {
+        return moot("it doesn't export `zeroable`");
+    }
+    let windows = bench.windows().await?;
+    let window = windows[0].clone();
+    let length = usize::try_from(window.end - window.start).unwrap_or(0);
+    let mut refused = 0;
+    for (no_hole, fast_zero) in [(false, false), (true, false), (false, true), (true, true)] {
+        let written = bench.dice.bytes(length);
+        write(bench, window.start, written.clone(), false).await?;
+        let mode = WriteMode {
+            fua: false,
+            no_hole,
+            fast_zero,
+        };
+        let device = bench.device();
+        let zeroed = device.zero(window.start, length as u64, mode).await;
+        let expected = match &zeroed {
+            Err(failure) if fast_zero && failure.errno == Errno::Enotsup => {
+                refused += 1;
+                written
+            }
+            _ => {
+                bench.done(zeroed, &format!("zero {} {mode:?}", show(&window)))?;
+                vec![0; length]
+            }
+        };
+        let read = bench.read(window.clone()).await?;
+        if let Some(difference) = difference(window.start, &expected, &read) {
+            return broken(format!("after {mode:?}, expected and read: {difference}"));
+        }
+    }
+    Ok(format!("four modes, {refused} fast zeroes refused"))
+}
+
+/// Flush, and every change with FUA.
+pub(super) async fn durable<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
+    must_be_allowed(bench)?;
+    let windows = bench.windows().await?;
+    let window = windows[0].clone();
+    let length = window.end - window.start;
+    let bytes = bench.dice.bytes(usize::try_from(length).unwrap_or(0));
+    flush(bench).await?;
+    write(bench, window.start, bytes.clone(), true).await?;
+    let read = bench.read(window.clone()).await?;
+    if let Some(difference) = difference(window.start, &bytes, &read) {
+        return broken(format!("after a write with FUA: {difference}"));
+    }
+    flush(bench).await?;
+    if bench.offers(ExportFlags::SEND_WRITE_ZEROES) {
+        trim(bench, window.start, length, true).await?;
+        let mode = WriteMode {
+            fua: true,
+            ..WriteMode::default()
+        };
+        zero(bench, window.start, length, mode).await?;
+        flush(bench).await?;
+    }
+    Ok("flush, and changes with FUA".to_owned())
+}

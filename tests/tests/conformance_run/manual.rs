@@ -1,0 +1,86 @@
+//! The plugin authors' manual, the WIT and the rules say the same, both ways.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+fn text(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+}
+
+/// Functions of the stable interfaces; those of a resource behind its name.
+fn functions() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in ["blobs", "device", "host", "requests", "types"] {
+        let (mut resource, mut stable) = (None, true);
+        for line in text(&format!("wit/{file}.wit")).lines() {
+            let words = line.trim_start();
+            if let Some(interface) = words.strip_prefix("interface ") {
+                stable = !interface.starts_with("next ");
+            } else if let Some(rest) = words.strip_prefix("resource ") {
+                resource = rest.split(' ').next().map(str::to_owned);
+            } else if line == "    }" {
+                resource = None;
+            }
+            let Some((name, rest)) = words.split_once(": ") else {
+                continue;
+            };
+            let is_function = rest.starts_with("func(") || rest.starts_with("static func(");
+            if stable && is_function {
+                let prefix = resource.as_ref().map(|name| format!("{name}."));
+                found.insert(prefix.unwrap_or_default() + name);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_function_has_its_section_and_no_other() {
+    let manual = text("guest-sdk/MANUAL.md");
+    let sections = manual.lines().filter_map(|line| line.strip_prefix("### `"));
+    let sections: BTreeSet<String> = sections
+        .map(|name| name.trim_end_matches('`').to_owned())
+        .collect();
+    let functions = functions();
+    assert!(functions.contains("read") && functions.contains("extents.end-at"));
+    assert_eq!(sections, functions, "left: the manual, right: the WIT");
+}
+
+#[test]
+fn every_item_of_the_wit_says_since_when() {
+    let items = [
+        "interface ",
+        "world ",
+        "resource ",
+        "enum ",
+        "record ",
+        "flags ",
+    ];
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let mut before = "";
+        for line in text.lines().map(str::trim) {
+            let item = items.iter().any(|item| line.starts_with(item));
+            if item || line.contains(": func(") || line.contains(": static func(") {
+                let gated =
+                    before.starts_with("@since(version = ") || before.starts_with("@unstable(");
+                assert!(gated, "{}: {line}", path.display());
+            }
+            before = line;
+        }
+    }
+}
+
+#[test]
+fn every_rule_is_explained_and_no_other() {
+    let manual = text("guest-sdk/MANUAL.md");
+    let table = manual.split("| Rule |").nth(1).unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let explained: BTreeSet<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
+    let mut rules: BTreeSet<&str> = super::LIES.iter().map(|(rule, _)| *rule).collect();
+    rules.insert("speed");
+    assert_eq!(explained, rules, "left: the manual, right: the rules");
+}
