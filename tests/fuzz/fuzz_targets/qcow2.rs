@@ -1,0 +1,42 @@
+//! Any bytes as a qcow2 image on a raw disk: an error or an answer, never a panic, and every answer goes
+//! on.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use qcow2_format::{Chain, Image, Layer, Result, Source, Stretch};
+
+struct Bytes<'a>(&'a [u8]);
+
+impl Source for Bytes<'_> {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        Ok(self.0[offset as usize..][..length].to_vec())
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = Image::open(Bytes(bytes), Some("1"), 1 << 16);
+    let Ok(image) = Image::open(Bytes(bytes), None, 1 << 16) else {
+        return;
+    };
+    let mut chain = Chain::new(image, vec![Layer::Raw(100_000)]);
+    let size = chain.size();
+    let mut at = 0;
+    for _ in 0..64 {
+        if at >= size {
+            break;
+        }
+        let Ok((stretch, length)) = chain.stretch(at, size - at) else {
+            break;
+        };
+        assert!(length > 0 && length <= size - at);
+        if let Stretch::Compressed { layer, at } = stretch {
+            let _ = chain.decode(layer, at);
+        }
+        at += length;
+    }
+});
