@@ -6,6 +6,7 @@
 mod scene;
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
@@ -159,7 +160,15 @@ fn machine_code_is_refused_whoever_made_it() {
         .unwrap()
         .unwrap();
     fs::copy(made.path(), scene.path("own.cwasm")).unwrap();
-    fs::copy(nbdbox_tests::nbdbox(), scene.path("elf")).unwrap();
+    // The start of it: a whole program may be larger than a plugin can be.
+    let mut program = fs::File::open(nbdbox_tests::nbdbox())
+        .unwrap()
+        .take(1 << 20);
+    io::copy(
+        &mut program,
+        &mut fs::File::create(scene.path("elf")).unwrap(),
+    )
+    .unwrap();
     for file in ["own.cwasm", "elf"] {
         no_plugin(
             &scene,

@@ -2,7 +2,7 @@
 //! length down to one byte, which reports them honestly: for testing whatever reads extents.
 
 use nbdbox_plugin::{
-    Device, Error, ExtentKind, Extents, Manifest, Plugin, Progress, ReadReply, Result, Sparse,
+    Device, Error, Extent, ExtentKind, Extents, Manifest, Plugin, Progress, ReadReply, Result, Sparse,
     ValueKind, config,
 };
 
@@ -13,12 +13,16 @@ const LONG: u64 = 32 * 1024;
 /// Bytes made per piece of a reply.
 const CHUNK: u64 = 64 * 1024;
 
+/// Extents reported in one call.
+const BATCH: usize = 256;
+
 struct Runs {
     size: u64,
     seed: u64,
     /// Length of a run, in bytes; neighbours may be of the same kind.
     run: u64,
     chunk: Vec<u8>,
+    batch: Vec<Extent>,
 }
 
 impl Plugin for Runs {
@@ -48,6 +52,7 @@ impl Plugin for Runs {
             seed: config::number("seed")?.unwrap_or(1),
             run,
             chunk: Vec::new(),
+            batch: Vec::with_capacity(BATCH),
         })
     }
 
@@ -81,11 +86,20 @@ impl Sparse for Runs {
         let end = offset + length;
         let mut at = offset;
         while at < end {
-            let stop = self.stretch_end(at, end);
-            if extents.add(at, stop - at, self.kind(at / self.run))? == Progress::Full {
+            // Many in one call: crossing the border costs more than an extent does.
+            self.batch.clear();
+            while at < end && self.batch.len() < BATCH {
+                let stop = self.stretch_end(at, end);
+                self.batch.push(Extent {
+                    offset: at,
+                    length: stop - at,
+                    kind: self.kind(at / self.run),
+                });
+                at = stop;
+            }
+            if extents.add_all(&self.batch)? == Progress::Full {
                 break;
             }
-            at = stop;
         }
         Ok(())
     }

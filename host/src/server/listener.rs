@@ -3,11 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_vsock::{VsockListener, VsockStream};
 
 use super::Address;
 use crate::identity::{Client, Peer};
+
+/// Bytes that a unix socket may hold for a client, of which the kernel makes twice as many: a batch of
+/// replies in one piece. Restrains clients that don't read.
+const SEND_BUFFER: usize = 512 << 10;
 
 /// A socket that listens. The file of a unix socket that was made here is removed with it.
 #[derive(Debug)]
@@ -85,6 +90,9 @@ impl Listener {
             }
             Kind::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
+                // The default takes no more than 50 replies of 4 KiB. If the kernel has less to give,
+                // so be it.
+                let _ = sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
                 let user = stream.peer_cred().ok().map(|credentials| credentials.uid());
                 (Stream::Unix(stream), Peer::Unix(user))
             }

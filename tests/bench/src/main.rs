@@ -38,7 +38,7 @@ struct Cli {
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
 
-    /// Only rows whose name holds one of these words
+    /// Only rows with one of these names, or whose name begins with one and a dash
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
 
@@ -63,9 +63,9 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let rows: Vec<_> = rows::all()
         .into_iter()
-        .filter(|row| cli.rows.is_empty() || cli.rows.iter().any(|word| row.name.contains(word)))
+        .filter(|row| cli.rows.is_empty() || cli.rows.iter().any(|word| row.is_called(word)))
         .collect();
-    ensure!(!rows.is_empty(), "no row's name holds {:?}", cli.rows);
+    ensure!(!rows.is_empty(), "no row is called {:?}", cli.rows);
     if cli.list {
         rows.iter()
             .for_each(|row| println!("{:<16} {}", row.name, row.what));

@@ -8,7 +8,7 @@ use crate::client::{Client, Endpoint};
 use crate::figures::{Figures, Sample};
 use crate::load::{Load, Operation};
 use crate::process;
-use crate::rows::{Goal, Probe, Row};
+use crate::rows::{FILLING, Goal, Probe, Row};
 use crate::scene::{self, Scene};
 use crate::servers::{Kind, Server};
 use crate::tools;
@@ -21,6 +21,9 @@ pub(crate) struct Measured {
     /// nbdbox first.
     pub(crate) figures: Vec<Figures>,
 }
+
+/// How long an export is written before it's seen whether that was all of it.
+const FILL: Duration = Duration::from_secs(1);
 
 /// Exports of the row about idle ones.
 const EXPORTS: u32 = 100;
@@ -46,6 +49,11 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
                 .iter()
                 .map(|kind| Server::start(scene, kind, row.tcp))
                 .collect::<anyhow::Result<Vec<_>>>()?;
+            if row.filled {
+                for server in &servers {
+                    fill(server)?;
+                }
+            }
             for round in 0..=rounds {
                 for (server, figures) in servers.iter().zip(&mut figures) {
                     let sample = turn(scene, row, server)
@@ -76,6 +84,16 @@ pub(crate) fn only(row: &Row, endpoint: &Endpoint, time: Duration) -> anyhow::Re
     };
     let sample = loaded(&load, endpoint, time)?;
     Ok(format!("{}: {:.0} a second", row.name, sample.rate))
+}
+
+/// Writes all of an export, some of it twice.
+fn fill(server: &Server) -> anyhow::Result<()> {
+    let size = server.wait()?.agreed.size;
+    let mut written = 0;
+    while written < size {
+        written += FILLING.run(&server.endpoint, FILL)?.bytes;
+    }
+    Ok(())
 }
 
 /// One server's turn in a round.

@@ -16,6 +16,16 @@ pub(crate) struct Row {
     /// The first is nbdbox, the others its peers.
     pub(crate) servers: fn(&Scene) -> anyhow::Result<Vec<Kind>>,
     pub(crate) tcp: bool,
+    /// The export is written all over first: what was never written is a hole, and easy.
+    pub(crate) filled: bool,
+}
+
+impl Row {
+    /// Whether a word on the command line means this row: its name, or the kind of it.
+    pub(crate) fn is_called(&self, word: &str) -> bool {
+        let rest = self.name.strip_prefix(word);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
 }
 
 /// What is measured.
@@ -60,6 +70,9 @@ const fn random(operation: Operation, depth: usize) -> Load {
     load(operation, Order::Random, 4096, depth)
 }
 
+/// Writes a whole export.
+pub(crate) const FILLING: Load = sequential(Operation::Write);
+
 const fn sequential(operation: Operation) -> Load {
     load(operation, Order::Sequential, 1 << 20, 8)
 }
@@ -78,6 +91,7 @@ const fn row(
         goals,
         servers,
         tcp: false,
+        filled: false,
     }
 }
 
@@ -94,19 +108,22 @@ pub(crate) fn all() -> Vec<Row> {
             pattern,
         ),
         row(
-            "pattern-read-1",
+            "pattern-one",
             "4 KiB random reads, depth 1, `pattern`",
             Probe::Load(random(Read, 1)),
             &[Goal::Rate(1.5)],
             pattern,
         ),
-        row(
-            "memory-read",
-            "4 KiB random reads, depth 64, `memory`",
-            Probe::Load(random(Read, 64)),
-            &[Goal::Rate(4.0)],
-            memory,
-        ),
+        Row {
+            filled: true,
+            ..row(
+                "memory-read",
+                "4 KiB random reads, depth 64, `memory`",
+                Probe::Load(random(Read, 64)),
+                &[Goal::Rate(4.0)],
+                memory,
+            )
+        },
         row(
             "memory-write",
             "4 KiB random writes, depth 64, `memory`",
