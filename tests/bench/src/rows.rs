@@ -237,7 +237,7 @@ pub(crate) fn all() -> Vec<Row> {
         ),
         row(
             "idle",
-            "private memory of one more open, idle export",
+            "private memory of one more export that was read, its client gone",
             Probe::Idle,
             &[Goal::Kib(100.0)],
             start,
