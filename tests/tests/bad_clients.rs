@@ -120,6 +120,7 @@ fn resident(pid: u32) -> u64 {
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
+/// It opens 300 connections in silence. Met: hung up on at `handshake`; later ones get a turn.
 #[test]
 fn hundreds_of_idle_handshakes() {
     let scene = Scene::with(&["--limit", "handshake=1s,connections=64"]);
@@ -131,6 +132,7 @@ fn hundreds_of_idle_handshakes() {
     scene.end();
 }
 
+/// It sends its handshake a byte at a time. Met: hung up on at `handshake`.
 #[test]
 fn a_handshake_of_one_byte_at_a_time_runs_out_of_time() {
     let scene = Scene::with(&["--limit", "handshake=1s"]);
@@ -144,6 +146,7 @@ fn a_handshake_of_one_byte_at_a_time_runs_out_of_time() {
     scene.end();
 }
 
+/// It announces options of 4 GiB and sends them. Met: hung up on; nothing of it is kept.
 #[test]
 fn option_lengths_of_4_gib() {
     let scene = Scene::new();
@@ -163,6 +166,7 @@ fn option_lengths_of_4_gib() {
     scene.end();
 }
 
+/// It sends 10,000 options in a row. Met: an answer to each.
 #[test]
 fn ten_thousand_options_in_a_row() {
     let scene = Scene::new();
@@ -176,6 +180,7 @@ fn ten_thousand_options_in_a_row() {
     scene.end();
 }
 
+/// It sends options without end and reads no reply. Met: no more of it is read until it reads.
 #[test]
 fn options_without_reading_a_reply() {
     let scene = Scene::new();
@@ -196,6 +201,7 @@ fn options_without_reading_a_reply() {
     scene.end();
 }
 
+/// It floods with garbage before and after GO. Met: hung up on.
 #[test]
 fn floods_of_garbage_before_and_after_go() {
     let scene = Scene::new();
@@ -209,6 +215,7 @@ fn floods_of_garbage_before_and_after_go() {
     scene.end();
 }
 
+/// It cuts a request off, at each byte. Met: hung up on.
 #[test]
 fn requests_cut_at_each_byte() {
     let scene = Scene::new();
@@ -223,6 +230,7 @@ fn requests_cut_at_each_byte() {
     scene.end();
 }
 
+/// It cuts its handshake off, at each byte. Met: hung up on.
 #[test]
 fn handshakes_cut_at_each_byte() {
     let scene = Scene::new();
@@ -238,6 +246,7 @@ fn handshakes_cut_at_each_byte() {
     scene.end();
 }
 
+/// It cuts a write off in its payload. Met: hung up on; nothing of it is written.
 #[test]
 fn writes_cut_in_their_payload() {
     let server = Server::plugin("memory", &["size=1M"]);
@@ -258,6 +267,7 @@ fn writes_cut_in_their_payload() {
     );
 }
 
+/// It asks for 32 GB and reads no reply. Met: no more than 64 MiB in flight until it reads.
 #[test]
 fn a_client_that_asks_for_gigabytes_and_never_reads() {
     let scene = Scene::new();
@@ -283,6 +293,7 @@ fn a_client_that_asks_for_gigabytes_and_never_reads() {
     scene.stop.store(true, Ordering::Relaxed);
 }
 
+/// It connects 3,000 times and leaves. Met: accepted and forgotten.
 #[test]
 fn thousands_of_connects() {
     let scene = Scene::new();
@@ -292,6 +303,7 @@ fn thousands_of_connects() {
     scene.end();
 }
 
+/// It hangs up in each state of a connection. Met: what was begun is ended, then forgotten.
 #[test]
 fn closing_in_every_state() {
     let scene = Scene::new();

@@ -7,6 +7,9 @@ use crate::attacks::{ATTACKS, Meets};
 use crate::bytes::BYTES;
 use crate::starts::STARTS;
 
+const BAD_CLIENTS: &str = include_str!("../../../tests/tests/bad_clients.rs");
+const WASI: &str = include_str!("../../../tests/tests/wasi.rs");
+
 /// Compares `tests/ATTACKS.md` with the catalogue, or writes it.
 pub(crate) fn check() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/ATTACKS.md");
@@ -51,5 +54,39 @@ fn document() -> String {
     for bytes in BYTES {
         writeln!(text, "- {}", bytes.words).unwrap();
     }
+    text.push_str(
+        "\n## Clients\n\nFrom `tests/tests/bad_clients.rs`, each beside a neighbour that keeps \
+         reading right answers, with the server's memory looked at.\n\n",
+    );
+    push_told(&mut text, "a client that", BAD_CLIENTS);
+    text.push_str(
+        "\n## Plugins with WASI\n\nFrom `tests/tests/wasi.rs`: what there is of WASI has nothing \
+         behind it.\n\n",
+    );
+    push_told(&mut text, "a plugin that", WASI);
     text
+}
+
+/// A row for each test of `source` whose comment tells of an attack and of what it met.
+fn push_told(text: &mut String, who: &str, source: &str) {
+    writeln!(text, "| {who} … | met |\n|---|---|").unwrap();
+    let mut rows = 0;
+    for (comment, rest) in pairs(source) {
+        let Some(told) = comment.strip_prefix("/// It ") else {
+            continue;
+        };
+        assert_eq!(
+            rest, "#[test]",
+            "`{comment}` tells of no test that always runs"
+        );
+        let (deed, met) = told.split_once(". Met: ").expect("it tells what was met");
+        writeln!(text, "| {deed} | {} |", met.trim_end_matches('.')).unwrap();
+        rows += 1;
+    }
+    assert!(rows > 10, "{rows} rows");
+}
+
+/// Each line of `source` with the one after it.
+fn pairs(source: &str) -> impl Iterator<Item = (&str, &str)> {
+    source.lines().zip(source.lines().skip(1))
 }
