@@ -13,6 +13,7 @@ mod transmission;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::device::Catalog;
 use crate::identity::Client;
+use crate::origin::Origin;
 
 /// Tells a connection to stop: `true` once.
 pub type StopSignal = watch::Receiver<bool>;
@@ -43,6 +45,36 @@ pub enum End {
     Stopped,
 }
 
+impl End {
+    /// All ends, in the order of their counters.
+    pub const ALL: [Self; 7] = [
+        Self::Handshake,
+        Self::TimedOut,
+        Self::Disconnected,
+        Self::HungUp,
+        Self::Broken,
+        Self::Idle,
+        Self::Stopped,
+    ];
+
+    /// The word for counters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::TimedOut => "timed-out",
+            Self::Disconnected => "disconnected",
+            Self::HungUp => "hung-up",
+            Self::Broken => "broken",
+            Self::Idle => "idle",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The number of the next connection, for the log.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 /// Serves one client.
 ///
 /// # Errors
@@ -57,23 +89,23 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Catalog,
 {
-    let limit = catalog.limits().handshake;
-    let shaken = timeout(
-        limit,
-        handshake::shake(&mut stream, &*catalog, &client, stop.clone()),
-    )
-    .await;
-    match shaken {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    tracing::debug!(connection = number, listener = client.listener, peer = ?client.peer, "connected");
+    let origin = Origin {
+        connection: number,
+        request: 0,
+    };
+    let shake = handshake::shake(&mut stream, &*catalog, &client, stop.clone());
+    let shaken = timeout(catalog.limits().handshake, origin.scope(shake)).await;
+    let ended = match shaken {
         Err(_) => Ok(End::TimedOut),
         Ok(Err(error)) => Err(error),
         Ok(Ok(None)) => Ok(End::Handshake),
-        Ok(Ok(Some(agreed))) => {
-            let handshake::Agreed {
-                session,
-                device,
-                unread,
-            } = agreed;
-            Ok(transmission::run(stream, session, device, unread, stop).await)
-        }
+        Ok(Ok(Some(agreed))) => Ok(transmission::run(stream, agreed, number, stop).await),
+    };
+    match &ended {
+        Ok(end) => tracing::debug!(connection = number, ?end, "connection ended"),
+        Err(error) => tracing::debug!(connection = number, %error, "connection ended"),
     }
+    ended
 }

@@ -50,7 +50,7 @@ pub trait Device: Send + Sync + 'static {
     }
 
     /// Its counters.
-    fn metrics(&self) -> &Metrics;
+    fn metrics(&self) -> &Arc<Metrics>;
 
     /// What to do when [`extents`](Self::extents) fails.
     fn extents_on_error(&self) -> ExtentsOnError;

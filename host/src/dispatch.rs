@@ -4,6 +4,7 @@
 //! of. A request that comes in here always leaves with a reply.
 
 use std::io::IoSlice;
+use std::time::Instant;
 
 use bytes::Bytes;
 use extent_map::{Descriptor as MapDescriptor, ExtentMap, Wanted, Width, Wire};
@@ -15,6 +16,7 @@ use nbd_proto::{
 
 use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Failure, Whose};
+use crate::metrics::{Operation, Outcome};
 use crate::reply::{Piece, ReadReply};
 
 /// A request with its payload, and what its connection agreed on.
@@ -135,7 +137,38 @@ impl Reply {
 /// Answers a request. `reply` is empty; what comes back is complete.
 pub async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -> Reply {
     let Incoming { head, command, .. } = request.incoming;
-    device.metrics().requests.one();
+    let Some(operation) = operation(&command) else {
+        match command {
+            Command::Refused(refusal) => refuse(device, head, refusal, &mut reply),
+            // A disconnect has no reply; the connection doesn't bring it here.
+            _ => reply.ok(head),
+        }
+        return reply;
+    };
+    let start = Instant::now();
+    let (reply, outcome) = carry_out(device, request, reply).await;
+    let operations = &device.metrics().operations;
+    operations.note(operation, outcome, start.elapsed());
+    reply
+}
+
+/// What the device is asked to do, if anything.
+fn operation(command: &Command) -> Option<Operation> {
+    Some(match command {
+        Command::Read { .. } => Operation::Read,
+        Command::Write { .. } => Operation::Write,
+        Command::Flush => Operation::Flush,
+        Command::Trim { .. } => Operation::Trim,
+        Command::WriteZeroes { .. } => Operation::Zero,
+        Command::Cache { .. } => Operation::Cache,
+        Command::BlockStatus { .. } => Operation::BlockStatus,
+        Command::Refused(_) | Command::Nothing | Command::Disconnect => return None,
+    })
+}
+
+/// Asks the device, and says whose the outcome is.
+async fn carry_out<D: Device>(device: &D, request: Request, mut reply: Reply) -> (Reply, Outcome) {
+    let Incoming { head, command, .. } = request.incoming;
     let done = match command {
         Command::Read {
             offset,
@@ -146,13 +179,18 @@ pub async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -
             body.reset(length);
             match device.read(offset, length, body).await {
                 Ok(body) => {
+                    device.metrics().read_bytes.add(length.into());
                     reply.read(head, offset, dont_fragment, body);
-                    return reply;
+                    return (reply, Outcome::Ok);
                 }
                 Err(failure) => Err(failure),
             }
         }
-        Command::Write { offset, fua, .. } => device.write(offset, request.payload, fua).await,
+        Command::Write { offset, fua, .. } => {
+            let bytes = request.payload.len() as u64;
+            let written = device.write(offset, request.payload, fua).await;
+            written.inspect(|()| device.metrics().written_bytes.add(bytes))
+        }
         Command::Flush => device.flush().await,
         Command::Trim {
             offset,
@@ -184,21 +222,20 @@ pub async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -
             length,
             one,
         } => match block_status(device, &request, offset, length, one, &mut reply).await {
-            Ok(()) => return reply,
+            Ok(outcome) => return (reply, outcome),
             Err(failure) => Err(failure),
         },
-        Command::Refused(refusal) => {
-            refuse(device, head, refusal, &mut reply);
-            return reply;
-        }
-        // A disconnect has no reply; the connection doesn't bring it here.
-        Command::Nothing | Command::Disconnect => Ok(()),
+        // `answer` has dealt with them.
+        Command::Refused(_) | Command::Nothing | Command::Disconnect => Ok(()),
     };
-    match done {
-        Ok(()) => reply.ok(head),
+    let outcome = match done {
+        Ok(()) => {
+            reply.ok(head);
+            Outcome::Ok
+        }
         Err(failure) => fail(device, head, command, &failure, &mut reply),
-    }
-    reply
+    };
+    (reply, outcome)
 }
 
 /// The client's fault: nothing was tried.
@@ -208,12 +245,20 @@ fn refuse<D: Device>(device: &D, head: Head, refusal: Refusal, reply: &mut Reply
     reply.error(head, refusal.errno, refusal.text);
 }
 
-fn fail<D: Device>(device: &D, head: Head, command: Command, failure: &Failure, reply: &mut Reply) {
-    device.metrics().failed(failure);
+fn fail<D: Device>(
+    device: &D,
+    head: Head,
+    command: Command,
+    failure: &Failure,
+    reply: &mut Reply,
+) -> Outcome {
+    device.metrics().blame(failure);
     reply.error(head, failure.errno.permitted_for(&command), &failure.text);
+    failure.into()
 }
 
-/// Asks for extents and encodes them. A device that fails is covered for with data (E11).
+/// Asks for extents and encodes them. A device that fails is covered for with data (E11): the outcome is
+/// still its own.
 async fn block_status<D: Device>(
     device: &D,
     request: &Request,
@@ -221,7 +266,7 @@ async fn block_status<D: Device>(
     length: u64,
     one: bool,
     reply: &mut Reply,
-) -> Result<(), Failure> {
+) -> Result<Outcome, Failure> {
     let impossible = |_| Failure::host(Errno::Eio, "the host could not describe the range");
     let export = device.export();
     let blocks = length.div_ceil(u64::from(export.block.minimum()));
@@ -231,16 +276,17 @@ async fn block_status<D: Device>(
     let wanted = if one { Wanted::One } else { Wanted::All };
     let range = offset..offset + length;
     let map = ExtentMap::new(range.clone(), wanted, most).map_err(impossible)?;
-    let map = match device.extents(map, one).await {
-        Ok(map) => map,
+    let (map, outcome) = match device.extents(map, one).await {
+        Ok(map) => (map, Outcome::Ok),
         Err(failure) => {
             let data = device.extents_on_error() == ExtentsOnError::Data;
             if !data || failure.whose == Whose::Shutdown {
                 return Err(failure);
             }
-            device.metrics().failed(&failure);
+            device.metrics().blame(&failure);
             device.metrics().extents_fallbacks.one();
-            ExtentMap::new(range, wanted, most).map_err(impossible)?
+            let map = ExtentMap::new(range, wanted, most).map_err(impossible)?;
+            (map, Outcome::from(&failure))
         }
     };
     count_extents(device, &map);
@@ -259,7 +305,8 @@ async fn block_status<D: Device>(
     let context = request.allocation.unwrap_or(ContextId(0));
     let pieces = descriptors.iter().map(descriptor);
     reply::block_status(head, context, length, one, pieces, &mut reply.frames)
-        .map_err(|_| Failure::host(Errno::Eio, "the host could not encode the extents"))
+        .map_err(|_| Failure::host(Errno::Eio, "the host could not encode the extents"))?;
+    Ok(outcome)
 }
 
 fn descriptor(from: &MapDescriptor) -> Descriptor {

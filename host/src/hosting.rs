@@ -27,6 +27,7 @@ use crate::device::{Absent, Catalog, Listed};
 use crate::fault::Failure;
 use crate::identity::Client;
 use crate::limits::Limits;
+use crate::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
 use crate::plugin::Engine;
 
 /// All tenants.
@@ -115,6 +116,25 @@ impl Hosting {
             return None;
         }
         Some(Arc::clone(first))
+    }
+}
+
+impl Observed for Hosting {
+    fn exports(&self) -> Vec<SeenExport> {
+        let tenants = self.tenants();
+        let slots = tenants.iter().flat_map(|tenant| tenant.exports());
+        slots.map(|slot| slot.seen()).collect()
+    }
+
+    fn tenants(&self) -> Vec<SeenTenant> {
+        Self::tenants(self)
+            .iter()
+            .map(|tenant| tenant.seen())
+            .collect()
+    }
+
+    fn compiling(&self) -> Arc<CompileMetrics> {
+        Arc::clone(self.library.metrics())
     }
 }
 

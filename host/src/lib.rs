@@ -45,6 +45,7 @@ pub mod fault;
 pub mod identity;
 pub mod map;
 pub mod metrics;
+pub mod origin;
 pub mod peaks;
 
 pub use nbdbox_config::{limits, settings, size};

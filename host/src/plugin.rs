@@ -25,6 +25,7 @@ mod loaded;
 mod log;
 mod manifest;
 mod memory;
+mod names;
 mod offer;
 mod pool;
 mod stop;

@@ -4,6 +4,7 @@ mod address;
 mod bind;
 mod inherited;
 mod listener;
+mod metrics;
 
 use std::io;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 pub use address::Address;
 pub use inherited::Inherited;
 pub use listener::Listener;
+pub use metrics::ServerMetrics;
 
 use crate::connection::{self, StopSignal};
 use crate::device::Catalog;
@@ -32,6 +34,7 @@ pub struct Server<C> {
     places: Arc<Semaphore>,
     drain: Duration,
     stop: StopSignal,
+    metrics: Arc<ServerMetrics>,
 }
 
 impl<C> Clone for Server<C> {
@@ -41,6 +44,7 @@ impl<C> Clone for Server<C> {
             places: Arc::clone(&self.places),
             drain: self.drain,
             stop: self.stop.clone(),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 }
@@ -55,7 +59,14 @@ impl<C: Catalog> Server<C> {
             places: Arc::new(Semaphore::new(connections)),
             drain,
             stop,
+            metrics: Arc::default(),
         }
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<ServerMetrics> {
+        &self.metrics
     }
 
     /// Serves all who come to a listener, until `close` says so: then nobody else is let in, and those
@@ -98,7 +109,6 @@ impl<C: Catalog> Server<C> {
             };
             match accepted {
                 Ok((stream, client)) => {
-                    tracing::debug!(listener = client.listener, peer = ?client.peer, "connected");
                     let served = serve_client(stream, client, self.clone());
                     connections.spawn(async move {
                         served.await;
@@ -106,6 +116,7 @@ impl<C: Catalog> Server<C> {
                     });
                 }
                 Err(error) => {
+                    self.metrics.accept_failures.one();
                     tracing::error!("can't accept a connection: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -120,15 +131,22 @@ async fn all_ended(connections: &mut JoinSet<()>) {
 }
 
 async fn serve_client<C: Catalog>(stream: listener::Stream, client: Client, server: Server<C>) {
-    let Server { catalog, stop, .. } = server;
+    let Server {
+        catalog,
+        stop,
+        metrics,
+        ..
+    } = server;
+    metrics.connections.rise(1);
     let ended = match stream {
         listener::Stream::Tcp(stream) => connection::serve(stream, client, catalog, stop).await,
         listener::Stream::Unix(stream) => connection::serve(stream, client, catalog, stop).await,
         listener::Stream::Vsock(stream) => connection::serve(stream, client, catalog, stop).await,
     };
+    metrics.connections.fall(1);
     match ended {
-        Ok(end) => tracing::debug!(?end, "connection ended"),
-        Err(error) => tracing::debug!(%error, "connection ended"),
+        Ok(end) => metrics.ended(end).one(),
+        Err(_) => metrics.socket_failures.one(),
     }
 }
 

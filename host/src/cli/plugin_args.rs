@@ -137,6 +137,8 @@ impl PluginArgs {
         let engine = Engine::new(Cache::default_folder()?)?;
         let plugin = Plugin::load(&engine, self.plugin(), &limits).await?;
         let spec = ExportSpec {
+            tenant: String::new(),
+            metrics: Arc::default(),
             name: name.to_owned(),
             settings,
             blobs,

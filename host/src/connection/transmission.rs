@@ -8,13 +8,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use nbd_proto::{Command, Parsed, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::handshake::Agreed;
 use super::idle::Idle;
 use super::inbox::Inbox;
 use super::linger::linger;
@@ -22,6 +24,8 @@ use super::outbox::Outbox;
 use super::{End, StopSignal};
 use crate::device::Device;
 use crate::dispatch::{self, Reply, Request};
+use crate::metrics::{Connected, Metrics};
+use crate::origin::Origin;
 use crate::session::{Admission, Share};
 
 /// Rounds in one go before other connections get their turn.
@@ -34,24 +38,29 @@ const WAITS: u32 = 2;
 /// Runs until the connection ends, and every request that was begun has ended too.
 pub(super) async fn run<S, D>(
     stream: S,
-    session: Session,
-    device: Arc<D>,
-    unread: BytesMut,
+    agreed: Agreed<D>,
+    number: u64,
     mut stop: StopSignal,
 ) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
     D: Device,
 {
+    let Agreed {
+        session,
+        device,
+        unread,
+    } = agreed;
+    let _connected = Connected::new(Arc::clone(device.metrics()));
     let stopped = async move {
         // An error means that the server is gone: that's a stop too.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let start = {
         let device = Arc::clone(&device);
-        move |request: Request, reply: Reply, share: Share| {
+        move |origin: Origin, request: Request, reply: Reply, share: Share| {
             let device = Arc::clone(&device);
-            async move { (dispatch::answer(&*device, request, reply).await, share) }
+            origin.scope(async move { (dispatch::answer(&*device, request, reply).await, share) })
         }
     };
     let mut transmission = Transmission {
@@ -68,6 +77,12 @@ where
         session,
         phase: Phase::Open,
         partial_share: None,
+        origin: Origin {
+            connection: number,
+            request: 0,
+        },
+        metrics: Arc::clone(device.metrics()),
+        held_up: None,
     };
     let end = std::future::poll_fn(|cx| transmission.poll(cx)).await;
     linger(transmission.stream).await;
@@ -104,12 +119,17 @@ struct Transmission<S, M, F, W> {
     start: M,
     stopped: Pin<Box<W>>,
     idle: Option<Idle>,
+    /// The request that was begun last.
+    origin: Origin,
+    metrics: Arc<Metrics>,
+    /// Since when a request has waited for admission.
+    held_up: Option<Instant>,
 }
 
 impl<S, M, F, W> Transmission<S, M, F, W>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    M: Fn(Request, Reply, Share) -> F,
+    M: Fn(Origin, Request, Reply, Share) -> F,
     F: Future<Output = (Reply, Share)>,
     W: Future<Output = ()>,
 {
@@ -176,8 +196,12 @@ where
             };
             let weight = dispatch::weight(&self.session, &incoming);
             let Some(share) = self.admission.enter(weight, cx) else {
+                self.held_up.get_or_insert_with(Instant::now);
                 break;
             };
+            if let Some(since) = self.held_up.take() {
+                self.metrics.admission_waits.note(since.elapsed());
+            }
             progress = true;
             match incoming.command {
                 Command::Disconnect => {
@@ -228,7 +252,8 @@ where
             let reply = dispatch::shutting_down(&request, reply);
             return self.outbox.push(reply, share);
         }
-        let future = (self.start)(request, reply, share);
+        self.origin.request += 1;
+        let future = (self.start)(self.origin, request, reply, share);
         let mut boxed = match self.boxes.pop() {
             Some(mut boxed) => {
                 boxed.as_mut().set(future);

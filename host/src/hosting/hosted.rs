@@ -63,7 +63,7 @@ impl Device for Hosted {
         Some(&self.export.quota().flow)
     }
 
-    fn metrics(&self) -> &Metrics {
+    fn metrics(&self) -> &Arc<Metrics> {
         self.export.metrics()
     }
 

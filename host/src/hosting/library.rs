@@ -9,6 +9,7 @@ use anyhow::ensure;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::limits::Limits;
+use crate::metrics::CompileMetrics;
 use crate::plugin::cache::Digest;
 use crate::plugin::{Engine, Plugin};
 
@@ -30,6 +31,12 @@ impl Library {
             shelf: Mutex::default(),
             loading: Semaphore::new(available_parallelism().map_or(1, usize::from)),
         }
+    }
+
+    /// The counters of the compiler.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<CompileMetrics> {
+        self.engine.metrics()
     }
 
     /// The plugin with this digest, from its file unless it's there.

@@ -1,6 +1,6 @@
 //! One export of a tenant: planned, and opened when the first client comes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -9,8 +9,8 @@ use tokio::task::spawn_blocking;
 use super::blueprint::Planned;
 use super::library::Library;
 use crate::blob::{Access, Blob};
-use crate::device::{Absent, Catalog as _, Device as _, Listed};
-use crate::identity::Client;
+use crate::device::{Absent, Device as _, Listed};
+use crate::metrics::{Budget, Metrics, SeenExport};
 use crate::plugin::{ExportSpec, Plugin, PluginCatalog, PluginExport};
 use crate::quota::{CountQuota, CountShare, TenantQuota};
 
@@ -29,13 +29,16 @@ pub struct Slot {
     quota: Arc<TenantQuota>,
     connections: Arc<CountQuota>,
     library: Arc<Library>,
-    state: Mutex<State>,
+    metrics: Arc<Metrics>,
+    /// Set once; to be had without waiting.
+    open: OnceLock<Arc<PluginExport>>,
+    failing: Mutex<Failing>,
 }
 
+/// Held while the export is opened.
 #[derive(Debug, Default)]
-struct State {
-    open: Option<Arc<PluginExport>>,
-    failures: u32,
+struct Failing {
+    in_a_row: u32,
     not_before: Option<Instant>,
 }
 
@@ -59,7 +62,9 @@ impl Slot {
             planned,
             quota: Arc::clone(quota),
             library: Arc::clone(library),
-            state: Mutex::default(),
+            metrics: Arc::default(),
+            open: OnceLock::new(),
+            failing: Mutex::default(),
         })
     }
 
@@ -72,7 +77,25 @@ impl Slot {
     /// The export, if somebody has asked for it.
     #[must_use]
     pub fn opened(&self) -> Option<Arc<PluginExport>> {
-        self.state.try_lock().ok()?.open.clone()
+        self.open.get().cloned()
+    }
+
+    /// It as an operator sees it.
+    #[must_use]
+    pub fn seen(&self) -> SeenExport {
+        let open = self.open.get();
+        let file = self.planned.export.plugin.file_stem();
+        let file = file.map(|name| name.to_string_lossy().into_owned());
+        SeenExport {
+            tenant: self.tenant.clone(),
+            export: self.planned.export.name.clone(),
+            plugin: open.map_or(file.unwrap_or_default(), |export| {
+                export.plugin().name().to_owned()
+            }),
+            digest: self.planned.digest.to_string(),
+            open: open.map(|export| export.seen()),
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 
     /// Connections to it.
@@ -83,10 +106,17 @@ impl Slot {
 
     /// A place for one more connection.
     pub(super) fn take_places(&self) -> Option<Places> {
-        Some(Places {
-            _export: self.connections.take()?,
-            _tenant: self.quota.connections.take()?,
-        })
+        let take = || {
+            Some(Places {
+                _export: self.connections.take()?,
+                _tenant: self.quota.connections.take()?,
+            })
+        };
+        let places = take();
+        if places.is_none() {
+            self.metrics.refusals(Budget::Connections).one();
+        }
+        places
     }
 
     /// As it's listed; nothing is opened for it.
@@ -107,25 +137,25 @@ impl Slot {
     }
 
     async fn open_or_join(self: Arc<Self>) -> Result<Arc<PluginExport>, Absent> {
-        let mut state = self.state.lock().await;
-        if let Some(export) = &state.open {
-            return Ok(Arc::clone(export));
+        let mut failing = self.failing.lock().await;
+        if let Some(export) = self.opened() {
+            return Ok(export);
         }
-        if state.not_before.is_some_and(|time| Instant::now() < time) {
+        if failing.not_before.is_some_and(|time| Instant::now() < time) {
             return Err(Absent::Failed);
         }
         match self.make().await {
             Ok(export) => {
-                state.open = Some(Arc::clone(&export));
-                state.failures = 0;
-                Ok(export)
+                *failing = Failing::default();
+                Ok(Arc::clone(self.open.get_or_init(|| export)))
             }
             Err(error) => {
+                self.metrics.failed_opens.one();
                 let (tenant, export) = (&self.tenant, &self.planned.export.name);
                 tracing::error!(tenant, export, "can't open the export: {error:#}");
-                let pause = PAUSE.saturating_mul(1 << state.failures.min(16));
-                state.failures += 1;
-                state.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));
+                let pause = PAUSE.saturating_mul(1 << failing.in_a_row.min(16));
+                failing.in_a_row += 1;
+                failing.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));
                 Err(Absent::Failed)
             }
         }
@@ -152,6 +182,8 @@ impl Slot {
             export, settings, ..
         } = &self.planned;
         let spec = ExportSpec {
+            tenant: self.tenant.clone(),
+            metrics: Arc::clone(&self.metrics),
             name: export.name.clone(),
             settings: settings.clone(),
             blobs: self.blobs().await?,
@@ -160,8 +192,8 @@ impl Slot {
             policy: export.policy,
         };
         let catalog = PluginCatalog::new(plugin, spec).await?;
-        let found = catalog.find(&Client::default(), &export.name).await;
-        found.map_err(|absent| match absent {
+        let joined = catalog.join(&export.name).await;
+        joined.map_err(|absent| match absent {
             Absent::Unknown => anyhow::anyhow!("the plugin lists no export of this name"),
             _ => anyhow::anyhow!("the plugin refused to open it"),
         })

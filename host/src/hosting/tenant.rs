@@ -11,6 +11,7 @@ use super::library::Library;
 use super::slot::Slot;
 use crate::device::Listed;
 use crate::identity::Client;
+use crate::metrics::SeenTenant;
 use crate::quota::TenantQuota;
 
 /// Somebody who has exports and clients of their own.
@@ -74,6 +75,20 @@ impl Tenant {
     #[must_use]
     pub fn quota(&self) -> &TenantQuota {
         &self.quota
+    }
+
+    /// What it has in use.
+    #[must_use]
+    pub fn seen(&self) -> SeenTenant {
+        let (requests, bytes) = self.quota.flow.used();
+        SeenTenant {
+            tenant: self.name.clone(),
+            memory: self.quota.memory.used(),
+            instances: self.quota.instances.used() as u64,
+            connections: self.quota.connections.used() as u64,
+            requests: requests as u64,
+            bytes,
+        }
     }
 
     /// Its exports, by name.

@@ -10,6 +10,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -19,6 +20,7 @@ use wasmtime::component::Component;
 
 use super::compile;
 use crate::limits::{COMPILER_TIME, COMPONENT};
+use crate::metrics::CompileMetrics;
 use crate::size::Bytes;
 
 /// This program, even if its file was replaced meanwhile (proc(5)).
@@ -68,6 +70,7 @@ pub struct Cache {
     program: PathBuf,
     /// The time that it has.
     time: Duration,
+    metrics: Arc<CompileMetrics>,
     /// Of a cache for this process alone: removed at its end.
     _temporary: Option<TempDir>,
 }
@@ -122,6 +125,7 @@ impl Cache {
             folder: folder.to_owned(),
             program: OWN_PROGRAM.into(),
             time: COMPILER_TIME,
+            metrics: Arc::default(),
             _temporary: None,
         })
     }
@@ -142,6 +146,7 @@ impl Cache {
             folder,
             program: OWN_PROGRAM.into(),
             time: COMPILER_TIME,
+            metrics: Arc::default(),
             _temporary: Some(temporary),
         })
     }
@@ -160,6 +165,11 @@ impl Cache {
         self
     }
 
+    /// Its counters.
+    pub(super) fn metrics(&self) -> &Arc<CompileMetrics> {
+        &self.metrics
+    }
+
     /// The code for `bytes`: from the cache, or compiled by a child process.
     pub(super) async fn component(
         &self,
@@ -172,6 +182,7 @@ impl Cache {
             .join(format!("{digest}-{:016x}.cwasm", compatibility(engine)));
         // A file that can't be used, of another build of wasmtime say, is made again.
         if let Ok(component) = load(engine, &path) {
+            self.metrics.hits.one();
             return Ok(Compiled {
                 component,
                 digest,
@@ -179,6 +190,23 @@ impl Cache {
             });
         }
         let start = Instant::now();
+        let component = self.compile(engine, bytes, &path).await;
+        let component = component.inspect_err(|_| self.metrics.failures.one())?;
+        self.metrics.took.note(start.elapsed());
+        Ok(Compiled {
+            component,
+            digest,
+            compile_time: Some(start.elapsed()),
+        })
+    }
+
+    /// Lets a child process compile `bytes` to the file `path`.
+    async fn compile(
+        &self,
+        engine: &wasmtime::Engine,
+        bytes: &[u8],
+        path: &Path,
+    ) -> anyhow::Result<Component> {
         let output = tempfile::Builder::new()
             .prefix(".compiling-")
             .tempfile_in(&self.folder)
@@ -186,14 +214,9 @@ impl Cache {
             .into_temp_path();
         compile::in_a_child(&self.program, self.time, bytes, &output).await?;
         output
-            .persist(&path)
+            .persist(path)
             .context("can't write to the compile cache")?;
-        let component = load(engine, &path)?;
-        Ok(Compiled {
-            component,
-            digest,
-            compile_time: Some(start.elapsed()),
-        })
+        load(engine, path)
     }
 }
 

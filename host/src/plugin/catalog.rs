@@ -1,7 +1,7 @@
 //! The exports of one plugin: opened at first use, shared by all clients.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::bail;
 use nbd_proto::limits::MAX_STRING;
@@ -13,22 +13,25 @@ use super::guest::Surroundings;
 use super::instance::CallError;
 use super::loaded::Plugin;
 use super::log::GuestLog;
+use super::names::Names;
 use crate::blob::Blob;
 use crate::device::{Absent, Catalog, Device as _, Listed};
-use crate::fault::Failure;
+use crate::fault::{Cause, Failure};
 use crate::identity::Client;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenTenant};
 use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
 use crate::settings::Settings;
 
-/// Exports that a plugin may list. Restrains the plugin.
+/// Exports that a plugin may list, and that are open at once. Restrains the plugin.
 const LISTED: usize = 1024;
 
 /// What the operator decided about an export.
 #[derive(Clone, Debug)]
 pub struct ExportSpec {
+    /// Whose it is; empty where there are no tenants.
+    pub tenant: String,
     /// Its name; where the plugin lists exports of its own, the one that stands for the empty name.
     pub name: String,
     /// `KEY=VALUE` settings.
@@ -39,6 +42,9 @@ pub struct ExportSpec {
     pub limits: Limits,
     /// What its tenant may use.
     pub quota: Arc<TenantQuota>,
+    /// Its counters. Where the plugin lists exports of its own they're counted together: what a plugin
+    /// says becomes nobody's label.
+    pub metrics: Arc<Metrics>,
     /// What to do when something goes wrong, and whether it may be written.
     pub policy: Policy,
 }
@@ -49,6 +55,8 @@ pub struct PluginCatalog {
     plugin: Arc<Plugin>,
     spec: ExportSpec,
     open: Mutex<HashMap<String, Arc<PluginExport>>>,
+    /// The one that isn't listed by the plugin.
+    own: OnceLock<Arc<PluginExport>>,
     /// Held while the plugin is asked for its exports: one instance for that, however many ask.
     listing: Mutex<()>,
 }
@@ -69,12 +77,14 @@ impl PluginCatalog {
             plugin,
             spec,
             open: Mutex::default(),
+            own: OnceLock::new(),
             listing: Mutex::default(),
         };
         let opened = if lists {
             catalog.ask_list().await.map(drop)
         } else {
-            catalog.open(&catalog.spec.name).await.map(drop)
+            let own = catalog.open(&catalog.spec.name).await;
+            own.map(|own| drop(catalog.own.set(own)))
         };
         if let Err(failure) = opened {
             let said = match &failure.text[..] {
@@ -92,13 +102,25 @@ impl PluginCatalog {
         &self.plugin
     }
 
+    /// Opens an export that clients call `name`, or joins it where it's open.
+    ///
+    /// # Errors
+    /// There is none of that name; the plugin refused.
+    pub async fn join(&self, name: &str) -> Result<Arc<PluginExport>, Absent> {
+        let name = self.resolve(name).await?;
+        self.open(&name).await.map_err(|_| Absent::Failed)
+    }
+
     fn surroundings(&self, name: &str) -> Arc<Surroundings> {
-        let metrics = Arc::new(Metrics::default());
-        let plugin = self.plugin.name();
-        let log = GuestLog::new(name, plugin, self.spec.limits.log, Arc::clone(&metrics));
-        Arc::new(Surroundings {
+        let metrics = Arc::clone(&self.spec.metrics);
+        let names = Names {
+            tenant: self.spec.tenant.clone(),
             export: name.to_owned(),
-            plugin: plugin.to_owned(),
+            plugin: self.plugin.name().to_owned(),
+        };
+        let log = GuestLog::new(names.clone(), self.spec.limits.log, Arc::clone(&metrics));
+        Arc::new(Surroundings {
+            names,
             settings: self.spec.settings.clone(),
             blobs: self.spec.blobs.clone(),
             limits: self.spec.limits.clone(),
@@ -114,6 +136,10 @@ impl PluginCatalog {
         let mut open = self.open.lock().await;
         if let Some(export) = open.get(name) {
             return Ok(Arc::clone(export));
+        }
+        if open.len() >= LISTED {
+            let text = "the plugin lists other exports each time, and too many are open";
+            return Err(Failure::plugin(Cause::Budget, text));
         }
         let export = PluginExport::open(
             Arc::clone(&self.plugin),
@@ -164,6 +190,27 @@ impl PluginCatalog {
     }
 }
 
+impl Observed for PluginCatalog {
+    fn exports(&self) -> Vec<SeenExport> {
+        vec![SeenExport {
+            tenant: self.spec.tenant.clone(),
+            export: self.spec.name.clone(),
+            plugin: self.plugin.name().to_owned(),
+            digest: self.plugin.digest().to_string(),
+            open: self.own.get().map(|own| own.seen()),
+            metrics: Arc::clone(&self.spec.metrics),
+        }]
+    }
+
+    fn tenants(&self) -> Vec<SeenTenant> {
+        Vec::new()
+    }
+
+    fn compiling(&self) -> Arc<CompileMetrics> {
+        Arc::clone(self.plugin.compiling())
+    }
+}
+
 impl Catalog for PluginCatalog {
     type Device = PluginExport;
 
@@ -184,7 +231,10 @@ impl Catalog for PluginCatalog {
     }
 
     async fn find(&self, _: &Client, name: &str) -> Result<Arc<PluginExport>, Absent> {
-        let name = self.resolve(name).await?;
-        self.open(&name).await.map_err(|_| Absent::Failed)
+        let joined = self.join(name).await;
+        if matches!(joined, Err(Absent::Failed)) {
+            self.spec.metrics.failed_opens.one();
+        }
+        joined
     }
 }

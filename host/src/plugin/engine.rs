@@ -9,6 +9,7 @@ use super::clock;
 use super::guest::Guest;
 use super::imports;
 use super::tunables::new_engine;
+use crate::metrics::CompileMetrics;
 
 /// What all plugins of the process share: compiler settings, host functions, compiled code.
 #[derive(Clone)]
@@ -41,6 +42,12 @@ impl Engine {
             linker: Arc::new(linker),
             cache: Arc::new(cache),
         })
+    }
+
+    /// The counters of its compiler.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<CompileMetrics> {
+        self.cache.metrics()
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {

@@ -10,6 +10,7 @@ use nbdbox_config::policy::{OnFailure, Policy};
 use super::guest::{Surroundings, WritePlan};
 use super::instance::{CallError, Instance};
 use super::loaded::Plugin;
+use super::names::tell;
 use super::offer::offer;
 use super::pool::{Acquired, Lease, Pool, Vacancy};
 use super::wit::{DeviceInfo, InstanceMode, WriteFlags};
@@ -17,7 +18,7 @@ use crate::blob::{Blob, BlobError};
 use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Cause, Failure, Whose};
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Budget, Metrics, SeenOpen};
 use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
 use crate::reply::ReadReply;
@@ -48,11 +49,14 @@ impl PluginExport {
         around: Arc<Surroundings>,
         policy: Policy,
     ) -> Result<Self, Failure> {
-        let share = around.quota.instances.take().ok_or_else(no_instance)?;
+        let Some(share) = around.quota.instances.take() else {
+            around.metrics.refusals(Budget::Instances).one();
+            return Err(no_instance());
+        };
         let mut instance = plugin.instance(&around, 0).await?;
         instance.share = Some(share);
         let mut info = instance
-            .open(&around.export)
+            .open(&around.names.export)
             .await
             .map_err(CallError::into_failure)?;
         info.immutable |= policy.immutable;
@@ -61,7 +65,8 @@ impl PluginExport {
             InstanceMode::Single => 1,
             InstanceMode::Parallel => around.limits.instances,
         };
-        let pool = Pool::new(most, Arc::clone(&around.quota.instances), instance);
+        let (quota, metrics) = (&around.quota.instances, &around.metrics);
+        let pool = Pool::new(most, Arc::clone(quota), Arc::clone(metrics), instance);
         Ok(Self {
             plugin,
             around,
@@ -82,6 +87,21 @@ impl PluginExport {
     /// Whether an instance's memory is the disk: a fresh one would return zeroes for it.
     fn holds_the_data(&self) -> bool {
         self.info.mode == InstanceMode::Single && !self.read_only()
+    }
+
+    /// Its plugin.
+    #[must_use]
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn seen(&self) -> SeenOpen {
+        SeenOpen {
+            size: self.export.size,
+            read_only: self.read_only(),
+        }
     }
 
     /// What its tenant may use.
@@ -117,7 +137,7 @@ impl PluginExport {
             Acquired::Ready(lease) => Ok(lease),
             Acquired::Vacant(vacancy) => self.fill(vacancy).await,
             Acquired::Later(wait) => {
-                tracing::debug!(export = self.around.export, ?wait, "not restarted yet");
+                tell!(debug, &self.around.names, ?wait, "not restarted yet");
                 Err(Failure::plugin(
                     Cause::Trap,
                     "the plugin crashed and will be restarted",
@@ -144,16 +164,11 @@ impl PluginExport {
 
     async fn reopen(&self, number: u64) -> Result<Instance, Failure> {
         let mut instance = self.plugin.instance(&self.around, number).await?;
-        let opened = instance.open(&self.around.export).await;
+        let opened = instance.open(&self.around.names.export).await;
         let info = opened.map_err(CallError::into_failure)?;
         if !info.is_like(&self.info) {
-            let (export, plugin) = (&self.around.export, &self.around.plugin);
-            tracing::warn!(
-                export,
-                plugin,
-                ?info,
-                "another instance says something else"
-            );
+            let names = &self.around.names;
+            tell!(warn, names, ?info, "another instance says something else");
             return Err(Failure::plugin(
                 Cause::Changed,
                 "the plugin changed its mind",
@@ -189,21 +204,21 @@ impl PluginExport {
             return;
         }
         self.pool.close();
-        let (export, plugin) = (&self.around.export, &self.around.plugin);
         let why = if data_lost {
             "its data is lost"
         } else {
             "as on-failure says"
         };
-        tracing::error!(export, plugin, "the export has failed for good: {why}");
+        let names = &self.around.names;
+        tell!(error, names, "the export has failed for good: {why}");
     }
 
     /// Tells the operator of a rule that was broken without costing the instance.
     fn tell(&self, failure: &Failure) {
-        let (export, plugin) = (&self.around.export, &self.around.plugin);
+        let names = &self.around.names;
         match failure.whose {
-            Whose::Plugin(_) => tracing::warn!(export, plugin, "{}", failure.text),
-            _ => tracing::debug!(export, plugin, errno = %failure.errno, "{}", failure.text),
+            Whose::Plugin(_) => tell!(warn, names, "{}", failure.text),
+            _ => tell!(debug, names, errno = %failure.errno, "{}", failure.text),
         }
     }
 
@@ -223,8 +238,7 @@ impl PluginExport {
 
     /// The host could not do what a plan said.
     fn blob_failure(&self, error: &BlobError) -> Failure {
-        let (export, plugin) = (&self.around.export, &self.around.plugin);
-        tracing::error!(export, plugin, "{error}");
+        tell!(error, &self.around.names, "{error}");
         match error {
             error if error.is_full() => Failure::host(Errno::Enospc, "the host's disk is full"),
             BlobError::Range { .. } => {
@@ -249,7 +263,7 @@ impl Device for PluginExport {
         &self.around.limits
     }
 
-    fn metrics(&self) -> &Metrics {
+    fn metrics(&self) -> &Arc<Metrics> {
         &self.around.metrics
     }
 
@@ -262,8 +276,7 @@ impl Device for PluginExport {
         let called = lease.instance().read(reply, offset, length).await;
         let reply = self.settle(lease, called)?;
         if let Err(error) = reply.finish() {
-            let (export, plugin) = (&self.around.export, &self.around.plugin);
-            tracing::warn!(export, plugin, offset, length, "{error}");
+            tell!(warn, &self.around.names, offset, length, "{error}");
             return Err(Failure::plugin(
                 Cause::Reply,
                 "the plugin's reply has the wrong length",

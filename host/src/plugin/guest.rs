@@ -1,7 +1,7 @@
 //! What the host keeps for one guest: the data of its store.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::cpu::CpuMeter;
 use super::log::{GuestLog, LogStream};
 use super::memory::MemoryMeter;
+use super::names::Names;
 use super::stop::Stop;
 use crate::blob::Blob;
 use crate::fault::{Cause, Failure};
@@ -25,8 +26,7 @@ use crate::settings::Settings;
 /// What all instances of an export share: what it was granted, and where its lines go.
 #[derive(Debug)]
 pub(super) struct Surroundings {
-    pub(super) export: String,
-    pub(super) plugin: String,
+    pub(super) names: Names,
     pub(super) settings: Settings,
     pub(super) blobs: Vec<Blob>,
     pub(super) limits: Limits,
@@ -100,6 +100,7 @@ impl Guest {
         // WASI's handles live in the host's memory, of which nobody else keeps count.
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES as usize);
+        around.metrics.instances.rise(1);
         Self {
             around,
             memory,
@@ -124,10 +125,13 @@ impl Guest {
         self.host_calls = 0;
     }
 
-    /// Takes note of what a call has taken.
-    pub(super) fn note_peaks(&self) {
-        let peaks = &self.around.peaks;
+    /// Takes note of what a call has taken, and of how long it had a thread.
+    pub(super) fn note_end(&self, ran: Duration) {
+        let Surroundings { peaks, metrics, .. } = &*self.around;
         peaks.note(self.memory.held(), self.cpu.used(), self.most_handles);
+        // 584 years.
+        let nanoseconds = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
+        metrics.guest_nanoseconds.add(nanoseconds);
     }
 
     /// A call has ended: what it was lent, unless it broke a rule.
@@ -199,6 +203,12 @@ impl Guest {
     /// A granted blob, by the index that its handle stands for.
     pub(super) fn blob(&self, rep: u32) -> Result<&Blob, Stop> {
         self.around.blobs.get(rep as usize).ok_or(Stop::Handle)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.around.metrics.instances.fall(1);
     }
 }
 

@@ -12,10 +12,11 @@ use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
-use super::cpu::Slice;
+use super::cpu::{GuestClock, Slice};
 use super::functions::{Functions, Indices};
 use super::guest::{Guest, Lent, Surroundings, WritePlan};
 use super::imports::{ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
+use super::names::tell;
 use super::stop;
 use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::fault::{Cause, Failure};
@@ -77,7 +78,6 @@ impl Instance {
         store.set_hostcall_fuel(DIRECT as usize + SLACK);
         store.set_epoch_deadline(1);
         store.data_mut().cpu.begin(around.limits.open_cpu);
-        around.metrics.instances.one();
         let instantiated = pre.instantiate_async(&mut store);
         let Some(made) = within(around.limits.wall, instantiated).await else {
             return Err(out_of_time(&store));
@@ -271,9 +271,10 @@ impl Instance {
         guest.begin(lent);
         guest.cpu.begin(budget);
         let wall = guest.around.limits.wall;
-        let call = self.slice.during(function.call_async(&mut *store, params));
-        let ended = within(wall, call).await;
-        store.data().note_peaks();
+        let clock = GuestClock::default();
+        let call = clock.during(function.call_async(&mut *store, params));
+        let ended = within(wall, self.slice.during(call)).await;
+        store.data().note_end(clock.ran());
         match ended {
             Some(Ok(result)) => {
                 let lent = store.data_mut().end().map_err(CallError::Request)?;
@@ -308,17 +309,17 @@ async fn within<F: Future>(wall: Duration, call: F) -> Option<F::Output> {
 fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
     let guest = store.data();
     let failure = stop::failure(error, guest.memory.refused());
-    let (export, plugin) = (&guest.around.export, &guest.around.plugin);
+    let (names, cpu) = (&guest.around.names, guest.cpu.used());
     let detail = stop::one_line(error);
-    tracing::warn!(export, plugin, cpu = ?guest.cpu.used(), "{}: {detail}", failure.text);
+    tell!(warn, names, ?cpu, "{}: {detail}", failure.text);
     failure
 }
 
 fn out_of_time(store: &Store<Guest>) -> Failure {
     let guest = store.data();
-    let (export, plugin) = (&guest.around.export, &guest.around.plugin);
+    let (names, wall) = (&guest.around.names, guest.around.limits.wall);
     let failure = Failure::plugin(Cause::WallTime, "the plugin took too long");
-    tracing::warn!(export, plugin, wall = ?guest.around.limits.wall, "{}", failure.text);
+    tell!(warn, names, ?wall, "{}", failure.text);
     failure
 }
 

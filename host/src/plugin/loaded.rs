@@ -14,11 +14,12 @@ use super::guest::{Guest, Surroundings};
 use super::instance::Instance;
 use super::log::GuestLog;
 use super::manifest::Manifest;
+use super::names::Names;
 use super::world::World;
 use crate::blob::Blob;
 use crate::fault::Failure;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{CompileMetrics, Metrics};
 use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
 use crate::settings::Settings;
@@ -31,6 +32,8 @@ pub struct Plugin {
     digest: Digest,
     size: u64,
     compile_time: Option<Duration>,
+    /// The counters of the compiler that made it.
+    compiling: Arc<CompileMetrics>,
     indices: Indices,
     pre: InstancePre<Guest>,
 }
@@ -100,6 +103,7 @@ impl Plugin {
             digest: Digest::default(),
             size: 0,
             compile_time: None,
+            compiling: Arc::clone(engine.metrics()),
             pre,
         })
     }
@@ -107,15 +111,18 @@ impl Plugin {
     /// Runs `describe` in an instance that nothing was granted to.
     async fn ask(&self, limits: &Limits) -> anyhow::Result<Option<Manifest>> {
         let metrics = Arc::new(Metrics::default());
-        let nothing = Arc::new(Surroundings {
-            export: String::new(),
+        let names = Names {
             plugin: self.name.clone(),
+            ..Names::default()
+        };
+        let nothing = Arc::new(Surroundings {
+            names: names.clone(),
             settings: Settings::default(),
             blobs: Vec::new(),
             limits: limits.clone(),
             metrics: Arc::clone(&metrics),
             quota: TenantQuota::unlimited(),
-            log: Arc::new(GuestLog::new("", &self.name, limits.log, metrics)),
+            log: Arc::new(GuestLog::new(names, limits.log, metrics)),
             peaks: Peaks::default(),
         });
         let failed = |failure: Failure| anyhow::anyhow!("{}", failure.text);
@@ -172,6 +179,12 @@ impl Plugin {
     #[must_use]
     pub fn compile_time(&self) -> Option<Duration> {
         self.compile_time
+    }
+
+    /// The counters of the compiler that made it.
+    #[must_use]
+    pub fn compiling(&self) -> &Arc<CompileMetrics> {
+        &self.compiling
     }
 
     /// Makes an instance, within the limits of `around`.

@@ -8,6 +8,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::names::{Names, tell};
 use super::wit::Level;
 use crate::limits::LOG_LINE;
 use crate::metrics::Metrics;
@@ -15,17 +16,15 @@ use crate::metrics::Metrics;
 /// Where the lines of one export's plugin go.
 #[derive(Debug)]
 pub(super) struct GuestLog {
-    export: String,
-    plugin: String,
+    names: Names,
     rate: Mutex<Rate>,
     metrics: Arc<Metrics>,
 }
 
 impl GuestLog {
-    pub(super) fn new(export: &str, plugin: &str, per_second: u64, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(names: Names, per_second: u64, metrics: Arc<Metrics>) -> Self {
         Self {
-            export: export.to_owned(),
-            plugin: plugin.to_owned(),
+            names,
             rate: Mutex::new(Rate::new(per_second, Instant::now())),
             metrics,
         }
@@ -40,12 +39,11 @@ impl GuestLog {
             return;
         }
         drop(rate);
-        let (export, plugin) = (&self.export, &self.plugin);
         match level {
-            Level::Error => tracing::error!(target: "plugin", export, plugin, "{text}"),
-            Level::Warn => tracing::warn!(target: "plugin", export, plugin, "{text}"),
-            Level::Info => tracing::info!(target: "plugin", export, plugin, "{text}"),
-            Level::Debug => tracing::debug!(target: "plugin", export, plugin, "{text}"),
+            Level::Error => tell!(error @ "plugin", &self.names, "{text}"),
+            Level::Warn => tell!(warn @ "plugin", &self.names, "{text}"),
+            Level::Info => tell!(info @ "plugin", &self.names, "{text}"),
+            Level::Debug => tell!(debug @ "plugin", &self.names, "{text}"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Budget, Metrics};
 use crate::quota::{MemoryQuota, MemoryShare};
 
 /// Bytes that a table's element takes in the host.
@@ -66,9 +66,17 @@ impl MemoryMeter {
         let granted = fits && self.share.take(bytes);
         if !granted {
             self.refused = true;
-            self.metrics.memory_refused.one();
+            self.metrics.refusals(Budget::Memory).one();
+        } else {
+            self.metrics.memory.rise(bytes);
         }
         granted
+    }
+}
+
+impl Drop for MemoryMeter {
+    fn drop(&mut self) {
+        self.metrics.memory.fall(self.share.held());
     }
 }
 

@@ -5,6 +5,7 @@ use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
 
 use super::guest::Surroundings;
 use super::loaded::Plugin;
+use super::names::tell;
 use super::wit::DeviceInfo;
 use crate::fault::{Cause, Failure, Whose};
 
@@ -19,7 +20,7 @@ pub(super) fn offer(
     read_only: bool,
 ) -> Result<Export, Failure> {
     let refuse = |text: String| {
-        tracing::warn!(export = around.export, plugin = around.plugin, "{text}");
+        tell!(warn, &around.names, "{text}");
         Failure {
             errno: Errno::Einval,
             text: text.into(),
@@ -42,7 +43,7 @@ pub(super) fn offer(
         cut.replace('\0', " ")
     });
     Ok(Export {
-        name: around.export.clone(),
+        name: around.names.export.clone(),
         description,
         // The rest of a broken block can't be reached.
         size: info.size - info.size % u64::from(block.minimum()),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::instance::Instance;
+use crate::metrics::{Budget, Metrics};
 use crate::quota::{CountQuota, CountShare};
 
 /// The first pause after a crash; it doubles with each further one.
@@ -24,6 +25,7 @@ pub(super) struct Pool {
     quota: Arc<CountQuota>,
     state: Mutex<State>,
     returned: Notify,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -64,7 +66,12 @@ pub(super) enum Acquired<'a> {
 
 impl Pool {
     /// A pool for at most `most` instances, 1 or more, with the first one.
-    pub(super) fn new(most: usize, quota: Arc<CountQuota>, first: Instance) -> Self {
+    pub(super) fn new(
+        most: usize,
+        quota: Arc<CountQuota>,
+        metrics: Arc<Metrics>,
+        first: Instance,
+    ) -> Self {
         let state = State {
             next_number: first.number + 1,
             idle: vec![first],
@@ -76,6 +83,7 @@ impl Pool {
             quota,
             state: Mutex::new(state),
             returned: Notify::new(),
+            metrics,
         }
     }
 
@@ -89,16 +97,23 @@ impl Pool {
         loop {
             let permit = match self.permits.try_acquire() {
                 Ok(permit) => permit,
-                Err(_) => match self.permits.acquire().await {
-                    Ok(permit) => permit,
-                    // The semaphore is never closed.
-                    Err(_) => return Acquired::Closed,
+                Err(_) => match self.wait().await {
+                    Some(permit) => permit,
+                    None => return Acquired::Closed,
                 },
             };
             if let Some(acquired) = self.try_use(permit) {
                 return acquired;
             }
         }
+    }
+
+    /// Waits for a permit; `None` if there will be none, which isn't so: the semaphore is never closed.
+    async fn wait(&self) -> Option<SemaphorePermit<'_>> {
+        let start = Instant::now();
+        let permit = self.permits.acquire().await.ok();
+        self.metrics.instance_waits.note(start.elapsed());
+        permit
     }
 
     /// What a permit is good for; `None`: for nothing now, wait for another.
@@ -114,6 +129,7 @@ impl Pool {
             return Some(Acquired::Later(wait));
         }
         let Some(share) = self.quota.take() else {
+            self.metrics.refusals(Budget::Instances).one();
             if state.taken == 0 {
                 return Some(Acquired::Full);
             }

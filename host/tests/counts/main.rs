@@ -102,6 +102,8 @@ async fn pattern() -> Arc<PluginCatalog> {
     assert!(plugin.exists(), "run `make plugins`");
     let plugin = Plugin::load(&engine, &plugin, &limits).await.unwrap();
     let spec = ExportSpec {
+        tenant: String::new(),
+        metrics: Arc::default(),
         name: String::new(),
         settings: Settings::parse(&["size=1M"]).unwrap(),
         blobs: Vec::new(),
@@ -121,7 +123,12 @@ async fn what_a_read_costs() {
     let metrics = Arc::clone(&scene.export);
     let counters = || {
         let metrics = metrics.metrics();
-        [&metrics.requests, &metrics.guest_calls, &metrics.host_calls].map(|one| one.get())
+        let operations = metrics.operations.total();
+        [
+            operations,
+            metrics.guest_calls.get(),
+            metrics.host_calls.get(),
+        ]
     };
     let (before, memory) = (counters(), Region::new(COUNTING));
     for _ in 0..ROUNDS {

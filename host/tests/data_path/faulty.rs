@@ -22,7 +22,7 @@ pub(crate) const SIZE: usize = 1 << 20;
 pub(crate) struct Faulty {
     export: Export,
     limits: Limits,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     bytes: Mutex<Vec<u8>>,
     /// Reads at these offsets fail.
     pub(crate) broken: HashSet<u64>,
@@ -55,7 +55,7 @@ impl Faulty {
                 allocation: true,
             },
             limits,
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             bytes: Mutex::new((0..SIZE).map(pattern).collect()),
             broken: HashSet::new(),
             waiting: HashSet::new(),
@@ -87,7 +87,7 @@ impl Device for Faulty {
         &self.limits
     }
 
-    fn metrics(&self) -> &Metrics {
+    fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 

@@ -17,6 +17,7 @@ use nbdbox::device::{Device as _, ExtentsOnError};
 use nbdbox::fault::Cause;
 use nbdbox::identity;
 use nbdbox::limits::Limits;
+use nbdbox::metrics::Outcome;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -271,7 +272,7 @@ async fn the_hosts_own_failures_are_counted_as_such() {
         errno(&scene.client.next().await.unwrap().0),
         Some(Errno::Eio)
     );
-    assert_eq!(scene.device.metrics().host_failures.get(), 1);
+    assert_eq!(scene.device.metrics().operations.with(Outcome::Host), 1);
     // And the client's: a flag that means nothing.
     let request = Request::read(Cookie(2), 0, 512).with(CommandFlags::REQ_ONE);
     scene.client.ask(request, &[]).await;
@@ -309,7 +310,7 @@ async fn a_payload_that_is_cut_off_changes_nothing() {
     scene.client.stream.read_to_end(&mut rest).await.unwrap();
     assert!(rest.is_empty(), "{rest:?}");
     assert_eq!(scene.server.await.unwrap().unwrap(), End::Broken);
-    assert_eq!(scene.device.metrics().requests.get(), 0);
+    assert_eq!(scene.device.metrics().operations.total(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use nbdbox::blob::Access;
 use nbdbox::device::Device as _;
 use nbdbox::fault::Cause;
 use nbdbox::limits::Limits;
+use nbdbox::metrics::Outcome;
 
 use crate::attacks::{Attack, Call, Meets};
 use crate::client::{Answer, Client, Refused};
@@ -93,7 +94,8 @@ fn check_count_and_log(world: &World, attack: &Attack, name: &str, served: &Serv
             assert!(warned, "{attack:?}: {lines:?}");
         }
         Meets::Errno(_) | Meets::Excused => {
-            assert_eq!(metrics.answered_errors.get(), 1, "{attack:?}: {lines:?}");
+            let answered = metrics.operations.with(Outcome::Answered);
+            assert_eq!(answered, 1, "{attack:?}: {lines:?}");
         }
         Meets::Nothing => {}
     }

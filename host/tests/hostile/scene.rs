@@ -139,6 +139,8 @@ impl World {
             access,
         };
         Ok(ExportSpec {
+            tenant: String::new(),
+            metrics: Arc::default(),
             name: name.to_owned(),
             settings: Settings::parse(settings)?,
             blobs: vec![Blob::open(grant)?],

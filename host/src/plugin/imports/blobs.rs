@@ -7,6 +7,7 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList, Wasm
 use super::BlobHandle;
 use crate::blob::{self, Blob, BlobError};
 use crate::limits::DIRECT;
+use crate::origin::Origin;
 use crate::plugin::guest::Guest;
 use crate::plugin::wit::{Access, Errno, WriteFlags};
 
@@ -179,7 +180,7 @@ pub(super) fn errno(blob: &Blob, error: &BlobError) -> Errno {
         BlobError::Range { .. } => Errno::Einval,
         BlobError::Unsupported(_) => Errno::Enotsup,
         BlobError::Shrunk { .. } | BlobError::Io { .. } => {
-            tracing::error!(blob = blob.name(), "{error}");
+            tracing::error!(blob = blob.name(), request = Origin::field(), "{error}");
             if error.is_full() {
                 Errno::Enospc
             } else {

@@ -1,0 +1,162 @@
+//! Requests by what they wanted and what became of them.
+
+use std::time::Duration;
+
+use super::{Counter, Histogram};
+use crate::fault::{Failure, Whose};
+
+/// What a request wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Bytes.
+    Read,
+    /// To store bytes.
+    Write,
+    /// Durability.
+    Flush,
+    /// To give a range up.
+    Trim,
+    /// Zeroes.
+    Zero,
+    /// To read ahead.
+    Cache,
+    /// Extents.
+    BlockStatus,
+}
+
+/// What became of a request that reached the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Ok,
+    /// The plugin answered an error, as is its right.
+    Answered,
+    /// It failed by the plugin's fault.
+    Plugin,
+    /// It failed by the host's fault.
+    Host,
+    /// The server was going down.
+    Shutdown,
+}
+
+impl Operation {
+    /// All, in the order of their counters.
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::Write,
+        Self::Flush,
+        Self::Trim,
+        Self::Zero,
+        Self::Cache,
+        Self::BlockStatus,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Flush => "flush",
+            Self::Trim => "trim",
+            Self::Zero => "zero",
+            Self::Cache => "cache",
+            Self::BlockStatus => "block-status",
+        }
+    }
+}
+
+impl Outcome {
+    /// All, in the order of their counters.
+    pub const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::Answered,
+        Self::Plugin,
+        Self::Host,
+        Self::Shutdown,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Answered => "answered",
+            Self::Plugin => "plugin",
+            Self::Host => "host",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl From<&Failure> for Outcome {
+    fn from(failure: &Failure) -> Self {
+        match failure.whose {
+            Whose::Answer => Self::Answered,
+            Whose::Plugin(_) => Self::Plugin,
+            Whose::Host => Self::Host,
+            Whose::Shutdown => Self::Shutdown,
+        }
+    }
+}
+
+/// A counter for each operation and outcome, and how long each operation took.
+#[derive(Debug, Default)]
+pub struct Operations {
+    counts: [[Counter; Outcome::ALL.len()]; Operation::ALL.len()],
+    took: [Histogram; Operation::ALL.len()],
+}
+
+impl Operations {
+    /// Counts one that has ended.
+    pub fn note(&self, operation: Operation, outcome: Outcome, took: Duration) {
+        // Both are plain enums whose declaration order is that of `ALL`.
+        self.counts[operation as usize][outcome as usize].one();
+        self.took[operation as usize].note(took);
+    }
+
+    /// How many of this kind came to this.
+    #[must_use]
+    pub fn count(&self, operation: Operation, outcome: Outcome) -> u64 {
+        self.counts[operation as usize][outcome as usize].get()
+    }
+
+    /// How many came to this, whatever they wanted.
+    #[must_use]
+    pub fn with(&self, outcome: Outcome) -> u64 {
+        Operation::ALL
+            .iter()
+            .map(|operation| self.count(*operation, outcome))
+            .sum()
+    }
+
+    /// How many have ended.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        Outcome::ALL.iter().map(|outcome| self.with(*outcome)).sum()
+    }
+
+    /// How long those of this kind took, from the call of the device to the reply's last frame.
+    #[must_use]
+    pub fn took(&self, operation: Operation) -> &Histogram {
+        &self.took[operation as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operation_and_outcome_has_a_counter_of_its_own() {
+        let operations = Operations::default();
+        for operation in Operation::ALL {
+            for outcome in Outcome::ALL {
+                assert_eq!(operations.count(operation, outcome), 0);
+                operations.note(operation, outcome, Duration::ZERO);
+                assert_eq!(operations.count(operation, outcome), 1);
+            }
+        }
+        assert_eq!(operations.total(), 35);
+    }
+}
