@@ -10,6 +10,7 @@ mod run;
 mod serve;
 mod signals;
 mod test;
+mod tls_args;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write as _};

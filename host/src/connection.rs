@@ -9,6 +9,7 @@ mod idle;
 mod inbox;
 mod linger;
 mod outbox;
+mod secured;
 mod transmission;
 
 use std::io;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 use crate::device::Catalog;
 use crate::identity::Client;
 use crate::origin::Origin;
+use crate::tls::Tls;
 
 /// Tells a connection to stop: `true` once.
 pub type StopSignal = watch::Receiver<bool>;
@@ -75,13 +77,14 @@ impl End {
 /// The number of the next connection, for the log.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// Serves one client.
+/// Serves one client, who may go over to TLS if that is offered.
 ///
 /// # Errors
 /// The socket failed.
 pub async fn serve<S, C>(
-    mut stream: S,
+    stream: S,
     client: Client,
+    tls: Option<Arc<Tls>>,
     catalog: Arc<C>,
     stop: StopSignal,
 ) -> io::Result<End>
@@ -95,13 +98,13 @@ where
         connection: number,
         request: 0,
     };
-    let shake = handshake::shake(&mut stream, &*catalog, &client, stop.clone());
+    let shake = handshake::shake(stream, client, tls.as_deref(), &*catalog, stop.clone());
     let shaken = timeout(catalog.limits().handshake, origin.scope(shake)).await;
     let ended = match shaken {
         Err(_) => Ok(End::TimedOut),
         Ok(Err(error)) => Err(error),
         Ok(Ok(None)) => Ok(End::Handshake),
-        Ok(Ok(Some(agreed))) => Ok(transmission::run(stream, agreed, number, stop).await),
+        Ok(Ok(Some(agreed))) => Ok(transmission::run(agreed, number, stop).await),
     };
     match &ended {
         Ok(end) => tracing::debug!(connection = number, ?end, "connection ended"),

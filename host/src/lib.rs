@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! 5  cli                               process edge
-//! 4  server, connection, client,       sockets, shutdown; many tenants' exports
+//! 4  server, connection, tls, client,  sockets, shutdown; many tenants' exports
 //!    hosting
 //! 3  dispatch, session | plugin, blob  data path | wasm and what it is granted: they don't know
 //!                                      each other, `server` and `cli` introduce them
@@ -29,6 +29,7 @@ pub mod client;
 pub mod connection;
 pub mod hosting;
 pub mod server;
+pub mod tls;
 
 pub mod conformance;
 pub mod dispatch;

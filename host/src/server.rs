@@ -23,6 +23,7 @@ pub use metrics::ServerMetrics;
 use crate::connection::{self, StopSignal};
 use crate::device::Catalog;
 use crate::identity::Client;
+use crate::tls::Tls;
 
 /// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -109,7 +110,8 @@ impl<C: Catalog> Server<C> {
             };
             match accepted {
                 Ok((stream, client)) => {
-                    let served = serve_client(stream, client, self.clone());
+                    let tls = listener.tls.clone();
+                    let served = serve_client(stream, client, tls, self.clone());
                     connections.spawn(async move {
                         served.await;
                         drop(place);
@@ -130,7 +132,12 @@ async fn all_ended(connections: &mut JoinSet<()>) {
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve_client<C: Catalog>(stream: listener::Stream, client: Client, server: Server<C>) {
+async fn serve_client<C: Catalog>(
+    stream: listener::Stream,
+    client: Client,
+    tls: Option<Arc<Tls>>,
+    server: Server<C>,
+) {
     let Server {
         catalog,
         stop,
@@ -139,9 +146,15 @@ async fn serve_client<C: Catalog>(stream: listener::Stream, client: Client, serv
     } = server;
     metrics.connections.rise(1);
     let ended = match stream {
-        listener::Stream::Tcp(stream) => connection::serve(stream, client, catalog, stop).await,
-        listener::Stream::Unix(stream) => connection::serve(stream, client, catalog, stop).await,
-        listener::Stream::Vsock(stream) => connection::serve(stream, client, catalog, stop).await,
+        listener::Stream::Tcp(stream) => {
+            connection::serve(stream, client, tls, catalog, stop).await
+        }
+        listener::Stream::Unix(stream) => {
+            connection::serve(stream, client, tls, catalog, stop).await
+        }
+        listener::Stream::Vsock(stream) => {
+            connection::serve(stream, client, tls, catalog, stop).await
+        }
     };
     metrics.connections.fall(1);
     match ended {
@@ -157,5 +170,5 @@ where
     C: Catalog,
 {
     let (_never, stop) = watch::channel(false);
-    connection::serve(stream, Client::default(), catalog, stop).await
+    connection::serve(stream, Client::default(), None, catalog, stop).await
 }

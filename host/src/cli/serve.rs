@@ -14,9 +14,11 @@ use tokio::sync::watch;
 
 use super::plugin_args::PluginArgs;
 use super::signals::Signals;
+use super::tls_args::TlsArgs;
 use super::{host, log, run};
 use crate::device::Catalog as _;
 use crate::server::{Address, Listener, Server};
+use crate::tls::Tls;
 
 /// NBD's registered port.
 const PORT: u16 = 10809;
@@ -33,6 +35,7 @@ Examples:
   nbdbox serve pattern.wasm size=1G                       on 127.0.0.1, port 10809
   nbdbox serve -U - pattern.wasm --run 'nbdinfo \"$uri\"'   for one command only
   nbdbox serve -U /run/disk.sock -P /run/disk.pid --blob disk=/srv/disk.img:rw file.wasm
+  nbdbox serve --tls require --tls-certificates /etc/pki/nbdbox -i 0.0.0.0 pattern.wasm size=1G
   nbdbox serve --config /etc/nbdbox                       many tenants, as these files say
   nbdbox serve --limit memory=1G,cpu=1s memory.wasm size=900M
 ";
@@ -96,9 +99,13 @@ pub(super) struct Serve {
         conflicts_with_all = [
             "plugin", "settings", "blobs", "limits", "extents_on_error", "on_failure",
             "unix", "ipaddr", "port", "export", "read_only", "run", "print_uri",
+            "tls", "tls_certificates", "tls_verify_peer",
         ]
     )]
     config: Option<PathBuf>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     #[command(flatten)]
     plugin: PluginArgs,
@@ -132,12 +139,13 @@ impl Serve {
 
     async fn serve(&self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
+        let tls = Tls::load(&self.tls.tls()?)?;
         let opening = self.plugin.open(&self.export, self.read_only);
         let catalog = signals.unless_asked(opening).await?;
         let (address, _private) = self.address()?;
-        let listener = Listener::bind(&address).await?;
+        let listener = Listener::bind(&address, tls).await?;
         let address = listener.address()?;
-        let uri = address.uri(&self.export);
+        let uri = address.uri(&self.export, self.tls.required());
         tracing::debug!("listening on {address}");
         if self.print_uri {
             super::print(&format!("{uri}\n"))?;

@@ -1,6 +1,8 @@
 //! The handshake's shell: moves bytes, answers the state machine's questions from the catalog.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +12,15 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::StopSignal;
+use super::linger::linger;
+use super::secured::Secured;
 use crate::device::{Absent, Catalog, Device as _, Listed};
 use crate::identity::Client;
+use crate::tls::Tls;
 
 /// What a handshake came to.
-pub(super) struct Agreed<D> {
+pub(super) struct Agreed<S, D> {
+    pub(super) stream: Secured<S>,
     pub(super) session: Session,
     pub(super) device: Arc<D>,
     /// Bytes that came after it: requests.
@@ -30,16 +36,20 @@ const READ: usize = 4096;
 
 /// Does the handshake; `None` if the client left, or was shown the door.
 pub(super) async fn shake<S, C>(
-    stream: &mut S,
+    stream: S,
+    mut client: Client,
+    tls: Option<&Tls>,
     catalog: &C,
-    client: &Client,
     mut stop: StopSignal,
-) -> io::Result<Option<Agreed<C::Device>>>
+) -> io::Result<Option<Agreed<S, C::Device>>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Catalog,
 {
-    let mut handshake = Handshake::new(Policy::default());
+    let mut stream = Secured::Plain(stream);
+    let mut handshake = Handshake::new(Policy {
+        tls: tls.map(Tls::mode).unwrap_or_default(),
+    });
     let mut inbox = BytesMut::with_capacity(READ);
     let mut found = None;
     loop {
@@ -50,17 +60,17 @@ where
         inbox.advance(used);
         match event {
             Event::NeedMore => {
-                send(stream, &mut handshake).await?;
+                send(&mut stream, &mut handshake).await?;
                 let full = inbox.len() > HANDSHAKE_BUFFER;
-                if full || read(stream, &mut inbox, &mut stop).await? == 0 {
+                if full || read(&mut stream, &mut inbox, &mut stop).await? == 0 {
                     return Ok(None);
                 }
             }
-            Event::List => list(&mut handshake, catalog, client).await,
+            Event::List => list(&mut handshake, catalog, &client).await,
             Event::Find(lookup) => {
                 // The place that an earlier question took, where places are counted.
                 found = None;
-                match catalog.find(client, &lookup.name).await {
+                match catalog.find(&client, &lookup.name).await {
                     Ok(device) => {
                         handshake.found(device.export());
                         found = Some(device);
@@ -71,20 +81,55 @@ where
                 }
             }
             Event::Ready(session) => {
-                send(stream, &mut handshake).await?;
+                send(&mut stream, &mut handshake).await?;
                 // The session is for the export that was found last.
                 let agreed = found.map(|device| Agreed {
+                    stream,
                     session: *session,
                     device,
                     unread: inbox,
                 });
                 return Ok(agreed);
             }
-            // TLS isn't offered, so this can't come; if it does, the client is shown the door.
-            Event::StartTls | Event::Close => {
-                send(stream, &mut handshake).await?;
+            Event::StartTls => {
+                send(&mut stream, &mut handshake).await?;
+                // The handshake has thrown away what came in plain text, and so does this.
+                inbox.clear();
+                found = None;
+                let Some(secured) = start_tls(stream, tls, &mut client, &mut stop).await else {
+                    return Ok(None);
+                };
+                stream = secured;
+                handshake.tls_established();
+            }
+            Event::Close => {
+                send(&mut stream, &mut handshake).await?;
                 return Ok(None);
             }
+        }
+    }
+}
+
+/// Goes over to TLS; `None` if that failed. From then on the client is who its certificate says.
+async fn start_tls<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: Secured<S>,
+    tls: Option<&Tls>,
+    client: &mut Client,
+    stop: &mut StopSignal,
+) -> Option<Secured<S>> {
+    // Without TLS to offer, or over TLS, STARTTLS was refused.
+    let (Secured::Plain(stream), Some(tls)) = (stream, tls) else {
+        return None;
+    };
+    match unless_stopping(tls.accept(stream), stop).await? {
+        Ok(accepted) => {
+            client.certificate = accepted.certificate;
+            Some(Secured::Tls(accepted.stream))
+        }
+        Err((error, stream)) => {
+            tracing::debug!(peer = ?client.peer, "the TLS handshake failed: {error}");
+            linger(stream).await;
+            None
         }
     }
 }
@@ -115,13 +160,18 @@ async fn read<S: AsyncRead + Unpin>(
     stop: &mut StopSignal,
 ) -> io::Result<usize> {
     inbox.reserve(READ);
+    let read = unless_stopping(stream.read_buf(inbox), stop).await;
+    read.unwrap_or(Ok(0))
+}
+
+/// What a client has to say; `None` if that takes too long for a server that is stopping.
+async fn unless_stopping<F: Future>(words: F, stop: &mut StopSignal) -> Option<F::Output> {
+    let mut words = pin!(words);
     tokio::select! {
         biased;
-        read = stream.read_buf(inbox) => return read,
+        said = &mut words => return Some(said),
         // An error means that the server is gone: that's a stop too.
         _ = stop.wait_for(|stop| *stop) => {}
     }
-    timeout(LAST_WORDS, stream.read_buf(inbox))
-        .await
-        .unwrap_or(Ok(0))
+    timeout(LAST_WORDS, words).await.ok()
 }

@@ -23,6 +23,8 @@ pub(super) struct Outbox {
     queue: VecDeque<(Reply, Share)>,
     /// Bytes of the first reply that were sent.
     sent: usize,
+    /// What was written may still be in the stream's own buffer, as it is with TLS.
+    unflushed: bool,
     spare: Vec<Reply>,
 }
 
@@ -48,6 +50,25 @@ impl Outbox {
             leave(share);
         }
         self.sent = 0;
+        self.unflushed = false;
+    }
+
+    /// Whether nothing is left in the stream's own buffer.
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.unflushed
+    }
+
+    /// Sends what is left in the stream's own buffer.
+    pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.unflushed {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Sends with one system call what the socket takes. `leave` gets the shares of the replies that
@@ -72,6 +93,7 @@ impl Outbox {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.unflushed = true;
         self.advance(written, leave);
         Poll::Ready(Ok(()))
     }

@@ -36,17 +36,13 @@ const ROUNDS: u32 = 16;
 const WAITS: u32 = 2;
 
 /// Runs until the connection ends, and every request that was begun has ended too.
-pub(super) async fn run<S, D>(
-    stream: S,
-    agreed: Agreed<D>,
-    number: u64,
-    mut stop: StopSignal,
-) -> End
+pub(super) async fn run<S, D>(agreed: Agreed<S, D>, number: u64, mut stop: StopSignal) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
     D: Device,
 {
     let Agreed {
+        stream,
         session,
         device,
         unread,
@@ -300,6 +296,10 @@ where
                 }
             }
         }
+        if let Poll::Ready(Err(_)) = self.outbox.poll_flush(&mut self.stream, cx) {
+            self.phase = Phase::Gone(End::HungUp);
+            return true;
+        }
         progress
     }
 
@@ -331,7 +331,8 @@ where
 
     /// How the connection ended, once nothing is under way any more.
     fn ended(&self) -> Option<End> {
-        let idle = self.running.is_empty() && self.outbox.is_empty();
+        let sent = self.outbox.is_empty() && self.outbox.is_flushed();
+        let idle = self.running.is_empty() && sent;
         match self.phase {
             Phase::Open => None,
             // The next round refuses what is held up.

@@ -1,7 +1,7 @@
 //! Addresses as clients use them.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +20,10 @@ pub enum Address {
 }
 
 impl Address {
-    /// The NBD URI of an export here (doc/uri.md of the NBD project).
+    /// The NBD URI of an export here (doc/uri.md of the NBD project); over TLS, with certificates from
+    /// this folder, if there is one.
     #[must_use]
-    pub fn uri(&self, export: &str) -> String {
+    pub fn uri(&self, export: &str, certificates: Option<&Path>) -> String {
         let encode = |text: &str| -> String {
             url::form_urlencoded::byte_serialize(text.as_bytes())
                 .flat_map(|part| {
@@ -34,20 +35,33 @@ impl Address {
                 })
                 .collect()
         };
+        let encode_path = |path: &Path| encode(&path.to_string_lossy()).replace("%2F", "/");
         let export = encode(export);
-        match self {
+        let nbd = if certificates.is_some() {
+            "nbds"
+        } else {
+            "nbd"
+        };
+        let uri = match self {
             Self::Tcp(host, port) if host.contains(':') => {
-                format!("nbd://[{host}]:{port}/{export}")
+                format!("{nbd}://[{host}]:{port}/{export}")
             }
-            Self::Tcp(host, port) => format!("nbd://{host}:{port}/{export}"),
+            Self::Tcp(host, port) => format!("{nbd}://{host}:{port}/{export}"),
             Self::Unix(path) => {
-                let path = encode(&path.to_string_lossy()).replace("%2F", "/");
-                format!("nbd+unix:///{export}?socket={path}")
+                let path = encode_path(path);
+                format!("{nbd}+unix:///{export}?socket={path}")
             }
             Self::Vsock { cid, port } => {
                 // "Any" is no address: the host as its guests call it (vsock(7)).
                 let cid = cid.unwrap_or(2);
-                format!("nbd+vsock://{cid}:{port}/{export}")
+                format!("{nbd}+vsock://{cid}:{port}/{export}")
+            }
+        };
+        match certificates {
+            None => uri,
+            Some(folder) => {
+                let joint = if uri.contains('?') { '&' } else { '?' };
+                format!("{uri}{joint}tls-certificates={}", encode_path(folder))
             }
         }
     }
@@ -74,14 +88,22 @@ mod tests {
     #[test]
     fn uris_are_quoted() {
         let tcp = |host: &str| Address::Tcp(host.to_owned(), 10809);
-        assert_eq!(tcp("127.0.0.1").uri(""), "nbd://127.0.0.1:10809/");
-        assert_eq!(tcp("::1").uri("a b/ü"), "nbd://[::1]:10809/a%20b%2F%C3%BC");
+        assert_eq!(tcp("127.0.0.1").uri("", None), "nbd://127.0.0.1:10809/");
+        assert_eq!(
+            tcp("::1").uri("a b/ü", None),
+            "nbd://[::1]:10809/a%20b%2F%C3%BC"
+        );
         let unix = Address::Unix("/tmp/a b&c".into());
         let vsock = Address::Vsock {
             cid: None,
             port: 10809,
         };
-        assert_eq!(vsock.uri("x"), "nbd+vsock://2:10809/x");
-        assert_eq!(unix.uri("x"), "nbd+unix:///x?socket=/tmp/a%20b%26c");
+        assert_eq!(vsock.uri("x", None), "nbd+vsock://2:10809/x");
+        let uri = "nbd+unix:///x?socket=/tmp/a%20b%26c";
+        assert_eq!(unix.uri("x", None), uri);
+        assert_eq!(
+            unix.uri("x", Some(Path::new("/pki/a b"))),
+            uri.replace("nbd+", "nbds+") + "&tls-certificates=/pki/a%20b"
+        );
     }
 }

@@ -5,9 +5,10 @@ use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use nbdbox_config::config::{self, Owner, Tls};
+use nbdbox_config::config::{self, Owner};
 use rustix::fs::{Gid, Uid};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpListener, UnixListener};
@@ -16,16 +17,17 @@ use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 use super::Address;
 use super::inherited::Inherited;
 use super::listener::{Kind, Listener, SocketFile};
+use crate::tls::Tls;
 
 /// Connections that wait to be let in.
 const BACKLOG: i32 = 1024;
 
 impl Listener {
-    /// Listens on an address of the command line.
+    /// Listens on an address of the command line, with TLS if there is some.
     ///
     /// # Errors
     /// Names the address and says what to do: in use, not allowed, no such folder.
-    pub async fn bind(address: &Address) -> anyhow::Result<Self> {
+    pub async fn bind(address: &Address, tls: Option<Arc<Tls>>) -> anyhow::Result<Self> {
         let kind = match address {
             Address::Tcp(host, port) => {
                 let listener = TcpListener::bind((host.as_str(), *port)).await;
@@ -37,17 +39,18 @@ impl Listener {
         Ok(Self {
             name: address.to_string(),
             kind,
+            tls,
         })
     }
 
     /// Opens a listener of the configuration.
     ///
     /// # Errors
-    /// As for [`bind`](Self::bind); there's no such inherited socket, user or group.
+    /// As for [`bind`](Self::bind); there's no such inherited socket, user or group; TLS's files are of
+    /// no use.
     pub fn open(listener: &config::Listener, inherited: &Inherited) -> anyhow::Result<Self> {
-        if listener.tls != Tls::Off {
-            bail!("{}: this nbdbox doesn't speak TLS yet", listener.place);
-        }
+        let place = || listener.place.to_string();
+        let tls = Tls::load(&listener.tls).with_context(place)?;
         let kind = match &listener.address {
             config::Address::Tcp(address) => tcp(*address),
             config::Address::Unix { path, mode, owner } => unix(path, *mode, owner.as_ref()),
@@ -56,7 +59,8 @@ impl Listener {
         };
         Ok(Self {
             name: listener.name.clone(),
-            kind: kind.with_context(|| listener.place.to_string())?,
+            kind: kind.with_context(place)?,
+            tls,
         })
     }
 }

@@ -64,7 +64,7 @@ impl Scene {
         let export = catalog.find(&client, "").await.unwrap();
         let (mut stream, theirs) = UnixStream::pair().unwrap();
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(serve(theirs, client, catalog, stopped));
+        tokio::spawn(serve(theirs, client, None, catalog, stopped));
         let goal = Goal::Go {
             export: String::new(),
             framing: Framing::Structured,

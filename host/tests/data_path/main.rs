@@ -39,7 +39,13 @@ async fn scene(framing: Framing, device: Faulty) -> Scene {
     let (ours, theirs) = tokio::io::duplex(64 << 10);
     let (stop, stopped) = watch::channel(false);
     let catalog = Arc::new(Only(Arc::clone(&device)));
-    let server = tokio::spawn(serve(theirs, identity::Client::default(), catalog, stopped));
+    let server = tokio::spawn(serve(
+        theirs,
+        identity::Client::default(),
+        None,
+        catalog,
+        stopped,
+    ));
     let client = Client::connect(ours, framing).await;
     Scene {
         device,
@@ -343,7 +349,7 @@ async fn a_handshake_has_its_time() {
     let (ours, theirs) = tokio::io::duplex(1024);
     let (_stop, stopped) = watch::channel(false);
     let catalog = Arc::new(Only(Arc::new(device())));
-    let ended = serve(theirs, identity::Client::default(), catalog, stopped)
+    let ended = serve(theirs, identity::Client::default(), None, catalog, stopped)
         .await
         .unwrap();
     assert_eq!(ended, End::TimedOut);

@@ -163,7 +163,13 @@ impl World {
             .unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(serve(theirs, identity::Client::default(), catalog, stopped));
+        let server = tokio::spawn(serve(
+            theirs,
+            identity::Client::default(),
+            None,
+            catalog,
+            stopped,
+        ));
         let client = Client::connect(ours, name).await;
         Served {
             export,

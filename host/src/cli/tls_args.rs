@@ -1,0 +1,58 @@
+//! TLS on the command line, under the names that nbdkit's users know.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, ValueEnum};
+use nbdbox_config::config::{Tls, TlsFiles};
+
+/// The options of `serve` about TLS.
+#[derive(Debug, Args)]
+pub(super) struct TlsArgs {
+    /// TLS: `off`; `on`, who asks for it gets it; `require`, without it there's nothing [default: off]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "MODE")]
+    tls: Option<Mode>,
+
+    /// The folder of `server-cert.pem`, `server-key.pem` and, to verify clients, `ca-cert.pem`
+    #[arg(long, value_name = "DIR", requires = "tls")]
+    tls_certificates: Option<PathBuf>,
+
+    /// Let in only clients with a certificate that `ca-cert.pem` signed
+    #[arg(long, requires = "tls_certificates")]
+    tls_verify_peer: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    Off,
+    On,
+    Require,
+}
+
+impl TlsArgs {
+    /// What they come to.
+    pub(super) fn tls(&self) -> anyhow::Result<Tls> {
+        let mode = match self.tls {
+            None | Some(Mode::Off) => return Ok(Tls::Off),
+            Some(mode) => mode,
+        };
+        let folder = self.tls_certificates.as_deref();
+        let folder = folder.context("TLS needs a certificate and its key: --tls-certificates")?;
+        ensure!(folder.is_dir(), "{} is no folder", folder.display());
+        let files = TlsFiles {
+            certificate: folder.join("server-cert.pem"),
+            key: folder.join("server-key.pem"),
+            client_ca: self.tls_verify_peer.then(|| folder.join("ca-cert.pem")),
+        };
+        Ok(match mode {
+            Mode::Require => Tls::Require(files),
+            _ => Tls::On(files),
+        })
+    }
+
+    /// Where clients on this machine find certificates, if they have to speak TLS.
+    pub(super) fn required(&self) -> Option<&Path> {
+        let required = self.tls == Some(Mode::Require);
+        self.tls_certificates.as_deref().filter(|_| required)
+    }
+}

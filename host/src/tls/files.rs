@@ -1,0 +1,81 @@
+//! The files behind TLS.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use nbdbox_config::config::TlsFiles;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig};
+
+/// Tells whether files are still those that they were: inode, size, and times in nanoseconds.
+pub(super) type Stamps = Vec<Option<(u64, u64, i64, i64)>>;
+
+/// The files as they are.
+pub(super) fn stamps(files: &TlsFiles) -> Stamps {
+    let paths = [Some(&files.certificate), Some(&files.key)];
+    let paths = paths.into_iter().chain([files.client_ca.as_ref()]);
+    let stamp = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        let time = (metadata.mtime(), metadata.mtime_nsec());
+        Some((metadata.ino(), metadata.size(), time.0, time.1))
+    };
+    paths.flatten().map(|path| stamp(path)).collect()
+}
+
+/// Reads them.
+pub(super) fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
+    let provider = Arc::new(ring::default_provider());
+    let key = certified_key(files, &provider)?;
+    // "TLS version 1.2 or later" (section "TLS versions" of the NBD protocol): rustls has no others.
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = roots(path).with_context(|| path.display().to_string())?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = verifier.build();
+            builder.with_client_cert_verifier(verifier.with_context(|| path.display().to_string())?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    // Nobody is let in by what was checked some time ago: a certificate expires, a CA is taken away.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// The server's certificate and its key, which fit together.
+fn certified_key(files: &TlsFiles, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
+    let TlsFiles {
+        certificate, key, ..
+    } = files;
+    let chain = certificates(certificate).with_context(|| certificate.display().to_string())?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("{}: no private key can be read", key.display()))?;
+    CertifiedKey::from_der(chain, private, provider).with_context(|| {
+        let (certificate, key) = (certificate.display(), key.display());
+        format!("{certificate} and {key} can't be used together")
+    })
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let certificates = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
+    ensure!(!certificates.is_empty(), "there is no certificate in it");
+    Ok(certificates)
+}
+
+fn roots(path: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}

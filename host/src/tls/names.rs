@@ -1,0 +1,104 @@
+//! Whose a certificate is.
+//!
+//! Rules compare a subject as text, so no two subjects may have the same: what could be taken for a
+//! separator is escaped, as RFC 4514 has it.
+
+use std::fmt::Write as _;
+use std::io;
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::extensions::GeneralName;
+use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+
+use crate::identity::Certificate;
+
+/// The names in a certificate that was checked.
+pub(super) fn of(der: &CertificateDer<'_>) -> io::Result<Certificate> {
+    let unreadable = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
+    let names = certificate.subject_alternative_name();
+    let names = names.map_err(|error| unreadable(error.to_string()))?;
+    let names = names.map(|names| &names.value.general_names[..]);
+    Ok(Certificate {
+        subject: subject(certificate.subject()),
+        names: names.unwrap_or_default().iter().filter_map(name).collect(),
+    })
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+            Some((*name).to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Section 2.1: "starting with the last element of the sequence and moving backwards toward the first".
+fn subject(subject: &X509Name<'_>) -> String {
+    let elements: Vec<String> = subject
+        .iter_rdn()
+        .map(|element| {
+            let attributes: Vec<String> = element.iter().map(attribute).collect();
+            attributes.join("+")
+        })
+        .collect();
+    elements.into_iter().rev().collect::<Vec<_>>().join(",")
+}
+
+fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
+    let oid = attribute.attr_type();
+    let known = oid2abbrev(oid, oid_registry());
+    let key = known.map_or_else(|_| oid.to_id_string(), str::to_owned);
+    match attribute.as_str() {
+        Ok(value) => format!("{key}={}", escaped(value)),
+        // Section 2.4: "an octothorpe character ('#') followed by the hexadecimal representation".
+        Err(_) => {
+            let mut text = format!("{key}=#");
+            for byte in attribute.as_slice() {
+                // Writing to a string can't fail.
+                let _ = write!(text, "{byte:02X}");
+            }
+            text
+        }
+    }
+}
+
+/// Section 2.4, and control characters, which have no place in a log.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let last = value.chars().count().saturating_sub(1);
+    for (index, c) in value.chars().enumerate() {
+        let edge = (c == ' ' && (index == 0 || index == last)) || (c == '#' && index == 0);
+        if c.is_control() {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                // Writing to a string can't fail.
+                let _ = write!(text, "\\{byte:02X}");
+            }
+            continue;
+        }
+        if edge || matches!(c, '"' | '+' | ',' | ';' | '<' | '=' | '>' | '\\') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_a_separator_is_escaped() {
+        assert_eq!(escaped("alice,O=Example"), r"alice\,O\=Example");
+        assert_eq!(escaped(" #a# b "), r"\ #a# b\ ");
+        assert_eq!(escaped("#a"), r"\#a");
+        assert_eq!(escaped("a\n\0é"), r"a\0A\00é");
+        assert_eq!(escaped(r"a\2Cb"), r"a\\2Cb");
+    }
+}
