@@ -1,13 +1,18 @@
 //! A client that says exactly what a test wants, right or wrong.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nbd_proto::wire::{self, option, option_reply};
-use rustix::net::sockopt;
+use rustix::net::Shutdown;
+use rustix::net::sockopt::{self, Timeout};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// A connection on which nothing is done by itself.
 #[derive(Debug)]
@@ -15,11 +20,12 @@ pub struct Raw {
     stream: Stream,
 }
 
-/// A socket of either kind.
+/// A socket of either kind, or TLS over one.
 #[derive(Debug)]
 enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, Stream>>),
 }
 
 /// A test that waits for what never comes fails after this time instead of hanging.
@@ -59,11 +65,28 @@ impl Raw {
         }
     }
 
+    /// Goes over to TLS with a server called `localhost`, whatever was said before.
+    ///
+    /// # Errors
+    /// One side didn't like the other. With TLS 1.3 the server's opinion may show only when something
+    /// is received.
+    pub fn over_tls(self, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let name = ServerName::try_from("localhost").unwrap();
+        let session = ClientConnection::new(Arc::clone(config), name).unwrap();
+        let mut stream = StreamOwned::new(session, self.stream);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Self {
+            stream: Stream::Tls(Box::new(stream)),
+        })
+    }
+
     /// The port on this side; `None` on a unix socket.
     #[must_use]
     pub fn local_port(&self) -> Option<u16> {
         match &self.stream {
-            Stream::Unix(_) => None,
+            Stream::Unix(_) | Stream::Tls(_) => None,
             Stream::Tcp(stream) => Some(stream.local_addr().unwrap().port()),
         }
     }
@@ -72,11 +95,7 @@ impl Raw {
     /// sends stays on its side.
     pub fn receive_little_ahead(&mut self) {
         let little = 64 << 10;
-        match &self.stream {
-            Stream::Unix(stream) => sockopt::set_socket_recv_buffer_size(stream, little),
-            Stream::Tcp(stream) => sockopt::set_socket_recv_buffer_size(stream, little),
-        }
-        .unwrap();
+        sockopt::set_socket_recv_buffer_size(&self.stream, little).unwrap();
     }
 
     /// Sends bytes as they are.
@@ -109,6 +128,19 @@ impl Raw {
         }
     }
 
+    /// Whether the server has closed the connection; what it sent instead is added to `heard`.
+    #[must_use]
+    pub fn is_closed_or(&mut self, heard: &mut Vec<u8>) -> bool {
+        let mut bytes = [0; 4096];
+        match self.stream.read(&mut bytes) {
+            Ok(count) => {
+                heard.extend_from_slice(&bytes[..count]);
+                count == 0
+            }
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+
     /// Whether the server says nothing for so long. What it says instead is lost.
     #[must_use]
     pub fn is_silent(&mut self, patience: Duration) -> bool {
@@ -119,29 +151,17 @@ impl Raw {
     }
 
     fn set_read_timeout(&self, patience: Duration) {
-        match &self.stream {
-            Stream::Unix(stream) => stream.set_read_timeout(Some(patience)),
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(patience)),
-        }
-        .unwrap();
+        sockopt::set_socket_timeout(&self.stream, Timeout::Recv, Some(patience)).unwrap();
     }
 
     /// From now on sending fails when the server doesn't read for so long.
     pub fn set_write_timeout(&mut self, patience: Duration) {
-        match &self.stream {
-            Stream::Unix(stream) => stream.set_write_timeout(Some(patience)),
-            Stream::Tcp(stream) => stream.set_write_timeout(Some(patience)),
-        }
-        .unwrap();
+        sockopt::set_socket_timeout(&self.stream, Timeout::Send, Some(patience)).unwrap();
     }
 
     /// Ends the sending side; replies can still be read.
     pub fn finish_sending(&mut self) {
-        match &self.stream {
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
-        }
-        .unwrap();
+        rustix::net::shutdown(&self.stream, Shutdown::Write).unwrap();
     }
 
     /// A big-endian number.
@@ -334,11 +354,22 @@ impl Transmission {
     }
 }
 
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.sock.as_fd(),
+        }
+    }
+}
+
 impl Read for Stream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Unix(stream) => stream.read(bytes),
             Self::Tcp(stream) => stream.read(bytes),
+            Self::Tls(stream) => stream.read(bytes),
         }
     }
 }
@@ -348,6 +379,7 @@ impl Write for Stream {
         match self {
             Self::Unix(stream) => stream.write(bytes),
             Self::Tcp(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
@@ -355,6 +387,7 @@ impl Write for Stream {
         match self {
             Self::Unix(stream) => stream.flush(),
             Self::Tcp(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
         }
     }
 }

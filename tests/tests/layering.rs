@@ -29,6 +29,7 @@ const HOST: &[&str] = &[
     "conformance",
     // 4: many tenants | sockets
     "hosting",
+    "tls",
     "connection",
     "server",
     "client",
@@ -72,6 +73,7 @@ const CONNECTION: &[&str] = &[
     "outbox",
     "idle",
     "linger",
+    "secured",
     "handshake",
     "transmission",
 ];

@@ -16,6 +16,7 @@ use super::linger::linger;
 use super::secured::Secured;
 use crate::device::{Absent, Catalog, Device as _, Listed};
 use crate::identity::Client;
+use crate::origin::Origin;
 use crate::tls::Tls;
 
 /// What a handshake came to.
@@ -127,7 +128,10 @@ async fn start_tls<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Secured::Tls(accepted.stream))
         }
         Err((error, stream)) => {
-            tracing::debug!(peer = ?client.peer, "the TLS handshake failed: {error}");
+            tracing::debug!(
+                request = Origin::field(),
+                "the TLS handshake failed: {error}"
+            );
             linger(stream).await;
             None
         }

@@ -1,0 +1,153 @@
+//! Certificates, made afresh for each test, in folders as libnbd, qemu and nbdkit have them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tempfile::TempDir;
+
+/// A certificate authority.
+pub(crate) struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// What a certificate says; signed by an [`Authority`].
+#[derive(Clone)]
+pub(crate) struct Says {
+    pub(crate) common_name: &'static str,
+    pub(crate) names: Vec<SanType>,
+    pub(crate) until: i32,
+}
+
+/// Says who somebody is, far into the future.
+pub(crate) fn says(common_name: &'static str) -> Says {
+    Says {
+        common_name,
+        names: Vec::new(),
+        until: 2200,
+    }
+}
+
+/// What a server on this machine says.
+pub(crate) fn localhost() -> Says {
+    let dns = SanType::DnsName("localhost".try_into().unwrap());
+    let ip = SanType::IpAddress("127.0.0.1".parse().unwrap());
+    Says {
+        names: vec![dns, ip],
+        ..says("server")
+    }
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let name = &mut params.distinguished_name;
+        name.push(DnType::CommonName, "A test's authority");
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self {
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// Writes `ROLE-cert.pem` and `ROLE-key.pem`, each whole at once.
+    fn sign(&self, folder: &Path, role: &str, says: &Says) {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.subject_alt_names.clone_from(&says.names);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(says.until, 1, 1);
+        // QEMU wants the second too.
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
+        params.extended_key_usages = vec![match role {
+            "server" => ExtendedKeyUsagePurpose::ServerAuth,
+            _ => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        let mut name = DistinguishedName::new();
+        name.push(DnType::OrganizationName, "Example");
+        name.push(DnType::CommonName, says.common_name);
+        params.distinguished_name = name;
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        put(
+            &folder.join(format!("{role}-key.pem")),
+            &key.serialize_pem(),
+        );
+        put(&folder.join(format!("{role}-cert.pem")), &certificate.pem());
+    }
+
+    /// Puts a server's certificate and key into a folder.
+    pub(crate) fn sign_server(&self, folder: &Path, says: &Says) {
+        self.sign(folder, "server", says);
+    }
+
+    /// A server's folder: its certificate, and this authority for its clients.
+    pub(crate) fn server(&self, says: &Says) -> TempDir {
+        let folder = self.nobody();
+        self.sign_server(folder.path(), says);
+        folder
+    }
+
+    /// A client's folder: its certificate, and this authority for servers.
+    pub(crate) fn client(&self, says: &Says) -> TempDir {
+        let folder = self.nobody();
+        self.sign(folder.path(), "client", says);
+        folder
+    }
+
+    /// The folder of a client that trusts this authority and has no certificate.
+    pub(crate) fn nobody(&self) -> TempDir {
+        let folder = TempDir::with_prefix("nbdbox-pki-").unwrap();
+        self.write(folder.path());
+        folder
+    }
+
+    /// Makes this the authority of a folder.
+    pub(crate) fn write(&self, folder: &Path) {
+        put(&folder.join("ca-cert.pem"), &self.pem);
+    }
+}
+
+fn put(path: &Path, text: &str) {
+    let next: PathBuf = path.with_extension("next");
+    fs::write(&next, text).unwrap();
+    fs::rename(next, path).unwrap();
+}
+
+/// What a client folder comes to for rustls, with this version of TLS only.
+pub(crate) fn rustls_client(
+    folder: &Path,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_file(folder.join("ca-cert.pem")).unwrap();
+    roots.add(authority).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots);
+    let certificate = folder.join("client-cert.pem");
+    Arc::new(if certificate.exists() {
+        let certificate = CertificateDer::from_pem_file(certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(folder.join("client-key.pem")).unwrap();
+        builder
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap()
+    } else {
+        builder.with_no_client_auth()
+    })
+}
