@@ -3,11 +3,17 @@
 //! A [`Grant`] is what the operator wrote; a [`Blob`] is the open file behind it. Nothing that a
 //! guest says ever becomes a path.
 
+mod error;
 mod extents;
 mod file;
+mod fulfil;
+mod in_place;
+mod missing;
 mod transfer;
 mod zeroing;
 
+pub use error::BlobError;
 pub use extents::FileExtent;
-pub use file::{Blob, BlobError};
+pub use file::Blob;
+pub(crate) use in_place::relieve;
 pub use nbdbox_config::grant::{Access, Grant, GrantError};

@@ -8,6 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use nbd_proto::wire;
@@ -234,23 +235,29 @@ fn open_modes(pid: u32, path: &std::path::Path) -> Vec<u32> {
 
 const O_RDONLY: u32 = 0;
 
+fn workers(pid: u32) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+        .filter(|name| name.starts_with("tokio-rt-worker"))
+        .count()
+}
+
 #[test]
 fn threads_are_as_many_as_told() {
     for count in ["1", "3"] {
         let scene = Scene::new();
         let server = scene.serve(["-U", "socket", "-t", count, &wasm("pattern")]);
-        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid()))
-            .unwrap()
-            .flatten();
-        let workers = tasks
-            .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
-            .filter(|name| name.starts_with("tokio-rt-worker"))
-            .count();
-        assert_eq!(workers.to_string(), count);
         assert_eq!(
             run("nbdinfo", ["--size", &scene.uri()]).ok().trim(),
             "1048576"
         );
+        // A thread gives itself its name.
+        let named = (0..500).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            workers(server.pid()).to_string() == count
+        });
+        assert!(named, "{} workers, not {count}", workers(server.pid()));
         assert_eq!(server.stop().status.code(), Some(0));
     }
 }

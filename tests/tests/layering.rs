@@ -79,7 +79,9 @@ const CONNECTION: &[&str] = &[
 ];
 
 /// Modules of `host/src/blob`.
-const BLOB: &[&str] = &["file", "extents", "transfer", "zeroing"];
+const BLOB: &[&str] = &[
+    "error", "missing", "file", "in_place", "extents", "transfer", "fulfil", "zeroing",
+];
 
 /// The two sides that don't know each other; `cli` introduces them.
 const DATA_PATH: &[&str] = &["dispatch", "session", "connection", "server"];

@@ -6,7 +6,8 @@ use std::ops::Range;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::file::{Blob, BlobError, on_a_thread};
+use super::error::BlobError;
+use super::file::{Blob, on_a_thread};
 
 /// A stretch of a file, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,15 @@ pub struct FileExtent {
     /// Allocated, or a hole, which reads as zeroes.
     pub data: bool,
 }
+
+impl FileExtent {
+    fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+}
+
+/// Extents that are soon found; a file of many is walked through on a thread.
+const FEW: usize = 64;
 
 impl Blob {
     /// Where the range has data and where holes; at most `most` extents, then the list ends early.
@@ -31,11 +41,21 @@ impl Blob {
         most: usize,
     ) -> Result<Vec<FileExtent>, BlobError> {
         self.check(offset, length)?;
+        let end = offset + length;
         let blob = self.clone();
-        on_a_thread(move || {
-            seek(blob.file(), offset..offset + length, most).map_err(|error| blob.failed(error))
-        })
-        .await
+        let mut extents = self
+            .briefly(move || blob.seek(offset..end, most.min(FEW)))
+            .await?;
+        let done = extents.last().map_or(offset, FileExtent::end);
+        if done < end && extents.len() < most {
+            let (blob, left) = (self.clone(), most - extents.len());
+            extents.extend(on_a_thread(move || blob.seek(done..end, left)).await?);
+        }
+        Ok(extents)
+    }
+
+    fn seek(&self, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, BlobError> {
+        seek(self.file(), range, most).map_err(|error| self.failed(error))
     }
 }
 

@@ -3,61 +3,19 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
-use thiserror::Error;
 use tokio::task::spawn_blocking;
 
+use super::error::BlobError;
+use super::missing::Missing;
 use super::{Access, Grant};
-
-/// Why an operation on a blob failed. All but the first are the host's affair.
-#[derive(Debug, Error)]
-pub enum BlobError {
-    /// The range isn't inside the blob.
-    #[error("{length} bytes at {offset} aren't inside the blob, which has {size}")]
-    Range {
-        /// Start in bytes.
-        offset: u64,
-        /// Length in bytes.
-        length: u64,
-        /// The blob's size in bytes.
-        size: u64,
-    },
-    /// The file is shorter than it was when it was opened.
-    #[error("{path}: the file has shrunk: no byte at {offset}")]
-    Shrunk {
-        /// The operator's path.
-        path: String,
-        /// The first byte that is missing.
-        offset: u64,
-    },
-    /// Not possible quickly, or at all, on this file.
-    #[error("{0}: not supported for this file")]
-    Unsupported(&'static str),
-    /// The kernel's word.
-    #[error("{path}: {error}")]
-    Io {
-        /// The operator's path.
-        path: String,
-        /// What went wrong.
-        error: io::Error,
-    },
-}
-
-impl BlobError {
-    /// Whether it's for lack of room: on the disk, in a quota, in the longest file there can be.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        let full = [StorageFull, QuotaExceeded, FileTooLarge];
-        matches!(self, Self::Io { error, .. } if full.contains(&error.kind()))
-    }
-}
 
 /// A granted file, open. Clones share it.
 #[derive(Clone, Debug)]
@@ -77,6 +35,11 @@ struct Inner {
     unsynced: AtomicBool,
     /// Its file system takes no write without waiting.
     waits: AtomicBool,
+    /// Its file system can't be asked for what is in the page cache only.
+    no_looks: AtomicBool,
+    missing: Missing,
+    /// It has kept a worker waiting: until when it's left to threads.
+    slow_until: Mutex<Option<Instant>>,
 }
 
 impl Blob {
@@ -94,6 +57,9 @@ impl Blob {
                     lost: AtomicBool::new(false),
                     unsynced: AtomicBool::new(false),
                     waits: AtomicBool::new(false),
+                    no_looks: AtomicBool::new(false),
+                    missing: Missing::default(),
+                    slow_until: Mutex::new(None),
                 }),
             })
             .map_err(|error| {
@@ -164,9 +130,13 @@ impl Blob {
     }
 
     pub(super) fn failed(&self, error: Errno) -> BlobError {
+        self.io_error(error.into())
+    }
+
+    pub(super) fn io_error(&self, error: io::Error) -> BlobError {
         BlobError::Io {
             path: self.path(),
-            error: error.into(),
+            error,
         }
     }
 
@@ -186,6 +156,34 @@ impl Blob {
 
     pub(super) fn note_waiting(&self) {
         self.inner.waits.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a look at the page cache can be had, which starts the disk for what isn't there.
+    pub(super) fn looks_start_reads(&self) -> bool {
+        !self.inner.no_looks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_no_looks(&self) {
+        self.inner.no_looks.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn missing(&self) -> &Missing {
+        &self.inner.missing
+    }
+
+    pub(super) fn is_slow(&self, now: Instant) -> bool {
+        let until = *self.slow_until();
+        until.is_some_and(|until| now < until)
+    }
+
+    pub(super) fn note_slow(&self, until: Instant) {
+        *self.slow_until() = Some(until);
+    }
+
+    fn slow_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        // Nothing that holds the lock panics.
+        let lock = self.inner.slow_until.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn has_lost(&self) -> bool {

@@ -1,7 +1,8 @@
 //! Reads and writes that don't hold up a worker thread.
 //!
-//! What is in the page cache is moved at once (`preadv2` with `RWF_NOWAIT`, see its manual page);
-//! everything else goes to the runtime's blocking threads.
+//! What is in the page cache is moved at once (`preadv2` with `RWF_NOWAIT`, see its manual page).
+//! Writes go into the page cache in place where a worker can be spared; everything else goes to the
+//! runtime's blocking threads.
 
 use std::io::{IoSlice, IoSliceMut};
 
@@ -9,8 +10,11 @@ use bytes::Bytes;
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::file::{Blob, BlobError, on_a_thread};
-use crate::reply::{BlobRead, ReadReply};
+use super::error::BlobError;
+use super::file::{Blob, on_a_thread};
+
+/// Bytes that are soon copied into the page cache.
+const SHORT: usize = 1 << 20;
 
 impl Blob {
     /// Reads `length` bytes into a new buffer.
@@ -32,40 +36,6 @@ impl Blob {
         .await
     }
 
-    /// Does all blob reads of a reply: inline while everything is cached, else on a thread.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read). The ranges were checked when the plan was made.
-    pub async fn fulfil(blobs: &[Self], mut reply: ReadReply) -> Result<ReadReply, BlobError> {
-        let reads = reply.reads().len();
-        let mut done = 0;
-        let mut got = 0;
-        while done < reads {
-            let read = reply.reads()[done];
-            got = blobs[read.blob as usize].read_cached(read.offset, reply.place(&read));
-            if got < read.length as usize {
-                break;
-            }
-            done += 1;
-        }
-        if done == reads {
-            return Ok(reply);
-        }
-        let left: Vec<(BlobRead, Self)> = reply.reads()[done..]
-            .iter()
-            .map(|read| (*read, blobs[read.blob as usize].clone()))
-            .collect();
-        on_a_thread(move || {
-            for (read, blob) in left {
-                let place = &mut reply.place(&read)[got..];
-                blob.read_waiting(read.offset + got as u64, place)?;
-                got = 0;
-            }
-            Ok(reply)
-        })
-        .await
-    }
-
     /// Writes `bytes` at `offset`, durably if asked.
     ///
     /// # Errors
@@ -82,7 +52,8 @@ impl Blob {
             return Ok(());
         }
         let blob = self.clone();
-        on_a_thread(move || {
+        let short = !fua && bytes.len() <= SHORT;
+        let work = move || {
             blob.write_waiting(offset + done as u64, &bytes[done..])?;
             // After the bytes are there: a sync that began before may not have met them.
             blob.set_unsynced(true);
@@ -90,8 +61,12 @@ impl Blob {
                 blob.sync()?;
             }
             Ok(())
-        })
-        .await
+        };
+        if short {
+            self.briefly(work).await
+        } else {
+            on_a_thread(work).await
+        }
     }
 
     /// Makes all that was written durable.
@@ -115,14 +90,29 @@ impl Blob {
         Ok(())
     }
 
-    /// Fills `bytes` from `offset` if that takes no waiting; says how many bytes it got.
-    fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize {
+    /// Fills `bytes` from `offset` if that takes no waiting; says how many bytes it got. A file system
+    /// that can't do that (FUSE, for one) isn't asked again.
+    pub(super) fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize {
+        if !self.looks_start_reads() {
+            return 0;
+        }
         let mut slices = [IoSliceMut::new(bytes)];
-        // Any error shows again, with its reason, where waiting is allowed.
-        rustix::io::preadv2(self.file(), &mut slices, offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
+        match rustix::io::preadv2(self.file(), &mut slices, offset, ReadWriteFlags::NOWAIT) {
+            Ok(count) => count,
+            Err(Errno::OPNOTSUPP) => {
+                self.note_no_looks();
+                0
+            }
+            // Any other error shows again, with its reason, where waiting is allowed.
+            Err(_) => 0,
+        }
     }
 
-    fn read_waiting(&self, mut offset: u64, mut bytes: &mut [u8]) -> Result<(), BlobError> {
+    pub(super) fn read_waiting(
+        &self,
+        mut offset: u64,
+        mut bytes: &mut [u8],
+    ) -> Result<(), BlobError> {
         while !bytes.is_empty() {
             match rustix::io::pread(self.file(), &mut *bytes, offset) {
                 Ok(0) => return Err(self.shrunk(offset)),

@@ -11,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 /// Bytes read from the socket at once: many requests for one system call.
 const READ: usize = 256 << 10;
 
+/// The rest of a payload that is worth a system call of its own, rather than a copy.
+const REST: usize = 32 << 10;
+
 /// The receive buffer, and a payload that is being put together.
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -93,7 +96,7 @@ impl Inbox {
     ) -> Poll<io::Result<usize>> {
         if let Some(partial) = &mut self.partial {
             let missing = partial.incoming.payload_len as usize - partial.payload.len();
-            if missing >= READ {
+            if missing >= REST {
                 let mut rest = (&mut partial.payload).limit(missing);
                 return pin!(stream.read_buf(&mut rest)).poll(cx);
             }

@@ -23,6 +23,8 @@ pub(super) struct Outbox {
     queue: VecDeque<(Reply, Share)>,
     /// Bytes of the first reply that were sent.
     sent: usize,
+    /// Bytes of all replies that are still to be sent.
+    bytes: usize,
     /// What was written may still be in the stream's own buffer, as it is with TLS.
     unflushed: bool,
     spare: Vec<Reply>,
@@ -36,7 +38,13 @@ impl Outbox {
 
     /// A reply is complete.
     pub(super) fn push(&mut self, reply: Reply, share: Share) {
+        self.bytes += reply.len();
         self.queue.push_back((reply, share));
+    }
+
+    /// Bytes that are still to be sent.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether all was sent.
@@ -50,6 +58,7 @@ impl Outbox {
             leave(share);
         }
         self.sent = 0;
+        self.bytes = 0;
         self.unflushed = false;
     }
 
@@ -99,6 +108,7 @@ impl Outbox {
     }
 
     fn advance(&mut self, mut written: usize, mut leave: impl FnMut(Share)) {
+        self.bytes -= written;
         while let Some((reply, _)) = self.queue.front() {
             let left = reply.len() - self.sent;
             if written < left {

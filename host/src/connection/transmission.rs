@@ -31,6 +31,10 @@ use crate::session::{Admission, Share};
 /// Rounds in one go before other connections get their turn.
 const ROUNDS: u32 = 16;
 
+/// Bytes of replies that wait to be sent before more requests run: what was just put together leaves
+/// while it's in the processor's cache.
+const BACKLOG: usize = 256 << 10;
+
 /// Requests that may turn out to wait in one go. Restrains a connection whose guests all compute: each
 /// runs for a tick before it yields, and others on this thread are to get their turn.
 const WAITS: u32 = 2;
@@ -90,6 +94,8 @@ where
 enum Phase {
     /// Everything.
     Open,
+    /// What has been read begins, as far as it may; nothing more is read.
+    Stopping,
     /// What has been read is refused, nothing more is read.
     Refusing,
     /// What is under way ends and is sent.
@@ -130,10 +136,10 @@ where
     W: Future<Output = ()>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if self.phase == Phase::Open && self.stopped.as_mut().poll(cx).is_ready() {
-            self.phase = Phase::Refusing;
-        }
         self.waits = 0;
+        if self.phase == Phase::Open && self.stopped.as_mut().poll(cx).is_ready() {
+            self.phase = Phase::Stopping;
+        }
         self.check_idle(cx);
         for _ in 0..ROUNDS {
             let mut progress = self.run_requests(cx);
@@ -159,8 +165,12 @@ where
 
     /// Takes the requests that have come and fit, and runs each as far as it goes.
     fn run_requests(&mut self, cx: &mut Context<'_>) -> bool {
+        use Phase::{Open, Refusing, Stopping};
         let mut progress = false;
-        while matches!(self.phase, Phase::Open | Phase::Refusing) && self.waits < WAITS {
+        while matches!(self.phase, Open | Stopping | Refusing) && self.waits < WAITS {
+            if self.phase == Open && self.is_backed_up(cx) {
+                break;
+            }
             if let Some((incoming, payload)) = self.inbox.complete_write() {
                 let share = self.partial_share.take();
                 // A write that is being put together holds a share.
@@ -223,7 +233,19 @@ where
                 }
             }
         }
+        if self.phase == Stopping && self.waits < WAITS {
+            self.phase = Refusing;
+            progress = true;
+        }
         progress
+    }
+
+    /// Whether enough waits for the client, who doesn't take it.
+    fn is_backed_up(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.outbox.bytes() > BACKLOG {
+            self.send(cx);
+        }
+        self.outbox.bytes() > BACKLOG
     }
 
     /// Closes a connection on which nothing is under way and nothing has come for too long.
@@ -334,7 +356,7 @@ where
         let sent = self.outbox.is_empty() && self.outbox.is_flushed();
         let idle = self.running.is_empty() && sent;
         match self.phase {
-            Phase::Open => None,
+            Phase::Open | Phase::Stopping => None,
             // The next round refuses what is held up.
             Phase::Refusing => (idle && !self.is_held_up()).then_some(End::Stopped),
             Phase::Closing(end) | Phase::Gone(end) => idle.then_some(end),
