@@ -56,6 +56,8 @@ demo: plugins ## Serve an example plugin and read it with real clients
 test: plugins ## Run every test, doc tests and real clients included
 	@echo "==> test: the whole workspace"
 	@cargo test --workspace
+	@CARGO_TARGET_DIR=target/guests cargo test --manifest-path example-plugins/Cargo.toml \
+		-p image-format -p qcow2-format
 
 .PHONY: check
 check: plugins ## Everything before a commit: format, lints, docs, licences, tests, fuzz

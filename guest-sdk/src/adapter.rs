@@ -5,11 +5,13 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use crate::bindings::imports::types::Errno;
-use crate::bindings::{device, export_list, manifest, prefetch, sparse, writable, zeroable};
+use crate::bindings::{
+    device, export_list, manifest, mappable, prefetch, sparse, writable, zeroable,
+};
 use crate::plugin::not_open;
 use crate::{
-    ExportList, Extents, Plugin, Prefetch, ReadReply, Result, Sparse, Writable, WriteFlags,
-    WritePayload, Zeroable,
+    ExportList, Extents, Mappable, Mapping, Plugin, Prefetch, ReadReply, Result, Sparse, Writable,
+    WriteFlags, WritePayload, Zeroable,
 };
 
 /// Where the one value of a plugin lives. Implemented by [`export!`](crate::export).
@@ -75,6 +77,12 @@ impl<T: Slot + Zeroable> zeroable::interface::Guest for Adapter<T> {
 impl<T: Slot + Sparse> sparse::interface::Guest for Adapter<T> {
     fn report(extents: &Extents, offset: u64, length: u64, one: bool) -> Outcome<()> {
         call::<T, _>(|plugin| plugin.extents(extents, offset, length, one))
+    }
+}
+
+impl<T: Slot + Mappable> mappable::interface::Guest for Adapter<T> {
+    fn locate(mapping: &Mapping, offset: u64, length: u64) -> Outcome<()> {
+        call::<T, _>(|plugin| plugin.locate(mapping, offset, length))
     }
 }
 

@@ -120,6 +120,28 @@ pub mod sparse {
     pub use exports::nbdbox::plugin::sparse as interface;
 }
 
+/// Where bytes are.
+pub mod mappable {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-mappable;
+            world sdk-mappable { export nbdbox:plugin/mappable@0.1.0; }
+        ",
+        world: "nbdbox:sdk-mappable/sdk-mappable",
+        with: {
+            "nbdbox:plugin/types@0.1.0": crate::bindings::imports::types,
+            "nbdbox:plugin/blobs@0.1.0": crate::bindings::imports::blobs,
+            "nbdbox:plugin/mappings@0.1.0": generate,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "nbdbox_plugin::bindings::mappable",
+        export_macro_name: "export",
+    });
+    pub use exports::nbdbox::plugin::mappable as interface;
+    pub use nbdbox::plugin::mappings;
+}
+
 /// Reading ahead.
 pub mod prefetch {
     wit_bindgen::generate!({

@@ -9,7 +9,8 @@
 /// ```
 ///
 /// The names are those of the traits ([`Writable`](crate::Writable), [`Zeroable`](crate::Zeroable),
-/// [`Sparse`](crate::Sparse), [`Prefetch`](crate::Prefetch), [`ExportList`](crate::ExportList)),
+/// [`Sparse`](crate::Sparse), [`Mappable`](crate::Mappable), [`Prefetch`](crate::Prefetch),
+/// [`ExportList`](crate::ExportList)),
 /// which the type must implement. What isn't named isn't exported, and the export's NBD flags
 /// follow from that.
 #[macro_export]
@@ -57,6 +58,10 @@ macro_rules! __export_optional {
         $crate::bindings::sparse::export!(
             __NbdboxAdapter with_types_in $crate::bindings::sparse);
     };
+    (Mappable) => {
+        $crate::bindings::mappable::export!(
+            __NbdboxAdapter with_types_in $crate::bindings::mappable);
+    };
     (Prefetch) => {
         $crate::bindings::prefetch::export!(
             __NbdboxAdapter with_types_in $crate::bindings::prefetch);
@@ -69,7 +74,7 @@ macro_rules! __export_optional {
         ::core::compile_error!(concat!(
             "export!: no optional interface is called `",
             stringify!($other),
-            "`; there are Writable, Zeroable, Sparse, Prefetch and ExportList"
+            "`; there are Writable, Zeroable, Sparse, Mappable, Prefetch and ExportList"
         ));
     };
 }

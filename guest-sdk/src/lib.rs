@@ -53,7 +53,7 @@
 //! ```
 //!
 //! [`Plugin`] is the one trait that must be implemented. [`Writable`], [`Zeroable`], [`Sparse`],
-//! [`Prefetch`] and [`ExportList`] are what else a disk can do; name those that yours implements in
+//! [`Mappable`], [`Prefetch`] and [`ExportList`] are what else a disk can do; name those that yours implements in
 //! [`export!`] and the export's NBD flags follow. Files of the operator are reached through
 //! [`Blob`], by the name under which they were granted, best *by reference*
 //! ([`ReadReply::blob`]): then their bytes never enter the sandbox.
@@ -71,11 +71,12 @@ pub use bindings::imports::blobs::Blob;
 pub use bindings::imports::host::{Level, explain, log, monotonic_ms, wall_ms};
 pub use bindings::imports::requests::{Extents, ReadReply, WritePayload};
 pub use bindings::imports::types::{Extent, ExtentKind, Progress, WriteFlags};
+pub use bindings::mappable::mappings::Mapping;
 pub use error::{Errno, Error, Result};
 pub use manifest::{Access, Manifest, ValueKind};
 pub use plugin::{
-    BlockSizes, Device, ExportList, InstanceMode, ListedExport, Plugin, Prefetch, Sparse, Writable,
-    Zeroable,
+    BlockSizes, Device, ExportList, InstanceMode, ListedExport, Mappable, Plugin, Prefetch, Sparse,
+    Writable, Zeroable,
 };
 
 /// The plugin in the README is compiled too.

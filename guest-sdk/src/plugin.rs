@@ -8,7 +8,7 @@ pub use crate::bindings::device::interface::{BlockSizes, InstanceMode};
 pub use crate::bindings::export_list::interface::ListedExport;
 use crate::manifest::Manifest;
 use crate::{Errno, bindings};
-use crate::{Error, Extents, ReadReply, Result, WriteFlags, WritePayload};
+use crate::{Error, Extents, Mapping, ReadReply, Result, WriteFlags, WritePayload};
 
 /// A block device. The value is the state of one instance.
 pub trait Plugin: Sized + 'static {
@@ -56,6 +56,14 @@ pub trait Sparse: Plugin {
     fn extents(&mut self, extents: &Extents, offset: u64, length: u64, one: bool) -> Result<()>;
 }
 
+/// A plugin that knows where its bytes are, for good: one that is [immutable](Device::immutable).
+pub trait Mappable: Plugin {
+    /// Tells where the byte at `offset` is, and those around it, upwards, as far as one table says. The
+    /// host remembers it, and calls [`read`](Plugin::read) only for what is
+    /// [computed](Mapping::computed) or unknown.
+    fn locate(&mut self, mapping: &Mapping, offset: u64, length: u64) -> Result<()>;
+}
+
 /// A plugin that can read ahead.
 pub trait Prefetch: Plugin {
     /// The client will read this range soon.
@@ -101,7 +109,7 @@ impl Device {
         self
     }
 
-    /// The contents never change, so the host may remember extents.
+    /// The contents never change, so the host may remember extents, and where bytes are.
     pub fn immutable(mut self) -> Self {
         self.info.immutable = true;
         self

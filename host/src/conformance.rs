@@ -74,6 +74,7 @@ async fn check<S: Subject>(rule: Rule, bench: &mut Bench<'_, S>) -> Checked {
         Rule::Fresh => claims::fresh(bench).await,
         Rule::Parallel => claims::parallel(bench).await,
         Rule::Immutable => claims::immutable(bench).await,
+        Rule::Mapping => claims::mapping(bench).await,
         Rule::WriteModel => writes::model(bench).await,
         Rule::WriteExtents => writes::extents(bench).await,
         Rule::ZeroModes => writes::zero_modes(bench).await,

@@ -167,6 +167,31 @@ fn no_more_extents_are_kept_than_allowed() {
     assert!(all.len() > 7, "{all:?}");
 }
 
+/// Limit `mapping`: what a plugin told of where its bytes are is used within it, however little that is, and
+/// not at all without it. The blob's bytes aren't those that this plugin reads.
+#[test]
+fn a_mapping_is_remembered_within_its_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let blob = folder.path().join("blob");
+    std::fs::write(&blob, vec![7; 1 << 20]).unwrap();
+    let grant = format!("b={}:ro", blob.display());
+    for (deed, limit, expected) in [
+        ("do=map", "16M", 7),
+        ("do=map", "4K", 7),
+        ("do=map", "0", 0x42),
+        ("do=scattered", "16K", 7),
+        ("do=scattered", "2K", 0x42),
+    ] {
+        let limits = format!("mapping={limit},cpu=20s");
+        let settings = ["--blob", &grant, "blob=b", "at=locate", deed];
+        let server = limited("bad", &limits, &settings);
+        let mut client = connect(&server);
+        for offset in [512, 0, 700_000, 512] {
+            assert_eq!(client.read(offset, 1), Ok(vec![expected]), "{deed} {limit}");
+        }
+    }
+}
+
 /// Limit `log`: a flood is cut to what a second may hold; without a second nothing is said.
 #[test]
 fn no_more_is_logged_than_allowed() {

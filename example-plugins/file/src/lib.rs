@@ -2,8 +2,8 @@
 //! the host moves them, and not one of them enters the sandbox.
 
 use nbdbox_plugin::{
-    Access, Blob, Device, Extents, Manifest, Plugin, Prefetch, ReadReply, Result, Sparse, Writable,
-    WriteFlags, WritePayload, Zeroable,
+    Access, Blob, Device, Extents, Manifest, Mappable, Mapping, Plugin, Prefetch, ReadReply,
+    Result, Sparse, Writable, WriteFlags, WritePayload, Zeroable,
 };
 
 struct File {
@@ -72,10 +72,17 @@ impl Sparse for File {
     }
 }
 
+impl Mappable for File {
+    fn locate(&mut self, mapping: &Mapping, _offset: u64, _length: u64) -> Result<()> {
+        mapping.blob(0, self.size, &self.disk, 0);
+        Ok(())
+    }
+}
+
 impl Prefetch for File {
     fn cache(&mut self, offset: u64, length: u64) -> Result<()> {
         Ok(self.disk.prefetch(offset, length)?)
     }
 }
 
-nbdbox_plugin::export!(File: Writable + Zeroable + Sparse + Prefetch);
+nbdbox_plugin::export!(File: Writable + Zeroable + Sparse + Mappable + Prefetch);

@@ -1,57 +1,15 @@
 //! The granted files: each layer's blob by the name that the operator gave it. Names inside images are
 //! only looked at to see whether there should be a file.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
+use image_blob::{File, bad};
 use nbdbox_plugin::{Access, Blob, Error, Level, Result, config, log};
-use qcow2_format::{Chain, Header, Image, Layer, Source, pages};
-
-use crate::bad;
+use qcow2_format::{Chain, Header, Image, Layer, Source as _, pages};
 
 /// The longest chain. Handles are counted, and each layer needs two at most.
 const MAX_LAYERS: usize = 64;
-
-/// The most that a blob gives at once, in bytes.
-const PIECE: usize = 1 << 20;
-
-/// A blob, with its size when it was opened.
-pub(crate) struct File {
-    blob: Rc<Blob>,
-    size: u64,
-}
-
-impl Source for File {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read(&self, offset: u64, length: usize) -> qcow2_format::Result<Vec<u8>> {
-        let piece = |at: usize| {
-            let count = PIECE.min(length - at) as u32;
-            let unreadable = |errno| qcow2_format::Error::Unreadable(format!("{errno:?}"));
-            self.blob
-                .read(offset + at as u64, count)
-                .map_err(unreadable)
-        };
-        let mut bytes = piece(0)?;
-        while bytes.len() < length {
-            bytes.extend(piece(bytes.len())?);
-        }
-        Ok(bytes)
-    }
-}
-
-impl File {
-    fn open(name: &str) -> Result<Self> {
-        let missing = |errno| Error::new(errno, format!("no blob {name:?} was granted"));
-        let blob = Blob::open(name).map_err(missing)?;
-        let size = blob.size()?;
-        Ok(Self {
-            blob: Rc::new(blob),
-            size,
-        })
-    }
-}
 
 /// Where the layers' data is, the top image's first.
 pub(crate) struct Files(Vec<Rc<Blob>>);
@@ -71,22 +29,26 @@ impl Files {
 
 /// Opens the image and what it stands on, by the operator's settings.
 pub(crate) fn open() -> Result<(Chain<File>, Files)> {
-    let backing = config::text("backing").unwrap_or_default();
-    let names: Vec<&str> = backing.split(',').filter(|name| !name.is_empty()).collect();
-    check_names(&names)?;
+    let (mut names, mut data) = (list("backing"), list("data"));
+    check_names(names.make_contiguous())?;
     let memory = pages::LIMIT / (names.len() + 1);
-    let (top, data) = top(memory)?;
-    let mut files = Files(vec![data]);
+    let (top, blob) = top(memory, &mut data)?;
+    let mut files = Files(vec![blob]);
     let mut layers = Vec::new();
     let mut above = Some(top.header().clone());
-    for name in names {
-        let (layer, blob) = below(above.take(), name, memory)?;
+    for name in &names {
+        let (layer, blob) = below(above.take(), name, memory, &mut data)?;
         above = match &layer {
             Layer::Image(image) => Some(image.header().clone()),
             Layer::Raw(_) => None,
         };
         files.0.push(blob);
         layers.push(layer);
+    }
+    if let Some(name) = data.front() {
+        return Err(Error::invalid(format!(
+            "data=: no image has its data in {name:?}"
+        )));
     }
     match above.and_then(|header| header.backing) {
         Some(name) => Err(Error::invalid(format!(
@@ -97,14 +59,14 @@ pub(crate) fn open() -> Result<(Chain<File>, Files)> {
 }
 
 /// A file that stands on itself would have to be named twice.
-fn check_names(names: &[&str]) -> Result<()> {
+fn check_names(names: &[String]) -> Result<()> {
     if names.len() >= MAX_LAYERS {
         return Err(Error::invalid(format!(
             "backing=: {MAX_LAYERS} files or more"
         )));
     }
     for (index, name) in names.iter().enumerate() {
-        if *name == "image" || names[..index].contains(name) {
+        if name == "image" || names[..index].contains(name) {
             return Err(Error::invalid(format!(
                 "backing=: {name:?} stands on itself"
             )));
@@ -114,15 +76,12 @@ fn check_names(names: &[&str]) -> Result<()> {
 }
 
 /// The image itself, and the blob that holds its data.
-fn top(memory: usize) -> Result<(Image<File>, Rc<Blob>)> {
+fn top(memory: usize, data: &mut VecDeque<String>) -> Result<(Image<File>, Rc<Blob>)> {
     let image = File::open("image")?;
     let granted = Rc::clone(&image.blob);
     let tables = match config::text("metadata") {
         // Where things are is said of the image: it must be as long.
-        Some(name) => File {
-            size: image.size,
-            ..File::open(&name)?
-        },
+        Some(name) => File::open(&name)?.as_long_as(&image),
         None if granted.access() == Access::MapOnly => {
             return Err(Error::invalid(
                 "image is map-only: name a readable copy of its tables in metadata=",
@@ -132,22 +91,42 @@ fn top(memory: usize) -> Result<(Image<File>, Rc<Blob>)> {
     };
     let snapshot = config::text("snapshot");
     let image = Image::open(tables, snapshot.as_deref(), memory).map_err(bad)?;
-    match (image.header().external_data, config::text("data")) {
-        (false, None) => Ok((image, granted)),
-        (true, Some(name)) => {
-            let data = File::open(&name)?;
-            note("data", &name, image.header().data_name.as_deref());
-            Ok((image.with_data_file(data.size), data.blob))
-        }
-        (true, None) => Err(Error::invalid(
-            "its data is in another file: grant that, and name its blob in data=",
-        )),
-        (false, Some(_)) => Err(Error::invalid("data=: the image has no external data file")),
+    with_data(image, granted, data)
+}
+
+/// The image with the blob that holds its data: its own, or the next of those in `data=`.
+fn with_data(
+    image: Image<File>,
+    own: Rc<Blob>,
+    data: &mut VecDeque<String>,
+) -> Result<(Image<File>, Rc<Blob>)> {
+    if !image.header().external_data {
+        return Ok((image, own));
     }
+    let Some(name) = data.pop_front() else {
+        return Err(Error::invalid(
+            "its data is in another file: grant that, and name its blob in data=",
+        ));
+    };
+    let file = File::open(&name)?;
+    note("data", &name, image.header().data_name.as_deref());
+    Ok((image.with_data_file(file.size()), file.blob))
+}
+
+/// The words of a list in the settings.
+fn list(key: &str) -> VecDeque<String> {
+    let words = config::text(key).unwrap_or_default();
+    let words = words.split(',').filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
 }
 
 /// A backing file, in the format that the image above says.
-fn below(above: Option<Header>, name: &str, memory: usize) -> Result<(Layer<File>, Rc<Blob>)> {
+fn below(
+    above: Option<Header>,
+    name: &str,
+    memory: usize,
+    data: &mut VecDeque<String>,
+) -> Result<(Layer<File>, Rc<Blob>)> {
     let Some(Header {
         backing: Some(inside),
         backing_format,
@@ -166,14 +145,10 @@ fn below(above: Option<Header>, name: &str, memory: usize) -> Result<(Layer<File
         .or_else(|| config::text("backing-format"))
         .as_deref()
     {
-        Some("raw") => Ok((Layer::Raw(file.size), blob)),
+        Some("raw") => Ok((Layer::Raw(file.size()), blob)),
         Some("qcow2") => {
             let image = Image::open(file, None, memory).map_err(bad)?;
-            if image.header().external_data {
-                return Err(Error::invalid(format!(
-                    "{name:?}: a backing file with an external data file"
-                )));
-            }
+            let (image, blob) = with_data(image, blob, data)?;
             Ok((Layer::Image(Box::new(image)), blob))
         }
         Some(other) => Err(Error::invalid(format!(

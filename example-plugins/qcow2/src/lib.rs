@@ -1,13 +1,14 @@
 //! A qcow2 image as a disk, read-only: tables are read here, in the sandbox; of the data only compressed
 //! clusters are, everything else goes by reference.
 
+use image_blob::{File, bad};
 use nbdbox_plugin::{
-    Access, Device, Error, ExtentKind, Extents, Manifest, Plugin, Progress, ReadReply, Result,
-    Sparse, ValueKind,
+    Access, Device, ExtentKind, Extents, Manifest, Mappable, Mapping, Plugin, Progress, ReadReply,
+    Result, Sparse, ValueKind,
 };
 use qcow2_format::{Chain, Stretch};
 
-use crate::files::{File, Files};
+use crate::files::Files;
 
 mod files;
 
@@ -17,6 +18,9 @@ const STATUS_CLUSTERS: u64 = 8192;
 /// Ranges that a read may fall into, half the pieces of a reply: a border of one layer may cut the
 /// ranges of another.
 const PIECES: u64 = 2048;
+
+/// Ranges that the host is told of at once: an L2 table of 64 KiB clusters.
+const LOCATED: u64 = 8192;
 
 struct Qcow2 {
     chain: Chain<File>,
@@ -49,7 +53,7 @@ impl Plugin for Qcow2 {
         .optional(
             "data",
             ValueKind::Text,
-            "the blob of the external data file",
+            "blobs of external data files, the top image's first: NAME,NAME…",
         )
         .optional(
             "metadata",
@@ -131,9 +135,34 @@ impl Sparse for Qcow2 {
     }
 }
 
-/// What is wrong with the image, for the client and the operator's log.
-fn bad(error: qcow2_format::Error) -> Error {
-    Error::io(error.to_string())
+impl Mappable for Qcow2 {
+    fn locate(&mut self, mapping: &Mapping, offset: u64, _length: u64) -> Result<()> {
+        let reach = (self.chain.grain() * LOCATED).min(self.chain.l2_reach());
+        let start = offset - offset % reach;
+        let end = self.chain.size().min(start + reach);
+        let mut at = start;
+        while at < end {
+            // What is bad shows when it's read.
+            let Ok((stretch, length)) = self.chain.stretch(at, end - at) else {
+                let grain = self.chain.grain();
+                mapping.computed(at, grain - at % grain);
+                at += grain - at % grain;
+                continue;
+            };
+            let progress = match stretch {
+                Stretch::Zero => mapping.zeroes(at, length),
+                Stretch::Data { layer, offset } | Stretch::Raw { layer, offset } => {
+                    mapping.blob(at, length, self.files.data(layer)?, offset)
+                }
+                Stretch::Compressed { .. } => mapping.computed(at, length),
+            };
+            if progress == Progress::Full {
+                break;
+            }
+            at += length;
+        }
+        Ok(())
+    }
 }
 
-nbdbox_plugin::export!(Qcow2: Sparse);
+nbdbox_plugin::export!(Qcow2: Sparse + Mappable);

@@ -156,22 +156,36 @@ impl Subject for UnderTest {
     type Device = PluginExport;
 
     async fn open(&self) -> anyhow::Result<Arc<PluginExport>> {
-        let catalog = PluginCatalog::new(Arc::clone(&self.plugin), self.spec.clone()).await?;
-        let found = catalog.find(&Client::default(), &self.spec.name).await;
-        found.map_err(|absent| match absent {
-            Absent::Unknown => anyhow::anyhow!("there is no export `{}`", self.spec.name),
-            Absent::Failed | Absent::Full => anyhow::anyhow!("it didn't open"),
-        })
+        let mut spec = self.spec.clone();
+        // It's the plugin that is to answer, each time.
+        spec.limits.mapping = 0;
+        self.open_as(spec).await
+    }
+
+    async fn open_mapped(&self) -> anyhow::Result<Arc<PluginExport>> {
+        self.open_as(self.spec.clone()).await
     }
 
     fn claims(&self, device: &PluginExport) -> Claims {
         Claims {
             parallel: device.is_parallel(),
             immutable: device.is_immutable(),
+            mapped: device.is_mapped(),
         }
     }
 
     fn peaks<'a>(&self, device: &'a PluginExport) -> &'a Peaks {
         device.peaks()
+    }
+}
+
+impl UnderTest {
+    async fn open_as(&self, spec: ExportSpec) -> anyhow::Result<Arc<PluginExport>> {
+        let catalog = PluginCatalog::new(Arc::clone(&self.plugin), spec).await?;
+        let found = catalog.find(&Client::default(), &self.spec.name).await;
+        found.map_err(|absent| match absent {
+            Absent::Unknown => anyhow::anyhow!("there is no export `{}`", self.spec.name),
+            Absent::Failed | Absent::Full => anyhow::anyhow!("it didn't open"),
+        })
     }
 }

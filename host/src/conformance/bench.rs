@@ -80,6 +80,12 @@ impl<'a, S: Subject> Bench<'a, S> {
         opened.map_err(|error| Stop::Broken(format!("it can't be opened again: {error:#}")))
     }
 
+    /// Opens one more, whose reads go by the plugin's mapping.
+    pub(super) async fn mapped(&self) -> Result<Arc<S::Device>, Stop> {
+        let opened = self.subject.open_mapped().await;
+        opened.map_err(|error| Stop::Broken(format!("it can't be opened again: {error:#}")))
+    }
+
     /// Takes note of what the rule's device has taken.
     pub(super) fn take_stock(&mut self) {
         if let Some(device) = &self.device {

@@ -95,3 +95,26 @@ pub(super) async fn immutable<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     }
     Ok(format!("{} windows read twice", windows.len()))
 }
+
+/// What is read by the mapping is what the plugin reads.
+pub(super) async fn mapping<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
+    if !bench.claims().mapped {
+        return moot("it tells no mapping, or isn't immutable");
+    }
+    let mapped = bench.mapped().await?;
+    let windows = bench.windows().await?;
+    for window in &windows {
+        let own = bench.read(window.clone()).await?;
+        // The second time nobody can but go by the mapping.
+        for _ in 0..2 {
+            let by_mapping = bench.read_of(&mapped, window.clone()).await?;
+            if let Some(difference) = difference(window.start, &own, &by_mapping) {
+                return broken(format!(
+                    "read {} from the plugin and by its mapping: {difference}",
+                    show(window)
+                ));
+            }
+        }
+    }
+    Ok(format!("{} windows read by the mapping", windows.len()))
+}

@@ -23,6 +23,8 @@ pub enum Rule {
     Parallel,
     /// `immutable`: nothing changes.
     Immutable,
+    /// Bytes are where the mapping says.
+    Mapping,
     /// Writes, trims and zeroes do what a model does.
     WriteModel,
     /// What was written isn't called zero.
@@ -49,7 +51,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order in which they're checked.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::ReadCuts,
         Self::ReadLargest,
         Self::BlockSizes,
@@ -60,6 +62,7 @@ impl Rule {
         Self::Fresh,
         Self::Parallel,
         Self::Immutable,
+        Self::Mapping,
         Self::WriteModel,
         Self::WriteExtents,
         Self::ZeroModes,
@@ -115,6 +118,7 @@ impl Rule {
             Self::Fresh => ("fresh", "a fresh instance is the same disk"),
             Self::Parallel => ("parallel", "mode parallel keeps nothing in guest memory"),
             Self::Immutable => ("immutable", "what is immutable never changes"),
+            Self::Mapping => ("mapping", "bytes are where the mapping says"),
             Self::WriteModel => ("write-model", "write, zero and trim do what they should"),
             Self::WriteExtents => ("write-extents", "what was written isn't called zero"),
             Self::ZeroModes => (

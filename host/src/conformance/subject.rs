@@ -12,6 +12,8 @@ pub struct Claims {
     pub parallel: bool,
     /// The contents never change.
     pub immutable: bool,
+    /// It tells where its bytes are, and the host goes by that.
+    pub mapped: bool,
 }
 
 /// A plugin under test.
@@ -21,6 +23,9 @@ pub trait Subject: Sync {
 
     /// Opens the export anew: no instance of an earlier one is used again.
     fn open(&self) -> impl Future<Output = anyhow::Result<Arc<Self::Device>>> + Send;
+
+    /// The same, where reads go by what the plugin tells of where its bytes are.
+    fn open_mapped(&self) -> impl Future<Output = anyhow::Result<Arc<Self::Device>>> + Send;
 
     /// What it claims.
     fn claims(&self, device: &Self::Device) -> Claims;

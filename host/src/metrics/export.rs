@@ -26,6 +26,12 @@ pub struct Metrics {
     pub extents_clipped: Counter,
     /// Extents dropped because a map was full.
     pub extents_dropped: Counter,
+    /// Reads that were served from what is remembered of where bytes are, without the plugin.
+    pub recalled_reads: Counter,
+    /// Questions about extents that were, likewise.
+    pub recalled_extents: Counter,
+    /// Times that the plugin was asked where bytes are.
+    pub located: Counter,
     /// Calls of the guests.
     pub guest_calls: Counter,
     /// Calls of the guests to the host, for what their requests lend.

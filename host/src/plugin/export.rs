@@ -1,5 +1,7 @@
 //! One export of a plugin, as the data path sees it.
 
+mod recall;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,6 +9,7 @@ use extent_map::ExtentMap;
 use nbd_proto::{Errno, Export, ExportFlags};
 use nbdbox_config::policy::{OnFailure, Policy};
 
+use self::recall::Recall;
 use super::guest::{Surroundings, WritePlan};
 use super::instance::{CallError, Instance};
 use super::loaded::Plugin;
@@ -32,6 +35,7 @@ pub struct PluginExport {
     export: Export,
     pool: Pool,
     policy: Policy,
+    recall: Recall,
 }
 
 impl std::fmt::Debug for PluginExport {
@@ -67,7 +71,9 @@ impl PluginExport {
         };
         let (quota, metrics) = (&around.quota.instances, &around.metrics);
         let pool = Pool::new(most, Arc::clone(quota), Arc::clone(metrics), instance);
+        let immutable = info.immutable && export.flags.contains(ExportFlags::READ_ONLY);
         Ok(Self {
+            recall: Recall::new(plugin.world(), &around, immutable),
             plugin,
             around,
             info,
@@ -82,6 +88,7 @@ impl PluginExport {
         if !self.holds_the_data() {
             self.pool.rest();
         }
+        self.recall.forget();
     }
 
     /// Whether an instance's memory is the disk: a fresh one would return zeroes for it.
@@ -120,6 +127,12 @@ impl PluginExport {
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         self.info.immutable
+    }
+
+    /// Whether the plugin tells where its bytes are, and that never changes.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        self.plugin.world().mappable && self.is_immutable() && self.read_only()
     }
 
     /// The most that its calls have taken.
@@ -204,6 +217,7 @@ impl PluginExport {
             return;
         }
         self.pool.close();
+        self.recall.stop();
         let why = if data_lost {
             "its data is lost"
         } else {
@@ -220,6 +234,15 @@ impl PluginExport {
             Whose::Plugin(_) => tell!(warn, names, "{}", failure.text),
             _ => tell!(debug, names, errno = %failure.errno, "{}", failure.text),
         }
+    }
+
+    /// Moves the bytes of a read from where they are.
+    async fn fulfil(&self, reply: ReadReply) -> Result<ReadReply, Failure> {
+        if reply.reads().is_empty() {
+            return Ok(reply);
+        }
+        let fulfilled = Blob::fulfil(&self.around.blobs, reply).await;
+        fulfilled.map_err(|error| self.blob_failure(&error))
     }
 
     /// Moves the bytes of a write to where the plugin wants them.
@@ -271,7 +294,15 @@ impl Device for PluginExport {
         self.policy.extents_on_error
     }
 
-    async fn read(&self, offset: u64, length: u32, reply: ReadReply) -> Result<ReadReply, Failure> {
+    async fn read(
+        &self,
+        offset: u64,
+        length: u32,
+        mut reply: ReadReply,
+    ) -> Result<ReadReply, Failure> {
+        if self.recall(offset, length, &mut reply).await? {
+            return self.fulfil(reply).await;
+        }
         let mut lease = self.acquire().await?;
         let called = lease.instance().read(reply, offset, length).await;
         let reply = self.settle(lease, called)?;
@@ -282,12 +313,8 @@ impl Device for PluginExport {
                 "the plugin's reply has the wrong length",
             ));
         }
-        if reply.reads().is_empty() {
-            return Ok(reply);
-        }
         // The instance is free meanwhile.
-        let fulfilled = Blob::fulfil(&self.around.blobs, reply).await;
-        fulfilled.map_err(|error| self.blob_failure(&error))
+        self.fulfil(reply).await
     }
 
     async fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Result<(), Failure> {
@@ -354,9 +381,14 @@ impl Device for PluginExport {
         self.settle(lease, called)
     }
 
-    async fn extents(&self, map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
+    async fn extents(&self, mut map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
+        if self.recall_extents(&mut map) {
+            return Ok(map);
+        }
         let mut lease = self.acquire().await?;
         let called = lease.instance().report(map, one).await;
-        self.settle(lease, called)
+        let map = self.settle(lease, called)?;
+        self.learn_extents(&map);
+        Ok(map)
     }
 }

@@ -6,7 +6,7 @@ use wasmtime::component::{
 };
 
 use super::guest::Guest;
-use super::imports::{ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
+use super::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
 use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use super::world::World;
 
@@ -18,6 +18,7 @@ type Write = TypedFunc<(Resource<WritePayloadHandle>, u64, WriteFlags), Outcome>
 type Flush = TypedFunc<(), Outcome>;
 type Change = TypedFunc<(u64, u64, WriteFlags), Outcome>;
 type Report = TypedFunc<(Resource<ExtentsHandle>, u64, u64, bool), Outcome>;
+type Locate = TypedFunc<(Resource<MappingHandle>, u64, u64), Outcome>;
 type Cache = TypedFunc<(u64, u64), Outcome>;
 type ListExports = TypedFunc<(), (Result<Vec<ListedExport>, Errno>,)>;
 
@@ -32,6 +33,7 @@ pub(super) struct Functions {
     pub(super) trim: Option<Change>,
     pub(super) zero: Option<Change>,
     pub(super) report: Option<Report>,
+    pub(super) locate: Option<Locate>,
     pub(super) cache: Option<Cache>,
     pub(super) list_exports: Option<ListExports>,
 }
@@ -46,6 +48,7 @@ pub(super) struct Indices {
     trim: Option<ComponentExportIndex>,
     zero: Option<ComponentExportIndex>,
     report: Option<ComponentExportIndex>,
+    locate: Option<ComponentExportIndex>,
     cache: Option<ComponentExportIndex>,
     list_exports: Option<ComponentExportIndex>,
 }
@@ -71,6 +74,7 @@ impl Indices {
             trim: optional(world.zeroable, zeroable, "trim")?,
             zero: optional(world.zeroable, zeroable, "zero")?,
             report: optional(world.sparse, wit::interface!("sparse"), "report")?,
+            locate: optional(world.mappable, wit::interface!("mappable"), "locate")?,
             cache: optional(world.prefetch, wit::interface!("prefetch"), "cache")?,
             list_exports: optional(
                 world.export_list,
@@ -104,6 +108,7 @@ impl Indices {
             trim: typed!(indices.trim),
             zero: typed!(indices.zero),
             report: typed!(indices.report),
+            locate: typed!(indices.locate),
             cache: typed!(indices.cache),
             list_exports: typed!(indices.list_exports),
         })

@@ -17,6 +17,7 @@ use super::stop::Stop;
 use crate::blob::Blob;
 use crate::fault::{Cause, Failure};
 use crate::limits::{DIRECT, HANDLES, Limits, PIECES};
+use crate::mapping::Draft;
 use crate::metrics::Metrics;
 use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
@@ -44,6 +45,7 @@ pub(super) enum Lent {
     Read(ReadReply),
     Write(WritePlan),
     Extents(ExtentMap),
+    Mapping(Draft),
 }
 
 /// A write: its bytes, and where the guest wants them.
@@ -196,6 +198,14 @@ impl Guest {
     pub(super) fn extents(&mut self) -> Result<&mut ExtentMap, Stop> {
         match &mut self.lent {
             Lent::Extents(map) => Ok(map),
+            _ => Err(Stop::Handle),
+        }
+    }
+
+    /// What is told of where bytes are.
+    pub(super) fn draft(&mut self) -> Result<&mut Draft, Stop> {
+        match &mut self.lent {
+            Lent::Mapping(draft) => Ok(draft),
             _ => Err(Stop::Handle),
         }
     }

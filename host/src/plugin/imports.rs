@@ -4,6 +4,7 @@
 mod blobs;
 mod config;
 mod host;
+mod mappings;
 mod requests;
 
 use wasmtime::StoreContextMut;
@@ -21,6 +22,8 @@ pub(super) enum ReadReplyHandle {}
 pub(super) enum WritePayloadHandle {}
 /// What stands for an `extents` handle.
 pub(super) enum ExtentsHandle {}
+/// What stands for a `mapping` handle.
+pub(super) enum MappingHandle {}
 
 /// Links all that a plugin may import.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -28,7 +31,8 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     host::link(&mut linker.instance(wit::interface!("host"))?)?;
     config::link(&mut linker.instance(wit::interface!("config"))?)?;
     blobs::link(&mut linker.instance(wit::interface!("blobs"))?)?;
-    requests::link(&mut linker.instance(wit::interface!("requests"))?)
+    requests::link(&mut linker.instance(wit::interface!("requests"))?)?;
+    mappings::link(&mut linker.instance(wit::interface!("mappings"))?)
 }
 
 /// To be called by a host function that has waited, before it returns to the guest: the ticks

@@ -1,6 +1,7 @@
 //! One instance: a store, the guest's functions, and the rules of a call.
 
 use std::future::poll_fn;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,12 +16,13 @@ use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource
 use super::cpu::{GuestClock, Slice};
 use super::functions::{Functions, Indices};
 use super::guest::{Guest, Lent, Surroundings, WritePlan};
-use super::imports::{ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
+use super::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
 use super::names::tell;
 use super::stop;
 use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::fault::{Cause, Failure};
 use crate::limits::DIRECT;
+use crate::mapping::Draft;
 use crate::quota::CountShare;
 use crate::reply::ReadReply;
 
@@ -229,6 +231,23 @@ impl Instance {
         self.answered(done)?;
         match lent {
             Lent::Extents(map) => Ok(map),
+            _ => Err(misplaced()),
+        }
+    }
+
+    /// Lets the guest tell where the bytes around `wanted` are.
+    pub(super) async fn locate(&mut self, draft: Draft, wanted: Range<u64>) -> Called<Draft> {
+        let Some(locate) = self.functions.locate else {
+            return Err(not_exported());
+        };
+        let handle = Resource::<MappingHandle>::new_borrow(THE_ONE);
+        let params = (handle, wanted.start, wanted.end - wanted.start);
+        let ((done,), lent) = self
+            .request(locate, params, Lent::Mapping(draft), 0)
+            .await?;
+        self.answered(done)?;
+        match lent {
+            Lent::Mapping(draft) => Ok(draft),
             _ => Err(misplaced()),
         }
     }

@@ -16,6 +16,8 @@ pub struct World {
     pub zeroable: bool,
     /// `sparse`: extents.
     pub sparse: bool,
+    /// `mappable`: the host remembers where bytes are.
+    pub mappable: bool,
     /// `prefetch`: CACHE.
     pub prefetch: bool,
     /// `export-list`: more than one export.
@@ -55,6 +57,7 @@ impl World {
             writable: has(wit::interface!("writable")),
             zeroable: has(wit::interface!("zeroable")),
             sparse: has(wit::interface!("sparse")),
+            mappable: has(wit::interface!("mappable")),
             prefetch: has(wit::interface!("prefetch")),
             export_list: has(wit::interface!("export-list")),
             imports,
@@ -80,12 +83,13 @@ const WASI: [&str; 6] = [
 ];
 
 fn is_known(import: &str) -> bool {
-    const OURS: [&str; 5] = [
+    const OURS: [&str; 6] = [
         wit::interface!("types"),
         wit::interface!("host"),
         wit::interface!("config"),
         wit::interface!("blobs"),
         wit::interface!("requests"),
+        wit::interface!("mappings"),
     ];
     let wasi_0_2 = import.contains("@0.2.") && WASI.iter().any(|name| import.starts_with(name));
     wasi_0_2 || OURS.contains(&import)

@@ -4,6 +4,8 @@
 //! system calls are counted from outside, in `tests/tests/syscalls.rs`.)
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod recall;
+
 #[path = "../support/negotiate.rs"]
 mod negotiate;
 
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 use nbd_proto::client::{Goal, Request};
 use nbd_proto::{Cookie, Framing};
+use nbdbox::blob::Blob;
 use nbdbox::connection::serve;
 use nbdbox::device::{Catalog as _, Device as _};
 use nbdbox::identity;
@@ -25,7 +28,10 @@ use nbdbox::settings::Settings;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+
+/// Held by each test: allocations are those of the whole process.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[global_allocator]
 static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -94,28 +100,41 @@ impl Scene {
 }
 
 async fn pattern() -> Arc<PluginCatalog> {
+    let settings = Settings::parse(&["size=1M"]).unwrap();
+    catalog("pattern", settings, Vec::new(), Policy::default()).await
+}
+
+/// The one export of an example plugin.
+async fn catalog(
+    plugin: &str,
+    settings: Settings,
+    blobs: Vec<Blob>,
+    policy: Policy,
+) -> Arc<PluginCatalog> {
     let program = Path::new(env!("CARGO_BIN_EXE_nbdbox"));
     let cache = Cache::temporary().unwrap().compiling_with(program);
     let engine = Engine::new(cache).unwrap();
     let limits = Limits::default();
-    let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins/pattern.wasm");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins");
+    let plugin = folder.join(plugin).with_extension("wasm");
     assert!(plugin.exists(), "run `make plugins`");
     let plugin = Plugin::load(&engine, &plugin, &limits).await.unwrap();
     let spec = ExportSpec {
         tenant: String::new(),
         metrics: Arc::default(),
         name: String::new(),
-        settings: Settings::parse(&["size=1M"]).unwrap(),
-        blobs: Vec::new(),
+        settings,
+        blobs,
         limits,
         quota: TenantQuota::unlimited(),
-        policy: Policy::default(),
+        policy,
     };
     Arc::new(PluginCatalog::new(plugin, spec).await.unwrap())
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn what_a_read_costs() {
+    let _alone = ALONE.lock().await;
     let mut scene = Scene::new().await;
     for _ in 0..WARM_UP {
         scene.round().await;

@@ -13,6 +13,7 @@ pub(crate) enum Call {
     Zero,
     Cache,
     Report,
+    Locate,
 }
 
 impl Call {
@@ -25,6 +26,7 @@ impl Call {
             Self::Zero => "zero",
             Self::Cache => "cache",
             Self::Report => "report",
+            Self::Locate => "locate",
         }
     }
 }
@@ -40,6 +42,8 @@ pub(crate) enum Meets {
     Fallback(Cause),
     /// Data for the whole request: the plugin answered an error.
     Excused,
+    /// A correct answer to a read, and the cause counted.
+    Ignored(Cause),
     /// A correct answer: the deed is harmless.
     Nothing,
 }
@@ -62,8 +66,8 @@ const fn attack(call: Call, deed: &'static str, words: &'static str, meets: Meet
     }
 }
 
-use Call::{Cache, Flush, Read, Report, Trim, Write, Zero};
-use Meets::{Errno as Answers, Excused, Fallback, Fault, Nothing};
+use Call::{Cache, Flush, Locate, Read, Report, Trim, Write, Zero};
+use Meets::{Errno as Answers, Excused, Fallback, Fault, Ignored, Nothing};
 
 /// Attacks on a running export.
 pub(crate) const ATTACKS: &[Attack] = &[
@@ -359,4 +363,19 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "adds an extent that ends past 2^64",
         Excused,
     ),
+    attack(
+        Locate,
+        "past-blob",
+        "maps past the end of a blob",
+        Ignored(Cause::Range),
+    ),
+    attack(Locate, "downwards", "maps downwards", Ignored(Cause::Range)),
+    attack(
+        Locate,
+        "elsewhere",
+        "maps other bytes than those asked for",
+        Nothing,
+    ),
+    attack(Locate, "endless", "maps for ever", Fault(Cause::CpuTime)),
+    attack(Locate, "trap", "crashes while it maps", Fault(Cause::Trap)),
 ];

@@ -52,7 +52,7 @@ async fn perform(client: &mut Client, call: Call) -> Result<Answer, Refused> {
     let cookie = client.cookie();
     let length = u64::from(LENGTH);
     let request = match call {
-        Call::Read => Request::read(cookie, THERE, LENGTH),
+        Call::Read | Call::Locate => Request::read(cookie, THERE, LENGTH),
         Call::Write => Request::write(client.framing(), cookie, THERE, LENGTH),
         Call::Flush => Request::flush(cookie),
         Call::Trim => Request::trim(cookie, THERE, length),
@@ -75,6 +75,9 @@ fn check_answer(attack: &Attack, answer: &Result<Answer, Refused>) {
         (Meets::Fallback(_) | Meets::Excused, Ok(Answer::Map(map))) => {
             assert_eq!(*map, [((1 << 20) - THERE, 0)], "{attack:?}");
         }
+        (Meets::Ignored(_), Ok(Answer::Bytes(bytes))) => {
+            assert_eq!(*bytes, [0x42; LENGTH as usize], "{attack:?}");
+        }
         (Meets::Nothing, Ok(Answer::Bytes(bytes))) => {
             assert_eq!(bytes.len(), LENGTH as usize, "{attack:?}");
         }
@@ -86,7 +89,7 @@ fn check_count_and_log(world: &World, attack: &Attack, name: &str, served: &Serv
     let metrics = served.export.metrics();
     let lines = world.log.lines_of(name);
     match attack.meets {
-        Meets::Fault(cause) | Meets::Fallback(cause) => {
+        Meets::Fault(cause) | Meets::Fallback(cause) | Meets::Ignored(cause) => {
             assert_eq!(metrics.fault(cause).get(), 1, "{attack:?}: {lines:?}");
             let warned = lines
                 .iter()

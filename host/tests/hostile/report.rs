@@ -39,6 +39,7 @@ fn document() -> String {
             Meets::Errno(errno) => (errno.name().to_owned(), "an answered error"),
             Meets::Fallback(cause) => ("data".to_owned(), cause.name()),
             Meets::Excused => ("data".to_owned(), "an answered error"),
+            Meets::Ignored(cause) => ("a right answer".to_owned(), cause.name()),
             Meets::Nothing => ("a right answer".to_owned(), "–"),
         };
         let (number, words) = (index + 1, attack.words);

@@ -22,6 +22,7 @@ const LIES: &[(&str, &[&str])] = &[
     ("fresh", &[]),
     ("parallel", &["--write"]),
     ("immutable", &[]),
+    ("mapping", &[]),
     ("write-model", &["--write"]),
     ("write-extents", &["--write"]),
     ("zero-modes", &["--write"]),

@@ -11,7 +11,7 @@ fn text(path: &str) -> String {
 /// Functions of the stable interfaces; those of a resource behind its name.
 fn functions() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for file in ["blobs", "device", "host", "requests", "types"] {
+    for file in ["blobs", "device", "host", "mappings", "requests", "types"] {
         let (mut resource, mut stable) = (None, true);
         for line in text(&format!("wit/{file}.wit")).lines() {
             let words = line.trim_start();

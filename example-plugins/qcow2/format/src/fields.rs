@@ -1,6 +1,8 @@
 //! Big-endian fields of a byte string that may be too short.
 
-use crate::{Error, Result};
+use image_format::field;
+
+use crate::Result;
 
 /// The 16-bit field at `at`.
 pub fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
@@ -15,12 +17,4 @@ pub fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
 /// The 64-bit field at `at`.
 pub fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
     Ok(u64::from_be_bytes(field(bytes, at)?))
-}
-
-fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {
-    bytes
-        .get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .copied()
-        .ok_or_else(|| Error::malformed("the file ends in its header"))
 }

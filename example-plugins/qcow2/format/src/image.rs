@@ -154,7 +154,7 @@ impl<S: Source> Image<S> {
 
     /// Where the L2 table of that number is.
     fn l2(&mut self, index: u64) -> Result<Option<u64>> {
-        let offset = self.file.u64_at(self.l1.offset + index * 8)? & OFFSET;
+        let offset = self.u64_at(self.l1.offset + index * 8)? & OFFSET;
         if offset == 0 {
             return Ok(None);
         }
@@ -165,13 +165,17 @@ impl<S: Source> Image<S> {
     fn entry(&mut self, l2: u64, offset: u64) -> Result<Entry> {
         let index = offset % self.l2_reach() >> self.header.cluster_bits;
         let at = l2 + index * self.entry_size();
-        let descriptor = self.file.u64_at(at)?;
+        let descriptor = self.u64_at(at)?;
         let bitmap = if self.header.extended_l2 {
-            self.file.u64_at(at + 8)?
+            self.u64_at(at + 8)?
         } else {
             0
         };
         Ok(Entry { descriptor, bitmap })
+    }
+
+    fn u64_at(&mut self, offset: u64) -> Result<u64> {
+        Ok(u64::from_be_bytes(self.file.field(offset)?))
     }
 
     fn check_data(&self, place: Place, run: u64) -> Result<()> {

@@ -7,15 +7,12 @@
 pub mod chain;
 pub mod cluster;
 pub mod compression;
-pub mod error;
 pub mod fields;
 pub mod header;
 pub mod image;
-pub mod pages;
 pub mod snapshot;
 
 pub use chain::{Chain, Layer, Stretch};
-pub use error::{Error, Result};
 pub use header::Header;
 pub use image::Image;
-pub use pages::Source;
+pub use image_format::{Error, Result, Source, pages};

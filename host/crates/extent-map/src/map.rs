@@ -161,6 +161,14 @@ impl ExtentMap {
         self.end
     }
 
+    /// The highest end of any add so far, as far as it was inside what could be known then; the range's
+    /// start without any. From here up to [`end`](Self::end) nothing was said: it's data because that is
+    /// safe (E2).
+    #[must_use]
+    pub const fn told(&self) -> u64 {
+        self.high
+    }
+
     /// The range that was asked about, in bytes from the start of the export (E1).
     #[must_use]
     pub const fn range(&self) -> &Range<u64> {

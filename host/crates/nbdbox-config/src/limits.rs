@@ -26,6 +26,9 @@ pub struct Limits {
     pub instances: usize,
     /// Extents in one reply. Restrains the plugin; a client asks again for the rest.
     pub extents: usize,
+    /// Bytes in which the host remembers where an immutable export's bytes are, and its extents.
+    /// Restrains the plugin, whose mapping may have any number of pieces; 0 remembers nothing.
+    pub mapping: u64,
     /// Connections at once. Restrains strangers from taking the process's descriptors; those who
     /// come later wait.
     pub connections: usize,
@@ -53,6 +56,7 @@ impl Default for Limits {
             wall: Duration::from_secs(30),
             instances: 4,
             extents: 16_384,
+            mapping: 16 << 20,
             connections: 256,
             requests: 64,
             inflight: 64 << 20,
@@ -135,6 +139,13 @@ pub const KEYS: &[Key<Limits>] = &[
         least: 1,
         most: 1 << 20,
         field: |limits| Field::Count(&mut limits.extents),
+    },
+    Key {
+        name: "mapping",
+        about: "bytes in which an immutable export's mapping and extents are remembered",
+        least: 0,
+        most: u64::MAX,
+        field: |limits| Field::Bytes(&mut limits.mapping),
     },
     Key {
         name: "log",

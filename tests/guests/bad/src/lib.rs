@@ -8,9 +8,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nbdbox_plugin::{
-    Access, Blob, Device, Errno, Error, Extent, ExtentKind, Extents, Level, Manifest, Plugin,
-    Prefetch, Progress, ReadReply, Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload,
-    Zeroable, config, log,
+    Access, Blob, Device, Errno, Error, Extent, ExtentKind, Extents, Level, Manifest, Mappable,
+    Mapping, Plugin, Prefetch, Progress, ReadReply, Result, Sparse, ValueKind, Writable,
+    WriteFlags, WritePayload, Zeroable, config, log,
 };
 
 struct Bad {
@@ -63,7 +63,7 @@ impl Plugin for Bad {
                 "at",
                 ValueKind::Text,
                 "",
-                "open, read, write, flush, trim, zero, report, cache",
+                "open, read, write, flush, trim, zero, report, locate, cache",
             )
             .default("do", ValueKind::Text, "", "what to do there")
             .optional("offset", ValueKind::Number, "only in calls for this offset")
@@ -102,8 +102,9 @@ impl Plugin for Bad {
             ("describe", "changes") => Device::new(self.size + nbdbox_plugin::wall_ms() % 100_000),
             _ => device,
         };
-        let device = match self.deed.as_str() {
-            "changing" => device.immutable(),
+        let device = match (self.at.as_str(), self.deed.as_str()) {
+            ("locate", _) => device.immutable().read_only(true),
+            (_, "changing") => device.immutable(),
             _ => device,
         };
         if self.parallel {
@@ -283,6 +284,40 @@ impl Sparse for Bad {
     }
 }
 
+impl Mappable for Bad {
+    fn locate(&mut self, mapping: &Mapping, offset: u64, _length: u64) -> Result<()> {
+        if !self.is_due("locate", Some(offset)) {
+            return Ok(());
+        }
+        match (self.deed.as_str(), &self.blob) {
+            ("map", Some(blob)) => {
+                mapping.blob(0, self.size, blob, 0);
+            }
+            ("scattered", Some(blob)) => {
+                for at in (0..self.size).step_by(2) {
+                    mapping.blob(at, 1, blob, self.size - at - 1);
+                }
+            }
+            ("past-blob", Some(blob)) => {
+                mapping.blob(0, self.size, blob, u64::MAX - 1);
+            }
+            ("downwards", _) => {
+                mapping.zeroes(offset, 1);
+                mapping.zeroes(0, 1);
+            }
+            ("endless", _) => loop {
+                mapping.zeroes(0, 0);
+            },
+            ("elsewhere", _) => {
+                mapping.zeroes(offset + 1, u64::MAX);
+            }
+            ("nothing", _) => {}
+            _ => self.do_it()?,
+        }
+        Ok(())
+    }
+}
+
 impl Bad {
     /// Whether this call is one that misbehaves.
     fn is_due(&mut self, at: &str, offset: Option<u64>) -> bool {
@@ -387,4 +422,4 @@ fn recurse(depth: u64) -> u64 {
     std::hint::black_box(depth) + recurse(depth + 1) + 1
 }
 
-nbdbox_plugin::export!(Bad: Writable + Zeroable + Sparse + Prefetch);
+nbdbox_plugin::export!(Bad: Writable + Zeroable + Sparse + Mappable + Prefetch);

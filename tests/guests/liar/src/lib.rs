@@ -1,8 +1,8 @@
 //! A small disk in memory that keeps every rule of `nbdbox test` but the one that `lie` names.
 
 use nbdbox_plugin::{
-    Blob, Device, Errno, ExtentKind, Extents, Manifest, Plugin, ReadReply, Result, Sparse,
-    ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config,
+    Blob, Device, Errno, ExtentKind, Extents, Manifest, Mappable, Mapping, Plugin, ReadReply,
+    Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config,
 };
 
 /// Bytes of the disk.
@@ -46,7 +46,7 @@ impl Plugin for Liar {
         match self.lie.as_str() {
             "parallel" => device.parallel(),
             "fresh" => device.parallel().read_only(true),
-            "immutable" => device.immutable().read_only(true),
+            "immutable" | "mapping" => device.immutable().read_only(true),
             _ => device,
         }
     }
@@ -159,8 +159,17 @@ impl Sparse for Liar {
     }
 }
 
+impl Mappable for Liar {
+    fn locate(&mut self, mapping: &Mapping, _offset: u64, _length: u64) -> Result<()> {
+        if self.lie == "mapping" {
+            mapping.zeroes(0, SIZE as u64);
+        }
+        Ok(())
+    }
+}
+
 fn range(offset: u64, length: u64) -> std::ops::Range<usize> {
     offset as usize..(offset + length) as usize
 }
 
-nbdbox_plugin::export!(Liar: Writable + Zeroable + Sparse);
+nbdbox_plugin::export!(Liar: Writable + Zeroable + Sparse + Mappable);

@@ -1,0 +1,163 @@
+//! The bytes of a file, and a bounded memory of those that were needed last.
+
+use std::collections::HashMap;
+use std::mem;
+
+use crate::{Error, Result};
+
+/// What is read at once for tables, in bytes.
+const PAGE: u64 = 4096;
+
+/// What all files of an image remember together, in bytes: a guest has 64 MiB for everything.
+pub const LIMIT: usize = 16 << 20;
+
+/// A file, or as much of it as the format needs: its size and bytes at an offset.
+pub trait Source {
+    /// In bytes; doesn't change.
+    fn size(&self) -> u64;
+
+    /// Exactly `length` bytes at `offset`, which are inside the file.
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>>;
+}
+
+/// No page starts here.
+const NOWHERE: u64 = u64::MAX;
+
+/// A source with the pages of its tables that were used last: the very last one at hand, the others in
+/// two generations; when the younger one is full the older one is forgotten.
+#[derive(Debug)]
+pub struct Pages<S> {
+    source: S,
+    last: (u64, Vec<u8>),
+    young: HashMap<u64, Vec<u8>>,
+    old: HashMap<u64, Vec<u8>>,
+    /// Pages per generation.
+    capacity: usize,
+}
+
+impl<S: Source> Pages<S> {
+    /// Remembers at most `limit` bytes.
+    pub fn new(source: S, limit: usize) -> Self {
+        Self {
+            source,
+            last: (NOWHERE, Vec::new()),
+            young: HashMap::new(),
+            old: HashMap::new(),
+            capacity: (limit / PAGE as usize / 2).max(1),
+        }
+    }
+
+    /// The file's size.
+    pub fn size(&self) -> u64 {
+        self.source.size()
+    }
+
+    /// Bytes that are read once, past the memory.
+    pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let end = offset.checked_add(length as u64);
+        if end.is_none_or(|end| end > self.size()) {
+            return Err(Error::malformed(format!(
+                "{length} bytes at {offset} are past the end of the file"
+            )));
+        }
+        self.source.read(offset, length)
+    }
+
+    /// `N` bytes at `offset`, a multiple of `N`, which is a power of two.
+    pub fn field<const N: usize>(&mut self, offset: u64) -> Result<[u8; N]> {
+        let start = offset - offset % PAGE;
+        if self.last.0 != start {
+            self.load(start)?;
+        }
+        crate::field(&self.last.1, (offset - start) as usize)
+    }
+
+    /// Makes the page at `start` the last one.
+    fn load(&mut self, start: u64) -> Result<()> {
+        let known = self
+            .young
+            .remove(&start)
+            .or_else(|| self.old.remove(&start));
+        let page = match known {
+            Some(page) => page,
+            None => {
+                let length = self.size().saturating_sub(start).min(PAGE);
+                self.read(start, length as usize)?
+            }
+        };
+        let (before, bytes) = mem::replace(&mut self.last, (start, page));
+        if before == NOWHERE {
+            return Ok(());
+        }
+        if self.young.len() >= self.capacity {
+            self.old = mem::take(&mut self.young);
+        }
+        self.young.insert(before, bytes);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Ten pages, whose 32-bit words are their own numbers.
+    #[derive(Default)]
+    struct Words {
+        reads: Cell<usize>,
+    }
+
+    impl Source for &Words {
+        fn size(&self) -> u64 {
+            10 * PAGE
+        }
+
+        fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+            self.reads.set(self.reads.get() + 1);
+            let bytes = (offset..).take(length);
+            Ok(bytes
+                .map(|at| (at as u32 / 4).to_le_bytes()[at as usize % 4])
+                .collect())
+        }
+    }
+
+    fn word(pages: &mut Pages<&Words>, offset: u64) -> u64 {
+        u32::from_le_bytes(pages.field(offset).unwrap()).into()
+    }
+
+    #[test]
+    fn pages_are_read_once_while_they_are_remembered() {
+        let words = Words::default();
+        let mut pages = Pages::new(&words, 100 * PAGE as usize);
+        for offset in [0, 8, PAGE, 4, 2 * PAGE, PAGE + 12, 0] {
+            assert_eq!(word(&mut pages, offset), offset / 4);
+        }
+        assert_eq!(words.reads.get(), 3);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let words = Words::default();
+        let mut pages = Pages::new(&words, 4 * PAGE as usize);
+        for round in 0..5 {
+            for page in 0..10 {
+                let offset = (page * 7 % 10) * PAGE + round * 4;
+                assert_eq!(word(&mut pages, offset), offset / 4);
+                assert!(pages.young.len() + pages.old.len() <= 4);
+            }
+        }
+        assert!(words.reads.get() > 10, "some were forgotten");
+    }
+
+    #[test]
+    fn past_the_end_is_an_error() {
+        let words = Words::default();
+        let mut pages = Pages::new(&words, 1 << 20);
+        assert!(pages.field::<8>(10 * PAGE).is_err());
+        assert!(pages.field::<8>(u64::MAX - 7).is_err());
+        assert!(pages.read(10 * PAGE - 1, 2).is_err());
+        assert!(pages.read(u64::MAX, 2).is_err());
+    }
+}

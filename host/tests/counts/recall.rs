@@ -1,0 +1,156 @@
+//! How often the plugin of an export that never changes is entered: once per table, then never.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use extent_map::{ExtentMap, Wanted};
+use nbdbox::blob::{Access, Blob, Grant};
+use nbdbox::device::{Catalog as _, Device as _};
+use nbdbox::identity;
+use nbdbox::plugin::{PluginExport, Policy};
+use nbdbox::reply::ReadReply;
+use nbdbox::settings::Settings;
+
+use crate::{ALONE, catalog};
+
+/// Of the disk, in bytes: what four L2 tables of 4 KiB clusters describe.
+const SIZE: u64 = 8 << 20;
+
+/// What one of them describes.
+const TABLE: u64 = 2 << 20;
+
+async fn open(plugin: &str, blob: &str, path: &Path, policy: Policy) -> Arc<PluginExport> {
+    let grant = Grant {
+        name: blob.to_owned(),
+        path: path.to_owned(),
+        access: Access::ReadOnly,
+    };
+    let blobs = vec![Blob::open(grant).unwrap()];
+    let catalog = catalog(plugin, Settings::default(), blobs, policy).await;
+    let found = catalog.find(&identity::Client::default(), "").await;
+    found.unwrap()
+}
+
+async fn read(export: &PluginExport, offset: u64) -> Vec<u8> {
+    let mut reply = ReadReply::default();
+    reply.reset(4096);
+    let mut reply = export.read(offset, 4096, reply).await.unwrap();
+    reply.flatten();
+    reply.bytes().to_vec()
+}
+
+/// How often the guest was entered meanwhile.
+async fn entries(export: &PluginExport, work: impl AsyncFnOnce()) -> u64 {
+    let before = export.metrics().guest_calls.get();
+    work().await;
+    export.metrics().guest_calls.get() - before
+}
+
+fn qemu(program: &str, words: &[&str], image: &Path) {
+    let ran = Command::new(program).args(words).arg(image).output();
+    let ran = ran.unwrap_or_else(|error| panic!("{program}: {error}; run `make setup`"));
+    assert!(ran.status.success(), "{ran:?}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_image_is_asked_once_per_table() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let create = ["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k"];
+    qemu(
+        "qemu-img",
+        &[&create[..], &["-o", "size=8M"]].concat(),
+        &image,
+    );
+    let writes = [
+        "-f",
+        "qcow2",
+        "-c",
+        "write -P 5 64k 1M",
+        "-c",
+        "write -P 6 5M 1M",
+    ];
+    qemu("qemu-io", &writes, &image);
+    let export = open("qcow2", "image", &image, Policy::default()).await;
+
+    let mut tables_seen = [false; 4];
+    for offset in [
+        64 << 10,
+        0,
+        1 << 20,
+        5 << 20,
+        7 << 20,
+        100 << 10,
+        2 << 20,
+        4096,
+    ] {
+        let table = usize::try_from(offset / TABLE).unwrap();
+        let expected = u64::from(!tables_seen[table]);
+        tables_seen[table] = true;
+        let entered = entries(&export, async || {
+            let byte = match offset {
+                0x1_0000..0x11_0000 => 5,
+                0x50_0000..0x60_0000 => 6,
+                _ => 0,
+            };
+            assert_eq!(read(&export, offset).await, [byte; 4096], "{offset}");
+        });
+        assert_eq!(entered.await, expected, "{offset}");
+    }
+    let again = entries(&export, async || {
+        for offset in (0..SIZE).step_by(4096) {
+            let _bytes = read(&export, offset).await;
+        }
+    });
+    assert_eq!(again.await, 0);
+    assert_eq!(export.metrics().located.get(), 4);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn extents_are_asked_for_once() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let create = ["create", "-q", "-f", "qcow2", "-o", "size=8M"];
+    qemu("qemu-img", &create, &image);
+    qemu("qemu-io", &["-f", "qcow2", "-c", "write 1M 1M"], &image);
+    let export = open("qcow2", "image", &image, Policy::default()).await;
+    let ask = async |wanted| {
+        let map = ExtentMap::new(0..SIZE, wanted, 1000).unwrap();
+        let map = export.extents(map, wanted == Wanted::One).await.unwrap();
+        map.iter()
+            .map(|one| (one.offset, one.kind))
+            .collect::<Vec<_>>()
+    };
+    let first = ask(Wanted::All).await;
+    assert_eq!(first.len(), 3, "{first:?}");
+    let again = entries(&export, async || {
+        assert_eq!(ask(Wanted::All).await, first);
+        assert_eq!(ask(Wanted::One).await, first[..1]);
+    });
+    assert_eq!(again.await, 0);
+}
+
+/// A file that the operator calls immutable is asked once, and one that isn't, each time.
+#[tokio::test(flavor = "current_thread")]
+async fn a_file_is_asked_once_if_it_never_changes() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, vec![3; 1 << 20]).unwrap();
+    for immutable in [true, false] {
+        let policy = Policy {
+            immutable,
+            ..Policy::default()
+        };
+        let export = open("file", "disk", &file, policy).await;
+        let entered = entries(&export, async || {
+            for offset in (0..1 << 20).step_by(4096) {
+                assert_eq!(read(&export, offset).await, [3; 4096]);
+            }
+        });
+        assert_eq!(entered.await, if immutable { 1 } else { 256 });
+    }
+}
