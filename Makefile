@@ -57,7 +57,7 @@ test: plugins ## Run every test, doc tests and real clients included
 	@echo "==> test: the whole workspace"
 	@cargo test --workspace
 	@CARGO_TARGET_DIR=target/guests cargo test --manifest-path example-plugins/Cargo.toml \
-		-p image-format -p qcow2-format
+		-p image-format -p qcow2-format -p vhdx-format -p vmdk-format
 
 .PHONY: check
 check: plugins ## Everything before a commit: format, lints, docs, licences, tests, fuzz

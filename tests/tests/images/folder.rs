@@ -1,6 +1,7 @@
 //! Images in a folder, made by QEMU's tools, and read both by them and by us.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use nbd_proto::Framing;
@@ -42,6 +43,18 @@ impl Folder {
         words.push(path.to_str().unwrap());
         let said = run("qemu-io", words).ok();
         assert!(!said.contains("failed"), "{said}");
+    }
+
+    /// Overwrites bytes of a file.
+    pub(crate) fn patch(&self, name: &str, offset: u64, bytes: &[u8]) {
+        let file = File::options().write(true).open(self.path(name)).unwrap();
+        file.write_all_at(bytes, offset).unwrap();
+    }
+
+    /// Cuts a file off.
+    pub(crate) fn cut(&self, name: &str, length: u64) {
+        let file = File::options().write(true).open(self.path(name)).unwrap();
+        file.set_len(length).unwrap();
     }
 
     /// `qemu-img WORDS…`, in which `@NAME` stands for a file's path.
@@ -103,6 +116,19 @@ pub(crate) fn assert_same(what: &str, ours: &Path, theirs: &Path, random: &mut R
     // An image of few large clusters may be wholly allocated.
     let little = map.len() <= 3 && !what.contains("2M") && !what.contains("raw=on");
     assert!(!little, "{what}: a map with little in it: {map:?}");
+    assert_bytes(what, ours, theirs, size, random);
+}
+
+/// Holds that two servers have the same bytes, also under random reads.
+pub(crate) fn assert_same_bytes(what: &str, ours: &Path, theirs: &Path, random: &mut Random) {
+    let ours = Client::connect(ours, Framing::Extended);
+    let theirs = Client::connect(theirs, Framing::Structured);
+    let size = theirs.size();
+    assert_eq!(ours.size(), size, "{what}: size");
+    assert_bytes(what, ours, theirs, size, random);
+}
+
+fn assert_bytes(what: &str, mut ours: Client, mut theirs: Client, size: u64, random: &mut Random) {
     let whole: Vec<u8> = (0..size)
         .step_by(1 << 20)
         .flat_map(|at| theirs.read(at, piece(at, size)).unwrap())

@@ -6,7 +6,12 @@
     reason = "in a test a panic is the verdict"
 )]
 
+mod bad;
 mod folder;
 mod qcow2_grants;
 mod qcow2_like_qemu;
 mod qcow2_malformed;
+mod vhdx_like_qemu;
+mod vhdx_malformed;
+mod vmdk_like_qemu;
+mod vmdk_malformed;

@@ -1,25 +1,14 @@
 //! What a grant lets the plugin see, and that nothing else is opened, whatever an image says.
 
-use nbdbox_tests::{Random, Run, nbdbox, plugin, run};
+use nbdbox_tests::{Random, Run};
 
+use crate::bad::serve;
 use crate::folder::{Folder, assert_same, changes};
 
 const SIZE: u64 = 4 << 20;
 
-/// `nbdbox serve` of an image that can't be served.
 fn refused(folder: &Folder, grants: &[&str], settings: &[&str]) -> Run {
-    let mut words = vec!["serve".to_owned()];
-    for grant in grants {
-        let (blob, file) = grant.split_once('=').unwrap();
-        words.extend([
-            "--blob".to_owned(),
-            format!("{blob}={}", folder.path(file).display()),
-        ]);
-    }
-    words.push(plugin("qcow2").display().to_string());
-    words.extend(settings.iter().map(|&setting| setting.to_owned()));
-    words.extend(["--run".to_owned(), "nbdinfo \"$uri\"".to_owned()]);
-    run(nbdbox(), words)
+    serve(folder, "qcow2", grants, settings)
 }
 
 #[test]

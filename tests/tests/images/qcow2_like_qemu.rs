@@ -106,6 +106,22 @@ fn an_external_data_file() {
 }
 
 #[test]
+fn a_backing_image_with_an_external_data_file() {
+    let mut random = Random::seeded(7);
+    let folder = Folder::new();
+    let options = format!("data_file={}", folder.path("data").display());
+    folder.create("qcow2", &["-o", &options], "base", SIZE);
+    folder.change("qcow2", "base", &changes(&mut random, SIZE, 12));
+    let base = folder.path("base");
+    let words = ["-F", "qcow2", "-b", base.to_str().unwrap()];
+    folder.create("qcow2", &words, "top", SIZE);
+    folder.change("qcow2", "top", &changes(&mut random, SIZE, 6));
+    let grants = ["image=top:ro", "base=base:ro", "data=data:map-only"];
+    let settings = ["backing=base", "data=data"];
+    compare(&folder, "data below", &grants, &settings, &mut random);
+}
+
+#[test]
 fn internal_snapshots() {
     let mut random = Random::seeded(6);
     let folder = Folder::new();

@@ -1,39 +1,22 @@
 //! Bad images: refused in words when they are opened, or an errno for the read that meets what is bad.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
+use nbd_proto::Framing;
+use nbdbox_tests::{Client, Server};
 
-use nbd_proto::{Errno, Framing};
-use nbdbox_tests::{Client, Random, Server, nbdbox, plugin, run};
-
+use crate::bad::{Image, assert_bad_read, damage, refusal};
 use crate::folder::Folder;
 
 const SIZE: u64 = 4 << 20;
+
+const IMAGE: Image = Image {
+    plugin: "qcow2",
+    size: SIZE,
+};
 
 /// An image with data in its first clusters; QEMU puts L1 at cluster 3, L2 at 4, data from 5 on.
 fn good(folder: &Folder) {
     folder.create("qcow2", &[], "top", SIZE);
     folder.change("qcow2", "top", &["write -P 7 0 200k".to_owned()]);
-}
-
-fn patch(folder: &Folder, offset: u64, bytes: &[u8]) {
-    let file = File::options()
-        .write(true)
-        .open(folder.path("top"))
-        .unwrap();
-    file.write_all_at(bytes, offset).unwrap();
-}
-
-/// What `nbdbox serve` says of the image.
-fn refusal(folder: &Folder, setting: Option<&str>) -> String {
-    let grant = format!("image={}:ro", folder.path("top").display());
-    let module = plugin("qcow2");
-    let mut words = vec!["serve", "--blob", &grant, module.to_str().unwrap()];
-    words.extend(setting);
-    words.extend(["--run", "nbdinfo \"$uri\""]);
-    let ran = run(nbdbox(), words);
-    assert_ne!(ran.code, 0, "{}", ran.stderr);
-    ran.stderr
 }
 
 #[test]
@@ -61,8 +44,8 @@ fn bad_headers_are_refused_in_words() {
     for (offset, bytes, words) in cases {
         let folder = Folder::new();
         good(&folder);
-        patch(&folder, offset, bytes);
-        let said = refusal(&folder, None);
+        folder.patch("top", offset, bytes);
+        let said = refusal(&folder, &IMAGE, &[], &[]);
         assert!(said.contains(words), "{words}: {said}");
     }
 }
@@ -72,12 +55,8 @@ fn files_cut_short_are_refused() {
     for length in [0, 3, 71, 103, 3 << 16] {
         let folder = Folder::new();
         good(&folder);
-        let file = File::options()
-            .write(true)
-            .open(folder.path("top"))
-            .unwrap();
-        file.set_len(length).unwrap();
-        let said = refusal(&folder, None);
+        folder.cut("top", length);
+        let said = refusal(&folder, &IMAGE, &[], &[]);
         assert!(
             said.contains("malformed") || said.contains("EIO"),
             "{length}: {said}"
@@ -96,22 +75,10 @@ fn bad_snapshot_tables_are_refused() {
         let folder = Folder::new();
         good(&folder);
         folder.qemu_img("snapshot -c one @top");
-        patch(&folder, offset, bytes);
-        let said = refusal(&folder, Some("snapshot=two"));
+        folder.patch("top", offset, bytes);
+        let said = refusal(&folder, &IMAGE, &[], &["snapshot=two"]);
         assert!(said.contains(words), "{words}: {said}");
     }
-}
-
-/// The image opens; reading what is bad is EIO, with words, and what is good can still be read.
-fn assert_bad_read(folder: &Folder, words: &str) {
-    let grant = format!("image={}:ro", folder.path("top").display());
-    let server = Server::plugin("qcow2", &["--blob", &grant]);
-    let mut client = Client::connect(&server.socket(), Framing::Extended);
-    let refused = client.read(0, 4096).unwrap_err();
-    assert_eq!(refused.errno, Errno::Eio, "{words}");
-    assert!(server.log().contains(words), "{words}: {}", server.log());
-    let last = client.read(2 << 20, 4096).map(|bytes| bytes.len());
-    assert!(matches!(last, Ok(4096) | Err(_)));
 }
 
 #[test]
@@ -131,8 +98,8 @@ fn bad_tables_are_an_errno_and_a_log_line() {
     for (offset, bytes, words) in cases {
         let folder = Folder::new();
         good(&folder);
-        patch(&folder, offset, bytes);
-        assert_bad_read(&folder, words);
+        folder.patch("top", offset, bytes);
+        assert_bad_read(&folder, &IMAGE, words);
     }
 }
 
@@ -140,7 +107,7 @@ fn bad_tables_are_an_errno_and_a_log_line() {
 fn refcounts_dont_matter() {
     let folder = Folder::new();
     good(&folder);
-    patch(&folder, 48, &[0x7f; 12]);
+    folder.patch("top", 48, &[0x7f; 12]);
     let grant = format!("image={}:ro", folder.path("top").display());
     let server = Server::plugin("qcow2", &["--blob", &grant]);
     let mut client = Client::connect(&server.socket(), Framing::Extended);
@@ -149,24 +116,7 @@ fn refcounts_dont_matter() {
 
 #[test]
 fn random_damage_never_ends_the_server() {
-    let mut random = Random::seeded(21);
     let folder = Folder::new();
     good(&folder);
-    let bytes = fs::read(folder.path("top")).unwrap();
-    for _ in 0..20 {
-        fs::write(folder.path("top"), &bytes).unwrap();
-        for _ in 0..4 {
-            let table = [3 << 16, 4 << 16][usize::try_from(random.of(0..2)).unwrap()];
-            let value = [u8::try_from(random.of(0..256)).unwrap()];
-            patch(&folder, table + random.of(0..32), &value);
-        }
-        let grant = format!("image={}:ro", folder.path("top").display());
-        let mut server = Server::plugin("qcow2", &["--blob", &grant]);
-        let mut client = Client::connect(&server.socket(), Framing::Extended);
-        for at in (0..SIZE).step_by(1 << 16) {
-            let _ = client.read(at, 1 << 16);
-        }
-        let _ = client.map(0, SIZE, SIZE);
-        assert!(server.is_alive());
-    }
+    damage(&folder, &IMAGE, &[3 << 16, 4 << 16]);
 }

@@ -1,0 +1,120 @@
+//! An image: from an offset of its disk to a block of the file.
+
+use std::ops::Range;
+
+use image_format::Pages;
+
+use crate::block::{self, Place};
+use crate::header;
+use crate::metadata::Metadata;
+use crate::region::{Region, Regions};
+use crate::{Error, Result, Source};
+
+/// Blocks that one answer looks at.
+const BLOCKS: u64 = 4096;
+
+/// Where a range of the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stretch {
+    /// Nowhere: it reads as zeroes.
+    Hole,
+    /// At this offset of the file, in bytes.
+    Data(u64),
+}
+
+/// An image whose headers, regions and metadata were checked. The block table is checked as it's used.
+#[derive(Debug)]
+pub struct Image<S> {
+    file: Pages<S>,
+    metadata: Metadata,
+    blocks: Region,
+}
+
+impl<S: Source> Image<S> {
+    /// Reads all but the block table. Remembers at most `memory` bytes of that.
+    pub fn open(source: S, memory: usize) -> Result<Self> {
+        let file = Pages::new(source, memory);
+        header::check_headers(&file)?;
+        let Regions { blocks, metadata } = Regions::read(&file)?;
+        let metadata = Metadata::read(&file, metadata)?;
+        let image = Self {
+            file,
+            metadata,
+            blocks,
+        };
+        let last = (metadata.size - 1) / metadata.block;
+        if (image.index(last) + 1) * 8 > blocks.length {
+            return Err(Error::malformed(
+                "a block table that is too short for the disk",
+            ));
+        }
+        Ok(image)
+    }
+
+    /// The disk's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.metadata.size
+    }
+
+    /// The least that has a place of its own, in bytes.
+    pub fn grain(&self) -> u64 {
+        self.metadata.block
+    }
+
+    /// What is worth being looked at together with the byte at `offset`.
+    pub fn reach(&self, offset: u64) -> Range<u64> {
+        let reach = self.metadata.block * BLOCKS;
+        let start = offset - offset % reach;
+        start..self.size().min(start + reach)
+    }
+
+    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
+    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
+    pub fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
+        let block = self.metadata.block;
+        let first = self.block(offset / block)?;
+        let mut run = block - offset % block;
+        while run < length {
+            // One that is bad is bad for who asks for it.
+            let goes_on = match (first, self.block((offset + run) / block)) {
+                (Place::Hole, Ok(Place::Hole)) => true,
+                (Place::Data(here), Ok(Place::Data(there))) => here + offset % block + run == there,
+                _ => false,
+            };
+            if !goes_on {
+                break;
+            }
+            run += block;
+        }
+        let stretch = match first {
+            Place::Hole => Stretch::Hole,
+            Place::Data(at) => Stretch::Data(at + offset % block),
+        };
+        Ok((stretch, run.min(length)))
+    }
+
+    /// Where a payload block is; all of it that the disk has is inside the file.
+    fn block(&mut self, number: u64) -> Result<Place> {
+        let at = self.blocks.offset + self.index(number) * 8;
+        let place = block::place(u64::from_le_bytes(self.file.field(at)?))?;
+        if let Place::Data(offset) = place {
+            // The file of a fixed image ends where the disk does.
+            let left = self
+                .metadata
+                .size
+                .saturating_sub(number * self.metadata.block);
+            let end = offset.checked_add(left.min(self.metadata.block));
+            if offset == 0 || end.is_none_or(|end| end > self.file.size()) {
+                return Err(Error::malformed(format!(
+                    "a block at {offset}: past the end of the file"
+                )));
+            }
+        }
+        Ok(place)
+    }
+
+    /// Its entry's number: after each chunk of payload blocks comes one for their bitmap.
+    fn index(&self, number: u64) -> u64 {
+        number + number / self.metadata.chunk()
+    }
+}

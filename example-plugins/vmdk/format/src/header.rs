@@ -1,0 +1,143 @@
+//! The header of a sparse file, checked field by field.
+
+use image_format::{Pages, field};
+
+use crate::{Error, Result, SECTOR, Source};
+
+const MAGIC: [u8; 4] = *b"KDMV";
+
+/// The grain directory is said where the file ends, in a footer: it was written as a stream.
+const AT_END: u64 = u64::MAX;
+
+const ZEROED_GRAINS: u32 = 1 << 2;
+const COMPRESSED: u32 = 1 << 16;
+const MARKERS: u32 = 1 << 17;
+
+/// Bytes of the embedded descriptor that are looked at, as many as QEMU takes.
+const MAX_DESCRIPTOR: u64 = 20 << 10;
+
+/// Sectors of a grain, as many as QEMU takes (1 GiB).
+const MAX_GRAIN: u64 = 0x20_0000;
+
+/// Entries of a grain directory, as many as QEMU takes.
+const MAX_DIRECTORY: u64 = 32 << 20;
+
+/// What a sparse file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Of the disk, in bytes.
+    pub capacity: u64,
+    /// Of a grain, in bytes: a power of two.
+    pub grain: u64,
+    /// Grains that a table describes.
+    pub entries: u64,
+    /// Where the grain directory is, in bytes.
+    pub directory: u64,
+    /// Grains are zlib streams, each behind a marker or not.
+    pub compressed: bool,
+    /// Before each compressed grain stands its length.
+    pub markers: bool,
+    /// An entry of 1 stands for zeroes.
+    pub zeroed_grains: bool,
+    /// The embedded descriptor: where it is, and how many bytes. Empty if there is none.
+    pub descriptor: (u64, u64),
+}
+
+impl Header {
+    /// Whether the file begins as a sparse one does.
+    pub fn is_at(first: &[u8]) -> bool {
+        first.starts_with(&MAGIC)
+    }
+
+    /// Reads and checks it, in the footer if it is there.
+    pub fn read<S: Source>(file: &Pages<S>) -> Result<Self> {
+        let first = file.read(0, SECTOR as usize)?;
+        if u64_at(&first, 56)? != AT_END {
+            return Self::parse(&first);
+        }
+        let start = file.size().checked_sub(3 * SECTOR);
+        let start = start.ok_or_else(|| Error::malformed("too short for a footer"))?;
+        let footer = file.read(start, 3 * SECTOR as usize)?;
+        let (marker, rest) = footer.split_at(SECTOR as usize);
+        let (copy, end) = rest.split_at(SECTOR as usize);
+        // A marker: sectors, bytes, a type; 3 announces a footer, 0 is the stream's end.
+        let kinds = (
+            u32_at(marker, 8)?,
+            u32_at(marker, 12)?,
+            u32_at(end, 8)?,
+            u32_at(end, 12)?,
+        );
+        if kinds != (0, 3, 0, 0) || !Self::is_at(copy) || u64_at(copy, 56)? == AT_END {
+            return Err(Error::malformed(
+                "it says that it has a footer, and has none",
+            ));
+        }
+        Self::parse(copy)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        if !Self::is_at(bytes) {
+            return Err(Error::malformed("not a sparse VMDK file"));
+        }
+        let version = u32_at(bytes, 4)?;
+        if !(1..=3).contains(&version) {
+            return Err(Error::unsupported(format!("VMDK version {version}")));
+        }
+        let flags = u32_at(bytes, 8)?;
+        let sectors = |at, what: &str| {
+            let sectors = u64_at(bytes, at)?;
+            let length = sectors
+                .checked_mul(SECTOR)
+                .filter(|length| *length <= i64::MAX as u64);
+            length.ok_or_else(|| Error::malformed(format!("{what} of {sectors} sectors")))
+        };
+        let (descriptor, size) = (sectors(28, "a descriptor")?, sectors(36, "a descriptor")?);
+        let header = Self {
+            capacity: sectors(12, "a disk")?,
+            grain: sectors(20, "a grain")?,
+            entries: u32_at(bytes, 44)?.into(),
+            directory: sectors(56, "an offset")?,
+            compressed: flags & COMPRESSED != 0,
+            markers: flags & MARKERS != 0,
+            zeroed_grains: flags & ZEROED_GRAINS != 0,
+            descriptor: (descriptor, size.min(MAX_DESCRIPTOR)),
+        };
+        header.check(u16::from_le_bytes(field(bytes, 77)?))?;
+        Ok(header)
+    }
+
+    fn check(&self, compression: u16) -> Result<()> {
+        let grain = self.grain / SECTOR;
+        if !grain.is_power_of_two() || grain > MAX_GRAIN {
+            return Err(Error::malformed(format!("a grain of {grain} sectors")));
+        }
+        if !(1..=512).contains(&self.entries) {
+            let entries = self.entries;
+            return Err(Error::malformed(format!(
+                "grain tables of {entries} entries"
+            )));
+        }
+        if self.capacity.div_ceil(self.reach()) > MAX_DIRECTORY {
+            return Err(Error::malformed("a grain directory that is too long"));
+        }
+        if self.compressed && compression != 1 {
+            return Err(Error::unsupported(format!(
+                "compression algorithm {compression}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// How much of the disk a grain table describes, in bytes.
+    pub fn reach(&self) -> u64 {
+        self.entries * self.grain
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
+    Ok(u32::from_le_bytes(field(bytes, at)?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
+    Ok(u64::from_le_bytes(field(bytes, at)?))
+}

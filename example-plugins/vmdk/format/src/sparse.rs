@@ -1,0 +1,178 @@
+//! One sparse file: from an offset of its disk to a grain, by way of directory and table.
+
+use image_format::Pages;
+
+use crate::grain;
+use crate::header::Header;
+use crate::{Error, Result, SECTOR, Source};
+
+/// Where a range is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere: it reads as zeroes.
+    Hole,
+    /// At this offset of the file.
+    Data(u64),
+    /// In the compressed grain at `offset` of the file, from its byte `skip` on.
+    Compressed {
+        /// In bytes.
+        offset: u64,
+        /// In bytes.
+        skip: u64,
+    },
+}
+
+/// A file whose header was checked. Tables are checked as they are used.
+#[derive(Debug)]
+pub struct Sparse<S> {
+    file: Pages<S>,
+    header: Header,
+    /// The compressed grain that was decoded last: where it is, and its bytes.
+    decoded: Option<(u64, Vec<u8>)>,
+}
+
+impl<S: Source> Sparse<S> {
+    /// Reads the header.
+    pub fn open(file: Pages<S>) -> Result<Self> {
+        let header = Header::read(&file)?;
+        let sparse = Self {
+            file,
+            header,
+            decoded: None,
+        };
+        let entries = sparse.header.capacity.div_ceil(sparse.header.reach());
+        sparse.check_table("grain directory", sparse.header.directory, entries)?;
+        Ok(sparse)
+    }
+
+    /// What the file says of itself.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The embedded descriptor's bytes, if there are any.
+    pub fn descriptor(&self) -> Result<Vec<u8>> {
+        let (offset, length) = self.header.descriptor;
+        if offset == 0 || length == 0 {
+            return Ok(Vec::new());
+        }
+        self.file.read(offset, length as usize)
+    }
+
+    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
+    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
+    pub fn place(&mut self, offset: u64, length: u64) -> Result<(Place, u64)> {
+        let reach = self.header.reach();
+        let length = length.min(reach - offset % reach);
+        let Some(table) = self.table(offset / reach)? else {
+            return Ok((Place::Hole, length));
+        };
+        let first = self.entry(table, offset)?;
+        let mut run = self.header.grain - offset % self.header.grain;
+        while run < length && !self.header.compressed {
+            let next = self.entry(table, offset + run)?;
+            if !first.goes_on(next, run) {
+                break;
+            }
+            run += self.header.grain;
+        }
+        let run = run.min(length);
+        self.check_data(first, run)?;
+        Ok((first, run))
+    }
+
+    /// The bytes of a compressed grain from `skip` on.
+    pub fn decode(&mut self, offset: u64, skip: u64) -> Result<&[u8]> {
+        if self.decoded.as_ref().is_none_or(|(at, _)| *at != offset) {
+            let (start, length) = self.stream(offset)?;
+            let bytes = self.file.read(start, length as usize)?;
+            // The old one goes before there is a new one.
+            self.decoded = None;
+            let bytes = grain::decode(&bytes, self.header.grain as usize)?;
+            self.decoded = Some((offset, bytes));
+        }
+        let grain = self.decoded.as_ref().map(|(_, bytes)| bytes.as_slice());
+        grain
+            .and_then(|bytes| bytes.get(skip as usize..))
+            .ok_or_else(|| Error::malformed("a compressed grain that is too short"))
+    }
+
+    /// Where the stream of a compressed grain is, and how long it may be.
+    fn stream(&mut self, offset: u64) -> Result<(u64, u64)> {
+        let most = 2 * self.header.grain;
+        if !self.header.markers {
+            return Ok((offset, most.min(self.file.size().saturating_sub(offset))));
+        }
+        // A marker: the grain's first sector, the stream's length.
+        let length = u32::from_le_bytes(self.file.field(offset + 8)?).into();
+        if length == 0 || length > most {
+            return Err(Error::malformed(format!(
+                "a compressed grain of {length} bytes"
+            )));
+        }
+        Ok((offset + 12, length))
+    }
+
+    fn check_table(&self, what: &str, offset: u64, entries: u64) -> Result<()> {
+        let end = offset.checked_add(entries * 4);
+        if offset != 0 && end.is_some_and(|end| end <= self.file.size()) {
+            return Ok(());
+        }
+        let what = format!("{what} at {offset}: past the end of the file");
+        Err(Error::malformed(what))
+    }
+
+    /// Where the grain table of that number is.
+    fn table(&mut self, index: u64) -> Result<Option<u64>> {
+        match self.sectors(self.header.directory + index * 4)? {
+            0 => Ok(None),
+            offset => {
+                self.check_table("grain table", offset, self.header.entries)?;
+                Ok(Some(offset))
+            }
+        }
+    }
+
+    fn entry(&mut self, table: u64, offset: u64) -> Result<Place> {
+        let (index, skip) = (
+            offset % self.header.reach() / self.header.grain,
+            offset % self.header.grain,
+        );
+        Ok(match self.sectors(table + index * 4)? {
+            0 => Place::Hole,
+            SECTOR if self.header.zeroed_grains => Place::Hole,
+            offset if self.header.compressed => Place::Compressed { offset, skip },
+            offset => Place::Data(offset + skip),
+        })
+    }
+
+    /// An entry of a table, which counts in sectors, in bytes.
+    fn sectors(&mut self, at: u64) -> Result<u64> {
+        Ok(u64::from(u32::from_le_bytes(self.file.field(at)?)) * SECTOR)
+    }
+
+    fn check_data(&self, place: Place, run: u64) -> Result<()> {
+        let size = self.file.size();
+        let inside = match place {
+            Place::Hole => true,
+            Place::Data(offset) => offset + run <= size,
+            Place::Compressed { offset, .. } => offset + 12 < size,
+        };
+        if inside {
+            Ok(())
+        } else {
+            Err(Error::malformed("a grain past the end of the file"))
+        }
+    }
+}
+
+impl Place {
+    /// Whether `next`, `distance` bytes further on, carries on what begins here.
+    fn goes_on(self, next: Self, distance: u64) -> bool {
+        match (self, next) {
+            (Self::Hole, Self::Hole) => true,
+            (Self::Data(here), Self::Data(there)) => here + distance == there,
+            _ => false,
+        }
+    }
+}

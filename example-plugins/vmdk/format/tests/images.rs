@@ -1,0 +1,249 @@
+//! Images made byte by byte: what each field means, and what it must not be.
+
+use vmdk_format::{Disk, Error, Image, Result, Source, Stretch};
+
+#[derive(Clone)]
+struct Bytes(Vec<u8>);
+
+impl Source for Bytes {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        Ok(self.0[offset as usize..][..length].to_vec())
+    }
+}
+
+const SECTOR: usize = 512;
+
+/// Grains of 2 sectors, tables of 4 entries: header, directory at sector 1, a table at sector 2, another at
+/// sector 3, data from sector 4 to 20.
+#[derive(Clone)]
+struct Made(Vec<u8>);
+
+impl Made {
+    fn new(sectors: u64, flags: u32) -> Self {
+        let mut made = Self(vec![0; 20 * SECTOR]);
+        made.put(0, b"KDMV");
+        made.put(4, &1_u32.to_le_bytes());
+        made.put(8, &flags.to_le_bytes());
+        made.put(12, &sectors.to_le_bytes());
+        made.put(20, &2_u64.to_le_bytes());
+        made.put(44, &4_u32.to_le_bytes());
+        made.put(56, &1_u64.to_le_bytes());
+        made.put(77, &[u8::from(flags & 1 << 16 != 0)]);
+        made.put(SECTOR, &2_u32.to_le_bytes());
+        made
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self.0[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn with(mut self, at: usize, bytes: &[u8]) -> Self {
+        self.put(at, bytes);
+        self
+    }
+
+    /// Entry `index` of the first table: a sector.
+    fn entry(self, index: usize, sector: u32) -> Self {
+        self.with(2 * SECTOR + 4 * index, &sector.to_le_bytes())
+    }
+
+    fn disk(&self) -> Result<Disk<Bytes>> {
+        match Image::open(Bytes(self.0.clone()), 1 << 16)? {
+            Image::Whole(disk) => Ok(disk),
+            Image::Parts(parts) => panic!("{parts:?}"),
+        }
+    }
+}
+
+fn stretches(disk: &mut Disk<Bytes>) -> Result<Vec<(u64, Stretch)>> {
+    let (mut at, mut found) = (0, Vec::new());
+    while at < disk.size() {
+        let (stretch, length) = disk.stretch(at, disk.size() - at)?;
+        found.push((at, stretch));
+        at += length;
+    }
+    Ok(found)
+}
+
+fn data(file: usize, sector: u64) -> Stretch {
+    let offset = sector * 512;
+    Stretch::Data { file, offset }
+}
+
+#[test]
+fn neighbours_are_one_stretch_and_the_last_grain_is_short() {
+    let made = Made::new(9, 0).entry(0, 4).entry(1, 6).entry(2, 10);
+    let made = made
+        .with(SECTOR + 4, &3_u32.to_le_bytes())
+        .with(3 * SECTOR, &12_u32.to_le_bytes());
+    let found = stretches(&mut made.disk().unwrap()).unwrap();
+    let expected = [
+        (0, data(0, 4)),
+        (2048, data(0, 10)),
+        (3072, Stretch::Hole),
+        (4096, data(0, 12)),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_entry_of_one_is_zeroes_where_the_header_says_so() {
+    let made = |flags| Made::new(4, flags).entry(0, 1).entry(1, 4);
+    let zeroed = stretches(&mut made(1 << 2).disk().unwrap()).unwrap();
+    assert_eq!(zeroed, [(0, Stretch::Hole), (1024, data(0, 4))]);
+    let plain = stretches(&mut made(0).disk().unwrap()).unwrap();
+    assert_eq!(plain[0], (0, data(0, 1)));
+}
+
+/// 1024 bytes of 9, stored, as zlib writes them.
+fn stream() -> Vec<u8> {
+    let mut stream = vec![0x78, 1, 1, 0, 4, 0xff, 0xfb];
+    stream.extend([9; 1024]);
+    let (mut a, mut b) = (1_u32, 0_u32);
+    for _ in 0..1024 {
+        a = (a + 9) % 65_521;
+        b = (b + a) % 65_521;
+    }
+    stream.extend((b << 16 | a).to_be_bytes());
+    stream
+}
+
+#[test]
+fn compressed_grains_are_decoded_with_and_without_markers() {
+    for markers in [true, false] {
+        let flags = 1 << 16 | if markers { 1 << 17 } else { 0 };
+        let mut bytes = Vec::new();
+        if markers {
+            bytes.extend([0; 8]);
+            bytes.extend((stream().len() as u32).to_le_bytes());
+        }
+        bytes.extend(stream());
+        let made = Made::new(4, flags).entry(1, 5).with(5 * SECTOR, &bytes);
+        let mut disk = made.disk().unwrap();
+        assert_eq!(disk.stretch(0, 2048).unwrap(), (Stretch::Hole, 1024));
+        let (stretch, length) = disk.stretch(1024 + 24, 1000).unwrap();
+        let Stretch::Compressed { part, offset, skip } = stretch else {
+            panic!("{stretch:?}");
+        };
+        assert_eq!((length, offset, skip), (1000, 2560, 24));
+        assert_eq!(disk.decode(part, offset, skip).unwrap(), [9; 1000]);
+        let place = 5 * SECTOR + if markers { 12 } else { 0 };
+        let mut broken = made.with(place, &[0x79]).disk().unwrap();
+        assert!(broken.decode(part, offset, skip).is_err());
+    }
+}
+
+#[test]
+fn a_footer_counts_if_the_header_says_so() {
+    let made = Made::new(4, 0).entry(0, 4);
+    let header = made.0[..SECTOR].to_vec();
+    let mut marker = vec![0; SECTOR];
+    marker[0] = 1;
+    marker[12] = 3;
+    let mut streamed = made.with(56, &[0xff; 8]);
+    assert!(streamed.disk().is_err());
+    streamed
+        .0
+        .extend([marker, header, vec![0; SECTOR]].concat());
+    let found = stretches(&mut streamed.disk().unwrap()).unwrap();
+    assert_eq!(found[0], (0, data(0, 4)));
+    let length = streamed.0.len();
+    streamed.put(length - SECTOR + 12, &[1]);
+    assert!(streamed.disk().is_err(), "no end after the footer");
+}
+
+#[test]
+fn extents_follow_each_other() {
+    let text = "# Disk DescriptorFile\nRW 4 SPARSE \"s\"\nRW 2 ZERO\nRW 3 FLAT \"f\" 1\n";
+    let Image::Parts(parts) = Image::open(Bytes(text.into()), 1 << 16).unwrap() else {
+        panic!("a descriptor");
+    };
+    let sparse = || Bytes(Made::new(4, 0).entry(1, 4).0);
+    let flat = |sectors| Bytes(vec![0; sectors * SECTOR]);
+    let mut disk = Disk::of(&parts, vec![sparse(), flat(4)], 1 << 16).unwrap();
+    assert_eq!(disk.size(), 9 * 512);
+    let expected = [
+        (0, Stretch::Hole),
+        (1024, data(1, 4)),
+        (2048, Stretch::Hole),
+        (
+            3072,
+            Stretch::Flat {
+                file: 2,
+                offset: 512,
+            },
+        ),
+    ];
+    assert_eq!(stretches(&mut disk).unwrap(), expected);
+    assert_eq!(
+        (disk.reach(3000), disk.reach(3072)),
+        (2048..3072, 3072..4608)
+    );
+
+    for files in [
+        vec![],
+        vec![sparse()],
+        vec![sparse(), flat(3)],
+        vec![flat(4), sparse()],
+    ] {
+        assert!(Disk::of(&parts, files, 1 << 16).is_err());
+    }
+}
+
+#[test]
+fn a_parent_is_refused() {
+    let text = b"# Disk DescriptorFile\nparentCID=12345678\n";
+    let made = Made::new(4, 0)
+        .with(28, &[18])
+        .with(36, &[1])
+        .with(18 * SECTOR, text);
+    assert!(matches!(made.disk(), Err(Error::Unsupported(_))));
+    let alone = made.with(18 * SECTOR, b"# Disk DescriptorFile\nparentCID=ffffffff\n");
+    assert!(alone.disk().is_ok());
+}
+
+#[test]
+fn what_is_past_the_end_is_an_error_where_it_is_used() {
+    for (at, sector) in [
+        (2 * SECTOR + 4, 20_u32),
+        (2 * SECTOR + 4, u32::MAX),
+        (SECTOR + 4, 20),
+    ] {
+        let mut disk = Made::new(16, 0)
+            .with(at, &sector.to_le_bytes())
+            .disk()
+            .unwrap();
+        assert!(disk.stretch(0, 1024).is_ok());
+        let there = if at < 2 * SECTOR { 4096 } else { 1024 };
+        assert!(disk.stretch(there, 1).is_err(), "{at} {sector}");
+    }
+}
+
+#[test]
+fn headers_that_cannot_be_are_refused() {
+    let cases: [(usize, &[u8]); 8] = [
+        (0, b"X"),
+        (4, &[4]),
+        (12, &[0xff; 8]),
+        (20, &[3]),
+        (20, &[0, 0, 0, 1]),
+        (44, &[0]),
+        (44, &[1, 2]),
+        (56, &[0, 1]),
+    ];
+    for (at, bytes) in cases {
+        assert!(Made::new(4, 0).with(at, bytes).disk().is_err(), "{at}");
+    }
+    assert!(
+        Made::new(4, 1 << 16).with(77, &[2]).disk().is_err(),
+        "compression"
+    );
+    for length in [0, 100, 511, 512, 515] {
+        let cut = Bytes(Made::new(4, 0).0[..length].to_vec());
+        assert!(Image::open(cut, 1 << 16).is_err(), "{length}");
+    }
+}

@@ -1,0 +1,140 @@
+//! Any changes of a small VHDX image: an error or an answer, never a panic, and every answer goes on.
+//!
+//! The bytes are patches, since no structure of a file without a right checksum is looked into: where (as
+//! the place of a structure and an offset in it), and what. Checksums are made right afterwards.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vhdx_format::{Image, Result, Source, Stretch};
+
+struct Bytes<'a>(&'a [u8]);
+
+impl Source for Bytes<'_> {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        Ok(self.0[offset as usize..][..length].to_vec())
+    }
+}
+
+/// Where structures begin: identifier, headers, region tables, metadata table and items, blocks.
+const PLACES: [usize; 8] = [
+    0,
+    64 << 10,
+    128 << 10,
+    192 << 10,
+    256 << 10,
+    1 << 20,
+    (1 << 20) + (64 << 10),
+    2 << 20,
+];
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut file = image();
+    for patch in bytes.chunks_exact(6).take(40) {
+        let place = PLACES[usize::from(patch[0]) % PLACES.len()];
+        let at = place + usize::from(u16::from_le_bytes([patch[1], patch[2]])) % 512;
+        file[at..at + 3].copy_from_slice(&patch[3..]);
+    }
+    for (start, length) in [(64, 4), (128, 4), (192, 64), (256, 64)] {
+        seal(&mut file[start << 10..][..length << 10]);
+    }
+    let Ok(mut image) = Image::open(Bytes(&file), 1 << 16) else {
+        return;
+    };
+    let size = image.size();
+    let mut at = 0;
+    for _ in 0..64 {
+        if at >= size {
+            break;
+        }
+        let reach = image.reach(at);
+        assert!(reach.contains(&at) && reach.end <= size);
+        let Ok((stretch, length)) = image.stretch(at, size - at) else {
+            break;
+        };
+        assert!(length > 0 && length <= size - at);
+        if let Stretch::Data(offset) = stretch {
+            assert!(offset + length <= file.len() as u64);
+        }
+        at += length;
+    }
+});
+
+/// A disk of 4 MiB in blocks of 1 MiB, of which the first is at 3 MiB.
+fn image() -> Vec<u8> {
+    let mut file = vec![0; 4 << 20];
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"vhdxfile");
+    for header in [64 << 10, 128 << 10] {
+        put(header, b"head");
+        put(header + 66, &[1]);
+    }
+    let blocks = 0x2dc2_7766_f623_4200_9d64_115e_9bfd_4a08_u128;
+    let metadata = 0x8b7c_a206_4790_4b9a_b8fe_575f_050f_886e_u128;
+    for table in [192 << 10, 256 << 10] {
+        put(table, b"regi");
+        put(table + 8, &[2]);
+        for (number, guid, offset, length) in [
+            (0, blocks, 2 << 20, 1 << 20),
+            (1, metadata, 1 << 20, 1 << 20),
+        ] {
+            let entry = table + 16 + 32 * number;
+            put(entry, &mixed(guid));
+            put(entry + 16, &u64::to_le_bytes(offset));
+            put(entry + 24, &u32::to_le_bytes(length));
+        }
+    }
+    let metadata = 1 << 20;
+    put(metadata, b"metadata");
+    put(metadata + 10, &[3]);
+    let items: [(u128, &[u8]); 3] = [
+        (
+            0xcaa1_6737_fa36_4d43_b3b6_33f0_aa44_e76b,
+            &[0, 0, 0x10, 0, 0, 0, 0, 0],
+        ),
+        (
+            0x2fa5_4224_cd1b_4876_b211_5dbe_d83b_f4b8,
+            &[0, 0, 0x40, 0, 0, 0, 0, 0],
+        ),
+        (0x8141_bf1d_a96f_4709_ba47_f233_a8fa_ab5f, &[0, 2, 0, 0]),
+    ];
+    for (number, (guid, item)) in items.into_iter().enumerate() {
+        let (entry, offset) = (metadata + 32 + 32 * number, (64 << 10) + 16 * number);
+        put(entry, &mixed(guid));
+        put(entry + 16, &u32::to_le_bytes(offset as u32));
+        put(entry + 20, &u32::to_le_bytes(item.len() as u32));
+        put(metadata + offset, item);
+    }
+    put(2 << 20, &u64::to_le_bytes(3 << 20 | 6));
+    file
+}
+
+/// A GUID as it stands in a file: its first three groups turned round.
+fn mixed(guid: u128) -> [u8; 16] {
+    let mut bytes = guid.to_be_bytes();
+    bytes[..4].reverse();
+    bytes[4..6].reverse();
+    bytes[6..8].reverse();
+    bytes
+}
+
+/// Makes a checksum right: CRC-32C, bit by bit.
+fn seal(part: &mut [u8]) {
+    part[4..8].fill(0);
+    let mut crc = !0_u32;
+    for byte in part.iter() {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 {
+                crc >> 1 ^ 0x82f6_3b78
+            } else {
+                crc >> 1
+            };
+        }
+    }
+    part[4..8].copy_from_slice(&(!crc).to_le_bytes());
+}

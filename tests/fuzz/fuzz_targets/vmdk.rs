@@ -1,0 +1,62 @@
+//! Any bytes as a VMDK image, and as the files that a descriptor lists: an error or an answer, never a
+//! panic, and every answer goes on.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vmdk_format::{Disk, ExtentKind, Image, Result, Source, Stretch};
+
+#[derive(Clone, Copy)]
+struct Bytes<'a>(&'a [u8]);
+
+impl Source for Bytes<'_> {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        Ok(self.0[offset as usize..][..length].to_vec())
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    // A descriptor ends at a NUL; what is after that is its files' bytes.
+    let rest = bytes.iter().position(|byte| *byte == 0);
+    let rest = Bytes(bytes.get(rest.unwrap_or_default()..).unwrap_or_default());
+    let disk = match Image::open(Bytes(bytes), 1 << 16) {
+        Ok(Image::Whole(disk)) => disk,
+        Ok(Image::Parts(descriptor)) => {
+            let wanted = descriptor
+                .extents
+                .iter()
+                .filter(|one| one.kind != ExtentKind::Zero);
+            let files = vec![rest; wanted.count()];
+            let Ok(disk) = Disk::of(&descriptor, files, 1 << 16) else {
+                return;
+            };
+            disk
+        }
+        Err(_) => return,
+    };
+    walk(disk);
+});
+
+fn walk(mut disk: Disk<Bytes<'_>>) {
+    let size = disk.size();
+    let mut at = 0;
+    for _ in 0..64 {
+        if at >= size {
+            break;
+        }
+        let reach = disk.reach(at);
+        assert!(reach.contains(&at) && reach.end <= size);
+        let Ok((stretch, length)) = disk.stretch(at, size - at) else {
+            break;
+        };
+        assert!(length > 0 && length <= size - at);
+        if let Stretch::Compressed { part, offset, skip } = stretch {
+            let _ = disk.decode(part, offset, skip);
+        }
+        at += length;
+    }
+}
