@@ -236,6 +236,48 @@ pub(crate) fn all() -> Vec<Row> {
             start,
         ),
         row(
+            "image-read",
+            "4 KiB random reads in cache, depth 64, `qcow2`",
+            Probe::Load(random(Read, 64)),
+            &[Goal::Rate(4.0)],
+            image,
+        ),
+        row(
+            "image-stream",
+            "1 MiB sequential reads, depth 8, `qcow2`",
+            Probe::Load(sequential(Read)),
+            &[Goal::Rate(1.5)],
+            image,
+        ),
+        row(
+            "image-compressed",
+            "1 MiB sequential reads, depth 8, `qcow2`, compressed",
+            Probe::Load(sequential(Read)),
+            &[Goal::Rate(0.7)],
+            compressed_image,
+        ),
+        row(
+            "image-copy",
+            "nbdcopy of a `qcow2` image of 10 GiB, 2 GiB of it data",
+            Probe::Program(&["nbdcopy", "URI", "null:"]),
+            &[Goal::Rate(1.2)],
+            sparse_image,
+        ),
+        row(
+            "image-map",
+            "`qemu-img map` of a `qcow2` image of 10 GiB",
+            Probe::Program(&["qemu-img", "map", "--output=json", "URI"]),
+            &[Goal::Rate(1.0)],
+            sparse_image,
+        ),
+        row(
+            "image-start",
+            "from exec to the first byte of a `qcow2` image",
+            Probe::Start(10),
+            &[Goal::Rate(0.5)],
+            image,
+        ),
+        row(
             "idle",
             "private memory of one more export that was read, its client gone",
             Probe::Idle,
@@ -310,4 +352,38 @@ fn half(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
 
 fn huge(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
     scene.huge().map(|path| files(&path))
+}
+
+/// Everybody who serves qcow2 images.
+fn images(path: &Path) -> Vec<Kind> {
+    let named = path.display();
+    let grant = format!("image={named}:ro");
+    let mut servers = vec![Kind::Nbdbox("qcow2", words(&["--blob", &grant]))];
+    if has_filter("qcow2dec") {
+        let list = words(&["--filter=qcow2dec", "file", &named.to_string()]);
+        servers.push(Kind::Nbdkit(list, None));
+    }
+    servers.push(Kind::QemuNbdImage(path.to_owned(), "io_uring"));
+    servers.push(Kind::QemuNbdImage(path.to_owned(), "threads"));
+    servers
+}
+
+/// Whether the nbdkit that is installed has a filter.
+fn has_filter(name: &str) -> bool {
+    let asked = std::process::Command::new("nbdkit")
+        .args([format!("--filter={name}").as_str(), "null", "--dump-plugin"])
+        .output();
+    asked.is_ok_and(|output| output.status.success())
+}
+
+fn image(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
+    scene.image().map(|path| images(&path))
+}
+
+fn compressed_image(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
+    scene.compressed_image().map(|path| images(&path))
+}
+
+fn sparse_image(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
+    scene.sparse_image().map(|path| images(&path))
 }

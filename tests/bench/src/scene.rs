@@ -80,6 +80,52 @@ impl Scene {
         })
     }
 
+    /// The full file as a qcow2 image.
+    pub(crate) fn image(&self) -> anyhow::Result<PathBuf> {
+        self.converted(&self.full()?, "full.qcow2", &[])
+    }
+
+    /// 10 GiB as a qcow2 image, of which 2 MiB in each 10 are data.
+    pub(crate) fn sparse_image(&self) -> anyhow::Result<PathBuf> {
+        let raw = self.file("fifth.img", |file| {
+            let block = noise();
+            file.set_len(10 << 30)?;
+            for at in (0..10 << 10).step_by(10) {
+                file.write_all_at(&block, at * MIB)?;
+                file.write_all_at(&block, (at + 1) * MIB)?;
+            }
+            Ok(())
+        })?;
+        self.converted(&raw, "fifth.qcow2", &[])
+    }
+
+    /// 256 MiB as a compressed qcow2 image: a quarter of each page is noise.
+    pub(crate) fn compressed_image(&self) -> anyhow::Result<PathBuf> {
+        let raw = self.file("pages.img", |file| {
+            let mut block = noise();
+            for page in block.chunks_mut(4096) {
+                page[1024..].fill(0x20);
+            }
+            (0..256).try_for_each(|at| Ok(file.write_all_at(&block, at * MIB)?))
+        })?;
+        self.converted(&raw, "pages.qcow2", &["-c"])
+    }
+
+    /// A raw file, converted to qcow2 by QEMU's tool.
+    fn converted(&self, raw: &Path, name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
+        let image = self.path(name);
+        if !image.exists() {
+            let status = Command::new("qemu-img")
+                .args(["convert", "-f", "raw", "-O", "qcow2"])
+                .args(options)
+                .args([raw, image.as_path()])
+                .status()?;
+            ensure!(status.success(), "qemu-img can't make {name}");
+        }
+        make_warm(&image)?;
+        Ok(image)
+    }
+
     fn file(
         &self,
         name: &str,

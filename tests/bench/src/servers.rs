@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Nbdkit(Vec<String>, Option<u32>),
     /// A raw file, and how it's read.
     QemuNbd(PathBuf, &'static str),
+    /// An image in qcow2, and how it's read.
+    QemuNbdImage(PathBuf, &'static str),
 }
 
 impl Kind {
@@ -37,7 +39,7 @@ impl Kind {
             Self::Nbdbox(..) => "nbdbox".to_owned(),
             Self::Nbdkit(_, None) => "nbdkit".to_owned(),
             Self::Nbdkit(_, Some(threads)) => format!("nbdkit -t {threads}"),
-            Self::QemuNbd(_, aio) => format!("qemu-nbd {aio}"),
+            Self::QemuNbd(_, aio) | Self::QemuNbdImage(_, aio) => format!("qemu-nbd {aio}"),
         }
     }
 
@@ -71,14 +73,13 @@ impl Kind {
                 command.args(words);
                 command
             }
-            Self::QemuNbd(path, aio) => {
+            Self::QemuNbd(path, aio) | Self::QemuNbdImage(path, aio) => {
                 let mut command = Command::new("qemu-nbd");
-                command.args([
-                    "--persistent",
-                    "--shared=0",
-                    "--format=raw",
-                    "--cache=writeback",
-                ]);
+                command.args(["--persistent", "--shared=0", "--cache=writeback"]);
+                match self {
+                    Self::QemuNbdImage(..) => command.args(["--read-only", "--format=qcow2"]),
+                    _ => command.arg("--format=raw"),
+                };
                 command.arg(format!("--aio={aio}"));
                 match endpoint {
                     Endpoint::Unix(path) => command.arg("-k").arg(path),
