@@ -31,10 +31,11 @@ cpp() {
     local output=$1 world=guest-sdk/c/read-only flags=(-target wasm32-wasi -Os -Iguest-sdk/c)
     newer "$output" guest-sdk/c "$2" wit || return 0
     say "plugins: $2, as C++ → $output"
-    "${zig[@]}" cc "${flags[@]}" "-I$world" -c -o "$output.o" "$world/plugin.c" &&
-        "${zig[@]}" c++ "${flags[@]}" "-I$world" -std=c++20 -fno-exceptions -fno-rtti -s \
-            -mexec-model=reactor -Wl,-z,stack-size=65536 -o "$output" -x c++ "$2" -x none \
-            "$output.o" "$world/plugin_component_type.o" || die "$2 doesn't compile as C++"
+    "${zig[@]}" cc "${flags[@]}" "-I$world" -c -o "$output.o" "$world/plugin.c" ||
+        die "$world/plugin.c doesn't compile"
+    "${zig[@]}" c++ "${flags[@]}" "-I$world" -std=c++20 -fno-exceptions -fno-rtti -s \
+        -mexec-model=reactor -Wl,-z,stack-size=65536 -o "$output" -x c++ "$2" -x none \
+        "$output.o" "$world/plugin_component_type.o" || die "$2 doesn't compile as C++"
     rm -f "$output.o"
 }
 
