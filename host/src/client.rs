@@ -8,6 +8,7 @@ mod error;
 mod extents;
 mod printable;
 mod stream;
+mod tls;
 mod uri;
 
 use std::time::Duration;
@@ -21,7 +22,8 @@ use tokio::time::timeout;
 pub use error::ClientError;
 pub use printable::printable;
 pub use stream::Stream;
-pub use uri::{Uri, UriError};
+pub use tls::{Tls, TlsFiles};
+pub use uri::{Uri, UriError, UriTls};
 
 /// Time for a connection and its handshake. Restrains servers that accept and say nothing.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -45,14 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// # Errors
     /// The server refuses, breaks the protocol, hangs up, or takes too long.
     pub async fn negotiate(stream: S, export: &str) -> Result<Self, ClientError> {
-        let negotiation = Negotiation::new(Goal::Go {
-            export: export.to_owned(),
-            framing: Framing::Extended,
-            allocation: true,
-        });
-        timeout(HANDSHAKE, shake(stream, negotiation))
-            .await
-            .map_err(|_| ClientError::Silent(HANDSHAKE))?
+        in_time(shake(stream, Negotiation::new(goal(export)))).await
     }
 
     /// The export's size in bytes.
@@ -85,34 +80,90 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 }
 
+impl Client<Stream> {
+    /// The same over TLS, or not at all.
+    ///
+    /// # Errors
+    /// As for [`negotiate`](Self::negotiate); the server doesn't speak TLS, or isn't whom it should be.
+    pub async fn negotiate_over_tls(
+        mut stream: Stream,
+        tls: &Tls,
+        export: &str,
+    ) -> Result<Self, ClientError> {
+        in_time(async {
+            let mut negotiation = Negotiation::over_tls(goal(export));
+            // What came in plain text is given up with this.
+            let mut input = BytesMut::new();
+            match advance(&mut stream, &mut input, &mut negotiation).await? {
+                Progress::StartTls => {}
+                _ => return Err(unasked()),
+            }
+            let stream = tls.connect(stream).await?;
+            negotiation.tls_established();
+            shake(stream, negotiation).await
+        })
+        .await
+    }
+}
+
+/// What is wanted of every server.
+fn goal(export: &str) -> Goal {
+    Goal::Go {
+        export: export.to_owned(),
+        framing: Framing::Extended,
+        allocation: true,
+    }
+}
+
+async fn in_time<T>(
+    handshake: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    timeout(HANDSHAKE, handshake)
+        .await
+        .map_err(|_| ClientError::Silent(HANDSHAKE))?
+}
+
 async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     mut negotiation: Negotiation,
 ) -> Result<Client<S>, ClientError> {
     let mut input = BytesMut::new();
-    loop {
-        let (used, progress) = negotiation.advance(&input)?;
-        input.advance(used);
-        send(&mut stream, &negotiation.take_output()).await?;
-        match progress {
-            Progress::NeedMore => receive(&mut stream, &mut input).await?,
-            Progress::Connected(agreed) => {
-                return Ok(Client {
-                    stream,
-                    input,
-                    agreed,
-                    last_cookie: 0,
-                });
-            }
-            Progress::Listed(_) => {
-                return Err(ClientError::Protocol("a list nobody asked for".to_owned()));
-            }
-        }
+    match advance(&mut stream, &mut input, &mut negotiation).await? {
+        Progress::Connected(agreed) => Ok(Client {
+            stream,
+            input,
+            agreed,
+            last_cookie: 0,
+        }),
+        _ => Err(unasked()),
     }
 }
 
+/// Goes on until something other than more bytes is needed.
+async fn advance<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    input: &mut BytesMut,
+    negotiation: &mut Negotiation,
+) -> Result<Progress, ClientError> {
+    loop {
+        let (used, progress) = negotiation.advance(input)?;
+        input.advance(used);
+        send(stream, &negotiation.take_output()).await?;
+        if progress != Progress::NeedMore {
+            return Ok(progress);
+        }
+        receive(stream, input).await?;
+    }
+}
+
+fn unasked() -> ClientError {
+    ClientError::Protocol("what nobody asked for".to_owned())
+}
+
 async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), ClientError> {
-    stream.write_all(bytes).await.map_err(ClientError::Broken)
+    stream.write_all(bytes).await.map_err(ClientError::Broken)?;
+    // TLS has a buffer of its own.
+    stream.flush().await.map_err(ClientError::Broken)
 }
 
 /// Waits for more bytes.

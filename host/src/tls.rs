@@ -5,6 +5,7 @@
 
 mod files;
 mod names;
+pub(crate) mod pem;
 
 use std::io;
 use std::sync::Arc;

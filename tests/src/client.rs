@@ -101,7 +101,7 @@ impl Client {
             match progress {
                 Progress::NeedMore => self.fill(),
                 Progress::Connected(connection) => return self.connection = connection,
-                Progress::Listed(_) => unreachable!("no list was asked for"),
+                Progress::Listed(_) | Progress::StartTls => unreachable!("neither was asked for"),
             }
         }
     }

@@ -18,6 +18,7 @@ mod negotiation;
 mod observe;
 mod paths;
 mod peer;
+pub mod pki;
 mod random;
 mod raw;
 mod server;

@@ -291,8 +291,12 @@ fn progress_is_shown_on_a_terminal_when_it_takes_time() {
 #[test]
 fn wrong_uris_are_explained() {
     for (uri, words) in [
-        ("nbds://localhost/disk", &["nbds", "TLS", "yet"][..]),
-        ("nbds+unix:///?socket=/x", &["TLS"]),
+        (
+            "nbds://localhost/disk",
+            &["--tls-ca", "tls-certificates"][..],
+        ),
+        ("nbds+unix:///?socket=/x", &["--tls-ca"]),
+        ("nbds://localhost/?tls-psk-file=x", &["tls-psk-file"]),
         ("nbd+tcp://localhost/", &["nbd+tcp", "nbd://HOST"]),
         ("http://localhost/", &["http", "nbd+unix"]),
         ("nbd:///disk", &["host is missing"]),

@@ -134,7 +134,7 @@ fn connect(server: &Server) -> UnixStream {
                 received.extend_from_slice(&bytes[..got]);
             }
             Progress::Connected(_) => return stream,
-            Progress::Listed(_) => unreachable!("no list was asked for"),
+            Progress::Listed(_) | Progress::StartTls => unreachable!("neither was asked for"),
         }
     }
 }

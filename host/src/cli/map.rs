@@ -3,6 +3,7 @@
 mod progress;
 mod source;
 mod svg_file;
+mod tls_args;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use extent_map::Extent;
 use self::progress::Progress;
 use self::source::Source;
 use self::svg_file::SvgFile;
+use self::tls_args::TlsArgs;
 use super::Cli;
 use super::log;
 use super::plugin_args::PluginArgs;
@@ -56,18 +58,22 @@ pub(super) struct Map {
     svg: Option<PathBuf>,
 
     #[command(flatten)]
+    tls: TlsArgs,
+
+    #[command(flatten)]
     source: PluginArgs,
 }
 
 const WHAT: &str = "\
-The server and its export, as nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH; or a \
-plugin's file";
+The server and its export, as nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH, over TLS with \
+nbds; or a plugin's file";
 
 const EXAMPLES: &str = "\
 Examples:
   nbdbox map nbd://localhost/disk                     a line for each extent
   nbdbox map --picture sparse.wasm size=4G            a plugin's map in the terminal
   nbdbox map --svg disk.svg --totals nbd://localhost/ a file to look at, and the sums
+  nbdbox map --tls-ca ca.pem nbds://localhost/disk    over TLS
 ";
 
 /// One rendering and where it goes.
@@ -79,10 +85,15 @@ struct Output {
 
 impl Map {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let source = Source::of(&self.source)?;
-        if matches!(source, Source::Server(..)) && !self.source.is_bare() {
+        let source = Source::of(&self.source, &self.tls)?;
+        if source.is_server() && !self.source.is_bare() {
             return Ok(usage(
                 "settings, --blob, --limit and --extents-on-error are for a plugin, not for a server",
+            ));
+        }
+        if !source.is_over_tls() && !self.tls.is_empty() {
+            return Ok(usage(
+                "--tls-ca, --tls-certificate and --tls-key are for nbds: and nbds+unix:",
             ));
         }
         log::start(log::PLAIN)?;

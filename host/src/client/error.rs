@@ -17,6 +17,9 @@ pub enum ClientError {
     /// The connection failed.
     #[error("the connection broke")]
     Broken(#[source] io::Error),
+    /// TLS didn't come about: one side doesn't trust the other, or doesn't speak it.
+    #[error("TLS failed: {0}")]
+    Tls(String),
     /// The server closed the connection.
     #[error("the server hung up")]
     HungUp,

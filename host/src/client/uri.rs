@@ -1,5 +1,5 @@
-//! NBD URIs (doc/uri.md of the NBD project), as far as this client goes: TCP and unix sockets
-//! without TLS.
+//! NBD URIs (doc/uri.md of the NBD project), as far as this client goes: TCP and unix sockets, in plain
+//! text or over TLS.
 
 use std::ffi::OsString;
 use std::io;
@@ -25,6 +25,16 @@ const CONNECT: Duration = Duration::from_secs(30);
 pub struct Uri {
     server: Server,
     export: String,
+    tls: Option<UriTls>,
+}
+
+/// What a URI with TLS says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UriTls {
+    /// What the server has to prove that it's called: its host, or what `tls-hostname` says.
+    pub server: String,
+    /// The folder that `tls-certificates` names.
+    pub certificates: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,26 +49,30 @@ pub enum UriError {
     /// Not a URI at all.
     #[error("{0}")]
     Syntax(#[from] url::ParseError),
-    /// With TLS.
-    #[error("{0} means TLS, which isn't supported yet")]
+    /// Something of TLS that isn't there.
+    #[error("`{0}` isn't supported: only tls-certificates and tls-hostname are")]
     Tls(String),
     /// Something else.
     #[error(
-        "`{0}` isn't nbd or nbd+unix: write nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH"
+        "`{0}` isn't nbd, nbds, nbd+unix or nbds+unix: write nbd://HOST[:PORT]/EXPORT or \
+         nbd+unix:///EXPORT?socket=PATH"
     )]
     Scheme(String),
-    /// `nbd:` without a host.
+    /// `nbd:` or `nbds:` without a host.
     #[error("the host is missing: write nbd://HOST[:PORT]/EXPORT")]
     NoHost,
-    /// `nbd+unix:` with a host.
+    /// `nbd+unix:` or `nbds+unix:` with a host.
     #[error("nbd+unix has no host: write nbd+unix:///EXPORT?socket=PATH, with three slashes")]
     Host,
-    /// `nbd+unix:` without a socket.
+    /// `nbd+unix:` or `nbds+unix:` without a socket.
     #[error("the socket is missing: write nbd+unix:///EXPORT?socket=PATH")]
     NoSocket,
     /// A `%` that isn't followed by two hexadecimal digits.
     #[error("a `%` needs two hexadecimal digits after it; `%25` is the character itself")]
     Percent,
+    /// A host's name isn't one.
+    #[error("tls-hostname isn't UTF-8")]
+    Hostname,
     /// The export's name isn't a string as NBD has them.
     #[error("the export's name isn't UTF-8 of at most 4096 bytes without NUL")]
     Export,
@@ -71,14 +85,14 @@ impl Uri {
     /// Says what to write instead.
     pub fn parse(text: &str) -> Result<Self, UriError> {
         let url = Url::parse(text)?;
-        let server = match url.scheme() {
-            "nbd" => tcp(&url)?,
-            "nbd+unix" => unix(&url)?,
-            tls if tls == "nbds" || tls.starts_with("nbds+") => {
-                return Err(UriError::Tls(tls.to_owned()));
-            }
+        let (server, secured) = match url.scheme() {
+            "nbd" => (tcp(&url)?, false),
+            "nbds" => (tcp(&url)?, true),
+            "nbd+unix" => (unix(&url)?, false),
+            "nbds+unix" => (unix(&url)?, true),
             other => return Err(UriError::Scheme(other.to_owned())),
         };
+        let tls = secured.then(|| tls(&url, &server)).transpose()?;
         // "the export name … is the path with the first slash removed"
         let path = url.path();
         let export = unquoted(path.strip_prefix('/').unwrap_or(path))?;
@@ -86,7 +100,17 @@ impl Uri {
         if export.contains('\0') || export.len() > nbd_proto::limits::MAX_STRING {
             return Err(UriError::Export);
         }
-        Ok(Self { server, export })
+        Ok(Self {
+            server,
+            export,
+            tls,
+        })
+    }
+
+    /// What is said of TLS; `None` if it's in plain text.
+    #[must_use]
+    pub fn tls(&self) -> Option<&UriTls> {
+        self.tls.as_ref()
     }
 
     /// The export's name.
@@ -134,15 +158,41 @@ fn unix(url: &Url) -> Result<Server, UriError> {
     if url.host_str().is_some_and(|host| !host.is_empty()) {
         return Err(UriError::Host);
     }
-    let path = url
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("socket="))
-        .filter(|path| !path.is_empty())
-        .ok_or(UriError::NoSocket)?;
-    let path = OsString::from_vec(unquoted(path)?);
-    Ok(Server::Unix(path.into()))
+    let path = parameter(url, "socket")?.ok_or(UriError::NoSocket)?;
+    Ok(Server::Unix(OsString::from_vec(path).into()))
+}
+
+/// What `nbds` says of TLS. What it says in vain is an error: who turns something off or on by it should
+/// know that it isn't so.
+fn tls(url: &Url, server: &Server) -> Result<UriTls, UriError> {
+    let unknown = parameters(url).find(|(name, _)| {
+        name.starts_with("tls-") && !matches!(*name, "tls-certificates" | "tls-hostname")
+    });
+    if let Some((name, _)) = unknown {
+        return Err(UriError::Tls(name.to_owned()));
+    }
+    let certificates = parameter(url, "tls-certificates")?;
+    let said = parameter(url, "tls-hostname")?.map(String::from_utf8);
+    let said = said.transpose().map_err(|_| UriError::Hostname)?;
+    Ok(UriTls {
+        server: said.unwrap_or_else(|| match server {
+            Server::Tcp(host, _) => host.clone(),
+            // A socket of this machine.
+            Server::Unix(_) => "localhost".to_owned(),
+        }),
+        certificates: certificates.map(|path| OsString::from_vec(path).into()),
+    })
+}
+
+/// A parameter of the URI that isn't empty.
+fn parameter(url: &Url, wanted: &str) -> Result<Option<Vec<u8>>, UriError> {
+    let mut found = parameters(url).filter(|(name, value)| *name == wanted && !value.is_empty());
+    found.next().map(|(_, value)| unquoted(value)).transpose()
+}
+
+fn parameters(url: &Url) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = url.query().unwrap_or_default().split('&');
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// Decodes `%xx`. A `+` is a plus.
@@ -167,13 +217,43 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16, export: &str) -> Result<Uri, UriError> {
-        let (server, export) = (Server::Tcp(host.to_owned(), port), export.to_owned());
-        Ok(Uri { server, export })
+        Ok(plain(Server::Tcp(host.to_owned(), port), export))
     }
 
     fn unix(path: &str, export: &str) -> Result<Uri, UriError> {
-        let (server, export) = (Server::Unix(path.into()), export.to_owned());
-        Ok(Uri { server, export })
+        Ok(plain(Server::Unix(path.into()), export))
+    }
+
+    fn plain(server: Server, export: &str) -> Uri {
+        let (export, tls) = (export.to_owned(), None);
+        Uri {
+            server,
+            export,
+            tls,
+        }
+    }
+
+    #[test]
+    fn uris_say_whom_to_trust() {
+        let tls = |text: &str| Uri::parse(text).map(|uri| uri.tls);
+        let said = |server: &str, certificates: Option<&str>| {
+            Ok(Some(UriTls {
+                server: server.to_owned(),
+                certificates: certificates.map(PathBuf::from),
+            }))
+        };
+        assert_eq!(tls("nbd://h/?tls-certificates=/pki"), Ok(None));
+        assert_eq!(tls("nbds://h/"), said("h", None));
+        assert_eq!(tls("nbds://[::1]/"), said("::1", None));
+        assert_eq!(tls("nbds+unix:///?socket=/s"), said("localhost", None));
+        assert_eq!(
+            tls("nbds://10.0.0.1/x?tls-hostname=h&tls-certificates=/a%20b"),
+            said("h", Some("/a b"))
+        );
+        for wrong in ["tls-psk-file", "tls-verify-peer"] {
+            let uri = format!("nbds://h/?{wrong}=x");
+            assert_eq!(tls(&uri), Err(UriError::Tls(wrong.to_owned())));
+        }
     }
 
     #[test]
@@ -199,11 +279,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, error) in [
-            ("nbds://h/x", UriError::Tls("nbds".to_owned())),
-            (
-                "nbds+unix:///?socket=/s",
-                UriError::Tls("nbds+unix".to_owned()),
-            ),
+            ("nbds:///x", UriError::NoHost),
+            ("nbds+unix:///x", UriError::NoSocket),
+            ("nbds://h/?tls-hostname=%ff", UriError::Hostname),
             ("nbd+tcp://h/", UriError::Scheme("nbd+tcp".to_owned())),
             ("http://h/", UriError::Scheme("http".to_owned())),
             ("nbd:///x", UriError::NoHost),

@@ -5,14 +5,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use nbdbox_config::config::TlsFiles;
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig};
+
+use super::pem;
 
 /// Tells whether files are still those that they were: inode, size, and times in nanoseconds.
 pub(super) type Stamps = Vec<Option<(u64, u64, i64, i64)>>;
@@ -39,8 +39,8 @@ pub(super) fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let roots = roots(path).with_context(|| path.display().to_string())?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let roots = Arc::new(pem::authorities(path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
             let verifier = verifier.build();
             builder.with_client_cert_verifier(verifier.with_context(|| path.display().to_string())?)
         }
@@ -57,25 +57,9 @@ fn certified_key(files: &TlsFiles, provider: &CryptoProvider) -> anyhow::Result<
     let TlsFiles {
         certificate, key, ..
     } = files;
-    let chain = certificates(certificate).with_context(|| certificate.display().to_string())?;
-    let private = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("{}: no private key can be read", key.display()))?;
+    let (chain, private) = (pem::certificates(certificate)?, pem::key(key)?);
     CertifiedKey::from_der(chain, private, provider).with_context(|| {
         let (certificate, key) = (certificate.display(), key.display());
         format!("{certificate} and {key} can't be used together")
     })
-}
-
-fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let certificates = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
-    ensure!(!certificates.is_empty(), "there is no certificate in it");
-    Ok(certificates)
-}
-
-fn roots(path: &Path) -> anyhow::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate)?;
-    }
-    Ok(roots)
 }

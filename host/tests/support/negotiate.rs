@@ -19,7 +19,7 @@ where
                 assert_ne!(stream.read_buf(&mut received).await.unwrap(), 0, "hung up");
             }
             Progress::Connected(connection) => return (connection, received),
-            Progress::Listed(_) => panic!("didn't ask for a list"),
+            Progress::Listed(_) | Progress::StartTls => panic!("asked for neither"),
         }
     }
 }

@@ -126,7 +126,7 @@ fn negotiate(mut stream: Box<dyn Stream>, export: &str) -> anyhow::Result<Client
                     agreed,
                 });
             }
-            Progress::Listed(_) => bail!("no list was asked for"),
+            Progress::Listed(_) | Progress::StartTls => bail!("neither was asked for"),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::fs;
 
 use nbdbox_tests::run;
 
-use crate::pki::{Authority, localhost, says};
 use crate::scene::{nbdinfo, qemu, qemu_img_info, tcp, uri};
+use nbdbox_tests::pki::{Authority, localhost, says};
 
 #[test]
 fn nbdinfo_speaks_tls() {

@@ -6,8 +6,8 @@ use nbd_proto::wire::{option, option_reply};
 use nbdbox_tests::{Raw, Server, plugin};
 use rcgen::SanType;
 
-use crate::pki::{Authority, Says, localhost, says};
 use crate::scene::over_tls;
+use nbdbox_tests::pki::{Authority, Says, localhost, says};
 
 /// Alice is known by her subject, Bob by a name, Carol's export is for nobody who has a certificate.
 fn config(folder: &Path) -> String {

@@ -4,7 +4,7 @@
 
 mod clients;
 mod identity;
-mod pki;
+mod map;
 mod reload;
 mod rules;
 mod scene;

@@ -5,8 +5,8 @@ use std::fs;
 use nbd_proto::Framing;
 use nbdbox_tests::Dialog;
 
-use crate::pki::{Authority, localhost, says};
 use crate::scene::{nbdinfo, over_tls, tcp, unix};
+use nbdbox_tests::pki::{Authority, localhost, says};
 
 #[test]
 fn new_clients_see_a_new_certificate_and_old_ones_stay() {

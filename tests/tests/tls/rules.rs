@@ -6,8 +6,8 @@ use nbdbox_tests::{Dialog, Raw, Server};
 use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
 
-use crate::pki::{Authority, localhost, rustls_client};
 use crate::scene::{over_tls, unix};
+use nbdbox_tests::pki::{Authority, localhost, rustls_client};
 
 /// A server in this mode, its folder, and the folder of a client.
 fn scene(mode: &str) -> (Server, [TempDir; 2]) {

@@ -6,7 +6,7 @@ use nbd_proto::wire::{option, option_reply};
 use nbdbox_tests::{Raw, Run, Server, plugin, run};
 use rustls::version::TLS13;
 
-use crate::pki::rustls_client;
+use nbdbox_tests::pki::rustls_client;
 
 /// The options for this mode with the certificates of this folder.
 fn options(mode: &str, folder: &Path) -> [String; 2] {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use nbdbox_tests::{Run, Server, nbdbox, plugin, run};
 
-use crate::pki::{Authority, Says, localhost, says};
 use crate::scene::{nbdinfo, qemu_img_info, tcp};
+use nbdbox_tests::pki::{Authority, Says, localhost, says};
 
 /// A server that wants to see certificates of its own authority.
 fn verifying(authority: &Authority, server: &Says) -> (tempfile::TempDir, Server) {

@@ -7,7 +7,7 @@
 //!
 //! It has no I/O either, and doesn't trust its server: every length is checked against a limit or
 //! against what was asked before anything is believed or kept. It speaks fixed newstyle with
-//! `NBD_OPT_GO` only, without TLS.
+//! `NBD_OPT_GO` only, in plain text or over TLS, never what the server likes better of the two.
 
 mod negotiation;
 mod option;
@@ -16,7 +16,7 @@ mod request;
 
 use thiserror::Error;
 
-use crate::wire::option_reply;
+use crate::wire::{self, option_reply};
 
 pub use self::negotiation::{Connection, Goal, Listed, Negotiation, Progress};
 pub use self::option::{OptionReply, hello, info_payload, meta_payload, push_option};
@@ -30,7 +30,10 @@ pub enum ClientError {
     #[error("the server broke the protocol: {0}")]
     Protocol(&'static str),
     /// The server refused an option that was needed.
-    #[error("the server refused the export: {}{}{text}", refusal_name(*kind), separator(text))]
+    #[error(
+        "the server refused {}: {}{}{text}",
+        refused(*option), refusal_name(*kind), separator(text)
+    )]
     Refused {
         /// The option's number.
         option: u32,
@@ -39,6 +42,15 @@ pub enum ClientError {
         /// The server's explanation; may be empty. Not escaped for a terminal.
         text: String,
     },
+}
+
+/// What an option was to bring about.
+const fn refused(number: u32) -> &'static str {
+    match number {
+        wire::option::STARTTLS => "TLS",
+        wire::option::LIST => "its list",
+        _ => "the export",
+    }
 }
 
 /// The specification's name of an option's error.

@@ -4,7 +4,9 @@
 #[path = "support/script.rs"]
 mod script;
 
-use nbd_proto::client::{Body, ClientError, Goal, Negotiation, Progress, Reply, Request, decode};
+use nbd_proto::client::{
+    Body, ClientError, Goal, Negotiation, Progress, Reply, Request, decode, push_option,
+};
 use nbd_proto::wire::{self, option as opt, option_reply as rep};
 use nbd_proto::{CommandFlags, ContextId, Cookie, Descriptor, Errno, Framing, StateFlags, limits};
 use script::hex;
@@ -12,13 +14,16 @@ use script::hex;
 const COOKIE: Cookie = Cookie(0x0102_0304_0506_0708);
 const HELLO: &[u8] = b"NBDMAGICIHAVEOPT\x00\x03";
 
-fn go() -> Negotiation {
-    let goal = Goal::Go {
+fn goal() -> Goal {
+    Goal::Go {
         export: "disk".to_owned(),
         framing: Framing::Extended,
         allocation: true,
-    };
-    Negotiation::new(goal)
+    }
+}
+
+fn go() -> Negotiation {
+    Negotiation::new(goal())
 }
 
 fn option_reply(option: u32, kind: u32, payload: &[u8]) -> Vec<u8> {
@@ -50,6 +55,52 @@ fn another_greeting_is_no_nbd() {
     ] {
         let result = go().advance(greeting).map(|(_, progress)| progress);
         assert!(breach(&result), "{result:?}");
+    }
+}
+
+/// One that has asked for TLS.
+fn over_tls() -> Negotiation {
+    let mut negotiation = Negotiation::over_tls(goal());
+    let advanced = negotiation.advance(HELLO);
+    assert_eq!(advanced, Ok((HELLO.len(), Progress::NeedMore)));
+    let mut asked = vec![0, 0, 0, 3];
+    push_option(opt::STARTTLS, &[], &mut asked);
+    assert_eq!(negotiation.take_output(), asked);
+    negotiation
+}
+
+#[test]
+fn nothing_is_asked_before_tls_is_up() {
+    let mut negotiation = over_tls();
+    let ack = option_reply(opt::STARTTLS, rep::ACK, b"");
+    let begin = Ok((ack.len(), Progress::StartTls));
+    assert_eq!(negotiation.advance(&ack), begin);
+    assert_eq!(negotiation.advance(b""), Ok((0, Progress::StartTls)));
+    assert_eq!(negotiation.take_output(), b"");
+    negotiation.tls_established();
+    let mut asked = Vec::new();
+    push_option(opt::EXTENDED_HEADERS, &[], &mut asked);
+    assert_eq!(negotiation.take_output(), asked);
+}
+
+#[test]
+fn plain_text_after_starttls_is_a_breach() {
+    let ack = option_reply(opt::STARTTLS, rep::ACK, b"");
+    let forged = option_reply(opt::EXTENDED_HEADERS, rep::ACK, b"");
+    for injected in [&forged[..], b"x"] {
+        let said = [&ack[..], injected].concat();
+        let result = over_tls().advance(&said).map(|(_, progress)| progress);
+        assert!(breach(&result), "{result:?}");
+    }
+}
+
+#[test]
+fn a_server_without_tls_is_given_up() {
+    for kind in [rep::ERR_POLICY, rep::ERR_UNSUP] {
+        let reply = option_reply(opt::STARTTLS, kind, b"");
+        let error = over_tls().advance(&reply).unwrap_err();
+        let words = error.to_string();
+        assert!(words.starts_with("the server refused TLS: "), "{words}");
     }
 }
 

@@ -3,32 +3,48 @@
 use anyhow::Context as _;
 use tokio::net::UnixStream;
 
+use super::tls_args::TlsArgs;
 use crate::cli::plugin_args::PluginArgs;
-use crate::client::{Client, Stream, Uri, printable};
+use crate::client::{Client, Stream, Tls, Uri, printable};
 use crate::server;
 
 /// A server, or a plugin.
 pub(super) enum Source<'a> {
-    Server(Uri, &'a str),
+    Server {
+        uri: Uri,
+        text: &'a str,
+        tls: Option<Tls>,
+    },
     Plugin(&'a PluginArgs),
 }
 
 impl<'a> Source<'a> {
     /// A URI has `://`; what hasn't is a file.
-    pub(super) fn of(arguments: &'a PluginArgs) -> anyhow::Result<Self> {
+    pub(super) fn of(arguments: &'a PluginArgs, tls: &TlsArgs) -> anyhow::Result<Self> {
         match arguments.plugin().to_str() {
             Some(text) if text.contains("://") => {
                 let uri = Uri::parse(text).with_context(|| printable(text))?;
-                Ok(Self::Server(uri, text))
+                let tls = tls.tls(&uri).with_context(|| printable(text))?;
+                Ok(Self::Server { uri, text, tls })
             }
             _ => Ok(Self::Plugin(arguments)),
         }
     }
 
+    /// Whether it's a server.
+    pub(super) fn is_server(&self) -> bool {
+        matches!(self, Self::Server { .. })
+    }
+
+    /// Whether it's a server that is to speak TLS.
+    pub(super) fn is_over_tls(&self) -> bool {
+        matches!(self, Self::Server { tls: Some(_), .. })
+    }
+
     /// What to call it; fit for a terminal.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Server(_, text) => printable(text),
+            Self::Server { text, .. } => printable(text),
             Self::Plugin(arguments) => {
                 let path = arguments.plugin();
                 let name = path.file_name().unwrap_or(path.as_os_str());
@@ -40,9 +56,12 @@ impl<'a> Source<'a> {
     /// Gets to where requests can be sent.
     pub(super) async fn connect(&self) -> anyhow::Result<Client<Stream>> {
         match self {
-            Self::Server(uri, _) => {
+            Self::Server { uri, tls, .. } => {
                 let stream = uri.connect().await?;
-                Ok(Client::negotiate(stream, uri.export()).await?)
+                Ok(match tls {
+                    None => Client::negotiate(stream, uri.export()).await?,
+                    Some(tls) => Client::negotiate_over_tls(stream, tls, uri.export()).await?,
+                })
             }
             Self::Plugin(arguments) => {
                 let catalog = arguments.open("", true).await?;

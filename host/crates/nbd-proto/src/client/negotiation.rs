@@ -27,6 +27,9 @@ pub enum Goal {
 pub enum Progress {
     /// Send the output and come again with what wasn't consumed and more.
     NeedMore,
+    /// Do the TLS handshake, then call [`Negotiation::tls_established`]; if it fails, close. Nothing
+    /// of the input is left: what came in plain text is never taken for something said over TLS.
+    StartTls,
     /// The exports. Send the output, an ABORT, and close.
     Listed(Vec<Listed>),
     /// The transmission phase.
@@ -63,6 +66,8 @@ pub struct Connection {
 #[derive(Clone, Debug)]
 pub struct Negotiation {
     goal: Goal,
+    /// Nothing is asked before TLS is up.
+    tls: bool,
     stage: Stage,
     output: Vec<u8>,
     /// Replies to the option that is under way.
@@ -77,6 +82,8 @@ enum Stage {
     Hello,
     /// This option was sent.
     Asked(u32),
+    /// STARTTLS was acknowledged.
+    Tls,
     Over,
 }
 
@@ -95,12 +102,29 @@ impl Negotiation {
         let (stage, output, listed) = (Stage::Hello, Vec::new(), Vec::new());
         Self {
             goal,
+            tls: false,
             stage,
             output,
             replies: 0,
             listed,
             found,
             has_size: false,
+        }
+    }
+
+    /// The same, but over TLS or not at all.
+    #[must_use]
+    pub fn over_tls(goal: Goal) -> Self {
+        Self {
+            tls: true,
+            ..Self::new(goal)
+        }
+    }
+
+    /// TLS is up: goes on over it. Send the output.
+    pub fn tls_established(&mut self) {
+        if self.stage == Stage::Tls {
+            self.begin();
         }
     }
 
@@ -123,6 +147,7 @@ impl Negotiation {
             let (used, progress) = match self.stage {
                 Stage::Hello => self.read_hello(rest)?,
                 Stage::Asked(option) => self.read_reply(option, rest)?,
+                Stage::Tls => (0, Some(Progress::StartTls)),
                 Stage::Over => return Err(ClientError::Protocol("the handshake is over")),
             };
             consumed += used;
@@ -146,6 +171,16 @@ impl Negotiation {
             offered.contains(HandshakeFlags::NO_ZEROES),
         );
         self.output.extend_from_slice(&flags.bits().to_be_bytes());
+        if self.tls {
+            self.ask(option::STARTTLS);
+        } else {
+            self.begin();
+        }
+        Ok((wire::HELLO_LEN, None))
+    }
+
+    /// Sends the first option for the goal.
+    fn begin(&mut self) {
         match self.goal {
             Goal::List => self.ask(option::LIST),
             Goal::Go {
@@ -161,7 +196,6 @@ impl Negotiation {
                 ..
             } => self.ask(option::GO),
         }
-        Ok((wire::HELLO_LEN, None))
     }
 
     /// Sends an option. "The client MUST NOT send any option until it has received a final reply to
@@ -197,6 +231,10 @@ impl Negotiation {
             return Err(ClientError::Protocol("too many replies to one option"));
         }
         let progress = match reply.kind {
+            // An attacker's, who would have it taken for something said over TLS.
+            option_reply::ACK if asked == option::STARTTLS && used < rest.len() => {
+                return Err(ClientError::Protocol("plain text after STARTTLS"));
+            }
             option_reply::ACK => self.acknowledged(asked)?,
             _ if reply.is_error() => self.refused(&reply)?,
             option_reply::SERVER if asked == option::LIST => self.read_server(&reply)?,
@@ -212,6 +250,7 @@ impl Negotiation {
     /// The option that is under way succeeded: on with the next.
     fn acknowledged(&mut self, asked: u32) -> Result<Option<Progress>, ClientError> {
         match asked {
+            option::STARTTLS => self.stage = Stage::Tls,
             option::EXTENDED_HEADERS => self.has_chunks(Framing::Extended),
             option::STRUCTURED_REPLY => self.has_chunks(Framing::Structured),
             option::SET_META_CONTEXT => self.ask(option::GO),

@@ -15,21 +15,26 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 /// A certificate authority.
-pub(crate) struct Authority {
+#[derive(Debug)]
+pub struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// What a certificate says; signed by an [`Authority`].
-#[derive(Clone)]
-pub(crate) struct Says {
-    pub(crate) common_name: &'static str,
-    pub(crate) names: Vec<SanType>,
-    pub(crate) until: i32,
+#[derive(Clone, Debug)]
+pub struct Says {
+    /// The subject is `CN=…,O=Example`.
+    pub common_name: &'static str,
+    /// Subject alternative names.
+    pub names: Vec<SanType>,
+    /// The year until which it's good.
+    pub until: i32,
 }
 
 /// Says who somebody is, far into the future.
-pub(crate) fn says(common_name: &'static str) -> Says {
+#[must_use]
+pub fn says(common_name: &'static str) -> Says {
     Says {
         common_name,
         names: Vec::new(),
@@ -38,7 +43,8 @@ pub(crate) fn says(common_name: &'static str) -> Says {
 }
 
 /// What a server on this machine says.
-pub(crate) fn localhost() -> Says {
+#[must_use]
+pub fn localhost() -> Says {
     let dns = SanType::DnsName("localhost".try_into().unwrap());
     let ip = SanType::IpAddress("127.0.0.1".parse().unwrap());
     Says {
@@ -48,7 +54,10 @@ pub(crate) fn localhost() -> Says {
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    /// A new one, whom nobody trusts yet.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "no two are the same")]
+    pub fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -91,33 +100,36 @@ impl Authority {
     }
 
     /// Puts a server's certificate and key into a folder.
-    pub(crate) fn sign_server(&self, folder: &Path, says: &Says) {
+    pub fn sign_server(&self, folder: &Path, says: &Says) {
         self.sign(folder, "server", says);
     }
 
     /// A server's folder: its certificate, and this authority for its clients.
-    pub(crate) fn server(&self, says: &Says) -> TempDir {
+    #[must_use]
+    pub fn server(&self, says: &Says) -> TempDir {
         let folder = self.nobody();
         self.sign_server(folder.path(), says);
         folder
     }
 
     /// A client's folder: its certificate, and this authority for servers.
-    pub(crate) fn client(&self, says: &Says) -> TempDir {
+    #[must_use]
+    pub fn client(&self, says: &Says) -> TempDir {
         let folder = self.nobody();
         self.sign(folder.path(), "client", says);
         folder
     }
 
     /// The folder of a client that trusts this authority and has no certificate.
-    pub(crate) fn nobody(&self) -> TempDir {
+    #[must_use]
+    pub fn nobody(&self) -> TempDir {
         let folder = TempDir::with_prefix("nbdbox-pki-").unwrap();
         self.write(folder.path());
         folder
     }
 
     /// Makes this the authority of a folder.
-    pub(crate) fn write(&self, folder: &Path) {
+    pub fn write(&self, folder: &Path) {
         put(&folder.join("ca-cert.pem"), &self.pem);
     }
 }
@@ -129,7 +141,8 @@ fn put(path: &Path, text: &str) {
 }
 
 /// What a client folder comes to for rustls, with this version of TLS only.
-pub(crate) fn rustls_client(
+#[must_use]
+pub fn rustls_client(
     folder: &Path,
     version: &'static SupportedProtocolVersion,
 ) -> Arc<ClientConfig> {

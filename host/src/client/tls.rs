@@ -1,0 +1,81 @@
+//! TLS as a client speaks it: whom it trusts, and what it shows.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use super::{ClientError, Stream, printable};
+use crate::tls::pem;
+
+/// The files of a client that speaks TLS, all PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The CAs whose servers are trusted.
+    pub ca: PathBuf,
+    /// The client's certificate and its key, for servers that ask for one.
+    pub own: Option<(PathBuf, PathBuf)>,
+}
+
+/// How to go over to TLS with a server.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    server: ServerName<'static>,
+}
+
+impl TlsFiles {
+    /// Those of a folder, under the names that libnbd and QEMU give them: `ca-cert.pem`, and
+    /// `client-cert.pem` with `client-key.pem` if they are there.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
+        let certificate = folder.join("client-cert.pem");
+        let own = certificate.exists();
+        Self {
+            ca: folder.join("ca-cert.pem"),
+            own: own.then(|| (certificate, folder.join("client-key.pem"))),
+        }
+    }
+}
+
+impl Tls {
+    /// Reads the files; the server has to prove that it's called `server`, a DNS name or an IP address.
+    ///
+    /// # Errors
+    /// Names the file that can't be read or used, and why.
+    pub fn load(files: &TlsFiles, server: &str) -> anyhow::Result<Self> {
+        let server = ServerName::try_from(server.to_owned());
+        let server = server.context("the server's name is neither a DNS name nor an IP address")?;
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(pem::authorities(&files.ca)?);
+        let config = match &files.own {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let (chain, private) = (pem::certificates(certificate)?, pem::key(key)?);
+                let config = builder.with_client_auth_cert(chain, private);
+                config.with_context(|| {
+                    let (certificate, key) = (certificate.display(), key.display());
+                    format!("{certificate} and {key} can't be used together")
+                })?
+            }
+        };
+        let config = Arc::new(config);
+        Ok(Self { config, server })
+    }
+
+    /// Does the TLS handshake.
+    pub(super) async fn connect(&self, stream: Stream) -> Result<Stream, ClientError> {
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let secured = connector.connect(self.server.clone(), stream).await;
+        match secured {
+            Ok(stream) => Ok(Box::new(stream)),
+            // It may quote what the server's certificate says.
+            Err(error) => Err(ClientError::Tls(printable(&error.to_string()))),
+        }
+    }
+}

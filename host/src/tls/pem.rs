@@ -1,0 +1,43 @@
+//! Certificates and keys in PEM files.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// All certificates of a file; one at least.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let read = || -> anyhow::Result<Vec<_>> {
+        let certificates = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
+        ensure!(!certificates.is_empty(), "there is no certificate in it");
+        Ok(certificates)
+    };
+    read().with_context(|| path.display().to_string())
+}
+
+/// The authorities of a file; one at least.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn authorities(path: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        let added = roots.add(certificate);
+        added.with_context(|| path.display().to_string())?;
+    }
+    Ok(roots)
+}
+
+/// The key of a file.
+///
+/// # Errors
+/// Names the file.
+pub(crate) fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_file(path)
+        .with_context(|| format!("{}: no private key can be read", path.display()))
+}
