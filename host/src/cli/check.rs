@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use nbdbox_config::config::Config;
 
 use super::log;
 use super::signals::Signals;
 use crate::hosting::{Blueprint, Hosting, Slot};
 use crate::plugin::{Engine, Plugin, cache::Cache};
+use crate::server::Welcome;
 
 /// Checks a configuration: a dry run, in which nothing listens and no export is opened.
 ///
-/// Loads every plugin, and prints what each needs beside what it's granted. Ends with 1 if anything
-/// doesn't fit.
+/// Loads every plugin, and prints what each needs beside what it's granted. Reads the certificates and
+/// keys too. Ends with 1 if anything doesn't fit.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// The configuration: a file, or a folder of which all `*.toml` are read
@@ -36,10 +38,10 @@ impl Check {
 
     async fn check(&self) -> anyhow::Result<ExitCode> {
         let blueprint = Blueprint::read(&self.config)?;
+        let mut wrong = unwelcome(&blueprint.config);
         let hosting = Hosting::new(Engine::new(Cache::default_folder()?)?, blueprint);
         let mut rows =
             vec![["TENANT", "EXPORT", "PLUGIN", "NEEDS", "GRANTED", ""].map(str::to_owned)];
-        let mut wrong = Vec::new();
         for tenant in hosting.tenants().iter() {
             for slot in tenant.exports() {
                 let export = &slot.planned().export;
@@ -63,6 +65,13 @@ impl Check {
         }
         anyhow::bail!("it doesn't fit:\n{}", wrong.join("\n"))
     }
+}
+
+/// What is wrong with the listeners' TLS: a line each.
+fn unwelcome(config: &Config) -> Vec<String> {
+    let loaded = config.listeners.iter().map(Welcome::load);
+    let errors = loaded.filter_map(Result::err);
+    errors.map(|error| format!("{error:#}")).collect()
 }
 
 /// What an export's plugin needs and what it's granted: a line each.

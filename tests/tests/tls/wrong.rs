@@ -94,6 +94,29 @@ fn clients_refuse_a_server_that_is_expired_unknown_or_called_something_else() {
     assert_ne!(qemu_img_info(&server, client.path()).code, 0);
 }
 
+#[test]
+fn check_reads_certificates_and_keys() {
+    let authority = Authority::new();
+    let folder = authority.server(&localhost());
+    let files = folder.path().display();
+    let config = format!(
+        "[[listener]]\nname = \"lan\"\ntcp = \"127.0.0.1:0\"\ntls = \"on\"\n\
+         certificate = \"{files}/server-cert.pem\"\nkey = \"{files}/server-key.pem\"\n\
+         [tenant.alice]\nclients = [{{ listener = \"lan\" }}]\n"
+    );
+    let path = folder.path().join("nbdbox.toml");
+    let check = || run(nbdbox(), ["check".as_ref(), path.as_os_str()]);
+    std::fs::write(&path, &config).unwrap();
+    let _ = check().ok();
+    let wrong = config.replace("server-key", "server-cert");
+    std::fs::write(&path, wrong).unwrap();
+    let checked = check();
+    assert_eq!(checked.code, 1, "{checked:?}");
+    let words = "nbdbox.toml:1: ";
+    assert!(checked.stderr.contains(words), "{checked:?}");
+    assert!(checked.stderr.contains("no private key"), "{checked:?}");
+}
+
 fn serve(options: &[&str]) -> Run {
     let plugin = plugin("pattern").display().to_string();
     let all = [&["serve", "-U", "-", &plugin, "size=1M"], options].concat();
