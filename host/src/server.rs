@@ -5,6 +5,7 @@ mod bind;
 mod inherited;
 mod listener;
 mod metrics;
+mod welcome;
 
 use std::io;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use address::Address;
 pub use inherited::Inherited;
 pub use listener::Listener;
 pub use metrics::ServerMetrics;
+pub use welcome::Welcome;
 
 use crate::connection::{self, StopSignal};
 use crate::device::Catalog;
@@ -70,11 +72,11 @@ impl<C: Catalog> Server<C> {
         &self.metrics
     }
 
-    /// Serves all who come to a listener, until `close` says so: then nobody else is let in, and those
-    /// who are connected stay. When the server stops, drains.
-    pub async fn serve(mut self, listener: Listener, close: StopSignal) {
+    /// Serves all who come to a listener, each as `welcome` says then. Once it's closed nobody else is let
+    /// in, and those who are connected stay. When the server stops, drains.
+    pub async fn serve(mut self, listener: Listener, welcome: watch::Receiver<Welcome>) {
         let mut connections = JoinSet::new();
-        self.accept(listener, close, &mut connections).await;
+        self.accept(listener, welcome, &mut connections).await;
         let stopped = async {
             // An error means that the server is gone: that's a stop too.
             let _ = self.stop.wait_for(|stop| *stop).await;
@@ -93,24 +95,28 @@ impl<C: Catalog> Server<C> {
     async fn accept(
         &mut self,
         mut listener: Listener,
-        mut close: StopSignal,
+        mut welcome: watch::Receiver<Welcome>,
         connections: &mut JoinSet<()>,
     ) {
         loop {
             // Those who come while all places are taken wait in the listener's backlog.
             let place = tokio::select! {
                 _ = self.stop.wait_for(|stop| *stop) => return,
-                _ = close.wait_for(|close| *close) => return,
+                _ = welcome.wait_for(Welcome::is_closed) => return,
                 place = Arc::clone(&self.places).acquire_owned() => place,
             };
             let accepted = tokio::select! {
                 _ = self.stop.wait_for(|stop| *stop) => return,
-                _ = close.wait_for(|close| *close) => return,
+                _ = welcome.wait_for(Welcome::is_closed) => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, client)) => {
-                    let tls = listener.tls.clone();
+                    let tls = match &*welcome.borrow() {
+                        Welcome::Plain => None,
+                        Welcome::Secured(tls) => Some(Arc::clone(tls)),
+                        Welcome::Closed => return,
+                    };
                     let served = serve_client(stream, client, tls, self.clone());
                     connections.spawn(async move {
                         served.await;

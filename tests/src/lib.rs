@@ -22,6 +22,7 @@ pub mod pki;
 mod random;
 mod raw;
 mod server;
+mod strace;
 mod tools;
 
 pub use answer::{Answer, Chunk, StatusDescriptor};
@@ -33,4 +34,5 @@ pub use peer::Peer;
 pub use random::Random;
 pub use raw::{Raw, Transmission};
 pub use server::{Exit, Server};
+pub use strace::Strace;
 pub use tools::{Run, nbdsh, run, shell};

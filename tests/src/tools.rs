@@ -73,6 +73,7 @@ def connect():
     h = nbd.NBD()
     h.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
     h.set_strict_mode(0)
+    h.set_uri_allow_local_file(True)
     h.connect_uri(uri)
     return h
 

@@ -2,16 +2,14 @@
 //! so that the number means the same on every machine.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nbd_proto::client::{Goal, Negotiation, Progress, Request};
 use nbd_proto::{Cookie, Framing};
-use nbdbox_tests::{Client, Server, run};
+use nbdbox_tests::{Client, Server, Strace};
 
 /// Requests sent at once.
 const DEPTH: usize = 64;
@@ -55,11 +53,9 @@ fn pipelined_reads_share_their_system_calls() {
     };
     (0..20).for_each(|_| round());
 
-    let log = server.folder().join("strace.log");
-    let strace = attach(&server);
+    let strace = Strace::attach(&server, CALLS);
     (0..ROUNDS).for_each(|_| round());
-    detach(strace);
-    let log = std::fs::read_to_string(log).unwrap();
+    let log = strace.detach();
 
     // Two lines where another thread's call came in between.
     let calls = log
@@ -137,40 +133,4 @@ fn connect(server: &Server) -> UnixStream {
             Progress::Listed(_) | Progress::StartTls => unreachable!("neither was asked for"),
         }
     }
-}
-
-/// strace on all threads of the server.
-fn attach(server: &Server) -> Child {
-    let said = server.folder().join("strace.err");
-    let mut strace = Command::new("strace")
-        .args(["--follow-forks", "--attach", &server.pid().to_string()])
-        .arg("--output")
-        .arg(server.folder().join("strace.log"))
-        .arg(format!("--trace={CALLS}"))
-        .stdin(Stdio::null())
-        .stderr(File::create(&said).unwrap())
-        .spawn()
-        .unwrap_or_else(|error| panic!("can't run strace: {error}: run `make setup`"));
-    let start = Instant::now();
-    // It says so when it has all threads.
-    let whole = format!("Process {} attached", server.pid());
-    loop {
-        let text = std::fs::read_to_string(&said).unwrap();
-        if text.contains(&whole) {
-            return strace;
-        }
-        let ended = strace.try_wait().unwrap();
-        let waiting = ended.is_none() && start.elapsed() < PATIENCE;
-        assert!(
-            waiting,
-            "strace can't attach to the server; this needs ptrace:\n{text}"
-        );
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// By SIGTERM, at which strace detaches in order.
-fn detach(mut strace: Child) {
-    let _ = run("kill", [strace.id().to_string()]);
-    strace.wait().unwrap();
 }

@@ -1,6 +1,7 @@
 //! `nbdbox serve --config`: many tenants, for as long as the configuration is there.
 
 mod listening;
+mod restart;
 mod watching;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use nbdbox_config::config::Config;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -40,10 +42,12 @@ pub(super) async fn host(path: &Path, pidfile: Option<&Path>) -> anyhow::Result<
     );
     let mut host = Host {
         path: path.to_owned(),
+        first: config.clone(),
         hosting,
         listening: Listening::new(server, Inherited::from_environment()),
     };
-    host.listening.adopt(&config.listeners)?;
+    // All are new: none waits.
+    let _ = host.listening.adopt(&config.listeners)?;
     let mut watching = Watching::start(path)?;
     // Last: who waits for it finds all else done.
     let _pidfile = pidfile.map(PidFile::write).transpose()?;
@@ -69,6 +73,8 @@ pub(super) async fn host(path: &Path, pidfile: Option<&Path>) -> anyhow::Result<
 
 struct Host {
     path: PathBuf,
+    /// The configuration with which it began.
+    first: Config,
     hosting: Arc<Hosting>,
     listening: Listening,
 }
@@ -92,7 +98,8 @@ impl Host {
 
     async fn try_reload(&mut self) -> anyhow::Result<String> {
         let blueprint = read(&self.path).await?;
-        self.listening.adopt(&blueprint.config.listeners)?;
+        let mut waiting = restart::waiting(&self.first, &blueprint.config);
+        waiting.extend(self.listening.adopt(&blueprint.config.listeners)?);
         let changes = self.hosting.replace(blueprint);
         let crate::hosting::Changes {
             added,
@@ -100,6 +107,10 @@ impl Host {
             removed,
             kept,
         } = changes;
+        if !waiting.is_empty() {
+            let keys = waiting.join(", ");
+            tracing::warn!("changed, but as before until the server is started again: {keys}");
+        }
         Ok(format!(
             "{added} exports added, {changed} changed, {removed} removed, {kept} kept"
         ))

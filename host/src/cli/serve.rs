@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::tls_args::TlsArgs;
 use super::{host, log, run};
 use crate::device::Catalog as _;
-use crate::server::{Address, Listener, Server};
+use crate::server::{Address, Listener, Server, Welcome};
 use crate::tls::Tls;
 
 /// NBD's registered port.
@@ -143,7 +143,7 @@ impl Serve {
         let opening = self.plugin.open(&self.export, self.read_only);
         let catalog = signals.unless_asked(opening).await?;
         let (address, _private) = self.address()?;
-        let listener = Listener::bind(&address, tls).await?;
+        let listener = Listener::bind(&address).await?;
         let address = listener.address()?;
         let uri = address.uri(&self.export, self.tls.required());
         tracing::debug!("listening on {address}");
@@ -154,8 +154,10 @@ impl Serve {
         let _pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
         let (stop, stopped) = watch::channel(false);
         let connections = catalog.limits().connections;
-        let server = Server::new(catalog, connections, DRAIN, stopped.clone());
-        let serving = tokio::spawn(server.serve(listener, stopped));
+        let server = Server::new(catalog, connections, DRAIN, stopped);
+        // It doesn't change, and is there for as long as this.
+        let (_welcome, welcome) = watch::channel(Welcome::from(tls));
+        let serving = tokio::spawn(server.serve(listener, welcome));
         let command = async {
             match &self.run {
                 Some(command) => run::shell(command, &uri, &address, &self.export).await,

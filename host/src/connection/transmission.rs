@@ -96,7 +96,7 @@ enum Phase {
     Open,
     /// What has been read begins, as far as it may; nothing more is read.
     Stopping,
-    /// What has been read is refused, nothing more is read.
+    /// What wasn't begun is refused, for as long as something is under way.
     Refusing,
     /// What is under way ends and is sent.
     Closing(End),
@@ -327,7 +327,8 @@ where
 
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         // What follows a request that may not start yet waits in the socket.
-        if self.phase != Phase::Open || self.is_held_up() {
+        let reads = matches!(self.phase, Phase::Open | Phase::Refusing);
+        if !reads || self.is_held_up() {
             return false;
         }
         match self.inbox.poll_read(&mut self.stream, cx) {

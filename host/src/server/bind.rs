@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use nbdbox_config::config::{self, Owner};
@@ -17,17 +16,16 @@ use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 use super::Address;
 use super::inherited::Inherited;
 use super::listener::{Kind, Listener, SocketFile};
-use crate::tls::Tls;
 
 /// Connections that wait to be let in.
 const BACKLOG: i32 = 1024;
 
 impl Listener {
-    /// Listens on an address of the command line, with TLS if there is some.
+    /// Listens on an address of the command line.
     ///
     /// # Errors
     /// Names the address and says what to do: in use, not allowed, no such folder.
-    pub async fn bind(address: &Address, tls: Option<Arc<Tls>>) -> anyhow::Result<Self> {
+    pub async fn bind(address: &Address) -> anyhow::Result<Self> {
         let kind = match address {
             Address::Tcp(host, port) => {
                 let listener = TcpListener::bind((host.as_str(), *port)).await;
@@ -39,18 +37,14 @@ impl Listener {
         Ok(Self {
             name: address.to_string(),
             kind,
-            tls,
         })
     }
 
     /// Opens a listener of the configuration.
     ///
     /// # Errors
-    /// As for [`bind`](Self::bind); there's no such inherited socket, user or group; TLS's files are of
-    /// no use.
+    /// As for [`bind`](Self::bind); there's no such inherited socket, user or group.
     pub fn open(listener: &config::Listener, inherited: &Inherited) -> anyhow::Result<Self> {
-        let place = || listener.place.to_string();
-        let tls = Tls::load(&listener.tls).with_context(place)?;
         let kind = match &listener.address {
             config::Address::Tcp(address) => tcp(*address),
             config::Address::Unix { path, mode, owner } => unix(path, *mode, owner.as_ref()),
@@ -59,8 +53,7 @@ impl Listener {
         };
         Ok(Self {
             name: listener.name.clone(),
-            kind: kind.with_context(place)?,
-            tls,
+            kind: kind.with_context(|| listener.place.to_string())?,
         })
     }
 }

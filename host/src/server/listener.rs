@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -10,7 +9,6 @@ use tokio_vsock::{VsockListener, VsockStream};
 
 use super::Address;
 use crate::identity::{Client, Peer};
-use crate::tls::Tls;
 
 /// Bytes that a unix socket may hold for a client, of which the kernel makes twice as many: a batch of
 /// replies in one piece. Restrains clients that don't read.
@@ -22,8 +20,6 @@ pub struct Listener {
     /// What logs, and the rules of `clients`, call it.
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// TLS, if it's spoken here.
-    pub(super) tls: Option<Arc<Tls>>,
 }
 
 #[derive(Debug)]

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod attack;
+mod certificates;
+mod drain;
 mod guide;
 mod isolation;
 mod life;
 mod listeners;
 mod quotas;
+mod reload;
 mod scene;
+mod stranger;

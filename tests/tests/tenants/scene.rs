@@ -75,10 +75,16 @@ pub(crate) struct Reader(Child);
 impl Reader {
     /// Begins, and waits until the first read was right.
     pub(crate) fn start(server: &Server, tenant: &str, name: &str) -> Self {
+        Self::of(&uri(server, tenant, name))
+    }
+
+    /// The same with an export's URI.
+    pub(crate) fn of(uri: &str) -> Self {
         use std::io::BufRead as _;
         let script = "\
 import nbd, select, sys
 h = nbd.NBD()
+h.set_uri_allow_local_file(True)
 h.connect_uri(sys.argv[1])
 first = h.pread(65536, 0)
 print('reading', flush=True)
@@ -89,7 +95,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 print(rounds, flush=True)
 ";
         let mut child = Command::new("/usr/bin/python3")
-            .args(["-c", script, &uri(server, tenant, name)])
+            .args(["-c", script, uri])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

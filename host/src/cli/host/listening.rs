@@ -1,11 +1,12 @@
 //! The listeners that are open, and going over to others.
 
-use nbdbox_config::config;
+use anyhow::ensure;
+use nbdbox_config::config::{self, Address};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::hosting::Hosting;
-use crate::server::{Inherited, Listener, Server};
+use crate::server::{Inherited, Listener, Server, Welcome};
 
 /// Listeners, each with a task.
 pub(super) struct Listening {
@@ -17,9 +18,17 @@ pub(super) struct Listening {
 }
 
 struct Open {
+    /// As the configuration has it; the socket itself is still as it was opened.
     listener: config::Listener,
-    close: watch::Sender<bool>,
+    welcome: watch::Sender<Welcome>,
     task: JoinHandle<()>,
+}
+
+/// A listener that is wanted, ready to be taken over.
+enum Next {
+    New(Listener, Welcome),
+    /// One that is open, and what is to change about it.
+    Open(usize, Option<Welcome>),
 }
 
 impl Listening {
@@ -32,51 +41,88 @@ impl Listening {
         }
     }
 
-    /// Opens those that are new, and closes those that are no more: who is connected stays.
+    /// Opens those that are new, changes how clients are received by those that stay, and closes those that
+    /// are no more: who is connected stays. Says what was changed in vain.
     ///
     /// # Errors
-    /// One can't be opened: nothing has changed then.
-    pub(super) fn adopt(&mut self, wanted: &[config::Listener]) -> anyhow::Result<()> {
-        let is_open =
-            |wanted: &&config::Listener| self.open.iter().any(|open| same(&open.listener, wanted));
-        let (_, new): (Vec<_>, Vec<_>) = wanted.iter().partition(is_open);
-        let mut opened = Vec::new();
-        for listener in new {
-            opened.push((Listener::open(listener, &self.inherited)?, listener.clone()));
+    /// One can't be opened, or would have another name: nothing has changed then.
+    pub(super) fn adopt(&mut self, wanted: &[config::Listener]) -> anyhow::Result<Vec<String>> {
+        let mut next = Vec::new();
+        for listener in wanted {
+            next.push(self.prepare(listener, &next)?);
         }
-        let is_wanted = |open: &Open| wanted.iter().any(|wanted| same(&open.listener, wanted));
-        let (kept, old): (Vec<_>, Vec<_>) = std::mem::take(&mut self.open)
+        let mut before: Vec<Option<Open>> = self.open.drain(..).map(Some).collect();
+        let mut waiting = Vec::new();
+        for (next, listener) in next.into_iter().zip(wanted) {
+            let open = match next {
+                Next::New(socket, welcome) => self.start(socket, welcome, listener),
+                Next::Open(index, welcome) => {
+                    let mut open = before[index].take().expect("none is prepared twice");
+                    waiting.extend(open.adopt(listener, welcome));
+                    open
+                }
+            };
+            self.open.push(open);
+        }
+        before
             .into_iter()
-            .partition(is_wanted);
-        self.open = kept;
-        for open in old {
-            tracing::info!("no longer listening on {}", open.listener.name);
-            // Its task has ended only if nobody can come in any more.
-            let _ = open.close.send(true);
-            self.closed.push(open.task);
-        }
-        for (socket, listener) in opened {
-            let (close, closing) = watch::channel(false);
-            match socket.address() {
-                Ok(address) => tracing::info!("{} listens on {address}", listener.name),
-                Err(error) => tracing::warn!("{}: {error}", listener.name),
-            }
-            let task = tokio::spawn(self.server.clone().serve(socket, closing));
-            self.open.push(Open {
-                listener,
-                close,
-                task,
-            });
-        }
+            .flatten()
+            .for_each(|open| self.close(open));
         self.closed.retain(|task| !task.is_finished());
-        Ok(())
+        Ok(waiting)
+    }
+
+    /// All that can fail, before anything is changed; `others` are prepared already.
+    fn prepare(&self, listener: &config::Listener, others: &[Next]) -> anyhow::Result<Next> {
+        let takes = |next: &Next, index| matches!(next, Next::Open(other, _) if *other == index);
+        let taken = |index| others.iter().any(|next| takes(next, index));
+        let mut open = self.open.iter().enumerate();
+        let same = open.find(|(index, open)| !taken(*index) && is_same(&open.listener, listener));
+        let Some((index, open)) = same else {
+            let welcome = Welcome::load(listener)?;
+            return Ok(Next::New(
+                Listener::open(listener, &self.inherited)?,
+                welcome,
+            ));
+        };
+        let open = &open.listener;
+        // Clients that came by the old name may be about to choose an export.
+        ensure!(
+            open.name == listener.name,
+            "{}: while it listens, {} can't get another name, which rules of `clients` may mean",
+            listener.place,
+            open.name
+        );
+        let changed = open.tls != listener.tls;
+        let welcome = changed.then(|| Welcome::load(listener)).transpose()?;
+        Ok(Next::Open(index, welcome))
+    }
+
+    fn start(&self, socket: Listener, welcome: Welcome, listener: &config::Listener) -> Open {
+        match socket.address() {
+            Ok(address) => tracing::info!("{} listens on {address}", listener.name),
+            Err(error) => tracing::warn!("{}: {error}", listener.name),
+        }
+        let (welcome, welcomed) = watch::channel(welcome);
+        Open {
+            task: tokio::spawn(self.server.clone().serve(socket, welcomed)),
+            listener: listener.clone(),
+            welcome,
+        }
+    }
+
+    fn close(&mut self, open: Open) {
+        tracing::info!("no longer listening on {}", open.listener.name);
+        open.welcome.send_replace(Welcome::Closed);
+        self.closed.push(open.task);
     }
 
     /// Waits until all connections have ended.
     pub(super) async fn ended(&mut self) {
-        let open = self.open.drain(..).map(|open| open.task);
-        let tasks: Vec<_> = open.chain(self.closed.drain(..)).collect();
-        for task in tasks {
+        let open = self.open.drain(..).map(|open| (open.task, open.welcome));
+        let closed = self.closed.drain(..);
+        let (open, _welcomes): (Vec<_>, Vec<_>) = open.unzip();
+        for task in open.into_iter().chain(closed) {
             if let Err(error) = task.await {
                 tracing::error!("serving ended badly: {error}");
             }
@@ -84,7 +130,29 @@ impl Listening {
     }
 }
 
-/// Whether two are the same, wherever they're written.
-fn same(one: &config::Listener, other: &config::Listener) -> bool {
-    (&one.name, &one.address, &one.tls) == (&other.name, &other.address, &other.tls)
+impl Open {
+    /// Goes over to what is wanted; says what can't change.
+    fn adopt(&mut self, listener: &config::Listener, welcome: Option<Welcome>) -> Option<String> {
+        if let Some(welcome) = welcome {
+            self.welcome.send_replace(welcome);
+        }
+        if self.listener.address == listener.address {
+            self.listener = listener.clone();
+            return None;
+        }
+        self.listener.tls.clone_from(&listener.tls);
+        Some(format!("mode and owner of {}", listener.name))
+    }
+}
+
+/// Whether two mean the same socket, whoever may use it.
+fn is_same(one: &config::Listener, other: &config::Listener) -> bool {
+    match (&one.address, &other.address) {
+        (Address::Unix { path: one, .. }, Address::Unix { path: other, .. }) => one == other,
+        // Any port that is free: the names tell them apart.
+        (Address::Tcp(address), _) if address.port() == 0 => {
+            (&one.name, &one.address) == (&other.name, &other.address)
+        }
+        (one, other) => one == other,
+    }
 }
