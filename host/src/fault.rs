@@ -25,6 +25,8 @@ pub enum Whose {
     Answer,
     /// The plugin broke its contract or its limits.
     Plugin(Cause),
+    /// The layer below failed: that was told, and counted, where it happened.
+    Below,
     /// The host could not do its part: a disk error, a file that shrank. The operator is told.
     Host,
     /// The server is going down.

@@ -17,7 +17,7 @@ mod tenant;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use blueprint::{Blueprint, Planned};
+pub use blueprint::{Blueprint, Planned, PlannedFilter};
 pub use hosted::Hosted;
 pub use library::Library;
 pub use slot::Slot;

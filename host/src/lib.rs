@@ -17,7 +17,8 @@
 //!    hosting
 //! 3  dispatch, session | plugin, blob  data path | wasm and what it is granted: they don't know
 //!                                      each other, `server` and `cli` introduce them
-//! 2  device, reply, mapping, quota     the contract between the two, pure
+//! 2  device, layer, mapping,           the contract between the two, pure
+//!    reply, quota
 //! 1  fault, identity, metrics, map               pure
 //! 0  nbd-proto, extent-map,            crates of their own
 //!    nbdbox-config
@@ -39,6 +40,7 @@ pub mod blob;
 pub mod plugin;
 
 pub mod device;
+pub mod layer;
 pub mod mapping;
 pub mod quota;
 pub mod reply;

@@ -15,5 +15,5 @@ pub use compile::CompileMetrics;
 pub use counter::{Counter, Level};
 pub use export::{Budget, Connected, Metrics};
 pub use histogram::{Histogram, Snapshot};
-pub use observed::{Observed, SeenExport, SeenOpen, SeenTenant};
+pub use observed::{Observed, SeenExport, SeenLayer, SeenOpen, SeenTenant};
 pub use operations::{Operation, Operations, Outcome};

@@ -11,6 +11,7 @@
 //! dropped and nothing of it is used again.
 
 pub mod cache;
+mod carry_out;
 mod catalog;
 mod clock;
 pub mod compile;
@@ -30,10 +31,11 @@ mod offer;
 mod pool;
 mod stop;
 mod tunables;
+mod waits;
 mod wit;
 mod world;
 
-pub use catalog::{ExportSpec, PluginCatalog};
+pub use catalog::{ExportSpec, FilterSpec, PluginCatalog};
 pub use engine::Engine;
 pub use export::PluginExport;
 pub use loaded::Plugin;

@@ -26,6 +26,17 @@ pub struct BlobRead {
     pub length: u32,
 }
 
+/// Bytes that are to come from the layer below; their place in the buffer is reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BelowRead {
+    /// From where, in bytes.
+    pub offset: u64,
+    /// Where they go in the buffer.
+    pub at: usize,
+    /// How many.
+    pub length: u32,
+}
+
 /// How a plugin filled a reply wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FillError {
@@ -62,6 +73,7 @@ pub struct ReadReply {
     used: usize,
     pieces: Vec<Piece>,
     reads: Vec<BlobRead>,
+    below: Vec<BelowRead>,
     spoilt: Option<FillError>,
 }
 
@@ -73,6 +85,7 @@ impl ReadReply {
         self.used = 0;
         self.pieces.clear();
         self.reads.clear();
+        self.below.clear();
         self.spoilt = None;
     }
 
@@ -112,6 +125,27 @@ impl ReadReply {
         }
     }
 
+    /// The next `length` bytes are those at `offset` of the layer below. The range was checked.
+    pub fn below(&mut self, offset: u64, length: u64) {
+        if let Some((at, length)) = self.reserve(length) {
+            self.below.push(BelowRead { offset, at, length });
+        }
+    }
+
+    /// The next bytes are those of another reply, which is finished.
+    pub fn append(&mut self, other: &Self) {
+        let mut from = 0;
+        for piece in &other.pieces {
+            match *piece {
+                Piece::Data(length) => {
+                    self.data(&other.bytes[from..from + length as usize]);
+                    from += length as usize;
+                }
+                Piece::Zeroes(length) => self.zeroes(length.into()),
+            }
+        }
+    }
+
     /// Whether the pieces are exactly what was asked for.
     ///
     /// # Errors
@@ -133,6 +167,50 @@ impl ReadReply {
         &self.reads
     }
 
+    /// What is to be read from the layer below.
+    #[must_use]
+    pub fn reads_below(&self) -> &[BelowRead] {
+        &self.below
+    }
+
+    /// Where in the layer below all of it is, in one piece; `None` if there is anything else in it.
+    #[must_use]
+    pub fn wholly_below(&self) -> Option<u64> {
+        match self.below[..] {
+            [read] if read.length == self.wanted => Some(read.offset),
+            _ => None,
+        }
+    }
+
+    /// All that was planned has been put in: what is left are bytes and zeroes.
+    pub fn carried_out(&mut self) {
+        self.reads.clear();
+        self.below.clear();
+    }
+
+    /// Puts the layer's answer into the place for one of [`reads_below`](Self::reads_below).
+    pub fn put(&mut self, read: &BelowRead, answer: &Self) {
+        debug_assert_eq!(
+            answer.filled, read.length,
+            "the layer below has finished it"
+        );
+        let (mut from, mut to) = (0, read.at);
+        for piece in &answer.pieces {
+            match *piece {
+                Piece::Data(length) => {
+                    let length = length as usize;
+                    self.bytes[to..to + length].copy_from_slice(&answer.bytes[from..from + length]);
+                    from += length;
+                    to += length;
+                }
+                Piece::Zeroes(length) => {
+                    self.bytes[to..to + length as usize].fill(0);
+                    to += length as usize;
+                }
+            }
+        }
+    }
+
     /// The place for one of [`reads`](Self::reads).
     pub fn place(&mut self, read: &BlobRead) -> &mut [u8] {
         &mut self.bytes[read.at..read.at + read.length as usize]
@@ -148,6 +226,19 @@ impl ReadReply {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.used]
+    }
+
+    /// The same, taken out.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.used);
+        self.bytes
+    }
+
+    /// Bytes that are still to be filled.
+    #[must_use]
+    pub fn missing(&self) -> u32 {
+        self.wanted - self.filled
     }
 
     /// Turns everything into one data piece: for replies that have no way to say "zeroes".
@@ -201,7 +292,10 @@ impl ReadReply {
         let left = self.wanted - self.filled;
         match u32::try_from(length) {
             Ok(length) if length <= left => {
-                if self.pieces.len() >= PIECES || self.reads.len() >= PIECES {
+                if [self.pieces.len(), self.reads.len(), self.below.len()]
+                    .iter()
+                    .any(|&count| count >= PIECES)
+                {
                     self.spoilt = Some(FillError::Pieces);
                     return None;
                 }
@@ -309,5 +403,49 @@ mod tests {
         reply.place(&read).copy_from_slice(b"wxyz");
         reply.flatten();
         assert_eq!(reply.bytes(), b"ab\0wxyz");
+    }
+
+    #[test]
+    fn what_the_layer_below_answers_goes_to_its_place() {
+        let mut above = reply(9);
+        above.data(b"ab");
+        above.below(100, 4);
+        above.zeroes(2);
+        above.below(7, 1);
+        assert_eq!(above.finish(), Ok(()));
+        assert_eq!(above.wholly_below(), None);
+        let mut answer = reply(4);
+        answer.data(b"w");
+        answer.zeroes(2);
+        answer.data(b"z");
+        let [first, second] = above.reads_below() else {
+            panic!("two reads")
+        };
+        let (first, second) = (*first, *second);
+        above.put(&first, &answer);
+        answer.reset(1);
+        answer.data(b"!");
+        above.put(&second, &answer);
+        above.flatten();
+        assert_eq!(above.bytes(), b"abw\0\0z\0\0!");
+    }
+
+    #[test]
+    fn a_reply_that_is_wholly_below_is_known_as_such() {
+        let mut above = reply(5);
+        above.below(100, 5);
+        assert_eq!(above.wholly_below(), Some(100));
+    }
+
+    #[test]
+    fn another_reply_keeps_its_zeroes() {
+        let mut other = reply(4);
+        other.data(b"ab");
+        other.zeroes(2);
+        let mut above = reply(5);
+        above.data(b"x");
+        above.append(&other);
+        assert_eq!(above.finish(), Ok(()));
+        assert_eq!(above.pieces(), [Piece::Data(3), Piece::Zeroes(2)]);
     }
 }

@@ -8,6 +8,7 @@ use nbdbox_config::config::Config;
 
 use super::log;
 use super::signals::Signals;
+use crate::blob::Grant;
 use crate::hosting::{Blueprint, Hosting, Slot};
 use crate::plugin::{Engine, Plugin, cache::Cache};
 use crate::server::Welcome;
@@ -46,10 +47,15 @@ impl Check {
             for slot in tenant.exports() {
                 let export = &slot.planned().export;
                 let place = &export.place;
-                match slot.load().await {
-                    Ok(plugin) => {
-                        rows.extend(needs(tenant.name(), slot, &plugin));
-                        if let Err(error) = slot.check(&plugin).await {
+                let loaded = async { Ok((slot.load().await?, slot.load_filters().await?)) };
+                let loaded: anyhow::Result<_> = loaded.await;
+                match loaded {
+                    Ok((plugin, filters)) => {
+                        for (filter, given) in filters.iter().zip(&export.filters) {
+                            rows.extend(needs(tenant.name(), slot, filter, &given.blobs));
+                        }
+                        rows.extend(needs(tenant.name(), slot, &plugin, &export.blobs));
+                        if let Err(error) = slot.check(&plugin, filters).await {
                             let lines = format!("{error:#}");
                             wrong.extend(lines.lines().map(|line| format!("{place}: {line}")));
                         }
@@ -74,8 +80,8 @@ fn unwelcome(config: &Config) -> Vec<String> {
     errors.map(|error| format!("{error:#}")).collect()
 }
 
-/// What an export's plugin needs and what it's granted: a line each.
-fn needs(tenant: &str, slot: &Slot, plugin: &Plugin) -> Vec<Row> {
+/// What an export's plugin, or one of its filters, needs and what it's granted: a line each.
+fn needs(tenant: &str, slot: &Slot, plugin: &Plugin, blobs: &[Grant]) -> Vec<Row> {
     let export = &slot.planned().export;
     let row = |needs: String, granted: String, verdict: &str| {
         let name = match &export.name[..] {
@@ -90,7 +96,7 @@ fn needs(tenant: &str, slot: &Slot, plugin: &Plugin) -> Vec<Row> {
     let needed = plugin.manifest().map(|manifest| &manifest.blobs[..]);
     for need in needed.unwrap_or_default() {
         let needs = format!("{}:{}", need.name, need.access);
-        let granted = export.blobs.iter().find(|blob| blob.name == need.name);
+        let granted = blobs.iter().find(|blob| blob.name == need.name);
         rows.push(match granted {
             None => row(needs, "nothing".to_owned(), "MISSING"),
             Some(blob) => {
@@ -100,7 +106,7 @@ fn needs(tenant: &str, slot: &Slot, plugin: &Plugin) -> Vec<Row> {
             }
         });
     }
-    for blob in &export.blobs {
+    for blob in blobs {
         if needed.is_some_and(|needed| needed.iter().all(|need| need.name != blob.name)) {
             let granted = format!("{}={}:{}", blob.name, blob.path.display(), blob.access);
             rows.push(row("-".to_owned(), granted, "not needed"));

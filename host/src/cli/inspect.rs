@@ -46,6 +46,13 @@ fn report(plugin: &Plugin) -> String {
             None => "earlier, found in the cache".to_owned(),
         },
     );
+    if plugin.world().filter {
+        let kind = match plugin.changes_bytes() {
+            true => "over a plugin; it changes bytes, so nothing below is passed on as it is",
+            false => "over a plugin; bytes that it only moves don't pass through it",
+        };
+        line("filter", kind.to_owned());
+    }
     line("features", features(plugin.world()));
     for name in &plugin.world().exports {
         line("exports", name.clone());
@@ -60,7 +67,7 @@ fn report(plugin: &Plugin) -> String {
         );
     }
     match plugin.manifest() {
-        Some(manifest) => lines.extend(needs(manifest)),
+        Some(manifest) => lines.extend(needs(manifest, plugin.world().filter)),
         None => line("needs", "unknown: it has no manifest".to_owned()),
     }
     lines.concat()
@@ -99,10 +106,11 @@ fn features(world: &World) -> String {
     features.join(" ")
 }
 
-fn needs(manifest: &Manifest) -> Vec<String> {
+fn needs(manifest: &Manifest, filter: bool) -> Vec<String> {
+    let option = if filter { "blob." } else { "--blob " };
     let blobs = manifest.blobs.iter().map(|blob| {
         format!(
-            "{:<10} --blob {}=PATH:{}  {}\n",
+            "{:<10} {option}{}=PATH:{}  {}\n",
             "needs", blob.name, blob.access, blob.help
         )
     });

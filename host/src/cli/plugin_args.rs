@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use clap::Args;
+use nbdbox_config::filter::FilterWord;
 use tokio::task::spawn_blocking;
 
 use crate::blob::{Blob, Grant};
 use crate::device::ExtentsOnError;
 use crate::limits::{self, Limits};
-use crate::plugin::{Engine, ExportSpec, OnFailure, Plugin, PluginCatalog, Policy, cache::Cache};
+use crate::plugin::{
+    Engine, ExportSpec, FilterSpec, OnFailure, Plugin, PluginCatalog, Policy, cache::Cache,
+};
 use crate::quota::TenantQuota;
 use crate::settings::Settings;
 
@@ -29,6 +32,11 @@ pub(super) struct PluginArgs {
     /// serve the bytes but not see them
     #[arg(long = "blob", value_name = "NAME=PATH[:ro|:rw|:map-only]", value_parser = clap::value_parser!(Grant))]
     blobs: Vec<Grant>,
+
+    /// Put a filter over the plugin; the first one is the outermost. `blob.NAME=PATH[:ro|:rw|:map-only]`
+    /// grants it a file, `limit.NAME=VALUE` sets a limit of its own, `,,` stands for a comma
+    #[arg(long = "filter", value_name = "FILE[,KEY=VALUE…]", value_parser = clap::value_parser!(FilterWord))]
+    filters: Vec<FilterWord>,
 
     /// Set limits, as in `memory=64MiB,cpu=100ms`
     #[arg(
@@ -91,7 +99,10 @@ fn limits_help() -> String {
 impl PluginArgs {
     /// Whether it's only named: no settings, grants, limits or wishes.
     pub(super) fn is_bare(&self) -> bool {
-        let nothing = self.settings.is_empty() && self.blobs.is_empty() && self.limits.is_empty();
+        let nothing = self.settings.is_empty()
+            && self.blobs.is_empty()
+            && self.limits.is_empty()
+            && self.filters.is_empty();
         let by_default = matches!(
             (self.extents_on_error, self.on_failure),
             (OnError::Data, Failed::Restart)
@@ -133,9 +144,13 @@ impl PluginArgs {
     ) -> anyhow::Result<(Arc<Plugin>, ExportSpec)> {
         let settings = Settings::parse(&self.settings)?;
         let limits = self.limits()?;
-        let blobs = self.open_blobs(read_only).await?;
+        let blobs = open_blobs(&self.blobs, read_only).await?;
         let engine = Engine::new(Cache::default_folder()?)?;
         let plugin = Plugin::load(&engine, self.plugin(), &limits).await?;
+        let mut filters = Vec::with_capacity(self.filters.len());
+        for filter in &self.filters {
+            filters.push(load_filter(&engine, filter, &limits, read_only).await?);
+        }
         let spec = ExportSpec {
             tenant: String::new(),
             metrics: Arc::default(),
@@ -156,26 +171,43 @@ impl PluginArgs {
                     Failed::Fail => OnFailure::Fail,
                 },
             },
+            filters,
         };
         Ok((plugin, spec))
     }
+}
 
-    /// Opens the granted files. A read-only export gets no grant to write.
-    async fn open_blobs(&self, read_only: bool) -> anyhow::Result<Vec<Blob>> {
-        let mut blobs: Vec<Blob> = Vec::with_capacity(self.blobs.len());
-        for grant in &self.blobs {
-            ensure!(
-                blobs.iter().all(|blob| blob.name() != grant.name),
-                "the blob `{}` is granted twice",
-                grant.name
-            );
-            let mut grant = grant.clone();
-            if read_only {
-                grant.access = grant.access.min(crate::blob::Access::ReadOnly);
-            }
-            // A disk that hangs, or a pipe, must not keep the process from being stopped.
-            blobs.push(spawn_blocking(move || Blob::open(grant)).await??);
+/// Loads a filter, and opens what it's granted.
+async fn load_filter(
+    engine: &Engine,
+    filter: &FilterWord,
+    limits: &Limits,
+    read_only: bool,
+) -> anyhow::Result<FilterSpec> {
+    let limits = filter.limits(limits)?;
+    Ok(FilterSpec {
+        plugin: Plugin::load(engine, &filter.plugin, &limits).await?,
+        settings: filter.settings.clone(),
+        blobs: open_blobs(&filter.blobs, read_only).await?,
+        limits,
+    })
+}
+
+/// Opens granted files. A read-only export gets no grant to write.
+async fn open_blobs(grants: &[Grant], read_only: bool) -> anyhow::Result<Vec<Blob>> {
+    let mut blobs: Vec<Blob> = Vec::with_capacity(grants.len());
+    for grant in grants {
+        ensure!(
+            blobs.iter().all(|blob| blob.name() != grant.name),
+            "the blob `{}` is granted twice",
+            grant.name
+        );
+        let mut grant = grant.clone();
+        if read_only {
+            grant.access = grant.access.min(crate::blob::Access::ReadOnly);
         }
-        Ok(blobs)
+        // A disk that hangs, or a pipe, must not keep the process from being stopped.
+        blobs.push(spawn_blocking(move || Blob::open(grant)).await??);
     }
+    Ok(blobs)
 }

@@ -97,7 +97,7 @@ pub(super) struct Serve {
         long,
         value_name = "PATH",
         conflicts_with_all = [
-            "plugin", "settings", "blobs", "limits", "extents_on_error", "on_failure",
+            "plugin", "settings", "blobs", "filters", "limits", "extents_on_error", "on_failure",
             "unix", "ipaddr", "port", "export", "read_only", "run", "print_uri",
             "tls", "tls_certificates", "tls_verify_peer",
         ]

@@ -28,6 +28,17 @@ pub struct Planned {
     pub digest: Digest,
     /// The settings, secrets put in.
     pub settings: Settings,
+    /// The same of each filter.
+    pub filters: Vec<PlannedFilter>,
+}
+
+/// What has to be known to open a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedFilter {
+    /// The digest of its file.
+    pub digest: Digest,
+    /// Its settings, secrets put in.
+    pub settings: Settings,
 }
 
 impl Planned {
@@ -36,7 +47,10 @@ impl Planned {
     pub fn is_like(&self, other: &Self) -> bool {
         let mut export = self.export.clone();
         export.place = other.export.place.clone();
-        export == other.export && self.digest == other.digest && self.settings == other.settings
+        export == other.export
+            && self.digest == other.digest
+            && self.settings == other.settings
+            && self.filters == other.filters
     }
 }
 
@@ -101,44 +115,79 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Digests of files that were read.
+type Digests = HashMap<PathBuf, Result<Digest, String>>;
+
 /// Looks at what an export names.
 fn plan(
     export: Export,
     key: &str,
-    digests: &mut HashMap<PathBuf, Result<Digest, String>>,
+    digests: &mut Digests,
     problems: &mut Problems,
 ) -> Option<Planned> {
     let mut wrong = |key: String, text: String| problems.add(export.place.clone(), key, text);
-    let digest = digests.entry(export.plugin.clone()).or_insert_with(|| {
-        let digest = Digest::of_file(&export.plugin);
+    let digest = look(&export.plugin, export.sha256, key, digests, &mut wrong);
+    let settings = resolve_all(&export.settings, key, &mut wrong);
+    let key = format!("{key}.filters");
+    let filters = export.filters.iter().map(|filter| {
+        let digest = look(&filter.plugin, filter.sha256, &key, digests, &mut wrong);
+        let settings = resolve_all(&filter.settings, &key, &mut wrong);
+        Some(PlannedFilter {
+            digest: digest?,
+            settings,
+        })
+    });
+    // All of them are looked at, whatever is wrong with the first.
+    let filters: Vec<_> = filters.collect();
+    Some(Planned {
+        digest: digest?,
+        settings,
+        filters: filters.into_iter().collect::<Option<_>>()?,
+        export,
+    })
+}
+
+/// The digest of a plugin's file, if it is what it has to be.
+fn look(
+    plugin: &Path,
+    expected: Option<[u8; 32]>,
+    key: &str,
+    digests: &mut Digests,
+    wrong: &mut impl FnMut(String, String),
+) -> Option<Digest> {
+    let digest = digests.entry(plugin.to_owned()).or_insert_with(|| {
+        let digest = Digest::of_file(plugin);
         digest.map_err(|error| format!("{error:#}"))
     });
-    let digest = match digest {
-        Ok(digest) => Some(digest.clone()),
+    match digest {
+        Ok(digest) => {
+            if expected.is_some_and(|expected| digest.as_bytes() != &expected) {
+                let text = format!("{} has the digest {digest}", plugin.display());
+                wrong(format!("{key}.sha256"), text);
+            }
+            Some(digest.clone())
+        }
         Err(error) => {
             wrong(format!("{key}.plugin"), error.clone());
             None
         }
-    };
-    if let (Some(digest), Some(expected)) = (&digest, export.sha256)
-        && digest.as_bytes() != &expected
-    {
-        let text = format!("{} has the digest {digest}", export.plugin.display());
-        wrong(format!("{key}.sha256"), text);
     }
-    let mut settings = Settings::default();
-    for (name, value) in &export.settings {
+}
+
+fn resolve_all(
+    settings: &[(String, Value)],
+    key: &str,
+    wrong: &mut impl FnMut(String, String),
+) -> Settings {
+    let mut resolved = Settings::default();
+    for (name, value) in settings {
         let secret = !matches!(value, Value::Plain(_));
         match resolve(value) {
-            Ok(value) => settings.add(name, &value, secret),
+            Ok(value) => resolved.add(name, &value, secret),
             Err(error) => wrong(format!("{key}.settings.{name}"), format!("{error:#}")),
         }
     }
-    Some(Planned {
-        digest: digest?,
-        settings,
-        export,
-    })
+    resolved
 }
 
 /// A setting's value.

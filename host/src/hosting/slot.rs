@@ -8,10 +8,10 @@ use tokio::task::spawn_blocking;
 
 use super::blueprint::Planned;
 use super::library::Library;
-use crate::blob::{Access, Blob};
+use crate::blob::{Access, Blob, Grant};
 use crate::device::{Absent, Device as _, Listed};
 use crate::metrics::{Budget, Metrics, SeenExport};
-use crate::plugin::{ExportSpec, Plugin, PluginCatalog, PluginExport};
+use crate::plugin::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 use crate::quota::{CountQuota, CountShare, TenantQuota};
 
 /// The pause after an export could not be opened; it doubles with each further time. Restrains clients
@@ -95,6 +95,7 @@ impl Slot {
             digest: self.planned.digest.to_string(),
             open: open.map(|export| export.seen()),
             metrics: Arc::clone(&self.metrics),
+            layers: open.map_or_else(Vec::new, |export| export.seen_layers()),
         }
     }
 
@@ -172,6 +173,24 @@ impl Slot {
             .await
     }
 
+    /// Loads the filters, the outermost first.
+    ///
+    /// # Errors
+    /// One can't be loaded.
+    pub async fn load_filters(&self) -> anyhow::Result<Vec<Arc<Plugin>>> {
+        let Planned {
+            export, filters, ..
+        } = &self.planned;
+        let mut plugins = Vec::with_capacity(filters.len());
+        for (filter, planned) in export.filters.iter().zip(filters) {
+            let plugin = self
+                .library
+                .plugin(&filter.plugin, &planned.digest, &filter.limits);
+            plugins.push(plugin.await?);
+        }
+        Ok(plugins)
+    }
+
     /// Loads the plugin, opens the blobs, and opens the export in a first instance.
     ///
     /// # Errors
@@ -186,10 +205,11 @@ impl Slot {
             metrics: Arc::clone(&self.metrics),
             name: export.name.clone(),
             settings: settings.clone(),
-            blobs: self.blobs().await?,
+            blobs: self.blobs(&export.blobs).await?,
             limits: export.limits.clone(),
             quota: Arc::clone(&self.quota),
             policy: export.policy,
+            filters: self.filters(self.load_filters().await?).await?,
         };
         let catalog = PluginCatalog::new(plugin, spec).await?;
         let joined = catalog.join(&export.name).await;
@@ -199,23 +219,45 @@ impl Slot {
         })
     }
 
-    /// Whether what the operator gave fits what the plugin says it needs; the granted files are opened,
-    /// and nothing is run.
+    /// Whether what the operator gave fits what the plugin, and each filter, says it needs; the granted
+    /// files are opened, and nothing is run.
     ///
     /// # Errors
     /// All that doesn't fit, one thing a line; a file can't be opened.
-    pub async fn check(&self, plugin: &Plugin) -> anyhow::Result<()> {
-        let blobs = self.blobs().await?;
-        plugin.check(&mut self.planned.settings.clone(), &blobs)
+    pub async fn check(
+        &self,
+        plugin: &Arc<Plugin>,
+        filters: Vec<Arc<Plugin>>,
+    ) -> anyhow::Result<()> {
+        let blobs = self.blobs(&self.planned.export.blobs).await?;
+        let mut filters = self.filters(filters).await?;
+        let mut settings = self.planned.settings.clone();
+        PluginCatalog::check(plugin, &mut settings, &blobs, &mut filters)
+    }
+
+    /// The filters, with what they're given.
+    async fn filters(&self, plugins: Vec<Arc<Plugin>>) -> anyhow::Result<Vec<FilterSpec>> {
+        let Planned {
+            export, filters, ..
+        } = &self.planned;
+        let mut specs = Vec::with_capacity(plugins.len());
+        for ((plugin, filter), planned) in plugins.into_iter().zip(&export.filters).zip(filters) {
+            specs.push(FilterSpec {
+                plugin,
+                settings: planned.settings.clone(),
+                blobs: self.blobs(&filter.blobs).await?,
+                limits: filter.limits.clone(),
+            });
+        }
+        Ok(specs)
     }
 
     /// Opens the granted files. A read-only export gets no grant to write.
-    async fn blobs(&self) -> anyhow::Result<Vec<Blob>> {
-        let export = &self.planned.export;
-        let mut blobs = Vec::with_capacity(export.blobs.len());
-        for grant in &export.blobs {
+    async fn blobs(&self, grants: &[Grant]) -> anyhow::Result<Vec<Blob>> {
+        let mut blobs = Vec::with_capacity(grants.len());
+        for grant in grants {
             let mut grant = grant.clone();
-            if export.policy.read_only {
+            if self.planned.export.policy.read_only {
                 grant.access = grant.access.min(Access::ReadOnly);
             }
             // A disk that hangs must not keep a worker.

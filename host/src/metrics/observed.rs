@@ -30,7 +30,19 @@ pub struct SeenExport {
     pub digest: String,
     /// What it's like, once it's open.
     pub open: Option<SeenOpen>,
-    /// Its counters.
+    /// Its counters. Where there are filters, those of the outermost.
+    pub metrics: Arc<Metrics>,
+    /// The outermost filter and all below it down to the plugin, once it's open; nothing if there are no
+    /// filters.
+    pub layers: Vec<SeenLayer>,
+}
+
+/// A filter, or the plugin below them.
+#[derive(Clone, Debug)]
+pub struct SeenLayer {
+    /// Its name.
+    pub plugin: String,
+    /// Its counters: requests that came to it, and what it got wrong.
     pub metrics: Arc<Metrics>,
 }
 

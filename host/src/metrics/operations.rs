@@ -33,6 +33,8 @@ pub enum Outcome {
     Answered,
     /// It failed by the plugin's fault.
     Plugin,
+    /// The layer below a filter failed, by a fault that is counted there.
+    Below,
     /// It failed by the host's fault.
     Host,
     /// The server was going down.
@@ -68,10 +70,11 @@ impl Operation {
 
 impl Outcome {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Ok,
         Self::Answered,
         Self::Plugin,
+        Self::Below,
         Self::Host,
         Self::Shutdown,
     ];
@@ -83,6 +86,7 @@ impl Outcome {
             Self::Ok => "ok",
             Self::Answered => "answered",
             Self::Plugin => "plugin",
+            Self::Below => "below",
             Self::Host => "host",
             Self::Shutdown => "shutdown",
         }
@@ -94,6 +98,7 @@ impl From<&Failure> for Outcome {
         match failure.whose {
             Whose::Answer => Self::Answered,
             Whose::Plugin(_) => Self::Plugin,
+            Whose::Below => Self::Below,
             Whose::Host => Self::Host,
             Whose::Shutdown => Self::Shutdown,
         }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use nbd_proto::limits::MAX_STRING;
 use nbdbox_config::policy::Policy;
+use thiserror::Error;
 use tokio::sync::Mutex;
 
 use super::export::PluginExport;
@@ -18,7 +19,7 @@ use crate::blob::Blob;
 use crate::device::{Absent, Catalog, Device as _, Listed};
 use crate::fault::{Cause, Failure};
 use crate::identity::Client;
-use crate::limits::Limits;
+use crate::limits::{FILTERS, Limits};
 use crate::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenTenant};
 use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
@@ -47,6 +48,29 @@ pub struct ExportSpec {
     pub metrics: Arc<Metrics>,
     /// What to do when something goes wrong, and whether it may be written.
     pub policy: Policy,
+    /// Filters over the plugin, the outermost first.
+    pub filters: Vec<FilterSpec>,
+}
+
+/// A filter over a plugin, and what the operator gave it.
+#[derive(Clone, Debug)]
+pub struct FilterSpec {
+    /// The filter.
+    pub plugin: Arc<Plugin>,
+    /// `KEY=VALUE` settings.
+    pub settings: Settings,
+    /// Granted files.
+    pub blobs: Vec<Blob>,
+    /// Its own limits.
+    pub limits: Limits,
+}
+
+/// A layer, and what it was given.
+struct LayerSpec<'a> {
+    plugin: &'a Arc<Plugin>,
+    settings: &'a Settings,
+    blobs: &'a [Blob],
+    limits: &'a Limits,
 }
 
 /// The exports of one plugin.
@@ -68,7 +92,7 @@ impl PluginCatalog {
     /// # Errors
     /// Every setting and grant that doesn't fit; what the plugin said when it refused to open.
     pub async fn new(plugin: Arc<Plugin>, mut spec: ExportSpec) -> anyhow::Result<Self> {
-        plugin.check(&mut spec.settings, &spec.blobs)?;
+        Self::check(&plugin, &mut spec.settings, &spec.blobs, &mut spec.filters)?;
         if spec.name.len() > MAX_STRING || spec.name.contains('\0') {
             bail!("the export's name is longer than {MAX_STRING} bytes or has a NUL in it");
         }
@@ -81,19 +105,49 @@ impl PluginCatalog {
             listing: Mutex::default(),
         };
         let opened = if lists {
-            catalog.ask_list().await.map(drop)
+            let asked = catalog.ask_list().await.map(drop);
+            asked.map_err(|failure| Refused::new(&catalog.plugin, failure))
         } else {
             let own = catalog.open(&catalog.spec.name).await;
             own.map(|own| drop(catalog.own.set(own)))
         };
-        if let Err(failure) = opened {
-            let said = match &failure.text[..] {
-                "" => failure.errno.to_string(),
-                text => format!("{text} ({})", failure.errno),
-            };
-            bail!("{} refused to open: {said}", catalog.plugin.name());
-        }
+        opened?;
         Ok(catalog)
+    }
+
+    /// Checks what the operator gave to a plugin and the filters over it, and puts in the defaults.
+    ///
+    /// # Errors
+    /// All that doesn't fit, one thing a line.
+    pub fn check(
+        plugin: &Plugin,
+        settings: &mut Settings,
+        blobs: &[Blob],
+        filters: &mut [FilterSpec],
+    ) -> anyhow::Result<()> {
+        let mut wrong = Vec::new();
+        if plugin.world().filter {
+            let name = plugin.name();
+            wrong.push(format!("{name} is a filter: it needs a plugin below"));
+        }
+        let checked = plugin.check(settings, blobs);
+        wrong.extend(checked.err().map(|error| error.to_string()));
+        for filter in &mut *filters {
+            let name = filter.plugin.name().to_owned();
+            if !filter.plugin.world().filter {
+                wrong.push(format!("{name} isn't a filter, but a plugin"));
+            }
+            let checked = filter.plugin.check(&mut filter.settings, &filter.blobs);
+            let said = checked.err().map(|error| error.to_string());
+            let lines = said.iter().flat_map(|said| said.lines());
+            wrong.extend(lines.map(|line| format!("the filter {name}: {line}")));
+        }
+        if filters.len() > FILTERS {
+            let count = filters.len();
+            wrong.push(format!("there are {count} filters, and {FILTERS} may be"));
+        }
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        Ok(())
     }
 
     /// The plugin.
@@ -111,43 +165,70 @@ impl PluginCatalog {
         self.open(&name).await.map_err(|_| Absent::Failed)
     }
 
-    fn surroundings(&self, name: &str) -> Arc<Surroundings> {
-        let metrics = Arc::clone(&self.spec.metrics);
+    /// The plugin at the bottom, as a layer.
+    fn bottom(&self) -> LayerSpec<'_> {
+        LayerSpec {
+            plugin: &self.plugin,
+            settings: &self.spec.settings,
+            blobs: &self.spec.blobs,
+            limits: &self.spec.limits,
+        }
+    }
+
+    fn surroundings(
+        &self,
+        name: &str,
+        layer: &LayerSpec<'_>,
+        metrics: Arc<Metrics>,
+    ) -> Surroundings {
         let names = Names {
             tenant: self.spec.tenant.clone(),
             export: name.to_owned(),
-            plugin: self.plugin.name().to_owned(),
+            plugin: layer.plugin.name().to_owned(),
         };
-        let log = GuestLog::new(names.clone(), self.spec.limits.log, Arc::clone(&metrics));
-        Arc::new(Surroundings {
+        let log = GuestLog::new(names.clone(), layer.limits.log, Arc::clone(&metrics));
+        Surroundings {
             names,
-            settings: self.spec.settings.clone(),
-            blobs: self.spec.blobs.clone(),
-            limits: self.spec.limits.clone(),
+            settings: layer.settings.clone(),
+            blobs: layer.blobs.to_vec(),
+            limits: layer.limits.clone(),
             metrics,
             quota: Arc::clone(&self.spec.quota),
             log: Arc::new(log),
             peaks: Peaks::default(),
-        })
+            below: None,
+            changes_bytes: layer.plugin.changes_bytes(),
+        }
     }
 
     /// Opens an export, or joins it where it's open.
-    async fn open(&self, name: &str) -> Result<Arc<PluginExport>, Failure> {
+    async fn open(&self, name: &str) -> Result<Arc<PluginExport>, Refused> {
         let mut open = self.open.lock().await;
         if let Some(export) = open.get(name) {
             return Ok(Arc::clone(export));
         }
         if open.len() >= LISTED {
             let text = "the plugin lists other exports each time, and too many are open";
-            return Err(Failure::plugin(Cause::Budget, text));
+            let failure = Failure::plugin(Cause::Budget, text);
+            return Err(Refused::new(&self.plugin, failure));
         }
-        let export = PluginExport::open(
-            Arc::clone(&self.plugin),
-            self.surroundings(name),
-            self.spec.policy,
-        )
-        .await?;
-        let export = Arc::new(export);
+        let layers = std::iter::once(self.bottom());
+        let filters = self.spec.filters.iter().rev().map(LayerSpec::from);
+        let mut below = None;
+        for (index, layer) in layers.chain(filters).enumerate() {
+            // What clients meet is the outermost: its counters are the export's.
+            let metrics = if index == self.spec.filters.len() {
+                Arc::clone(&self.spec.metrics)
+            } else {
+                Arc::default()
+            };
+            let around = self.surroundings(name, &layer, metrics);
+            let plugin = Arc::clone(layer.plugin);
+            let opened = PluginExport::open(plugin, around, self.spec.policy, below).await;
+            let opened = opened.map_err(|failure| Refused::new(layer.plugin, failure))?;
+            below = Some(Arc::new(opened));
+        }
+        let export = below.expect("there is a plugin at the bottom");
         open.insert(name.to_owned(), Arc::clone(&export));
         Ok(export)
     }
@@ -155,7 +236,8 @@ impl PluginCatalog {
     /// Asks the plugin for its exports, in an instance of their own.
     async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
         let _one_at_a_time = self.listing.lock().await;
-        let around = self.surroundings("");
+        let metrics = Arc::clone(&self.spec.metrics);
+        let around = Arc::new(self.surroundings("", &self.bottom(), metrics));
         let mut instance = self.plugin.instance(&around, 0).await?;
         let listed = instance
             .list_exports()
@@ -190,6 +272,39 @@ impl PluginCatalog {
     }
 }
 
+impl<'a> From<&'a FilterSpec> for LayerSpec<'a> {
+    fn from(filter: &'a FilterSpec) -> Self {
+        Self {
+            plugin: &filter.plugin,
+            settings: &filter.settings,
+            blobs: &filter.blobs,
+            limits: &filter.limits,
+        }
+    }
+}
+
+/// Which layer didn't open, and why.
+#[derive(Debug, Error)]
+#[error("{by} refused to open: {}", said(failure))]
+struct Refused {
+    by: String,
+    failure: Failure,
+}
+
+impl Refused {
+    fn new(plugin: &Plugin, failure: Failure) -> Self {
+        let by = plugin.name().to_owned();
+        Self { by, failure }
+    }
+}
+
+fn said(failure: &Failure) -> String {
+    match &failure.text[..] {
+        "" => failure.errno.to_string(),
+        text => format!("{text} ({})", failure.errno),
+    }
+}
+
 impl Observed for PluginCatalog {
     fn exports(&self) -> Vec<SeenExport> {
         vec![SeenExport {
@@ -199,6 +314,10 @@ impl Observed for PluginCatalog {
             digest: self.plugin.digest().to_string(),
             open: self.own.get().map(|own| own.seen()),
             metrics: Arc::clone(&self.spec.metrics),
+            layers: self
+                .own
+                .get()
+                .map_or_else(Vec::new, |own| own.seen_layers()),
         }]
     }
 
@@ -222,7 +341,8 @@ impl Catalog for PluginCatalog {
         if self.plugin.world().export_list {
             return self.ask_list().await;
         }
-        let export = self.open(&self.spec.name).await?;
+        let export = self.open(&self.spec.name).await;
+        let export = export.map_err(|refused| refused.failure)?;
         let description = export.export().description.clone();
         Ok(vec![Listed {
             name: self.spec.name.clone(),

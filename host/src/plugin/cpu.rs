@@ -41,6 +41,10 @@ impl Slice {
         self.began.store(0, Ordering::Relaxed);
     }
 
+    fn is_measured(&self) -> bool {
+        self.began.load(Ordering::Relaxed) != 0
+    }
+
     /// What the stretch has cost so far. Where it began nobody knows: not before the last tick.
     fn cost(&self) -> Duration {
         match self.began.load(Ordering::Relaxed) {
@@ -107,6 +111,23 @@ impl CpuMeter {
     /// The slice of the current call.
     pub(super) fn slice(&self) -> &Slice {
         &self.slice
+    }
+
+    /// The guest is about to wait for the layer below, whose time isn't its own.
+    pub(super) fn pause(&mut self) -> Result<(), Stop> {
+        if self.slice.is_measured() {
+            self.used += self.slice.cost();
+            self.slice.forget();
+        }
+        if self.used >= self.budget {
+            return Err(Stop::CpuTime);
+        }
+        Ok(())
+    }
+
+    /// It goes on. From here on what it runs is measured: it may never meet a tick.
+    pub(super) fn resume(&mut self) {
+        self.slice.begin();
     }
 
     /// The guest met a tick: charge it, and let others run.

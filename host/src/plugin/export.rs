@@ -6,22 +6,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
-use nbd_proto::{Errno, Export, ExportFlags};
+use nbd_proto::{Export, ExportFlags};
 use nbdbox_config::policy::{OnFailure, Policy};
 
 use self::recall::Recall;
-use super::guest::{Surroundings, WritePlan};
+use super::carry_out;
+use super::guest::Surroundings;
 use super::instance::{CallError, Instance};
 use super::loaded::Plugin;
 use super::names::tell;
 use super::offer::offer;
 use super::pool::{Acquired, Lease, Pool, Vacancy};
 use super::wit::{DeviceInfo, InstanceMode, WriteFlags};
-use crate::blob::{Blob, BlobError};
 use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Cause, Failure, Whose};
+use crate::layer::Below;
 use crate::limits::Limits;
-use crate::metrics::{Budget, Metrics, SeenOpen};
+use crate::metrics::{Budget, Metrics, SeenLayer, SeenOpen};
 use crate::peaks::Peaks;
 use crate::quota::TenantQuota;
 use crate::reply::ReadReply;
@@ -36,6 +37,8 @@ pub struct PluginExport {
     pool: Pool,
     policy: Policy,
     recall: Recall,
+    /// What a filter stands on.
+    below: Option<Arc<PluginExport>>,
 }
 
 impl std::fmt::Debug for PluginExport {
@@ -47,12 +50,17 @@ impl std::fmt::Debug for PluginExport {
 }
 
 impl PluginExport {
-    /// Makes the first instance and opens the export in it.
+    /// Makes the first instance and opens the export in it, for a filter over the layer `below`.
     pub(super) async fn open(
         plugin: Arc<Plugin>,
-        around: Arc<Surroundings>,
+        mut around: Surroundings,
         policy: Policy,
+        below: Option<Arc<Self>>,
     ) -> Result<Self, Failure> {
+        around.below = below
+            .as_ref()
+            .map(|layer| Arc::new(Below::new(Arc::clone(layer), layer.is_immutable())));
+        let around = Arc::new(around);
         let Some(share) = around.quota.instances.take() else {
             around.metrics.refusals(Budget::Instances).one();
             return Err(no_instance());
@@ -80,7 +88,26 @@ impl PluginExport {
             export,
             pool,
             policy,
+            below,
         })
+    }
+
+    /// This layer, and those below it, down to the plugin.
+    pub fn layers(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |layer| layer.below.as_deref())
+    }
+
+    /// The layers as an operator sees them; none where this is the only one.
+    #[must_use]
+    pub fn seen_layers(&self) -> Vec<SeenLayer> {
+        if self.below.is_none() {
+            return Vec::new();
+        }
+        let seen = self.layers().map(|layer| SeenLayer {
+            plugin: layer.around.names.plugin.clone(),
+            metrics: Arc::clone(&layer.around.metrics),
+        });
+        seen.collect()
     }
 
     /// Nobody is connected: gives back what isn't needed for the data to stay.
@@ -89,6 +116,9 @@ impl PluginExport {
             self.pool.rest();
         }
         self.recall.forget();
+        if let Some(below) = &self.below {
+            below.rest();
+        }
     }
 
     /// Whether an instance's memory is the disk: a fresh one would return zeroes for it.
@@ -235,41 +265,6 @@ impl PluginExport {
             _ => tell!(debug, names, errno = %failure.errno, "{}", failure.text),
         }
     }
-
-    /// Moves the bytes of a read from where they are.
-    async fn fulfil(&self, reply: ReadReply) -> Result<ReadReply, Failure> {
-        if reply.reads().is_empty() {
-            return Ok(reply);
-        }
-        let fulfilled = Blob::fulfil(&self.around.blobs, reply).await;
-        fulfilled.map_err(|error| self.blob_failure(&error))
-    }
-
-    /// Moves the bytes of a write to where the plugin wants them.
-    async fn store(&self, plan: WritePlan, fua: bool) -> Result<(), Failure> {
-        let blob_of = |index: u32| &self.around.blobs[index as usize];
-        for (index, piece) in plan.stores.iter().enumerate() {
-            // Once for each blob, with its last piece.
-            let later = &plan.stores[index + 1..];
-            let sync = fua && later.iter().all(|other| other.blob != piece.blob);
-            let bytes = plan.payload.slice(piece.start..piece.start + piece.length);
-            let written = blob_of(piece.blob).write(piece.offset, bytes, sync).await;
-            written.map_err(|error| self.blob_failure(&error))?;
-        }
-        Ok(())
-    }
-
-    /// The host could not do what a plan said.
-    fn blob_failure(&self, error: &BlobError) -> Failure {
-        tell!(error, &self.around.names, "{error}");
-        match error {
-            error if error.is_full() => Failure::host(Errno::Enospc, "the host's disk is full"),
-            BlobError::Range { .. } => {
-                Failure::plugin(Cause::Range, "the plugin pointed outside a blob")
-            }
-            _ => Failure::host(Errno::Eio, "the host could not read or write the blob"),
-        }
-    }
 }
 
 /// The tenant has as many instances as it may.
@@ -301,7 +296,7 @@ impl Device for PluginExport {
         mut reply: ReadReply,
     ) -> Result<ReadReply, Failure> {
         if self.recall(offset, length, &mut reply).await? {
-            return self.fulfil(reply).await;
+            return carry_out::read(&self.around, reply).await;
         }
         let mut lease = self.acquire().await?;
         let called = lease.instance().read(reply, offset, length).await;
@@ -314,7 +309,7 @@ impl Device for PluginExport {
             ));
         }
         // The instance is free meanwhile.
-        self.fulfil(reply).await
+        carry_out::read(&self.around, reply).await
     }
 
     async fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Result<(), Failure> {
@@ -328,11 +323,13 @@ impl Device for PluginExport {
         if plan.stores.is_empty() {
             Ok(())
         } else {
-            self.store(plan, fua).await
+            carry_out::write(&self.around, plan, fua).await
         }
     }
 
     async fn flush(&self) -> Result<(), Failure> {
+        let below = self.around.below.as_ref();
+        let flushes = below.map_or(0, |below| below.flushes());
         let mut dirty = self.pool.dirty();
         let mut any = false;
         while let Some(mut lease) = dirty.next().await {
@@ -348,10 +345,7 @@ impl Device for PluginExport {
         }
         // The host stored bytes by reference after its call had returned: the plugin's own flush may
         // have come in between, and then knows of nothing more to do.
-        for blob in self.around.blobs.iter().filter(|blob| blob.is_unsynced()) {
-            let synced = blob.flush().await;
-            synced.map_err(|error| self.blob_failure(&error))?;
-        }
+        carry_out::flush(&self.around, flushes).await?;
         if self.pool.take_changes_lost() {
             let text = "an instance was stopped before its changes were flushed";
             return Err(Failure::plugin(Cause::Lost, text));

@@ -11,6 +11,7 @@ use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use super::world::World;
 
 type Outcome = (Result<(), Errno>,);
+type ChangesBytes = TypedFunc<(), (bool,)>;
 type Describe = TypedFunc<(), (PluginInfo,)>;
 type Open = TypedFunc<(String,), (Result<DeviceInfo, Errno>,)>;
 type Read = TypedFunc<(Resource<ReadReplyHandle>, u64, u32), Outcome>;
@@ -26,6 +27,7 @@ type ListExports = TypedFunc<(), (Result<Vec<ListedExport>, Errno>,)>;
 #[derive(Clone, Copy)]
 pub(super) struct Functions {
     pub(super) describe: Option<Describe>,
+    pub(super) changes_bytes: Option<ChangesBytes>,
     pub(super) open: Open,
     pub(super) read: Read,
     pub(super) write: Option<Write>,
@@ -41,6 +43,7 @@ pub(super) struct Functions {
 /// Where the functions are in the component: looked up by name once, not in every instance.
 pub(super) struct Indices {
     describe: Option<ComponentExportIndex>,
+    changes_bytes: Option<ComponentExportIndex>,
     open: ComponentExportIndex,
     read: ComponentExportIndex,
     write: Option<ComponentExportIndex>,
@@ -67,6 +70,7 @@ impl Indices {
         let (writable, zeroable) = (wit::interface!("writable"), wit::interface!("zeroable"));
         Ok(Self {
             describe: optional(world.manifest, wit::interface!("manifest"), "describe")?,
+            changes_bytes: optional(world.filter, wit::interface!("filter"), "changes-bytes")?,
             open: function(wit::interface!("device"), "open")?,
             read: function(wit::interface!("device"), "read")?,
             write: optional(world.writable, writable, "write")?,
@@ -103,6 +107,7 @@ impl Indices {
             open: typed(instance, store, &indices.open)?,
             read: typed(instance, store, &indices.read)?,
             describe: typed!(indices.describe),
+            changes_bytes: typed!(indices.changes_bytes),
             write: typed!(indices.write),
             flush: typed!(indices.flush),
             trim: typed!(indices.trim),

@@ -14,9 +14,11 @@ use super::log::{GuestLog, LogStream};
 use super::memory::MemoryMeter;
 use super::names::Names;
 use super::stop::Stop;
+use super::waits::Waits;
 use crate::blob::Blob;
 use crate::fault::{Cause, Failure};
-use crate::limits::{DIRECT, HANDLES, Limits, PIECES};
+use crate::layer::{Below, Misuse};
+use crate::limits::{DIRECT, HANDLES, Limits, PIECES, QUESTIONS};
 use crate::mapping::Draft;
 use crate::metrics::Metrics;
 use crate::peaks::Peaks;
@@ -35,6 +37,10 @@ pub(super) struct Surroundings {
     pub(super) quota: Arc<TenantQuota>,
     pub(super) log: Arc<GuestLog>,
     pub(super) peaks: Peaks,
+    /// What a filter stands on.
+    pub(super) below: Option<Arc<Below>>,
+    /// A filter that says so: nothing of the layer below is passed on as it is.
+    pub(super) changes_bytes: bool,
 }
 
 /// What the current call lends to the guest.
@@ -55,13 +61,22 @@ pub(super) struct WritePlan {
     pub(super) stores: Vec<StorePiece>,
 }
 
-/// Bytes of the payload that go into a blob. The ranges were checked.
+/// Bytes of the payload that go somewhere. The ranges were checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StorePiece {
-    pub(super) blob: u32,
+    pub(super) target: Target,
     pub(super) offset: u64,
     pub(super) start: usize,
     pub(super) length: usize,
+}
+
+/// Where bytes of a payload go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Into a blob, by its index among those granted.
+    Blob(u32),
+    /// Into the layer below.
+    Below,
 }
 
 /// The data of a store.
@@ -74,6 +89,10 @@ pub(super) struct Guest {
     /// The first rule that the current call broke without being stopped for it.
     blamed: Option<Failure>,
     handles: u32,
+    /// Questions to the layer below that the current call may still ask.
+    questions: u32,
+    /// When the current call waits for the layer below.
+    pub(super) waits: Waits,
     /// Calls to the host since the guest was entered: counted here first, where it costs nothing.
     host_calls: u64,
     /// The most handles so far.
@@ -111,6 +130,8 @@ impl Guest {
             explained: None,
             blamed: None,
             handles: 0,
+            questions: 0,
+            waits: Waits::default(),
             host_calls: 0,
             most_handles: 0,
             born: Instant::now(),
@@ -125,6 +146,10 @@ impl Guest {
         self.explained = None;
         self.blamed = None;
         self.host_calls = 0;
+        self.questions = QUESTIONS;
+        if self.around.below.is_some() {
+            self.waits.begin();
+        }
     }
 
     /// Takes note of what a call has taken, and of how long it had a thread.
@@ -208,6 +233,31 @@ impl Guest {
             Lent::Mapping(draft) => Ok(draft),
             _ => Err(Stop::Handle),
         }
+    }
+
+    /// The layer below, if this is a filter, and is open.
+    pub(super) fn below(&self) -> Result<Arc<Below>, Stop> {
+        self.around.below.clone().ok_or(Stop::Below)
+    }
+
+    /// Counts a question to the layer below.
+    pub(super) fn take_question(&mut self) -> Result<(), Stop> {
+        self.questions = self.questions.checked_sub(1).ok_or(Stop::Questions)?;
+        Ok(())
+    }
+
+    /// The filter planned what it may not.
+    pub(super) fn blame_misuse(&mut self, misuse: Misuse) {
+        self.blame(
+            Cause::Range,
+            match misuse {
+                Misuse::Range => "the filter went outside the layer below",
+                Misuse::Blocks => "the filter went off the blocks of the layer below",
+                Misuse::Length => "the filter asked for more than the layer below gives at once",
+                Misuse::ReadOnly => "the filter wrote to a layer below that is read-only",
+                Misuse::Changed => "a filter that changes bytes passed them on as they are",
+            },
+        );
     }
 
     /// A granted blob, by the index that its handle stands for.

@@ -5,6 +5,7 @@ mod blobs;
 mod config;
 mod host;
 mod mappings;
+mod next;
 mod requests;
 
 use wasmtime::StoreContextMut;
@@ -25,14 +26,15 @@ pub(super) enum ExtentsHandle {}
 /// What stands for a `mapping` handle.
 pub(super) enum MappingHandle {}
 
-/// Links all that a plugin may import.
+/// Links all that a plugin may import, and a filter.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     host::link(&mut linker.instance(wit::interface!("host"))?)?;
     config::link(&mut linker.instance(wit::interface!("config"))?)?;
     blobs::link(&mut linker.instance(wit::interface!("blobs"))?)?;
     requests::link(&mut linker.instance(wit::interface!("requests"))?)?;
-    mappings::link(&mut linker.instance(wit::interface!("mappings"))?)
+    mappings::link(&mut linker.instance(wit::interface!("mappings"))?)?;
+    next::link(&mut linker.instance(wit::interface!("next"))?)
 }
 
 /// To be called by a host function that has waited, before it returns to the guest: the ticks

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
@@ -19,6 +19,7 @@ use super::guest::{Guest, Lent, Surroundings, WritePlan};
 use super::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
 use super::names::tell;
 use super::stop;
+use super::waits::Waits;
 use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::fault::{Cause, Failure};
 use crate::limits::DIRECT;
@@ -81,7 +82,8 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.data_mut().cpu.begin(around.limits.open_cpu);
         let instantiated = pre.instantiate_async(&mut store);
-        let Some(made) = within(around.limits.wall, instantiated).await else {
+        let waits = Waits::default();
+        let Some(made) = within(around.limits.wall, &waits, instantiated).await else {
             return Err(out_of_time(&store));
         };
         let functions = made.and_then(|instance| indices.functions(&mut store, &instance));
@@ -106,6 +108,18 @@ impl Instance {
         let budget = self.store.data().around.limits.open_cpu;
         let ((info,), _) = self.call(describe, (), Lent::Nothing, 0, budget).await?;
         Ok(Some(info))
+    }
+
+    /// Asks whether a filter changes the bytes that pass through it.
+    pub(super) async fn changes_bytes(&mut self) -> Called<bool> {
+        let Some(changes_bytes) = self.functions.changes_bytes else {
+            return Ok(false);
+        };
+        let budget = self.store.data().around.limits.open_cpu;
+        let ((changes,), _) = self
+            .call(changes_bytes, (), Lent::Nothing, 0, budget)
+            .await?;
+        Ok(changes)
     }
 
     /// Opens the export `name`.
@@ -290,9 +304,10 @@ impl Instance {
         guest.begin(lent);
         guest.cpu.begin(budget);
         let wall = guest.around.limits.wall;
+        let waits = guest.waits.clone();
         let clock = GuestClock::default();
         let call = clock.during(function.call_async(&mut *store, params));
-        let ended = within(wall, self.slice.during(call)).await;
+        let ended = within(wall, &waits, self.slice.during(call)).await;
         store.data().note_end(clock.ran());
         match ended {
             Some(Ok(result)) => {
@@ -314,13 +329,22 @@ impl Instance {
 }
 
 /// Waits for a call, for so long at most. Most calls end without waiting at all: the timer, which costs
-/// as much as a short call, is only made for those that don't.
-async fn within<F: Future>(wall: Duration, call: F) -> Option<F::Output> {
+/// as much as a short call, is only made for those that don't. What the layer below takes isn't the
+/// call's.
+async fn within<F: Future>(wall: Duration, waits: &Waits, call: F) -> Option<F::Output> {
     let mut call = pin!(call);
     let at_once = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
-    match at_once {
-        Poll::Ready(done) => Some(done),
-        Poll::Pending => timeout(wall, call).await.ok(),
+    if let Poll::Ready(done) = at_once {
+        return Some(done);
+    }
+    let start = Instant::now();
+    let mut left = wall;
+    loop {
+        if let Ok(done) = timeout(left, call.as_mut()).await {
+            return Some(done);
+        }
+        let own = start.elapsed().saturating_sub(waits.so_far());
+        left = wall.checked_sub(own).filter(|left| !left.is_zero())?;
     }
 }
 

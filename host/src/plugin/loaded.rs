@@ -29,6 +29,7 @@ pub struct Plugin {
     name: String,
     world: World,
     manifest: Option<Manifest>,
+    changes_bytes: bool,
     digest: Digest,
     size: u64,
     compile_time: Option<Duration>,
@@ -68,10 +69,9 @@ impl Plugin {
         plugin.digest = compiled.digest;
         plugin.size = bytes.len() as u64;
         plugin.compile_time = compiled.compile_time;
-        plugin.manifest = plugin
-            .ask(limits)
-            .await
-            .with_context(|| format!("can't load {}: its `describe` failed", file_name()))?;
+        let asked = plugin.ask(limits).await;
+        (plugin.manifest, plugin.changes_bytes) =
+            asked.with_context(|| format!("can't load {}: its `describe` failed", file_name()))?;
         if let Some(manifest) = &plugin.manifest {
             plugin.name.clone_from(&manifest.name);
         }
@@ -100,6 +100,7 @@ impl Plugin {
             indices: Indices::of(component, &world)?,
             world,
             manifest: None,
+            changes_bytes: false,
             digest: Digest::default(),
             size: 0,
             compile_time: None,
@@ -108,8 +109,8 @@ impl Plugin {
         })
     }
 
-    /// Runs `describe` in an instance that nothing was granted to.
-    async fn ask(&self, limits: &Limits) -> anyhow::Result<Option<Manifest>> {
+    /// Runs `describe`, and for a filter `changes-bytes`, in an instance that nothing was granted to.
+    async fn ask(&self, limits: &Limits) -> anyhow::Result<(Option<Manifest>, bool)> {
         let metrics = Arc::new(Metrics::default());
         let names = Names {
             plugin: self.name.clone(),
@@ -124,6 +125,8 @@ impl Plugin {
             quota: TenantQuota::unlimited(),
             log: Arc::new(GuestLog::new(names, limits.log, metrics)),
             peaks: Peaks::default(),
+            below: None,
+            changes_bytes: false,
         });
         let failed = |failure: Failure| anyhow::anyhow!("{}", failure.text);
         let mut instance = self.instance(&nothing, 0).await.map_err(failed)?;
@@ -131,7 +134,11 @@ impl Plugin {
             .describe()
             .await
             .map_err(|error| failed(error.into_failure()))?;
-        info.map(Manifest::new).transpose()
+        let changes_bytes = instance
+            .changes_bytes()
+            .await
+            .map_err(|error| failed(error.into_failure()))?;
+        Ok((info.map(Manifest::new).transpose()?, changes_bytes))
     }
 
     /// Its name: by its manifest, or else the file's.
@@ -150,6 +157,12 @@ impl Plugin {
     #[must_use]
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
+    }
+
+    /// Whether it's a filter that changes the bytes that pass through it.
+    #[must_use]
+    pub fn changes_bytes(&self) -> bool {
+        self.changes_bytes
     }
 
     /// Checks what the operator gave against its manifest, and puts in the defaults.

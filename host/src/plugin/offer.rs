@@ -28,7 +28,11 @@ pub(super) fn offer(
         }
     };
     let block = match info.block_sizes {
-        None => BlockSizes::default(),
+        // A filter passes on what there is.
+        None => match &around.below {
+            Some(below) => below.export().block,
+            None => BlockSizes::default(),
+        },
         Some(sizes) => BlockSizes::new(sizes.minimum, sizes.preferred, sizes.maximum)
             .map_err(|error| refuse(format!("the plugin's block sizes are wrong: {error}")))?,
     };

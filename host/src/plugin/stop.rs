@@ -18,6 +18,12 @@ pub(super) enum Stop {
     /// Past the number of live handles.
     #[error("more than {} live handles", crate::limits::HANDLES)]
     Handles,
+    /// Past the number of questions to the layer below.
+    #[error("more than {} questions to the layer below", crate::limits::QUESTIONS)]
+    Questions,
+    /// A question to the layer below where there is none.
+    #[error("there is no layer below")]
+    Below,
     /// A range outside the payload of a write.
     #[error("a range outside the write's payload")]
     Payload,
@@ -30,9 +36,9 @@ impl Stop {
     const fn cause(self) -> Cause {
         match self {
             Self::CpuTime => Cause::CpuTime,
-            Self::Extents | Self::Handles => Cause::Budget,
+            Self::Extents | Self::Handles | Self::Questions => Cause::Budget,
             Self::Payload => Cause::Range,
-            Self::Handle => Cause::Abi,
+            Self::Handle | Self::Below => Cause::Abi,
         }
     }
 
@@ -41,6 +47,8 @@ impl Stop {
             Self::CpuTime => "the plugin ran out of CPU time",
             Self::Extents => "the plugin added too many extents",
             Self::Handles => "the plugin holds too many handles",
+            Self::Questions => "the filter asked the layer below too often",
+            Self::Below => "the filter asked a layer below that isn't there yet",
             Self::Payload => "the plugin read past the payload",
             Self::Handle => "the plugin used a foreign handle",
         }

@@ -63,6 +63,22 @@ impl From<Errno> for nbd_proto::Errno {
     }
 }
 
+impl From<nbd_proto::Errno> for Errno {
+    fn from(errno: nbd_proto::Errno) -> Self {
+        use nbd_proto::Errno as Proto;
+        match errno {
+            Proto::Eperm => Self::Eperm,
+            Proto::Eio => Self::Eio,
+            Proto::Enomem => Self::Enomem,
+            Proto::Einval => Self::Einval,
+            Proto::Enospc => Self::Enospc,
+            Proto::Eoverflow => Self::Eoverflow,
+            Proto::Enotsup => Self::Enotsup,
+            Proto::Eshutdown => Self::Eshutdown,
+        }
+    }
+}
+
 /// `types.extent-kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(enum)]
@@ -85,6 +101,17 @@ impl From<ExtentKind> for Kind {
             ExtentKind::Hole => Self::Hole,
             ExtentKind::Zero => Self::Zero,
             ExtentKind::Undefined => Self::Undefined,
+        }
+    }
+}
+
+impl From<Kind> for ExtentKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Data => Self::Data,
+            Kind::Hole => Self::Hole,
+            Kind::Zero => Self::Zero,
+            Kind::Undefined => Self::Undefined,
         }
     }
 }
@@ -144,6 +171,32 @@ impl From<WriteMode> for WriteFlags {
         }
         flags
     }
+}
+
+impl From<WriteFlags> for WriteMode {
+    fn from(flags: WriteFlags) -> Self {
+        Self {
+            fua: flags.contains(WriteFlags::FUA),
+            no_hole: flags.contains(WriteFlags::NO_HOLE),
+            fast_zero: flags.contains(WriteFlags::FAST_ZERO),
+        }
+    }
+}
+
+/// `next.layer-info`.
+#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[component(record)]
+pub(super) struct LayerInfo {
+    pub(super) size: u64,
+    pub(super) minimum: u32,
+    pub(super) preferred: u32,
+    pub(super) maximum: u32,
+    #[component(name = "read-only")]
+    pub(super) read_only: bool,
+    pub(super) immutable: bool,
+    pub(super) zeroable: bool,
+    pub(super) sparse: bool,
+    pub(super) prefetch: bool,
 }
 
 /// `blobs.access`.

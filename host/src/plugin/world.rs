@@ -22,6 +22,8 @@ pub struct World {
     pub prefetch: bool,
     /// `export-list`: more than one export.
     pub export_list: bool,
+    /// `filter`: it stands on another layer.
+    pub filter: bool,
     /// Full names of all imported interfaces.
     pub imports: Vec<String>,
     /// Full names of all exported interfaces.
@@ -52,7 +54,15 @@ impl World {
         if let Some(import) = imports.iter().find(|import| !is_known(import)) {
             anyhow::bail!(unknown_import(import));
         }
+        let filter = has(wit::interface!("filter"));
+        if !filter && imports.iter().any(|import| import == NEXT) {
+            anyhow::bail!("it needs {NEXT}, which only a filter gets: it doesn't export filter");
+        }
+        if filter && has(wit::interface!("export-list")) {
+            anyhow::bail!("it is a filter, and lists exports: that is the plugin's to do");
+        }
         Ok(Self {
+            filter,
             manifest: has(wit::interface!("manifest")),
             writable: has(wit::interface!("writable")),
             zeroable: has(wit::interface!("zeroable")),
@@ -82,8 +92,12 @@ const WASI: [&str; 6] = [
     "wasi:sockets/",
 ];
 
+/// The layer below.
+const NEXT: &str = wit::interface!("next");
+
 fn is_known(import: &str) -> bool {
-    const OURS: [&str; 6] = [
+    const OURS: [&str; 7] = [
+        NEXT,
         wit::interface!("types"),
         wit::interface!("host"),
         wit::interface!("config"),

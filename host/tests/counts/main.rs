@@ -128,6 +128,7 @@ async fn catalog(
         limits,
         quota: TenantQuota::unlimited(),
         policy,
+        filters: Vec::new(),
     };
     Arc::new(PluginCatalog::new(plugin, spec).await.unwrap())
 }

@@ -152,6 +152,7 @@ impl World {
             },
             quota: TenantQuota::unlimited(),
             policy: Policy::default(),
+            filters: Vec::new(),
         })
     }
 

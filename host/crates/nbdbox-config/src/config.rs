@@ -172,8 +172,25 @@ pub struct Export {
     pub limits: Limits,
     /// How it behaves, and misbehaves.
     pub policy: Policy,
+    /// Filters over the plugin, the outermost first; [`FILTERS`](crate::limits::FILTERS) at most.
+    pub filters: Vec<Filter>,
     /// Where it's written.
     pub place: Place,
+}
+
+/// A filter of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The filter's file.
+    pub plugin: PathBuf,
+    /// What the file's SHA-256 has to be.
+    pub sha256: Option<[u8; 32]>,
+    /// The filter's settings, in the operator's order.
+    pub settings: Vec<(String, Value)>,
+    /// What it's granted.
+    pub blobs: Vec<Grant>,
+    /// Its limits: the export's, but for those of its own.
+    pub limits: Limits,
 }
 
 /// A setting's value, or where it's kept.

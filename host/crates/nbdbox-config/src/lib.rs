@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod filter;
 pub mod grant;
 pub mod limits;
 pub mod policy;

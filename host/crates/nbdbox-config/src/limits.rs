@@ -80,6 +80,13 @@ pub const HANDLES: u32 = 256;
 /// and maybe a system call.
 pub const PIECES: usize = 4096;
 
+/// Questions that a filter may ask the layer below, at once and waiting for the answer, in one call.
+/// Restrains the filter: its own time doesn't run meanwhile.
+pub const QUESTIONS: u32 = 4096;
+
+/// Filters over a plugin. Restrains nobody but a mistake: each makes every request cost more.
+pub const FILTERS: usize = 8;
+
 /// Bytes that a guest may hand over in one host call beyond what the request itself is worth, and
 /// that one direct read of a blob may ask for. Restrains the plugin: lifting a list allocates.
 pub const DIRECT: u32 = 1 << 20;

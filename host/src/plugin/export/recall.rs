@@ -10,6 +10,7 @@ use extent_map::{ExtentMap, Kind, Progress, Wanted};
 use super::PluginExport;
 use crate::fault::Failure;
 use crate::mapping::{Memory, Place, Region, Turn};
+use crate::plugin::carry_out::blob_failure;
 use crate::plugin::guest::Surroundings;
 use crate::plugin::instance::CallError;
 use crate::plugin::world::World;
@@ -120,7 +121,7 @@ impl PluginExport {
                 Some(blob) => blob.check(read.offset, read.length.into()),
                 None => Ok(()),
             };
-            inside.map_err(|error| self.blob_failure(&error))?;
+            inside.map_err(|error| blob_failure(&self.around, &error))?;
         }
         self.around.metrics.recalled_reads.one();
         Ok(true)

@@ -11,7 +11,7 @@ use super::blobs::errno;
 use super::{BlobHandle, ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
 use crate::blob::Access;
 use crate::fault::Cause;
-use crate::plugin::guest::{Guest, Lent, StorePiece};
+use crate::plugin::guest::{Guest, Lent, StorePiece, Target};
 use crate::plugin::stop::Stop;
 use crate::plugin::wit::{Errno, Extent, ExtentKind, Progress};
 
@@ -120,7 +120,7 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
                     "the plugin stored into a blob that isn't writable",
                 );
             } else if !plan.store(StorePiece {
-                blob: blob.rep(),
+                target: Target::Blob(blob.rep()),
                 offset,
                 start,
                 length,
@@ -185,7 +185,7 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
     )
 }
 
-fn add(guest: &mut Guest, offset: u64, length: u64, kind: Kind) -> Result<Added, Stop> {
+pub(super) fn add(guest: &mut Guest, offset: u64, length: u64, kind: Kind) -> Result<Added, Stop> {
     match guest.extents()?.add(offset, length, kind) {
         Ok(progress) => Ok(Ok(progress.into())),
         Err(AddError::Overflow) => Ok(Err(Errno::Einval)),

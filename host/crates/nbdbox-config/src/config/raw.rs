@@ -141,6 +141,8 @@ pub(super) struct Export {
     pub(super) blobs: BTreeMap<At<String>, At<Blob>>,
     /// Its limits.
     pub(super) limits: Option<At<Limits<crate::limits::Limits>>>,
+    /// Filters over the plugin, the outermost first.
+    pub(super) filters: Vec<At<Filter>>,
     /// Serve read-only, whatever the plugin can.
     pub(super) read_only: Option<bool>,
     /// The data never changes, whatever the plugin says: read-only, and the host may remember what it
@@ -150,4 +152,20 @@ pub(super) struct Export {
     pub(super) on_failure: Option<OnFailure>,
     /// What clients get when the plugin fails to say its extents.
     pub(super) extents_on_error: Option<ExtentsOnError>,
+}
+
+/// A filter over a plugin: an instance of its own, with grants and limits of its own.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct Filter {
+    /// The filter's file.
+    pub(super) plugin: Text,
+    /// What the SHA-256 of the filter's file has to be, in hexadecimal.
+    pub(super) sha256: Text,
+    /// The filter's settings; `nbdbox inspect` lists those that it knows.
+    pub(super) settings: BTreeMap<At<String>, At<Setting>>,
+    /// The files that it's granted, each under a name.
+    pub(super) blobs: BTreeMap<At<String>, At<Blob>>,
+    /// Its limits; those that aren't here are the export's.
+    pub(super) limits: Option<At<Limits<crate::limits::Limits>>>,
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use nbd_proto::limits::MAX_STRING;
 
 use super::Checker;
 use crate::config::at::At;
 use crate::config::raw::{self, Blob, Setting};
-use crate::config::{Export, Value};
+use crate::config::{Export, Filter, Value};
 use crate::grant::{Access, Grant};
-use crate::limits::Limits;
+use crate::limits::{FILTERS, Limits};
 use crate::policy::Policy;
 
 impl Checker<'_, '_> {
@@ -19,13 +20,7 @@ impl Checker<'_, '_> {
         let span = export.span();
         let raw = export.into_inner();
         let name = self.export_name(raw.name.as_ref(), &span, table);
-        let plugin = match &raw.plugin {
-            Some(plugin) if !plugin.get().is_empty() => Some(self.path(plugin.get())),
-            _ => {
-                self.wrong(span.clone(), &format!("{table}.plugin"), "it is missing");
-                None
-            }
-        };
+        let plugin = self.plugin(raw.plugin.as_ref(), &span, table);
         let sha256 = raw
             .sha256
             .as_ref()
@@ -39,6 +34,7 @@ impl Checker<'_, '_> {
             Some(limits) => self.limits(limits.get(), &format!("{table}.limits")),
             None => Limits::default(),
         };
+        let filters = self.filters(raw.filters, &limits, &span, &format!("{table}.filters"));
         let immutable = raw.immutable.unwrap_or_default();
         Some(Export {
             name: name?,
@@ -54,8 +50,58 @@ impl Checker<'_, '_> {
                 extents_on_error: raw.extents_on_error.unwrap_or_default(),
                 on_failure: raw.on_failure.unwrap_or_default(),
             },
+            filters,
             place: self.place(&span),
         })
+    }
+
+    /// The filters of an export, whose limits are theirs too.
+    fn filters(
+        &mut self,
+        filters: Vec<At<raw::Filter>>,
+        limits: &Limits,
+        span: &Range<usize>,
+        table: &str,
+    ) -> Vec<Filter> {
+        if filters.len() > FILTERS {
+            let text = format!("there are {}, and {FILTERS} may be", filters.len());
+            self.wrong(span.clone(), table, text);
+        }
+        let filters = filters.into_iter().filter_map(|filter| {
+            let span = filter.span();
+            let raw = filter.into_inner();
+            let sha256 = raw.sha256.as_ref();
+            Some(Filter {
+                plugin: self.plugin(raw.plugin.as_ref(), &span, table)?,
+                sha256: sha256.and_then(|text| self.sha256(text, &format!("{table}.sha256"))),
+                settings: self.settings(raw.settings, &format!("{table}.settings")),
+                blobs: self.blobs(raw.blobs, &format!("{table}.blobs")),
+                limits: match &raw.limits {
+                    Some(own) => {
+                        let table = format!("{table}.limits");
+                        self.limits_over(limits.clone(), own.get(), &table)
+                    }
+                    None => limits.clone(),
+                },
+            })
+        });
+        filters.collect()
+    }
+
+    /// The file of a plugin or filter.
+    fn plugin(
+        &mut self,
+        plugin: Option<&At<String>>,
+        span: &Range<usize>,
+        table: &str,
+    ) -> Option<PathBuf> {
+        match plugin {
+            Some(plugin) if !plugin.get().is_empty() => Some(self.path(plugin.get())),
+            _ => {
+                self.wrong(span.clone(), &format!("{table}.plugin"), "it is missing");
+                None
+            }
+        }
     }
 
     fn export_name(

@@ -112,7 +112,16 @@ fn once(checker: &mut Checker<'_, '_>, exports: &[Export], table: &str) {
 impl Checker<'_, '_> {
     /// A table of limits; those that aren't in it have their defaults.
     pub(super) fn limits<T: raw::Defined>(&mut self, raw: &raw::Limits<T>, table: &str) -> T {
-        let mut limits = T::default();
+        self.limits_over(T::default(), raw, table)
+    }
+
+    /// A table of limits; those that aren't in it stay as they are.
+    pub(super) fn limits_over<T: raw::Defined>(
+        &mut self,
+        mut limits: T,
+        raw: &raw::Limits<T>,
+        table: &str,
+    ) -> T {
         for (name, value) in &raw.0 {
             let set = key::set(T::KEYS, &mut limits, name, &value.get().0);
             if let Err(error) = set {

@@ -1,0 +1,151 @@
+//! A filter as it's written on the command line: `FILE[,KEY=VALUE…]`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::grant::{Grant, GrantError};
+use crate::limits::{LimitError, Limits};
+use crate::settings::{SettingError, Settings};
+
+/// A filter, and what it's given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterWord {
+    /// The filter's file.
+    pub plugin: PathBuf,
+    /// Its settings.
+    pub settings: Settings,
+    /// What it's granted.
+    pub blobs: Vec<Grant>,
+    /// Limits of its own, as `NAME=VALUE`; each fits.
+    limits: Vec<String>,
+}
+
+/// A word that is no filter.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FilterError {
+    /// No file.
+    #[error("a filter is FILE[,KEY=VALUE…], and here the file is missing")]
+    File,
+    /// A setting is wrong.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// A grant is wrong.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// A blob is granted twice.
+    #[error("the blob `{0}` is granted twice")]
+    Twice(String),
+    /// A limit is wrong.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+}
+
+impl FilterWord {
+    /// The filter's limits: its own, and for the rest those that all layers have.
+    ///
+    /// # Errors
+    /// None: they were checked.
+    pub fn limits(&self, all: &Limits) -> Result<Limits, LimitError> {
+        let mut limits = all.clone();
+        for limit in &self.limits {
+            limits.set(limit)?;
+        }
+        Ok(limits)
+    }
+}
+
+/// `blob.NAME=PATH` is a grant, `limit.NAME=VALUE` a limit, everything else a setting. `,,` stands for a
+/// comma.
+impl FromStr for FilterWord {
+    type Err = FilterError;
+
+    fn from_str(word: &str) -> Result<Self, FilterError> {
+        let mut parts = split(word).into_iter();
+        let plugin = parts.next().filter(|file| !file.is_empty());
+        let plugin = plugin.ok_or(FilterError::File)?;
+        let (mut settings, mut limits) = (Vec::new(), Vec::new());
+        let mut blobs: Vec<Grant> = Vec::new();
+        for part in parts {
+            if let Some(grant) = part.strip_prefix("blob.") {
+                let grant: Grant = grant.parse()?;
+                if blobs.iter().any(|blob| blob.name == grant.name) {
+                    return Err(FilterError::Twice(grant.name));
+                }
+                blobs.push(grant);
+            } else if let Some(limit) = part.strip_prefix("limit.") {
+                Limits::default().set(limit)?;
+                limits.push(limit.to_owned());
+            } else {
+                settings.push(part);
+            }
+        }
+        Ok(Self {
+            plugin: plugin.into(),
+            settings: Settings::parse(&settings)?,
+            blobs,
+            limits,
+        })
+    }
+}
+
+/// Splits at commas, of which two stand for one that doesn't split.
+fn split(word: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut rest = word.chars().peekable();
+    while let Some(c) = rest.next() {
+        let part = parts.last_mut().expect("there is one from the start");
+        if c != ',' {
+            part.push(c);
+        } else if rest.next_if_eq(&',').is_some() {
+            part.push(',');
+        } else {
+            parts.push(String::new());
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::Access;
+
+    fn parse(word: &str) -> Result<FilterWord, FilterError> {
+        word.parse()
+    }
+
+    #[test]
+    fn settings_grants_and_limits_are_told_apart() {
+        let filter = parse("cow.wasm,block=4K,blob.overlay=/a,,b:rw,limit.memory=1G").unwrap();
+        assert_eq!(filter.plugin, PathBuf::from("cow.wasm"));
+        assert_eq!(filter.settings.get("block"), Some("4K"));
+        assert_eq!(filter.settings.iter().count(), 1);
+        assert_eq!(filter.blobs.len(), 1);
+        assert_eq!(filter.blobs[0].path, PathBuf::from("/a,b"));
+        assert_eq!(filter.blobs[0].access, Access::ReadWrite);
+        let all = Limits {
+            extents: 7,
+            ..Limits::default()
+        };
+        let limits = filter.limits(&all).unwrap();
+        assert_eq!((limits.memory, limits.extents), (1 << 30, 7));
+    }
+
+    #[test]
+    fn what_is_wrong_is_quoted() {
+        for (word, wrong) in [
+            ("", "the file is missing"),
+            (",a=b", "the file is missing"),
+            ("f.wasm,block", "`block`"),
+            ("f.wasm,a=1,a=2", "`a=`"),
+            ("f.wasm,blob.x=", "`x=`"),
+            ("f.wasm,blob.x=/a,blob.x=/b", "`x`"),
+            ("f.wasm,limit.room=1", "`room`"),
+        ] {
+            let error = parse(word).unwrap_err().to_string();
+            assert!(error.contains(wrong), "{word}: {error}");
+        }
+    }
+}
