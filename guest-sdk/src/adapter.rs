@@ -6,12 +6,12 @@ use std::marker::PhantomData;
 
 use crate::bindings::imports::types::Errno;
 use crate::bindings::{
-    device, export_list, manifest, mappable, prefetch, sparse, writable, zeroable,
+    device, export_list, filter, manifest, mappable, prefetch, sparse, writable, zeroable,
 };
 use crate::plugin::not_open;
 use crate::{
-    ExportList, Extents, Mappable, Mapping, Plugin, Prefetch, ReadReply, Result, Sparse, Writable,
-    WriteFlags, WritePayload, Zeroable,
+    ExportList, Extents, Filter, Mappable, Mapping, Plugin, Prefetch, ReadReply, Result, Sparse,
+    Writable, WriteFlags, WritePayload, Zeroable,
 };
 
 /// Where the one value of a plugin lives. Implemented by [`export!`](crate::export).
@@ -38,6 +38,12 @@ fn call<T: Slot, R>(work: impl FnOnce(&mut T) -> Result<R>) -> Outcome<R> {
 impl<T: Slot> manifest::interface::Guest for Adapter<T> {
     fn describe() -> manifest::interface::PluginInfo {
         T::manifest().into_info()
+    }
+}
+
+impl<T: Slot + Filter> filter::interface::Guest for Adapter<T> {
+    fn changes_bytes() -> bool {
+        T::changes_bytes()
     }
 }
 

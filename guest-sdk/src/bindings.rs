@@ -179,3 +179,38 @@ pub mod export_list {
     });
     pub use exports::nbdbox::plugin::export_list as interface;
 }
+
+/// The layer below a filter.
+pub mod next {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-next;
+            world sdk-next { import nbdbox:plugin/next@0.1.0; }
+        ",
+        world: "nbdbox:sdk-next/sdk-next",
+        with: {
+            "nbdbox:plugin/types@0.1.0": crate::bindings::imports::types,
+            "nbdbox:plugin/blobs@0.1.0": crate::bindings::imports::blobs,
+            "nbdbox:plugin/requests@0.1.0": crate::bindings::imports::requests,
+        },
+        generate_all,
+    });
+    pub use nbdbox::plugin::next as interface;
+}
+
+/// What makes a component a filter.
+pub mod filter {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package nbdbox:sdk-filter;
+            world sdk-filter { export nbdbox:plugin/filter@0.1.0; }
+        ",
+        world: "nbdbox:sdk-filter/sdk-filter",
+        pub_export_macro: true,
+        default_bindings_module: "nbdbox_plugin::bindings::filter",
+        export_macro_name: "export",
+    });
+    pub use exports::nbdbox::plugin::filter as interface;
+}

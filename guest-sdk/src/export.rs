@@ -6,11 +6,12 @@
 /// nbdbox_plugin::export!(MyDisk);                                   // read-only
 /// nbdbox_plugin::export!(MyDisk: Sparse);                           // with extents
 /// nbdbox_plugin::export!(MyDisk: Writable + Zeroable + Sparse);     // a disk
+/// nbdbox_plugin::export!(MyFilter: Filter + Writable + Sparse);     // a filter over one
 /// ```
 ///
 /// The names are those of the traits ([`Writable`](crate::Writable), [`Zeroable`](crate::Zeroable),
 /// [`Sparse`](crate::Sparse), [`Mappable`](crate::Mappable), [`Prefetch`](crate::Prefetch),
-/// [`ExportList`](crate::ExportList)),
+/// [`ExportList`](crate::ExportList), [`Filter`](crate::Filter)),
 /// which the type must implement. What isn't named isn't exported, and the export's NBD flags
 /// follow from that.
 #[macro_export]
@@ -70,11 +71,15 @@ macro_rules! __export_optional {
         $crate::bindings::export_list::export!(
             __NbdboxAdapter with_types_in $crate::bindings::export_list);
     };
+    (Filter) => {
+        $crate::bindings::filter::export!(
+            __NbdboxAdapter with_types_in $crate::bindings::filter);
+    };
     ($other:ident) => {
         ::core::compile_error!(concat!(
             "export!: no optional interface is called `",
             stringify!($other),
-            "`; there are Writable, Zeroable, Sparse, Mappable, Prefetch and ExportList"
+            "`; there are Writable, Zeroable, Sparse, Mappable, Prefetch, ExportList and Filter"
         ));
     };
 }

@@ -57,6 +57,8 @@
 //! [`export!`] and the export's NBD flags follow. Files of the operator are reached through
 //! [`Blob`], by the name under which they were granted, best *by reference*
 //! ([`ReadReply::blob`]): then their bytes never enter the sandbox.
+//!
+//! A [`Filter`] is a plugin that stands on another layer, which it asks through [`next`].
 
 pub mod adapter;
 #[doc(hidden)]
@@ -65,7 +67,9 @@ pub mod config;
 mod error;
 mod export;
 mod manifest;
+pub mod next;
 mod plugin;
+mod window;
 
 pub use bindings::imports::blobs::Blob;
 pub use bindings::imports::host::{Level, explain, log, monotonic_ms, wall_ms};
@@ -75,9 +79,10 @@ pub use bindings::mappable::mappings::Mapping;
 pub use error::{Errno, Error, Result};
 pub use manifest::{Access, Manifest, ValueKind};
 pub use plugin::{
-    BlockSizes, Device, ExportList, InstanceMode, ListedExport, Mappable, Plugin, Prefetch, Sparse,
-    Writable, Zeroable,
+    BlockSizes, Device, ExportList, Filter, InstanceMode, ListedExport, Mappable, Plugin, Prefetch,
+    Sparse, Writable, Zeroable,
 };
+pub use window::Window;
 
 /// The plugin in the README is compiled too.
 #[cfg(doctest)]

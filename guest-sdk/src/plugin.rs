@@ -70,6 +70,14 @@ pub trait Prefetch: Plugin {
     fn cache(&mut self, offset: u64, length: u64) -> Result<()>;
 }
 
+/// A plugin that stands on another layer, and asks it through [`next`](crate::next): a filter.
+pub trait Filter: Plugin {
+    /// Whether the bytes read differ from those of the layer below. Then nothing goes by reference.
+    fn changes_bytes() -> bool {
+        false
+    }
+}
+
 /// A plugin that serves more than one export.
 pub trait ExportList: Plugin {
     /// The exports that can be opened. Called in an instance that isn't open.
