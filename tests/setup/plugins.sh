@@ -22,7 +22,7 @@ build_guests() {
     (cd "$workspace" && CARGO_TARGET_DIR=$root/target/guests cargo build --release --target "$target" \
         --workspace --message-format=json-render-diagnostics) >"$outcome/.built"
     while read -r module; do
-        copy=$outcome/$(basename "$module")
+        copy=$outcome/$(basename "$module" | tr _ -)
         cmp -s "$module" "$copy" || cp "$module" "$copy"
     done < <(grep -o '"filenames":\[[^]]*\]' "$outcome/.built" | grep -o '[^"]*\.wasm')
     rm "$outcome/.built"

@@ -2,8 +2,8 @@
 //! length down to one byte, which reports them honestly: for testing whatever reads extents.
 
 use nbdbox_plugin::{
-    Device, Error, Extent, ExtentKind, Extents, Manifest, Plugin, Progress, ReadReply, Result, Sparse,
-    ValueKind, config,
+    Device, Error, Extent, ExtentKind, Extents, Manifest, Plugin, Progress, ReadReply, Result,
+    Sparse, ValueKind, config,
 };
 
 /// Zeroes from this length on are a piece of their own; shorter ones are made with the bytes around

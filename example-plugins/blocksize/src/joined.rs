@@ -1,0 +1,82 @@
+//! Extents on whole blocks: a block is a hole, or zeroes, if all of it is.
+
+use nbdbox_plugin::{Extent, ExtentKind, Extents, Progress, Result, next};
+
+/// Extents that are asked for at once.
+const MOST: u32 = 4096;
+
+/// Reports a range: what the layer below knows, on whole blocks.
+pub(crate) fn report(extents: &Extents, offset: u64, length: u64, block: u64) -> Result<()> {
+    let whole = (offset + length).next_multiple_of(block);
+    let mut at = offset - offset % block;
+    while at < whole {
+        let found = next::list_extents(at, whole - at, MOST)?;
+        let known = found.last().map_or(at, |last| last.offset + last.length);
+        // A block of which only a part is known isn't.
+        let end = known - known % block;
+        if end == at {
+            extents.end_at(at.max(offset));
+            return Ok(());
+        }
+        if extents.add_all(&join(&found, end, block))? == Progress::Full {
+            return Ok(());
+        }
+        at = end;
+    }
+    Ok(())
+}
+
+/// Puts borders on blocks, up to `end`, which is on one.
+fn join(found: &[Extent], end: u64, block: u64) -> Vec<Extent> {
+    let mut joined: Vec<Extent> = Vec::with_capacity(found.len());
+    for extent in found {
+        let stop = (extent.offset + extent.length).min(end);
+        let start = joined
+            .last()
+            .map_or(extent.offset, |last| last.offset + last.length);
+        // The block that the one before reaches into is of both kinds.
+        let shared = extent.offset < start;
+        if shared && let Some(last) = joined.last_mut() {
+            let edge = start - block;
+            let kind = both(last.kind, extent.kind);
+            split_off(&mut joined, edge, kind);
+        }
+        if stop > start {
+            joined.push(Extent {
+                offset: start,
+                length: stop.next_multiple_of(block) - start,
+                kind: extent.kind,
+            });
+        }
+    }
+    joined
+}
+
+/// The last block, from `edge` on, is of another kind than what is before it.
+fn split_off(joined: &mut Vec<Extent>, edge: u64, kind: ExtentKind) {
+    if let Some(last) = joined.last_mut() {
+        let length = last.offset + last.length - edge;
+        if last.offset == edge {
+            last.kind = kind;
+        } else {
+            last.length -= length;
+            joined.push(Extent {
+                offset: edge,
+                length,
+                kind,
+            });
+        }
+    }
+}
+
+/// What is true of both.
+fn both(one: ExtentKind, other: ExtentKind) -> ExtentKind {
+    use ExtentKind::{Data, Hole, Undefined, Zero};
+    match (one, other) {
+        (Data, _) | (_, Data) => Data,
+        (Hole, kind) | (kind, Hole) => kind,
+        (Zero, Zero) => Zero,
+        (Undefined, Undefined) => Undefined,
+        (Zero, Undefined) | (Undefined, Zero) => Data,
+    }
+}

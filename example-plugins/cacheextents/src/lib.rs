@@ -1,0 +1,124 @@
+//! A filter for layers below that are slow to say where their data is: they're asked once for each region,
+//! and again after it was changed.
+//!
+//! Mode `single` where the layer below can be written, so that no instance keeps what another has changed.
+
+use nbdbox_plugin::{
+    Device, Error, Extents, Filter, Manifest, Plugin, Prefetch, Progress, ReadReply, Result,
+    Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config, next,
+};
+
+use crate::regions::Regions;
+
+mod regions;
+
+struct CacheExtents {
+    below: next::LayerInfo,
+    regions: Regions,
+}
+
+impl Plugin for CacheExtents {
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "cacheextents",
+            env!("CARGO_PKG_VERSION"),
+            "remembers the extents of the layer below",
+        )
+        .default(
+            "region",
+            ValueKind::Size,
+            "1G",
+            "bytes that are asked about at once, a power of two",
+        )
+    }
+
+    fn open(_name: &str) -> Result<Self> {
+        let below = next::describe();
+        let region = config::required_size("region")?;
+        if !region.is_power_of_two() || region < 65_536 {
+            return Err(Error::invalid(
+                "region= isn't a power of two of at least 64K",
+            ));
+        }
+        Ok(Self {
+            regions: Regions::new(below.size, region),
+            below,
+        })
+    }
+
+    fn describe(&self) -> Device {
+        let device = Device::new(self.below.size);
+        let device = if self.below.immutable {
+            device.immutable()
+        } else {
+            device
+        };
+        if self.below.read_only {
+            device.read_only(true).parallel()
+        } else {
+            device
+        }
+    }
+
+    fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
+        next::redirect(reply, offset, length.into());
+        Ok(())
+    }
+}
+
+impl Filter for CacheExtents {}
+
+impl Writable for CacheExtents {
+    fn write(&mut self, payload: &WritePayload, offset: u64, flags: WriteFlags) -> Result<()> {
+        // Not forwarded: nobody may ask between this and when it's done.
+        let done = next::store(payload, offset, 0, payload.length(), flags);
+        self.regions.forget(offset, payload.length().into());
+        done
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        next::flush()
+    }
+}
+
+impl Zeroable for CacheExtents {
+    fn trim(&mut self, offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
+        let done = next::trim(offset, length, flags);
+        self.regions.forget(offset, length);
+        done
+    }
+
+    fn zero(&mut self, offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
+        let done = next::zero(offset, length, flags);
+        self.regions.forget(offset, length);
+        done
+    }
+}
+
+impl Sparse for CacheExtents {
+    fn extents(&mut self, extents: &Extents, offset: u64, length: u64, _one: bool) -> Result<()> {
+        let (mut at, end) = (offset, offset + length);
+        while at < end {
+            let known = self.regions.at(at)?;
+            if extents.add_all(known)? == Progress::Full {
+                return Ok(());
+            }
+            match known.last() {
+                Some(last) => at = last.offset + last.length,
+                None => break,
+            }
+        }
+        if at < end {
+            extents.end_at(at);
+        }
+        Ok(())
+    }
+}
+
+impl Prefetch for CacheExtents {
+    fn cache(&mut self, offset: u64, length: u64) -> Result<()> {
+        next::cache(offset, length)
+    }
+}
+
+nbdbox_plugin::export!(CacheExtents: Filter + Writable + Zeroable + Sparse + Prefetch);

@@ -1,0 +1,119 @@
+//! An overlay in a granted blob.
+//!
+//! The map is written when all that it tells of is durable, and never before: after a crash a block is
+//! as it was at the last flush, or later, and never something else.
+
+use nbdbox_plugin::{Access, Blob, Error, ReadReply, Result, WriteFlags, WritePayload};
+
+use crate::blocks::Blocks;
+use crate::header::{HEADER, check, header};
+
+/// Bytes of the map that are read at once.
+const READ: usize = 1 << 20;
+
+pub(crate) struct File {
+    blob: Blob,
+    /// Where the blocks begin.
+    data: u64,
+}
+
+impl File {
+    /// Opens an overlay, or makes one of an empty blob.
+    pub(crate) fn open(blob: Blob, export: &str, blocks: &mut Blocks) -> Result<Self> {
+        let data = (HEADER + blocks.len() as u64).next_multiple_of(blocks.block().max(4096));
+        let (has, needs) = (blob.size()?, data + blocks.size());
+        if has < needs {
+            return Err(Error::invalid(format!(
+                "the overlay has {has} bytes and needs {needs}: truncate -s {needs} FILE"
+            )));
+        }
+        let file = Self { blob, data };
+        let wanted = header(export, blocks.size(), blocks.block());
+        let found = file.blob.read(0, HEADER as u32)?;
+        if found.iter().any(|byte| *byte != 0) {
+            check(&found, &wanted)?;
+            file.load(blocks)?;
+        } else if file.access() == Access::ReadWrite {
+            file.make(&wanted, blocks)?;
+        }
+        Ok(file)
+    }
+
+    /// What was left in the blob isn't a map.
+    fn make(&self, header: &[u8], blocks: &Blocks) -> Result<()> {
+        let map = self.data - HEADER;
+        debug_assert!(blocks.len() as u64 <= map);
+        self.blob.zero(HEADER, map, WriteFlags::empty())?;
+        self.blob.flush()?;
+        self.blob.write(0, header, WriteFlags::FUA)?;
+        Ok(())
+    }
+
+    fn load(&self, blocks: &mut Blocks) -> Result<()> {
+        let length = blocks.len();
+        for at in (0..length).step_by(READ) {
+            let count = READ.min(length - at);
+            let bytes = self.blob.read(HEADER + at as u64, count as u32)?;
+            blocks.load(at, &bytes)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn access(&self) -> Access {
+        self.blob.access()
+    }
+
+    pub(crate) fn read(&self, reply: &ReadReply, offset: u64, length: u64) {
+        reply.blob(&self.blob, self.data + offset, length);
+    }
+
+    pub(crate) fn store(&self, payload: &WritePayload, offset: u64, start: u32, length: u32) {
+        payload.store(&self.blob, self.data + offset, start, length);
+    }
+
+    pub(crate) fn put(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        Ok(self
+            .blob
+            .write(self.data + offset, bytes, WriteFlags::empty())?)
+    }
+
+    pub(crate) fn zero(&self, offset: u64, length: u64) -> Result<()> {
+        Ok(self
+            .blob
+            .zero(self.data + offset, length, WriteFlags::NO_HOLE)?)
+    }
+
+    pub(crate) fn allocate(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
+        let flags = flags & (WriteFlags::NO_HOLE | WriteFlags::FAST_ZERO);
+        Ok(self.blob.zero(self.data + offset, length, flags)?)
+    }
+
+    pub(crate) fn drop(&self, offset: u64, length: u64) -> Result<()> {
+        Ok(self
+            .blob
+            .trim(self.data + offset, length, WriteFlags::empty())?)
+    }
+
+    pub(crate) fn prefetch(&self, offset: u64, length: u64) -> Result<()> {
+        Ok(self.blob.prefetch(self.data + offset, length)?)
+    }
+
+    /// First the blocks, then the map that tells of them.
+    pub(crate) fn flush(&self, blocks: &mut Blocks) -> Result<()> {
+        self.blob.flush()?;
+        let dirty = blocks.dirty();
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        for range in &dirty {
+            let at = HEADER + range.start as u64;
+            let bytes = blocks.bytes(range.clone());
+            self.blob.write(at, bytes, WriteFlags::empty())?;
+        }
+        self.blob.flush()?;
+        for range in &dirty {
+            blocks.clean(range);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Where changed blocks are kept.
+
+use nbdbox_plugin::{
+    Access, Blob, Errno, Error, ReadReply, Result, WriteFlags, WritePayload, config,
+};
+
+use crate::blocks::Blocks;
+use crate::file::File;
+use crate::memory::Memory;
+
+/// A file, or memory.
+pub(crate) enum Overlay {
+    File(File),
+    Memory(Memory),
+}
+
+impl Overlay {
+    /// Opens what the operator gave, and reads which blocks are in it.
+    pub(crate) fn open(export: &str, blocks: &mut Blocks) -> Result<Self> {
+        let memory = config::text("memory").unwrap_or_default().to_lowercase();
+        let memory = ["true", "yes", "on", "1"].contains(&memory.as_str());
+        match (Blob::open("overlay"), memory) {
+            (Ok(blob), false) => File::open(blob, export, blocks).map(Self::File),
+            (Err(_), true) => Ok(Self::Memory(Memory::new(blocks.block()))),
+            (Ok(_), true) => Err(Error::invalid(
+                "memory=yes, and a blob `overlay` is granted: which of them?",
+            )),
+            (Err(_), false) => Err(Error::invalid(
+                "there is no overlay: grant the blob `overlay` as rw, or say memory=yes",
+            )),
+        }
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        match self {
+            Self::File(file) => file.access() == Access::ReadWrite,
+            Self::Memory(_) => true,
+        }
+    }
+
+    /// Reads bytes of blocks that are here.
+    pub(crate) fn read(&self, reply: &ReadReply, offset: u64, length: u64) {
+        match self {
+            Self::File(file) => file.read(reply, offset, length),
+            Self::Memory(memory) => memory.read(reply, offset, length),
+        }
+    }
+
+    /// Changes bytes of blocks that are here.
+    pub(crate) fn store(
+        &mut self,
+        payload: &WritePayload,
+        offset: u64,
+        start: u32,
+        length: u32,
+    ) -> Result<()> {
+        match self {
+            Self::File(file) => file.store(payload, offset, start, length),
+            Self::Memory(memory) => memory.store(payload, offset, start, length),
+        }
+        Ok(())
+    }
+
+    /// Keeps a block that wasn't here.
+    pub(crate) fn put(&mut self, offset: u64, bytes: Vec<u8>) -> Result<()> {
+        match self {
+            Self::File(file) => file.put(offset, &bytes),
+            Self::Memory(memory) => memory.put(offset, bytes),
+        }
+    }
+
+    /// Makes bytes of blocks that are here read as zeroes.
+    pub(crate) fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
+        match self {
+            Self::File(file) => file.zero(offset, length),
+            Self::Memory(memory) => memory.zero(offset, length),
+        }
+    }
+
+    /// Makes room for whole blocks of zeroes, quickly or not at all if `flags` say so. `false`: there is
+    /// no room to be made before it's needed.
+    pub(crate) fn allocate(&mut self, offset: u64, length: u64, flags: WriteFlags) -> Result<bool> {
+        match self {
+            Self::File(file) => file.allocate(offset, length, flags).map(|()| true),
+            Self::Memory(_) => Ok(false),
+        }
+    }
+
+    /// Blocks aren't needed any more.
+    pub(crate) fn drop(&mut self, offset: u64, length: u64) -> Result<()> {
+        match self {
+            Self::File(file) => file.drop(offset, length),
+            Self::Memory(memory) => memory.drop(offset, length),
+        }
+    }
+
+    pub(crate) fn prefetch(&self, offset: u64, length: u64) -> Result<()> {
+        match self {
+            Self::File(file) => file.prefetch(offset, length),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Makes durable what can be.
+    pub(crate) fn flush(&mut self, blocks: &mut Blocks) -> Result<()> {
+        match self {
+            Self::File(file) => file.flush(blocks),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+}
+
+/// What is said where there's no room.
+pub(crate) fn full() -> Error {
+    Error::new(Errno::Enospc, "the filter's memory limit is reached")
+}

@@ -1,0 +1,80 @@
+//! The layer below as a disk of sectors.
+
+use nbdbox_plugin::{Error, Result, next};
+
+/// Sectors `first..first + count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sectors {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+}
+
+/// A disk with its sectors' size in bytes.
+pub(crate) struct Disk {
+    size: u64,
+    sector: u64,
+}
+
+impl Disk {
+    pub(crate) fn new(size: u64, sector: u64) -> Result<Self> {
+        if sector != 512 && sector != 4096 {
+            return Err(Error::invalid("sectorsize= is neither 512 nor 4096"));
+        }
+        if size < 2 * sector {
+            return Err(Error::invalid(
+                "the disk is too small for a partition table",
+            ));
+        }
+        Ok(Self { size, sector })
+    }
+
+    /// Bytes in a sector.
+    pub(crate) fn sector(&self) -> usize {
+        self.sector as usize
+    }
+
+    /// Whole sectors.
+    pub(crate) fn sectors(&self) -> u64 {
+        self.size / self.sector
+    }
+
+    /// Reads one sector.
+    pub(crate) fn read(&self, sector: u64) -> Result<Vec<u8>> {
+        self.read_many(sector, 1)
+    }
+
+    /// Reads sectors, not more than 1 MiB.
+    pub(crate) fn read_many(&self, first: u64, count: u64) -> Result<Vec<u8>> {
+        if count > self.sectors() || first > self.sectors() - count {
+            return Err(Error::io("the partition table points past the disk"));
+        }
+        next::read(first * self.sector, (count * self.sector) as u32)
+    }
+
+    /// A range in bytes, if it isn't empty and lies on the disk behind its first sector.
+    pub(crate) fn bytes(&self, range: Sectors) -> Result<(u64, u64)> {
+        let Sectors { first, count } = range;
+        let inside = first > 0 && count > 0;
+        if !inside || count > self.sectors() || first > self.sectors() - count {
+            return Err(Error::io("the partition isn't inside the disk"));
+        }
+        Ok((first * self.sector, count * self.sector))
+    }
+}
+
+/// A little-endian number of 4 bytes.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
+    word.map_or(0, u32::from_le_bytes)
+}
+
+/// A little-endian number of 8 bytes.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let word = bytes.get(at..at + 8).and_then(|word| word.try_into().ok());
+    word.map_or(0, u64::from_le_bytes)
+}
+
+/// What is said when there is none of this number.
+pub(crate) fn no_such(number: u64) -> Error {
+    Error::invalid(format!("partition={number}: there is no such partition"))
+}

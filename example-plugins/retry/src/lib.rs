@@ -1,0 +1,113 @@
+//! A filter for layers below that fail now and then: what failed is asked again, after a pause that doubles.
+//!
+//! The host makes a fresh instance of a plugin that crashed after a pause of its own: this filter outlasts it.
+
+use nbdbox_plugin::{
+    Device, Errno, Error, Extents, Filter, Level, Manifest, Plugin, Prefetch, ReadReply, Result,
+    Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config, log, next,
+};
+
+struct Retry {
+    retries: u64,
+    delay: u32,
+}
+
+impl Plugin for Retry {
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "retry",
+            env!("CARGO_PKG_VERSION"),
+            "asks again when the layer below fails",
+        )
+        .default("retries", ValueKind::Number, "5", "how often, at most")
+        .default(
+            "retry-delay",
+            ValueKind::Number,
+            "50",
+            "milliseconds before the first time; then twice as many each time",
+        )
+    }
+
+    fn open(_name: &str) -> Result<Self> {
+        let delay = config::number("retry-delay")?.unwrap_or_default();
+        Ok(Self {
+            retries: config::number("retries")?.unwrap_or_default(),
+            delay: u32::try_from(delay).map_err(|_| Error::invalid("retry-delay= is too large"))?,
+        })
+    }
+
+    fn describe(&self) -> Device {
+        let below = next::describe();
+        let device = Device::new(below.size)
+            .parallel()
+            .read_only(below.read_only);
+        if below.immutable {
+            device.immutable()
+        } else {
+            device
+        }
+    }
+
+    fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
+        self.again(|| next::fill(reply, offset, length))
+    }
+}
+
+impl Filter for Retry {}
+
+impl Writable for Retry {
+    fn write(&mut self, payload: &WritePayload, offset: u64, flags: WriteFlags) -> Result<()> {
+        self.again(|| next::store(payload, offset, 0, payload.length(), flags))
+    }
+
+    // A flush that failed isn't asked again: the second one may succeed without what the first lost.
+    fn flush(&mut self) -> Result<()> {
+        next::flush()
+    }
+}
+
+impl Zeroable for Retry {
+    fn trim(&mut self, offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
+        self.again(|| next::trim(offset, length, flags))
+    }
+
+    fn zero(&mut self, offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
+        self.again(|| next::zero(offset, length, flags))
+    }
+}
+
+impl Sparse for Retry {
+    fn extents(&mut self, extents: &Extents, offset: u64, length: u64, _one: bool) -> Result<()> {
+        self.again(|| next::report(extents, offset, length, offset).map(drop))
+    }
+}
+
+impl Prefetch for Retry {
+    fn cache(&mut self, offset: u64, length: u64) -> Result<()> {
+        next::cache(offset, length)
+    }
+}
+
+impl Retry {
+    /// Asks until it goes well, or often enough, or it's plain that it won't.
+    fn again(&self, ask: impl Fn() -> Result<()>) -> Result<()> {
+        let mut delay = self.delay;
+        for turn in 1..=self.retries {
+            let error = match ask() {
+                Err(error) if may_pass(&error) => error,
+                done => return done,
+            };
+            log(Level::Warn, &format!("asking again, {turn}: {error}"));
+            next::pause(delay);
+            delay = delay.saturating_mul(2);
+        }
+        ask()
+    }
+}
+
+/// What isn't allowed, or makes no sense, or isn't there won't be so later.
+fn may_pass(error: &Error) -> bool {
+    matches!(error.errno(), Errno::Eio | Errno::Enomem)
+}
+
+nbdbox_plugin::export!(Retry: Filter + Writable + Zeroable + Sparse + Prefetch);
