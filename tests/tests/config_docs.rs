@@ -17,7 +17,11 @@ const TABLES: &[(&str, &str)] = &[
     ("### Rules of clients", "tenant/clients"),
     ("### Limits of a tenant", "tenant/limits"),
     ("## Exports", "tenant/export"),
+    ("### Filters", "tenant/export/filters"),
     ("### Settings", "tenant/export/settings"),
+    ("### Settings", "tenant/export/filters/settings"),
+    ("### Blobs", "tenant/export/filters/blobs"),
+    ("### Limits of an export", "tenant/export/filters/limits"),
     ("### Blobs", "tenant/export/blobs"),
     ("### Limits of an export", "tenant/export/limits"),
 ];

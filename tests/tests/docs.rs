@@ -94,6 +94,7 @@ fn has_file_with_prefix(prefix: &Path) -> bool {
 fn sources() -> String {
     let folders = [
         "tests/tests",
+        "tests/tests/filters",
         "tests/tests/tenants",
         "host/tests/data_path",
         "host/tests/hostile",

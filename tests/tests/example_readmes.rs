@@ -116,16 +116,33 @@ fn the_index_names_every_example() {
 #[test]
 fn settings_in_readmes_are_those_of_the_plugin() {
     for folder in plugins() {
-        let name = folder.file_name().unwrap().to_str().unwrap();
-        let inspected = nbdbox_tests::run(nbdbox(), ["inspect".as_ref(), plugin(name).as_os_str()]);
-        let inspected = inspected.ok();
-        let known = |key: &str| inspected.contains(&format!("{key}="));
         let text = readme(&folder);
         let words = blocks(&text, "sh")[1].split_whitespace();
-        let start = words.skip_while(|word| !word.ends_with(".wasm")).skip(1);
-        for word in start.take_while(|word| !word.starts_with('-') && *word != "\\") {
-            let key = word.split('=').next().unwrap();
-            assert!(known(key), "{name}: {word}\n{inspected}");
+        let mut words = words.peekable();
+        while let Some(word) = words.next() {
+            let Some((file, given)) = word.split_once(".wasm") else {
+                continue;
+            };
+            let known = keys(file.rsplit('/').next().unwrap());
+            let given = given.split(',').skip(1);
+            let mut given: Vec<&str> = given.filter(|word| !word.starts_with("blob.")).collect();
+            let is_setting = |word: &&str| !word.starts_with('-') && *word != "\\";
+            while !word.contains('=')
+                && let Some(setting) = words.next_if(is_setting)
+            {
+                given.push(setting);
+            }
+            for setting in given {
+                let key = setting.split('=').next().unwrap();
+                assert!(known(key), "{}: {word} {setting}", folder.display());
+            }
         }
     }
+}
+
+/// Whether a plugin, by its name, knows a key.
+fn keys(name: &str) -> impl Fn(&str) -> bool {
+    let inspected = nbdbox_tests::run(nbdbox(), ["inspect".as_ref(), plugin(name).as_os_str()]);
+    let inspected = inspected.ok();
+    move |key| inspected.contains(&format!("{key}="))
 }

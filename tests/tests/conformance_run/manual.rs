@@ -11,12 +11,16 @@ fn text(path: &str) -> String {
 /// Functions of the stable interfaces; those of a resource behind its name.
 fn functions() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for file in ["blobs", "device", "host", "mappings", "requests", "types"] {
-        let (mut resource, mut stable) = (None, true);
+    let files = [
+        "blobs", "device", "filter", "host", "mappings", "requests", "types",
+    ];
+    for file in files {
+        let (mut resource, mut next) = (None, None);
         for line in text(&format!("wit/{file}.wit")).lines() {
             let words = line.trim_start();
-            if let Some(interface) = words.strip_prefix("interface ") {
-                stable = !interface.starts_with("next ");
+            if words.starts_with("interface next ") {
+                // Its functions have the names of the device's.
+                next = Some("next".to_owned());
             } else if let Some(rest) = words.strip_prefix("resource ") {
                 resource = rest.split(' ').next().map(str::to_owned);
             } else if line == "    }" {
@@ -26,8 +30,9 @@ fn functions() -> BTreeSet<String> {
                 continue;
             };
             let is_function = rest.starts_with("func(") || rest.starts_with("static func(");
-            if stable && is_function {
-                let prefix = resource.as_ref().map(|name| format!("{name}."));
+            if is_function {
+                let prefix = resource.as_ref().or(next.as_ref());
+                let prefix = prefix.map(|name| format!("{name}."));
                 found.insert(prefix.unwrap_or_default() + name);
             }
         }

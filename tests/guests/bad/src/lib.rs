@@ -97,6 +97,7 @@ impl Plugin for Bad {
         let device = Device::new(self.size);
         let device = match (self.at.as_str(), self.deed.as_str()) {
             ("describe", "block-sizes") => device.block_sizes(3, 1000, 5),
+            ("describe", "blocks-of-512") => device.block_sizes(512, 4096, 1 << 20),
             ("describe", "huge") => Device::new(u64::MAX),
             // Another size in every instance that's made some milliseconds after the last.
             ("describe", "changes") => Device::new(self.size + nbdbox_plugin::wall_ms() % 100_000),
