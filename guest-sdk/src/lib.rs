@@ -88,3 +88,8 @@ pub use window::Window;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// And those in the manual.
+#[cfg(doctest)]
+#[doc = include_str!("../MANUAL.md")]
+struct Manual;
