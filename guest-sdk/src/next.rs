@@ -2,7 +2,7 @@
 //!
 //! [`describe`] says what it is. *By reference*, bytes never enter the filter's memory: [`redirect`] and
 //! [`forward`] are carried out after the call, [`fill`] and [`store`] at once, and [`report`] splices its
-//! extents in. [`read`] and [`write`] are for bytes that must be seen.
+//! extents in. [`read`] and [`write()`] are for bytes that must be seen.
 //!
 //! The whole of a filter that does nothing:
 //!
