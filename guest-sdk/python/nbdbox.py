@@ -71,7 +71,9 @@ class Plugin:
     read_only = False
     immutable = False
     description: Optional[str] = None
-    block_sizes: Optional[BlockSizes] = None
+    # componentize-py never frees what `ReadReply.data` was given: the host replaces the instance when that
+    # becomes too much, and a single call must not come to it.
+    block_sizes: Optional[BlockSizes] = BlockSizes(1, 4096, 1 << 20)
 
     def read(self, reply: ReadReply, offset: int, length: int) -> None:
         """Fills `reply` with exactly `length` bytes."""

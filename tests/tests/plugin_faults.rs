@@ -136,6 +136,26 @@ fn growing_memory_without_end_is_eio() {
 }
 
 #[test]
+fn an_instance_that_grows_for_ever_is_replaced_before_it_fails() {
+    let limit = ["--limit", "memory=16MiB"];
+    let server = bad_with(&limit, &["mode=parallel", "at=read", "do=leak"]);
+    let mut client = connect(&server);
+    for _ in 0..100 {
+        assert_eq!(read(&mut client, 0, 1), Ok(vec![0x42]));
+    }
+    assert!(!server.log().contains("out of memory"), "{}", server.log());
+    // In mode `single` its memory may be the disk: it's stopped at its limit.
+    let server = bad_with(&limit, &["at=read", "do=leak"]);
+    let mut client = connect(&server);
+    let failed = (0..100).any(|_| read(&mut client, 0, 1) == Err(EIO));
+    assert!(
+        failed && server.log().contains("out of memory"),
+        "{}",
+        server.log()
+    );
+}
+
+#[test]
 fn memory_that_is_asked_for_politely_is_refused_politely() {
     let server = bad(&["at=read", "do=grow-politely"]);
     let mut client = connect(&server);

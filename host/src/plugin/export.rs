@@ -3,6 +3,7 @@
 mod recall;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
@@ -39,7 +40,12 @@ pub struct PluginExport {
     recall: Recall,
     /// What a filter stands on.
     below: Option<Arc<PluginExport>>,
+    /// An instance took half of its memory in its first calls: that's no reason to replace it.
+    needs_much: AtomicBool,
 }
+
+/// Calls of an instance in which a plugin that grows for ever doesn't come to half of its memory.
+const FEW_CALLS: u64 = 4;
 
 impl std::fmt::Debug for PluginExport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -89,6 +95,7 @@ impl PluginExport {
             pool,
             policy,
             below,
+            needs_much: AtomicBool::new(false),
         })
     }
 
@@ -221,10 +228,14 @@ impl PluginExport {
     }
 
     /// A call has ended: keeps the instance, or lets it go.
-    fn settle<T>(&self, lease: Lease<'_>, called: Result<T, CallError>) -> Result<T, Failure> {
+    fn settle<T>(&self, mut lease: Lease<'_>, called: Result<T, CallError>) -> Result<T, Failure> {
         match called {
             Ok(value) => {
-                lease.give_back();
+                if self.wears_out(lease.instance()) {
+                    lease.retire();
+                } else {
+                    lease.give_back();
+                }
                 Ok(value)
             }
             Err(CallError::Request(failure)) => {
@@ -238,6 +249,18 @@ impl PluginExport {
                 Err(failure)
             }
         }
+    }
+
+    /// Whether another instance is to take this one's place: any call may meet a fresh one anyway. Not
+    /// where that would be so at once again: then the plugin grows no further, it needs that much.
+    fn wears_out(&self, instance: &Instance) -> bool {
+        if !self.is_parallel() || !instance.is_worn() {
+            return false;
+        }
+        if instance.calls < FEW_CALLS {
+            self.needs_much.store(true, Ordering::Relaxed);
+        }
+        !self.needs_much.load(Ordering::Relaxed)
     }
 
     /// An instance was lost: another one may be made, or never again.

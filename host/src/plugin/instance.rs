@@ -40,6 +40,8 @@ pub(super) struct Instance {
     functions: Box<Functions>,
     /// The store's own, to be had while a call has the store.
     slice: Slice,
+    /// Calls so far, `open` included.
+    pub(super) calls: u64,
     /// It took a change since it was last flushed.
     pub(super) dirty: bool,
     /// Its place among its tenant's instances.
@@ -92,6 +94,7 @@ impl Instance {
                 slice: store.data().cpu.slice().clone(),
                 store,
                 functions: Box::new(functions),
+                calls: 0,
                 dirty: false,
                 share: None,
                 number,
@@ -129,7 +132,14 @@ impl Instance {
         let ((info,), _) = self
             .call(open, (name.to_owned(),), Lent::Nothing, 0, budget)
             .await?;
+        self.store.data_mut().memory.ready();
         self.answered(info)
+    }
+
+    /// Whether another should take its place, before its memory is at its limit and a client's request
+    /// fails: some languages' tools never free what a call hands to the host.
+    pub(super) fn is_worn(&self) -> bool {
+        !self.dirty && self.store.data().memory.is_worn()
     }
 
     /// Asks for the exports.
@@ -297,6 +307,7 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
+        self.calls += 1;
         let store = &mut self.store;
         store.set_epoch_deadline(1);
         store.set_hostcall_fuel(length.max(DIRECT as usize) + SLACK);

@@ -20,6 +20,8 @@ const PARTS: usize = 64;
 pub(super) struct MemoryMeter {
     limit: u64,
     share: MemoryShare,
+    /// Bytes that were held when the instance was open.
+    ready: u64,
     refused: bool,
     metrics: Arc<Metrics>,
 }
@@ -29,6 +31,7 @@ impl MemoryMeter {
         Self {
             limit,
             share: MemoryShare::new(quota),
+            ready: 0,
             refused: false,
             metrics,
         }
@@ -37,6 +40,17 @@ impl MemoryMeter {
     /// Whether the guest was ever refused memory.
     pub(super) fn refused(&self) -> bool {
         self.refused
+    }
+
+    /// The instance is open: what it holds now it needs.
+    pub(super) fn ready(&mut self) {
+        self.ready = self.held();
+    }
+
+    /// Whether it has taken half of what was left then: it may be one that grows for ever.
+    pub(super) fn is_worn(&self) -> bool {
+        let left = self.limit.saturating_sub(self.ready);
+        self.held().saturating_sub(self.ready) > left / 2
     }
 
     /// Bytes that the instance holds.

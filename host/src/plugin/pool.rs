@@ -373,6 +373,25 @@ impl<'a> Lease<'a> {
         }
     }
 
+    /// The call has ended well, and the instance has nothing to flush: when another is needed, it's made.
+    pub(super) fn retire(mut self) {
+        let Some(instance) = self.instance.take() else {
+            return;
+        };
+        let mut state = self.pool.state();
+        state.crashes.forget();
+        state.dirty.remove(&instance.number);
+        state.taken -= 1;
+        self.release();
+        self.pool.try_again(&mut state);
+        let awaited = state.is_awaited();
+        drop(state);
+        drop(instance);
+        if awaited {
+            self.pool.returned.notify_waiters();
+        }
+    }
+
     fn release(&mut self) {
         match self.permit.take() {
             Some(permit) => drop(permit),

@@ -367,6 +367,8 @@ impl Bad {
                     self.hoard.push(std::mem::take(&mut page));
                 }
             }
+            // A mebibyte with each call, for ever.
+            "leak" => self.hoard.push(vec![1; 1 << 20]),
             "handles" => loop {
                 self.handles
                     .push(Blob::open(&config::required_text("blob")?)?);
