@@ -10,6 +10,7 @@
 //! Knows nothing of NBD's wire. Its invariant: after any error out of a guest call the store is
 //! dropped and nothing of it is used again.
 
+mod advice;
 pub mod cache;
 mod carry_out;
 mod catalog;

@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 
 use nbd_proto::{Errno, Framing};
-use nbdbox_tests::{Client, Run, plugin, run};
+use nbdbox_tests::{Client, Run, guest, plugin, run};
 use scene::Scene;
 
 fn wasm(name: &str) -> String {
@@ -148,6 +148,87 @@ fn a_core_module_without_types() {
     );
 }
 
+/// What an author meets who has left out a step, in the words of the language.
+#[test]
+fn a_file_that_lacks_a_step_says_which() {
+    let scene = Scene::new();
+    let module = |import: &str| {
+        let text = format!("(module (import {import} (func)) (memory (export \"memory\") 1))");
+        wat::parse_str(text).unwrap()
+    };
+    let typed = |import: &str| {
+        let honest = fs::read(guest("counter")).unwrap();
+        let at = honest
+            .windows(14)
+            .position(|at| at == b"component-type")
+            .unwrap();
+        // Section 0, its length in bytes, the name's length: the whole section is taken over.
+        let start = honest[..at].iter().rposition(|byte| *byte == 0).unwrap();
+        [module(import), honest[start..].to_vec()].concat()
+    };
+    for (file, bytes, words) in [
+        (
+            "rust.rs",
+            b"use nbdbox_plugin::{Plugin};".to_vec(),
+            &["source in Rust", "cargo build"][..],
+        ),
+        (
+            "disk.py",
+            b"import nbdbox\n".to_vec(),
+            &["source in Python", "componentize-py"],
+        ),
+        (
+            "disk.c",
+            b"#include \"nbdbox.h\"\n".to_vec(),
+            &["source in C", "zig cc"],
+        ),
+        (
+            "disk.js",
+            b"import { plugin } from \"./kit/nbdbox.js\"".to_vec(),
+            &["JavaScript", "componentize-js"],
+        ),
+        (
+            "text.wat",
+            b"(component)".to_vec(),
+            &["text form", "wasm-tools parse"],
+        ),
+        (
+            "plain.wasm",
+            wat::parse_str("(module)").unwrap(),
+            &["export!", "plugin_component_type.o", "wasm-tools component"],
+        ),
+        (
+            "web.wasm",
+            module(r#""wbg" "__wbindgen_throw""#),
+            &["wbg.__wbindgen_throw", "wasm-bindgen"],
+        ),
+        (
+            "emscripten.wasm",
+            module(r#""env" "abort""#),
+            &["env.abort", "Emscripten", "zig cc"],
+        ),
+        ("go.wasm", module(r#""gojs" "runtime.wasmExit""#), &["Go"]),
+        (
+            "wasi.wasm",
+            module(r#""wasi_snapshot_preview1" "fd_write""#),
+            &["for WASI without a kit"],
+        ),
+        (
+            "linked.wasm",
+            typed(r#""env" "crc32""#),
+            &["can't be made a component", "env.crc32", "linked by nobody"],
+        ),
+        (
+            "escape.wasm",
+            module("\"env\" \"\\1b[31m\""),
+            &["env. [31m"],
+        ),
+    ] {
+        scene.write(file, bytes);
+        no_plugin(&scene, file, words);
+    }
+}
+
 #[test]
 fn machine_code_is_refused_whoever_made_it() {
     let scene = Scene::new();
@@ -185,7 +266,12 @@ fn components_that_are_something_else() {
         (
             "empty",
             "(component)",
-            &["no plugin", "exports nothing", "nbdbox:plugin/device@"][..],
+            &[
+                "no plugin",
+                "exports nothing",
+                "nbdbox:plugin/device@",
+                "nbdbox.export(",
+            ][..],
         ),
         (
             "command",
@@ -194,12 +280,23 @@ fn components_that_are_something_else() {
                 "another world",
                 "wasi:cli/run@0.2.0",
                 "nbdbox:plugin/device@",
+                "cdylib",
             ],
+        ),
+        (
+            "page",
+            r#"(component (instance $i) (export "wasi:http/incoming-handler@0.2.0" (instance $i)))"#,
+            &["web server", "-d http fetch-event"],
         ),
         (
             "newer",
             r#"(component (instance $i) (export "nbdbox:plugin/device@9.0.0" (instance $i)))"#,
-            &["another version", "device@9.0.0", "device@0.1.0"],
+            &[
+                "another version",
+                "device@9.0.0",
+                "device@0.1.0",
+                "nbdbox new",
+            ],
         ),
         (
             "hollow",
@@ -212,7 +309,28 @@ fn components_that_are_something_else() {
                 (import "wasi:http/outgoing-handler@0.2.0" (instance))
                 (instance $i)
                 (export "nbdbox:plugin/device@0.1.0" (instance $i)))"#,
-            &["needs wasi:http/outgoing-handler@0.2.0", "to no plugin"],
+            &[
+                "needs wasi:http/outgoing-handler@0.2.0",
+                "to no plugin",
+                "JavaScript brings it",
+                "-d stdio random clocks http fetch-event",
+            ],
+        ),
+        (
+            "async",
+            r#"(component
+                (import "wasi:clocks/monotonic-clock@0.3.0" (instance))
+                (instance $i)
+                (export "nbdbox:plugin/device@0.1.0" (instance $i)))"#,
+            &["WASI 0.3", "wasm32-unknown-unknown"],
+        ),
+        (
+            "foreign",
+            r#"(component
+                (import "acme:codec/inflate" (instance))
+                (instance $i)
+                (export "nbdbox:plugin/device@0.1.0" (instance $i)))"#,
+            &["needs acme:codec/inflate", "wac plug"],
         ),
         (
             "ahead",

@@ -42,6 +42,7 @@ const HOST: &[&str] = &[
 
 /// Modules of `host/src/plugin`, from the bottom to the top.
 const PLUGIN: &[&str] = &[
+    "advice",
     "wit",
     "tunables",
     "stop",

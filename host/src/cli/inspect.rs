@@ -53,6 +53,7 @@ fn report(plugin: &Plugin) -> String {
         };
         line("filter", kind.to_owned());
     }
+    line("world", world(plugin.world()));
     line("features", features(plugin.world()));
     for name in &plugin.world().exports {
         line("exports", name.clone());
@@ -80,6 +81,33 @@ fn heading(plugin: &Plugin) -> String {
             manifest.name, manifest.version, manifest.summary
         ),
         None => plugin.name().to_owned(),
+    }
+}
+
+/// The world's name, and what exporting more would bring.
+fn world(world: &World) -> String {
+    let name = world.name().unwrap_or("one of its own");
+    let more = [
+        (
+            world.manifest,
+            "manifest",
+            "settings and grants are checked before it runs",
+        ),
+        (world.sparse, "sparse", "holes are told"),
+        (world.writable, "writable", "it can be written"),
+        (
+            world.zeroable || !world.writable,
+            "zeroable",
+            "it can be trimmed and zeroed",
+        ),
+    ];
+    let lacks = more.into_iter().filter(|(has, ..)| !has);
+    let lacks: Vec<String> = lacks
+        .map(|(_, interface, so)| format!("with `{interface}` {so}"))
+        .collect();
+    match &lacks[..] {
+        [] => name.to_owned(),
+        lacks => format!("{name}; {}", lacks.join(", ")),
     }
 }
 

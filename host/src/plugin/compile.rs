@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use wasmparser::{Encoding, Parser, Payload};
 
+use super::advice;
 use super::tunables::new_engine;
 use crate::limits::{COMPILED, COMPILER_MEMORY, COMPILER_TIME, COMPONENT};
 
@@ -83,11 +84,13 @@ pub fn encode(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
 
 fn kind(bytes: &[u8]) -> anyhow::Result<Encoding> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF") {
-        bail!("it is machine code, which is never run: give the component that it was made from");
+        let advice = advice::machine_code(bytes);
+        bail!("it is machine code, which is never run: {advice}");
     }
     ensure!(
         bytes.starts_with(b"\0asm"),
-        "it isn't WebAssembly: it doesn't begin with the bytes 00 61 73 6d"
+        "it isn't WebAssembly: it doesn't begin with the bytes 00 61 73 6d{}",
+        advice::not_wasm(bytes)
     );
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
@@ -97,11 +100,15 @@ fn kind(bytes: &[u8]) -> anyhow::Result<Encoding> {
 }
 
 fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut typed = false;
+    let (mut typed, mut imports) = (false, Vec::new());
     for payload in Parser::new(0).parse_all(bytes) {
         match payload {
             Ok(Payload::CustomSection(section)) => {
                 typed |= section.name().starts_with("component-type");
+            }
+            Ok(Payload::ImportSection(section)) => {
+                let known = section.into_imports().map_while(Result::ok);
+                imports.extend(known.map(|import| (import.module, import.name)));
             }
             Ok(_) => {}
             Err(error) => bail!("it is damaged or cut off: {error}"),
@@ -109,17 +116,22 @@ fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     }
     ensure!(
         typed,
-        "it is a core module without component type information: a plugin is a component, or a \
-         module built with one of the nbdbox kits"
+        "it is a core module without component type information, and a plugin is a component, or a \
+         module built with one of the nbdbox kits: {}",
+        advice::untyped_module(imports.into_iter())
     );
     let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
     let name = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+    let adapted = imports.into_iter().filter(|(module, _)| *module != name);
     wit_component::ComponentEncoder::default()
         .validate(true)
         .module(bytes)
         .and_then(|encoder| encoder.adapter(name, adapter))
         .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| anyhow::anyhow!("it can't be made a component: {error:#}"))
+        .map_err(|error| {
+            let advice = advice::unanswered(adapted);
+            anyhow::anyhow!("it can't be made a component: {error:#}{advice}")
+        })
 }
 
 /// The server's side: lets a child process compile `bytes` into `output`.
@@ -160,7 +172,8 @@ pub(super) async fn in_a_child(
     if status.success() {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&words).replace('\n', " ");
+    // They quote names that the plugin's supplier chose: nothing of them may steer a terminal.
+    let words = String::from_utf8_lossy(&words).replace(char::is_control, " ");
     match (status.code(), words.trim()) {
         (Some(1), words) if !words.is_empty() => bail!("{words}"),
         (_, words) => bail!("compiling it broke the compiler's limits ({status}) {words}"),

@@ -3,6 +3,7 @@
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
+use super::advice;
 use super::wit::{self, PACKAGE};
 
 /// A plugin's optional interfaces, and what it imports.
@@ -75,6 +76,21 @@ impl World {
         })
     }
 
+    /// Its name in the WIT, if it exports what one of the package's worlds does.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        let common = (self.manifest, self.sparse);
+        let changes = (self.writable, self.zeroable);
+        let more = (self.mappable, self.prefetch, self.export_list);
+        match (common, changes, more) {
+            ((false, false), (false, false), (false, false, false)) => Some("minimal"),
+            ((true, true), (false, false), (false, false, false)) => Some("read-only"),
+            ((true, true), (true, true), (false, false, false)) => Some("read-write"),
+            ((true, true), (true, true), (true, true, true)) => Some("full"),
+            _ => None,
+        }
+    }
+
     /// Whether it asks for WASI at all. All that it gets is clocks, random numbers and a log.
     #[must_use]
     pub fn wasi(&self) -> bool {
@@ -115,12 +131,16 @@ fn not_a_plugin(exports: &[String]) -> String {
         .iter()
         .find(|name| name.starts_with("nbdbox:plugin/device"))
     {
-        return format!("it is a plugin for another version: it exports {other}, not {device}");
+        return format!(
+            "it is a plugin for another version: it exports {other}, not {device}; build it with a kit of \
+             that version, as `nbdbox new` makes it"
+        );
     }
+    let advice = advice::no_device(exports);
     match exports {
-        [] => format!("it is no plugin: it exports nothing, and a plugin exports {device}"),
+        [] => format!("it is no plugin: it exports nothing, and a plugin exports {device}{advice}"),
         some => format!(
-            "it is a component of another world: it exports {}, and a plugin exports {device}",
+            "it is a component of another world: it exports {}, and a plugin exports {device}{advice}",
             some.join(", ")
         ),
     }
@@ -128,7 +148,11 @@ fn not_a_plugin(exports: &[String]) -> String {
 
 fn unknown_import(import: &str) -> String {
     if import.starts_with(PACKAGE) {
-        return format!("it needs {import}, which this version of nbdbox doesn't have");
+        return format!(
+            "it needs {import}, which this version of nbdbox doesn't have: use a newer nbdbox, or build \
+             without it"
+        );
     }
-    format!("it needs {import}, which nbdbox gives to no plugin")
+    let advice = advice::component_import(import);
+    format!("it needs {import}, which nbdbox gives to no plugin{advice}")
 }
