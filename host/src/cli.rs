@@ -1,16 +1,19 @@
-//! The command line: `nbdbox serve`, `check`, `schema`, `inspect`, `map`.
+//! The command line: a module for each of `nbdbox`'s commands.
 
 mod check;
+mod dev;
 mod host;
 mod inspect;
 mod log;
 mod map;
+mod new;
 mod plugin_args;
 mod run;
 mod serve;
 mod signals;
 mod test;
 mod tls_args;
+mod watching;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write as _};
@@ -43,6 +46,8 @@ Examples:
   nbdbox serve --blob disk=/srv/disk.img:rw file.wasm     a file, through the sandbox
   nbdbox serve --config /etc/nbdbox                       many tenants
   nbdbox inspect file.wasm                                what is it, what does it need?
+  nbdbox new --lang python mydisk                         a plugin to start from
+  nbdbox dev mydisk.wasm size=1G                          loads it anew when it's built
   nbdbox test pattern.wasm size=1G                        does it keep the contract?
   nbdbox map --picture sparse.wasm size=4G                where are its data and holes?
 ";
@@ -55,6 +60,8 @@ enum Command {
     Check(check::Check),
     /// Prints the JSON schema of the configuration, for editors.
     Schema,
+    New(new::New),
+    Dev(Box<dev::Dev>),
     Test(Box<test::Test>),
     /// Compiles standard input to a file: what nbdbox starts for itself.
     #[command(name = compile::SUBCOMMAND, hide = true)]
@@ -79,6 +86,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Map(map) => map.run(),
         Command::Check(check) => check.run(),
         Command::Schema => print_schema().map(|()| ExitCode::SUCCESS),
+        Command::Dev(dev) => dev.run(),
+        Command::New(new) => new.run().map(|()| ExitCode::SUCCESS),
         Command::Test(test) => test.run(),
         Command::CompilePlugin { output } => {
             let done = compile::worker(&output).map(|()| ExitCode::SUCCESS);

@@ -2,7 +2,6 @@
 
 mod listening;
 mod restart;
-mod watching;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,9 +15,9 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use self::listening::Listening;
-use self::watching::Watching;
 use super::serve::PidFile;
 use super::signals::Signals;
+use super::watching::Watching;
 use crate::hosting::{Blueprint, Hosting};
 use crate::plugin::{Engine, cache::Cache};
 use crate::server::{Inherited, Server};

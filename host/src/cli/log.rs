@@ -9,6 +9,9 @@ pub(super) const PLAIN: &str = "warn,plugin=info";
 /// What goes wrong, what becomes of the configuration, and the plugins' own lines.
 pub(super) const HOSTING: &str = "warn,nbdbox::cli=info,plugin=info";
 
+/// What goes wrong, and the plugin's own lines, the debug lines too.
+pub(super) const AUTHOR: &str = "warn,plugin=debug";
+
 /// Connections, refused requests and the plugins' debug lines too.
 pub(super) const VERBOSE: &str = "warn,nbdbox=debug,plugin=debug";
 

@@ -25,7 +25,7 @@ const PORT: u16 = 10809;
 
 /// Time that connections have to finish what is under way when the server stops. Restrains clients
 /// that don't read their replies.
-const DRAIN: Duration = Duration::from_secs(10);
+pub(super) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Bytes of a unix socket's path: `sun_path` without the NUL at its end (unix(7)).
 const SOCKET_PATH: usize = 107;
@@ -178,34 +178,37 @@ impl Serve {
         Ok(status)
     }
 
-    /// Where to listen, and the folder of a private socket, which is removed at the end.
     fn address(&self) -> anyhow::Result<(Address, Option<TempDir>)> {
-        let private = match &self.unix {
-            Some(path) => path == Path::new("-"),
-            None => self.run.is_some() && self.ipaddr.is_none() && self.port.is_none(),
-        };
-        if private {
-            // Without this the folder would be as open as the umask lets it.
-            let folder = tempfile::Builder::new()
-                .prefix("nbdbox-")
-                .permissions(Permissions::from_mode(0o700))
-                .tempdir()
-                .context("can't make a private folder")?;
-            let path = short_enough(folder.path().join("socket"))?;
-            return Ok((Address::Unix(path), Some(folder)));
+        let unasked = self.unix.is_none() && self.ipaddr.is_none() && self.port.is_none();
+        match &self.run {
+            Some(_) if unasked => address(Some(Path::new("-")), None, None),
+            _ => address(self.unix.as_deref(), self.ipaddr.as_deref(), self.port),
         }
-        if let Some(path) = &self.unix {
-            return Ok((
-                Address::Unix(short_enough(std::path::absolute(path)?)?),
-                None,
-            ));
-        }
-        let host = self
-            .ipaddr
-            .clone()
-            .unwrap_or_else(|| "127.0.0.1".to_owned());
-        Ok((Address::Tcp(host, self.port.unwrap_or(PORT)), None))
     }
+}
+
+/// Where to listen, and the folder of a private socket, which is removed at the end.
+pub(super) fn address(
+    unix: Option<&Path>,
+    host: Option<&str>,
+    port: Option<u16>,
+) -> anyhow::Result<(Address, Option<TempDir>)> {
+    let Some(path) = unix else {
+        let host = host.unwrap_or("127.0.0.1").to_owned();
+        return Ok((Address::Tcp(host, port.unwrap_or(PORT)), None));
+    };
+    if path != Path::new("-") {
+        let path = short_enough(std::path::absolute(path)?)?;
+        return Ok((Address::Unix(path), None));
+    }
+    // Without this the folder would be as open as the umask lets it.
+    let folder = tempfile::Builder::new()
+        .prefix("nbdbox-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .context("can't make a private folder")?;
+    let path = short_enough(folder.path().join("socket"))?;
+    Ok((Address::Unix(path), Some(folder)))
 }
 
 fn short_enough(path: PathBuf) -> anyhow::Result<PathBuf> {

@@ -1,4 +1,4 @@
-//! Notices when the configuration's files change.
+//! Notices when files change: the configuration's, or a plugin's.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// Files are changed in several steps, and several at once: the pause after which it was all.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Watches a configuration.
+/// Watches a file, or the configuration files of a folder.
 pub(super) struct Watching {
     changes: mpsc::Receiver<()>,
     /// Stops when it's dropped.
@@ -19,7 +19,7 @@ pub(super) struct Watching {
 }
 
 impl Watching {
-    /// Begins to watch a file, or the files of a folder.
+    /// Begins to watch a file, or the `*.toml` of a folder.
     pub(super) fn start(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("can't watch {}", path.display());
         let path = std::path::absolute(path).with_context(named)?;

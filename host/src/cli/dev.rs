@@ -1,0 +1,146 @@
+//! `nbdbox dev`: a plugin under its author's hands.
+
+mod journal;
+mod stage;
+mod timed;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use self::journal::Journal;
+use self::stage::Stage;
+use super::plugin_args::PluginArgs;
+use super::serve::{DRAIN, address};
+use super::signals::Signals;
+use super::watching::Watching;
+use super::{log, print};
+use crate::plugin::PluginCatalog;
+use crate::server::{Listener, Server, Welcome};
+use crate::size::Bytes;
+
+/// How often is told what calls took: rare enough to be read, whatever a client does.
+const TELL: Duration = Duration::from_secs(1);
+
+const EXAMPLES: &str = "\
+Examples:
+  nbdbox dev mydisk.wasm size=1G                    and in another terminal: make; nbdinfo nbd://localhost
+  nbdbox dev -U mydisk.sock --calls mydisk.wasm     every call, with its offset and length
+";
+
+/// Serves a plugin while you work on it.
+///
+/// Loads it anew whenever its file changes: who connects then meets the new one; who is connected keeps the
+/// one that they have. One that can't be loaded changes nothing, and why is said. Prints what the plugin
+/// logs, how long its calls take, and what they use of its limits.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Dev {
+    /// Listen on this unix socket; `-` makes one in a private folder
+    #[arg(short = 'U', long = "unix", value_name = "SOCKET", conflicts_with_all = ["ipaddr", "port"])]
+    unix: Option<PathBuf>,
+
+    /// Listen on this address, or host name [default: 127.0.0.1]
+    #[arg(short, long, value_name = "ADDR")]
+    ipaddr: Option<String>,
+
+    /// Listen on this TCP port; 0 takes any that is free [default: 10809]
+    #[arg(short, long)]
+    port: Option<u16>,
+
+    /// The export's name
+    #[arg(short, long, visible_alias = "exportname", default_value = "")]
+    export: String,
+
+    /// Print every call, in place of a summary each second
+    #[arg(long)]
+    calls: bool,
+
+    #[command(flatten)]
+    plugin: PluginArgs,
+}
+
+impl Dev {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        log::start(log::AUTHOR)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("can't start worker threads")?;
+        let done = runtime.block_on(self.dev());
+        // A disk that hangs must not keep the process.
+        runtime.shutdown_background();
+        done
+    }
+
+    async fn dev(&self) -> anyhow::Result<ExitCode> {
+        let mut signals = Signals::catch()?;
+        // Before it is loaded: what changes meanwhile is noticed.
+        let mut watching = Watching::start(self.plugin.plugin())?;
+        let catalog = signals.unless_asked(self.load()).await?;
+        let (address, _private) = address(self.unix.as_deref(), self.ipaddr.as_deref(), self.port)?;
+        let listener = Listener::bind(&address).await?;
+        let uri = listener.address()?.uri(&self.export, None);
+        print(&format!("{}, on {uri}\n", introduction(&catalog)))?;
+        let journal = Arc::new(Journal::new(self.calls));
+        let stage = Arc::new(Stage::new(catalog, Arc::clone(&journal)));
+        let (stop, stopped) = watch::channel(false);
+        let connections = self.plugin.limits()?.connections;
+        let server = Server::new(Arc::clone(&stage), connections, DRAIN, stopped);
+        // In the clear, for as long as this: it's for the machine that the plugin is written on.
+        let (_welcome, welcome) = watch::channel(Welcome::Plain);
+        let serving = tokio::spawn(server.serve(listener, welcome));
+        let mut tell = interval(TELL);
+        tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = signals.wait() => break,
+                () = watching.changed() => self.reload(&stage).await?,
+                _ = tell.tick() => print(&journal.take())?,
+            }
+        }
+        print(&journal.take())?;
+        // Nobody listens any more only if serving has ended already.
+        let _ = stop.send(true);
+        tokio::select! {
+            done = serving => done.context("serving ended badly")?,
+            // Asked again: at once.
+            () = signals.wait() => {}
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn load(&self) -> anyhow::Result<Arc<PluginCatalog>> {
+        self.plugin.open(&self.export, false).await
+    }
+
+    /// Takes the file as it is now, if it can be used.
+    async fn reload(&self, stage: &Stage) -> anyhow::Result<()> {
+        let start = Instant::now();
+        match self.load().await {
+            Ok(catalog) if catalog.plugin().digest() == stage.current().plugin().digest() => Ok(()),
+            Ok(catalog) => {
+                let introduction = introduction(&catalog);
+                stage.replace(catalog);
+                let took = start.elapsed().as_millis();
+                print(&format!("loaded anew in {took} ms: {introduction}\n"))
+            }
+            Err(error) => print(&format!("not loaded, the one before stays: {error:#}\n")),
+        }
+    }
+}
+
+fn introduction(catalog: &PluginCatalog) -> String {
+    let plugin = catalog.plugin();
+    let name = match plugin.manifest() {
+        Some(manifest) => format!("{} {}", manifest.name, manifest.version),
+        None => plugin.name().to_owned(),
+    };
+    format!("{name}, {}", Bytes(plugin.size()))
+}

@@ -1,0 +1,252 @@
+//! What calls took, as an author wants to read it.
+
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nbd_proto::Errno;
+
+use crate::limits::{HANDLES, Limits};
+use crate::peaks::Peaks;
+use crate::size::Bytes;
+
+/// Lines of single calls that are kept until they are printed. Restrains clients who ask for more than a
+/// person reads: the rest is counted.
+const LINES: usize = 1000;
+
+/// The plugin's function that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Read,
+    Write,
+    Flush,
+    Trim,
+    Zero,
+    Report,
+    Cache,
+}
+
+impl Kind {
+    const ALL: [Self; 7] = [
+        Self::Read,
+        Self::Write,
+        Self::Flush,
+        Self::Trim,
+        Self::Zero,
+        Self::Report,
+        Self::Cache,
+    ];
+
+    /// Its name in the WIT.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Flush => "flush",
+            Self::Trim => "trim",
+            Self::Zero => "zero",
+            Self::Report => "report",
+            Self::Cache => "cache",
+        }
+    }
+}
+
+/// A call that has ended.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) kind: Kind,
+    pub(super) offset: u64,
+    pub(super) length: u64,
+    /// From the request to its answer: waiting for an instance, and bytes that the host moved, included.
+    pub(super) took: Duration,
+    pub(super) error: Option<Errno>,
+}
+
+/// Takes notes of calls until they are printed.
+pub(super) struct Journal {
+    /// Whether each call has a line.
+    each: bool,
+    page: Mutex<Page>,
+}
+
+/// What was noted since the last time.
+#[derive(Default)]
+struct Page {
+    calls: String,
+    lines: usize,
+    sums: [Sum; Kind::ALL.len()],
+    budgets: String,
+}
+
+#[derive(Default)]
+struct Sum {
+    count: u32,
+    errors: u32,
+    bytes: u64,
+    took: Duration,
+    longest: Option<Call>,
+}
+
+impl Journal {
+    pub(super) fn new(each: bool) -> Self {
+        Self {
+            each,
+            page: Mutex::default(),
+        }
+    }
+
+    pub(super) fn note(&self, call: &Call, peaks: &Peaks, limits: &Limits) {
+        let mut page = self.page();
+        page.budgets = budgets(peaks, limits);
+        if self.each {
+            page.lines += 1;
+            if page.lines <= LINES {
+                page.calls += &line(call);
+            }
+        }
+        page.sums[call.kind as usize].add(call);
+    }
+
+    /// What there is to print since the last time; empty if nothing was called.
+    pub(super) fn take(&self) -> String {
+        let page = std::mem::take(&mut *self.page());
+        let mut text = page.calls;
+        if self.each {
+            if page.lines > LINES {
+                let more = page.lines - LINES;
+                let _ = writeln!(text, "and {more} calls more");
+            }
+        } else {
+            for (kind, sum) in Kind::ALL.into_iter().zip(&page.sums) {
+                text += &sum.line(kind);
+            }
+        }
+        text + &page.budgets
+    }
+
+    fn page(&self) -> MutexGuard<'_, Page> {
+        // A note that was cut short is worth no panic.
+        self.page.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sum {
+    fn add(&mut self, call: &Call) {
+        self.count += 1;
+        self.errors += u32::from(call.error.is_some());
+        self.bytes = self.bytes.saturating_add(call.length);
+        self.took += call.took;
+        let longest = self.longest.as_ref().map(|longest| longest.took);
+        if longest.is_none_or(|longest| call.took > longest) {
+            self.longest = Some(call.clone());
+        }
+    }
+
+    fn line(&self, kind: Kind) -> String {
+        let Some(longest) = &self.longest else {
+            return String::new();
+        };
+        let errors = match self.errors {
+            0 => String::new(),
+            errors => format!(", {errors} failed"),
+        };
+        format!(
+            "{:<7} {} calls, {}{errors}; {} on average, at most {} ({})\n",
+            kind.name(),
+            self.count,
+            Bytes(self.bytes),
+            milliseconds(self.took / self.count),
+            milliseconds(longest.took),
+            range(longest),
+        )
+    }
+}
+
+fn line(call: &Call) -> String {
+    let outcome = match call.error {
+        None => String::new(),
+        Some(errno) => format!("  {errno}"),
+    };
+    format!(
+        "{:<7} {:>10}  {}{outcome}\n",
+        call.kind.name(),
+        milliseconds(call.took),
+        range(call),
+    )
+}
+
+fn range(call: &Call) -> String {
+    match call.kind {
+        Kind::Flush => "everything".to_owned(),
+        _ => format!("{} at {}", Bytes(call.length), call.offset),
+    }
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}
+
+/// The most that was used of each limit so far, in one instance or call.
+fn budgets(peaks: &Peaks, limits: &Limits) -> String {
+    let cpu = match peaks.cpu() {
+        Duration::ZERO => "less than 1".to_owned(),
+        time => time.as_millis().to_string(),
+    };
+    format!(
+        "budgets memory {} of {}, CPU of a call {cpu} of {} ms for each 4 MiB, handles {} of {HANDLES}\n",
+        Bytes(peaks.memory()),
+        Bytes(limits.memory),
+        limits.cpu.as_millis(),
+        peaks.handles(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(journal: &Journal, kind: Kind, length: u64, micros: u64, error: Option<Errno>) {
+        let call = Call {
+            kind,
+            offset: 4096,
+            length,
+            took: Duration::from_micros(micros),
+            error,
+        };
+        let peaks = Peaks::default();
+        peaks.note(1 << 20, Duration::from_millis(3), 2);
+        journal.note(&call, &peaks, &Limits::default());
+    }
+
+    #[test]
+    fn calls_of_a_kind_are_summed_up() {
+        let journal = Journal::new(false);
+        note(&journal, Kind::Read, 512, 100, None);
+        note(&journal, Kind::Read, 1536, 300, Some(Errno::Eio));
+        note(&journal, Kind::Flush, 0, 10, None);
+        assert_eq!(
+            journal.take(),
+            "read    2 calls, 2 KiB, 1 failed; 0.20 ms on average, at most 0.30 ms (1.50 KiB at 4096)\n\
+             flush   1 calls, 0 B; 0.01 ms on average, at most 0.01 ms (everything)\n\
+             budgets memory 1 MiB of 64 MiB, CPU of a call 3 of 100 ms for each 4 MiB, handles 2 of 256\n"
+        );
+        assert_eq!(journal.take(), "");
+    }
+
+    #[test]
+    fn each_call_has_a_line_up_to_a_number() {
+        let journal = Journal::new(true);
+        note(&journal, Kind::Write, 1024, 1500, Some(Errno::Enospc));
+        let text = journal.take();
+        assert!(
+            text.starts_with("write      1.50 ms  1 KiB at 4096  ENOSPC\n"),
+            "{text}"
+        );
+        for _ in 0..LINES + 5 {
+            note(&journal, Kind::Read, 1, 1, None);
+        }
+        let text = journal.take();
+        assert_eq!(text.lines().count(), LINES + 2);
+        assert!(text.contains("\nand 5 calls more\n"));
+    }
+}

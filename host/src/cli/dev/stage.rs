@@ -1,0 +1,56 @@
+//! The plugin that is shown to clients now.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::journal::Journal;
+use super::timed::Timed;
+use crate::device::{Absent, Catalog, Listed};
+use crate::fault::Failure;
+use crate::identity::Client;
+use crate::limits::Limits;
+use crate::plugin::PluginCatalog;
+
+/// A catalog that another one can take the place of: for those who come later.
+pub(super) struct Stage {
+    current: RwLock<Arc<PluginCatalog>>,
+    limits: Limits,
+    journal: Arc<Journal>,
+}
+
+impl Stage {
+    pub(super) fn new(catalog: Arc<PluginCatalog>, journal: Arc<Journal>) -> Self {
+        Self {
+            limits: catalog.limits().clone(),
+            current: RwLock::new(catalog),
+            journal,
+        }
+    }
+
+    pub(super) fn current(&self) -> Arc<PluginCatalog> {
+        // What it holds is whole at any time.
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+
+    pub(super) fn replace(&self, catalog: Arc<PluginCatalog>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+    }
+}
+
+impl Catalog for Stage {
+    type Device = Timed;
+
+    /// The command line's: the same for all that come after each other.
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    async fn list(&self, client: &Client) -> Result<Vec<Listed>, Failure> {
+        self.current().list(client).await
+    }
+
+    async fn find(&self, client: &Client, name: &str) -> Result<Arc<Timed>, Absent> {
+        let export = self.current().find(client, name).await?;
+        Ok(Arc::new(Timed::new(export, Arc::clone(&self.journal))))
+    }
+}

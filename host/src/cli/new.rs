@@ -1,0 +1,91 @@
+//! `nbdbox new`: a folder with a plugin to start from.
+
+mod language;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+
+use language::Language;
+
+/// What stands in a template for the plugin's name.
+const PLACEHOLDER: &str = "{{name}}";
+
+/// Letters of a name. Restrains who would be surprised by what a file system or `inspect` make of it.
+const NAME: usize = 64;
+
+const EXAMPLES: &str = "\
+Examples:
+  nbdbox new --lang rust mydisk
+  nbdbox new --lang python ~/plugins/mydisk
+";
+
+/// Makes a folder with a plugin to start from.
+///
+/// It builds with `make` and is checked with `make test`, and the kit that it needs is in it: its
+/// README.md has the commands, and a comment in its source says where your work goes.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct New {
+    /// The language
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    lang: Language,
+
+    /// The folder to make; its last part is the plugin's name
+    #[arg(value_name = "NAME")]
+    folder: PathBuf,
+}
+
+impl New {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        let folder = std::path::absolute(&self.folder)?;
+        let name = name_of(&folder)?;
+        let cant = || format!("can't make {}", self.folder.display());
+        write_whole(&folder, |aside| self.lang.write(name, aside)).with_context(cant)?;
+        let shown = self.folder.display();
+        super::print(&format!(
+            "made {shown}: a plugin in {}\n\n  cd {shown}\n  make         builds {name}.wasm\n  \
+             make test    does it keep the contract?\n\n{} is where your work goes; README.md says more.\n",
+            self.lang.title(),
+            self.lang.source(),
+        ))
+    }
+}
+
+fn name_of(folder: &Path) -> anyhow::Result<&str> {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let name = name.unwrap_or_default();
+    let inside = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    ensure!(
+        name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && name.chars().all(inside)
+            && name.len() <= NAME,
+        "`{name}` can't be a plugin's name: it begins with a letter, and has {NAME} letters, digits, `-` \
+         and `_` at most"
+    );
+    Ok(name)
+}
+
+/// Makes a folder whole at once: filled aside, and then given its name.
+fn write_whole(
+    folder: &Path,
+    fill: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    ensure!(!folder.exists(), "it's there already");
+    let parent = folder.parent().context("it has no place")?;
+    fs::create_dir_all(parent)?;
+    let aside = tempfile::Builder::new()
+        .prefix(".nbdbox-new-")
+        .tempdir_in(parent)?;
+    // The temporary folder is private; what is made in it is as open as the umask lets it.
+    let filled = aside.path().join("new");
+    fs::create_dir(&filled)?;
+    fill(&filled)?;
+    match fs::rename(&filled, folder) {
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => bail!("it's there already"),
+        done => Ok(done?),
+    }
+}

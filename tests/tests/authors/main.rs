@@ -1,0 +1,12 @@
+//! What plugin authors work with: a folder to start from, a server that follows their work, a contract
+//! that stays.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test a panic is the verdict"
+)]
+
+mod compatibility;
+mod dev;
+mod manual;
+mod new;
