@@ -76,9 +76,12 @@ impl World {
         })
     }
 
-    /// Its name in the WIT, if it exports what one of the package's worlds does.
+    /// Its name in the WIT, if it is a plugin that exports what one of the package's worlds does.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
+        if self.filter {
+            return None;
+        }
         let common = (self.manifest, self.sparse);
         let changes = (self.writable, self.zeroable);
         let more = (self.mappable, self.prefetch, self.export_list);
