@@ -1,81 +1,84 @@
 #!/usr/bin/env bash
-# One figure per language for what a plugin costs: the same disk, served by reference from one granted
-# file, by the example plugin of each language. Prints a Markdown table; guest-sdk/README.md holds one.
+# What a plugin costs in each language: the folder that `nbdbox new` makes, untouched: the same disk, on which
+# every byte is its offset modulo 251, made by the plugin. Prints a Markdown table; guest-sdk/README.md holds
+# one, and says what is in it.
 #
-#   size      of the component
-#   memory    the least --limit memory, in whole MiB, with which it is served
-#   ready     from starting nbdbox, with the plugin in the compile cache, to nbdinfo's answer (best of 3)
-#   reads/s   random 4 KiB reads, fio, 32 in flight on one connection, for SECONDS
+#   first byte  from `nbdbox new` by way of `make` to nbdinfo's answer; the language's compiler is installed, and
+#               the project's own dependencies (Rust) are fetched but not built
+#   component   its size
+#   begins      the memory of an instance, as `nbdbox test` sees it after all its calls
+#   ready       from starting nbdbox, with the plugin in the compile cache, to nbdinfo's answer (best of 3)
+#   calls/s     `read` of 4 KiB, one after the other, without a client in between (`nbdbox test --only speed`)
+#   reads/s     random 4 KiB reads, fio, 32 in flight on one connection, for SECONDS_EACH
 source "$(dirname "${BASH_SOURCE[0]}")/../setup/prelude.sh"
 
-readonly nbdbox=${NBDBOX_PROGRAM:-target/release/nbdbox} seconds=${SECONDS_EACH:-3} plugins=target/plugins
+nbdbox=$(realpath "${NBDBOX_PROGRAM:-target/release/nbdbox}")
+readonly nbdbox seconds=${SECONDS_EACH:-3} kits=$PWD/target/guest-kits
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 [ -x "$nbdbox" ] || die "$nbdbox isn't built: make build plugins"
+export NBDBOX=$nbdbox ZIG="$kits/python/bin/python -m ziglang" CARGO_NET_OFFLINE=true
+export COMPONENTIZE_PY=$kits/python/bin/componentize-py XDG_CACHE_HOME=$folder/cache
+# shellcheck source=/dev/null
+source target/guest-toolchain/env
 
-# The file is a disk with one partition of 16 MiB from 1 MiB on; the others serve the same 16 MiB.
-prepare() {
-    head -c 17M /dev/urandom >"$folder/disk"
-    echo 'start=2048, size=32768' | PATH=$PATH:/sbin sfdisk -q -X dos "$folder/disk"
-    tail -c 16M "$folder/disk" >"$folder/part"
-    echo '{ "regions": [{ "offset": 0, "length": 16777216, "blob": "part" }] }' >"$folder/json"
+now() { date +%s%N; }
+
+milliseconds_since() { echo $((($(now) - $1) / 1000000)); }
+
+# make_plugin LANGUAGE: $folder/LANGUAGE/disk.wasm, and how long it took until it was served, in seconds.
+make_plugin() {
+    local start
+    start=$(now)
+    "$nbdbox" new --lang "$1" "$folder/$1/disk" >/dev/null
+    case $1 in js | ts) ln -s "$kits/node/node_modules" "$folder/$1/disk/node_modules" ;; esac
+    make -s -C "$folder/$1/disk" >"$folder/log" 2>&1 || die "$(cat "$folder/log")"
+    # shellcheck disable=SC2016 # the shell that nbdbox runs puts the address in
+    serve "$1" 'nbdinfo --size "$uri" >&2'
+    milliseconds_since "$start" | awk '{ printf "%.1f s\n", $1 / 1000 }'
 }
 
-# What follows `serve` for each language.
-arguments() {
-    case $1 in
-    Rust) echo "--blob disk=$folder/part:map-only $plugins/file.wasm" ;;
-    C) echo "--blob disk=$folder/disk $plugins/partition.wasm" ;;
-    Zig) echo "--blob part=$folder/part:map-only $plugins/concat.wasm blobs=part" ;;
-    Python) echo "--blob part=$folder/part:map-only $plugins/fat.wasm files=part" ;;
-    JavaScript) echo "--blob part=$folder/part:map-only --blob description=$folder/json $plugins/regions.wasm" ;;
-    esac
-}
-
-# The file's first byte in the FAT volume is after its tables; the others begin with it.
-offset() { if [ "$1" = Python ]; then echo 544768; else echo 0; fi; }
-
-serve() { # LANGUAGE COMMAND [OPTION…]
-    # shellcheck disable=SC2046
-    "$nbdbox" serve "${@:3}" $(arguments "$1") --run "$2" 2>/dev/null
-}
-
-least_memory() {
-    local mib
-    for mib in $(seq 1 64); do
-        serve "$1" true --limit "memory=${mib}MiB" && echo "$mib" && return
-    done
+serve() { # LANGUAGE COMMAND
+    "$nbdbox" serve "$folder/$1/disk/disk.wasm" size=16M --run "$2" 2>/dev/null
 }
 
 ready() {
     local start best=999999 took
     for _ in 1 2 3; do
-        start=$(date +%s%N)
+        start=$(now)
         # shellcheck disable=SC2016 # the shell that nbdbox runs puts the address in
         serve "$1" 'nbdinfo --size "$uri" >&2'
-        took=$((($(date +%s%N) - start) / 1000000))
+        took=$(milliseconds_since "$start")
         [ "$took" -ge "$best" ] || best=$took
     done
-    echo "$best"
+    echo "$best ms"
+}
+
+# verdict LANGUAGE RULE…: what `nbdbox test` saw of the last of them.
+verdict() {
+    local rules=() rule
+    for rule in "${@:2}"; do rules+=(--only "$rule"); done
+    "$nbdbox" test --seed 1 "${rules[@]}" "$folder/$1/disk/disk.wasm" size=16M | grep "${!#} " |
+        awk '{ $1 = $2 = ""; print }'
 }
 
 reads() {
     # shellcheck disable=SC2016 # the shell that nbdbox runs puts the address in
     local fio='fio --name=r --ioengine=nbd --uri="$uri" --rw=randread --bs=4k --iodepth=32 --time_based
         --size=16M --output-format=terse --terse-version=3'
-    serve "$1" "${fio//$'\n'/ } --runtime=$seconds --offset=$(offset "$1")" | grep '^3;' | cut -d';' -f8
+    serve "$1" "${fio//$'\n'/ } --runtime=$seconds" | grep '^3;' | cut -d';' -f8
 }
 
 main() {
-    prepare
-    echo '| Language | component | least memory | ready | reads/s |'
-    echo '|---|---|---|---|---|'
-    local language plugin
-    for language in Rust C Zig Python JavaScript; do
-        plugin=$(arguments "$language" | grep -o '[^ ]*\.wasm')
-        serve "$language" true # Compiled once; that isn't measured.
-        printf '| %s | %s | %s MiB | %s ms | %s |\n' "$language" "$(numfmt --to=iec "$(stat -c %s "$plugin")")" \
-            "$(least_memory "$language")" "$(ready "$language")" "$(reads "$language")"
+    echo '| Language | first byte | component | memory | ready | calls/s | reads/s |'
+    echo '|---|---|---|---|---|---|---|'
+    local language first
+    for language in rust c cpp zig python js ts; do
+        first=$(make_plugin "$language")
+        printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$language" "$first" \
+            "$(numfmt --to=iec "$(stat -c %s "$folder/$language/disk/disk.wasm")")" \
+            "$(verdict "$language" read-largest memory | sed 's/ of .*//; s/^ *//')" "$(ready "$language")" \
+            "$(verdict "$language" speed | awk '{ print $1 }')" "$(reads "$language")"
     done
 }
 

@@ -72,19 +72,21 @@ typescript() {
 }
 
 typescript "$plugins/regions.wasm" read-only example-plugins/regions
+typescript target/test-guests/js-disk.wasm read-write tests/guests/js-disk
 
-# zig OUTPUT WORLD SOURCE: the C kit's header translated, its exports compiled as C.
+# zig OUTPUT WORLD SOURCE [FLAG…]: the C kit's header translated, its exports compiled as C.
 zig() {
-    local output=$1 world=guest-sdk/c/$2 source=$3 kit=$kits/nbdbox.zig
+    local output=$1 world=guest-sdk/c/$2 source=$3 kit=$kits/nbdbox-$2.zig
     newer "$output" guest-sdk/c guest-sdk/zig "$source" wit || return 0
     say "plugins: $source → $output"
     "${zig[@]}" translate-c -target wasm32-wasi -lc -DNBDBOX_DECLARATIONS -Iguest-sdk/c "-I$world" \
-        guest-sdk/c/nbdbox.h >"$kit" || die "the C kit can't be translated"
+        "${@:4}" guest-sdk/c/nbdbox.h >"$kit" || die "the C kit can't be translated"
     "${zig[@]}" build-exe -target wasm32-wasi -lc -mexec-model=reactor -OReleaseSmall -fstrip --stack 65536 \
-        -femit-bin="$output" -Iguest-sdk/c "-I$world" "$world/plugin.c" guest-sdk/zig/exports.c \
+        -femit-bin="$output" -Iguest-sdk/c "-I$world" "${@:4}" "$world/plugin.c" guest-sdk/zig/exports.c \
         "$world/plugin_component_type.o" --dep nbdbox "-Mroot=$source" -lc -target wasm32-wasi \
         "-Mnbdbox=$kit" || die "$source doesn't compile"
 }
 
 zig "$plugins/concat.wasm" read-only example-plugins/concat/concat.zig
 c target/test-guests/c-disk.wasm read-write tests/guests/c-disk/c-disk.c -DNBDBOX_READ_WRITE_WORLD
+zig target/test-guests/zig-disk.wasm read-write tests/guests/zig-disk/zig-disk.zig -DNBDBOX_READ_WRITE_WORLD

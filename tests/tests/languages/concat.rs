@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use nbdbox_tests::{Random, Run, Server, nbdbox, plugin, run};
 use tempfile::TempDir;
 
+use super::keeps_the_contract;
+
 #[test]
 fn blobs_follow_one_another_with_their_holes() {
     let folder = TempDir::with_prefix("nbdbox-concat-").unwrap();
@@ -42,4 +44,23 @@ fn a_blob_that_is_not_granted_is_refused_in_words() {
     let refused: Run = run(nbdbox(), arguments);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.stderr.contains("isn't granted"), "{refused:?}");
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    let folder = TempDir::with_prefix("nbdbox-concat-").unwrap();
+    let (full, hole) = (folder.path().join("full"), folder.path().join("hole"));
+    fs::write(&full, Random::seeded(3).bytes(300_001)).unwrap();
+    File::create(&hole).unwrap().set_len(1 << 20).unwrap();
+    let [one, two] = [("full", &full), ("hole", &hole)]
+        .map(|(name, path)| format!("{name}={}:map-only", path.display()));
+    let program = plugin("concat").display().to_string();
+    keeps_the_contract(&[
+        "--blob",
+        &one,
+        "--blob",
+        &two,
+        &program,
+        "blobs=hole,full,hole",
+    ]);
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use nbdbox_tests::{Random, Run, Server, nbdbox, plugin, run};
 use tempfile::TempDir;
 
+use super::{compile_once, keeps_the_contract};
+
 /// A folder with granted files, and the arguments that grant them.
 struct Scene {
     folder: TempDir,
@@ -14,6 +16,7 @@ struct Scene {
 
 impl Scene {
     fn new(files: &[(&str, &[u8])]) -> Self {
+        compile_once(&plugin("fat"));
         let folder = TempDir::with_prefix("nbdbox-fat-").unwrap();
         let mut grants = Vec::new();
         for (name, bytes) in files {
@@ -112,4 +115,11 @@ fn what_cannot_be_a_volume_is_refused_in_words() {
     let huge = File::options().write(true).open(scene.path("a")).unwrap();
     huge.set_len(1 << 32).unwrap();
     assert!(scene.refused("a").contains("below 4 GiB"));
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    let bytes = Random::seeded(4).bytes(300_001);
+    let scene = Scene::new(&[("a", &bytes), ("b", b"hello")]);
+    keeps_the_contract(&scene.arguments("a,b:hello"));
 }

@@ -4,6 +4,8 @@ use std::fs;
 
 use nbdbox_tests::{Disk, Random, Run, Server, nbdbox, plugin, run, shell};
 
+use super::keeps_the_contract;
+
 const SIZE: usize = 8 << 20;
 const SECTOR: usize = 512;
 
@@ -88,4 +90,12 @@ fn the_same_source_is_a_plugin_in_cpp() {
     let plugin = nbdbox_tests::guest("partition-cpp");
     let inspected = run(nbdbox(), ["inspect".as_ref(), plugin.as_os_str()]).ok();
     assert!(inspected.contains("partition 0.1.0"), "{inspected}");
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    let disk = disk("gpt", r"start=2048, size=4096\n");
+    let grant = format!("disk={}", disk.path().display());
+    let program = plugin("partition").display().to_string();
+    keeps_the_contract(&["--blob", &grant, &program]);
 }

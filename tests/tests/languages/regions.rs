@@ -5,8 +5,11 @@ use std::fs;
 use nbdbox_tests::{Random, Run, Server, nbdbox, plugin, run};
 use tempfile::TempDir;
 
+use super::{compile_once, keeps_the_contract};
+
 /// A folder with this description in it.
 fn described(json: &str) -> (TempDir, String) {
+    compile_once(&plugin("regions"));
     let folder = TempDir::with_prefix("nbdbox-regions-").unwrap();
     let path = folder.path().join("disk.json");
     fs::write(&path, json).unwrap();
@@ -69,4 +72,15 @@ fn a_description_that_makes_no_sense_is_refused_in_words() {
     assert!(refused(&one(ungranted)).contains("b isn't granted"));
     let overlap = r#"{ "offset": 0, "text": "abc" }, { "offset": 2, "text": "d" }"#;
     assert!(refused(&one(overlap)).contains("two regions hold byte 2"));
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    let json = r#"{ "size": 300000, "regions": [
+        { "offset": 7, "text": "hello" },
+        { "offset": 5000, "length": 100001, "pattern": "010203" },
+        { "offset": 120000, "length": 50000, "zero": true } ] }"#;
+    let (_folder, grant) = described(json);
+    let program = plugin("regions").display().to_string();
+    keeps_the_contract(&["--blob", &grant, &program]);
 }

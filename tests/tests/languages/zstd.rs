@@ -4,6 +4,8 @@ use std::fs;
 
 use nbdbox_tests::{Disk, Random, Server, nbdbox, plugin, run, shell};
 
+use super::keeps_the_contract;
+
 const FRAME: usize = 50_000;
 
 /// The image, frame by frame, and the table of the format.
@@ -75,4 +77,12 @@ fn an_image_that_lies_is_refused_in_words() {
     assert!(refused(&lying).contains("don't fit into the image"));
     lying[table..table + 4].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(refused(&lying).contains("more than 1 MiB"));
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    let disk = Disk::holding(&seekable(&content()));
+    let grant = format!("image={}", disk.path().display());
+    let program = plugin("zstd").display().to_string();
+    keeps_the_contract(&["--blob", &grant, &program]);
 }

@@ -1,10 +1,13 @@
-//! C: the world in which a disk can be written.
+//! The world in which a disk can be written, in C, Zig and TypeScript.
 
 use nbdbox_tests::{Server, guest, run};
 
-#[test]
-fn a_disk_in_c_is_written_read_and_zeroed() {
-    let server = Server::start([guest("c-disk")]);
+use super::{compile_once, keeps_the_contract};
+
+/// Writes, reads and zeroes by qemu-io, then everything that the contract asks.
+fn check(name: &str) {
+    compile_once(&guest(name));
+    let server = Server::start([guest(name)]);
     let commands = [
         "write -P 7 4096 8192",
         "read -P 7 4096 8192",
@@ -22,4 +25,20 @@ fn a_disk_in_c_is_written_read_and_zeroed() {
     assert!(!said.contains("failed"), "{said}");
     assert_eq!(said.matches("wrote ").count(), 2, "{said}");
     assert_eq!(said.matches("read ").count(), 3, "{said}");
+    keeps_the_contract(&["--write".as_ref(), guest(name).as_os_str()]);
+}
+
+#[test]
+fn a_disk_in_c_is_written_read_and_zeroed() {
+    check("c-disk");
+}
+
+#[test]
+fn a_disk_in_zig_is_written_read_and_zeroed() {
+    check("zig-disk");
+}
+
+#[test]
+fn a_disk_in_typescript_is_written_read_and_zeroed() {
+    check("js-disk");
 }
