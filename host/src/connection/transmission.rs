@@ -137,9 +137,7 @@ where
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.waits = 0;
-        if self.phase == Phase::Open && self.stopped.as_mut().poll(cx).is_ready() {
-            self.phase = Phase::Stopping;
-        }
+        self.check_stop(cx);
         self.check_idle(cx);
         for _ in 0..ROUNDS {
             let mut progress = self.run_requests(cx);
@@ -151,6 +149,8 @@ where
             if let Some(end) = self.ended() {
                 return Poll::Ready(end);
             }
+            // What comes after the signal mustn't be taken for what came before it.
+            progress |= self.check_stop(cx);
             progress |= self.receive(cx);
             if !progress {
                 return Poll::Pending;
@@ -161,6 +161,15 @@ where
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Takes note of the signal to stop; whether it has just come.
+    fn check_stop(&mut self, cx: &mut Context<'_>) -> bool {
+        let stopping = self.phase == Phase::Open && self.stopped.as_mut().poll(cx).is_ready();
+        if stopping {
+            self.phase = Phase::Stopping;
+        }
+        stopping
     }
 
     /// Takes the requests that have come and fit, and runs each as far as it goes.
