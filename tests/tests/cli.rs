@@ -589,6 +589,7 @@ fn the_examples_of_help_are_understood() {
     for name in ["pattern", "sparse", "memory", "file"] {
         fs::copy(plugin(name), scene.path(&format!("{name}.wasm"))).unwrap();
     }
+    fs::copy(plugin("pattern"), scene.path("mydisk.wasm")).unwrap();
     scene.write("disk.img", [0; 4096]);
     let config = "[[listener]]\nunix = \"s\"\n[tenant.a]\nclients = [{ uid = 1 }]\n";
     scene.write("nbdbox.toml", config);
@@ -606,7 +607,10 @@ fn the_examples_of_help_are_understood() {
                 "--tls require --tls-certificates /etc/pki/nbdbox",
                 "--tls off",
             );
-            let limited = if !here.contains(" serve ") || here.contains("--run") {
+            let limited = if here.contains(" dev ") {
+                // Until a signal ends it, in order.
+                format!("timeout --signal=INT --preserve-status 3 {here} -p 0")
+            } else if !here.contains(" serve ") || here.contains("--run") {
                 here
             } else if here.contains("-U") {
                 format!("{here} --run true")
