@@ -38,7 +38,35 @@
 
 use crate::bindings::next::interface;
 pub use crate::bindings::next::interface::LayerInfo;
-use crate::{Extent, Extents, Progress, ReadReply, Result, WriteFlags, WritePayload};
+use crate::{Device, Extent, Extents, Progress, ReadReply, Result, WriteFlags, WritePayload};
+
+impl LayerInfo {
+    /// A device of `size` bytes that can be written, and changes, as this layer does. For a filter that
+    /// keeps nothing in memory: `parallel`.
+    pub fn stateless(&self, size: u64) -> Device {
+        self.device(size).parallel()
+    }
+
+    /// The same for a filter that remembers something of this layer: `single` where it can be written, so
+    /// that no instance keeps what another has changed; else `parallel`.
+    pub fn remembering(&self, size: u64) -> Device {
+        let device = self.device(size);
+        if self.read_only {
+            device.parallel()
+        } else {
+            device
+        }
+    }
+
+    fn device(&self, size: u64) -> Device {
+        let device = Device::new(size).read_only(self.read_only);
+        if self.immutable {
+            device.immutable()
+        } else {
+            device
+        }
+    }
+}
 
 /// What the layer below is. Doesn't change.
 pub fn describe() -> LayerInfo {

@@ -44,13 +44,7 @@ impl Window {
 
     /// The device that it is: parallel, and written and changing as the layer below.
     pub fn device(&self) -> Device {
-        let below = next::describe();
-        let device = Device::new(self.size).parallel().read_only(below.read_only);
-        if below.immutable {
-            device.immutable()
-        } else {
-            device
-        }
+        next::describe().stateless(self.size)
     }
 
     /// Reads.

@@ -66,17 +66,9 @@ impl Plugin for BlockSize {
         // Of a disk that ends inside a block the rest can't be reached.
         let size = self.below.size - self.below.size % self.block;
         let preferred = self.below.preferred.max(self.block as u32).min(LARGEST);
-        let device = Device::new(size).block_sizes(1, preferred, LARGEST);
-        let device = if self.below.immutable {
-            device.immutable()
-        } else {
-            device
-        };
-        if self.below.read_only {
-            device.read_only(true).parallel()
-        } else {
-            device
-        }
+        self.below
+            .remembering(size)
+            .block_sizes(1, preferred, LARGEST)
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {

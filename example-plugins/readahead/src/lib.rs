@@ -56,17 +56,7 @@ impl Plugin for ReadAhead {
     }
 
     fn describe(&self) -> Device {
-        let device = Device::new(self.below.size);
-        let device = if self.below.immutable {
-            device.immutable()
-        } else {
-            device
-        };
-        if self.below.read_only {
-            device.read_only(true).parallel()
-        } else {
-            device
-        }
+        self.below.remembering(self.below.size)
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {

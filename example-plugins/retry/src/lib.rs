@@ -38,14 +38,7 @@ impl Plugin for Retry {
 
     fn describe(&self) -> Device {
         let below = next::describe();
-        let device = Device::new(below.size)
-            .parallel()
-            .read_only(below.read_only);
-        if below.immutable {
-            device.immutable()
-        } else {
-            device
-        }
+        below.stateless(below.size)
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {

@@ -42,13 +42,7 @@ impl Plugin for Truncate {
     }
 
     fn describe(&self) -> Device {
-        let below = next::describe();
-        let device = Device::new(self.size).parallel().read_only(below.read_only);
-        if below.immutable {
-            device.immutable()
-        } else {
-            device
-        }
+        next::describe().stateless(self.size)
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
