@@ -4,19 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use qcow2_format::{Chain, Image, Layer, Result, Source, Stretch};
-
-struct Bytes<'a>(&'a [u8]);
-
-impl Source for Bytes<'_> {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
-        Ok(self.0[offset as usize..][..length].to_vec())
-    }
-}
+use qcow2_format::{Bytes, Chain, Image, Layer, Stretch};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = Image::open(Bytes(bytes), Some("1"), 1 << 16);

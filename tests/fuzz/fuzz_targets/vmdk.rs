@@ -4,20 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmdk_format::{Disk, ExtentKind, Image, Result, Source, Stretch};
-
-#[derive(Clone, Copy)]
-struct Bytes<'a>(&'a [u8]);
-
-impl Source for Bytes<'_> {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
-        Ok(self.0[offset as usize..][..length].to_vec())
-    }
-}
+use vmdk_format::{Bytes, Disk, ExtentKind, Image, Stretch};
 
 fuzz_target!(|bytes: &[u8]| {
     // A descriptor ends at a NUL; what is after that is its files' bytes.
@@ -41,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     walk(disk);
 });
 
-fn walk(mut disk: Disk<Bytes<'_>>) {
+fn walk(mut disk: Disk<Bytes<&[u8]>>) {
     let size = disk.size();
     let mut at = 0;
     for _ in 0..64 {

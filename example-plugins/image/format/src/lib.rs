@@ -2,9 +2,11 @@
 //!
 //! Pure: nothing is opened here, and memory is bounded by [`pages::LIMIT`].
 
+pub mod bytes;
 pub mod error;
 pub mod pages;
 
+pub use bytes::Bytes;
 pub use error::{Error, Result};
 pub use pages::{Pages, Source};
 

@@ -15,4 +15,4 @@ pub mod snapshot;
 pub use chain::{Chain, Layer, Stretch};
 pub use header::Header;
 pub use image::Image;
-pub use image_format::{Error, Result, Source, pages};
+pub use image_format::{Bytes, Error, Result, Source, pages};

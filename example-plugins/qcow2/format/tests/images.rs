@@ -1,23 +1,10 @@
 //! Images made byte by byte: what each field means, and what it must not be.
 
-use qcow2_format::{Chain, Error, Header, Image, Layer, Result, Source, Stretch};
+use qcow2_format::{Bytes, Chain, Error, Header, Image, Layer, Result, Stretch};
 
 const CLUSTER: usize = 512;
 const DATA: u64 = 1 << 63;
 const COMPRESSED: u64 = 1 << 62;
-
-#[derive(Clone)]
-struct Bytes(Vec<u8>);
-
-impl Source for Bytes {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
-        Ok(self.0[offset as usize..][..length].to_vec())
-    }
-}
 
 /// Clusters of 512 bytes: header, L1 in cluster 1, L2 in cluster 2, 8 clusters of data from 4 on.
 #[derive(Clone)]
@@ -51,11 +38,11 @@ impl Made {
         self.with(2 * CLUSTER + index * 8, &value.to_be_bytes())
     }
 
-    fn open(&self) -> Result<Image<Bytes>> {
+    fn open(&self) -> Result<Image<Bytes<Vec<u8>>>> {
         Image::open(Bytes(self.0.clone()), None, 1 << 16)
     }
 
-    fn chain(&self, below: Vec<Layer<Bytes>>) -> Chain<Bytes> {
+    fn chain(&self, below: Vec<Layer<Bytes<Vec<u8>>>>) -> Chain<Bytes<Vec<u8>>> {
         Chain::new(self.open().unwrap(), below)
     }
 }
@@ -65,7 +52,7 @@ fn cluster(number: u64) -> u64 {
 }
 
 /// All stretches of a disk.
-fn walk(chain: &mut Chain<Bytes>) -> Result<Vec<(u64, Stretch)>> {
+fn walk(chain: &mut Chain<Bytes<Vec<u8>>>) -> Result<Vec<(u64, Stretch)>> {
     let (mut at, mut found) = (0, Vec::new());
     while at < chain.size() {
         let (stretch, length) = chain.stretch(at, chain.size() - at)?;

@@ -12,4 +12,4 @@ pub mod metadata;
 pub mod region;
 
 pub use image::{Image, Stretch};
-pub use image_format::{Error, Result, Source, pages};
+pub use image_format::{Bytes, Error, Result, Source, pages};

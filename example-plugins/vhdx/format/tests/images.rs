@@ -1,19 +1,7 @@
 //! Images made byte by byte: what each field means, and what it must not be.
 
 use crc::{CRC_32_ISCSI, Crc};
-use vhdx_format::{Error, Image, Result, Source, Stretch};
-
-struct Bytes(Vec<u8>);
-
-impl Source for Bytes {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
-        Ok(self.0[offset as usize..][..length].to_vec())
-    }
-}
+use vhdx_format::{Bytes, Error, Image, Result, Stretch};
 
 const MIB: usize = 1 << 20;
 
@@ -88,7 +76,7 @@ impl Made {
     }
 
     /// With checksums that are right.
-    fn open(mut self) -> Result<Image<Bytes>> {
+    fn open(mut self) -> Result<Image<Bytes<Vec<u8>>>> {
         for (start, length) in [(64, 4), (128, 4), (192, 64), (256, 64)] {
             let part = &mut self.0[start << 10..][..length << 10];
             part[4..8].fill(0);
@@ -104,7 +92,7 @@ fn present(mib: u64) -> u64 {
     mib << 20 | 6
 }
 
-fn stretches(image: &mut Image<Bytes>) -> Result<Vec<(u64, Stretch)>> {
+fn stretches(image: &mut Image<Bytes<Vec<u8>>>) -> Result<Vec<(u64, Stretch)>> {
     let (mut at, mut found) = (0, Vec::new());
     while at < image.size() {
         let (stretch, length) = image.stretch(at, image.size() - at)?;

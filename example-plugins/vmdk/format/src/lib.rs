@@ -11,7 +11,7 @@ pub mod sparse;
 
 pub use descriptor::{Descriptor, ExtentKind};
 pub use disk::{Disk, Image, Stretch};
-pub use image_format::{Error, Result, Source, pages};
+pub use image_format::{Bytes, Error, Result, Source, pages};
 
 /// Bytes of a sector, the unit of everything in this format.
 pub const SECTOR: u64 = 512;

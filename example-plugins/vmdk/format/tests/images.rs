@@ -1,19 +1,6 @@
 //! Images made byte by byte: what each field means, and what it must not be.
 
-use vmdk_format::{Disk, Error, Image, Result, Source, Stretch};
-
-#[derive(Clone)]
-struct Bytes(Vec<u8>);
-
-impl Source for Bytes {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
-        Ok(self.0[offset as usize..][..length].to_vec())
-    }
-}
+use vmdk_format::{Bytes, Disk, Error, Image, Result, Stretch};
 
 const SECTOR: usize = 512;
 
@@ -51,7 +38,7 @@ impl Made {
         self.with(2 * SECTOR + 4 * index, &sector.to_le_bytes())
     }
 
-    fn disk(&self) -> Result<Disk<Bytes>> {
+    fn disk(&self) -> Result<Disk<Bytes<Vec<u8>>>> {
         match Image::open(Bytes(self.0.clone()), 1 << 16)? {
             Image::Whole(disk) => Ok(disk),
             Image::Parts(parts) => panic!("{parts:?}"),
@@ -59,7 +46,7 @@ impl Made {
     }
 }
 
-fn stretches(disk: &mut Disk<Bytes>) -> Result<Vec<(u64, Stretch)>> {
+fn stretches(disk: &mut Disk<Bytes<Vec<u8>>>) -> Result<Vec<(u64, Stretch)>> {
     let (mut at, mut found) = (0, Vec::new());
     while at < disk.size() {
         let (stretch, length) = disk.stretch(at, disk.size() - at)?;
@@ -159,7 +146,7 @@ fn a_footer_counts_if_the_header_says_so() {
 #[test]
 fn extents_follow_each_other() {
     let text = "# Disk DescriptorFile\nRW 4 SPARSE \"s\"\nRW 2 ZERO\nRW 3 FLAT \"f\" 1\n";
-    let Image::Parts(parts) = Image::open(Bytes(text.into()), 1 << 16).unwrap() else {
+    let Image::Parts(parts) = Image::open(Bytes(text.as_bytes().to_vec()), 1 << 16).unwrap() else {
         panic!("a descriptor");
     };
     let sparse = || Bytes(Made::new(4, 0).entry(1, 4).0);
