@@ -289,7 +289,7 @@ async fn block_status<D: Device>(
             (map, Outcome::from(&failure))
         }
     };
-    count_extents(device, &map);
+    device.metrics().note_extents(&map);
     let head = request.incoming.head;
     let wire = Wire {
         min_block: export.block.minimum(),
@@ -314,13 +314,6 @@ fn descriptor(from: &MapDescriptor) -> Descriptor {
         length: from.length,
         flags: StateFlags::from_bits_truncate(from.flags),
     }
-}
-
-fn count_extents<D: Device>(device: &D, map: &ExtentMap) {
-    let metrics = device.metrics();
-    metrics.extents_added.add(map.adds());
-    metrics.extents_clipped.add(map.clipped());
-    metrics.extents_dropped.add(map.dropped());
 }
 
 /// Answers ESHUTDOWN.

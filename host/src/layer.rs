@@ -362,9 +362,7 @@ impl Below {
         let asked = self.layer.extents(fresh()?, wanted == Wanted::One);
         match self.ask(Operation::BlockStatus, asked).await {
             Ok(map) => {
-                metrics.extents_added.add(map.adds());
-                metrics.extents_clipped.add(map.clipped());
-                metrics.extents_dropped.add(map.dropped());
+                metrics.note_extents(&map);
                 Ok(map)
             }
             Err(failure) if failure.whose == Whose::Shutdown => Err(failure),

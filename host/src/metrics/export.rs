@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use extent_map::ExtentMap;
+
 use super::{Counter, Histogram, Level, Operations};
 use crate::fault::{Cause, Failure, Whose};
 
@@ -89,6 +91,13 @@ impl Metrics {
         if let Whose::Plugin(cause) = failure.whose {
             self.fault(cause).one();
         }
+    }
+
+    /// Counts what a plugin did with a map of extents.
+    pub fn note_extents(&self, map: &ExtentMap) {
+        self.extents_added.add(map.adds());
+        self.extents_clipped.add(map.clipped());
+        self.extents_dropped.add(map.dropped());
     }
 
     /// The counter of one cause.
