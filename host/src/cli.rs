@@ -4,6 +4,7 @@ mod check;
 mod dev;
 mod host;
 mod inspect;
+mod listen_args;
 mod log;
 mod map;
 mod new;

@@ -4,7 +4,6 @@ mod journal;
 mod stage;
 mod timed;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::journal::Journal;
 use self::stage::Stage;
+use super::listen_args::ListenArgs;
 use super::plugin_args::PluginArgs;
-use super::serve::{DRAIN, address};
+use super::serve::DRAIN;
 use super::signals::Signals;
 use super::watching::Watching;
 use super::{log, print};
@@ -42,21 +42,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Dev {
-    /// Listen on this unix socket; `-` makes one in a private folder
-    #[arg(short = 'U', long = "unix", value_name = "SOCKET", conflicts_with_all = ["ipaddr", "port"])]
-    unix: Option<PathBuf>,
-
-    /// Listen on this address, or host name [default: 127.0.0.1]
-    #[arg(short, long, value_name = "ADDR")]
-    ipaddr: Option<String>,
-
-    /// Listen on this TCP port; 0 takes any that is free [default: 10809]
-    #[arg(short, long)]
-    port: Option<u16>,
-
-    /// The export's name
-    #[arg(short, long, visible_alias = "exportname", default_value = "")]
-    export: String,
+    #[command(flatten)]
+    listen: ListenArgs,
 
     /// Print every call, in place of a summary each second
     #[arg(long)]
@@ -84,9 +71,9 @@ impl Dev {
         // Before it is loaded: what changes meanwhile is noticed.
         let mut watching = Watching::start(self.plugin.plugin())?;
         let catalog = signals.unless_asked(self.load()).await?;
-        let (address, _private) = address(self.unix.as_deref(), self.ipaddr.as_deref(), self.port)?;
+        let (address, _private) = self.listen.address()?;
         let listener = Listener::bind(&address).await?;
-        let uri = listener.address()?.uri(&self.export, None);
+        let uri = listener.address()?.uri(&self.listen.export, None);
         print(&format!("{}, on {uri}\n", introduction(&catalog)))?;
         let journal = Arc::new(Journal::new(self.calls));
         let stage = Arc::new(Stage::new(catalog, Arc::clone(&journal)));
@@ -117,7 +104,7 @@ impl Dev {
     }
 
     async fn load(&self) -> anyhow::Result<Arc<PluginCatalog>> {
-        self.plugin.open(&self.export, false).await
+        self.plugin.open(&self.listen.export, false).await
     }
 
     /// Takes the file as it is now, if it can be used.

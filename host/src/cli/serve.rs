@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::Args;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use super::listen_args::{self, ListenArgs};
 use super::plugin_args::PluginArgs;
 use super::signals::Signals;
 use super::tls_args::TlsArgs;
@@ -20,15 +21,9 @@ use crate::device::Catalog as _;
 use crate::server::{Address, Listener, Server, Welcome};
 use crate::tls::Tls;
 
-/// NBD's registered port.
-const PORT: u16 = 10809;
-
 /// Time that connections have to finish what is under way when the server stops. Restrains clients
 /// that don't read their replies.
 pub(super) const DRAIN: Duration = Duration::from_secs(10);
-
-/// Bytes of a unix socket's path: `sun_path` without the NUL at its end (unix(7)).
-const SOCKET_PATH: usize = 107;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,21 +45,8 @@ Examples:
 // An argument that was touched goes behind the others: the index says where it stands.
 #[command(mut_arg("settings", |argument| argument.index(2)))]
 pub(super) struct Serve {
-    /// Listen on this unix socket; `-` makes one in a private folder
-    #[arg(short = 'U', long = "unix", value_name = "SOCKET", conflicts_with_all = ["ipaddr", "port"])]
-    unix: Option<PathBuf>,
-
-    /// Listen on this address, or host name [default: 127.0.0.1]
-    #[arg(short, long, value_name = "ADDR")]
-    ipaddr: Option<String>,
-
-    /// Listen on this TCP port; 0 takes any that is free [default: 10809]
-    #[arg(short, long)]
-    port: Option<u16>,
-
-    /// The export's name
-    #[arg(short, long, visible_alias = "exportname", default_value = "")]
-    export: String,
+    #[command(flatten)]
+    listen: ListenArgs,
 
     /// Serve read-only, whatever the plugin can
     #[arg(short, long, visible_alias = "readonly")]
@@ -140,12 +122,12 @@ impl Serve {
     async fn serve(&self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
         let tls = Tls::load(&self.tls.tls()?)?;
-        let opening = self.plugin.open(&self.export, self.read_only);
+        let opening = self.plugin.open(&self.listen.export, self.read_only);
         let catalog = signals.unless_asked(opening).await?;
         let (address, _private) = self.address()?;
         let listener = Listener::bind(&address).await?;
         let address = listener.address()?;
-        let uri = address.uri(&self.export, self.tls.required());
+        let uri = address.uri(&self.listen.export, self.tls.required());
         tracing::debug!("listening on {address}");
         if self.print_uri {
             super::print(&format!("{uri}\n"))?;
@@ -160,7 +142,7 @@ impl Serve {
         let serving = tokio::spawn(server.serve(listener, welcome));
         let command = async {
             match &self.run {
-                Some(command) => run::shell(command, &uri, &address, &self.export).await,
+                Some(command) => run::shell(command, &uri, &address, &self.listen.export).await,
                 None => std::future::pending().await,
             }
         };
@@ -179,47 +161,11 @@ impl Serve {
     }
 
     fn address(&self) -> anyhow::Result<(Address, Option<TempDir>)> {
-        let unasked = self.unix.is_none() && self.ipaddr.is_none() && self.port.is_none();
         match &self.run {
-            Some(_) if unasked => address(Some(Path::new("-")), None, None),
-            _ => address(self.unix.as_deref(), self.ipaddr.as_deref(), self.port),
+            Some(_) if self.listen.is_silent() => listen_args::private(),
+            _ => self.listen.address(),
         }
     }
-}
-
-/// Where to listen, and the folder of a private socket, which is removed at the end.
-pub(super) fn address(
-    unix: Option<&Path>,
-    host: Option<&str>,
-    port: Option<u16>,
-) -> anyhow::Result<(Address, Option<TempDir>)> {
-    let Some(path) = unix else {
-        let host = host.unwrap_or("127.0.0.1").to_owned();
-        return Ok((Address::Tcp(host, port.unwrap_or(PORT)), None));
-    };
-    if path != Path::new("-") {
-        let path = short_enough(std::path::absolute(path)?)?;
-        return Ok((Address::Unix(path), None));
-    }
-    // Without this the folder would be as open as the umask lets it.
-    let folder = tempfile::Builder::new()
-        .prefix("nbdbox-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir()
-        .context("can't make a private folder")?;
-    let path = short_enough(folder.path().join("socket"))?;
-    Ok((Address::Unix(path), Some(folder)))
-}
-
-fn short_enough(path: PathBuf) -> anyhow::Result<PathBuf> {
-    let length = path.as_os_str().len();
-    ensure!(
-        length <= SOCKET_PATH,
-        "can't listen on {}: a unix socket's path has {SOCKET_PATH} bytes at most, and this has \
-         {length}",
-        path.display()
-    );
-    Ok(path)
 }
 
 /// A file with the process id, removed at the end.

@@ -1,0 +1,82 @@
+//! Where to listen, and under which name: the options of `serve` and `dev`.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use tempfile::TempDir;
+
+use crate::server::Address;
+
+/// NBD's registered port.
+const PORT: u16 = 10809;
+
+/// Bytes of a unix socket's path: `sun_path` without the NUL at its end (unix(7)).
+const SOCKET_PATH: usize = 107;
+
+/// Where one export is to be found.
+#[derive(Debug, Args)]
+pub(super) struct ListenArgs {
+    /// Listen on this unix socket; `-` makes one in a private folder
+    #[arg(short = 'U', long = "unix", value_name = "SOCKET", conflicts_with_all = ["ipaddr", "port"])]
+    unix: Option<PathBuf>,
+
+    /// Listen on this address, or host name [default: 127.0.0.1]
+    #[arg(short, long, value_name = "ADDR")]
+    ipaddr: Option<String>,
+
+    /// Listen on this TCP port; 0 takes any that is free [default: 10809]
+    #[arg(short, long)]
+    port: Option<u16>,
+
+    /// The export's name
+    #[arg(short, long, visible_alias = "exportname", default_value = "")]
+    pub(super) export: String,
+}
+
+impl ListenArgs {
+    /// Whether nothing was said of where.
+    pub(super) fn is_silent(&self) -> bool {
+        self.unix.is_none() && self.ipaddr.is_none() && self.port.is_none()
+    }
+
+    /// Where to listen, and the folder of a private socket, which is removed at the end.
+    pub(super) fn address(&self) -> anyhow::Result<(Address, Option<TempDir>)> {
+        match &self.unix {
+            Some(path) if path == Path::new("-") => private(),
+            Some(path) => {
+                let path = short_enough(std::path::absolute(path)?)?;
+                Ok((Address::Unix(path), None))
+            }
+            None => {
+                let host = self.ipaddr.as_deref().unwrap_or("127.0.0.1").to_owned();
+                Ok((Address::Tcp(host, self.port.unwrap_or(PORT)), None))
+            }
+        }
+    }
+}
+
+/// A unix socket in a folder of its own.
+pub(super) fn private() -> anyhow::Result<(Address, Option<TempDir>)> {
+    // Without this the folder would be as open as the umask lets it.
+    let folder = tempfile::Builder::new()
+        .prefix("nbdbox-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .context("can't make a private folder")?;
+    let path = short_enough(folder.path().join("socket"))?;
+    Ok((Address::Unix(path), Some(folder)))
+}
+
+fn short_enough(path: PathBuf) -> anyhow::Result<PathBuf> {
+    let length = path.as_os_str().len();
+    ensure!(
+        length <= SOCKET_PATH,
+        "can't listen on {}: a unix socket's path has {SOCKET_PATH} bytes at most, and this has \
+         {length}",
+        path.display()
+    );
+    Ok(path)
+}
