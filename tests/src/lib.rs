@@ -35,4 +35,4 @@ pub use random::Random;
 pub use raw::{Raw, Transmission};
 pub use server::{Exit, Server};
 pub use strace::Strace;
-pub use tools::{Run, nbdsh, run, shell};
+pub use tools::{Run, nbdsh, qemu_io, run, shell};

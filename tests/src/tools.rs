@@ -64,6 +64,21 @@ pub fn shell(script: &str) -> Run {
     run("bash", ["-euo", "pipefail", "-c", script])
 }
 
+/// Commands of `qemu-io` on a file or a URI, each of which must succeed. Its output.
+///
+/// # Panics
+/// One fails, or a pattern isn't there.
+pub fn qemu_io<S: AsRef<str>>(format: &str, target: &str, commands: &[S]) -> String {
+    let mut words = vec!["-f", format];
+    for command in commands {
+        words.extend(["-c", command.as_ref()]);
+    }
+    words.push(target);
+    let said = run("qemu-io", words).ok();
+    assert!(!said.contains("failed"), "{said}");
+    said
+}
+
 /// What every script of [`nbdsh`] starts with.
 const PRELUDE: &str = r"
 import errno, nbd, sys

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nbdbox_tests::{Disk, Server, guest, nbdbox, run};
+use nbdbox_tests::{Disk, Server, guest, nbdbox, qemu_io, run};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -99,13 +99,7 @@ fn a_plugin_of_the_first_version_is_served() {
         "discard 8192 4096",
         "flush",
     ];
-    let mut arguments = vec!["-f".to_owned(), "raw".to_owned()];
-    for command in commands {
-        arguments.extend(["-c".to_owned(), command.to_owned()]);
-    }
-    arguments.push(server.uri());
-    let said = run("qemu-io", arguments).ok();
-    assert!(!said.contains("failed"), "{said}");
+    let _ = qemu_io("raw", &server.uri(), &commands);
     assert_eq!(
         disk.bytes()[0],
         9,

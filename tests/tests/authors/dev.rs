@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nbdbox_tests::{guest, nbdbox, plugin, run};
+use nbdbox_tests::{guest, nbdbox, plugin, qemu_io, run};
 use tempfile::TempDir;
 
 /// Long enough for the slowest machine; nothing is ever asserted about time.
@@ -111,13 +111,8 @@ fn clients_meet_the_plugin_that_was_built_last() {
 #[test]
 fn every_call_and_the_guests_log_can_be_seen() {
     let dev = Dev::start(&guest("frozen"), &["--calls"]);
-    let commands = ["-c", "write -P 7 4096 512", "-c", "read -P 7 4096 512"];
-    let uri = dev.uri("old");
-    let _ = run(
-        "qemu-io",
-        ["-f", "raw"].iter().chain(&commands).chain(&[&uri[..]]),
-    )
-    .ok();
+    let commands = ["write -P 7 4096 512", "read -P 7 4096 512"];
+    let _ = qemu_io("raw", &dev.uri("old"), &commands);
     let told = dev.wait_for("stdout", "512 B at 4096\nread ");
     assert!(told.contains("write "), "{told}");
     let log = dev.wait_for("stderr", "open old");

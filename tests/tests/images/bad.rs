@@ -41,6 +41,35 @@ pub(crate) fn refusal(
     ran.stderr
 }
 
+/// A good image with these bytes at an offset is refused, with these words; each in a folder of its own.
+pub(crate) fn assert_patches_refused(
+    image: &Image,
+    good: impl Fn(&Folder),
+    cases: &[(u64, &[u8], &str)],
+) {
+    for &(offset, bytes, words) in cases {
+        let folder = Folder::new();
+        good(&folder);
+        folder.patch("top", offset, bytes);
+        let said = refusal(&folder, image, &[], &[]);
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+/// A good image that ends after so many bytes is refused.
+pub(crate) fn assert_cuts_refused(image: &Image, good: impl Fn(&Folder), lengths: &[u64]) {
+    for &length in lengths {
+        let folder = Folder::new();
+        good(&folder);
+        folder.cut("top", length);
+        let said = refusal(&folder, image, &[], &[]);
+        assert!(
+            said.contains("malformed") || said.contains("EIO"),
+            "{length}: {said}"
+        );
+    }
+}
+
 /// The image opens; reading what is bad is EIO, with words, and what is good can still be read.
 pub(crate) fn assert_bad_read(folder: &Folder, image: &Image, words: &str) {
     let server = folder.serve(image.plugin, &["image=top:ro"], &[]);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nbd_proto::Framing;
 use nbd_proto::wire::StateFlags;
-use nbdbox_tests::{Client, Extent, Peer, Random, Server, run};
+use nbdbox_tests::{Client, Extent, Peer, Random, Server, qemu_io, run};
 use tempfile::TempDir;
 
 /// What a read asks for at most: some images limit requests to so much.
@@ -35,14 +35,7 @@ impl Folder {
 
     /// Commands of `qemu-io`, each of which must succeed.
     pub(crate) fn change(&self, format: &str, name: &str, commands: &[String]) {
-        let path = self.path(name);
-        let mut words = vec!["-f", format];
-        for command in commands {
-            words.extend(["-c", command]);
-        }
-        words.push(path.to_str().unwrap());
-        let said = run("qemu-io", words).ok();
-        assert!(!said.contains("failed"), "{said}");
+        let _ = qemu_io(format, self.path(name).to_str().unwrap(), commands);
     }
 
     /// Overwrites bytes of a file.

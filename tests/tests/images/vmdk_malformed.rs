@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::bad::{Image, assert_bad_read, damage, refusal};
+use crate::bad::{
+    Image, assert_bad_read, assert_cuts_refused, assert_patches_refused, damage, refusal,
+};
 use crate::folder::Folder;
 
 const SIZE: u64 = 4 << 20;
@@ -24,7 +26,7 @@ fn good(folder: &Folder) -> u64 {
 
 #[test]
 fn bad_headers_are_refused_in_words() {
-    let cases: [(u64, &[u8], &str); 12] = [
+    let cases: &[(u64, &[u8], &str)] = &[
         (0, b"XDMV", "not a VMDK image"),
         (0, b"COWD", "VMFS"),
         (4, &[9], "version 9"),
@@ -38,27 +40,24 @@ fn bad_headers_are_refused_in_words() {
         (56, &[0xff; 8], "footer"),
         (56, &[0, 0, 0, 1, 0, 0, 0, 0], "past the end"),
     ];
-    for (offset, bytes, words) in cases {
-        let folder = Folder::new();
-        let _table = good(&folder);
-        folder.patch("top", offset, bytes);
-        let said = refusal(&folder, &IMAGE, &[], &[]);
-        assert!(said.contains(words), "{words}: {said}");
-    }
+    assert_patches_refused(
+        &IMAGE,
+        |folder| {
+            let _table = good(folder);
+        },
+        cases,
+    );
 }
 
 #[test]
 fn files_cut_short_are_refused() {
-    for length in [0, 3, 79, 511, 512] {
-        let folder = Folder::new();
-        let _table = good(&folder);
-        folder.cut("top", length);
-        let said = refusal(&folder, &IMAGE, &[], &[]);
-        assert!(
-            said.contains("malformed") || said.contains("EIO"),
-            "{length}: {said}"
-        );
-    }
+    assert_cuts_refused(
+        &IMAGE,
+        |folder| {
+            let _table = good(folder);
+        },
+        &[0, 3, 79, 511, 512],
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The world in which a disk can be written, in C, Zig and TypeScript.
 
-use nbdbox_tests::{Server, guest, run};
+use nbdbox_tests::{Server, guest, qemu_io};
 
 use super::{compile_once, keeps_the_contract};
 
@@ -16,13 +16,7 @@ fn check(name: &str) {
         "read -P 7 8192 4096",
         "flush",
     ];
-    let mut arguments = vec!["-f".to_owned(), "raw".to_owned()];
-    for command in commands {
-        arguments.extend(["-c".to_owned(), command.to_owned()]);
-    }
-    arguments.push(server.uri());
-    let said = run("qemu-io", arguments).ok();
-    assert!(!said.contains("failed"), "{said}");
+    let said = qemu_io("raw", &server.uri(), &commands);
     assert_eq!(said.matches("wrote ").count(), 2, "{said}");
     assert_eq!(said.matches("read ").count(), 3, "{said}");
     keeps_the_contract(&["--write".as_ref(), guest(name).as_os_str()]);
