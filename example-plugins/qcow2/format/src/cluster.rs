@@ -52,7 +52,7 @@ impl Entry {
             return self.compressed(header, within);
         }
         let host = self.descriptor & OFFSET;
-        if host % cluster != 0 {
+        if !host.is_multiple_of(cluster) {
             return Err(Error::malformed(format!(
                 "a cluster at {host}, which isn't aligned"
             )));

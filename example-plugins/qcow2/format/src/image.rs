@@ -143,7 +143,7 @@ impl<S: Source> Image<S> {
     }
 
     fn check_table(&self, what: &str, offset: u64, length: u64) -> Result<()> {
-        let aligned = offset % (1 << self.header.cluster_bits) == 0;
+        let aligned = offset.is_multiple_of(1 << self.header.cluster_bits);
         let end = offset.checked_add(length);
         if aligned && end.is_some_and(|end| end <= self.file.size()) {
             return Ok(());
@@ -163,7 +163,7 @@ impl<S: Source> Image<S> {
     }
 
     fn entry(&mut self, l2: u64, offset: u64) -> Result<Entry> {
-        let index = offset % self.l2_reach() >> self.header.cluster_bits;
+        let index = (offset % self.l2_reach()) >> self.header.cluster_bits;
         let at = l2 + index * self.entry_size();
         let descriptor = self.u64_at(at)?;
         let bitmap = if self.header.extended_l2 {

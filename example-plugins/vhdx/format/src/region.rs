@@ -76,7 +76,10 @@ impl Regions {
 impl Region {
     fn check(self, size: u64) -> Result<()> {
         let end = self.offset.checked_add(self.length);
-        if self.offset % (1 << 20) == 0 && self.offset > 0 && end.is_some_and(|end| end <= size) {
+        if self.offset.is_multiple_of(1 << 20)
+            && self.offset > 0
+            && end.is_some_and(|end| end <= size)
+        {
             return Ok(());
         }
         let (offset, length) = (self.offset, self.length);
