@@ -3,13 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use nbd_proto::wire::{command, option};
-use nbdbox_tests::{Raw, Server, Transmission};
+use nbdbox_tests::{Neighbour, Raw, Server, Transmission};
 
 /// What a server may grow by under one of these attacks, in bytes: the limits of some connections.
 const BUDGET: u64 = 192 << 20;
@@ -17,9 +15,7 @@ const BUDGET: u64 = 192 << 20;
 /// A server with a neighbour at work.
 struct Scene {
     server: Server,
-    stop: Arc<AtomicBool>,
-    reads: Arc<AtomicU64>,
-    neighbour: Option<JoinHandle<()>>,
+    neighbour: Neighbour,
     before: u64,
 }
 
@@ -34,46 +30,10 @@ impl Scene {
             .into_owned();
         let words = options.iter().copied().chain([plugin.as_str(), "size=1G"]);
         let server = Server::start(words);
-        let (stop, reads) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
-        let mut client = connect(&server);
-        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&reads));
-        let neighbour = thread::spawn(move || {
-            let mut offset = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                check_read(&mut client, offset);
-                count.fetch_add(1, Ordering::Relaxed);
-                offset = (offset + 4096 * 1021) % ((1 << 30) - 4096);
-            }
-        });
-        let before = resident(server.pid());
-        let scene = Self {
+        Self {
+            neighbour: Neighbour::start(&server, ""),
+            before: resident(server.pid()),
             server,
-            stop,
-            reads,
-            neighbour: Some(neighbour),
-            before,
-        };
-        scene.neighbour_goes_on();
-        scene
-    }
-
-    /// Waits until the neighbour has read a few times more.
-    fn neighbour_goes_on(&self) {
-        let before = self.reads.load(Ordering::Relaxed);
-        while self.reads.load(Ordering::Relaxed) < before + 5 {
-            let alive = self
-                .neighbour
-                .as_ref()
-                .is_some_and(|one| !one.is_finished());
-            assert!(
-                alive,
-                "the neighbour's client failed:\n{}",
-                self.server.log()
-            );
-            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -83,36 +43,21 @@ impl Scene {
     }
 
     /// The attack is over: all is as it was.
-    fn end(mut self) {
-        self.neighbour_goes_on();
+    fn end(self) {
+        self.neighbour.goes_on();
         self.check_memory();
-        check_read(&mut connect(&self.server), 4096);
-        self.stop.store(true, Ordering::Relaxed);
-        self.neighbour
-            .take()
-            .unwrap()
-            .join()
-            .expect("every read of the neighbour was right");
-        assert!(self.server.is_alive());
-        let exit = self.server.stop();
+        Neighbour::check_read(&mut connect(&self.server), 4096);
+        self.neighbour.end();
+        let mut server = self.server;
+        assert!(server.is_alive());
+        let exit = server.stop();
         assert_eq!(exit.code, Some(0), "{}", exit.log);
         assert!(!exit.log.contains("panicked"), "{}", exit.log);
     }
 }
 
 fn connect(server: &Server) -> Transmission {
-    let mut raw = server.connect();
-    let _flags = raw.hello(3);
-    raw.go("")
-}
-
-fn check_read(client: &mut Transmission, offset: u64) {
-    client.request(0, command::READ, offset, offset, 4096);
-    assert_eq!(client.simple_reply(), (0, offset));
-    let expected: Vec<u8> = (0..512)
-        .flat_map(|at| (offset + at * 8).to_be_bytes())
-        .collect();
-    assert_eq!(client.raw.receive(4096), expected);
+    Neighbour::connect(server, "")
 }
 
 fn resident(pid: u32) -> u64 {
@@ -125,9 +70,9 @@ fn resident(pid: u32) -> u64 {
 fn hundreds_of_idle_handshakes() {
     let scene = Scene::with(&["--limit", "handshake=1s,connections=64"]);
     let idle: Vec<Raw> = (0..300).map(|_| scene.server.connect()).collect();
-    scene.neighbour_goes_on();
+    scene.neighbour.goes_on();
     // Those who come later get their turn when the idle ones have run out of time.
-    check_read(&mut connect(&scene.server), 0);
+    Neighbour::check_read(&mut connect(&scene.server), 0);
     drop(idle);
     scene.end();
 }
@@ -287,10 +232,10 @@ fn a_client_that_asks_for_gigabytes_and_never_reads() {
         grown <= 4 * (64 << 20) + BUDGET,
         "the server grew by {grown} bytes"
     );
-    scene.neighbour_goes_on();
+    scene.neighbour.goes_on();
     drop(greedy);
-    scene.neighbour_goes_on();
-    scene.stop.store(true, Ordering::Relaxed);
+    scene.neighbour.goes_on();
+    scene.neighbour.end();
 }
 
 /// It connects 3,000 times and leaves. Met: accepted and forgotten.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nbd_proto::Framing;
 use nbd_proto::wire::command;
-use nbdbox_tests::{Answer, Dialog, Server, guest, nbdbox, run};
+use nbdbox_tests::{Answer, Dialog, Neighbour, Server, guest, nbdbox, plugin, run};
 
 const EPERM: u32 = 1;
 const EIO: u32 = 5;
@@ -24,6 +24,41 @@ fn wasi(options: &[&str], settings: &[&str]) -> Server {
     )
 }
 
+/// The plugin that asks for WASI, beside a neighbour at work in the same process.
+struct Scene {
+    server: Server,
+    neighbour: Neighbour,
+}
+
+impl Scene {
+    fn new(settings: &[&str]) -> Self {
+        let settings = settings.iter().map(|setting| {
+            let (key, value) = setting.split_once('=').unwrap();
+            format!("{key} = \"{value}\"")
+        });
+        let settings: Vec<String> = settings.collect();
+        let config = format!(
+            "[[listener]]\nname = \"all\"\nunix = \"FOLDER/socket\"\n\
+             [tenant.bad]\nclients = [{{ listener = \"all\" }}]\n\
+             [[tenant.bad.export]]\nname = \"\"\nplugin = \"{}\"\nsettings = {{ {} }}\n\
+             [[tenant.bad.export]]\nname = \"good\"\nplugin = \"{}\"\nsettings = {{ size = \"1G\" }}\n",
+            guest("wasi").display(),
+            settings.join(", "),
+            plugin("pattern").display(),
+        );
+        let server = Server::hosting(&config);
+        let neighbour = Neighbour::start(&server, "good");
+        Self { server, neighbour }
+    }
+
+    /// The server lives, and the neighbour has noticed nothing.
+    fn end(mut self) {
+        self.neighbour.goes_on();
+        self.neighbour.end();
+        assert!(self.server.is_alive());
+    }
+}
+
 fn connect(server: &Server) -> Dialog {
     Dialog::open(server, Framing::Structured)
 }
@@ -35,9 +70,10 @@ fn ask(dialog: &mut Dialog) -> Answer {
 
 /// The number that the plugin answers.
 fn number(settings: &[&str]) -> u64 {
-    let server = wasi(&[], settings);
-    let answer = ask(&mut connect(&server));
+    let scene = Scene::new(settings);
+    let answer = ask(&mut connect(&scene.server));
     assert_eq!(answer.error, 0, "{settings:?}: {}", answer.text);
+    scene.end();
     u64::from_be_bytes(answer.data.try_into().unwrap())
 }
 
@@ -91,10 +127,11 @@ fn random_numbers_are_random() {
 /// It prints escapes and a forged log line. Met: one escaped line of the log, under its name.
 #[test]
 fn what_is_printed_is_an_escaped_line_of_the_log() {
-    let server = wasi(&[], &["do=stdout"]);
-    let answer = ask(&mut connect(&server));
+    let scene = Scene::new(&["do=stdout"]);
+    let answer = ask(&mut connect(&scene.server));
     assert_eq!((answer.error, answer.data), (0, vec![0; 8]));
-    let log = server.log();
+    let log = scene.server.log();
+    scene.end();
     let printed = log.lines().find(|line| line.contains("printed "));
     let printed = printed.unwrap_or_else(|| panic!("no such line in\n{log}"));
     assert!(printed.contains("\\nforged line"), "{printed}");
@@ -105,12 +142,12 @@ fn what_is_printed_is_an_escaped_line_of_the_log() {
 /// It calls exit. Met: EIO; a fresh instance serves the next request.
 #[test]
 fn exit_fails_the_request_and_the_server_lives() {
-    let mut server = wasi(&[], &["do=exit"]);
-    let mut dialog = connect(&server);
+    let scene = Scene::new(&["do=exit"]);
+    let mut dialog = connect(&scene.server);
     assert_eq!(ask(&mut dialog).error, EIO);
     assert_served_again(&mut dialog);
-    assert!(server.is_alive());
-    let log = server.log();
+    let log = scene.server.log();
+    scene.end();
     let told = log
         .lines()
         .any(|line| line.contains("the plugin called exit") && line.contains("plugin=\"wasi\""));
@@ -164,8 +201,7 @@ fn a_socket_can_not_be_connected() {
     listener.set_nonblocking(true).unwrap();
     let open = listener.local_addr().unwrap().port().to_string();
     for port in ["1", &open] {
-        let server = wasi(&[], &["do=socket", &format!("port={port}")]);
-        assert_denied(&server, "access-denied");
+        assert_denied(&["do=socket", &format!("port={port}")], "access-denied");
     }
     let nobody = listener.accept().unwrap_err();
     assert_eq!(nobody.kind(), ErrorKind::WouldBlock);
@@ -174,27 +210,29 @@ fn a_socket_can_not_be_connected() {
 /// It sends datagrams, looks names up. Met: access-denied.
 #[test]
 fn there_are_no_datagrams_and_no_names_either() {
-    assert_denied(&wasi(&[], &["do=datagrams"]), "access-denied");
+    assert_denied(&["do=datagrams"], "access-denied");
     // What wasmtime says where names may not be looked up; an unknown name would be another word.
-    assert_denied(&wasi(&[], &["do=lookup"]), "permanent-resolver-failure");
+    assert_denied(&["do=lookup"], "permanent-resolver-failure");
 }
 
 /// The host refuses, by a word that the plugin passes on: nothing is even tried.
-fn assert_denied(server: &Server, word: &str) {
-    let answer = ask(&mut connect(server));
+fn assert_denied(settings: &[&str], word: &str) {
+    let scene = Scene::new(settings);
+    let answer = ask(&mut connect(&scene.server));
     assert_eq!(answer.error, EPERM, "{}", answer.text);
     assert!(answer.text.contains(word), "{}", answer.text);
+    scene.end();
 }
 
 /// What WASI gives lives in the host's memory and takes the host's time: it's bounded by wasmtime,
 /// and these are its words.
 fn assert_stopped(deed: &str, words: &str) {
-    let mut server = wasi(&[], &[deed]);
-    let mut dialog = connect(&server);
+    let scene = Scene::new(&[deed]);
+    let mut dialog = connect(&scene.server);
     assert_eq!(ask(&mut dialog).error, EIO, "{deed}");
     assert_served_again(&mut dialog);
-    assert!(server.is_alive(), "{deed}");
-    let log = server.log();
+    let log = scene.server.log();
+    scene.end();
     let told = log
         .lines()
         .any(|line| line.contains(words) && line.contains("plugin=\"wasi\""));

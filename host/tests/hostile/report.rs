@@ -61,8 +61,8 @@ fn document() -> String {
     );
     push_told(&mut text, "a client that", BAD_CLIENTS);
     text.push_str(
-        "\n## Plugins with WASI\n\nFrom `tests/tests/wasi.rs`: what there is of WASI has nothing \
-         behind it.\n\n",
+        "\n## Plugins with WASI\n\nFrom `tests/tests/wasi.rs`, each beside a neighbour likewise: what \
+         there is of WASI has nothing behind it.\n\n",
     );
     push_told(&mut text, "a plugin that", WASI);
     text
