@@ -10,7 +10,7 @@ use extent_map::ExtentMap;
 use nbd_proto::{Export, ExportFlags};
 use nbdbox_config::policy::{OnFailure, Policy};
 
-use self::recall::Recall;
+use self::recall::{Recall, retell};
 use super::carry_out;
 use super::guest::Surroundings;
 use super::instance::{CallError, Instance};
@@ -227,6 +227,15 @@ impl PluginExport {
         Ok(instance)
     }
 
+    /// Asks the plugin for extents, and remembers them where that's of use.
+    async fn report(&self, map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().report(map, one).await;
+        let map = self.settle(lease, called)?;
+        self.learn_extents(&map);
+        Ok(map)
+    }
+
     /// A call has ended: keeps the instance, or lets it go.
     fn settle<T>(&self, mut lease: Lease<'_>, called: Result<T, CallError>) -> Result<T, Failure> {
         match called {
@@ -402,10 +411,11 @@ impl Device for PluginExport {
         if self.recall_extents(&mut map) {
             return Ok(map);
         }
-        let mut lease = self.acquire().await?;
-        let called = lease.instance().report(map, one).await;
-        let map = self.settle(lease, called)?;
-        self.learn_extents(&map);
-        Ok(map)
+        if let Some(wider) = self.wider_question(&map) {
+            let wider = self.report(wider, false).await?;
+            retell(&wider, &mut map);
+            return Ok(map);
+        }
+        self.report(map, one).await
     }
 }

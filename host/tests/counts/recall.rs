@@ -133,6 +133,32 @@ async fn extents_are_asked_for_once() {
     assert_eq!(again.await, 0);
 }
 
+/// A client that asks for one extent at a time, as qemu does: the plugin is asked for all of them.
+#[tokio::test(flavor = "current_thread")]
+async fn extents_that_are_asked_for_one_by_one_are_told_once() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let create = ["create", "-q", "-f", "qcow2", "-o", "size=8M"];
+    qemu("qemu-img", &create, &image);
+    let writes = ["-f", "qcow2", "-c", "write 1M 1M", "-c", "write 4M 64k"];
+    qemu("qemu-io", &writes, &image);
+    let export = open("qcow2", "image", &image, Policy::default()).await;
+    let mut ends = Vec::new();
+    let entered = entries(&export, async || {
+        let mut at = 0;
+        while at < SIZE {
+            let map = ExtentMap::new(at..SIZE, Wanted::One, 1000).unwrap();
+            let map = export.extents(map, true).await.unwrap();
+            assert_eq!(map.iter().count(), 1);
+            at = map.end();
+            ends.push(at >> 10);
+        }
+    });
+    assert_eq!(entered.await, 1);
+    assert_eq!(ends, [1024, 2048, 4096, 4096 + 64, 8192]);
+}
+
 /// A file that the operator calls immutable is asked once, and one that isn't, each time.
 #[tokio::test(flavor = "current_thread")]
 async fn a_file_is_asked_once_if_it_never_changes() {

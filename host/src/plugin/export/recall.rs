@@ -190,6 +190,16 @@ impl PluginExport {
         true
     }
 
+    /// What to ask for in place of one extent: all, where they're remembered. It's one guest call either way,
+    /// and the client's next questions, each for one more, need none.
+    pub(super) fn wider_question(&self, map: &ExtentMap) -> Option<ExtentMap> {
+        let extents = self.recall.extents()?;
+        let most = extents.most_runs().min(self.around.limits.extents);
+        (map.wanted() == Wanted::One)
+            .then(|| ExtentMap::new(map.range().clone(), Wanted::All, most).ok())
+            .flatten()
+    }
+
     /// Remembers what a plugin said, not what was taken for data because it said nothing.
     pub(super) fn learn_extents(&self, map: &ExtentMap) {
         let Some(extents) = self.recall.extents() else {
@@ -213,6 +223,24 @@ impl PluginExport {
         if let Some(region) = known {
             let _room_or_not = extents.learn(start, &region);
         }
+    }
+}
+
+/// Says in an empty `map` what was said of the same range in `from`.
+pub(super) fn retell(from: &ExtentMap, map: &mut ExtentMap) {
+    let told = from.told().min(from.end());
+    for extent in from.iter().take_while(|extent| extent.offset < told) {
+        let length = extent.length.min(told - extent.offset);
+        if !matches!(
+            map.add(extent.offset, length, extent.kind),
+            Ok(Progress::More)
+        ) {
+            break;
+        }
+    }
+    // The first of these bounds is the end of what is known; an answer that says nothing stays data.
+    if from.end() < map.range().end {
+        let _budget_left = map.end_at(from.end());
     }
 }
 
