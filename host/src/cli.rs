@@ -1,5 +1,6 @@
 //! The command line: a module for each of `nbdbox`'s commands.
 
+mod admin;
 mod check;
 mod dev;
 mod host;
@@ -14,6 +15,7 @@ mod serve;
 mod signals;
 mod test;
 mod tls_args;
+mod top;
 mod watching;
 
 use std::ffi::OsString;
@@ -50,6 +52,7 @@ Examples:
   nbdbox new --lang python mydisk                         a plugin to start from
   nbdbox dev mydisk.wasm size=1G                          loads it anew when it's built
   nbdbox test pattern.wasm size=1G                        does it keep the contract?
+  nbdbox top /run/nbdbox/admin.sock                       what does a server do?
   nbdbox map --picture sparse.wasm size=4G                where are its data and holes?
 ";
 
@@ -64,6 +67,7 @@ enum Command {
     New(new::New),
     Dev(Box<dev::Dev>),
     Test(Box<test::Test>),
+    Top(top::Top),
     /// Compiles standard input to a file: what nbdbox starts for itself.
     #[command(name = compile::SUBCOMMAND, hide = true)]
     CompilePlugin {
@@ -90,6 +94,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dev(dev) => dev.run(),
         Command::New(new) => new.run().map(|()| ExitCode::SUCCESS),
         Command::Test(test) => test.run(),
+        Command::Top(top) => top.run(),
         Command::CompilePlugin { output } => {
             let done = compile::worker(&output).map(|()| ExitCode::SUCCESS);
             return done.unwrap_or_else(|error| failed(&format!("{error:#}")));

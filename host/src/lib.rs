@@ -13,8 +13,8 @@
 //!
 //! ```text
 //! 5  cli                               process edge
-//! 4  server, connection, tls, client,  sockets, shutdown; many tenants' exports
-//!    hosting
+//! 4  server, connection, tls, client,  sockets, shutdown; many tenants' exports;
+//!    admin, hosting                    what an operator sees
 //! 3  dispatch, session | plugin, blob  data path | wasm and what it is granted: they don't know
 //!                                      each other, `server` and `cli` introduce them
 //! 2  device, layer, mapping,           the contract between the two, pure
@@ -26,6 +26,7 @@
 
 pub mod cli;
 
+pub mod admin;
 pub mod client;
 pub mod connection;
 pub mod hosting;

@@ -38,6 +38,17 @@ impl Origin {
         Self::current().map(tracing::field::display)
     }
 
+    /// Takes it along to another task: runs a future there on behalf of whom this thread works for now.
+    pub fn carry<F: Future>(future: F) -> impl Future<Output = F::Output> {
+        let origin = Self::current();
+        async move {
+            match origin {
+                Some(origin) => origin.scope(future).await,
+                None => future.await,
+            }
+        }
+    }
+
     /// Runs a future on behalf of this request.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);

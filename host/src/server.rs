@@ -22,6 +22,8 @@ pub use listener::Listener;
 pub use metrics::ServerMetrics;
 pub use welcome::Welcome;
 
+pub(crate) use listener::Stream;
+
 use crate::connection::{self, StopSignal};
 use crate::device::Catalog;
 use crate::identity::Client;

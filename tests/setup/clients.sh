@@ -18,6 +18,7 @@ readonly programs=(
     qemu-nbd:qemu-utils
     fio:fio
     strace:strace
+    curl:curl
     sfdisk:fdisk
     mcopy:mtools
     fsck.vfat:dosfstools
@@ -30,6 +31,9 @@ readonly programs=(
 # (pyenv's, say) doesn't see it.
 python_sees_libnbd() { /usr/bin/python3 -c 'import nbd' 2>/dev/null; }
 
+# The parser by which a test reads what the admin listener says.
+python_reads_metrics() { /usr/bin/python3 -c 'import prometheus_client' 2>/dev/null; }
+
 missing_packages() {
     local entry
     for entry in "${programs[@]}"; do
@@ -37,6 +41,7 @@ missing_packages() {
     done
     [ -x /usr/bin/python3 ] || echo python3
     python_sees_libnbd || echo python3-libnbd
+    python_reads_metrics || echo python3-prometheus-client
     # A compiler without the C library's headers can't build wasmtime's helpers.
     [ -e /usr/include/stdio.h ] || echo libc6-dev
     # cargo needs to know whom to trust.

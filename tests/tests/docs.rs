@@ -95,6 +95,7 @@ fn sources() -> String {
     let folders = [
         "tests/tests",
         "tests/tests/filters",
+        "tests/tests/admin",
         "tests/tests/tenants",
         "host/tests/data_path",
         "host/tests/hostile",

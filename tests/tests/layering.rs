@@ -34,6 +34,7 @@ const HOST: &[&str] = &[
     "tls",
     "connection",
     "server",
+    "admin",
     "client",
     "map",
     // 5: the process

@@ -28,7 +28,7 @@ type Row = [String; 6];
 
 impl Check {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        log::start(log::PLAIN)?;
+        log::start(log::PLAIN, log::Format::Text)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;

@@ -55,7 +55,7 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        log::start(log::AUTHOR)?;
+        log::start(log::AUTHOR, log::Format::Text)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -8,26 +8,34 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use nbdbox_config::config::Config;
+use nbdbox_config::config::{Config, LogFormat};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use self::listening::Listening;
+use super::admin::Looking;
 use super::serve::PidFile;
 use super::signals::Signals;
 use super::watching::Watching;
+use crate::admin::Admin;
 use crate::hosting::{Blueprint, Hosting};
+use crate::metrics::Observed;
 use crate::plugin::{Engine, cache::Cache};
 use crate::server::{Inherited, Server};
 
-/// Serves a configuration until a signal ends it.
-pub(super) async fn host(path: &Path, pidfile: Option<&Path>) -> anyhow::Result<ExitCode> {
+/// Serves a configuration until a signal ends it. `start_log`: how the log is written it has to say.
+pub(super) async fn host(
+    path: &Path,
+    pidfile: Option<&Path>,
+    start_log: impl FnOnce(LogFormat) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch()?;
     let mut hangup = signal(SignalKind::hangup()).context("can't catch SIGHUP")?;
     let blueprint = read(path).await?;
     let config = blueprint.config.clone();
+    start_log(config.log_format)?;
     let hosting = Arc::new(Hosting::new(
         Engine::new(Cache::default_folder()?)?,
         blueprint,
@@ -37,16 +45,19 @@ pub(super) async fn host(path: &Path, pidfile: Option<&Path>) -> anyhow::Result<
         Arc::clone(&hosting),
         config.connections,
         config.drain,
-        stopped,
+        stopped.clone(),
     );
+    let observed: Arc<dyn Observed> = Arc::<Hosting>::clone(&hosting);
+    let admin = Admin::new(observed, Arc::clone(server.metrics()), stopped);
     let mut host = Host {
         path: path.to_owned(),
         first: config.clone(),
         hosting,
         listening: Listening::new(server, Inherited::from_environment()),
+        looking: Looking::new(admin),
     };
     // All are new: none waits.
-    let _ = host.listening.adopt(&config.listeners)?;
+    let _ = host.adopt(&config).await?;
     let mut watching = Watching::start(path)?;
     // Last: who waits for it finds all else done.
     let _pidfile = pidfile.map(PidFile::write).transpose()?;
@@ -67,6 +78,7 @@ pub(super) async fn host(path: &Path, pidfile: Option<&Path>) -> anyhow::Result<
         // Asked again: at once.
         () = signals.wait() => {}
     }
+    host.looking.close().await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -76,6 +88,7 @@ struct Host {
     first: Config,
     hosting: Arc<Hosting>,
     listening: Listening,
+    looking: Looking,
 }
 
 impl Host {
@@ -95,10 +108,19 @@ impl Host {
         tell(&[NotifyState::Ready]);
     }
 
+    /// Opens what the configuration says, and closes what it doesn't. If something can't be opened
+    /// nothing has changed. Returns what waits for another start.
+    async fn adopt(&mut self, config: &Config) -> anyhow::Result<Vec<String>> {
+        let admin = self.looking.prepare(config.admin.as_ref())?;
+        let waiting = self.listening.adopt(&config.listeners)?;
+        self.looking.adopt(admin).await;
+        Ok(waiting)
+    }
+
     async fn try_reload(&mut self) -> anyhow::Result<String> {
         let blueprint = read(&self.path).await?;
         let mut waiting = restart::waiting(&self.first, &blueprint.config);
-        waiting.extend(self.listening.adopt(&blueprint.config.listeners)?);
+        waiting.extend(self.adopt(&blueprint.config).await?);
         let changes = self.hosting.replace(blueprint);
         let crate::hosting::Changes {
             added,

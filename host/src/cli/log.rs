@@ -1,6 +1,8 @@
 //! The operator's log: on standard error, as much as was asked for.
 
 use anyhow::anyhow;
+use clap::ValueEnum;
+use nbdbox_config::config::LogFormat;
 use tracing_subscriber::EnvFilter;
 
 /// What goes wrong, and the plugins' own lines.
@@ -15,8 +17,26 @@ pub(super) const AUTHOR: &str = "warn,plugin=debug";
 /// Connections, refused requests and the plugins' debug lines too.
 pub(super) const VERBOSE: &str = "warn,nbdbox=debug,plugin=debug";
 
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// An object for each line
+    Json,
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
 /// Starts the log with this filter, unless the operator set another one in `NBDBOX_LOG`.
-pub(super) fn start(plain: &str) -> anyhow::Result<()> {
+pub(super) fn start(plain: &str, format: Format) -> anyhow::Result<()> {
     let wanted = std::env::var("NBDBOX_LOG").unwrap_or_default();
     let filter = match &wanted[..] {
         "" => EnvFilter::new(plain),
@@ -26,12 +46,16 @@ pub(super) fn start(plain: &str) -> anyhow::Result<()> {
             )
         })?,
     };
-    tracing_subscriber::fmt()
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         // Where nobody reads the log any more, complaining there would panic.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    match format {
+        Format::Text => builder.init(),
+        // A line's fields stand beside its message: no name of one is anybody else's to choose.
+        Format::Json => builder.json().flatten_event(true).init(),
+    }
     Ok(())
 }

@@ -96,7 +96,7 @@ impl Map {
                 "--tls-ca, --tls-certificate and --tls-key are for nbds: and nbds+unix:",
             ));
         }
-        log::start(log::PLAIN)?;
+        log::start(log::PLAIN, log::Format::Text)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

@@ -5,10 +5,12 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use nbdbox_config::config::{self, LogFormat};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -16,8 +18,11 @@ use super::listen_args::{self, ListenArgs};
 use super::plugin_args::PluginArgs;
 use super::signals::Signals;
 use super::tls_args::TlsArgs;
-use super::{host, log, run};
+use super::{admin, host, log, run};
+use crate::admin::Admin;
 use crate::device::Catalog as _;
+use crate::metrics::Observed;
+use crate::plugin::PluginCatalog;
 use crate::server::{Address, Listener, Server, Welcome};
 use crate::tls::Tls;
 
@@ -68,10 +73,19 @@ pub(super) struct Serve {
     #[arg(long)]
     print_uri: bool,
 
+    /// Let an operator look inside, here: the path of a unix socket, or a loopback address and port. With
+    /// --config, `[admin]` says it
+    #[arg(long, value_name = "ADDRESS", value_parser = admin::parse)]
+    admin: Option<config::Address>,
+
     /// Say more: connections, refused requests, the plugin's debug lines. `NBDBOX_LOG` sets it in
     /// detail (tracing's filter syntax)
     #[arg(short, long)]
     verbose: bool,
+
+    /// How the log is written [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<log::Format>,
 
     /// Serve many tenants, as this file says, or the `*.toml` of this folder; read again when they change
     /// and on SIGHUP
@@ -80,7 +94,7 @@ pub(super) struct Serve {
         value_name = "PATH",
         conflicts_with_all = [
             "plugin", "settings", "blobs", "filters", "limits", "extents_on_error", "on_failure",
-            "unix", "ipaddr", "port", "export", "read_only", "run", "print_uri",
+            "unix", "ipaddr", "port", "export", "read_only", "run", "print_uri", "admin",
             "tls", "tls_certificates", "tls_verify_peer",
         ]
     )]
@@ -95,11 +109,6 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
-        log::start(match &self.config {
-            _ if self.verbose => log::VERBOSE,
-            Some(_) => log::HOSTING,
-            None => log::PLAIN,
-        })?;
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         if let Some(threads) = self.threads {
             runtime.worker_threads(threads.into());
@@ -110,13 +119,25 @@ impl Serve {
             .context("can't start worker threads")?;
         let done = runtime.block_on(async {
             match &self.config {
-                Some(config) => host::host(config, self.pidfile.as_deref()).await,
-                None => self.serve().await,
+                Some(config) => {
+                    let start_log = |format: LogFormat| self.start_log(log::HOSTING, format);
+                    host::host(config, self.pidfile.as_deref(), start_log).await
+                }
+                None => {
+                    self.start_log(log::PLAIN, LogFormat::default())?;
+                    self.serve().await
+                }
             }
         });
         // A disk that hangs must not keep the process.
         runtime.shutdown_background();
         done
+    }
+
+    /// Starts the log: what the command line says counts more.
+    fn start_log(&self, plain: &str, format: LogFormat) -> anyhow::Result<()> {
+        let filter = if self.verbose { log::VERBOSE } else { plain };
+        log::start(filter, self.log_format.unwrap_or(format.into()))
     }
 
     async fn serve(&self) -> anyhow::Result<ExitCode> {
@@ -132,11 +153,15 @@ impl Serve {
         if self.print_uri {
             super::print(&format!("{uri}\n"))?;
         }
-        // Last: who waits for it finds all else done.
-        let _pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
         let (stop, stopped) = watch::channel(false);
         let connections = catalog.limits().connections;
-        let server = Server::new(catalog, connections, DRAIN, stopped);
+        let observed: Arc<dyn Observed> = Arc::<PluginCatalog>::clone(&catalog);
+        let server = Server::new(catalog, connections, DRAIN, stopped.clone());
+        let shown = Admin::new(observed, Arc::clone(server.metrics()), stopped);
+        let mut looking = admin::Looking::new(shown);
+        looking.adopt(looking.prepare(self.admin.as_ref())?).await;
+        // Last: who waits for it finds all else done.
+        let _pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
         // It doesn't change, and is there for as long as this.
         let (_welcome, welcome) = watch::channel(Welcome::from(tls));
         let serving = tokio::spawn(server.serve(listener, welcome));
@@ -157,6 +182,7 @@ impl Serve {
             // Asked again: at once.
             () = signals.wait() => {}
         }
+        looking.close().await;
         Ok(status)
     }
 

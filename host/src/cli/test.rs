@@ -78,7 +78,7 @@ fn parse_rule(name: &str) -> Result<Rule, String> {
 
 impl Test {
     pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
-        log::start(log::PLAIN)?;
+        log::start(log::PLAIN, log::Format::Text)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

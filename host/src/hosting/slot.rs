@@ -11,6 +11,7 @@ use super::library::Library;
 use crate::blob::{Access, Blob, Grant};
 use crate::device::{Absent, Device as _, Listed};
 use crate::metrics::{Budget, Metrics, SeenExport};
+use crate::origin::Origin;
 use crate::plugin::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 use crate::quota::{CountQuota, CountShare, TenantQuota};
 
@@ -133,7 +134,7 @@ impl Slot {
     /// Opens it, or joins it where it's open. Goes on where the client doesn't wait: the next one finds
     /// it done.
     pub(super) async fn open(self: &Arc<Self>) -> Result<Arc<PluginExport>, Absent> {
-        let opening = tokio::spawn(Arc::clone(self).open_or_join());
+        let opening = tokio::spawn(Origin::carry(Arc::clone(self).open_or_join()));
         opening.await.unwrap_or(Err(Absent::Failed))
     }
 
@@ -153,7 +154,12 @@ impl Slot {
             Err(error) => {
                 self.metrics.failed_opens.one();
                 let (tenant, export) = (&self.tenant, &self.planned.export.name);
-                tracing::error!(tenant, export, "can't open the export: {error:#}");
+                tracing::error!(
+                    tenant,
+                    export,
+                    request = Origin::field(),
+                    "can't open the export: {error:#}"
+                );
                 let pause = PAUSE.saturating_mul(1 << failing.in_a_row.min(16));
                 failing.in_a_row += 1;
                 failing.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));

@@ -1,12 +1,13 @@
 //! Where an operator can look at exports and tenants, without touching them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Budget, CompileMetrics, Metrics};
 
 /// Something that has exports. Looking waits for nobody: not for an export that is being opened, not for
 /// a plugin.
-pub trait Observed: Send + Sync + 'static {
+pub trait Observed: fmt::Debug + Send + Sync + 'static {
     /// Its exports, each tenant's name and export's name once.
     fn exports(&self) -> Vec<SeenExport>;
 

@@ -17,6 +17,9 @@ use super::Address;
 use super::inherited::Inherited;
 use super::listener::{Kind, Listener, SocketFile};
 
+/// The admin listener's socket is for the operator's account.
+const ADMIN_MODE: u32 = 0o600;
+
 /// Connections that wait to be let in.
 const BACKLOG: i32 = 1024;
 
@@ -37,6 +40,27 @@ impl Listener {
         Ok(Self {
             name: address.to_string(),
             kind,
+        })
+    }
+
+    /// Opens the admin listener: a unix socket, for the operator alone unless its mode says otherwise, or a
+    /// loopback address.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind); others could reach the address.
+    pub fn admin(address: &config::Address) -> anyhow::Result<Self> {
+        let kind = match address {
+            config::Address::Tcp(address) if address.ip().is_loopback() => tcp(*address),
+            config::Address::Unix { path, mode, owner } => {
+                unix(path, mode.or(Some(ADMIN_MODE)), owner.as_ref())
+            }
+            _ => {
+                bail!("the admin listener can't be {address}: whoever can connect sees all tenants")
+            }
+        };
+        Ok(Self {
+            name: "admin".to_owned(),
+            kind: kind.context("the admin listener")?,
         })
     }
 

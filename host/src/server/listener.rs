@@ -30,7 +30,7 @@ pub(super) enum Kind {
 }
 
 /// A connection that came in.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Vsock(VsockStream),
@@ -80,7 +80,7 @@ impl Listener {
     }
 
     /// The next one who comes in.
-    pub(super) async fn accept(&mut self) -> io::Result<(Stream, Client)> {
+    pub(crate) async fn accept(&mut self) -> io::Result<(Stream, Client)> {
         let (stream, peer) = match &mut self.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;

@@ -11,13 +11,12 @@ use crate::scene::{Reader, info, three, uri};
 #[test]
 fn what_needs_a_restart_is_said() {
     let server = Server::hosting(&three());
-    let admin = "[admin]\nunix = \"FOLDER/admin\"\n";
-    let changed = "connections = 7\nhandshake = \"3s\"\ndrain = \"4s\"\n";
-    let config = [changed, &three(), admin].concat();
+    let changed = "log-format = \"json\"\nconnections = 7\nhandshake = \"3s\"\ndrain = \"4s\"\n";
+    let config = [changed, &three()].concat();
     server.reload(&config.replacen("/alice\"", "/alice\"\nmode = \"0600\"", 1));
     let log = server.log();
     let words = "as before until the server is started again: \
-                 admin, connections, handshake, drain, mode and owner of alice";
+                 log-format, connections, handshake, drain, mode and owner of alice";
     assert!(log.contains(words), "{log}");
     // What doesn't is there all the same, and is not spoken of again once it's as before.
     server.reload(&three());

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
@@ -44,6 +46,8 @@ pub struct Config {
     pub tenants: Vec<Tenant>,
     /// Where the operator looks inside.
     pub admin: Option<Address>,
+    /// How the log is written, unless the command line says it.
+    pub log_format: LogFormat,
     /// Connections of all tenants together; those who come later wait. Restrains strangers from taking
     /// the process's descriptors.
     pub connections: usize,
@@ -52,6 +56,17 @@ pub struct Config {
     /// Time that requests under way have when the server stops. Restrains clients that don't read their
     /// replies.
     pub drain: Duration,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object for each line.
+    Json,
 }
 
 /// A place where clients come in.

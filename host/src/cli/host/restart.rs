@@ -9,13 +9,14 @@ pub(super) fn waiting(first: &Config, now: &Config) -> Vec<String> {
         // These change at once; `listening` says what doesn't.
         listeners: _,
         tenants: _,
-        admin,
+        admin: _,
+        log_format,
         connections,
         handshake,
         drain,
     } = now;
     let differs = [
-        ("admin", first.admin != *admin),
+        ("log-format", first.log_format != *log_format),
         ("connections", first.connections != *connections),
         ("handshake", first.handshake != *handshake),
         ("drain", first.drain != *drain),

@@ -349,6 +349,10 @@ impl Bad {
                 std::hint::black_box(recurse(1));
             }
             "trap" => std::process::abort(),
+            "log-trap" => {
+                log(Level::Warn, "last words");
+                std::process::abort();
+            }
             "panic" => panic!("told to"),
             "grow" => loop {
                 self.hoard.push(vec![1; 1 << 20]);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::at::At;
 use super::problem::{Place, Problems};
 use super::raw::File;
-use super::{Address, CONNECTIONS, Config, DRAIN, Source};
+use super::{Address, CONNECTIONS, Config, DRAIN, LogFormat, Source};
 use crate::limits::{Limits, key};
 
 /// Makes a configuration of the files; what is left out because it was wrong has been named.
@@ -23,6 +23,7 @@ pub(super) fn check(files: Vec<(Source<'_>, File)>, problems: &mut Problems) -> 
         listeners: Vec::new(),
         tenants: Vec::new(),
         admin: None,
+        log_format: LogFormat::default(),
         connections: CONNECTIONS,
         handshake: Limits::default().handshake,
         drain: DRAIN,
@@ -94,6 +95,11 @@ impl Checker<'_, '_> {
             && first(self, text.span(), "handshake")
         {
             self.time(text, "handshake", &mut config.handshake);
+        }
+        if let Some(format) = &file.log_format
+            && first(self, format.span(), "log-format")
+        {
+            config.log_format = *format.get();
         }
         if let Some(number) = &file.connections
             && first(self, number.span(), "connections")

@@ -14,6 +14,7 @@ use serde::Deserialize;
 pub(super) use limits::{Defined, Limits};
 pub(super) use value::{Blob, Setting};
 
+use super::LogFormat;
 use super::at::At;
 use crate::limits::TenantLimits;
 use crate::policy::{ExtentsOnError, OnFailure};
@@ -31,6 +32,8 @@ pub(super) struct File {
     pub(super) tenant: BTreeMap<String, At<Tenant>>,
     /// Where the operator looks inside: metrics, health, exports.
     pub(super) admin: Option<At<Admin>>,
+    /// How the log is written, unless `--log-format` says it.
+    pub(super) log_format: Option<At<LogFormat>>,
     /// Connections of all tenants together; those who come later wait.
     pub(super) connections: Option<At<i64>>,
     /// Time for the handshake, as `10s`.

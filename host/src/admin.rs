@@ -1,0 +1,143 @@
+//! The admin listener: what an operator sees of a running server, over HTTP.
+//!
+//! `/metrics` for Prometheus, `/exports` as JSON, `/healthz`. It only looks: nothing can be changed by it,
+//! and looking waits for no tenant. It's for this machine only, since whoever can connect sees the names
+//! and figures of all tenants; and everything that a client of it can do is bounded, so that a bad one
+//! costs the tenants nothing.
+
+mod answer;
+mod exports;
+mod exposition;
+mod family;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, body::Incoming};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+pub use report::{ExportReport, Report, TenantReport};
+
+use crate::connection::StopSignal;
+use crate::metrics::Observed;
+use crate::server::{Listener, ServerMetrics, Stream};
+
+/// Clients at once; those who come later wait. Restrains one that opens many connections.
+const CLIENTS: usize = 16;
+
+/// Time for a request's head. Restrains clients that dribble.
+const HEAD: Duration = Duration::from_secs(5);
+
+/// Time for a whole connection, which is one request. Restrains clients that don't read.
+const LIFE: Duration = Duration::from_secs(30);
+
+/// Headers of a request.
+const HEADERS: usize = 32;
+
+/// Bytes of a request's head.
+const HEAD_SIZE: usize = 16 << 10;
+
+/// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What can be looked at.
+#[derive(Debug)]
+pub struct Admin {
+    observed: Arc<dyn Observed>,
+    server: Arc<ServerMetrics>,
+    /// `true` once the server ends.
+    stopping: StopSignal,
+    /// Answers that are put together at once: one, since each may be some megabytes of text.
+    making: Semaphore,
+}
+
+impl Admin {
+    /// Shows these exports and this server; not well any more when `stopping` says so.
+    #[must_use]
+    pub fn new(
+        observed: Arc<dyn Observed>,
+        server: Arc<ServerMetrics>,
+        stopping: StopSignal,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            observed,
+            server,
+            stopping,
+            making: Semaphore::new(1),
+        })
+    }
+
+    /// Answers all who come to a listener, until `close` says so.
+    pub async fn serve(self: Arc<Self>, listener: Listener, mut close: StopSignal) {
+        let closed = async move {
+            // An error means that nobody can say it any more.
+            let _ = close.wait_for(|close| *close).await;
+        };
+        tokio::select! {
+            () = closed => {}
+            () = self.accept(listener) => {}
+        }
+    }
+
+    async fn accept(self: Arc<Self>, mut listener: Listener) {
+        let places = Arc::new(Semaphore::new(CLIENTS));
+        // Dropped with this: whoever is connected then is cut off.
+        let mut clients = JoinSet::new();
+        loop {
+            let place = Arc::clone(&places).acquire_owned().await;
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let admin = Arc::clone(&self);
+                    clients.spawn(async move {
+                        admin.serve_client(stream).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::error!("can't accept a connection to the admin listener: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            while clients.try_join_next().is_some() {}
+        }
+    }
+
+    async fn serve_client(self: Arc<Self>, stream: Stream) {
+        match stream {
+            Stream::Tcp(stream) => self.converse(stream).await,
+            Stream::Unix(stream) => self.converse(stream).await,
+            // Not this machine: such a listener can't be opened.
+            Stream::Vsock(_) => {}
+        }
+    }
+
+    /// One request and its answer.
+    async fn converse<S>(self: Arc<Self>, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request: Request<Incoming>| {
+            let admin = Arc::clone(&self);
+            async move { admin.answer(&request).await }
+        });
+        let served = http1::Builder::new()
+            .keep_alive(false)
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_headers(HEADERS)
+            .max_buf_size(HEAD_SIZE)
+            .serve_connection(TokioIo::new(stream), service);
+        match timeout(LIFE, served).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!("a client of the admin listener: {error}"),
+            Err(_) => tracing::debug!("a client of the admin listener took too long"),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! From a request to its answer.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::task::spawn_blocking;
+
+use super::exposition::exposition;
+use super::{Admin, Report};
+use crate::metrics::Observed;
+use crate::server::ServerMetrics;
+
+type Answer = Response<Full<Bytes>>;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What there is, for those who ask for something else.
+const PATHS: &str = "there are /metrics, /exports and /healthz\n";
+
+/// What makes an answer of all that can be seen.
+type Maker = fn(&dyn Observed, &Arc<ServerMetrics>) -> Option<String>;
+
+impl Admin {
+    /// Answers a request. Its body, if it has one, isn't looked at.
+    pub(super) async fn answer<B>(&self, request: &Request<B>) -> Result<Answer, Infallible> {
+        if request.method() != Method::GET {
+            let words = "only GET: nothing can be changed here\n";
+            let mut answer = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, words);
+            answer
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET"));
+            return Ok(answer);
+        }
+        if !request.headers().get(HOST).is_none_or(is_this_machine) {
+            let words = "ask for it as localhost, or by its loopback address\n";
+            return Ok(answer(StatusCode::MISDIRECTED_REQUEST, TEXT, words));
+        }
+        Ok(match request.uri().path() {
+            "/metrics" => self.make(OPEN_METRICS, exposition).await,
+            "/exports" => self.make(JSON, report).await,
+            "/healthz" if *self.stopping.borrow() => {
+                answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n")
+            }
+            "/healthz" => answer(StatusCode::OK, TEXT, "ok\n"),
+            _ => answer(StatusCode::NOT_FOUND, TEXT, PATHS),
+        })
+    }
+
+    /// Puts an answer together, away from the threads that serve tenants.
+    async fn make(&self, kind: &'static str, make: Maker) -> Answer {
+        let _turn = self.making.acquire().await;
+        let (observed, server) = (Arc::clone(&self.observed), Arc::clone(&self.server));
+        let made = spawn_blocking(move || make(&*observed, &server)).await;
+        match made.ok().flatten() {
+            Some(text) => answer(StatusCode::OK, kind, text),
+            None => {
+                tracing::error!("the answer of the admin listener can't be put together");
+                answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "see the log\n")
+            }
+        }
+    }
+}
+
+fn report(observed: &dyn Observed, _: &Arc<ServerMetrics>) -> Option<String> {
+    let text = serde_json::to_string_pretty(&Report::of(observed)).ok()?;
+    Some(text + "\n")
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static(kind);
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
+}
+
+/// Whether a `Host` means this machine. Restrains web pages in a browser on this machine that reach here
+/// by a name of their own (DNS rebinding): they'd get to see the figures.
+fn is_this_machine(host: &HeaderValue) -> bool {
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    let name = name.unwrap_or_default();
+    let loopback = |address: IpAddr| address.is_loopback();
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_will_do() {
+        let is = |host: &'static str| is_this_machine(&HeaderValue::from_static(host));
+        for host in ["localhost", "LOCALHOST:1", "127.0.0.1:9809", "[::1]:9809"] {
+            assert!(is(host), "{host}");
+        }
+        for host in ["", "evil.example", "127.0.0.1.evil.example", "192.0.2.1"] {
+            assert!(!is(host), "{host}");
+        }
+    }
+}

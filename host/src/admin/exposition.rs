@@ -1,0 +1,144 @@
+//! `/metrics`: all figures, as OpenMetrics 1.0 writes them.
+//!
+//! Labels are what the operator configured (tenant, export, digest of the plugin's file) and words of this
+//! program, never what a client or plugin said: so there are as many samples as the configuration has it.
+//! `host/METRICS.md` explains each name.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::exports::Exports;
+use super::family::Family;
+use crate::connection::End;
+use crate::metrics::{CompileMetrics, Observed, SeenTenant};
+use crate::server::ServerMetrics;
+
+/// The text; `None` if the library can't write it.
+pub(super) fn exposition(observed: &dyn Observed, server: &Arc<ServerMetrics>) -> Option<String> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Process {
+        server: Arc::clone(server),
+        compiling: observed.compiling(),
+    }));
+    registry.register_collector(Box::new(Tenants(observed.tenants())));
+    registry.register_collector(Box::new(Exports(observed.exports())));
+    let mut text = String::new();
+    encode(&mut text, &registry).ok()?;
+    Some(text)
+}
+
+/// What concerns the whole process.
+#[derive(Debug)]
+struct Process {
+    server: Arc<ServerMetrics>,
+    compiling: Arc<CompileMetrics>,
+}
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self { server, compiling } = self;
+        let mut one = |kind, name, help, write: &dyn Fn(&mut Family<'_>) -> fmt::Result| {
+            write(&mut Family::new(&mut encoder, kind, name, help)?)
+        };
+        one(
+            MetricType::Info,
+            "nbdbox_build",
+            "The version that runs",
+            &|family| family.info(&[("version", env!("CARGO_PKG_VERSION"))]),
+        )?;
+        one(
+            MetricType::Gauge,
+            "nbdbox_sockets",
+            "Connections to all listeners now, handshakes included",
+            &|family| family.gauge(&[], server.connections.now()),
+        )?;
+        one(
+            MetricType::Counter,
+            "nbdbox_connection_ends",
+            "Connections that have ended, by how",
+            &|family| {
+                for end in End::ALL {
+                    family.counter(&[("end", end.name())], server.ended(end).get())?;
+                }
+                family.counter(&[("end", "socket-failed")], server.socket_failures.get())
+            },
+        )?;
+        one(
+            MetricType::Counter,
+            "nbdbox_accept_failures",
+            "Times that the kernel could not let somebody in",
+            &|family| family.counter(&[], server.accept_failures.get()),
+        )?;
+        one(
+            MetricType::Histogram,
+            "nbdbox_compile_seconds",
+            "Time that it took to compile a plugin",
+            &|family| family.histogram(&[], &compiling.took),
+        )?;
+        one(
+            MetricType::Counter,
+            "nbdbox_compile_cache_hits",
+            "Plugins whose code was in the cache",
+            &|family| family.counter(&[], compiling.hits.get()),
+        )?;
+        one(
+            MetricType::Counter,
+            "nbdbox_compile_failures",
+            "Plugins that could not be compiled",
+            &|family| family.counter(&[], compiling.failures.get()),
+        )
+    }
+}
+
+/// A gauge of a tenant: name, help, value.
+type TenantGauge = (&'static str, &'static str, fn(&SeenTenant) -> u64);
+
+const TENANT_GAUGES: &[TenantGauge] = &[
+    (
+        "nbdbox_tenant_connections",
+        "Connections of a tenant now",
+        |tenant| tenant.connections,
+    ),
+    (
+        "nbdbox_tenant_instances",
+        "Instances of a tenant's plugins now",
+        |tenant| tenant.instances,
+    ),
+    (
+        "nbdbox_tenant_memory_bytes",
+        "Guest memory of a tenant now",
+        |tenant| tenant.memory,
+    ),
+    (
+        "nbdbox_tenant_requests",
+        "Requests of a tenant under way",
+        |tenant| tenant.requests,
+    ),
+    (
+        "nbdbox_tenant_inflight_bytes",
+        "Bytes of a tenant's requests under way",
+        |tenant| tenant.bytes,
+    ),
+];
+
+/// What concerns a tenant.
+#[derive(Debug)]
+struct Tenants(Vec<SeenTenant>);
+
+impl Collector for Tenants {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, value) in TENANT_GAUGES {
+            let mut family = Family::new(&mut encoder, MetricType::Gauge, name, help)?;
+            for tenant in &self.0 {
+                family.gauge(&[("tenant", &tenant.tenant)], value(tenant))?;
+            }
+        }
+        Ok(())
+    }
+}

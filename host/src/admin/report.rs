@@ -1,0 +1,150 @@
+//! What `/exports` says, and what `nbdbox top` makes of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Cause;
+use crate::metrics::{Histogram, Metrics, Observed, Operation, Outcome, SeenExport, SeenTenant};
+
+/// Everything at some moment. All counts are since the export was configured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The exports, by tenant and name.
+    pub exports: Vec<ExportReport>,
+    /// The tenants, by name; none without a configuration.
+    pub tenants: Vec<TenantReport>,
+}
+
+/// An export.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExportReport {
+    /// Whose it is; empty without a configuration.
+    pub tenant: String,
+    /// Its name.
+    pub export: String,
+    /// The plugin, as it calls itself.
+    pub plugin: String,
+    /// SHA-256 of the plugin's file.
+    pub digest: String,
+    /// Whether somebody has asked for it.
+    pub open: bool,
+    /// Bytes, once it's open.
+    pub size: Option<u64>,
+    /// Whether it can't be written, once it's open.
+    pub read_only: Option<bool>,
+    /// Connections now.
+    pub connections: u64,
+    /// Instances now.
+    pub instances: u64,
+    /// Bytes of guest memory now.
+    pub memory: u64,
+    /// The most bytes of guest memory so far.
+    pub memory_peak: u64,
+    /// Nanoseconds for which guests had a thread.
+    pub guest_ns: u64,
+    /// Bytes that reads brought.
+    pub read_bytes: u64,
+    /// Bytes that writes stored.
+    pub written_bytes: u64,
+    /// Requests, by what they wanted and what became of them; what there was none of is left out.
+    pub operations: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Requests by how long they took: up to 1 µs, 2 µs, 4 µs … 2^25 µs, and beyond.
+    pub latency: Vec<u64>,
+    /// Faults of the plugin, by cause; what there was none of is left out.
+    pub faults: BTreeMap<String, u64>,
+}
+
+/// What a tenant has in use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TenantReport {
+    /// Its name.
+    pub tenant: String,
+    /// Connections.
+    pub connections: u64,
+    /// Instances.
+    pub instances: u64,
+    /// Bytes of guest memory.
+    pub memory: u64,
+    /// Requests under way.
+    pub requests: u64,
+    /// Their bytes.
+    pub inflight: u64,
+}
+
+impl Report {
+    pub(super) fn of(observed: &dyn Observed) -> Self {
+        Self {
+            exports: observed.exports().iter().map(export).collect(),
+            tenants: observed.tenants().into_iter().map(tenant).collect(),
+        }
+    }
+}
+
+fn export(seen: &SeenExport) -> ExportReport {
+    let metrics = &seen.metrics;
+    ExportReport {
+        tenant: seen.tenant.clone(),
+        export: seen.export.clone(),
+        plugin: seen.plugin.clone(),
+        digest: seen.digest.clone(),
+        open: seen.open.is_some(),
+        size: seen.open.map(|open| open.size),
+        read_only: seen.open.map(|open| open.read_only),
+        connections: metrics.connections.now(),
+        instances: metrics.instances.now(),
+        memory: metrics.memory.now(),
+        memory_peak: metrics.memory.peak(),
+        guest_ns: metrics.guest_nanoseconds.get(),
+        read_bytes: metrics.read_bytes.get(),
+        written_bytes: metrics.written_bytes.get(),
+        operations: operations(metrics),
+        latency: latency(metrics),
+        faults: faults(metrics),
+    }
+}
+
+fn operations(metrics: &Metrics) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let outcomes = |operation| {
+        let counts = Outcome::ALL.map(|outcome| {
+            let count = metrics.operations.count(operation, outcome);
+            (outcome.name().to_owned(), count)
+        });
+        counts.into_iter().filter(|(_, count)| *count > 0).collect()
+    };
+    let mut operations: BTreeMap<String, BTreeMap<String, u64>> = Operation::ALL
+        .map(|operation| (operation.name().to_owned(), outcomes(operation)))
+        .into();
+    let refused = BTreeMap::from([("client".to_owned(), metrics.refused.get())]);
+    operations.insert("refused".to_owned(), refused);
+    operations.retain(|_, outcomes| outcomes.values().any(|count| *count > 0));
+    operations
+}
+
+/// All operations together.
+fn latency(metrics: &Metrics) -> Vec<u64> {
+    let mut sums = vec![0; Histogram::BUCKETS];
+    for operation in Operation::ALL {
+        let snapshot = metrics.operations.took(operation).snapshot();
+        for (sum, (_, count)) in sums.iter_mut().zip(snapshot.buckets) {
+            *sum += count;
+        }
+    }
+    sums
+}
+
+fn faults(metrics: &Metrics) -> BTreeMap<String, u64> {
+    let counts = Cause::ALL.map(|cause| (cause.name().to_owned(), metrics.fault(cause).get()));
+    counts.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+fn tenant(seen: SeenTenant) -> TenantReport {
+    TenantReport {
+        tenant: seen.tenant,
+        connections: seen.connections,
+        instances: seen.instances,
+        memory: seen.memory,
+        requests: seen.requests,
+        inflight: seen.bytes,
+    }
+}

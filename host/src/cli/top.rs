@@ -1,0 +1,178 @@
+//! `nbdbox top`: what a running server does, in the terminal.
+
+mod fetch;
+mod figures;
+mod plain;
+mod screen;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use nbdbox_config::config::Address;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event};
+use tokio::runtime::Runtime;
+
+use self::figures::{Row, rows};
+use self::screen::{View, Wish};
+use super::admin;
+use crate::admin::Report;
+
+const EXAMPLES: &str = "\
+Examples:
+  nbdbox serve --admin /run/nbdbox/admin.sock -U /run/disk.sock pattern.wasm size=1G
+  nbdbox top /run/nbdbox/admin.sock                   until you press q
+  nbdbox top --sort cpu --by tenant 127.0.0.1:9809
+  nbdbox top --once --sort faults /run/nbdbox/admin.sock
+  nbdbox top --json /run/nbdbox/admin.sock | jq '.[] | select(.p99_us > 1000)'
+";
+
+/// Shows what a running server does: operations, bytes, latency, CPU, memory and faults of its exports.
+///
+/// Asks the server's admin listener (`[admin]` of the configuration, or `serve --admin`) twice, and shows
+/// what has changed in between. OPS/S are requests that ended; P99 is the time within which 99 of 100
+/// of them did, up to a factor of two; CPU is time of the plugin's guests, 100 % being a core; FAULTS
+/// are those of the plugin, and requests that failed by the host's fault, since the server began.
+///
+/// Keys: o, b, l, c, m, f and n sort by operations, bytes, latency, CPU, memory, faults and name; t shows
+/// tenants or exports; the arrows scroll; q ends it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Top {
+    /// The admin listener: the path of a unix socket, or a loopback address and port
+    #[arg(value_name = "ADMIN", value_parser = admin::parse)]
+    admin: Address,
+
+    /// Sort by this
+    #[arg(short, long, value_name = "KEY", default_value = "ops")]
+    sort: Sort,
+
+    /// Show exports, or all exports of a tenant together
+    #[arg(long, value_name = "WHAT", default_value = "export")]
+    by: By,
+
+    /// Seconds between two looks
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    interval: u64,
+
+    /// Print a table once, for scripts
+    #[arg(long)]
+    once: bool,
+
+    /// Print JSON once, for scripts
+    #[arg(long, conflicts_with = "once")]
+    json: bool,
+}
+
+/// What the rows are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// Requests that ended in a second
+    Ops,
+    /// Bytes read and written in a second
+    Bytes,
+    /// The time within which 99 of 100 requests ended
+    P99,
+    /// CPU time of guests
+    Cpu,
+    /// Guest memory
+    Memory,
+    /// Faults of the plugin and of the host
+    Faults,
+    /// Tenant and export
+    Name,
+}
+
+/// What a row stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// An export
+    Export,
+    /// A tenant
+    Tenant,
+}
+
+impl Top {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let first = runtime.block_on(fetch::report(&self.admin))?;
+        let looks = Looks {
+            top: self,
+            runtime,
+            last: (Instant::now(), first),
+        };
+        let done = if self.once || self.json {
+            looks.print()
+        } else {
+            let done = looks.show(&mut ratatui::try_init().context("can't use the terminal")?);
+            ratatui::restore();
+            done
+        };
+        done?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(self.interval)
+    }
+}
+
+/// One look after the other.
+struct Looks<'a> {
+    top: &'a Top,
+    runtime: Runtime,
+    /// When was looked last, and what was seen.
+    last: (Instant, Report),
+}
+
+impl Looks<'_> {
+    /// Looks again: what has changed since the last time.
+    fn next(&mut self) -> anyhow::Result<Vec<Row>> {
+        let report = self.runtime.block_on(fetch::report(&self.top.admin))?;
+        let now = Instant::now();
+        let rows = rows(&self.last.1, &report, now - self.last.0);
+        self.last = (now, report);
+        Ok(rows)
+    }
+
+    fn print(mut self) -> anyhow::Result<()> {
+        std::thread::sleep(self.top.interval());
+        let rows = figures::arranged(&self.next()?, self.top.by, self.top.sort);
+        let text = match self.top.json {
+            true => serde_json::to_string_pretty(&rows)? + "\n",
+            false => plain::table(&rows),
+        };
+        super::print(&text)
+    }
+
+    /// Until the user has seen enough.
+    fn show(mut self, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
+        let mut view = View::new(self.top.admin.to_string(), self.top.by, self.top.sort);
+        loop {
+            terminal.draw(|frame| view.draw(frame))?;
+            let due = self.last.0 + self.top.interval();
+            while event::poll(due.saturating_duration_since(Instant::now()))? {
+                let Event::Key(key) = event::read()? else {
+                    terminal.draw(|frame| view.draw(frame))?;
+                    continue;
+                };
+                if view.press(key) == Wish::End {
+                    return Ok(());
+                }
+                terminal.draw(|frame| view.draw(frame))?;
+            }
+            match self.next() {
+                Ok(rows) => view.show(rows),
+                Err(error) => {
+                    // It may be there again soon: what is counted then begins anew.
+                    self.last.0 = Instant::now();
+                    view.fail(format!("{error:#}"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Rows as text: for scripts, and for the cells of the screen.
+
+use super::figures::Row;
+use crate::client::printable;
+use crate::size::Bytes;
+
+/// The columns' names.
+pub(super) const HEADINGS: [&str; 9] = [
+    "TENANT", "EXPORT", "CONN", "OPS/S", "MIB/S", "P99", "CPU%", "MEMORY", "FAULTS",
+];
+
+/// A row's cells.
+pub(super) fn cells(row: &Row) -> [String; 9] {
+    let name = |name: &str| match name {
+        "" => "-".to_owned(),
+        name => printable(name),
+    };
+    [
+        name(&row.tenant),
+        name(&row.export),
+        row.connections.to_string(),
+        format!("{:.0}", row.ops_per_second),
+        format!("{:.1}", row.bytes_per_second / 1_048_576.0),
+        row.p99_us.map_or("-".to_owned(), time),
+        format!("{:.0}", row.cpu_percent),
+        Bytes(row.memory).to_string(),
+        row.faults.to_string(),
+    ]
+}
+
+/// Columns as wide as they have to be: names to the left, numbers to the right.
+pub(super) fn table(rows: &[Row]) -> String {
+    let headings = HEADINGS.map(str::to_owned);
+    let lines: Vec<[String; 9]> = std::iter::once(headings)
+        .chain(rows.iter().map(cells))
+        .collect();
+    let widths: [usize; 9] = std::array::from_fn(|column| {
+        let widths = lines.iter().map(|line| line[column].chars().count());
+        widths.max().unwrap_or(0)
+    });
+    let line = |cells: &[String; 9]| {
+        let padded = cells.iter().zip(widths).enumerate();
+        let padded = padded.map(|(column, (cell, width))| match column {
+            0 | 1 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        padded.collect::<Vec<_>>().join("  ") + "\n"
+    };
+    lines.iter().map(line).collect()
+}
+
+fn time(microseconds: u64) -> String {
+    match microseconds {
+        0..1000 => format!("{microseconds}us"),
+        1000..1_000_000 => format!("{}ms", microseconds / 1000),
+        _ => format!("{}s", microseconds / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_aligned_and_names_cannot_steer_the_terminal() {
+        let row = Row {
+            tenant: "a\x1b[2J".to_owned(),
+            ops_per_second: 1234.4,
+            bytes_per_second: 1_572_864.0,
+            p99_us: Some(2048),
+            memory: 3 << 29,
+            ..Row::default()
+        };
+        let expected = "\
+TENANT      EXPORT  CONN  OPS/S  MIB/S  P99  CPU%    MEMORY  FAULTS
+a\\u{1b}[2J  -          0   1234    1.5  2ms     0  1.50 GiB       0
+";
+        assert_eq!(table(&[row]), expected);
+    }
+}

@@ -1,0 +1,9 @@
+//! What an operator sees of a running server: figures, manual, log and `nbdbox top`.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod figures;
+mod listener;
+mod log;
+mod manual;
+mod scene;
+mod top;
