@@ -53,32 +53,6 @@ fn every_function_has_its_section_and_no_other() {
 }
 
 #[test]
-fn every_item_of_the_wit_says_since_when() {
-    let items = [
-        "interface ",
-        "world ",
-        "resource ",
-        "enum ",
-        "record ",
-        "flags ",
-    ];
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
-        let mut before = "";
-        for line in text.lines().map(str::trim) {
-            let item = items.iter().any(|item| line.starts_with(item));
-            if item || line.contains(": func(") || line.contains(": static func(") {
-                let gated =
-                    before.starts_with("@since(version = ") || before.starts_with("@unstable(");
-                assert!(gated, "{}: {line}", path.display());
-            }
-            before = line;
-        }
-    }
-}
-
-#[test]
 fn every_rule_is_explained_and_no_other() {
     let manual = text("guest-sdk/MANUAL.md");
     let table = manual.split("| Rule |").nth(1).unwrap();
