@@ -1,22 +1,13 @@
-// What plugins export, and the kit's own help. Contracts: wit/.
+// The kit: what a plugin is made with. What it imports and exports is in wit.d.ts.
 
 import type { Errno, WriteFlags } from "nbdbox:plugin/types@0.1.0";
-import type { Access } from "nbdbox:plugin/blobs@0.1.0";
+import type { DeviceInfo } from "nbdbox:plugin/device@0.1.0";
+import type { PluginInfo } from "nbdbox:plugin/manifest@0.1.0";
 import type { Extents, ReadReply, WritePayload } from "nbdbox:plugin/requests@0.1.0";
 
-export type ValueKind = "text" | "size" | "number" | "boolean";
-export interface Setting {
-  key: string; kind: ValueKind; required: boolean; default?: string; help: string;
-}
-export interface BlobNeed { name: string; access: Access; help: string }
-export interface PluginInfo {
-  name: string; version: string; summary: string; settings: Setting[]; blobs: BlobNeed[];
-}
-export interface BlockSizes { minimum: number; preferred: number; maximum: number }
-export interface DeviceInfo {
-  size: bigint; blockSizes?: BlockSizes; description?: string; mode: "single" | "parallel";
-  readOnly: boolean; immutable: boolean;
-}
+export type { BlobNeed, PluginInfo, Setting, ValueKind } from "nbdbox:plugin/manifest@0.1.0";
+export type { BlockSizes, DeviceInfo } from "nbdbox:plugin/device@0.1.0";
+
 /** One instance's block device. `extents` is a plugin's in the worlds read-only and read-write, the
  * last four only in read-write. */
 export interface Disk {
@@ -34,15 +25,9 @@ export class PluginError extends Error {
 }
 /** The interfaces to export, made of a manifest and of what opens an instance. */
 export function plugin(info: PluginInfo, open: (name: string) => Disk): {
-  manifest: { describe(): PluginInfo };
-  device: {
-    open(name: string): DeviceInfo;
-    read(reply: ReadReply, offset: bigint, length: number): void;
-  };
-  sparse: { report(extents: Extents, offset: bigint, length: bigint, one: boolean): void };
-  writable: { write(payload: WritePayload, offset: bigint, mode: WriteFlags): void; flush(): void };
-  zeroable: {
-    trim(offset: bigint, length: bigint, mode: WriteFlags): void;
-    zero(offset: bigint, length: bigint, mode: WriteFlags): void;
-  };
+  manifest: typeof import("nbdbox:plugin/manifest@0.1.0");
+  device: typeof import("nbdbox:plugin/device@0.1.0");
+  sparse: typeof import("nbdbox:plugin/sparse@0.1.0");
+  writable: typeof import("nbdbox:plugin/writable@0.1.0");
+  zeroable: typeof import("nbdbox:plugin/zeroable@0.1.0");
 };
