@@ -26,34 +26,37 @@ c() {
         "$source" "$world/plugin.c" "$world/plugin_component_type.o" || die "$source doesn't compile"
 }
 
-# cpp OUTPUT SOURCE: C as C++, to hold the header to both.
+# cpp OUTPUT WORLD SOURCE [FLAG…]: the plugin as C++, the bindings as C.
 cpp() {
-    local output=$1 world=guest-sdk/c/read-only flags=(-target wasm32-wasi -Os -Iguest-sdk/c)
-    newer "$output" guest-sdk/c "$2" wit || return 0
-    say "plugins: $2, as C++ → $output"
-    "${zig[@]}" cc "${flags[@]}" "-I$world" -c -o "$output.o" "$world/plugin.c" ||
-        die "$world/plugin.c doesn't compile"
-    "${zig[@]}" c++ "${flags[@]}" "-I$world" -std=c++20 -fno-exceptions -fno-rtti -s \
-        -mexec-model=reactor -Wl,-z,stack-size=65536 -o "$output" -x c++ "$2" -x none \
-        "$output.o" "$world/plugin_component_type.o" || die "$2 doesn't compile as C++"
+    local output=$1 world=guest-sdk/c/$2 source=$3
+    local flags=(-target wasm32-wasi -Os -Wall -Wextra -Werror -Iguest-sdk/c "-I$world" "${@:4}")
+    newer "$output" guest-sdk/c "$source" wit || return 0
+    say "plugins: $source, as C++ → $output"
+    "${zig[@]}" cc "${flags[@]}" -c -o "$output.o" "$world/plugin.c" || die "$world/plugin.c doesn't compile"
+    "${zig[@]}" c++ "${flags[@]}" -std=c++20 -fno-exceptions -fno-rtti -s \
+        -mexec-model=reactor -Wl,-z,stack-size=65536 -o "$output" -x c++ "$source" -x none \
+        "$output.o" "$world/plugin_component_type.o" || die "$source doesn't compile as C++"
     rm -f "$output.o"
 }
 
 c "$plugins/partition.wasm" read-only example-plugins/partition/partition.c
-cpp target/test-guests/partition-cpp.wasm example-plugins/partition/partition.c
+cpp target/test-guests/partition-cpp.wasm read-only example-plugins/partition/partition.c
+c target/test-guests/c-disk.wasm read-write tests/guests/c-disk/c-disk.c -DNBDBOX_READ_WRITE_WORLD
+cpp target/test-guests/cpp-disk.wasm read-write tests/guests/cpp-disk/cpp-disk.cpp -DNBDBOX_READ_WRITE_WORLD
 
-# python OUTPUT WORLD FOLDER: FOLDER/NAME.py, with the kit beside it.
+# python OUTPUT WORLD FOLDER MODULE: FOLDER/MODULE.py, with the kit beside it.
 python() {
-    local output=$1 world=$2 folder=$3
+    local output=$1 world=$2 folder=$3 module=$4
     newer "$output" guest-sdk/python "$folder" wit || return 0
     say "plugins: $folder → $output"
     "$kits/python/bin/componentize-py" -d wit -w "$world" componentize --stub-wasi \
-        -p guest-sdk/python -p "$folder" "$(basename "$folder")" -o "$output" >"$output.log" ||
+        -p guest-sdk/python -p "$folder" "$module" -o "$output" >"$output.log" ||
         { cat "$output.log" >&2 && die "$folder can't be made a component"; }
     rm -f "$output.log"
 }
 
-python "$plugins/fat.wasm" read-only example-plugins/fat
+python "$plugins/fat.wasm" read-only example-plugins/fat fat
+python target/test-guests/py-disk.wasm read-write tests/guests/py-disk py_disk
 
 # typescript OUTPUT WORLD FOLDER: FOLDER/NAME.ts, checked and compiled by tsc as FOLDER/tsconfig.json says.
 typescript() {
@@ -88,5 +91,4 @@ zig() {
 }
 
 zig "$plugins/concat.wasm" read-only example-plugins/concat/concat.zig
-c target/test-guests/c-disk.wasm read-write tests/guests/c-disk/c-disk.c -DNBDBOX_READ_WRITE_WORLD
 zig target/test-guests/zig-disk.wasm read-write tests/guests/zig-disk/zig-disk.zig -DNBDBOX_READ_WRITE_WORLD
