@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use nbdbox_tests::{Run, Server, nbdbox, run};
 use tempfile::TempDir;
@@ -41,33 +42,7 @@ impl Made {
 
     /// Runs a script in it, as its author would.
     fn shell(&self, script: &str) -> Run {
-        let root = root().canonicalize().unwrap();
-        let target = root.join("target");
-        let kits = target.join("guest-kits");
-        let toolchain = target.join("guest-toolchain/env");
-        let program = nbdbox();
-        let path = std::env::var("PATH").unwrap();
-        let mut shell = Command::new("bash");
-        shell.args(["-euo", "pipefail", "-c"]);
-        shell.arg(format!("source {}; {script}", toolchain.display()));
-        shell
-            .current_dir(self.folder())
-            .env("NBDBOX", &program)
-            .env(
-                "PATH",
-                format!("{}:{path}", program.parent().unwrap().display()),
-            )
-            .env(
-                "ZIG",
-                format!("{}/python/bin/python -m ziglang", kits.display()),
-            )
-            .env("COMPONENTIZE_PY", kits.join("python/bin/componentize-py"))
-            // What the example plugins were built with is there: nothing to fetch, little to compile.
-            .env("CARGO_NET_OFFLINE", "true")
-            .env("CARGO_TARGET_DIR", target.join("guests"))
-            .env_remove("NBDBOX_LOG")
-            .env_remove("MAKEFLAGS");
-        shell.output().unwrap().into()
+        shell(&self.folder(), script)
     }
 
     /// Uses the packages of `make setup` in place of `npm install`.
@@ -78,6 +53,16 @@ impl Made {
             .join("target/guest-kits/node/node_modules");
         std::os::unix::fs::symlink(modules, self.folder().join("node_modules")).unwrap();
         self
+    }
+
+    /// What `make test` said of its test.sh; and what it says of a plugin that holds something else.
+    fn its_own_test_can_fail(&self, tested: &Run) {
+        let right = "test.sh: a byte in its middle is right";
+        assert!(tested.stdout.contains(right), "{}", tested.stdout);
+        let failed = self.shell("make test TEST_WITH=size=999");
+        assert_ne!(failed.code, 0);
+        let words = "test.sh: its size is '999', not '1000'";
+        assert!(failed.stderr.contains(words), "{}", failed.stderr);
     }
 
     /// Goes through its README, and then copies all of a larger disk.
@@ -96,6 +81,7 @@ impl Made {
         let tested = self.shell("make test");
         assert_eq!(tested.code, 0, "{}{}", tested.stdout, tested.stderr);
         assert!(tested.stdout.contains(", 0 broken, "), "{}", tested.stdout);
+        self.its_own_test_can_fail(&tested);
         let served = self.shell(serve.strip_prefix("sh\n").unwrap());
         assert_eq!(served.code, 0, "{}", served.stderr);
         assert_eq!(served.stdout, printed.strip_prefix("text\n").unwrap());
@@ -116,8 +102,43 @@ impl Made {
     }
 }
 
+/// Held by tests that build in Rust: they share a target folder, and so the file in it.
+pub(crate) static RUST: Mutex<()> = Mutex::new(());
+
+/// Runs a script in a folder, as an author would who has nbdbox.
+pub(crate) fn shell(folder: &Path, script: &str) -> Run {
+    let root = root().canonicalize().unwrap();
+    let target = root.join("target");
+    let kits = target.join("guest-kits");
+    let toolchain = target.join("guest-toolchain/env");
+    let program = nbdbox();
+    let path = std::env::var("PATH").unwrap();
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c"]);
+    shell.arg(format!("source {}; {script}", toolchain.display()));
+    shell
+        .current_dir(folder)
+        .env("NBDBOX", &program)
+        .env(
+            "PATH",
+            format!("{}:{path}", program.parent().unwrap().display()),
+        )
+        .env(
+            "ZIG",
+            format!("{}/python/bin/python -m ziglang", kits.display()),
+        )
+        .env("COMPONENTIZE_PY", kits.join("python/bin/componentize-py"))
+        // What the example plugins were built with is there: nothing to fetch, little to compile.
+        .env("CARGO_NET_OFFLINE", "true")
+        .env("CARGO_TARGET_DIR", target.join("guests"))
+        .env_remove("NBDBOX_LOG")
+        .env_remove("MAKEFLAGS");
+    shell.output().unwrap().into()
+}
+
 #[test]
 fn a_plugin_in_rust() {
+    let _turn = RUST.lock();
     Made::new("rust", "my-disk").check();
 }
 

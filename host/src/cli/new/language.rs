@@ -76,7 +76,9 @@ impl Language {
             let text = String::from_utf8_lossy(bytes);
             text.replace(PLACEHOLDER, name).into_bytes()
         };
-        copy(template, folder, &named)
+        copy(template, folder, &named)?;
+        let test = TEMPLATES.get_file("test.sh").context("no test")?;
+        Ok(fs::write(folder.join("test.sh"), named(test.contents()))?)
     }
 
     /// The parts of the kit, and where they go.
