@@ -183,6 +183,16 @@ fn a_file_that_lacks_a_step_says_which() {
             &["source in C", "zig cc"],
         ),
         (
+            "disk.zig",
+            b"const nbdbox = @import(\"nbdbox\");".to_vec(),
+            &["source in Zig", "zig build-exe"],
+        ),
+        (
+            "disk.ts",
+            b"import type { Extents } from \"nbdbox:plugin/requests@0.1.0\";".to_vec(),
+            &["TypeScript", "tsc", "componentize-js"],
+        ),
+        (
             "disk.js",
             b"import { plugin } from \"./kit/nbdbox.js\"".to_vec(),
             &["JavaScript", "componentize-js"],

@@ -13,8 +13,13 @@ pub(super) fn not_wasm(bytes: &[u8]) -> &'static str {
          of it"
     } else if has("import nbdbox") {
         "; it's a source in Python: `componentize-py … componentize --stub-wasi` makes the plugin of it"
+    } else if has("@import(\"nbdbox\")") {
+        "; it's a source in Zig: `zig build-exe -target wasm32-wasi -mexec-model=reactor` makes the plugin of it"
     } else if has("nbdbox.h") {
-        "; it's a source in C: `zig cc -target wasm32-wasi -mexec-model=reactor` makes the plugin of it"
+        "; it's a source in C or C++: `zig cc -target wasm32-wasi -mexec-model=reactor` (or `zig c++`) makes the \
+         plugin of it"
+    } else if has("import type ") && has("nbdbox:plugin/") {
+        "; it's a source in TypeScript: `tsc`, and then `componentize-js`, make the plugin of it"
     } else if has("from \"nbdbox:plugin/") || has("kit/nbdbox.js") {
         "; it's a source in JavaScript: `componentize-js` makes the plugin of it"
     } else {
