@@ -3,10 +3,11 @@
 # every byte is its offset modulo 251, made by the plugin. Prints a Markdown table; guest-sdk/README.md holds
 # one, and says what is in it.
 #
-#   first byte  from `nbdbox new` by way of `make` to nbdinfo's answer; the language's compiler is installed, and
-#               the project's own dependencies (Rust) are fetched but not built
+#   first byte  from `nbdbox new` by way of `make` to nbdinfo's answer; the language's compiler is installed, but
+#               its caches are empty: C and Zig build a libc, Rust builds what it depends on
+#   again       from touching the source by way of `make` to nbdinfo's answer
 #   component   its size
-#   begins      the memory of an instance, as `nbdbox test` sees it after all its calls
+#   memory      the most that an instance held, in reads of 16 MiB
 #   ready       from starting nbdbox, with the plugin in the compile cache, to nbdinfo's answer (best of 3)
 #   calls/s     `read` of 4 KiB, one after the other, without a client in between (`nbdbox test --only speed`)
 #   reads/s     random 4 KiB reads, fio, 32 in flight on one connection, for SECONDS_EACH
@@ -24,6 +25,8 @@ source target/guest-toolchain/env
 
 now() { date +%s%N; }
 
+seconds_since() { milliseconds_since "$1" | awk '{ printf "%.1f s\n", $1 / 1000 }'; }
+
 milliseconds_since() { echo $((($(now) - $1) / 1000000)); }
 
 # make_plugin LANGUAGE: $folder/LANGUAGE/disk.wasm, and how long it took until it was served, in seconds.
@@ -35,7 +38,19 @@ make_plugin() {
     make -s -C "$folder/$1/disk" >"$folder/log" 2>&1 || die "$(cat "$folder/log")"
     # shellcheck disable=SC2016 # the shell that nbdbox runs puts the address in
     serve "$1" 'nbdinfo --size "$uri" >&2'
-    milliseconds_since "$start" | awk '{ printf "%.1f s\n", $1 / 1000 }'
+    seconds_since "$start"
+}
+
+# again LANGUAGE: how long it takes after a change.
+again() {
+    local start
+    touch "$folder/$1"/disk/disk.* "$folder/$1"/disk/src/lib.rs 2>/dev/null || true
+    rm "$folder/$1/disk/disk.wasm"
+    start=$(now)
+    make -s -C "$folder/$1/disk" >"$folder/log" 2>&1 || die "$(cat "$folder/log")"
+    # shellcheck disable=SC2016 # the shell that nbdbox runs puts the address in
+    serve "$1" 'nbdinfo --size "$uri" >&2'
+    seconds_since "$start"
 }
 
 serve() { # LANGUAGE COMMAND
@@ -70,12 +85,12 @@ reads() {
 }
 
 main() {
-    echo '| Language | first byte | component | memory | ready | calls/s | reads/s |'
-    echo '|---|---|---|---|---|---|---|'
+    echo '| Language | first byte | again | component | memory | ready | calls/s | reads/s |'
+    echo '|---|---|---|---|---|---|---|---|'
     local language first
     for language in rust c cpp zig python js ts; do
         first=$(make_plugin "$language")
-        printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$language" "$first" \
+        printf '| %s | %s | %s | %s | %s | %s | %s | %s |\n' "$language" "$first" "$(again "$language")" \
             "$(numfmt --to=iec "$(stat -c %s "$folder/$language/disk/disk.wasm")")" \
             "$(verdict "$language" read-largest memory | sed 's/ of .*//; s/^ *//')" "$(ready "$language")" \
             "$(verdict "$language" speed | awk '{ print $1 }')" "$(reads "$language")"
