@@ -10,3 +10,5 @@ mod compatibility;
 mod dev;
 mod manual;
 mod new;
+mod tutorial;
+mod wit_package;

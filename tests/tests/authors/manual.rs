@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use nbdbox_tests::{Random, Server, guest, run};
+use nbdbox_tests::{Disk, Random, Server, guest, plugin, qemu_io, run};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -40,12 +40,21 @@ fn the_pages_show_what_new_begins_with() {
     }
 }
 
-/// Blocks in Rust are compiled as doc tests of guest-sdk.
+/// The sources of which the manual's blocks in Rust are.
+const BUILT: [&str; 4] = [
+    "half/src/lib.rs",
+    "half-filter/src/lib.rs",
+    "striped/src/stripes.rs",
+    "striped/src/written.rs",
+];
+
 #[test]
 fn the_manual_shows_pieces_of_what_is_built() {
     let manual = text("guest-sdk/MANUAL.md");
-    let half = text("tests/guests/half/src/lib.rs");
-    assert!(blocks(&manual, "rust").contains(&&half[..]));
+    for shown in blocks(&manual, "rust") {
+        let built = BUILT.map(|path| text(&format!("tests/guests/{path}")));
+        assert!(built.iter().any(|source| source == shown), "{shown}");
+    }
     let built = text("example-plugins/partition/partition.c");
     let shown = blocks(&manual, "c");
     assert!(!shown.is_empty());
@@ -58,6 +67,59 @@ fn the_manual_shows_pieces_of_what_is_built() {
     for block in shown {
         assert!(wit.contains(block.trim()), "{block}");
     }
+}
+
+/// The members of nbdkit's `struct nbdkit_plugin`, version 1.32, that a plugin can set.
+const NBDKIT: &str = "\
+    name longname version description load unload config config_complete config_help open close \
+    get_size can_write can_flush is_rotational can_trim errno_is_preserved dump_plugin can_zero \
+    can_fua pread pwrite flush trim zero magic_config_key can_multi_conn can_extents extents \
+    can_cache cache thread_model can_fast_zero preconnect get_ready after_fork list_exports \
+    default_export export_description cleanup block_size";
+
+#[test]
+fn every_callback_of_nbdkit_has_its_counterpart() {
+    let manual = text("guest-sdk/MANUAL.md");
+    let table = manual.split("| nbdkit | nbdbox |").nth(1).unwrap();
+    let table = table.split("\n\n").next().unwrap();
+    let rows = table.lines().filter_map(|row| row.strip_prefix("| "));
+    let named: Vec<&str> = rows
+        .flat_map(|row| row.split(" | ").next().unwrap().split('`'))
+        .map(|word| word.trim_start_matches('.'))
+        .collect();
+    for callback in NBDKIT.split_whitespace() {
+        assert!(named.contains(&callback), "{callback}");
+    }
+}
+
+#[test]
+fn the_manuals_filter_serves_half_of_the_layer_below() {
+    let filter = guest("half-filter").display().to_string();
+    let below = plugin("pattern").display().to_string();
+    let server = Server::start(["--filter", &filter, &below, "size=2M"]);
+    let copy = server.folder().join("copy");
+    let _ = run("nbdcopy", [&server.uri(), copy.to_str().unwrap()]).ok();
+    let words = (1_u64 << 20..2 << 20).step_by(8);
+    let expected: Vec<u8> = words.flat_map(u64::to_be_bytes).collect();
+    assert!(fs::read(copy).unwrap() == expected);
+}
+
+#[test]
+fn the_manuals_callbacks_do_what_it_says() {
+    let disk = Disk::empty(4 << 20);
+    let grant = format!("disk={}:rw", disk.path().display());
+    let server = Server::start(["--blob", &grant, guest("striped").to_str().unwrap()]);
+    let commands = ["write -P 7 2101248 512", "read -P 7 2101248 512"];
+    let _ = qemu_io("raw", &server.uri(), &commands);
+    assert_eq!(disk.bytes()[2_101_248..][..512], [7; 512]);
+    let map = run("nbdinfo", ["--map", &server.uri()]).ok();
+    let extents: Vec<&str> = map.lines().map(|line| line.trim_start()).collect();
+    let kinds = extents.iter().map(|line| line.ends_with("hole,zero"));
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        [false, true, false, true],
+        "{map}"
+    );
 }
 
 #[test]
