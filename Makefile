@@ -77,7 +77,12 @@ soak: plugins ## Ten minutes of mixed attacks (SOAK_SECONDS); the plot is tests/
 .PHONY: scale
 scale: plugins build ## 1,000 exports in one process, beside 1,000 of nbdkit
 	@echo "==> scale: 1,000 exports"
-	@/usr/bin/python3 tests/scale.py target/release/nbdbox
+	@/usr/bin/python3 tests/scale.py target/release/nbdbox 1000 100 tests/SCALE.md
+
+.PHONY: shares
+shares: build plugins ## What a tenant keeps while four others misbehave, beside nbdkit
+	@cargo build --release -p nbdbox-bench
+	@target/release/nbdbox-bench --shares --write tests
 
 .PHONY: bench
 bench: build plugins ## Measure nbdbox beside nbdkit and qemu-nbd (BENCH_ROUNDS, BENCH_SECONDS, ROWS)

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Measures 1,000 exports of 100 distinct plugins in one nbdbox, beside as many nbdkit processes.
 
-    tests/scale.py target/release/nbdbox [EXPORTS [PLUGINS]]
+    tests/scale.py target/release/nbdbox [EXPORTS [PLUGINS [FILE]]]
 
-Memory is proportional set size, as the kernel has it in smaps_rollup. "idle": nobody was ever connected.
-"connected": a client on each export has read 4 KiB and stays. Prints a line for each.
+Prints a line for each, and writes a page to FILE, which tells the method.
 """
-import os, resource, signal, subprocess, sys, tempfile, time
+import os, platform, resource, signal, subprocess, sys, tempfile, time
 import nbd
 
 # A socket for each client, here and in the servers.
@@ -41,9 +40,45 @@ def connect(uris):
     return handles, time.monotonic() - start
 
 
+rows = []
+
+
 def report(name, ready, idle, took, connected):
     print(f"{name}: ready after {ready:.2f} s, idle {idle:.0f} MiB, "
           f"{exports} clients in {took:.1f} s, connected {connected:.0f} MiB", flush=True)
+    rows.append(f"| {name} | {ready:.2f} | {idle:.0f} | {took:.1f} | {connected:.0f} "
+                f"| {(connected - idle) * 1024 / exports:.0f} |\n")
+
+
+PAGE = """\
+# {exports} exports
+
+Made by `make scale`. {date}; {model}, {cores} cores; Linux {kernel}; {nbdkit}.
+
+| | ready, s | idle, MiB | a client on each after, s | connected, MiB | KiB for each client |
+|---|---:|---:|---:|---:|---:|
+{rows}
+## Method
+
+nbdbox serves {exports} exports of {plugins} distinct plugins (`pattern` with another custom section each, so that
+each has a digest, a compilation and code of its own) from one process and one unix socket; nbdkit serves its
+plugin `pattern` from {exports} processes with a socket each.
+
+- *Ready*: from the first start to when all sockets are there. nbdbox's compile cache is warm, as after any
+  start but the first; `nbdbox check` filled it before.
+- *Idle*: nobody was ever connected. nbdbox has loaded no plugin then: it does when a client asks.
+- *Connected*: a libnbd client for each export has connected, read 4 KiB and stays, one after the other. With
+  nbdbox that loads {plugins} plugins and makes {exports} instances.
+- Memory is the proportional set size in `/proc/PID/smaps_rollup`, of all processes together.
+"""
+
+
+def page():
+    with open("/proc/cpuinfo") as cpuinfo:
+        model = next((line.split(": ", 1)[1].strip() for line in cpuinfo if line.startswith("model name")), "unknown")
+    version = subprocess.run(["nbdkit", "--version"], capture_output=True, text=True).stdout.strip()
+    return PAGE.format(exports=f"{exports:,}", plugins=plugins, rows="".join(rows), date=time.strftime("%Y-%m-%d"),
+                       model=model, cores=os.cpu_count(), kernel=platform.release(), nbdkit=version)
 
 
 def nbdbox(folder):
@@ -95,3 +130,6 @@ def nbdkit(folder):
 with tempfile.TemporaryDirectory() as folder:
     nbdbox(folder)
     nbdkit(folder)
+if len(sys.argv) > 4:
+    with open(sys.argv[4], "w") as file:
+        file.write(page())

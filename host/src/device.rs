@@ -15,7 +15,7 @@ use crate::fault::Failure;
 use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::quota::FlowQuota;
+use crate::quota::{FlowQuota, Rates};
 use crate::reply::ReadReply;
 
 /// How a change is to be made.
@@ -44,8 +44,13 @@ pub trait Device: Send + Sync + 'static {
     /// The limits for this export's connections.
     fn limits(&self) -> &Limits;
 
-    /// What its tenant's connections may have under way together.
-    fn flow(&self) -> Option<&Arc<FlowQuota>> {
+    /// What all its connections may have under way together, and all its tenant's.
+    fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
+        [None; 2]
+    }
+
+    /// Requests and bytes a second: its own, and its tenant's.
+    fn rates(&self) -> Option<[&Rates; 2]> {
         None
     }
 

@@ -4,19 +4,21 @@
 //! of. A request that comes in here always leaves with a reply.
 
 use std::io::IoSlice;
-use std::time::Instant;
 
 use bytes::Bytes;
 use extent_map::{Descriptor as MapDescriptor, ExtentMap, Wanted, Width, Wire};
+use futures_util::future::BoxFuture;
 use nbd_proto::limits::MAX_DESCRIPTORS;
 use nbd_proto::{
     Command, ContextId, Descriptor, Errno, Framing, Head, Incoming, Refusal, Session, StateFlags,
     reply,
 };
+use tokio::time::{Instant, sleep_until};
 
 use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Failure, Whose};
 use crate::metrics::{Operation, Outcome};
+use crate::quota::Rates;
 use crate::reply::{Piece, ReadReply};
 
 /// A request with its payload, and what its connection agreed on.
@@ -146,7 +148,16 @@ pub async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -
         return reply;
     };
     let start = Instant::now();
-    let (reply, outcome) = carry_out(device, request, reply).await;
+    let (reply, outcome) = match pace(device, &command, start) {
+        Some(pace) => match pace.await {
+            Ok(()) => carry_out(device, request, reply).await,
+            Err(failure) => {
+                let outcome = fail(device, head, command, &failure, &mut reply);
+                (reply, outcome)
+            }
+        },
+        None => carry_out(device, request, reply).await,
+    };
     let operations = &device.metrics().operations;
     operations.note(operation, outcome, start.elapsed());
     reply
@@ -236,6 +247,31 @@ async fn carry_out<D: Device>(device: &D, request: Request, mut reply: Reply) ->
         Err(failure) => fail(device, head, command, &failure, &mut reply),
     };
     (reply, outcome)
+}
+
+/// What keeps a request to its rates, if there are any: none costs one that has none.
+fn pace<'a, D: Device>(
+    device: &'a D,
+    command: &Command,
+    now: Instant,
+) -> Option<BoxFuture<'a, Result<(), Failure>>> {
+    let rates = device.rates()?;
+    if rates.iter().all(|rates| rates.is_free()) {
+        return None;
+    }
+    let bytes = match *command {
+        Command::Read { length, .. } | Command::Write { length, .. } => length.into(),
+        _ => 0,
+    };
+    Some(Box::pin(async move {
+        let wait = Rates::reserve(&rates, now.into_std(), bytes, device.limits().wall);
+        let wait = wait.ok_or_else(|| Failure::share("past the rate for too long"))?;
+        if !wait.is_zero() {
+            device.metrics().rate_waits.note(wait);
+            sleep_until(now + wait).await;
+        }
+        Ok(())
+    }))
 }
 
 /// The client's fault: nothing was tried.

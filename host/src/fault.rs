@@ -29,6 +29,8 @@ pub enum Whose {
     Below,
     /// The host could not do its part: a disk error, a file that shrank. The operator is told.
     Host,
+    /// Nobody's: its tenant's or export's share would have kept it waiting for too long.
+    Share,
     /// The server is going down.
     Shutdown,
 }
@@ -120,6 +122,16 @@ impl Failure {
             errno,
             text: text.into(),
             whose: Whose::Host,
+        }
+    }
+
+    /// Past its wall time in the queue, for the sake of its tenant's share: EIO.
+    #[must_use]
+    pub fn share(text: &'static str) -> Self {
+        Self {
+            errno: Errno::Eio,
+            text: text.into(),
+            whose: Whose::Share,
         }
     }
 

@@ -29,12 +29,14 @@ use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
 use crate::plugin::Engine;
+use crate::quota::Cores;
 
 /// All tenants.
 #[derive(Debug)]
 pub struct Hosting {
     library: Arc<Library>,
     limits: Limits,
+    cores: Arc<Cores>,
     tenants: RwLock<Arc<Vec<Arc<Tenant>>>>,
 }
 
@@ -60,9 +62,13 @@ impl Hosting {
             connections: blueprint.config.connections,
             ..Limits::default()
         };
+        // Guests run on the runtime's threads: so many can compute at once.
+        let runtime = tokio::runtime::Handle::try_current();
+        let workers = runtime.map_or(1, |runtime| runtime.metrics().num_workers());
         let hosting = Self {
             library: Arc::new(Library::new(engine)),
             limits,
+            cores: Cores::new(workers),
             tenants: RwLock::default(),
         };
         hosting.replace(blueprint);
@@ -83,6 +89,7 @@ impl Hosting {
                 exports,
                 old,
                 &self.library,
+                &self.cores,
                 &mut changes,
             ))
         });

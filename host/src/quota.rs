@@ -1,17 +1,23 @@
-//! What the exports and clients of one tenant may use together.
+//! What one tenant may use, its exports and clients together, and what each export may.
 //!
 //! Limits can change while they're in use, when the configuration does: what is held beyond a new limit
 //! is kept, and nothing more is given until it's back under it.
 
+mod cores;
 mod count;
+mod export;
 mod flow;
 mod memory;
+mod rate;
 
 use std::sync::Arc;
 
+pub use cores::{Cores, CpuQuota, CpuShare, Entering, Place};
 pub use count::{CountQuota, CountShare};
+pub use export::ExportQuota;
 pub use flow::{FlowQuota, Turn};
 pub use memory::{MemoryQuota, MemoryShare};
+pub use rate::Rates;
 
 use crate::limits::TenantLimits;
 
@@ -26,18 +32,35 @@ pub struct TenantQuota {
     pub connections: Arc<CountQuota>,
     /// Requests under way, and their bytes.
     pub flow: Arc<FlowQuota>,
+    /// Requests and bytes a second.
+    pub rates: Rates,
+    /// Its share of the cores, where they're shared.
+    pub cpu: Option<Arc<CpuQuota>>,
 }
 
 impl TenantQuota {
-    /// Quotas with these limits.
+    /// Quotas with these limits, for a tenant who has the cores to itself.
     #[must_use]
     pub fn new(limits: &TenantLimits) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::made(limits, None))
+    }
+
+    /// Quotas with these limits, for a tenant who shares the cores with others.
+    #[must_use]
+    pub fn sharing(limits: &TenantLimits, cores: &Arc<Cores>) -> Arc<Self> {
+        let cpu = CpuQuota::new(cores, limits.cpu_weight);
+        Arc::new(Self::made(limits, Some(cpu)))
+    }
+
+    fn made(limits: &TenantLimits, cpu: Option<Arc<CpuQuota>>) -> Self {
+        Self {
             memory: MemoryQuota::new(limits.memory),
             instances: CountQuota::new(limits.instances),
             connections: CountQuota::new(limits.connections),
             flow: FlowQuota::new(limits.requests, limits.inflight),
-        })
+            rates: Rates::new(limits.iops, limits.bandwidth),
+            cpu,
+        }
     }
 
     /// No limits but those of the exports.
@@ -49,6 +72,7 @@ impl TenantQuota {
             connections: usize::MAX,
             requests: usize::MAX,
             inflight: u64::MAX,
+            ..TenantLimits::default()
         })
     }
 
@@ -58,5 +82,9 @@ impl TenantQuota {
         self.instances.set(limits.instances);
         self.connections.set(limits.connections);
         self.flow.set(limits.requests, limits.inflight);
+        self.rates.set(limits.iops, limits.bandwidth);
+        if let Some(cpu) = &self.cpu {
+            cpu.set(limits.cpu_weight);
+        }
     }
 }

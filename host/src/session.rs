@@ -19,8 +19,11 @@ pub struct Admission {
     most_bytes: u64,
     requests: usize,
     bytes: u64,
-    /// Its part in what the tenant may have under way.
-    tenant: Option<Turn>,
+    /// Its part in what all connections to the export may have under way, and all of its tenant's.
+    turns: Vec<Turn>,
+    /// Bytes of the request that waits, and how many of `turns` have let it in: it has a place there
+    /// while it waits at the next, always in this order.
+    let_in: (u64, usize),
 }
 
 /// One request's share; to be given back with [`Admission::leave`].
@@ -29,20 +32,23 @@ pub struct Admission {
 pub struct Share(u64);
 
 impl Admission {
-    /// Nothing is under way. What is, counts for the tenant too.
+    /// Nothing is under way. What is, counts for `flows` too.
     #[must_use]
-    pub fn new(limits: &Limits, tenant: Option<&Arc<FlowQuota>>) -> Self {
+    pub fn new(limits: &Limits, flows: [Option<&Arc<FlowQuota>>; 2]) -> Self {
+        let turns = flows.into_iter().flatten().cloned().map(Turn::new);
         Self {
             most_requests: limits.requests,
             most_bytes: limits.inflight,
             requests: 0,
             bytes: 0,
-            tenant: tenant.cloned().map(Turn::new),
+            turns: turns.collect(),
+            let_in: (0, 0),
         }
     }
 
     /// Admits a request that will hold `bytes`, or says that it has to wait: for one of this connection
-    /// to leave, or to be woken when it's the connection's turn among its tenant's.
+    /// to leave, or to be woken when it's the connection's turn among others. Who waits asks again for the
+    /// same request.
     #[must_use]
     pub fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Share> {
         let bytes = bytes.saturating_add(OVERHEAD);
@@ -51,11 +57,13 @@ impl Admission {
         if !fits && self.requests > 0 {
             return None;
         }
-        if let Some(tenant) = &mut self.tenant
-            && !tenant.enter(bytes, cx)
-        {
-            return None;
+        while let Some(turn) = self.turns.get_mut(self.let_in.1) {
+            if !turn.enter(bytes, cx) {
+                return None;
+            }
+            self.let_in = (bytes, self.let_in.1 + 1);
         }
+        self.let_in = (0, 0);
         self.requests += 1;
         self.bytes = sum;
         Some(Share(bytes))
@@ -65,22 +73,26 @@ impl Admission {
     pub fn leave(&mut self, share: Share) {
         self.requests -= 1;
         self.bytes -= share.0;
-        if let Some(tenant) = &mut self.tenant {
-            tenant.leave(share.0);
+        for turn in &mut self.turns {
+            turn.leave(share.0);
         }
     }
 
     /// No more requests will come.
     pub fn close(&mut self) {
-        if let Some(tenant) = &mut self.tenant {
-            tenant.give_up();
+        let (bytes, count) = std::mem::take(&mut self.let_in);
+        for (index, turn) in self.turns.iter_mut().enumerate() {
+            turn.give_up();
+            if index < count {
+                turn.leave(bytes);
+            }
         }
     }
 
-    /// Whether a request waits for those of the tenant's other connections.
+    /// Whether a request waits for those of other connections.
     #[must_use]
     pub fn is_queued(&self) -> bool {
-        self.tenant.as_ref().is_some_and(Turn::is_queued)
+        self.turns.iter().any(Turn::is_queued)
     }
 
     /// Requests under way.
@@ -102,7 +114,7 @@ mod tests {
             inflight,
             ..Limits::default()
         };
-        Admission::new(&limits, None)
+        Admission::new(&limits, [None; 2])
     }
 
     fn enter(admission: &mut Admission, bytes: u64) -> Option<Share> {
@@ -134,13 +146,51 @@ mod tests {
     fn connections_of_a_tenant_share_its_quota() {
         let flow = FlowQuota::new(1, 1 << 20);
         let limits = Limits::default();
-        let mut one = Admission::new(&limits, Some(&flow));
-        let mut two = Admission::new(&limits, Some(&flow));
+        let mut one = Admission::new(&limits, [None, Some(&flow)]);
+        let mut two = Admission::new(&limits, [None, Some(&flow)]);
         let first = enter(&mut one, 0).unwrap();
         assert_eq!(enter(&mut two, 0), None);
         assert!(two.is_queued());
         one.leave(first);
         assert!(enter(&mut two, 0).is_some());
         assert!(!two.is_queued());
+    }
+
+    #[test]
+    fn who_waits_for_the_tenant_has_its_place_in_the_export() {
+        let (export, tenant) = (FlowQuota::new(1, 1 << 20), FlowQuota::new(1, 1 << 20));
+        let limits = Limits::default();
+        let mut other = Admission::new(&limits, [None, Some(&tenant)]);
+        let mut one = Admission::new(&limits, [Some(&export), Some(&tenant)]);
+        let mut two = Admission::new(&limits, [Some(&export), Some(&tenant)]);
+        let first = enter(&mut other, 0).unwrap();
+        assert_eq!(enter(&mut one, 7), None);
+        assert_eq!(enter(&mut one, 7), None, "asked twice, counted once");
+        assert_eq!(export.used(), (1, 7 + OVERHEAD));
+        assert_eq!(
+            enter(&mut two, 0),
+            None,
+            "for the export, not for the tenant"
+        );
+        other.leave(first);
+        let share = enter(&mut one, 7).unwrap();
+        one.leave(share);
+        let share = enter(&mut two, 0).unwrap();
+        two.leave(share);
+        assert_eq!((export.used(), tenant.used()), ((0, 0), (0, 0)));
+    }
+
+    #[test]
+    fn who_gives_up_gives_back_the_place_that_it_had() {
+        let (export, tenant) = (FlowQuota::new(1, 1 << 20), FlowQuota::new(1, 1 << 20));
+        let limits = Limits::default();
+        let mut other = Admission::new(&limits, [None, Some(&tenant)]);
+        let _first = enter(&mut other, 0).unwrap();
+        let mut one = Admission::new(&limits, [Some(&export), Some(&tenant)]);
+        assert_eq!(enter(&mut one, 7), None);
+        one.close();
+        one.close();
+        assert_eq!(export.used(), (0, 0));
+        assert!(!one.is_queued());
     }
 }

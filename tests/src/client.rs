@@ -62,13 +62,22 @@ impl Client {
     /// The server doesn't let it, or doesn't know the framing.
     #[must_use]
     pub fn connect(socket: &Path, framing: Framing) -> Self {
+        Self::connect_to(socket, "", framing)
+    }
+
+    /// Connects to an export.
+    ///
+    /// # Panics
+    /// As [`connect`](Self::connect).
+    #[must_use]
+    pub fn connect_to(socket: &Path, export: &str, framing: Framing) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
         // A test that waits for what never comes fails instead of hanging.
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         let goal = Goal::Go {
-            export: String::new(),
+            export: export.to_owned(),
             framing,
             allocation: framing != Framing::Simple,
         };

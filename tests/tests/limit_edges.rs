@@ -48,6 +48,16 @@ fn memory_is_given_up_to_the_limit_and_refused_past_it() {
     assert_eq!(there(&does_not), Err(Errno::Enomem));
 }
 
+/// Limit `total-memory`: the same, of all instances together.
+#[test]
+fn memory_of_all_instances_is_given_up_to_the_limit() {
+    let settings = ["at=read", "do=grow-politely", "offset=512"];
+    let fits = limited("bad", "memory=2G,total-memory=1100M,cpu=20s", &settings);
+    assert_eq!(there(&fits), Ok(vec![0x42]));
+    let does_not = limited("bad", "memory=2G,total-memory=1G,cpu=20s", &settings);
+    assert_eq!(there(&does_not), Err(Errno::Enomem));
+}
+
 /// Limit `cpu`: work that ends, and work that doesn't.
 #[test]
 fn a_call_ends_or_is_stopped_at_its_cpu_time() {
@@ -137,6 +147,80 @@ fn no_more_bytes_are_under_way_than_allowed() {
     let one = counted("instances=8,inflight=1", 12);
     assert_eq!(one, (1..=12).collect::<Vec<u8>>(), "in order, and alone");
     let many = counted("instances=8,inflight=1M", 12);
+    assert!(distinct(&many) < 12, "{many:?}");
+}
+
+/// How many of so many reads of `length` bytes at once succeed; the others fail with EIO.
+fn served(limits: &str, reads: u64, length: u32) -> usize {
+    let server = limited("bad", limits, &[]);
+    let mut client = transmission(&server);
+    for cookie in 0..reads {
+        client.request(0, command::READ, cookie, 0, length);
+    }
+    let mut reply = || match client.simple_reply().0 {
+        0 => client.raw.receive(length as usize).len(),
+        error => {
+            assert_eq!(error, Errno::Eio.to_wire());
+            0
+        }
+    };
+    (0..reads).filter(|_| reply() > 0).count()
+}
+
+/// Limit `iops`: those that come in a burst of 100 ms and those that may wait are served.
+#[test]
+fn no_more_requests_a_second_are_served_than_allowed() {
+    assert_eq!(served("iops=none,wall=1s", 40, 512), 40);
+    assert_eq!(served("iops=1000000,wall=1s", 40, 512), 40);
+    let some = served("iops=4,wall=1s", 40, 512);
+    assert!((5..20).contains(&some), "{some}");
+}
+
+/// Limit `bandwidth`: the same, in bytes.
+#[test]
+fn no_more_bytes_a_second_are_served_than_allowed() {
+    assert_eq!(served("bandwidth=1G,wall=1s", 40, 16 << 10), 40);
+    let some = served("bandwidth=64K,wall=1s", 40, 16 << 10);
+    assert!((5..20).contains(&some), "{some}");
+}
+
+/// The numbers that the reads of two connections got together.
+fn counted_by_two(limits: &str) -> Vec<u8> {
+    let limits = format!("{limits},cpu=20s");
+    let settings = ["mode=parallel", "at=read", "do=counting"];
+    let server = limited("bad", &limits, &settings);
+    let mut clients = [transmission(&server), transmission(&server)];
+    for cookie in 0..6 {
+        for client in &mut clients {
+            client.request(0, command::READ, cookie, 0, 1);
+        }
+    }
+    let mut numbers = Vec::new();
+    for client in &mut clients {
+        for _ in 0..6 {
+            assert_eq!(client.simple_reply().0, 0);
+            numbers.extend(client.raw.receive(1));
+        }
+    }
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Limit `total-requests`: one at a time on all connections needs one instance.
+#[test]
+fn no_more_requests_are_under_way_on_all_connections_than_allowed() {
+    let one = counted_by_two("instances=8,total-requests=1");
+    assert_eq!(one, (1..=12).collect::<Vec<u8>>(), "alone");
+    let many = counted_by_two("instances=8,total-requests=12");
+    assert!(distinct(&many) < 12, "{many:?}");
+}
+
+/// Limit `total-inflight`: a request always passes, a second one only if both fit.
+#[test]
+fn no_more_bytes_are_under_way_on_all_connections_than_allowed() {
+    let one = counted_by_two("instances=8,total-inflight=1");
+    assert_eq!(one, (1..=12).collect::<Vec<u8>>(), "alone");
+    let many = counted_by_two("instances=8,total-inflight=1M");
     assert!(distinct(&many) < 12, "{many:?}");
 }
 
@@ -248,8 +332,13 @@ fn every_limit_is_tested_at_its_edge() {
         .lines()
         .skip(2)
         .map_while(|line| line.strip_prefix("| `"));
-    let source = include_str!("limit_edges.rs");
-    let named: String = source
+    // Those that need more tenants or exports than one are tested there.
+    let sources = [
+        include_str!("limit_edges.rs"),
+        include_str!("tenants/shares.rs"),
+    ];
+    let named: String = sources
+        .concat()
         .lines()
         .filter(|line| line.starts_with("/// Limit"))
         .collect();

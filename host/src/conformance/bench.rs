@@ -251,7 +251,7 @@ pub(super) fn words(failure: &Failure) -> String {
         Whose::Answer => "the plugin answered".to_owned(),
         Whose::Plugin(cause) => format!("the plugin's fault ({}):", cause.name()),
         Whose::Below => "the layer below failed:".to_owned(),
-        Whose::Host | Whose::Shutdown => "the host failed:".to_owned(),
+        Whose::Host | Whose::Share | Whose::Shutdown => "the host failed:".to_owned(),
     };
     match &failure.text[..] {
         "" => format!("{who} {}", failure.errno),

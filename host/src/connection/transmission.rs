@@ -65,7 +65,7 @@ where
     };
     let mut transmission = Transmission {
         stream,
-        admission: Admission::new(device.limits(), device.flow()),
+        admission: Admission::new(device.limits(), device.flows()),
         inbox: Inbox::new(unread),
         outbox: Outbox::default(),
         running: FuturesUnordered::new(),

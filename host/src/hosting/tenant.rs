@@ -12,7 +12,7 @@ use super::slot::Slot;
 use crate::device::Listed;
 use crate::identity::Client;
 use crate::metrics::SeenTenant;
-use crate::quota::TenantQuota;
+use crate::quota::{Cores, TenantQuota};
 
 /// Somebody who has exports and clients of their own.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ impl Tenant {
         exports: Vec<Planned>,
         old: Option<&Self>,
         library: &Arc<Library>,
+        cores: &Arc<Cores>,
         changes: &mut Changes,
     ) -> Self {
         let quota = match old {
@@ -37,7 +38,7 @@ impl Tenant {
                 old.quota.set(&tenant.limits);
                 Arc::clone(&old.quota)
             }
-            None => TenantQuota::new(&tenant.limits),
+            None => TenantQuota::sharing(&tenant.limits, cores),
         };
         let slots = exports.into_iter().map(|planned| {
             let name = planned.export.name.clone();

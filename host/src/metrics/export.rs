@@ -53,6 +53,8 @@ pub struct Metrics {
     /// Waits for admission, of requests that had to: too much of their connection, or of their tenant, was
     /// under way.
     pub admission_waits: Histogram,
+    /// Waits for a rate, its own or its tenant's, of requests that had to.
+    pub rate_waits: Histogram,
     /// Connections to it.
     pub connections: Level,
     /// Times that it could not be opened for a client.

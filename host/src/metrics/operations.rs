@@ -37,6 +37,8 @@ pub enum Outcome {
     Below,
     /// It failed by the host's fault.
     Host,
+    /// It would have waited for its tenant's or export's share for too long.
+    Share,
     /// The server was going down.
     Shutdown,
 }
@@ -70,12 +72,13 @@ impl Operation {
 
 impl Outcome {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ok,
         Self::Answered,
         Self::Plugin,
         Self::Below,
         Self::Host,
+        Self::Share,
         Self::Shutdown,
     ];
 
@@ -88,6 +91,7 @@ impl Outcome {
             Self::Plugin => "plugin",
             Self::Below => "below",
             Self::Host => "host",
+            Self::Share => "share",
             Self::Shutdown => "shutdown",
         }
     }
@@ -100,6 +104,7 @@ impl From<&Failure> for Outcome {
             Whose::Plugin(_) => Self::Plugin,
             Whose::Below => Self::Below,
             Whose::Host => Self::Host,
+            Whose::Share => Self::Share,
             Whose::Shutdown => Self::Shutdown,
         }
     }

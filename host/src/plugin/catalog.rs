@@ -22,7 +22,7 @@ use crate::identity::Client;
 use crate::limits::{FILTERS, Limits};
 use crate::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenTenant};
 use crate::peaks::Peaks;
-use crate::quota::TenantQuota;
+use crate::quota::{ExportQuota, TenantQuota};
 use crate::settings::Settings;
 
 /// Exports that a plugin may list, and that are open at once. Restrains the plugin.
@@ -175,11 +175,17 @@ impl PluginCatalog {
         }
     }
 
+    /// What an export may use.
+    fn quota(&self) -> Arc<ExportQuota> {
+        ExportQuota::new(&self.spec.limits, &self.spec.quota)
+    }
+
     fn surroundings(
         &self,
         name: &str,
         layer: &LayerSpec<'_>,
         metrics: Arc<Metrics>,
+        quota: &Arc<ExportQuota>,
     ) -> Surroundings {
         let names = Names {
             tenant: self.spec.tenant.clone(),
@@ -193,7 +199,7 @@ impl PluginCatalog {
             blobs: layer.blobs.to_vec(),
             limits: layer.limits.clone(),
             metrics,
-            quota: Arc::clone(&self.spec.quota),
+            quota: Arc::clone(quota),
             log: Arc::new(log),
             peaks: Peaks::default(),
             below: None,
@@ -214,6 +220,8 @@ impl PluginCatalog {
         }
         let layers = std::iter::once(self.bottom());
         let filters = self.spec.filters.iter().rev().map(LayerSpec::from);
+        // One for all layers: what an export may use it shares out among them.
+        let quota = self.quota();
         let mut below = None;
         for (index, layer) in layers.chain(filters).enumerate() {
             // What clients meet is the outermost: its counters are the export's.
@@ -222,7 +230,7 @@ impl PluginCatalog {
             } else {
                 Arc::default()
             };
-            let around = self.surroundings(name, &layer, metrics);
+            let around = self.surroundings(name, &layer, metrics, &quota);
             let plugin = Arc::clone(layer.plugin);
             let opened = PluginExport::open(plugin, around, self.spec.policy, below).await;
             let opened = opened.map_err(|failure| Refused::new(layer.plugin, failure))?;
@@ -237,7 +245,8 @@ impl PluginCatalog {
     async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
         let _one_at_a_time = self.listing.lock().await;
         let metrics = Arc::clone(&self.spec.metrics);
-        let around = Arc::new(self.surroundings("", &self.bottom(), metrics));
+        let around = self.surroundings("", &self.bottom(), metrics, &self.quota());
+        let around = Arc::new(around);
         let mut instance = self.plugin.instance(&around, 0).await?;
         let listed = instance
             .list_exports()

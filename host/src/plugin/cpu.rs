@@ -4,18 +4,23 @@
 //! that it ran, measured on its thread's own clock, and yields; so it is stopped when its slices add
 //! up to its budget, and in between no tenant holds a worker for more than a tick. A call that meets
 //! no tick costs nothing. Time spent waiting in host functions isn't charged.
+//!
+//! Where tenants share the cores, a guest that has met a tick goes on only when it's its tenant's turn
+//! (`quota::cores`): the wait is none of its CPU time, but of its time on the clock.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::task::yield_now;
 use wasmtime::UpdateDeadline;
 
 use super::clock::{self, TICK};
 use super::stop::Stop;
+use crate::quota::{CpuShare, Place};
 
 /// What a store's current call has used.
 #[derive(Debug, Default)]
@@ -23,34 +28,61 @@ pub(super) struct CpuMeter {
     budget: Duration,
     used: Duration,
     slice: Slice,
+    /// The share of the cores that it's charged to.
+    share: Option<Arc<CpuShare>>,
 }
 
 /// The stretch for which a guest has the thread, shared with whoever sees it given up.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Slice {
+pub(super) struct Slice(Arc<Stretch>);
+
+#[derive(Debug, Default)]
+struct Stretch {
     /// The thread's CPU clock when the stretch began, in ns; 0 when that wasn't looked at.
-    began: Arc<AtomicU64>,
+    began: AtomicU64,
+    /// Leave to run, where the cores are shared and this isn't the first stretch of a call.
+    place: Mutex<Option<Place>>,
+    /// Whether there is one: most calls never need to look.
+    has_place: AtomicBool,
 }
 
 impl Slice {
     fn begin(&self) {
-        self.began.store(thread_time(), Ordering::Relaxed);
+        self.0.began.store(thread_time(), Ordering::Relaxed);
     }
 
     fn forget(&self) {
-        self.began.store(0, Ordering::Relaxed);
+        self.0.began.store(0, Ordering::Relaxed);
     }
 
     fn is_measured(&self) -> bool {
-        self.began.load(Ordering::Relaxed) != 0
+        self.0.began.load(Ordering::Relaxed) != 0
     }
 
     /// What the stretch has cost so far. Where it began nobody knows: not before the last tick.
     fn cost(&self) -> Duration {
-        match self.began.load(Ordering::Relaxed) {
+        match self.0.began.load(Ordering::Relaxed) {
             0 => TICK,
             began => Duration::from_nanos(thread_time().saturating_sub(began)),
         }
+    }
+
+    /// Goes on with leave.
+    pub(super) fn go_on(&self, place: Option<Place>) {
+        self.0.has_place.store(place.is_some(), Ordering::Relaxed);
+        // Nothing that holds the lock panics.
+        *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        self.begin();
+    }
+
+    /// Gives the leave back, if there was one.
+    fn leave(&self) -> bool {
+        if !self.0.has_place.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        let place = self.0.place.lock();
+        let place = place.unwrap_or_else(PoisonError::into_inner).take();
+        place.map(|place| place.finish(self.cost())).is_some()
     }
 
     /// Runs a guest call. Whenever it waits the stretch is over: what the thread does meanwhile, and
@@ -59,6 +91,9 @@ impl Slice {
         let mut call = pin!(call);
         poll_fn(|cx| {
             let polled = call.as_mut().poll(cx);
+            if self.0.has_place.load(Ordering::Relaxed) {
+                self.leave();
+            }
             if polled.is_pending() {
                 self.forget();
             }
@@ -95,6 +130,14 @@ impl GuestClock {
 }
 
 impl CpuMeter {
+    /// A meter that charges to `share`.
+    pub(super) fn new(share: Option<Arc<CpuShare>>) -> Self {
+        Self {
+            share,
+            ..Self::default()
+        }
+    }
+
     /// A new call begins.
     pub(super) fn begin(&mut self, budget: Duration) {
         self.budget = budget;
@@ -117,6 +160,7 @@ impl CpuMeter {
     pub(super) fn pause(&mut self) -> Result<(), Stop> {
         if self.slice.is_measured() {
             self.used += self.slice.cost();
+            self.slice.leave();
             self.slice.forget();
         }
         if self.used >= self.budget {
@@ -133,18 +177,38 @@ impl CpuMeter {
     /// The guest met a tick: charge it, and let others run.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         clock::note_guest();
-        self.used += self.slice.cost();
+        let cost = self.slice.cost();
+        self.used += cost;
+        let paid = self.slice.leave();
+        if let (false, Some(share)) = (paid, &self.share) {
+            share.charge(cost);
+        }
         if self.used >= self.budget {
             return Err(Stop::CpuTime.into());
         }
-        let slice = self.slice.clone();
+        let (slice, share) = (self.slice.clone(), self.share.clone());
         let yielded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            tokio::task::yield_now().await;
-            slice.begin();
+            // Leave first: whoever has it stands in line for a thread with it, and so the others wait.
+            let place = match share {
+                Some(share) => Some(turn(&share).await),
+                None => {
+                    yield_now().await;
+                    None
+                }
+            };
+            slice.go_on(place);
             clock::note_guest();
         });
         Ok(UpdateDeadline::YieldCustom(1, yielded))
     }
+}
+
+/// Waits for leave to run. Then others go first who need none: clients that have sent something, and
+/// calls that end before they meet a tick.
+pub(super) async fn turn(share: &Arc<CpuShare>) -> Place {
+    let place = share.enter().await;
+    yield_now().await;
+    place
 }
 
 fn thread_time() -> u64 {

@@ -25,7 +25,7 @@ use crate::layer::Below;
 use crate::limits::Limits;
 use crate::metrics::{Budget, Metrics, SeenLayer, SeenOpen};
 use crate::peaks::Peaks;
-use crate::quota::TenantQuota;
+use crate::quota::{FlowQuota, Rates, TenantQuota};
 use crate::reply::ReadReply;
 
 /// An export that a plugin serves.
@@ -67,7 +67,7 @@ impl PluginExport {
             .as_ref()
             .map(|layer| Arc::new(Below::new(Arc::clone(layer), layer.is_immutable())));
         let around = Arc::new(around);
-        let Some(share) = around.quota.instances.take() else {
+        let Some(share) = around.quota.tenant.instances.take() else {
             around.metrics.refusals(Budget::Instances).one();
             return Err(no_instance());
         };
@@ -83,7 +83,7 @@ impl PluginExport {
             InstanceMode::Single => 1,
             InstanceMode::Parallel => around.limits.instances,
         };
-        let (quota, metrics) = (&around.quota.instances, &around.metrics);
+        let (quota, metrics) = (&around.quota.tenant.instances, &around.metrics);
         let pool = Pool::new(most, Arc::clone(quota), Arc::clone(metrics), instance);
         let immutable = info.immutable && export.flags.contains(ExportFlags::READ_ONLY);
         Ok(Self {
@@ -151,7 +151,7 @@ impl PluginExport {
     /// What its tenant may use.
     #[must_use]
     pub fn quota(&self) -> &Arc<TenantQuota> {
-        &self.around.quota
+        &self.around.quota.tenant
     }
 
     /// Whether any call may meet a fresh instance: mode `parallel`.
@@ -311,6 +311,14 @@ impl Device for PluginExport {
 
     fn limits(&self) -> &Limits {
         &self.around.limits
+    }
+
+    fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
+        self.around.quota.flows()
+    }
+
+    fn rates(&self) -> Option<[&Rates; 2]> {
+        Some(self.around.quota.rates())
     }
 
     fn metrics(&self) -> &Arc<Metrics> {

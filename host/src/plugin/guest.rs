@@ -22,7 +22,7 @@ use crate::limits::{DIRECT, HANDLES, Limits, PIECES, QUESTIONS};
 use crate::mapping::Draft;
 use crate::metrics::Metrics;
 use crate::peaks::Peaks;
-use crate::quota::TenantQuota;
+use crate::quota::ExportQuota;
 use crate::reply::ReadReply;
 use crate::settings::Settings;
 
@@ -34,7 +34,7 @@ pub(super) struct Surroundings {
     pub(super) blobs: Vec<Blob>,
     pub(super) limits: Limits,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) quota: Arc<TenantQuota>,
+    pub(super) quota: Arc<ExportQuota>,
     pub(super) log: Arc<GuestLog>,
     pub(super) peaks: Peaks,
     /// What a filter stands on.
@@ -109,6 +109,7 @@ impl Guest {
             Arc::clone(&around.quota.memory),
             Arc::clone(&around.metrics),
         );
+        let cpu = CpuMeter::new(around.quota.cpu.clone());
         // No preopens, no sockets, no environment, no arguments; what it prints is its log.
         let wasi = WasiCtx::builder()
             .stdout(LogStream(Arc::clone(&around.log)))
@@ -125,7 +126,7 @@ impl Guest {
         Self {
             around,
             memory,
-            cpu: CpuMeter::default(),
+            cpu,
             lent: Lent::Nothing,
             explained: None,
             blamed: None,

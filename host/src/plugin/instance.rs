@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
-use super::cpu::{GuestClock, Slice};
+use super::cpu::{GuestClock, Slice, turn};
 use super::functions::{Functions, Indices};
 use super::guest::{Guest, Lent, Surroundings, WritePlan};
 use super::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
@@ -24,7 +24,7 @@ use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::fault::{Cause, Failure};
 use crate::limits::DIRECT;
 use crate::mapping::Draft;
-use crate::quota::CountShare;
+use crate::quota::{CountShare, CpuShare, Place};
 use crate::reply::ReadReply;
 
 /// Bytes that any host call may hand over, beside the request's own.
@@ -83,7 +83,8 @@ impl Instance {
         store.set_hostcall_fuel(DIRECT as usize + SLACK);
         store.set_epoch_deadline(1);
         store.data_mut().cpu.begin(around.limits.open_cpu);
-        let instantiated = pre.instantiate_async(&mut store);
+        let slice = store.data().cpu.slice().clone();
+        let instantiated = slice.during(pre.instantiate_async(&mut store));
         let waits = Waits::default();
         let Some(made) = within(around.limits.wall, &waits, instantiated).await else {
             return Err(out_of_time(&store));
@@ -91,7 +92,7 @@ impl Instance {
         let functions = made.and_then(|instance| indices.functions(&mut store, &instance));
         match functions {
             Ok(functions) => Ok(Self {
-                slice: store.data().cpu.slice().clone(),
+                slice,
                 store,
                 functions: Box::new(functions),
                 calls: 0,
@@ -307,6 +308,11 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
+        let wall = self.store.data().around.limits.wall;
+        let place = match self.crowded() {
+            Some(share) => Some(Box::pin(turn_within(wall, &share)).await?),
+            None => None,
+        };
         self.calls += 1;
         let store = &mut self.store;
         store.set_epoch_deadline(1);
@@ -314,8 +320,10 @@ impl Instance {
         let guest = store.data_mut();
         guest.begin(lent);
         guest.cpu.begin(budget);
-        let wall = guest.around.limits.wall;
         let waits = guest.waits.clone();
+        if place.is_some() {
+            self.slice.go_on(place);
+        }
         let clock = GuestClock::default();
         let call = clock.during(function.call_async(&mut *store, params));
         let ended = within(wall, &waits, self.slice.during(call)).await;
@@ -330,6 +338,13 @@ impl Instance {
         }
     }
 
+    /// The tenant's share of the cores, if calls of the tenant wait for it already: then others do so
+    /// before they begin, or one that computes in many short calls were the better for it.
+    fn crowded(&self) -> Option<Arc<CpuShare>> {
+        let share = self.store.data().around.quota.cpu.as_ref();
+        share.filter(|share| share.is_crowded()).cloned()
+    }
+
     /// The plugin's own answer: its errno with the words that it left.
     fn answered<T>(&mut self, result: Result<T, Errno>) -> Called<T> {
         result.map_err(|errno| {
@@ -337,6 +352,14 @@ impl Instance {
             CallError::Request(Failure::answer(errno.into(), text))
         })
     }
+}
+
+/// Waits until a guest may begin, for so long at most.
+async fn turn_within(wall: Duration, share: &Arc<CpuShare>) -> Called<Place> {
+    let place = timeout(wall, turn(share)).await;
+    place.map_err(|_| {
+        CallError::Request(Failure::share("the tenant's share of the cores is used up"))
+    })
 }
 
 /// Waits for a call, for so long at most. Most calls end without waiting at all: the timer, which costs

@@ -21,7 +21,7 @@ use crate::fault::Failure;
 use crate::limits::Limits;
 use crate::metrics::{CompileMetrics, Metrics};
 use crate::peaks::Peaks;
-use crate::quota::TenantQuota;
+use crate::quota::{ExportQuota, TenantQuota};
 use crate::settings::Settings;
 
 /// A plugin, ready to make instances.
@@ -122,7 +122,7 @@ impl Plugin {
             blobs: Vec::new(),
             limits: limits.clone(),
             metrics: Arc::clone(&metrics),
-            quota: TenantQuota::unlimited(),
+            quota: ExportQuota::new(limits, &TenantQuota::unlimited()),
             log: Arc::new(GuestLog::new(names, limits.log, metrics)),
             peaks: Peaks::default(),
             below: None,

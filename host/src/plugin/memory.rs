@@ -1,4 +1,4 @@
-//! The memory of an instance: all its memories and tables together, charged to the tenant.
+//! The memory of an instance: all its memories and tables together, charged to its export and tenant.
 
 use std::mem::size_of;
 use std::sync::Arc;

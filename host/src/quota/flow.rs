@@ -1,10 +1,10 @@
-//! Requests of one tenant under way, and their bytes: who finds no room waits in a queue.
+//! Requests under way of one export or tenant, and their bytes: who finds no room waits in a queue.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-/// Requests and bytes that one tenant may have under way on all its connections.
+/// Requests and bytes that one export, or one tenant, may have under way on all its connections.
 ///
 /// Connections are let in one after the other, in the order in which they found no room, so that many
 /// small requests can't keep a large one waiting. A single request fits always, however large.
@@ -57,6 +57,13 @@ impl FlowQuota {
     pub fn used(&self) -> (usize, u64) {
         let state = self.state();
         (state.requests, state.bytes)
+    }
+
+    /// Whether anybody may ever have to wait.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        let state = self.state();
+        state.most_requests < usize::MAX || state.most_bytes < u64::MAX
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

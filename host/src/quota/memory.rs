@@ -1,25 +1,38 @@
-//! Guest memory of one tenant.
+//! Guest memory of an export or a tenant.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of guest memory that a tenant's instances may hold together.
+/// Bytes of guest memory that the instances of an export or of a tenant may hold together.
 ///
-/// Restrains one tenant from taking the machine's memory by many exports, each within its own
+/// Restrains one tenant from taking the machine's memory by many instances, each within its own
 /// limit.
 #[derive(Debug)]
 pub struct MemoryQuota {
     limit: AtomicU64,
     used: AtomicU64,
+    /// The tenant's, for an export's: what is taken from this is taken from that too.
+    above: Option<Arc<Self>>,
 }
 
 impl MemoryQuota {
     /// A quota of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
+        Self::made(limit, None)
+    }
+
+    /// A quota of `limit` bytes within another.
+    #[must_use]
+    pub fn within(above: &Arc<Self>, limit: u64) -> Arc<Self> {
+        Self::made(limit, Some(Arc::clone(above)))
+    }
+
+    fn made(limit: u64, above: Option<Arc<Self>>) -> Arc<Self> {
         Arc::new(Self {
             limit: AtomicU64::new(limit),
             used: AtomicU64::new(0),
+            above,
         })
     }
 
@@ -38,6 +51,29 @@ impl MemoryQuota {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let more = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= limit);
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        if taken.is_err() {
+            return false;
+        }
+        let granted = self.above.as_ref().is_none_or(|above| above.take(bytes));
+        if !granted {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        granted
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(above) = &self.above {
+            above.give_back(bytes);
+        }
     }
 }
 
@@ -64,23 +100,17 @@ impl MemoryShare {
     /// Takes `bytes` more, or nothing.
     #[must_use]
     pub fn take(&mut self, bytes: u64) -> bool {
-        let limit = self.quota.limit.load(Ordering::Relaxed);
-        let taken = self
-            .quota
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|sum| *sum <= limit)
-            });
-        if taken.is_ok() {
+        let taken = self.quota.take(bytes);
+        if taken {
             self.held += bytes;
         }
-        taken.is_ok()
+        taken
     }
 }
 
 impl Drop for MemoryShare {
     fn drop(&mut self) {
-        self.quota.used.fetch_sub(self.held, Ordering::Relaxed);
+        self.quota.give_back(self.held);
     }
 }
 
@@ -100,5 +130,19 @@ mod tests {
         drop(one);
         assert_eq!(quota.used(), 40);
         assert!(two.take(60));
+    }
+
+    #[test]
+    fn what_the_tenant_refuses_is_not_taken_from_the_export() {
+        let tenant = MemoryQuota::new(50);
+        let export = MemoryQuota::within(&tenant, 100);
+        let mut share = MemoryShare::new(Arc::clone(&export));
+        assert!(!share.take(60));
+        assert_eq!((export.used(), tenant.used(), share.held()), (0, 0, 0));
+        assert!(share.take(50));
+        tenant.set(1000);
+        assert!(!share.take(51), "past the export's own");
+        drop(share);
+        assert_eq!((export.used(), tenant.used()), (0, 0));
     }
 }

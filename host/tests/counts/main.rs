@@ -19,11 +19,11 @@ use nbdbox::blob::Blob;
 use nbdbox::connection::serve;
 use nbdbox::device::{Catalog as _, Device as _};
 use nbdbox::identity;
-use nbdbox::limits::Limits;
+use nbdbox::limits::{Limits, TenantLimits};
 use nbdbox::plugin::{
     Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
 };
-use nbdbox::quota::TenantQuota;
+use nbdbox::quota::{Cores, TenantQuota};
 use nbdbox::settings::Settings;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -64,8 +64,8 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new() -> Self {
-        let catalog = pattern().await;
+    async fn new(quota: Arc<TenantQuota>) -> Self {
+        let catalog = pattern(quota).await;
         let client = identity::Client::default();
         let export = catalog.find(&client, "").await.unwrap();
         let (mut stream, theirs) = UnixStream::pair().unwrap();
@@ -99,9 +99,9 @@ impl Scene {
     }
 }
 
-async fn pattern() -> Arc<PluginCatalog> {
+async fn pattern(quota: Arc<TenantQuota>) -> Arc<PluginCatalog> {
     let settings = Settings::parse(&["size=1M"]).unwrap();
-    catalog("pattern", settings, Vec::new(), Policy::default()).await
+    catalog("pattern", settings, Vec::new(), Policy::default(), quota).await
 }
 
 /// The one export of an example plugin.
@@ -110,6 +110,7 @@ async fn catalog(
     settings: Settings,
     blobs: Vec<Blob>,
     policy: Policy,
+    quota: Arc<TenantQuota>,
 ) -> Arc<PluginCatalog> {
     let program = Path::new(env!("CARGO_BIN_EXE_nbdbox"));
     let cache = Cache::temporary().unwrap().compiling_with(program);
@@ -126,17 +127,25 @@ async fn catalog(
         settings,
         blobs,
         limits,
-        quota: TenantQuota::unlimited(),
+        quota,
         policy,
         filters: Vec::new(),
     };
     Arc::new(PluginCatalog::new(plugin, spec).await.unwrap())
 }
 
+/// Alone, and as a tenant who shares the cores with others and has no rates: one test, since all in the
+/// process is counted.
 #[tokio::test(flavor = "current_thread")]
 async fn what_a_read_costs() {
     let _alone = ALONE.lock().await;
-    let mut scene = Scene::new().await;
+    count(TenantQuota::unlimited()).await;
+    let cores = Cores::new(1);
+    count(TenantQuota::sharing(&TenantLimits::default(), &cores)).await;
+}
+
+async fn count(quota: Arc<TenantQuota>) {
+    let mut scene = Scene::new(quota).await;
     for _ in 0..WARM_UP {
         scene.round().await;
     }

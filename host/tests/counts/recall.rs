@@ -9,6 +9,7 @@ use nbdbox::blob::{Access, Blob, Grant};
 use nbdbox::device::{Catalog as _, Device as _};
 use nbdbox::identity;
 use nbdbox::plugin::{PluginExport, Policy};
+use nbdbox::quota::TenantQuota;
 use nbdbox::reply::ReadReply;
 use nbdbox::settings::Settings;
 
@@ -27,7 +28,8 @@ async fn open(plugin: &str, blob: &str, path: &Path, policy: Policy) -> Arc<Plug
         access: Access::ReadOnly,
     };
     let blobs = vec![Blob::open(grant).unwrap()];
-    let catalog = catalog(plugin, Settings::default(), blobs, policy).await;
+    let quota = TenantQuota::unlimited();
+    let catalog = catalog(plugin, Settings::default(), blobs, policy, quota).await;
     let found = catalog.find(&identity::Client::default(), "").await;
     found.unwrap()
 }

@@ -93,6 +93,15 @@ impl Client {
         Ok(())
     }
 
+    /// Takes a few bytes, and forgets them.
+    pub(crate) fn receive_at_most(&mut self, count: usize) -> anyhow::Result<()> {
+        let count = count.min(self.buffer.len());
+        match self.stream.read(&mut self.buffer[..count])? {
+            0 => bail!("the server hung up"),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         Ok(self.stream.write_all(bytes)?)
     }

@@ -4,25 +4,39 @@ use std::fs;
 use std::process::Command;
 
 pub(crate) fn describe(rounds: u32, seconds: f64) -> String {
+    format!(
+        "{}; {}; {}; {}. {rounds} rounds of {seconds} s on each server.",
+        hardware(),
+        said("nbdkit", &["--version"]),
+        said("qemu-nbd", &["--version"]),
+        said("fio", &["--version"]),
+    )
+}
+
+/// Without what only rows have.
+pub(crate) fn describe_scene() -> String {
+    format!("{}; {}.", hardware(), said("nbdkit", &["--version"]))
+}
+
+/// Date, processor and kernel.
+fn hardware() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown", |(_, name)| name);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let said = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output().ok();
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-        let line = text.and_then(|text| text.lines().next().map(str::to_owned));
-        line.unwrap_or_else(|| format!("{program}: unknown"))
-    };
     format!(
-        "{}; {model}, {cores} cores; Linux {}; {}; {}; {}. {rounds} rounds of {seconds} s on each \
-         server.",
+        "{}; {model}, {cores} cores; Linux {}",
         said("date", &["-u", "+%Y-%m-%d"]),
         said("uname", &["-r"]),
-        said("nbdkit", &["--version"]),
-        said("qemu-nbd", &["--version"]),
-        said("fio", &["--version"]),
     )
+}
+
+/// The first line that a program says.
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().ok();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let line = text.and_then(|text| text.lines().next().map(str::to_owned));
+    line.unwrap_or_else(|| format!("{program}: unknown"))
 }

@@ -14,6 +14,7 @@ mod report;
 mod rows;
 mod scene;
 mod servers;
+mod shares;
 mod tools;
 
 use std::path::PathBuf;
@@ -42,7 +43,7 @@ struct Cli {
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
 
-    /// Writes RESULTS.md and results.svg to this folder, beside what is printed
+    /// Writes RESULTS.md and results.svg, or SHARES.md and shares.svg, to this folder, beside what is printed
     #[arg(long, value_name = "FOLDER")]
     write: Option<PathBuf>,
 
@@ -54,6 +55,14 @@ struct Cli {
     #[arg(long, value_name = "SOCKET", requires = "rows")]
     load: Option<PathBuf>,
 
+    /// Measures what a tenant keeps while others misbehave, instead of the rows
+    #[arg(long)]
+    shares: bool,
+
+    /// Misbehaves at the sockets of this folder
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    attack: Option<PathBuf>,
+
     /// Only lists the rows
     #[arg(long)]
     list: bool,
@@ -61,6 +70,13 @@ struct Cli {
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    if let Some(folder) = &cli.attack {
+        return shares::attack(folder);
+    }
+    if cli.shares {
+        let scene = Scene::new(&cli.nbdbox, Duration::from_secs_f64(cli.seconds))?;
+        return shares::run(&scene, cli.write.as_deref());
+    }
     let rows: Vec<_> = rows::all()
         .into_iter()
         .filter(|row| cli.rows.is_empty() || cli.rows.iter().any(|word| row.is_called(word)))

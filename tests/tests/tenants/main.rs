@@ -4,7 +4,9 @@
 
 mod attack;
 mod certificates;
+mod crew;
 mod drain;
+mod fifth;
 mod guide;
 mod isolation;
 mod life;
@@ -12,4 +14,5 @@ mod listeners;
 mod quotas;
 mod reload;
 mod scene;
+mod shares;
 mod stranger;

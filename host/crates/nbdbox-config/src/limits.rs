@@ -38,6 +38,21 @@ pub struct Limits {
     /// Bytes of requests and replies in flight on one connection; one request may be larger.
     /// Restrains the client.
     pub inflight: u64,
+    /// Requests a second, on all connections to the export. Restrains the clients: those past it wait.
+    pub iops: Option<u64>,
+    /// Bytes a second that are read and written, on all connections to the export. Restrains the
+    /// clients: those past it wait.
+    pub bandwidth: Option<u64>,
+    /// Bytes of memory and tables in all its instances, and of what is remembered of it. Restrains the
+    /// plugin.
+    pub total_memory: Option<u64>,
+    /// Requests under way on all connections to the export. Restrains its clients from taking what their
+    /// tenant has for others.
+    pub total_requests: Option<u64>,
+    /// Bytes of requests and replies under way on all connections to the export; one request may be larger.
+    pub total_inflight: Option<u64>,
+    /// Its share of what its tenant has of the cores, beside the tenant's other exports.
+    pub cpu_weight: u64,
     /// Bytes a second that a plugin may log. Restrains the plugin from filling the operator's disk.
     pub log: u64,
     /// Time without a request after which a connection is closed; `None` for never. Restrains clients
@@ -60,6 +75,12 @@ impl Default for Limits {
             connections: 256,
             requests: 64,
             inflight: 64 << 20,
+            iops: None,
+            bandwidth: None,
+            total_memory: None,
+            total_requests: None,
+            total_inflight: None,
+            cpu_weight: 100,
             log: 16 << 10,
             idle: None,
             handshake: Duration::from_secs(10),
@@ -181,6 +202,48 @@ pub const KEYS: &[Key<Limits>] = &[
         least: 1,
         most: u64::MAX,
         field: |limits| Field::Bytes(&mut limits.inflight),
+    },
+    Key {
+        name: "iops",
+        about: "requests a second, on all connections to the export",
+        least: 1,
+        most: 1_000_000_000,
+        field: |limits| Field::NumberOrNone(&mut limits.iops),
+    },
+    Key {
+        name: "bandwidth",
+        about: "bytes a second that are read and written, on all connections to the export",
+        least: 4 << 10,
+        most: 1 << 50,
+        field: |limits| Field::BytesOrNone(&mut limits.bandwidth),
+    },
+    Key {
+        name: "total-memory",
+        about: "bytes of memory and tables in all instances",
+        least: 64 << 10,
+        most: u64::MAX,
+        field: |limits| Field::BytesOrNone(&mut limits.total_memory),
+    },
+    Key {
+        name: "total-requests",
+        about: "requests under way on all connections to the export",
+        least: 1,
+        most: 1_000_000,
+        field: |limits| Field::NumberOrNone(&mut limits.total_requests),
+    },
+    Key {
+        name: "total-inflight",
+        about: "bytes of requests and replies under way on all connections to the export",
+        least: 1,
+        most: u64::MAX,
+        field: |limits| Field::BytesOrNone(&mut limits.total_inflight),
+    },
+    Key {
+        name: "cpu-weight",
+        about: "share of what the tenant has of the cores, where its exports compete: 200 gets twice what 100 gets",
+        least: 1,
+        most: 10_000,
+        field: |limits| Field::Weight(&mut limits.cpu_weight),
     },
     Key {
         name: "idle",

@@ -13,7 +13,7 @@ use crate::fault::Failure;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::plugin::PluginExport;
-use crate::quota::FlowQuota;
+use crate::quota::{FlowQuota, Rates};
 use crate::reply::ReadReply;
 
 /// An export of the plugin, and where its calls are noted.
@@ -59,8 +59,12 @@ impl Device for Timed {
         self.export.limits()
     }
 
-    fn flow(&self) -> Option<&Arc<FlowQuota>> {
-        self.export.flow()
+    fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
+        self.export.flows()
+    }
+
+    fn rates(&self) -> Option<[&Rates; 2]> {
+        self.export.rates()
     }
 
     fn metrics(&self) -> &Arc<Metrics> {

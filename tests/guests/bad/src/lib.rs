@@ -345,6 +345,7 @@ impl Bad {
                 std::hint::black_box(());
             },
             "slow" => spin(30),
+            "work" => work(),
             "recurse" => {
                 std::hint::black_box(recurse(1));
             }
@@ -414,6 +415,13 @@ impl Bad {
             other => return Err(Error::invalid(format!("no deed `{other}`"))),
         }
         Ok(())
+    }
+}
+
+/// Works as much each time, however long that takes: some 10 ms.
+fn work() {
+    for number in 0..20_000_000_u64 {
+        std::hint::black_box(number);
     }
 }
 

@@ -32,6 +32,12 @@ pub enum Field<'a> {
     TimeOrNever(&'a mut Option<Duration>),
     /// A plain number.
     Count(&'a mut usize),
+    /// A number beside others of its kind.
+    Weight(&'a mut u64),
+    /// A plain number, or `none`.
+    NumberOrNone(&'a mut Option<u64>),
+    /// A number of bytes, or `none`.
+    BytesOrNone(&'a mut Option<u64>),
 }
 
 /// What is wrong with a limit.
@@ -74,7 +80,14 @@ impl<T> Key<T> {
                 Ok(())
             }
             Field::TimeOrNever(place) => time(value).map(|time| *place = Some(time)),
-            Field::Count(place) => self.count(value).map(|count| *place = count),
+            Field::Count(place) => self.number(value).map(|count| *place = count),
+            Field::Weight(place) => self.number(value).map(|weight| *place = weight),
+            Field::NumberOrNone(place) | Field::BytesOrNone(place) if value == "none" => {
+                *place = None;
+                Ok(())
+            }
+            Field::NumberOrNone(place) => self.number(value).map(|rate| *place = Some(rate)),
+            Field::BytesOrNone(place) => self.bytes(value).map(|rate| *place = Some(rate)),
         };
         set.map_err(|expected| LimitError::Value {
             name: self.name,
@@ -94,11 +107,11 @@ impl<T> Key<T> {
         Ok(bytes)
     }
 
-    fn count(&self, value: &str) -> Result<usize, String> {
+    fn number<N: TryFrom<u64>>(&self, value: &str) -> Result<N, String> {
         let number = value.parse::<u64>().ok();
         let number = number.filter(|number| (self.least..=self.most).contains(number));
         number
-            .and_then(|number| usize::try_from(number).ok())
+            .and_then(|number| N::try_from(number).ok())
             .ok_or_else(|| format!("a number from {} to {} is expected", self.least, self.most))
     }
 }
@@ -112,6 +125,10 @@ impl<T: Default> Key<T> {
             Field::Time(time) | Field::TimeOrNever(Some(time)) => format!("{time:?}"),
             Field::TimeOrNever(None) => "never".to_owned(),
             Field::Count(count) => count.to_string(),
+            Field::Weight(weight) => weight.to_string(),
+            Field::NumberOrNone(None) | Field::BytesOrNone(None) => "none".to_owned(),
+            Field::NumberOrNone(Some(rate)) => rate.to_string(),
+            Field::BytesOrNone(Some(rate)) => Bytes(*rate).to_string().replace(' ', ""),
         }
     }
 
@@ -119,9 +136,9 @@ impl<T: Default> Key<T> {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match (self.field)(&mut T::default()) {
-            Field::Bytes(_) => "bytes",
+            Field::Bytes(_) | Field::BytesOrNone(_) => "bytes",
             Field::Time(_) | Field::TimeOrNever(_) => "time",
-            Field::Count(_) => "number",
+            Field::Count(_) | Field::Weight(_) | Field::NumberOrNone(_) => "number",
         }
     }
 }

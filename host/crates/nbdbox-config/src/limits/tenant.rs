@@ -17,6 +17,14 @@ pub struct TenantLimits {
     pub requests: usize,
     /// Bytes of requests and replies under way on all its connections; one request may be larger.
     pub inflight: u64,
+    /// Requests a second on all its connections. Restrains it from keeping the host busy.
+    pub iops: Option<u64>,
+    /// Bytes a second that all its clients read and write. Restrains it from taking the network and the
+    /// disks.
+    pub bandwidth: Option<u64>,
+    /// Its share of the cores where tenants compete for them: a tenant with 200 gets twice what one with
+    /// 100 gets. Where nobody competes it holds nobody back.
+    pub cpu_weight: u64,
 }
 
 impl Default for TenantLimits {
@@ -27,6 +35,9 @@ impl Default for TenantLimits {
             connections: 256,
             requests: 1024,
             inflight: 256 << 20,
+            iops: None,
+            bandwidth: None,
+            cpu_weight: 100,
         }
     }
 }
@@ -68,6 +79,27 @@ impl TenantLimits {
             least: 1,
             most: u64::MAX,
             field: |limits| Field::Bytes(&mut limits.inflight),
+        },
+        Key {
+            name: "iops",
+            about: "requests a second on all its connections",
+            least: 1,
+            most: 1_000_000_000,
+            field: |limits| Field::NumberOrNone(&mut limits.iops),
+        },
+        Key {
+            name: "bandwidth",
+            about: "bytes a second that all its clients read and write",
+            least: 4 << 10,
+            most: 1 << 50,
+            field: |limits| Field::BytesOrNone(&mut limits.bandwidth),
+        },
+        Key {
+            name: "cpu-weight",
+            about: "share of the cores where tenants compete for them: 200 gets twice what 100 gets",
+            least: 1,
+            most: 10_000,
+            field: |limits| Field::Weight(&mut limits.cpu_weight),
         },
     ];
 }

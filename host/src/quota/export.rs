@@ -1,0 +1,53 @@
+//! What one export may use, beside what its tenant may.
+
+use std::sync::Arc;
+
+use super::{CpuShare, FlowQuota, MemoryQuota, Rates, TenantQuota};
+use crate::limits::Limits;
+
+/// All quotas of one export: its own, and its tenant's.
+#[derive(Debug)]
+pub struct ExportQuota {
+    /// Its tenant's.
+    pub tenant: Arc<TenantQuota>,
+    /// Memory of its instances, within its tenant's.
+    pub memory: Arc<MemoryQuota>,
+    /// Requests under way on all its connections, and their bytes, if they're limited.
+    flow: Option<Arc<FlowQuota>>,
+    rates: Rates,
+    /// Its share of the cores, where they're shared.
+    pub cpu: Option<Arc<CpuShare>>,
+}
+
+impl ExportQuota {
+    /// Quotas with these limits.
+    #[must_use]
+    pub fn new(limits: &Limits, tenant: &Arc<TenantQuota>) -> Arc<Self> {
+        let (requests, bytes) = (limits.total_requests, limits.total_inflight);
+        let flow = (requests.is_some() || bytes.is_some()).then(|| {
+            let requests = requests.and_then(|most| usize::try_from(most).ok());
+            FlowQuota::new(requests.unwrap_or(usize::MAX), bytes.unwrap_or(u64::MAX))
+        });
+        let cpu = tenant.cpu.as_ref();
+        Arc::new(Self {
+            memory: MemoryQuota::within(&tenant.memory, limits.total_memory.unwrap_or(u64::MAX)),
+            flow,
+            rates: Rates::new(limits.iops, limits.bandwidth),
+            cpu: cpu.map(|cpu| CpuShare::new(cpu, limits.cpu_weight)),
+            tenant: Arc::clone(tenant),
+        })
+    }
+
+    /// What limits the requests under way, the export first.
+    #[must_use]
+    pub fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
+        let tenant = Some(&self.tenant.flow).filter(|flow| flow.is_limited());
+        [self.flow.as_ref(), tenant]
+    }
+
+    /// What limits requests and bytes a second.
+    #[must_use]
+    pub fn rates(&self) -> [&Rates; 2] {
+        [&self.rates, &self.tenant.rates]
+    }
+}

@@ -1,0 +1,127 @@
+//! `make shares`: what a tenant keeps of the server while four others misbehave.
+//!
+//! One loops, one allocates, one floods and one reads slowly; the fifth's throughput and p99 are measured
+//! without them and with them, of nbdbox with five tenants and of five nbdkit processes. The servers have
+//! the first core and the load generators the second, so that neither takes what the other's is.
+
+mod attackers;
+mod plot;
+mod report;
+mod world;
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+pub(crate) use attackers::attack;
+
+use crate::load::{Load, Operation, Order};
+use crate::scene::Scene;
+use world::World;
+
+/// Tenants, each with the same weight.
+const TENANTS: usize = 5;
+
+/// What the fifth does: enough to keep the server busy by itself.
+const FIFTH: Load = Load {
+    operation: Operation::Read,
+    order: Order::Random,
+    length: 4096,
+    depth: 16,
+    connections: 4,
+};
+
+/// One figure of throughput and p99 is made in so long.
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// Windows before, with and after the attacks.
+const WINDOWS: [usize; 3] = [8, 16, 8];
+
+/// How long attackers have to get into their stride, and to be forgotten.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// The core of the servers, and that of the load.
+const CORES: [usize; 2] = [0, 1];
+
+/// What the fifth got in one window.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    /// Reads a second.
+    rate: f64,
+    p99: Duration,
+    attacked: bool,
+}
+
+/// What one kind of server made of it.
+struct Outcome {
+    label: String,
+    windows: Vec<Window>,
+}
+
+impl Outcome {
+    /// The middle of what `of` finds in the windows with or without attacks.
+    fn middle(&self, attacked: bool, of: impl Fn(&Window) -> f64) -> f64 {
+        let windows = self.windows.iter();
+        let windows = windows.filter(|window| window.attacked == attacked);
+        let mut values: Vec<f64> = windows.map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// The throughput under attack, in parts of what a share of the server alone is worth.
+    fn kept(&self) -> f64 {
+        let promised = self.middle(false, |one| one.rate) / TENANTS as f64;
+        self.middle(true, |one| one.rate) / promised
+    }
+}
+
+/// Runs the scene with both, prints a table, and writes SHARES.md and shares.svg to `folder`.
+pub(crate) fn run(scene: &Scene, folder: Option<&Path>) -> anyhow::Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(CORES[1]);
+    sched_setaffinity(None, &cpus).context("two cores are needed")?;
+    let mut outcomes = Vec::new();
+    for start in [World::nbdbox, World::nbdkit] {
+        let outcome = measure(&start(scene)?)?;
+        println!("{}", report::line(&outcome));
+        outcomes.push(outcome);
+    }
+    if let Some(folder) = folder {
+        std::fs::write(folder.join("SHARES.md"), report::document(&outcomes))?;
+        std::fs::write(folder.join("shares.svg"), plot::svg(&outcomes))?;
+        println!("written to {}", folder.display());
+    }
+    let kept = outcomes[0].kept();
+    ensure!(kept >= 0.8, "the fifth kept {kept:.2} of its share");
+    Ok(())
+}
+
+fn measure(world: &World) -> anyhow::Result<Outcome> {
+    let endpoint = world.endpoint("fifth");
+    // Caches, and the plugin's code.
+    FIFTH.run(&endpoint, WINDOW)?;
+    let mut windows = Vec::new();
+    for (phase, count) in WINDOWS.into_iter().enumerate() {
+        let attacked = phase == 1;
+        let attackers = attacked.then(|| world.attackers()).transpose()?;
+        if phase > 0 {
+            sleep(SETTLING);
+        }
+        for _ in 0..count {
+            let done = FIFTH.run(&endpoint, WINDOW)?;
+            windows.push(Window {
+                rate: done.per_second(done.operations),
+                p99: Duration::from_nanos(done.latency.value_at_quantile(0.99)),
+                attacked,
+            });
+        }
+        drop(attackers);
+    }
+    Ok(Outcome {
+        label: world.label.clone(),
+        windows,
+    })
+}

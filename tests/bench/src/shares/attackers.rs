@@ -1,0 +1,84 @@
+//! The four who misbehave, each at a socket of its own.
+
+use std::path::Path;
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nbd_proto::client::Request;
+use nbd_proto::{Cookie, Framing};
+
+use crate::client::{Client, Endpoint};
+use crate::load::{Load, Operation, Order};
+
+/// Connections of each who doesn't flood.
+const CONNECTIONS: usize = 4;
+
+/// More connections than anybody needs, each with all requests that it may have.
+const FLOOD: Load = Load {
+    operation: Operation::Read,
+    order: Order::Random,
+    length: 4096,
+    depth: 64,
+    connections: 16,
+};
+
+/// Bytes of what the slow one asks for.
+const MUCH: u32 = 1 << 20;
+
+/// Longer than any measurement.
+const FOREVER: Duration = Duration::from_secs(3600);
+
+/// Attacks until it's killed.
+pub(crate) fn attack(folder: &Path) -> anyhow::Result<()> {
+    let endpoint = |name: &str| Endpoint::Unix(folder.join(name));
+    for name in ["loops", "allocates"] {
+        for _ in 0..CONNECTIONS {
+            let endpoint = endpoint(name);
+            thread::spawn(move || again_and_again(|| ask(&endpoint)));
+        }
+    }
+    for _ in 0..CONNECTIONS {
+        let endpoint = endpoint("dawdles");
+        thread::spawn(move || again_and_again(|| dawdle(&endpoint)));
+    }
+    let flood = endpoint("floods");
+    again_and_again(|| FLOOD.run(&flood, FOREVER).map(drop));
+    Ok(())
+}
+
+/// An attacker that is thrown out comes back.
+fn again_and_again(attack: impl Fn() -> anyhow::Result<()>) {
+    loop {
+        // How it ended is of no interest: it's to go on.
+        let _ = attack();
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// Reads, and reads again whatever the answer was.
+fn ask(endpoint: &Endpoint) -> anyhow::Result<()> {
+    let mut client = Client::connect(endpoint)?;
+    let mut request = Vec::new();
+    Request::read(Cookie(0), 0, 4096).encode(Framing::Structured, &mut request)?;
+    loop {
+        client.send(&request)?;
+        client.receive()?;
+        client.consume(client.input().len());
+    }
+}
+
+/// Asks for much, and takes it a little at a time.
+fn dawdle(endpoint: &Endpoint) -> anyhow::Result<()> {
+    let mut client = Client::connect(endpoint)?;
+    let mut requests = Vec::new();
+    for number in 0..64 {
+        let (cookie, offset) = (Cookie(number), number * u64::from(MUCH));
+        Request::read(cookie, offset, MUCH).encode(Framing::Structured, &mut requests)?;
+    }
+    client.send(&requests)?;
+    loop {
+        client.receive_at_most(4096).context("while it dawdled")?;
+        sleep(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,80 @@
+//! The outcome in words: a line, and SHARES.md.
+
+use std::fmt::Write as _;
+
+use super::{FIFTH, Outcome, SETTLING, TENANTS, WINDOW, WINDOWS};
+use crate::machine;
+
+/// One kind of server, for whoever waits.
+pub(super) fn line(outcome: &Outcome) -> String {
+    let [alone, beside] = [false, true].map(|attacked| figures(outcome, attacked));
+    format!(
+        "{}: alone {:.0}/s, p99 {:.2} ms; with the others {:.0}/s, p99 {:.2} ms: {:.0} % of its share",
+        outcome.label,
+        alone.0,
+        alone.1,
+        beside.0,
+        beside.1,
+        100.0 * outcome.kept()
+    )
+}
+
+/// Reads a second, and p99 in milliseconds.
+fn figures(outcome: &Outcome, attacked: bool) -> (f64, f64) {
+    (
+        outcome.middle(attacked, |one| one.rate),
+        outcome.middle(attacked, |one| one.p99.as_secs_f64() * 1e3),
+    )
+}
+
+fn table(outcomes: &[Outcome]) -> String {
+    let mut text = String::from(
+        "| | alone: reads/s | p99 ms | its share: reads/s | with the others: reads/s | p99 ms | of its share |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for outcome in outcomes {
+        let (alone, alone_p99) = figures(outcome, false);
+        let (beside, beside_p99) = figures(outcome, true);
+        // A string takes all that is written to it.
+        let _ = writeln!(
+            text,
+            "| {} | {alone:.0} | {alone_p99:.2} | {:.0} | {beside:.0} | {beside_p99:.2} | {:.0} % |",
+            outcome.label,
+            alone / TENANTS as f64,
+            100.0 * outcome.kept(),
+        );
+    }
+    text
+}
+
+/// SHARES.md.
+pub(super) fn document(outcomes: &[Outcome]) -> String {
+    let [before, with, after] = WINDOWS;
+    format!(
+        "# What a tenant keeps while others misbehave\n\nMade by `make shares`. {machine}\n\n{table}\n\
+         ![throughput and p99 over time](shares.svg)\n\n## Method\n\n\
+         Five tenants of equal weight, without any limit set but the defaults:\n\n\
+         - one **loops**: 4 connections whose every read makes its plugin compute without end (with nbdbox \
+         until its CPU time is up);\n\
+         - one **allocates**: 4 connections whose every read makes its plugin take memory, up to the 64 MiB \
+         that nbdbox lets it have, and as much with nbdkit;\n\
+         - one **floods**: 16 connections with 64 reads of 4 KiB under way on each, always;\n\
+         - one **reads slowly**: 4 connections that ask for 64 MiB each and take 40 KiB a second;\n\
+         - the **fifth** reads 4 KiB at random places on {connections} connections with {depth} requests under \
+         way on each, from the plugin `pattern`, which makes every byte.\n\n\
+         With nbdbox they are tenants of one process; with nbdkit each has a process of its own, with the \
+         plugins `eval` (a shell script that loops or allocates) and `pattern`. The servers have one core, \
+         all of them together, and the load another one, where the attackers are 19 nicer than the fifth: so \
+         what the fifth gets depends on the servers alone.\n\n\
+         *Alone* the fifth keeps the core busy by itself. *Its share* is a fifth of that. *With the others* is \
+         what it gets while they do what they do; more than its share is what others leave. A figure is \
+         the median of windows of {window} ms: {before} before the attacks, {with} while they run (from \
+         {settling} s after their start) and {after} after them. The run fails below 80 % of its share.\n",
+        machine = machine::describe_scene(),
+        table = table(outcomes),
+        connections = FIFTH.connections,
+        depth = FIFTH.depth,
+        window = WINDOW.as_millis(),
+        settling = SETTLING.as_secs(),
+    )
+}

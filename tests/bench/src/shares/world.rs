@@ -1,0 +1,188 @@
+//! Five tenants, of one server or each with a server of its own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+use super::CORES;
+use crate::client::Endpoint;
+use crate::scene::Scene;
+
+/// The tenants: each has a socket of this name, and an export without one.
+const TENANTS: [Tenant; super::TENANTS] = [
+    Tenant {
+        name: "loops",
+        plugin: "target/test-guests/bad.wasm",
+        settings: "at = \"read\", do = \"loop\", mode = \"parallel\"",
+        nbdkit: &["eval", "get_size=echo 1M", "pread=while :; do :; done"],
+    },
+    Tenant {
+        name: "allocates",
+        plugin: "target/test-guests/bad.wasm",
+        settings: "at = \"read\", do = \"grow\", mode = \"parallel\"",
+        // As much as the plugin's limit lets it have.
+        nbdkit: &[
+            "eval",
+            "get_size=echo 1M",
+            "pread=x=$(head -c 64M /dev/zero | tr '\\0' x); head -c $3 /dev/zero",
+        ],
+    },
+    Tenant {
+        name: "floods",
+        plugin: "target/plugins/pattern.wasm",
+        settings: "size = \"1G\"",
+        nbdkit: &["pattern", "1G"],
+    },
+    Tenant {
+        name: "dawdles",
+        plugin: "target/plugins/pattern.wasm",
+        settings: "size = \"1G\"",
+        nbdkit: &["pattern", "1G"],
+    },
+    Tenant {
+        name: "fifth",
+        plugin: "target/plugins/pattern.wasm",
+        settings: "size = \"1G\"",
+        nbdkit: &["pattern", "1G"],
+    },
+];
+
+/// A server that isn't there after so long won't come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Tenant {
+    name: &'static str,
+    plugin: &'static str,
+    settings: &'static str,
+    nbdkit: &'static [&'static str],
+}
+
+/// The servers of all tenants; killed when it's dropped.
+pub(super) struct World {
+    pub(super) label: String,
+    folder: PathBuf,
+    processes: Vec<Process>,
+}
+
+/// A process with all that it started; killed when it's dropped.
+pub(super) struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Each leads a group of its own: what nbdkit's shell runs goes with it.
+        if let Some(group) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+impl World {
+    /// One nbdbox with five tenants.
+    pub(super) fn nbdbox(scene: &Scene) -> anyhow::Result<Self> {
+        let folder = std::path::absolute(scene.path("tenants"))?;
+        std::fs::create_dir_all(&folder)?;
+        let mut config = String::new();
+        for tenant in &TENANTS {
+            config.push_str(&tenant.config(&folder)?);
+        }
+        let path = folder.join("nbdbox.toml");
+        std::fs::write(&path, config)?;
+        let mut words = vec![scene.nbdbox.display().to_string()];
+        words.extend(["serve", "--config"].map(str::to_owned));
+        words.push(path.display().to_string());
+        let server = Process::start(CORES[0], 0, &words, &folder)?;
+        Self::ready("nbdbox, five tenants", folder, vec![server])
+    }
+
+    /// Five nbdkits.
+    pub(super) fn nbdkit(scene: &Scene) -> anyhow::Result<Self> {
+        let folder = std::path::absolute(scene.path("processes"))?;
+        std::fs::create_dir_all(&folder)?;
+        let servers = TENANTS.iter().map(|tenant| {
+            let socket = folder.join(tenant.name).display().to_string();
+            let mut words = vec!["nbdkit", "-f", "-U", &socket];
+            words.extend(tenant.nbdkit);
+            Process::start(CORES[0], 0, &words, &folder)
+        });
+        let servers = servers.collect::<anyhow::Result<Vec<_>>>()?;
+        Self::ready("nbdkit, five processes", folder, servers)
+    }
+
+    fn ready(label: &str, folder: PathBuf, processes: Vec<Process>) -> anyhow::Result<Self> {
+        let start = Instant::now();
+        for tenant in &TENANTS {
+            while !folder.join(tenant.name).exists() {
+                ensure!(
+                    start.elapsed() < PATIENCE,
+                    "{label}: {} doesn't come",
+                    tenant.name
+                );
+                sleep(Duration::from_millis(5));
+            }
+        }
+        Ok(Self {
+            label: label.to_owned(),
+            folder,
+            processes,
+        })
+    }
+
+    pub(super) fn endpoint(&self, tenant: &str) -> Endpoint {
+        Endpoint::Unix(self.folder.join(tenant))
+    }
+
+    /// Starts the attacks, from a process that leaves the load's core to the fifth whenever it wants it.
+    pub(super) fn attackers(&self) -> anyhow::Result<Process> {
+        debug_assert!(!self.processes.is_empty(), "there are servers");
+        let own = std::env::current_exe()?.display().to_string();
+        let folder = self.folder.display().to_string();
+        Process::start(CORES[1], 19, &[&own, "--attack", &folder], &self.folder)
+    }
+}
+
+impl Tenant {
+    fn config(&self, folder: &Path) -> anyhow::Result<String> {
+        let Self { name, settings, .. } = self;
+        let plugin = std::path::absolute(self.plugin)?;
+        ensure!(plugin.exists(), "{} isn't built: make plugins", self.plugin);
+        let (socket, plugin) = (folder.join(name), plugin.display().to_string());
+        let socket = socket.display().to_string();
+        Ok(format!(
+            "[[listener]]\nname = {name:?}\nunix = {socket:?}\n\
+             [tenant.{name}]\nclients = [{{ listener = {name:?} }}]\n\
+             [[tenant.{name}.export]]\nname = \"\"\nplugin = {plugin:?}\nsettings = {{ {settings} }}\n"
+        ))
+    }
+}
+
+impl Process {
+    /// Runs a command on one core, so much nicer than others.
+    fn start<S: AsRef<str>>(
+        core: usize,
+        nice: i32,
+        words: &[S],
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        use std::os::unix::process::CommandExt as _;
+        let program = words.first().map_or("", AsRef::as_ref);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("log"))?;
+        let child = Command::new("nice")
+            .args(["-n", &nice.to_string(), "taskset", "-c", &core.to_string()])
+            .args(words.iter().map(AsRef::as_ref))
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("can't start {program}"))?;
+        Ok(Self(child))
+    }
+}
