@@ -32,6 +32,7 @@ mod offer;
 mod pool;
 mod stop;
 mod tunables;
+mod turns;
 mod waits;
 mod wit;
 mod world;

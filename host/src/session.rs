@@ -78,8 +78,9 @@ impl Admission {
         }
     }
 
-    /// No more requests will come.
-    pub fn close(&mut self) {
+    /// Waits no longer: others aren't to wait behind a client that sends nothing more, or takes nothing.
+    /// Who asks again does so at the end of the line.
+    pub fn step_back(&mut self) {
         let (bytes, count) = std::mem::take(&mut self.let_in);
         for (index, turn) in self.turns.iter_mut().enumerate() {
             turn.give_up();
@@ -181,6 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_no_replies_is_not_waited_for() {
+        let tenant = FlowQuota::new(1, 1 << 20);
+        let limits = Limits::default();
+        let admission = || Admission::new(&limits, [None, Some(&tenant)]);
+        let (mut other, mut one, mut two) = (admission(), admission(), admission());
+        let first = enter(&mut other, 0).unwrap();
+        assert_eq!(enter(&mut one, 0), None);
+        assert_eq!(enter(&mut two, 0), None);
+        one.step_back();
+        other.leave(first);
+        let share = enter(&mut two, 0).unwrap();
+        assert_eq!(enter(&mut one, 0), None, "at the end of the line");
+        two.leave(share);
+        assert!(enter(&mut one, 0).is_some());
+    }
+
+    #[test]
     fn who_gives_up_gives_back_the_place_that_it_had() {
         let (export, tenant) = (FlowQuota::new(1, 1 << 20), FlowQuota::new(1, 1 << 20));
         let limits = Limits::default();
@@ -188,8 +206,8 @@ mod tests {
         let _first = enter(&mut other, 0).unwrap();
         let mut one = Admission::new(&limits, [Some(&export), Some(&tenant)]);
         assert_eq!(enter(&mut one, 7), None);
-        one.close();
-        one.close();
+        one.step_back();
+        one.step_back();
         assert_eq!(export.used(), (0, 0));
         assert!(!one.is_queued());
     }

@@ -59,12 +59,17 @@ impl Server {
     /// be listened on.
     #[must_use]
     pub fn hosting(config: &str) -> Self {
+        Self::hosting_with(config, &[])
+    }
+
+    /// As [`hosting`](Self::hosting), with more options.
+    #[must_use]
+    pub fn hosting_with(config: &str, options: &[&str]) -> Self {
         let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
         let path = folder.path().join("nbdbox.toml");
         let text = config.replace("FOLDER", folder.path().to_str().unwrap());
         fs::write(&path, text).unwrap();
-        let none: [&OsStr; 0] = [];
-        Self::launch(folder, [OsStr::new("--config"), path.as_os_str()], none)
+        Self::launch(folder, [OsStr::new("--config"), path.as_os_str()], options)
     }
 
     /// Replaces the configuration, whole at once, and waits until the server has said what it thinks of

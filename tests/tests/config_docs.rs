@@ -67,6 +67,40 @@ fn properties<'a>(schema: &'a Value, path: &str) -> &'a serde_json::Map<String, 
     at["properties"].as_object().unwrap()
 }
 
+/// All that a tenant has a limit for, its exports have too, and a test shows each.
+#[test]
+fn each_level_has_its_limits_and_each_limit_its_test() {
+    let manual = manual();
+    let section = manual.split("\n### At each level\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let quoted = |cell: &str| -> Vec<String> {
+        let words = cell.split('`').skip(1).step_by(2);
+        words.map(str::to_owned).collect()
+    };
+    let tests = [
+        include_str!("limit_edges.rs"),
+        include_str!("tenants/quotas.rs"),
+        include_str!("tenants/shares.rs"),
+    ]
+    .concat();
+    let mut of_tenants = Vec::new();
+    for row in section.lines().filter(|line| line.contains('`')) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        let (tenant, export, shown) = (quoted(cells[1]), quoted(cells[2]), quoted(cells[3]));
+        assert!(documented(&manual, "### Limits of an export").contains_key(&export[0]));
+        assert!(shown.len() >= 2, "a test for each level: {row}");
+        for name in shown {
+            assert!(tests.contains(&format!("fn {name}()")), "no test {name}");
+        }
+        of_tenants.extend(tenant);
+    }
+    of_tenants.sort();
+    let all: Vec<String> = documented(&manual, "### Limits of a tenant")
+        .into_keys()
+        .collect();
+    assert_eq!(of_tenants, all);
+}
+
 #[test]
 fn manual_and_schema_have_the_same_keys() {
     let (manual, schema) = (manual(), schema());

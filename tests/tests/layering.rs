@@ -49,6 +49,7 @@ const PLUGIN: &[&str] = &[
     "stop",
     "waits",
     "clock",
+    "turns",
     "cpu",
     "memory",
     "names",

@@ -142,7 +142,7 @@ where
         for _ in 0..ROUNDS {
             let mut progress = self.run_requests(cx);
             if matches!(self.phase, Phase::Closing(_) | Phase::Gone(_)) {
-                self.admission.close();
+                self.admission.step_back();
             }
             progress |= self.poll_running(cx);
             progress |= self.send(cx);
@@ -178,6 +178,7 @@ where
         let mut progress = false;
         while matches!(self.phase, Open | Stopping | Refusing) && self.waits < WAITS {
             if self.phase == Open && self.is_backed_up(cx) {
+                self.admission.step_back();
                 break;
             }
             if let Some((incoming, payload)) = self.inbox.complete_write() {

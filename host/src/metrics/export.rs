@@ -55,6 +55,8 @@ pub struct Metrics {
     pub admission_waits: Histogram,
     /// Waits for a rate, its own or its tenant's, of requests that had to.
     pub rate_waits: Histogram,
+    /// Waits of its guests for their turn on the cores, where they had to.
+    pub core_waits: Histogram,
     /// Connections to it.
     pub connections: Level,
     /// Times that it could not be opened for a client.

@@ -6,7 +6,7 @@
 //! no tick costs nothing. Time spent waiting in host functions isn't charged.
 //!
 //! Where tenants share the cores, a guest that has met a tick goes on only when it's its tenant's turn
-//! (`quota::cores`): the wait is none of its CPU time, but of its time on the clock.
+//! (`turns`).
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -20,7 +20,8 @@ use wasmtime::UpdateDeadline;
 
 use super::clock::{self, TICK};
 use super::stop::Stop;
-use crate::quota::{CpuShare, Place};
+use super::turns::Turns;
+use crate::quota::Place;
 
 /// What a store's current call has used.
 #[derive(Debug, Default)]
@@ -28,8 +29,8 @@ pub(super) struct CpuMeter {
     budget: Duration,
     used: Duration,
     slice: Slice,
-    /// The share of the cores that it's charged to.
-    share: Option<Arc<CpuShare>>,
+    /// Where the cores are shared.
+    turns: Option<Turns>,
 }
 
 /// The stretch for which a guest has the thread, shared with whoever sees it given up.
@@ -82,7 +83,7 @@ impl Slice {
         }
         let place = self.0.place.lock();
         let place = place.unwrap_or_else(PoisonError::into_inner).take();
-        place.map(|place| place.finish(self.cost())).is_some()
+        place.is_some()
     }
 
     /// Runs a guest call. Whenever it waits the stretch is over: what the thread does meanwhile, and
@@ -130,10 +131,10 @@ impl GuestClock {
 }
 
 impl CpuMeter {
-    /// A meter that charges to `share`.
-    pub(super) fn new(share: Option<Arc<CpuShare>>) -> Self {
+    /// A meter for a guest that takes `turns` with others.
+    pub(super) fn new(turns: Option<Turns>) -> Self {
         Self {
-            share,
+            turns,
             ..Self::default()
         }
     }
@@ -154,6 +155,11 @@ impl CpuMeter {
     /// The slice of the current call.
     pub(super) fn slice(&self) -> &Slice {
         &self.slice
+    }
+
+    /// Its turns, if calls of its tenant wait for theirs.
+    pub(super) fn crowded(&self) -> Option<&Turns> {
+        self.turns.as_ref().filter(|turns| turns.is_crowded())
     }
 
     /// The guest is about to wait for the layer below, whose time isn't its own.
@@ -180,17 +186,17 @@ impl CpuMeter {
         let cost = self.slice.cost();
         self.used += cost;
         let paid = self.slice.leave();
-        if let (false, Some(share)) = (paid, &self.share) {
-            share.charge(cost);
+        if let (false, Some(turns)) = (paid, &self.turns) {
+            // Stretches without leave are charged when they meet a tick, each for all that met none.
+            turns.charge(cost.max(TICK));
         }
         if self.used >= self.budget {
             return Err(Stop::CpuTime.into());
         }
-        let (slice, share) = (self.slice.clone(), self.share.clone());
+        let (slice, turns) = (self.slice.clone(), self.turns.clone());
         let yielded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            // Leave first: whoever has it stands in line for a thread with it, and so the others wait.
-            let place = match share {
-                Some(share) => Some(turn(&share).await),
+            let place = match turns {
+                Some(turns) => Some(turns.next().await),
                 None => {
                     yield_now().await;
                     None
@@ -201,14 +207,6 @@ impl CpuMeter {
         });
         Ok(UpdateDeadline::YieldCustom(1, yielded))
     }
-}
-
-/// Waits for leave to run. Then others go first who need none: clients that have sent something, and
-/// calls that end before they meet a tick.
-pub(super) async fn turn(share: &Arc<CpuShare>) -> Place {
-    let place = share.enter().await;
-    yield_now().await;
-    place
 }
 
 fn thread_time() -> u64 {

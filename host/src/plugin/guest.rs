@@ -14,6 +14,7 @@ use super::log::{GuestLog, LogStream};
 use super::memory::MemoryMeter;
 use super::names::Names;
 use super::stop::Stop;
+use super::turns::Turns;
 use super::waits::Waits;
 use crate::blob::Blob;
 use crate::fault::{Cause, Failure};
@@ -91,7 +92,7 @@ pub(super) struct Guest {
     handles: u32,
     /// Questions to the layer below that the current call may still ask.
     questions: u32,
-    /// When the current call waits for the layer below.
+    /// When the current call waits for others.
     pub(super) waits: Waits,
     /// Calls to the host since the guest was entered: counted here first, where it costs nothing.
     host_calls: u64,
@@ -109,7 +110,9 @@ impl Guest {
             Arc::clone(&around.quota.memory),
             Arc::clone(&around.metrics),
         );
-        let cpu = CpuMeter::new(around.quota.cpu.clone());
+        let waits = Waits::default();
+        let share = around.quota.cpu.as_ref();
+        let turns = share.map(|share| Turns::new(share, &around.metrics, &waits));
         // No preopens, no sockets, no environment, no arguments; what it prints is its log.
         let wasi = WasiCtx::builder()
             .stdout(LogStream(Arc::clone(&around.log)))
@@ -126,13 +129,13 @@ impl Guest {
         Self {
             around,
             memory,
-            cpu,
+            cpu: CpuMeter::new(turns),
             lent: Lent::Nothing,
             explained: None,
             blamed: None,
             handles: 0,
             questions: 0,
-            waits: Waits::default(),
+            waits,
             host_calls: 0,
             most_handles: 0,
             born: Instant::now(),
@@ -148,9 +151,7 @@ impl Guest {
         self.blamed = None;
         self.host_calls = 0;
         self.questions = QUESTIONS;
-        if self.around.below.is_some() {
-            self.waits.begin();
-        }
+        self.waits.begin();
     }
 
     /// Takes note of what a call has taken, and of how long it had a thread.

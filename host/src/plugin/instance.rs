@@ -13,18 +13,19 @@ use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
-use super::cpu::{GuestClock, Slice, turn};
+use super::cpu::{GuestClock, Slice};
 use super::functions::{Functions, Indices};
 use super::guest::{Guest, Lent, Surroundings, WritePlan};
 use super::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
 use super::names::tell;
 use super::stop;
+use super::turns::Turns;
 use super::waits::Waits;
 use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::fault::{Cause, Failure};
 use crate::limits::DIRECT;
 use crate::mapping::Draft;
-use crate::quota::{CountShare, CpuShare, Place};
+use crate::quota::{CountShare, Place};
 use crate::reply::ReadReply;
 
 /// Bytes that any host call may hand over, beside the request's own.
@@ -84,8 +85,8 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.data_mut().cpu.begin(around.limits.open_cpu);
         let slice = store.data().cpu.slice().clone();
+        let waits = store.data().waits.clone();
         let instantiated = slice.during(pre.instantiate_async(&mut store));
-        let waits = Waits::default();
         let Some(made) = within(around.limits.wall, &waits, instantiated).await else {
             return Err(out_of_time(&store));
         };
@@ -310,7 +311,7 @@ impl Instance {
     {
         let wall = self.store.data().around.limits.wall;
         let place = match self.crowded() {
-            Some(share) => Some(Box::pin(turn_within(wall, &share)).await?),
+            Some(turns) => Some(Box::pin(turn_within(wall, turns)).await?),
             None => None,
         };
         self.calls += 1;
@@ -338,11 +339,10 @@ impl Instance {
         }
     }
 
-    /// The tenant's share of the cores, if calls of the tenant wait for it already: then others do so
-    /// before they begin, or one that computes in many short calls were the better for it.
-    fn crowded(&self) -> Option<Arc<CpuShare>> {
-        let share = self.store.data().around.quota.cpu.as_ref();
-        share.filter(|share| share.is_crowded()).cloned()
+    /// The guest's turns, if calls of its tenant wait for theirs already: then others do so before they
+    /// begin, or one that computes in many short calls were the better for it.
+    fn crowded(&self) -> Option<Turns> {
+        self.store.data().cpu.crowded().cloned()
     }
 
     /// The plugin's own answer: its errno with the words that it left.
@@ -355,16 +355,15 @@ impl Instance {
 }
 
 /// Waits until a guest may begin, for so long at most.
-async fn turn_within(wall: Duration, share: &Arc<CpuShare>) -> Called<Place> {
-    let place = timeout(wall, turn(share)).await;
+async fn turn_within(wall: Duration, turns: Turns) -> Called<Place> {
+    let place = timeout(wall, turns.next()).await;
     place.map_err(|_| {
         CallError::Request(Failure::share("the tenant's share of the cores is used up"))
     })
 }
 
 /// Waits for a call, for so long at most. Most calls end without waiting at all: the timer, which costs
-/// as much as a short call, is only made for those that don't. What the layer below takes isn't the
-/// call's.
+/// as much as a short call, is only made for those that don't. What others take isn't the call's.
 async fn within<F: Future>(wall: Duration, waits: &Waits, call: F) -> Option<F::Output> {
     let mut call = pin!(call);
     let at_once = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;

@@ -1,12 +1,20 @@
-//! Time that a call spends waiting for the layer below, which has a clock of its own: it isn't the
-//! filter's that waits.
+//! Time that a call spends waiting for others, which isn't its own: for the layer below, which has a clock of
+//! its own, and for its turn on the cores.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The waits of one store's current call, shared with whoever times it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waits(Arc<Mutex<State>>);
+pub(super) struct Waits(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Whether the call has waited at all: most need no lock.
+    used: AtomicBool,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -17,20 +25,24 @@ struct State {
 impl Waits {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that holds the lock panics half-way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A call begins.
     pub(super) fn begin(&self) {
-        *self.state() = State::default();
+        if self.0.used.load(Ordering::Relaxed) {
+            self.0.used.store(false, Ordering::Relaxed);
+            *self.state() = State::default();
+        }
     }
 
-    /// The layer below has the word.
+    /// Others have the word.
     pub(super) fn enter(&self) {
+        self.0.used.store(true, Ordering::Relaxed);
         self.state().since = Some(Instant::now());
     }
 
-    /// It has answered.
+    /// The call goes on.
     pub(super) fn leave(&self) {
         let mut state = self.state();
         let waited = state.since.take().map(|since| since.elapsed());

@@ -141,7 +141,7 @@ impl Turn {
         self.give_back(1, bytes);
     }
 
-    /// No more requests will come: those who wait behind this one needn't.
+    /// Waits no longer: those behind this one move up.
     pub fn give_up(&mut self) {
         if let Some(number) = self.waiting.take() {
             self.quota.state().leave_queue(number);

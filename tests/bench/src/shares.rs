@@ -22,10 +22,10 @@ use crate::load::{Load, Operation, Order};
 use crate::scene::Scene;
 use world::World;
 
-/// Tenants, each with the same weight.
-const TENANTS: usize = 5;
+/// The tenant that does nothing wrong.
+const HONEST: &str = "fifth";
 
-/// What the fifth does: enough to keep the server busy by itself.
+/// What it does: enough to keep the server busy by itself.
 const FIFTH: Load = Load {
     operation: Operation::Read,
     order: Order::Random,
@@ -71,10 +71,14 @@ impl Outcome {
         values.get(values.len() / 2).copied().unwrap_or_default()
     }
 
-    /// The throughput under attack, in parts of what a share of the server alone is worth.
+    /// The throughput that is promised: a share, by weight, of what the server alone is worth.
+    fn promised(&self) -> f64 {
+        self.middle(false, |one| one.rate) * world::promised(HONEST)
+    }
+
+    /// The throughput under attack, in parts of what is promised.
     fn kept(&self) -> f64 {
-        let promised = self.middle(false, |one| one.rate) / TENANTS as f64;
-        self.middle(true, |one| one.rate) / promised
+        self.middle(true, |one| one.rate) / self.promised()
     }
 }
 
@@ -100,7 +104,7 @@ pub(crate) fn run(scene: &Scene, folder: Option<&Path>) -> anyhow::Result<()> {
 }
 
 fn measure(world: &World) -> anyhow::Result<Outcome> {
-    let endpoint = world.endpoint("fifth");
+    let endpoint = world.endpoint(HONEST);
     // Caches, and the plugin's code.
     FIFTH.run(&endpoint, WINDOW)?;
     let mut windows = Vec::new();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use nbd_proto::Framing;
-use nbdbox_tests::{Client, Server};
+use nbdbox_tests::{Client, Server, guest};
 
 use crate::scene::export;
 
@@ -18,8 +18,21 @@ pub(crate) fn workshop(tenant: &str, name: &str, instances: usize, weight: u64) 
     export(tenant, name, "bad", &format!("{settings}\n{limits}"))
 }
 
+/// The same work, half of it in a filter that asks the plugin below again and again.
+pub(crate) fn filtered_workshop(tenant: &str, name: &str, instances: usize) -> String {
+    let sly = guest("sly");
+    let filter = format!(
+        "filters = [{{ plugin = \"{}\", settings = {{ do = \"work\" }} }}]",
+        sly.display()
+    );
+    format!("{}{filter}\n", workshop(tenant, name, instances, 100))
+}
+
 /// What the plugin's reads are full of.
 const FILL: u8 = 0x42;
+
+/// Where they read: there the filter works too.
+const THERE: u64 = 4096;
 
 /// So many clients of an export.
 pub(crate) struct Crew {
@@ -40,7 +53,7 @@ impl Crew {
         let work = |client: &mut Client| {
             let _all = Stop(stop);
             while !stop.load(Ordering::Relaxed) && done.load(Ordering::Relaxed) < most {
-                assert_eq!(client.read(0, 1).unwrap(), [FILL]);
+                assert_eq!(client.read(THERE, 1).unwrap(), [FILL]);
                 done.fetch_add(1, Ordering::Relaxed);
             }
         };

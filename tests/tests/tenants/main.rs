@@ -11,6 +11,7 @@ mod guide;
 mod isolation;
 mod life;
 mod listeners;
+mod one_worker;
 mod quotas;
 mod reload;
 mod scene;

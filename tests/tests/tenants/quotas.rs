@@ -1,6 +1,7 @@
 //! What a tenant may use, at its edge.
 
-use nbdbox_tests::{Server, nbdsh, run};
+use nbd_proto::wire::command;
+use nbdbox_tests::{Raw, Server, nbdsh, run};
 
 use crate::scene::{Reader, export, info, tenant, three, uri};
 
@@ -136,6 +137,54 @@ fn requests_beyond_a_tenants_share_wait_and_all_are_answered() {
     for reader in readers {
         assert!(reader.stop() > 0);
     }
+}
+
+/// The numbers that six reads at once of each of two exports got: every instance counts for itself.
+fn counted(limits: &str) -> [Vec<u8>; 2] {
+    let counting = "settings = { at = \"read\", do = \"counting\", mode = \"parallel\" }\n\
+                    limits = { instances = 8, cpu = \"20s\" }";
+    let config = [
+        tenant("alice", limits),
+        export("alice", "a", "bad", counting),
+        export("alice", "b", "bad", counting),
+    ];
+    let server = Server::hosting(&config.concat());
+    let mut clients = ["a", "b"].map(|name| {
+        let mut raw = Raw::connect(&server.folder().join("alice"));
+        let _flags = raw.hello(3);
+        raw.go(name)
+    });
+    for cookie in 0..6 {
+        for client in &mut clients {
+            client.request(0, command::READ, cookie, 0, 1);
+        }
+    }
+    clients.each_mut().map(|client| {
+        let mut reply = || {
+            assert_eq!(client.simple_reply().0, 0);
+            client.raw.receive(1)[0]
+        };
+        (0..6).map(|_| reply()).collect()
+    })
+}
+
+/// What an instance answers that serves an export alone.
+const ALONE: [u8; 6] = [1, 2, 3, 4, 5, 6];
+
+/// Limit `requests`, of a tenant: one at a time needs one instance for each export.
+#[test]
+fn no_more_requests_of_a_tenant_are_under_way_than_allowed() {
+    assert_eq!(counted("requests = 1"), [ALONE; 2]);
+    let many = counted("requests = 12");
+    assert!(many.iter().any(|one| one[..] != ALONE), "{many:?}");
+}
+
+/// Limit `inflight`, of a tenant: a request always passes, a second one only if both fit.
+#[test]
+fn no_more_bytes_of_a_tenant_are_under_way_than_allowed() {
+    assert_eq!(counted("inflight = 1"), [ALONE; 2]);
+    let many = counted("inflight = \"1MiB\"");
+    assert!(many.iter().any(|one| one[..] != ALONE), "{many:?}");
 }
 
 #[test]

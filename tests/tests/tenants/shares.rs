@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use nbdbox_tests::{Server, nbdsh};
 
-use crate::crew::{Crew, beside, cores, workshop};
+use crate::crew::{Crew, beside, cores, filtered_workshop, workshop};
 use crate::scene::{export, tenant, uri};
 
 const SIZE: &str = "settings = { size = \"64M\" }";
@@ -20,8 +20,8 @@ fn read(server: &Server, tenant: &str, name: &str, count: usize, length: usize) 
     took.trim().parse().unwrap()
 }
 
-/// Sends so many reads at once; says how many succeeded and how many failed with EIO.
-fn flood(server: &Server, tenant: &str, name: &str, count: usize) -> (usize, usize) {
+/// Sends so many reads at once, of so many bytes; says how many succeeded and how many failed with EIO.
+fn flood(server: &Server, tenant: &str, name: &str, count: usize, length: usize) -> (usize, usize) {
     let script = format!(
         "\
 done = {{}}
@@ -31,7 +31,7 @@ def note(index):
         return 1
     return called
 for index in range({count}):
-    h.aio_pread(nbd.Buffer(512), 0, completion=note(index))
+    h.aio_pread(nbd.Buffer({length}), 0, completion=note(index))
 while len(done) < {count}:
     h.poll(-1)
 assert set(done.values()) <= {{0, errno.EIO}}, done
@@ -85,6 +85,27 @@ fn an_exports_bytes_a_second_are_limited() {
 }
 
 #[test]
+fn a_tenants_bytes_a_second_are_counted_over_all_its_exports() {
+    const LENGTH: usize = 16 << 10;
+    let limits = format!("{SIZE}\nlimits = {{ wall = \"1s\" }}");
+    let config = [
+        tenant("alice", "bandwidth = \"64KiB\""),
+        export("alice", "a", "pattern", &limits),
+        export("alice", "b", "pattern", &limits),
+        tenant("bob", ""),
+        export("bob", "disk", "pattern", &limits),
+    ];
+    let server = Server::hosting(&config.concat());
+    let (good, _) = flood(&server, "alice", "a", 20, LENGTH);
+    assert!((1..20).contains(&good), "{good} at 4 a second");
+    // What she had of the one counts for the other.
+    let (good, _) = flood(&server, "alice", "b", 20, LENGTH);
+    assert!((1..20).contains(&good), "{good} at 4 a second");
+    let (good, failed) = flood(&server, "bob", "disk", 20, LENGTH);
+    assert_eq!((good, failed), (20, 0), "held back with the other");
+}
+
+#[test]
 fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
     let limits = format!("{SIZE}\nlimits = {{ iops = 4, wall = \"1s\" }}");
     let config = [
@@ -92,7 +113,7 @@ fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
         export("alice", "a", "pattern", &limits),
     ];
     let server = Server::hosting(&config.concat());
-    let (good, failed) = flood(&server, "alice", "a", 64);
+    let (good, failed) = flood(&server, "alice", "a", 64, 512);
     assert!(good >= 4, "those who wait are served: {good}");
     assert!(failed >= 32, "the others are told at once: {failed}");
 }
@@ -127,6 +148,24 @@ fn cores_are_shared_by_tenants_however_many_connections_they_have() {
     // By connections it would be 8 to 1 for each core; by tenants it's 1 to 1, and Alice leaves what one
     // guest can't use.
     assert!(theirs < 4 * cores() * MINE, "{theirs} against {MINE}");
+}
+
+#[test]
+fn what_a_filter_computes_is_its_tenants_too() {
+    const MINE: usize = 40;
+    let greedy = 8 * cores();
+    let config = [
+        tenant("alice", ""),
+        workshop("alice", "work", 1, 100),
+        tenant("mallory", &format!("instances = {}", 2 * greedy + 2)),
+        filtered_workshop("mallory", "work", greedy),
+    ];
+    let server = Server::hosting(&config.concat());
+    let mut alice = Crew::hire(&server, "alice", "work", 1);
+    let mut mallory = Crew::hire(&server, "mallory", "work", greedy);
+    let theirs = beside(&mut alice, &mut mallory, MINE);
+    // Each of theirs is twice the work of one of hers, or more.
+    assert!(theirs < 2 * cores() * MINE, "{theirs} against {MINE}");
 }
 
 /// Limit `cpu-weight`, of an export: those of a tenant share by it what the tenant has.

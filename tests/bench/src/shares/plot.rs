@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Outcome, TENANTS, Window};
+use super::world::promised;
+use super::{HONEST, Outcome, Window};
 
 const LEFT: f64 = 70.0;
 const WIDTH: f64 = 700.0;
@@ -27,7 +28,7 @@ pub(super) fn svg(outcomes: &[Outcome]) -> String {
     );
     let longest = outcomes.iter().map(|one| one.windows.len()).max();
     let step = WIDTH / longest.unwrap_or(1).max(1) as f64;
-    let share = 1.0 / TENANTS as f64;
+    let share = promised(HONEST);
     let panels = [
         Panel {
             top: 50.0,

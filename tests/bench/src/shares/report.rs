@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{FIFTH, Outcome, SETTLING, TENANTS, WINDOW, WINDOWS};
+use super::{FIFTH, Outcome, SETTLING, WINDOW, WINDOWS};
 use crate::machine;
 
 /// One kind of server, for whoever waits.
@@ -40,7 +40,7 @@ fn table(outcomes: &[Outcome]) -> String {
             text,
             "| {} | {alone:.0} | {alone_p99:.2} | {:.0} | {beside:.0} | {beside_p99:.2} | {:.0} % |",
             outcome.label,
-            alone / TENANTS as f64,
+            outcome.promised(),
             100.0 * outcome.kept(),
         );
     }

@@ -13,15 +13,17 @@ use crate::client::Endpoint;
 use crate::scene::Scene;
 
 /// The tenants: each has a socket of this name, and an export without one.
-const TENANTS: [Tenant; super::TENANTS] = [
+const TENANTS: [Tenant; 5] = [
     Tenant {
         name: "loops",
+        weight: 100,
         plugin: "target/test-guests/bad.wasm",
         settings: "at = \"read\", do = \"loop\", mode = \"parallel\"",
         nbdkit: &["eval", "get_size=echo 1M", "pread=while :; do :; done"],
     },
     Tenant {
         name: "allocates",
+        weight: 100,
         plugin: "target/test-guests/bad.wasm",
         settings: "at = \"read\", do = \"grow\", mode = \"parallel\"",
         // As much as the plugin's limit lets it have.
@@ -33,18 +35,21 @@ const TENANTS: [Tenant; super::TENANTS] = [
     },
     Tenant {
         name: "floods",
+        weight: 100,
         plugin: "target/plugins/pattern.wasm",
         settings: "size = \"1G\"",
         nbdkit: &["pattern", "1G"],
     },
     Tenant {
         name: "dawdles",
+        weight: 100,
         plugin: "target/plugins/pattern.wasm",
         settings: "size = \"1G\"",
         nbdkit: &["pattern", "1G"],
     },
     Tenant {
         name: "fifth",
+        weight: 100,
         plugin: "target/plugins/pattern.wasm",
         settings: "size = \"1G\"",
         nbdkit: &["pattern", "1G"],
@@ -56,9 +61,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Tenant {
     name: &'static str,
+    /// Its `cpu-weight`, where the server has such a thing.
+    weight: u32,
     plugin: &'static str,
     settings: &'static str,
     nbdkit: &'static [&'static str],
+}
+
+/// What a tenant is promised of the server: its weight among all.
+pub(super) fn promised(tenant: &str) -> f64 {
+    let weight = |tenants: &mut dyn Iterator<Item = &Tenant>| -> u32 {
+        tenants.map(|tenant| tenant.weight).sum()
+    };
+    let own = weight(&mut TENANTS.iter().filter(|one| one.name == tenant));
+    f64::from(own) / f64::from(weight(&mut TENANTS.iter()))
 }
 
 /// The servers of all tenants; killed when it's dropped.
@@ -147,14 +163,19 @@ impl World {
 
 impl Tenant {
     fn config(&self, folder: &Path) -> anyhow::Result<String> {
-        let Self { name, settings, .. } = self;
+        let Self {
+            name,
+            weight,
+            settings,
+            ..
+        } = self;
         let plugin = std::path::absolute(self.plugin)?;
         ensure!(plugin.exists(), "{} isn't built: make plugins", self.plugin);
         let (socket, plugin) = (folder.join(name), plugin.display().to_string());
         let socket = socket.display().to_string();
         Ok(format!(
             "[[listener]]\nname = {name:?}\nunix = {socket:?}\n\
-             [tenant.{name}]\nclients = [{{ listener = {name:?} }}]\n\
+             [tenant.{name}]\nclients = [{{ listener = {name:?} }}]\nlimits = {{ cpu-weight = {weight} }}\n\
              [[tenant.{name}.export]]\nname = \"\"\nplugin = {plugin:?}\nsettings = {{ {settings} }}\n"
         ))
     }

@@ -115,12 +115,27 @@ impl Sly {
                     std::hint::black_box(at);
                 }
             },
+            "work" => {
+                work()?;
+                next::redirect(reply, THERE, length.into());
+            }
             "write" => next::write(0, b"sly", WriteFlags::empty())?,
             "answer" => return Err(Error::io("the filter doesn't like this")),
             _ => next::redirect(reply, THERE, length.into()),
         }
         Ok(())
     }
+}
+
+/// Works as much each time, a little between one question and the next: some 10 ms in all.
+fn work() -> Result<()> {
+    for _ in 0..100 {
+        next::list_extents(0, 1, 1)?;
+        for number in 0..200_000_u64 {
+            std::hint::black_box(number);
+        }
+    }
+    Ok(())
 }
 
 nbdbox_plugin::export!(Sly: Filter + Writable + Sparse);

@@ -1,0 +1,199 @@
+//! A place on the cores: waited for, held, given back.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::CpuShare;
+
+/// A place, once there is one. Dropped before that, it waits no longer.
+#[derive(Debug)]
+pub struct Entering {
+    share: Arc<CpuShare>,
+    /// While it waits.
+    ticket: Option<u64>,
+}
+
+/// Leave to run for a slice. Given back, and paid for, when it's dropped.
+#[derive(Debug)]
+pub struct Place {
+    share: Arc<CpuShare>,
+    since: Instant,
+}
+
+impl Entering {
+    pub(super) fn new(share: Arc<CpuShare>) -> Self {
+        Self {
+            share,
+            ticket: None,
+        }
+    }
+}
+
+impl Future for Entering {
+    type Output = Place;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Place> {
+        let share = Arc::clone(&self.share);
+        let whose = share.whose();
+        let mut places = share.cores().places();
+        let since = match self.ticket {
+            Some(ticket) => places.collect(whose, ticket, cx.waker()),
+            None => places.take(whose, Instant::now()),
+        };
+        let Some(since) = since else {
+            if self.ticket.is_none() {
+                self.ticket = Some(places.queue_up(whose, cx.waker()));
+            }
+            return Poll::Pending;
+        };
+        drop(places);
+        self.ticket = None;
+        Poll::Ready(Place { share, since })
+    }
+}
+
+impl Drop for Entering {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let whose = self.share.whose();
+            let cores = self.share.cores();
+            cores.change(|places, now| places.give_up(whose, ticket, now));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let (whose, since) = (self.share.whose(), self.since);
+        let cores = self.share.cores();
+        cores.change(|places, now| places.give_back(whose, since, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use tokio::task::{JoinSet, yield_now};
+
+    use super::super::{Cores, CpuQuota};
+    use super::*;
+
+    fn poll(entering: &mut Entering) -> Option<Place> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(entering).poll(&mut cx) {
+            Poll::Ready(place) => Some(place),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Tenants with an export each.
+    fn tenants(cores: usize, count: usize) -> Vec<Arc<CpuShare>> {
+        let cores = Cores::new(cores);
+        let share = |_| CpuShare::new(&CpuQuota::new(&cores, 100), 100);
+        (0..count).map(share).collect()
+    }
+
+    #[test]
+    fn a_place_that_nobody_takes_goes_to_the_next() {
+        let share = tenants(1, 1).remove(0);
+        let held = poll(&mut share.enter()).unwrap();
+        let (mut first, mut second, mut third) = (share.enter(), share.enter(), share.enter());
+        assert!(poll(&mut first).is_none());
+        assert!(poll(&mut second).is_none());
+        assert!(poll(&mut third).is_none());
+        assert!(share.is_crowded());
+        drop(second);
+        drop(held);
+        // The place is the first's now, who gives up.
+        drop(first);
+        let place = poll(&mut third).unwrap();
+        assert!(!share.is_crowded());
+        assert!(poll(&mut share.enter()).is_none());
+        drop(place);
+        assert!(poll(&mut share.enter()).is_some());
+    }
+
+    #[test]
+    fn an_export_that_goes_leaves_nothing_behind() {
+        let cores = Cores::new(1);
+        let tenant = CpuQuota::new(&cores, 100);
+        let (one, two) = (CpuShare::new(&tenant, 100), CpuShare::new(&tenant, 100));
+        let held = poll(&mut two.enter()).unwrap();
+        let mut waits = one.enter();
+        assert!(poll(&mut waits).is_none());
+        drop(waits);
+        drop(one);
+        assert!(!two.is_crowded());
+        drop(held);
+        assert!(poll(&mut two.enter()).is_some());
+    }
+
+    /// A guest that computes for some slices. Every third wait is given up, before or after it was over,
+    /// as by a client that is cut off.
+    async fn compute(share: Arc<CpuShare>, seed: u64) {
+        for slice in 0..50 {
+            let mut entering = share.enter();
+            if (seed + slice).is_multiple_of(3) {
+                let _ = poll(&mut entering);
+                yield_now().await;
+                drop(entering);
+                continue;
+            }
+            let place = entering.await;
+            yield_now().await;
+            drop(place);
+        }
+    }
+
+    /// Nobody who waits is forgotten: else this never ends.
+    async fn all_come_to_their_end(workers: usize) {
+        let shares = tenants(workers, 20);
+        let mut guests = JoinSet::new();
+        for (tenant, share) in (0..).zip(&shares) {
+            for guest in 0..5 {
+                guests.spawn(compute(Arc::clone(share), tenant + guest));
+            }
+        }
+        while let Some(ended) = guests.join_next().await {
+            ended.unwrap();
+        }
+        let all: Vec<_> = shares[..workers]
+            .iter()
+            .map(|share| poll(&mut share.enter()).unwrap())
+            .collect();
+        assert!(poll(&mut shares[0].enter()).is_none(), "no place too many");
+        drop(all);
+        assert!(shares.iter().all(|share| !share.is_crowded()));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn on_one_thread_everybody_has_their_turns() {
+        all_come_to_their_end(1).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn on_four_threads_everybody_has_their_turns() {
+        all_come_to_their_end(4).await;
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_task_that_polled_last_is_the_one_that_is_woken() {
+        let share = tenants(1, 1).remove(0);
+        let held = poll(&mut share.enter()).unwrap();
+        let mut entering = share.enter();
+        assert!(
+            poll(&mut entering).is_none(),
+            "by a task that sleeps for ever"
+        );
+        let waits = tokio::spawn(entering);
+        yield_now().await;
+        drop(held);
+        let place = tokio::time::timeout(Duration::from_secs(60), waits).await;
+        assert!(place.unwrap().is_ok());
+    }
+}

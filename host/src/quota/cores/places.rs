@@ -1,0 +1,382 @@
+//! Who has a place on the cores, and who waits for one. Knows no tasks but by what wakes them, and no clock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::fair::Fair;
+
+/// What a place costs when it's taken: a tick of the clock. It's set right when it's given back.
+const EXPECTED: Duration = Duration::from_millis(1);
+
+/// All places.
+#[derive(Debug)]
+pub(super) struct Places {
+    count: usize,
+    taken: usize,
+    /// The number of the next who waits.
+    next: u64,
+    tenants: Fair<Tenant>,
+    /// Tickets with a place that nobody has come for yet, and since when it's theirs. As many as there are
+    /// places at most.
+    given: Vec<(u64, Instant)>,
+}
+
+#[derive(Debug)]
+struct Tenant {
+    exports: Fair<Export>,
+    /// How many wait, for those who look without the lock.
+    length: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct Export {
+    queue: VecDeque<(u64, Waker)>,
+}
+
+/// Whose: the numbers of a tenant and of an export of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whose(pub(super) u64, pub(super) u64);
+
+impl Places {
+    /// So many, all free.
+    pub(super) fn new(count: usize) -> Self {
+        Self {
+            count,
+            taken: 0,
+            next: 0,
+            tenants: Fair::default(),
+            given: Vec::new(),
+        }
+    }
+
+    /// One more tenant, who is told how many of its guests wait. Returns its number.
+    pub(super) fn join(&mut self, weight: u64, length: &Arc<AtomicUsize>) -> u64 {
+        let tenant = Tenant {
+            exports: Fair::default(),
+            length: Arc::clone(length),
+        };
+        self.tenants.join(weight, tenant)
+    }
+
+    /// One more export of a tenant. Returns its number there.
+    pub(super) fn join_export(&mut self, tenant: u64, weight: u64) -> u64 {
+        let tenant = self.tenants.own(tenant);
+        tenant.map_or(0, |own| own.exports.join(weight, Export::default()))
+    }
+
+    /// A tenant without exports goes.
+    pub(super) fn part(&mut self, tenant: u64) {
+        self.tenants.part(tenant);
+    }
+
+    /// An export of which nobody waits, and nobody has a place, goes.
+    pub(super) fn part_export(&mut self, tenant: u64, export: u64) {
+        if let Some(tenant) = self.tenants.own(tenant) {
+            tenant.exports.part(export);
+        }
+    }
+
+    /// Sets a tenant's weight for what is to come.
+    pub(super) fn set_weight(&mut self, tenant: u64, weight: u64) {
+        self.tenants.set_weight(tenant, weight);
+    }
+
+    /// Charges for what ran without a place.
+    pub(super) fn charge(&mut self, whose: Whose, cost: Duration) {
+        self.settle(whose, cost, Duration::ZERO);
+    }
+
+    /// Charges for what was had, beyond what was paid for it.
+    fn settle(&mut self, whose: Whose, cost: Duration, paid: Duration) {
+        self.tenants.charge(whose.0, cost, paid);
+        if let Some(tenant) = self.tenants.own(whose.0) {
+            tenant.exports.charge(whose.1, cost, paid);
+        }
+    }
+
+    /// Takes a place if there is one: then nobody waits for it, since they're handed out at once. Returns
+    /// since when it's taken.
+    pub(super) fn take(&mut self, whose: Whose, now: Instant) -> Option<Instant> {
+        let free = self.taken < self.count;
+        free.then(|| {
+            self.begin(whose);
+            now
+        })
+    }
+
+    fn begin(&mut self, whose: Whose) {
+        self.taken += 1;
+        self.tenants.begin(whose.0);
+        if let Some(tenant) = self.tenants.own(whose.0) {
+            tenant.exports.begin(whose.1);
+        }
+        self.settle(whose, EXPECTED, Duration::ZERO);
+    }
+
+    /// Gives back a place that was held for so long.
+    pub(super) fn give_back(&mut self, whose: Whose, since: Instant, now: Instant) {
+        self.taken -= 1;
+        self.settle(whose, now.saturating_duration_since(since), EXPECTED);
+    }
+
+    /// Waits in line. Returns a ticket.
+    pub(super) fn queue_up(&mut self, whose: Whose, waker: &Waker) -> u64 {
+        let ticket = self.next;
+        self.next += 1;
+        if let Some(export) = self.export(whose) {
+            export.queue.push_back((ticket, waker.clone()));
+            self.wait(whose);
+        }
+        ticket
+    }
+
+    /// The place that a ticket has got, and since when; else it still waits, and its task is the one to be
+    /// woken.
+    pub(super) fn collect(&mut self, whose: Whose, ticket: u64, waker: &Waker) -> Option<Instant> {
+        let since = self.take_given(ticket);
+        if since.is_none() {
+            let queue = self.export(whose).map(|export| &mut export.queue);
+            let mut waiting = queue.into_iter().flatten();
+            if let Some((_, own)) = waiting.find(|(own, _)| *own == ticket) {
+                own.clone_from(waker);
+            }
+        }
+        since
+    }
+
+    fn take_given(&mut self, ticket: u64) -> Option<Instant> {
+        let index = self.given.iter().position(|(own, _)| *own == ticket)?;
+        Some(self.given.swap_remove(index).1)
+    }
+
+    /// Gives up a ticket, or the place that it got.
+    pub(super) fn give_up(&mut self, whose: Whose, ticket: u64, now: Instant) {
+        if let Some(since) = self.take_given(ticket) {
+            return self.give_back(whose, since, now);
+        }
+        let Some(export) = self.export(whose) else {
+            return;
+        };
+        let before = export.queue.len();
+        export.queue.retain(|(own, _)| *own != ticket);
+        if export.queue.len() < before {
+            self.unwait(whose);
+        }
+    }
+
+    /// Gives places that are free to those who wait. To be called after each change by which a place may
+    /// have come free; who is returned is to be woken.
+    pub(super) fn hand_out(&mut self, now: Instant) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        while self.taken < self.count
+            && let Some((whose, (ticket, waker))) = self.pop()
+        {
+            self.begin(whose);
+            self.given.push((ticket, now));
+            woken.push(waker);
+        }
+        woken
+    }
+
+    /// Whose turn it is; they wait no longer.
+    fn pop(&mut self) -> Option<(Whose, (u64, Waker))> {
+        let tenant = self.tenants.first()?;
+        let whose = Whose(tenant, self.tenants.own(tenant)?.exports.first()?);
+        let first = self.export(whose)?.queue.pop_front()?;
+        self.unwait(whose);
+        Some((whose, first))
+    }
+
+    fn export(&mut self, whose: Whose) -> Option<&mut Export> {
+        self.tenants.own(whose.0)?.exports.own(whose.1)
+    }
+
+    fn wait(&mut self, whose: Whose) {
+        self.tenants.wait(whose.0);
+        if let Some(tenant) = self.tenants.own(whose.0) {
+            tenant.exports.wait(whose.1);
+            tenant.length.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn unwait(&mut self, whose: Whose) {
+        self.tenants.unwait(whose.0);
+        if let Some(tenant) = self.tenants.own(whose.0) {
+            tenant.exports.unwait(whose.1);
+            tenant.length.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLICE: Duration = EXPECTED;
+
+    /// Exports whose guests all compute without end, as many as there are threads at once.
+    struct Scene {
+        places: Places,
+        now: Instant,
+    }
+
+    /// A task: it runs its guests' slices one after the other.
+    struct Task {
+        whose: Whose,
+        /// Guests that wait.
+        tickets: Vec<u64>,
+        /// Since when those that may run have their places.
+        running: Vec<Instant>,
+    }
+
+    impl Scene {
+        fn new(cores: usize) -> Self {
+            Self {
+                places: Places::new(cores),
+                now: Instant::now(),
+            }
+        }
+
+        fn tenant(&mut self, weight: u64) -> u64 {
+            self.places.join(weight, &Arc::default())
+        }
+
+        /// An export of the tenant's.
+        fn export(&mut self, tenant: u64, weight: u64) -> Whose {
+            Whose(tenant, self.places.join_export(tenant, weight))
+        }
+
+        /// A tenant with one export.
+        fn sole(&mut self, weight: u64) -> Whose {
+            let tenant = self.tenant(weight);
+            self.export(tenant, 100)
+        }
+
+        fn hand_out(&mut self, tasks: &mut [Task]) {
+            let _ = self.places.hand_out(self.now);
+            for task in tasks {
+                let Task { whose, tickets, .. } = task;
+                tickets.retain(|ticket| {
+                    let since = self.places.collect(*whose, *ticket, Waker::noop());
+                    task.running.extend(since);
+                    since.is_none()
+                });
+            }
+        }
+
+        /// So many slices' time, with tasks of so many guests each. Returns how many slices each had.
+        fn run(&mut self, tasks: &[(Whose, usize)], slices: usize) -> Vec<usize> {
+            let mut queue_up = |(whose, guests): &(Whose, usize)| Task {
+                whose: *whose,
+                tickets: (0..*guests)
+                    .map(|_| self.places.queue_up(*whose, Waker::noop()))
+                    .collect(),
+                running: Vec::new(),
+            };
+            let mut tasks: Vec<Task> = tasks.iter().map(&mut queue_up).collect();
+            let mut got = vec![0; tasks.len()];
+            for _ in 0..slices {
+                self.hand_out(&mut tasks);
+                self.now += SLICE;
+                for (task, got) in tasks.iter_mut().zip(&mut got) {
+                    if task.running.is_empty() {
+                        continue;
+                    }
+                    let since = task.running.remove(0);
+                    *got += 1;
+                    self.places.give_back(task.whose, since, self.now);
+                    task.tickets
+                        .push(self.places.queue_up(task.whose, Waker::noop()));
+                }
+            }
+            got
+        }
+    }
+
+    /// So many tasks of one guest each.
+    fn tasks(whose: Whose, count: usize) -> Vec<(Whose, usize)> {
+        vec![(whose, 1); count]
+    }
+
+    fn sum(slices: &[usize]) -> usize {
+        slices.iter().sum()
+    }
+
+    #[test]
+    fn cores_are_shared_by_tenants_not_by_guests() {
+        let mut scene = Scene::new(2);
+        let (one, two) = (scene.sole(100), scene.sole(100));
+        let got = scene.run(&[tasks(one, 50), tasks(two, 2)].concat(), 500);
+        let (one, two) = (sum(&got[..50]), sum(&got[50..]));
+        assert!(one.abs_diff(two) <= 4, "{one} {two}");
+    }
+
+    #[test]
+    fn weights_are_shares() {
+        let mut scene = Scene::new(1);
+        let (one, two) = (scene.sole(100), scene.sole(300));
+        let got = scene.run(&[tasks(one, 8), tasks(two, 8)].concat(), 1000);
+        assert!(sum(&got[..8]).abs_diff(250) <= 3, "{got:?}");
+    }
+
+    #[test]
+    fn a_tenants_exports_share_what_is_its_own_by_their_weights() {
+        let mut scene = Scene::new(1);
+        let (one, two) = (scene.tenant(100), scene.tenant(100));
+        let (light, heavy) = (scene.export(one, 100), scene.export(one, 300));
+        let other = scene.export(two, 1);
+        let all = [tasks(light, 8), tasks(heavy, 4), tasks(other, 1)];
+        let got = scene.run(&all.concat(), 1000);
+        assert!(sum(&got[..8]).abs_diff(125) <= 4, "{got:?}");
+        assert!(sum(&got[8..12]).abs_diff(375) <= 4, "{got:?}");
+    }
+
+    #[test]
+    fn alone_a_tenant_gets_all() {
+        let mut scene = Scene::new(4);
+        let (one, _two) = (scene.sole(1), scene.sole(10_000));
+        assert_eq!(scene.run(&tasks(one, 4), 100), [100; 4]);
+    }
+
+    #[test]
+    fn who_holds_places_without_a_thread_pays_for_them() {
+        let mut scene = Scene::new(2);
+        let (hoards, fair) = (scene.sole(100), scene.sole(100));
+        // All guests of the first are in one task: of two places it can use one.
+        let all = [vec![(hoards, 64)], tasks(fair, 2)];
+        let got = scene.run(&all.concat(), 1000);
+        let fair = sum(&got[1..]);
+        assert!(fair >= 990, "one of two cores is its share: {got:?}");
+    }
+
+    #[test]
+    fn a_place_is_paid_for_from_when_it_was_given() {
+        let mut scene = Scene::new(1);
+        let (one, two) = (scene.sole(100), scene.sole(100));
+        let held = scene.places.take(one, scene.now).unwrap();
+        let late = scene.places.queue_up(two, Waker::noop());
+        scene.now += SLICE;
+        scene.places.give_back(one, held, scene.now);
+        assert_eq!(scene.places.hand_out(scene.now).len(), 1);
+        let given = scene.now;
+        scene.now += 10 * SLICE;
+        // It comes for its place when others would have had ten turns.
+        let since = scene.places.collect(two, late, Waker::noop());
+        assert_eq!(since, Some(given));
+        scene.places.give_back(two, given, scene.now);
+        let got = scene.run(&[tasks(one, 1), tasks(two, 1)].concat(), 8);
+        assert_eq!(got, [8, 0]);
+    }
+
+    #[test]
+    fn what_ran_without_a_place_counts() {
+        let mut scene = Scene::new(1);
+        let (one, two) = (scene.sole(100), scene.sole(100));
+        scene.places.charge(one, SLICE * 10);
+        let got = scene.run(&[tasks(one, 1), tasks(two, 1)].concat(), 10);
+        assert!(got[1] >= 9, "{got:?}");
+    }
+}
