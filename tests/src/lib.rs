@@ -10,6 +10,7 @@
     reason = "a harness that can't go on fails the test"
 )]
 
+pub mod admin;
 mod answer;
 mod client;
 mod dialog;

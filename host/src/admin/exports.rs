@@ -127,6 +127,16 @@ const WAITS: &[Waits] = &[
         "Waits until less was under way, of requests that had to",
         |metrics| &metrics.admission_waits,
     ),
+    (
+        "nbdbox_rate_wait_seconds",
+        "Waits for a rate, of requests that had to",
+        |metrics| &metrics.rate_waits,
+    ),
+    (
+        "nbdbox_core_wait_seconds",
+        "Waits of guests for their turn on the cores, where they had to",
+        |metrics| &metrics.core_waits,
+    ),
 ];
 
 /// All exports, as they are at one moment.

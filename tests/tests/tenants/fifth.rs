@@ -5,6 +5,7 @@ use std::thread;
 
 use nbd_proto::wire::command;
 use nbd_proto::{Errno, Framing};
+use nbdbox_tests::admin::{ADMIN, get, sample};
 use nbdbox_tests::{Client, Raw, Server, Transmission};
 
 use crate::crew::{Crew, Stop, beside, cores, workshop};
@@ -34,33 +35,55 @@ fn dawdle(server: &Server) -> Transmission {
     client
 }
 
+/// Seconds for which a tenant's guests had a thread so far.
+fn guest_seconds(figures: &str, tenant: &str) -> f64 {
+    let labels = [("tenant", tenant)];
+    sample(figures, "nbdbox_guest_cpu_seconds_total", &labels).unwrap_or(0.0)
+}
+
+/// All tenants, with their weights.
+const TENANTS: [(&str, u32); 5] = [
+    ("loops", 100),
+    ("allocates", 100),
+    ("floods", 100),
+    ("dawdles", 100),
+    ("fifth", 200),
+];
+
+/// What the fifth is promised of the cores: its weight among all.
+fn promised() -> f64 {
+    let all: u32 = TENANTS.iter().map(|(_, weight)| weight).sum();
+    f64::from(TENANTS[4].1) / f64::from(all)
+}
+
+/// The scene, with so many instances for each crew.
+fn scene(many: usize) -> Server {
+    let config = TENANTS.map(|(name, weight)| {
+        let limits = format!("cpu-weight = {weight}, instances = {}", many + 1);
+        let evil = |plugin, settings| {
+            let settings = format!("settings = {{ {settings} }}");
+            export(name, "evil", plugin, &settings)
+        };
+        let export = match name {
+            "loops" => evil("bad", "at = \"read\", do = \"loop\""),
+            "allocates" => evil("bad", "at = \"read\", do = \"grow\""),
+            "dawdles" => evil("pattern", "size = \"64M\""),
+            _ => workshop(name, "work", many, 100),
+        };
+        tenant(name, &limits) + &export
+    });
+    Server::hosting(&(config.concat() + ADMIN))
+}
+
 #[test]
 fn while_others_loop_allocate_flood_and_dawdle_a_fifth_gets_its_share() {
     let most = 60 * cores();
     let (few, many) = (4 * cores(), 8 * cores());
-    let evil = |name: &str, deed: &str| {
-        let settings = format!("settings = {{ at = \"read\", do = \"{deed}\" }}");
-        tenant(name, "") + &export(name, "evil", "bad", &settings)
-    };
-    let config = [
-        evil("loops", "loop"),
-        evil("allocates", "grow"),
-        tenant("floods", &format!("instances = {many}")),
-        workshop("floods", "work", many, 100),
-        tenant("dawdles", ""),
-        export(
-            "dawdles",
-            "evil",
-            "pattern",
-            "settings = { size = \"64M\" }",
-        ),
-        tenant("fifth", &format!("instances = {few}")),
-        workshop("fifth", "work", few, 100),
-    ];
-    let server = Server::hosting(&config.concat());
+    let server = scene(many);
     let _slow: Vec<_> = (0..4).map(|_| dawdle(&server)).collect();
     let mut flood = Crew::hire(&server, "floods", "work", many);
     let mut fifth = Crew::hire(&server, "fifth", "work", few);
+    let before = get(&server, "/metrics");
     let stop = AtomicBool::new(false);
     let theirs = thread::scope(|scope| {
         let attacks = ["loops", "allocates"].map(|name| {
@@ -75,6 +98,14 @@ fn while_others_loop_allocate_flood_and_dawdle_a_fifth_gets_its_share() {
         }
         theirs
     });
-    // Both compute all the time: a fifth that gets as much as the flood has what it's promised.
-    assert!(4 * theirs <= 5 * most, "{most} against {theirs}");
+    let after = get(&server, "/metrics");
+    let used = |name| guest_seconds(&after, name) - guest_seconds(&before, name);
+    let all: f64 = TENANTS.iter().map(|(name, _)| used(name)).sum();
+    let part = used("fifth") / all;
+    assert!(part >= 0.8 * promised(), "{part} of the guests' time");
+    // Both crews compute all the time: a fifth that gets twice as much as the flood has what it's promised.
+    assert!(4 * 2 * theirs <= 5 * most, "{most} against {theirs}");
+    let waits = [("tenant", "floods")];
+    let waited = sample(&after, "nbdbox_core_wait_seconds_count", &waits);
+    assert!(waited.unwrap() > 0.0, "the flood had to wait");
 }

@@ -14,6 +14,7 @@ mod listeners;
 mod one_worker;
 mod quotas;
 mod reload;
+mod same_digest;
 mod scene;
 mod shares;
 mod stranger;

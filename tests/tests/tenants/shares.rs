@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Instant;
 
+use nbdbox_tests::admin::{ADMIN, get, sample};
 use nbdbox_tests::{Server, nbdsh};
 
 use crate::crew::{Crew, beside, cores, filtered_workshop, workshop};
@@ -111,11 +112,18 @@ fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
     let config = [
         tenant("alice", ""),
         export("alice", "a", "pattern", &limits),
+        ADMIN.to_owned(),
     ];
     let server = Server::hosting(&config.concat());
     let (good, failed) = flood(&server, "alice", "a", 64, 512);
     assert!(good >= 4, "those who wait are served: {good}");
     assert!(failed >= 32, "the others are told at once: {failed}");
+    let figures = get(&server, "/metrics");
+    let waits = sample(&figures, "nbdbox_rate_wait_seconds_count", &[]);
+    assert!((1.0..=64.0).contains(&waits.unwrap()), "{waits:?}");
+    let share = [("outcome", "share")];
+    let refused = sample(&figures, "nbdbox_operations_total", &share);
+    assert_eq!(refused, Some(f64::from(u32::try_from(failed).unwrap())));
 }
 
 #[test]
