@@ -1,7 +1,8 @@
 //! Any changes of a small VHDX image: an error or an answer, never a panic, and every answer goes on.
 //!
 //! The bytes are patches, since no structure of a file without a right checksum is looked into: where (as
-//! the place of a structure and an offset in it), and what. Checksums are made right afterwards.
+//! the place of a structure and an offset in it), and what. Checksums are made right afterwards. The first byte
+//! says whether there is a log to replay.
 
 #![no_main]
 
@@ -9,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use vhdx_format::{Bytes, Image, Stretch};
 
 /// Where structures begin: identifier, headers, region tables, metadata table and items, blocks.
-const PLACES: [usize; 8] = [
+const PLACES: [usize; 10] = [
     0,
     64 << 10,
     128 << 10,
@@ -18,10 +19,21 @@ const PLACES: [usize; 8] = [
     1 << 20,
     (1 << 20) + (64 << 10),
     2 << 20,
+    LOG,
+    LOG + 4096,
 ];
 
+/// Where the log is, with one entry of 8 KiB.
+const LOG: usize = 4 << 20;
+
 fuzz_target!(|bytes: &[u8]| {
+    let Some((first, bytes)) = bytes.split_first() else {
+        return;
+    };
     let mut file = image();
+    if first & 1 == 1 {
+        log(&mut file);
+    }
     for patch in bytes.chunks_exact(6).take(40) {
         let place = PLACES[usize::from(patch[0]) % PLACES.len()];
         let at = place + usize::from(u16::from_le_bytes([patch[1], patch[2]])) % 512;
@@ -30,6 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
     for (start, length) in [(64, 4), (128, 4), (192, 64), (256, 64)] {
         seal(&mut file[start << 10..][..length << 10]);
     }
+    seal(&mut file[LOG..][..8192]);
     let Ok(mut image) = Image::open(Bytes(&file[..]), 1 << 16) else {
         return;
     };
@@ -54,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// A disk of 4 MiB in blocks of 1 MiB, of which the first is at 3 MiB.
 fn image() -> Vec<u8> {
-    let mut file = vec![0; 4 << 20];
+    let mut file = vec![0; 5 << 20];
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, b"vhdxfile");
     for header in [64 << 10, 128 << 10] {
@@ -99,6 +112,28 @@ fn image() -> Vec<u8> {
     }
     put(2 << 20, &u64::to_le_bytes(3 << 20 | 6));
     file
+}
+
+/// Puts a log in, whose one entry writes the block table's first sector, with the first block in it.
+fn log(file: &mut [u8]) {
+    const GUID: [u8; 16] = [0x77; 16];
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    for header in [64 << 10, 128 << 10] {
+        put(header + 48, &GUID);
+        put(header + 68, &u32::to_le_bytes(1 << 20));
+        put(header + 72, &u64::to_le_bytes(LOG as u64));
+    }
+    put(LOG, b"loge");
+    put(LOG + 8, &u32::to_le_bytes(8192));
+    put(LOG + 16, &[1]);
+    put(LOG + 24, &[1]);
+    put(LOG + 32, &GUID);
+    put(LOG + 64, b"desc");
+    put(LOG + 72, &u64::to_le_bytes(3 << 20 | 6));
+    put(LOG + 80, &u64::to_le_bytes(2 << 20));
+    put(LOG + 88, &[1]);
+    put(LOG + 4096, b"data");
+    put(LOG + 8188, &[1]);
 }
 
 /// A GUID as it stands in a file: its first three groups turned round.

@@ -11,6 +11,7 @@ mod folder;
 mod qcow2_grants;
 mod qcow2_like_qemu;
 mod qcow2_malformed;
+mod vhdx_bytes;
 mod vhdx_like_qemu;
 mod vhdx_malformed;
 mod vmdk_like_qemu;

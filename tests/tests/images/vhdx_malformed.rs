@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::bad::{Image, assert_bad_read, assert_cuts_refused, damage, refusal};
 use crate::folder::Folder;
+use crate::vhdx_bytes::{BLOCKS, HEADERS, METADATA, REGIONS, patch_checked, region};
 
 const SIZE: u64 = 8 << 20;
 
@@ -11,9 +12,6 @@ const IMAGE: Image = Image {
     plugin: "vhdx",
     size: SIZE,
 };
-
-const HEADERS: [u64; 2] = [64 << 10, 128 << 10];
-const REGIONS: [u64; 2] = [192 << 10, 256 << 10];
 
 /// An image with data in its first block.
 fn good(folder: &Folder) {
@@ -26,49 +24,11 @@ fn good(folder: &Folder) {
     folder.change("vhdx", "top", &["write -P 7 0 200k".to_owned()]);
 }
 
-/// CRC-32C, bit by bit.
-fn checksum(bytes: &[u8]) -> u32 {
-    let step = |crc: u32| {
-        if crc & 1 == 1 {
-            crc >> 1 ^ 0x82f6_3b78
-        } else {
-            crc >> 1
-        }
-    };
-    let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc));
-    !bytes.iter().fold(!0, byte)
-}
-
-/// Changes a structure and makes its checksum right again.
-fn patch_checked(folder: &Folder, start: u64, length: usize, at: usize, change: &[u8]) {
-    let bytes = fs::read(folder.path("top")).unwrap();
-    let start = usize::try_from(start).unwrap();
-    let mut part = bytes[start..start + length].to_vec();
-    part[at..at + change.len()].copy_from_slice(change);
-    part[4..8].fill(0);
-    let sum = checksum(&part);
-    part[4..8].copy_from_slice(&sum.to_le_bytes());
-    folder.patch("top", start as u64, &part);
-}
-
-/// Where a region is, by the first bytes of its GUID.
-fn region(folder: &Folder, guid: [u8; 4]) -> u64 {
-    let bytes = fs::read(folder.path("top")).unwrap();
-    let table = &bytes[192 << 10..256 << 10];
-    let entry = table[16..]
-        .chunks(32)
-        .find(|entry| entry.starts_with(&guid));
-    u64::from_le_bytes(entry.unwrap()[16..24].try_into().unwrap())
-}
-
-const BLOCKS: [u8; 4] = [0x66, 0x77, 0xc2, 0x2d];
-const METADATA: [u8; 4] = [0x06, 0xa2, 0x7c, 0x8b];
-
 #[test]
 fn bad_headers_are_refused_in_words() {
     let cases: [(usize, &[u8], &str); 3] = [
         (66, &[2], "version 2"),
-        (48, &[1; 16], "its log has changes"),
+        (48, &[1; 16], "without a sequence"),
         (48, &[1; 18], "a log of version"),
     ];
     for (at, bytes, words) in cases {

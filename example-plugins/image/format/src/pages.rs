@@ -47,6 +47,11 @@ impl<S: Source> Pages<S> {
         }
     }
 
+    /// Where the bytes come from.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
     /// The file's size.
     pub fn size(&self) -> u64 {
         self.source.size()

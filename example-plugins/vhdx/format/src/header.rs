@@ -1,8 +1,7 @@
 //! The file's identifier and its two headers (2.2), of which the newer valid one counts.
 
-use image_format::Pages;
-
-use crate::fields::{check, guid_at, u16_at, u64_at};
+use crate::fields::{check, guid_at, u16_at, u32_at, u64_at};
+use crate::log::Place;
 use crate::{Error, Result, Source};
 
 const IDENTIFIER: [u8; 8] = *b"vhdxfile";
@@ -11,9 +10,9 @@ const IDENTIFIER: [u8; 8] = *b"vhdxfile";
 const AT: [u64; 2] = [64 << 10, 128 << 10];
 const LENGTH: usize = 4096;
 
-/// Holds that this is a VHDX file that can be read as it is: its log has nothing to replay.
-pub fn check_headers<S: Source>(file: &Pages<S>) -> Result<()> {
-    let first = file.read(0, file.size().min(8) as usize)?;
+/// Holds that this is a VHDX file; says where its log is, if that has to be replayed.
+pub fn log_to_replay<S: Source>(file: &S) -> Result<Option<Place>> {
+    let first = read(file, 0, file.size().min(8) as usize)?;
     if first != IDENTIFIER {
         return Err(Error::malformed("not a VHDX image"));
     }
@@ -24,30 +23,35 @@ pub fn check_headers<S: Source>(file: &Pages<S>) -> Result<()> {
         [Err(error), Err(_)] => return Err(error),
     };
     // 2.3.3: without a log's GUID its entries don't count, whatever is in them.
-    if newer.log {
-        return Err(Error::unsupported(
-            "its log has changes that aren't in place: let `qemu-img check -r all` replay them",
-        ));
+    Ok((newer.log.guid != [0; 16]).then_some(newer.log))
+}
+
+fn read<S: Source>(file: &S, offset: u64, length: usize) -> Result<Vec<u8>> {
+    if offset + length as u64 > file.size() {
+        return Err(Error::malformed("the file ends in its headers"));
     }
-    Ok(())
+    file.read(offset, length)
 }
 
 struct Header {
     sequence: u64,
-    /// There is a log to replay.
-    log: bool,
+    log: Place,
 }
 
 impl Header {
-    fn read<S: Source>(file: &Pages<S>, at: u64) -> Result<Self> {
-        let bytes = file.read(at, LENGTH)?;
+    fn read<S: Source>(file: &S, at: u64) -> Result<Self> {
+        let bytes = read(file, at, LENGTH)?;
         check("header", &bytes, b"head")?;
         let (log_version, version) = (u16_at(&bytes, 64)?, u16_at(&bytes, 66)?);
         if version != 1 {
             return Err(Error::unsupported(format!("VHDX version {version}")));
         }
-        let log = guid_at(&bytes, 48)? != [0; 16];
-        if log && log_version != 0 {
+        let log = Place {
+            offset: u64_at(&bytes, 72)?,
+            length: u32_at(&bytes, 68)?,
+            guid: guid_at(&bytes, 48)?,
+        };
+        if log.guid != [0; 16] && log_version != 0 {
             return Err(Error::unsupported(format!(
                 "a log of version {log_version}"
             )));

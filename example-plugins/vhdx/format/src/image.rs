@@ -6,6 +6,7 @@ use image_format::Pages;
 
 use crate::block::{self, Place};
 use crate::header;
+use crate::log::Replayed;
 use crate::metadata::Metadata;
 use crate::region::{Region, Regions};
 use crate::{Error, Result, Source};
@@ -25,7 +26,7 @@ pub enum Stretch {
 /// An image whose headers, regions and metadata were checked. The block table is checked as it's used.
 #[derive(Debug)]
 pub struct Image<S> {
-    file: Pages<S>,
+    file: Pages<Replayed<S>>,
     metadata: Metadata,
     blocks: Region,
 }
@@ -33,8 +34,11 @@ pub struct Image<S> {
 impl<S: Source> Image<S> {
     /// Reads all but the block table. Remembers at most `memory` bytes of that.
     pub fn open(source: S, memory: usize) -> Result<Self> {
+        let source = match header::log_to_replay(&source)? {
+            None => Replayed::plain(source),
+            Some(log) => Replayed::replay(source, log)?,
+        };
         let file = Pages::new(source, memory);
-        header::check_headers(&file)?;
         let Regions { blocks, metadata } = Regions::read(&file)?;
         let metadata = Metadata::read(&file, metadata)?;
         let image = Self {
@@ -108,6 +112,10 @@ impl<S: Source> Image<S> {
                 return Err(Error::malformed(format!(
                     "a block at {offset}: past the end of the file"
                 )));
+            }
+            let block = offset..offset + self.metadata.block;
+            if self.file.source().changes(&block) {
+                return Err(Error::malformed("a log that changes data"));
             }
         }
         Ok(place)

@@ -142,6 +142,134 @@ fn the_newer_header_counts() {
     assert!(matches!(newer, Err(Error::Unsupported(_))));
 }
 
+const GUID: [u8; 16] = [0x77; 16];
+
+/// Where the log is, and its length.
+const LOG: usize = 5 * MIB;
+
+/// An entry of a log: sectors to write, `None` for zeroes.
+fn log_entry(sequence: u64, tail: usize, writes: &[(u64, Option<[u8; 4096]>)]) -> Vec<u8> {
+    let sectors = writes.iter().filter(|(_, sector)| sector.is_some()).count();
+    let length = 4096 * (1 + sectors);
+    let mut entry = vec![0; length];
+    let mut put = |at: usize, bytes: &[u8]| entry[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"loge");
+    put(8, &(length as u32).to_le_bytes());
+    put(12, &(tail as u32).to_le_bytes());
+    put(16, &sequence.to_le_bytes());
+    put(24, &(writes.len() as u32).to_le_bytes());
+    put(32, &GUID);
+    let mut data = 4096;
+    for (number, (offset, sector)) in writes.iter().enumerate() {
+        let at = 64 + 32 * number;
+        put(at + 16, &offset.to_le_bytes());
+        put(at + 24, &sequence.to_le_bytes());
+        let Some(sector) = sector else {
+            put(at, b"zero");
+            put(at + 8, &4096_u64.to_le_bytes());
+            continue;
+        };
+        put(at, b"desc");
+        put(at + 4, &sector[4092..]);
+        put(at + 8, &sector[..8]);
+        put(data, sector);
+        put(data, b"data");
+        put(data + 4, &((sequence >> 32) as u32).to_le_bytes());
+        put(data + 4092, &(sequence as u32).to_le_bytes());
+        data += 4096;
+    }
+    let sum = Crc::<u32>::new(&CRC_32_ISCSI).checksum(&entry);
+    entry[4..8].copy_from_slice(&sum.to_le_bytes());
+    entry
+}
+
+impl Made {
+    /// With entries at these places of its log, which may wrap.
+    fn logged(mut self, entries: &[(usize, Vec<u8>)]) -> Self {
+        for header in [64 << 10, 128 << 10] {
+            self.put(header + 48, &GUID);
+            self.put(header + 68, &(MIB as u32).to_le_bytes());
+            self.put(header + 72, &(LOG as u64).to_le_bytes());
+        }
+        for (at, entry) in entries {
+            for (index, byte) in entry.iter().enumerate() {
+                self.0[LOG + (at + index) % MIB] = *byte;
+            }
+        }
+        self
+    }
+}
+
+/// The block table's first sector, with one block.
+fn table(index: usize, value: u64) -> Option<[u8; 4096]> {
+    let mut sector = [0; 4096];
+    sector[index * 8..][..8].copy_from_slice(&value.to_le_bytes());
+    Some(sector)
+}
+
+const TABLE: u64 = 2 << 20;
+
+#[test]
+fn a_log_is_replayed_from_the_entry_that_its_head_names() {
+    let first = log_entry(7, 0, &[(TABLE, table(0, present(3)))]);
+    let find = |entries: &[(usize, Vec<u8>)]| {
+        let mut image = Made::new(2 << 20).logged(entries).open()?;
+        stretches(&mut image)
+    };
+    let data = |mib: u64| Stretch::Data(mib << 20);
+    let alone = find(&[(0, first.clone())]).unwrap();
+    assert_eq!(alone, [(0, data(3)), (1 << 20, Stretch::Hole)]);
+    // Both, in order: the second one writes another table.
+    let second = |tail| log_entry(8, tail, &[(TABLE, table(1, present(4)))]);
+    let both = find(&[(0, first.clone()), (8192, second(0))]).unwrap();
+    assert_eq!(both, [(0, Stretch::Hole), (1 << 20, data(4))]);
+    // The first one is done with.
+    let other = log_entry(8, 8192, &[(TABLE + 4096, None)]);
+    let last = find(&[(0, first.clone()), (8192, other)]).unwrap();
+    assert_eq!(last, [(0, Stretch::Hole)]);
+    // What comes later isn't the sequence's.
+    let later = log_entry(10, 0, &[(TABLE, None)]);
+    let gap = find(&[(0, first), (8192, later)]).unwrap();
+    assert_eq!(gap, alone);
+    // Round the end.
+    let wrapped = find(&[(
+        MIB - 4096,
+        log_entry(7, MIB - 4096, &[(TABLE, table(0, present(3)))]),
+    )]);
+    assert_eq!(wrapped.unwrap(), alone);
+}
+
+#[test]
+fn zeroes_of_a_log_are_zeroes() {
+    let made = Made::new(1 << 20).entry(0, present(3));
+    let made = made.logged(&[(0, log_entry(1, 0, &[(TABLE, None)]))]);
+    assert_eq!(
+        stretches(&mut made.open().unwrap()).unwrap(),
+        [(0, Stretch::Hole)]
+    );
+}
+
+#[test]
+fn a_broken_log_is_refused() {
+    let good = log_entry(1, 0, &[(TABLE, table(0, present(3)))]);
+    for at in [
+        0, 5, 9, 13, 17, 25, 33, 64, 70, 81, 90, 4096, 4100, 5000, 8190,
+    ] {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        let opened = Made::new(1 << 20).logged(&[(0, bad)]).open();
+        assert!(matches!(opened, Err(Error::Malformed(_))), "{at}");
+    }
+    let past = log_entry(1, 0, &[(6 << 20, None)]);
+    assert!(Made::new(1 << 20).logged(&[(0, past)]).open().is_err());
+    let data = log_entry(1, 0, &[(3 << 20, None)]);
+    let made = Made::new(1 << 20).entry(0, present(3)).logged(&[(0, data)]);
+    assert!(
+        made.open().unwrap().stretch(0, 1).is_err(),
+        "it changes data"
+    );
+}
+
 #[test]
 fn bad_blocks_are_bad_for_who_asks_for_them() {
     for entry in [4, 7, 6, 1 << 20 | 6 << 60, present(6), u64::MAX] {
