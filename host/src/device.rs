@@ -99,6 +99,12 @@ pub trait Device: Send + Sync + 'static {
     /// Reads ahead.
     fn cache(&self, offset: u64, length: u64) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// A connection has ended: makes durable what was changed and not flushed, so that the server's end loses
+    /// nothing that was answered. If it fails the operator is told.
+    fn leave(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Adds what is known to `map`, whose range is the request's. `one`: only the first extent is
     /// wanted.
     fn extents(

@@ -155,11 +155,17 @@ impl Below {
         self.flushes.load(Ordering::SeqCst)
     }
 
+    /// Whether something was changed since its last flush began.
+    #[must_use]
+    pub fn is_unflushed(&self) -> bool {
+        self.unflushed.load(Ordering::SeqCst)
+    }
+
     /// Whether it's still to be flushed: none was begun since there had been `flushes`, or something
     /// was changed since.
     #[must_use]
     pub fn is_unflushed_since(&self, flushes: u64) -> bool {
-        self.flushes() == flushes || self.unflushed.load(Ordering::SeqCst)
+        self.flushes() == flushes || self.is_unflushed()
     }
 
     /// Checks a range: not past the end, and on whole blocks.

@@ -109,7 +109,7 @@ fn needs(tenant: &str, slot: &Slot, plugin: &Plugin, blobs: &[Grant]) -> Vec<Row
     for blob in blobs {
         if needed.is_some_and(|needed| needed.iter().all(|need| need.name != blob.name)) {
             let granted = format!("{}={}:{}", blob.name, blob.path.display(), blob.access);
-            rows.push(row("-".to_owned(), granted, "not needed"));
+            rows.push(row("-".to_owned(), granted, "optional"));
         }
     }
     if rows.is_empty() {

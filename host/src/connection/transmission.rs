@@ -85,6 +85,7 @@ where
         held_up: None,
     };
     let end = std::future::poll_fn(|cx| transmission.poll(cx)).await;
+    device.leave().await;
     linger(transmission.stream).await;
     end
 }

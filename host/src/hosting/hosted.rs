@@ -99,6 +99,10 @@ impl Device for Hosted {
         self.export.cache(offset, length).await
     }
 
+    async fn leave(&self) {
+        self.export.leave().await;
+    }
+
     async fn extents(&self, map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
         self.export.extents(map, one).await
     }

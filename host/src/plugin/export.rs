@@ -19,6 +19,7 @@ use super::names::tell;
 use super::offer::offer;
 use super::pool::{Acquired, Lease, Pool, Vacancy};
 use super::wit::{DeviceInfo, InstanceMode, WriteFlags};
+use crate::blob::Blob;
 use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Cause, Failure, Whose};
 use crate::layer::Below;
@@ -180,6 +181,17 @@ impl PluginExport {
 
     fn read_only(&self) -> bool {
         self.export.flags.contains(ExportFlags::READ_ONLY)
+    }
+
+    /// Whether there is anything to flush: in an instance, in a blob, or in the layer below.
+    fn is_unflushed(&self) -> bool {
+        let around = &self.around;
+        self.pool.is_dirty()
+            || around.blobs.iter().any(Blob::is_unsynced)
+            || around
+                .below
+                .as_ref()
+                .is_some_and(|below| below.is_unflushed())
     }
 
     async fn acquire(&self) -> Result<Lease<'_>, Failure> {
@@ -413,6 +425,17 @@ impl Device for PluginExport {
         let mut lease = self.acquire().await?;
         let called = lease.instance().cache(offset, length).await;
         self.settle(lease, called)
+    }
+
+    async fn leave(&self) {
+        if !self.is_unflushed() {
+            return;
+        }
+        if let Err(failure) = self.flush().await {
+            let names = &self.around.names;
+            let text = failure.text;
+            tell!(error, names, "what was changed last isn't durable: {text}");
+        }
     }
 
     async fn extents(&self, mut map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {

@@ -185,6 +185,11 @@ impl Pool {
         std::mem::take(&mut self.state().changes_lost)
     }
 
+    /// Whether an instance has something to flush.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.state().dirty.is_empty()
+    }
+
     /// The instances that have something to flush now, to be had one after the other.
     pub(super) fn dirty(&self) -> Dirty<'_> {
         let mut state = self.state();

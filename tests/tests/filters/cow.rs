@@ -122,6 +122,21 @@ fn an_overlay_survives_ends_and_kills() {
 }
 
 #[test]
+fn what_was_not_flushed_is_kept_when_the_server_is_told_to_end() {
+    let mut random = Random::seeded(12);
+    let bytes = content(&mut random, SIZE);
+    let (disk, kept) = (Disk::holding(&bytes), overlay());
+    let server = serve(&disk, &[&in_file(&kept)]);
+    let mut client = connect(&server);
+    let new = random.bytes(SIZE);
+    client.write(0, &new, CommandFlags::empty()).unwrap();
+    // The client is still connected.
+    assert_eq!(server.stop().code, Some(0));
+    let server = serve(&disk, &[&in_file(&kept)]);
+    assert!(all(&mut connect(&server)) == new);
+}
+
+#[test]
 fn what_was_not_flushed_is_old_or_new_after_a_kill() {
     let mut random = Random::seeded(10);
     let bytes = content(&mut random, SIZE);

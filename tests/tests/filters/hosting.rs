@@ -1,6 +1,7 @@
 //! Filters in a configuration: checked before, served, each with its own grants.
 
 use std::fs;
+use std::path::Path;
 
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Server, nbdbox, plugin, run};
@@ -24,6 +25,15 @@ fn config(filters: &str) -> String {
         filters = [{filters}]
         "#,
         plugin("pattern").display()
+    )
+}
+
+/// One whose changes go to this file.
+fn cow(overlay: &Path) -> String {
+    let overlay = overlay.display();
+    filter(
+        "cow",
+        &format!(", blobs = {{ overlay = \"{overlay}:rw\" }}"),
     )
 }
 
@@ -57,6 +67,27 @@ fn a_stack_of_a_configuration_is_served() {
 }
 
 #[test]
+fn what_was_not_flushed_is_kept_though_the_export_is_taken_away() {
+    let place = TempDir::with_prefix("nbdbox-overlay-").unwrap();
+    let path = place.path().join("overlay");
+    fs::File::create(&path).unwrap().set_len(5 << 20).unwrap();
+    let text = config(&cow(&path));
+    for taken_away in [false, true] {
+        let server = Server::hosting(&text);
+        let mut client = Client::connect(&server.socket(), Framing::Extended);
+        let new = vec![7 + u8::from(taken_away); 1 << 20];
+        client.write(0, &new, CommandFlags::empty()).unwrap();
+        if taken_away {
+            server.reload(&text.replace("name = \"\"", "name = \"other\""));
+        }
+        assert_eq!(server.stop().code, Some(0));
+        let server = Server::hosting(&text);
+        let mut client = Client::connect(&server.socket(), Framing::Extended);
+        assert!(client.read(0, 1 << 20).unwrap() == new, "{taken_away}");
+    }
+}
+
+#[test]
 fn check_shows_what_each_layer_needs() {
     let folder = TempDir::with_prefix("nbdbox-check-").unwrap();
     let path = folder.path().join("nbdbox.toml");
@@ -71,6 +102,16 @@ fn check_shows_what_each_layer_needs() {
     assert!(
         rows[1].contains("offset") && rows[2].contains("pattern"),
         "{rows:?}"
+    );
+
+    // It can do without, so its manifest doesn't ask for it.
+    let overlay = folder.path().join("overlay");
+    fs::write(&overlay, []).unwrap();
+    let fine = check(&cow(&overlay));
+    let row = fine.stdout.lines().nth(1).unwrap();
+    assert!(
+        row.contains("overlay:rw") && row.ends_with(" optional"),
+        "{row}"
     );
 
     let wrong = filter("offset", ", settings = { of = \"1M\" }");

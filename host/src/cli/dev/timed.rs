@@ -105,6 +105,10 @@ impl Device for Timed {
         self.note(Kind::Cache, offset, length, call).await
     }
 
+    async fn leave(&self) {
+        self.export.leave().await;
+    }
+
     async fn extents(&self, map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
         let range = map.range().clone();
         let call = self.export.extents(map, one);
