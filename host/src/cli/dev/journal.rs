@@ -7,6 +7,7 @@ use std::time::Duration;
 use nbd_proto::Errno;
 
 use crate::limits::{HANDLES, Limits};
+use crate::metrics::Operation;
 use crate::peaks::Peaks;
 use crate::size::Bytes;
 
@@ -14,47 +15,18 @@ use crate::size::Bytes;
 /// person reads: the rest is counted.
 const LINES: usize = 1000;
 
-/// The plugin's function that answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Read,
-    Write,
-    Flush,
-    Trim,
-    Zero,
-    Report,
-    Cache,
-}
-
-impl Kind {
-    const ALL: [Self; 7] = [
-        Self::Read,
-        Self::Write,
-        Self::Flush,
-        Self::Trim,
-        Self::Zero,
-        Self::Report,
-        Self::Cache,
-    ];
-
-    /// Its name in the WIT.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Flush => "flush",
-            Self::Trim => "trim",
-            Self::Zero => "zero",
-            Self::Report => "report",
-            Self::Cache => "cache",
-        }
+/// The plugin's function that answers, by its name in the WIT.
+const fn callback(operation: Operation) -> &'static str {
+    match operation {
+        Operation::BlockStatus => "report",
+        others => others.name(),
     }
 }
 
 /// A call that has ended.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
-    pub(super) kind: Kind,
+    pub(super) operation: Operation,
     pub(super) offset: u64,
     pub(super) length: u64,
     /// From the request to its answer: waiting for an instance, and bytes that the host moved, included.
@@ -74,7 +46,7 @@ pub(super) struct Journal {
 struct Page {
     calls: String,
     lines: usize,
-    sums: [Sum; Kind::ALL.len()],
+    sums: [Sum; Operation::ALL.len()],
     budgets: String,
 }
 
@@ -104,7 +76,7 @@ impl Journal {
                 page.calls += &line(call);
             }
         }
-        page.sums[call.kind as usize].add(call);
+        page.sums[call.operation as usize].add(call);
     }
 
     /// What there is to print since the last time; empty if nothing was called.
@@ -117,8 +89,8 @@ impl Journal {
                 let _ = writeln!(text, "and {more} calls more");
             }
         } else {
-            for (kind, sum) in Kind::ALL.into_iter().zip(&page.sums) {
-                text += &sum.line(kind);
+            for (operation, sum) in Operation::ALL.into_iter().zip(&page.sums) {
+                text += &sum.line(operation);
             }
         }
         text + &page.budgets
@@ -142,7 +114,7 @@ impl Sum {
         }
     }
 
-    fn line(&self, kind: Kind) -> String {
+    fn line(&self, operation: Operation) -> String {
         let Some(longest) = &self.longest else {
             return String::new();
         };
@@ -152,7 +124,7 @@ impl Sum {
         };
         format!(
             "{:<7} {} calls, {}{errors}; {} on average, at most {} ({})\n",
-            kind.name(),
+            callback(operation),
             self.count,
             Bytes(self.bytes),
             milliseconds(self.took / self.count),
@@ -169,15 +141,15 @@ fn line(call: &Call) -> String {
     };
     format!(
         "{:<7} {:>10}  {}{outcome}\n",
-        call.kind.name(),
+        callback(call.operation),
         milliseconds(call.took),
         range(call),
     )
 }
 
 fn range(call: &Call) -> String {
-    match call.kind {
-        Kind::Flush => "everything".to_owned(),
+    match call.operation {
+        Operation::Flush => "everything".to_owned(),
         _ => format!("{} at {}", Bytes(call.length), call.offset),
     }
 }
@@ -205,9 +177,15 @@ fn budgets(peaks: &Peaks, limits: &Limits) -> String {
 mod tests {
     use super::*;
 
-    fn note(journal: &Journal, kind: Kind, length: u64, micros: u64, error: Option<Errno>) {
+    fn note(
+        journal: &Journal,
+        operation: Operation,
+        length: u64,
+        micros: u64,
+        error: Option<Errno>,
+    ) {
         let call = Call {
-            kind,
+            operation,
             offset: 4096,
             length,
             took: Duration::from_micros(micros),
@@ -219,11 +197,11 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_a_kind_are_summed_up() {
+    fn calls_of_an_operation_are_summed_up() {
         let journal = Journal::new(false);
-        note(&journal, Kind::Read, 512, 100, None);
-        note(&journal, Kind::Read, 1536, 300, Some(Errno::Eio));
-        note(&journal, Kind::Flush, 0, 10, None);
+        note(&journal, Operation::Read, 512, 100, None);
+        note(&journal, Operation::Read, 1536, 300, Some(Errno::Eio));
+        note(&journal, Operation::Flush, 0, 10, None);
         assert_eq!(
             journal.take(),
             "read    2 calls, 2 KiB, 1 failed; 0.20 ms on average, at most 0.30 ms (1.50 KiB at 4096)\n\
@@ -236,14 +214,14 @@ mod tests {
     #[test]
     fn each_call_has_a_line_up_to_a_number() {
         let journal = Journal::new(true);
-        note(&journal, Kind::Write, 1024, 1500, Some(Errno::Enospc));
+        note(&journal, Operation::Write, 1024, 1500, Some(Errno::Enospc));
         let text = journal.take();
         assert!(
             text.starts_with("write      1.50 ms  1 KiB at 4096  ENOSPC\n"),
             "{text}"
         );
         for _ in 0..LINES + 5 {
-            note(&journal, Kind::Read, 1, 1, None);
+            note(&journal, Operation::Read, 1, 1, None);
         }
         let text = journal.take();
         assert_eq!(text.lines().count(), LINES + 2);

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::Export;
 
-use super::journal::{Call, Journal, Kind};
+use super::journal::{Call, Journal};
 use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::Failure;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Operation};
 use crate::plugin::PluginExport;
 use crate::quota::{FlowQuota, Rates};
 use crate::reply::ReadReply;
@@ -30,7 +30,7 @@ impl Timed {
     /// Does a call, and notes how long it took from the request to its answer.
     async fn note<T>(
         &self,
-        kind: Kind,
+        operation: Operation,
         offset: u64,
         length: u64,
         call: impl Future<Output = Result<T, Failure>> + Send,
@@ -38,7 +38,7 @@ impl Timed {
         let start = Instant::now();
         let done = call.await;
         let call = Call {
-            kind,
+            operation,
             offset,
             length,
             took: start.elapsed(),
@@ -77,32 +77,33 @@ impl Device for Timed {
 
     async fn read(&self, offset: u64, length: u32, reply: ReadReply) -> Result<ReadReply, Failure> {
         let call = self.export.read(offset, length, reply);
-        self.note(Kind::Read, offset, length.into(), call).await
+        self.note(Operation::Read, offset, length.into(), call)
+            .await
     }
 
     async fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Result<(), Failure> {
         let length = payload.len() as u64;
         let call = self.export.write(offset, payload, fua);
-        self.note(Kind::Write, offset, length, call).await
+        self.note(Operation::Write, offset, length, call).await
     }
 
     async fn flush(&self) -> Result<(), Failure> {
-        self.note(Kind::Flush, 0, 0, self.export.flush()).await
+        self.note(Operation::Flush, 0, 0, self.export.flush()).await
     }
 
     async fn trim(&self, offset: u64, length: u64, fua: bool) -> Result<(), Failure> {
         let call = self.export.trim(offset, length, fua);
-        self.note(Kind::Trim, offset, length, call).await
+        self.note(Operation::Trim, offset, length, call).await
     }
 
     async fn zero(&self, offset: u64, length: u64, mode: WriteMode) -> Result<(), Failure> {
         let call = self.export.zero(offset, length, mode);
-        self.note(Kind::Zero, offset, length, call).await
+        self.note(Operation::Zero, offset, length, call).await
     }
 
     async fn cache(&self, offset: u64, length: u64) -> Result<(), Failure> {
         let call = self.export.cache(offset, length);
-        self.note(Kind::Cache, offset, length, call).await
+        self.note(Operation::Cache, offset, length, call).await
     }
 
     async fn leave(&self) {
@@ -113,6 +114,7 @@ impl Device for Timed {
         let range = map.range().clone();
         let call = self.export.extents(map, one);
         let length = range.end - range.start;
-        self.note(Kind::Report, range.start, length, call).await
+        self.note(Operation::BlockStatus, range.start, length, call)
+            .await
     }
 }
