@@ -9,6 +9,7 @@ mod answer;
 mod exports;
 mod exposition;
 mod family;
+mod layers;
 mod report;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub use report::{ExportReport, Report, TenantReport};
+pub use report::{ExportReport, LayerReport, Report, TenantReport};
 
 use crate::connection::StopSignal;
 use crate::metrics::Observed;

@@ -4,6 +4,7 @@
 //! of. A request that comes in here always leaves with a reply.
 
 use std::io::IoSlice;
+use std::time::Duration;
 
 use bytes::Bytes;
 use extent_map::{Descriptor as MapDescriptor, ExtentMap, Wanted, Width, Wire};
@@ -17,7 +18,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Failure, Whose};
-use crate::metrics::{Operation, Outcome};
+use crate::metrics::{Metrics, Operation, Outcome};
+use crate::origin::Origin;
 use crate::quota::Rates;
 use crate::reply::{Piece, ReadReply};
 
@@ -277,7 +279,8 @@ fn pace<'a, D: Device>(
 /// The client's fault: nothing was tried.
 fn refuse<D: Device>(device: &D, head: Head, refusal: Refusal, reply: &mut Reply) {
     device.metrics().refused.one();
-    tracing::debug!(export = device.export().name, "refused: {refusal}");
+    let (export, request) = (&device.export().name, Origin::field());
+    tracing::debug!(export, request, "refused: {refusal}");
     reply.error(head, refusal.errno, refusal.text);
 }
 
@@ -354,8 +357,12 @@ fn descriptor(from: &MapDescriptor) -> Descriptor {
 
 /// Answers ESHUTDOWN.
 #[must_use]
-pub fn shutting_down(request: &Request, mut reply: Reply) -> Reply {
+pub fn shutting_down(metrics: &Metrics, request: &Request, mut reply: Reply) -> Reply {
     let failure = Failure::shutdown();
+    if let Some(operation) = operation(&request.incoming.command) {
+        let outcome = Outcome::from(&failure);
+        metrics.operations.note(operation, outcome, Duration::ZERO);
+    }
     reply.error(request.incoming.head, failure.errno, &failure.text);
     reply
 }

@@ -28,6 +28,7 @@ use crate::fault::Failure;
 use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
+use crate::origin::Origin;
 use crate::plugin::Engine;
 use crate::quota::Cores;
 
@@ -118,6 +119,7 @@ impl Hosting {
                 first,
                 second,
                 ?client,
+                request = Origin::field(),
                 "the rules of two tenants fit a client: it gets nothing"
             );
             return None;

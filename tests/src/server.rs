@@ -43,7 +43,8 @@ impl Server {
     pub fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
         let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
         let socket = folder.path().join("socket");
-        Self::launch(folder, [OsStr::new("-U"), socket.as_os_str()], arguments)
+        let address = [OsStr::new("-U"), socket.as_os_str()];
+        Self::launch(Command::new(nbdbox()), folder, address, arguments)
     }
 
     /// Serves an example plugin with its settings on a TCP port that was free.
@@ -52,7 +53,8 @@ impl Server {
         let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
         let plugin = crate::plugin(name).into_os_string();
         let arguments = std::iter::once(plugin).chain(settings.iter().map(Into::into));
-        Self::launch(folder, ["--port", "0"].map(OsStr::new), arguments)
+        let address = ["--port", "0"].map(OsStr::new);
+        Self::launch(Command::new(nbdbox()), folder, address, arguments)
     }
 
     /// Serves a configuration, in which `FOLDER` stands for the server's folder and `socket` in it is to
@@ -65,11 +67,24 @@ impl Server {
     /// As [`hosting`](Self::hosting), with more options.
     #[must_use]
     pub fn hosting_with(config: &str, options: &[&str]) -> Self {
+        Self::hosting_by(Command::new(nbdbox()), config, options)
+    }
+
+    /// As [`hosting`](Self::hosting), with a compile cache in this folder.
+    #[must_use]
+    pub fn hosting_with_cache(config: &str, cache: &Path) -> Self {
+        let mut program = Command::new(nbdbox());
+        program.env("XDG_CACHE_HOME", cache);
+        Self::hosting_by(program, config, &[])
+    }
+
+    fn hosting_by(program: Command, config: &str, options: &[&str]) -> Self {
         let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
         let path = folder.path().join("nbdbox.toml");
         let text = config.replace("FOLDER", folder.path().to_str().unwrap());
         fs::write(&path, text).unwrap();
-        Self::launch(folder, [OsStr::new("--config"), path.as_os_str()], options)
+        let config = [OsStr::new("--config"), path.as_os_str()];
+        Self::launch(program, folder, config, options)
     }
 
     /// Replaces the configuration, whole at once, and waits until the server has said what it thinks of
@@ -93,12 +108,13 @@ impl Server {
 
     /// Starts the program and waits until it listens at `address`.
     fn launch<S: AsRef<OsStr>>(
+        mut program: Command,
         folder: TempDir,
         address: [&OsStr; 2],
         arguments: impl IntoIterator<Item = S>,
     ) -> Self {
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(nbdbox())
+        let child = program
             .args(["serve", "-v"])
             .args(address)
             .arg("-P")

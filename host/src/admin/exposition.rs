@@ -4,6 +4,7 @@
 //! program, never what a client or plugin said: so there are as many samples as the configuration has it.
 //! `host/METRICS.md` explains each name.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,19 +16,20 @@ use prometheus_client::registry::Registry;
 
 use super::exports::Exports;
 use super::family::Family;
+use super::layers::Layers;
 use crate::connection::End;
-use crate::metrics::{CompileMetrics, Observed, SeenTenant};
+use crate::metrics::{Compiling, Observed, SeenExport, SeenTenant};
 use crate::server::ServerMetrics;
 
 /// The text; `None` if the library can't write it.
 pub(super) fn exposition(observed: &dyn Observed, server: &Arc<ServerMetrics>) -> Option<String> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Process {
-        server: Arc::clone(server),
-        compiling: observed.compiling(),
-    }));
+    registry.register_collector(Box::new(Process(Arc::clone(server))));
+    registry.register_collector(Box::new(Compiled(observed.compiling().snapshot())));
     registry.register_collector(Box::new(Tenants(observed.tenants())));
-    registry.register_collector(Box::new(Exports(observed.exports())));
+    let exports: Arc<[SeenExport]> = observed.exports().into();
+    registry.register_collector(Box::new(Exports(Arc::clone(&exports))));
+    registry.register_collector(Box::new(Layers(exports)));
     let mut text = String::new();
     encode(&mut text, &registry).ok()?;
     Some(text)
@@ -35,14 +37,11 @@ pub(super) fn exposition(observed: &dyn Observed, server: &Arc<ServerMetrics>) -
 
 /// What concerns the whole process.
 #[derive(Debug)]
-struct Process {
-    server: Arc<ServerMetrics>,
-    compiling: Arc<CompileMetrics>,
-}
+struct Process(Arc<ServerMetrics>);
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self { server, compiling } = self;
+        let Self(server) = self;
         let mut one = |kind, name, help, write: &dyn Fn(&mut Family<'_>) -> fmt::Result| {
             write(&mut Family::new(&mut encoder, kind, name, help)?)
         };
@@ -74,27 +73,57 @@ impl Collector for Process {
             "nbdbox_accept_failures",
             "Times that the kernel could not let somebody in",
             &|family| family.counter(&[], server.accept_failures.get()),
-        )?;
-        one(
-            MetricType::Histogram,
-            "nbdbox_compile_seconds",
-            "Time that it took to compile a plugin",
-            &|family| family.histogram(&[], &compiling.took),
-        )?;
-        one(
-            MetricType::Counter,
-            "nbdbox_compile_cache_hits",
-            "Plugins whose code was in the cache",
-            &|family| family.counter(&[], compiling.hits.get()),
-        )?;
-        one(
-            MetricType::Counter,
-            "nbdbox_compile_failures",
-            "Plugins that could not be compiled",
-            &|family| family.counter(&[], compiling.failures.get()),
         )
     }
 }
+
+/// What was compiled, by digest.
+#[derive(Debug)]
+struct Compiled(BTreeMap<String, Compiling>);
+
+impl Collector for Compiled {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let mut seconds = Family::new(
+            encoder,
+            MetricType::Counter,
+            "nbdbox_compile_seconds",
+            "Time that it took to compile a plugin",
+        )?;
+        for (digest, compiling) in &self.0 {
+            let nanoseconds = u64::try_from(compiling.took.as_nanos()).unwrap_or(u64::MAX);
+            seconds.seconds(&[("digest", digest)], nanoseconds)?;
+        }
+        for (name, help, value) in COMPILE_COUNTERS {
+            let mut family = Family::new(encoder, MetricType::Counter, name, help)?;
+            for (digest, compiling) in &self.0 {
+                family.counter(&[("digest", digest)], value(compiling))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A counter of a plugin's compiling: name, help, value.
+type CompileCounter = (&'static str, &'static str, fn(&Compiling) -> u64);
+
+const COMPILE_COUNTERS: &[CompileCounter] = &[
+    (
+        "nbdbox_compilations",
+        "Times that a plugin was compiled",
+        |compiling| compiling.compiled,
+    ),
+    (
+        "nbdbox_compile_cache_hits",
+        "Times that a plugin's code was in the cache",
+        |compiling| compiling.hits,
+    ),
+    (
+        "nbdbox_compile_failures",
+        "Times that a plugin could not be compiled",
+        |compiling| compiling.failures,
+    ),
+];
 
 /// A gauge of a tenant: name, help, value.
 type TenantGauge = (&'static str, &'static str, fn(&SeenTenant) -> u64);

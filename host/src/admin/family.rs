@@ -6,10 +6,24 @@ use std::time::Duration;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::metrics::{Histogram, Snapshot};
+use crate::metrics::{Histogram, Metrics, Operation, Outcome, Snapshot};
 
 /// A label's name and value.
 pub(super) type Label<'a> = (&'a str, &'a str);
+
+/// The head of a family: type, name, help.
+pub(super) type Head = (MetricType, &'static str, &'static str);
+
+/// A figure of an export or a layer, without further labels: name, help, value.
+pub(super) type Figure = (&'static str, &'static str, fn(&Metrics) -> u64);
+
+/// Times that somebody had to wait: name, help, value.
+pub(super) type Waits = (&'static str, &'static str, fn(&Metrics) -> &Histogram);
+
+/// Some labels, and more.
+pub(super) fn with<'a>(labels: &[Label<'a>], more: &[Label<'a>]) -> Vec<Label<'a>> {
+    [labels, more].concat()
+}
 
 /// One name, to which samples are written.
 pub(super) struct Family<'a>(MetricEncoder<'a>);
@@ -68,6 +82,21 @@ impl<'a> Family<'a> {
         self.sample(labels, write)
     }
 
+    /// Requests by what they wanted and what became of them; what there was none of is left out.
+    pub(super) fn operations(&mut self, labels: &[Label<'_>], metrics: &Metrics) -> fmt::Result {
+        for operation in Operation::ALL {
+            for outcome in Outcome::ALL {
+                let count = metrics.operations.count(operation, outcome);
+                if count > 0 {
+                    let (operation, outcome) = (operation.name(), outcome.name());
+                    let more = [("operation", operation), ("outcome", outcome)];
+                    self.counter(&with(labels, &more), count)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Without labels there are no braces either.
     fn sample(
         &mut self,
@@ -78,5 +107,27 @@ impl<'a> Family<'a> {
             [] => write(&mut self.0),
             labels => write(&mut self.0.encode_family(&labels)?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_has_every_operation_and_outcome_and_no_other() {
+        let manual = include_str!("../../METRICS.md");
+        let row = manual
+            .lines()
+            .find(|line| line.starts_with("| `nbdbox_operations`"));
+        let (_, text) = row.unwrap().rsplit_once(" | ").unwrap();
+        let documented: BTreeSet<&str> = text.split('`').skip(1).step_by(2).collect();
+        let operations = Operation::ALL.map(Operation::name);
+        let outcomes = Outcome::ALL.map(Outcome::name);
+        let others = ["operation", "outcome", "refused", "client"];
+        let real = operations.into_iter().chain(outcomes).chain(others);
+        assert_eq!(documented, real.collect());
     }
 }

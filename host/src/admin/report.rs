@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Cause;
-use crate::metrics::{Histogram, Metrics, Observed, Operation, Outcome, SeenExport, SeenTenant};
+use crate::metrics::{
+    Histogram, Metrics, Observed, Operation, Outcome, SeenExport, SeenLayer, SeenTenant,
+};
 
 /// Everything at some moment. All counts are since the export was configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,14 +37,6 @@ pub struct ExportReport {
     pub read_only: Option<bool>,
     /// Connections now.
     pub connections: u64,
-    /// Instances now.
-    pub instances: u64,
-    /// Bytes of guest memory now.
-    pub memory: u64,
-    /// The most bytes of guest memory so far.
-    pub memory_peak: u64,
-    /// Nanoseconds for which guests had a thread.
-    pub guest_ns: u64,
     /// Bytes that reads brought.
     pub read_bytes: u64,
     /// Bytes that writes stored.
@@ -51,7 +45,42 @@ pub struct ExportReport {
     pub operations: BTreeMap<String, BTreeMap<String, u64>>,
     /// Requests by how long they took: up to 1 µs, 2 µs, 4 µs … 2^25 µs, and beyond.
     pub latency: Vec<u64>,
-    /// Faults of the plugin, by cause; what there was none of is left out.
+    /// The outermost filter and all below it, the plugin last: what their guests did and took.
+    pub layers: Vec<LayerReport>,
+}
+
+/// A layer of an export.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LayerReport {
+    /// Its place, counted from the plugin, and its file's name.
+    pub layer: String,
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// Requests that came to it and have ended.
+    pub requests: u64,
+    /// Bytes that reads brought.
+    pub read_bytes: u64,
+    /// Bytes that writes stored.
+    pub written_bytes: u64,
+    /// Instances now.
+    pub instances: u64,
+    /// Bytes of guest memory now.
+    pub memory: u64,
+    /// The most bytes of guest memory so far.
+    pub memory_peak: u64,
+    /// Bytes that the host remembers for it.
+    pub remembered: u64,
+    /// Calls of its guests.
+    pub guest_calls: u64,
+    /// Nanoseconds for which they had a thread.
+    pub guest_ns: u64,
+    /// Extents that it added.
+    pub extents_added: u64,
+    /// Those cut at the borders of their request, or outside of it.
+    pub extents_clipped: u64,
+    /// Those dropped because a map was full.
+    pub extents_dropped: u64,
+    /// Its faults, by cause; what there was none of is left out.
     pub faults: BTreeMap<String, u64>,
 }
 
@@ -92,14 +121,31 @@ fn export(seen: &SeenExport) -> ExportReport {
         size: seen.open.map(|open| open.size),
         read_only: seen.open.map(|open| open.read_only),
         connections: metrics.connections.now(),
-        instances: metrics.instances.now(),
-        memory: metrics.memory.now(),
-        memory_peak: metrics.memory.peak(),
-        guest_ns: metrics.guest_nanoseconds.get(),
         read_bytes: metrics.read_bytes.get(),
         written_bytes: metrics.written_bytes.get(),
         operations: operations(metrics),
         latency: latency(metrics),
+        layers: seen.layers.iter().map(layer).collect(),
+    }
+}
+
+fn layer(seen: &SeenLayer) -> LayerReport {
+    let metrics = &seen.metrics;
+    LayerReport {
+        layer: seen.layer.clone(),
+        digest: seen.digest.clone(),
+        requests: metrics.operations.total(),
+        read_bytes: metrics.read_bytes.get(),
+        written_bytes: metrics.written_bytes.get(),
+        instances: metrics.instances.now(),
+        memory: metrics.memory.now(),
+        memory_peak: metrics.memory.peak(),
+        remembered: metrics.remembered.now(),
+        guest_calls: metrics.guest_calls.get(),
+        guest_ns: metrics.guest_nanoseconds.get(),
+        extents_added: metrics.extents_added.get(),
+        extents_clipped: metrics.extents_clipped.get(),
+        extents_dropped: metrics.extents_dropped.get(),
         faults: faults(metrics),
     }
 }

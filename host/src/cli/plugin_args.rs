@@ -190,6 +190,7 @@ async fn load_filter(
         settings: filter.settings.clone(),
         blobs: open_blobs(&filter.blobs, read_only).await?,
         limits,
+        below: Arc::default(),
     })
 }
 

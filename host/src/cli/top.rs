@@ -36,8 +36,8 @@ Examples:
 /// of them did, up to a factor of two; CPU is time of the plugin's guests, 100 % being a core; FAULTS
 /// are those of the plugin, and requests that failed by the host's fault, since the server began.
 ///
-/// Keys: o, b, l, c, m, f and n sort by operations, bytes, latency, CPU, memory, faults and name; t shows
-/// tenants or exports; the arrows scroll; q ends it.
+/// Keys: o, b, l, c, m, f and n sort by operations, bytes, latency, CPU, memory, faults and name; t, e and y
+/// show tenants, exports and layers; the arrows scroll; q ends it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Top {
@@ -49,7 +49,7 @@ pub(super) struct Top {
     #[arg(short, long, value_name = "KEY", default_value = "ops")]
     sort: Sort,
 
-    /// Show exports, or all exports of a tenant together
+    /// Show exports, each layer of them, or all exports of a tenant together
     #[arg(long, value_name = "WHAT", default_value = "export")]
     by: By,
 
@@ -88,6 +88,8 @@ enum Sort {
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum By {
+    /// A layer: a filter, or the plugin
+    Layer,
     /// An export
     Export,
     /// A tenant

@@ -205,7 +205,9 @@ where
             let incoming = match self.session.parse(bytes) {
                 Parsed::Incomplete => break,
                 Parsed::Broken(broken) => {
-                    tracing::debug!(export = self.session.export().name, "closing: {broken}");
+                    let (export, connection) =
+                        (&self.session.export().name, self.origin.connection);
+                    tracing::debug!(export, connection, "closing: {broken}");
                     self.phase = Phase::Closing(End::Broken);
                     break;
                 }
@@ -278,7 +280,7 @@ where
         }
         let reply = self.outbox.blank();
         if self.phase == Phase::Refusing {
-            let reply = dispatch::shutting_down(&request, reply);
+            let reply = dispatch::shutting_down(&self.metrics, &request, reply);
             return self.outbox.push(reply, share);
         }
         self.origin.request += 1;

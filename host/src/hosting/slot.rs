@@ -10,7 +10,7 @@ use super::blueprint::Planned;
 use super::library::Library;
 use crate::blob::{Access, Blob, Grant};
 use crate::device::{Absent, Device as _, Listed};
-use crate::metrics::{Budget, Metrics, SeenExport};
+use crate::metrics::{Metrics, SeenExport, SeenLayer, stem};
 use crate::origin::Origin;
 use crate::plugin::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 use crate::quota::{CountQuota, CountShare, TenantQuota};
@@ -30,7 +30,10 @@ pub struct Slot {
     quota: Arc<TenantQuota>,
     connections: Arc<CountQuota>,
     library: Arc<Library>,
+    /// The counters of the outermost layer.
     metrics: Arc<Metrics>,
+    /// Those of each layer below it.
+    below: Vec<Arc<Metrics>>,
     /// Set once; to be had without waiting.
     open: OnceLock<Arc<PluginExport>>,
     failing: Mutex<Failing>,
@@ -60,6 +63,7 @@ impl Slot {
         Arc::new(Self {
             tenant: tenant.to_owned(),
             connections: CountQuota::new(planned.export.limits.connections),
+            below: planned.filters.iter().map(|_| Arc::default()).collect(),
             planned,
             quota: Arc::clone(quota),
             library: Arc::clone(library),
@@ -85,19 +89,35 @@ impl Slot {
     #[must_use]
     pub fn seen(&self) -> SeenExport {
         let open = self.open.get();
-        let file = self.planned.export.plugin.file_stem();
-        let file = file.map(|name| name.to_string_lossy().into_owned());
+        let plugin = match open.and_then(|export| export.layers().last()) {
+            Some(bottom) => bottom.plugin().name().to_owned(),
+            None => stem(&self.planned.export.plugin),
+        };
         SeenExport {
             tenant: self.tenant.clone(),
             export: self.planned.export.name.clone(),
-            plugin: open.map_or(file.unwrap_or_default(), |export| {
-                export.plugin().name().to_owned()
-            }),
+            plugin,
             digest: self.planned.digest.to_string(),
             open: open.map(|export| export.seen()),
             metrics: Arc::clone(&self.metrics),
-            layers: open.map_or_else(Vec::new, |export| export.seen_layers()),
+            layers: self.seen_layers(),
         }
+    }
+
+    fn seen_layers(&self) -> Vec<SeenLayer> {
+        let Planned {
+            export,
+            digest,
+            filters,
+            ..
+        } = &self.planned;
+        let files = export.filters.iter().map(|filter| &filter.plugin);
+        let files = files.chain([&export.plugin]);
+        let digests = filters.iter().map(|filter| &filter.digest);
+        let digests = digests.chain([digest]).map(ToString::to_string);
+        let metrics = std::iter::once(&self.metrics).chain(&self.below);
+        let layers = files.zip(digests).zip(metrics);
+        SeenLayer::stack(layers.map(|((file, digest), metrics)| (&**file, digest, metrics)))
     }
 
     /// Connections to it.
@@ -116,7 +136,7 @@ impl Slot {
         };
         let places = take();
         if places.is_none() {
-            self.metrics.refusals(Budget::Connections).one();
+            self.metrics.refused_connections.one();
         }
         places
     }
@@ -247,12 +267,14 @@ impl Slot {
             export, filters, ..
         } = &self.planned;
         let mut specs = Vec::with_capacity(plugins.len());
-        for ((plugin, filter), planned) in plugins.into_iter().zip(&export.filters).zip(filters) {
+        let filters = export.filters.iter().zip(filters).zip(&self.below);
+        for (plugin, ((filter, planned), below)) in plugins.into_iter().zip(filters) {
             specs.push(FilterSpec {
                 plugin,
                 settings: planned.settings.clone(),
                 blobs: self.blobs(&filter.blobs).await?,
                 limits: filter.limits.clone(),
+                below: Arc::clone(below),
             });
         }
         Ok(specs)

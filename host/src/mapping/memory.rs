@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Region, Value};
+use crate::metrics::Metrics;
 use crate::quota::{MemoryQuota, MemoryShare};
 
 /// What a region costs beside its runs, in bytes: its place in the tree, its share of the quota.
@@ -17,12 +18,13 @@ const RUNS: usize = 16_384;
 
 /// Regions that don't overlap, found by offset. Readers don't wait for each other.
 ///
-/// Holds `limit` bytes at most, each charged to the quota. When there's no room those regions go that
+/// Holds `limit` bytes at most, each charged to the quota and counted. When there's no room those regions go that
 /// weren't asked for since the last time that room was looked for (the "clock" of page replacement).
 #[derive(Debug)]
 pub struct Memory<V> {
     limit: u64,
     quota: Arc<MemoryQuota>,
+    metrics: Arc<Metrics>,
     state: RwLock<State<V>>,
 }
 
@@ -39,18 +41,26 @@ struct State<V> {
 #[derive(Debug)]
 struct Kept<V> {
     region: Region<V>,
-    share: MemoryShare,
+    paid: Paid,
     /// It was asked for since the hand came by.
     used: AtomicBool,
+}
+
+/// What a region takes, for as long as it's there.
+#[derive(Debug)]
+struct Paid {
+    share: MemoryShare,
+    metrics: Arc<Metrics>,
 }
 
 impl<V: Value> Memory<V> {
     /// Nothing known so far.
     #[must_use]
-    pub fn new(limit: u64, quota: Arc<MemoryQuota>) -> Self {
+    pub fn new(limit: u64, quota: Arc<MemoryQuota>, metrics: Arc<Metrics>) -> Self {
         Self {
             limit,
             quota,
+            metrics,
             state: RwLock::new(State {
                 regions: BTreeMap::new(),
                 held: 0,
@@ -113,18 +123,29 @@ impl<V: Value> Memory<V> {
         region.shrink();
         let size = OVERHEAD + region.runs() as u64 * run_size::<V>();
         state.make_room(self.limit.saturating_sub(size));
-        let mut share = MemoryShare::new(Arc::clone(&self.quota));
-        if state.held.saturating_add(size) > self.limit || !share.take(size) {
+        if state.held.saturating_add(size) > self.limit {
             return false;
         }
+        let Some(paid) = self.pay(size) else {
+            return false;
+        };
         state.held += size;
         let kept = Kept {
-            share,
+            paid,
             used: AtomicBool::new(false),
             region,
         };
         state.regions.insert(kept.region.start(), kept);
         true
+    }
+
+    fn pay(&self, bytes: u64) -> Option<Paid> {
+        let mut share = MemoryShare::new(Arc::clone(&self.quota));
+        share.take(bytes).then(|| {
+            self.metrics.remembered.rise(bytes);
+            let metrics = Arc::clone(&self.metrics);
+            Paid { share, metrics }
+        })
     }
 
     /// Gives all of it back.
@@ -149,6 +170,12 @@ impl<V: Value> Memory<V> {
 
     fn write(&self) -> RwLockWriteGuard<'_, State<V>> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Paid {
+    fn drop(&mut self) {
+        self.metrics.remembered.fall(self.share.held());
     }
 }
 
@@ -188,7 +215,7 @@ impl<V: Value> State<V> {
             let spared = kept.used.swap(false, Ordering::Relaxed);
             self.hand = start.saturating_add(1);
             if !spared && let Some(kept) = self.regions.remove(&start) {
-                self.held -= kept.share.held();
+                self.held -= kept.paid.share.held();
             }
         }
     }
@@ -227,7 +254,8 @@ mod tests {
 
     fn memory(limit: u64) -> (Memory<Place>, Arc<MemoryQuota>) {
         let quota = MemoryQuota::new(limit);
-        (Memory::new(limit, Arc::clone(&quota)), quota)
+        let memory = Memory::new(limit, Arc::clone(&quota), Arc::default());
+        (memory, quota)
     }
 
     /// Numbers that look random, the same in each run.
@@ -279,9 +307,11 @@ mod tests {
                 assert_eq!((known, memory.known_to(&(start..end))), (at, at));
                 assert!(memory.held() <= limit);
                 assert_eq!(memory.held(), quota.used());
+                assert_eq!(memory.held(), memory.metrics.remembered.now());
             }
             memory.forget();
             assert_eq!((memory.held(), quota.used()), (0, 0));
+            assert_eq!(memory.metrics.remembered.now(), 0);
         }
     }
 
@@ -303,7 +333,7 @@ mod tests {
         let (small, _) = memory(OVERHEAD);
         assert!(!small.learn(0, &region(0..8)));
         let quota = MemoryQuota::new(100);
-        let poor = Memory::new(1 << 20, Arc::clone(&quota));
+        let poor = Memory::new(1 << 20, Arc::clone(&quota), Arc::default());
         assert!(!poor.learn(0, &region(0..8)));
         assert_eq!((poor.held(), quota.used()), (0, 0));
         assert_eq!(memory(0).0.most_runs(), 0);

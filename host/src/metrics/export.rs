@@ -7,7 +7,8 @@ use extent_map::ExtentMap;
 use super::{Counter, Histogram, Level, Operations};
 use crate::fault::{Cause, Failure, Whose};
 
-/// The counters of one export.
+/// The counters of one export; where filters are over its plugin each of these layers has its own, and those
+/// of the outermost are also the export's, since that's whom clients meet.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Requests that reached the device.
@@ -34,6 +35,8 @@ pub struct Metrics {
     pub recalled_extents: Counter,
     /// Times that the plugin was asked where bytes are.
     pub located: Counter,
+    /// Bytes that the host remembers for it: where its bytes are, and their extents.
+    pub remembered: Level,
     /// Calls of the guests.
     pub guest_calls: Counter,
     /// Calls of the guests to the host, for what their requests lend.
@@ -59,24 +62,24 @@ pub struct Metrics {
     pub core_waits: Histogram,
     /// Connections to it.
     pub connections: Level,
+    /// Connections for which it had no place, or its tenant.
+    pub refused_connections: Counter,
     /// Times that it could not be opened for a client.
     pub failed_opens: Counter,
 }
 
-/// What a plugin or a client can ask too much of, without a request failing for it.
+/// What a plugin can ask too much of, without a request failing for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
     /// Memory of an instance, or of all of a tenant's.
     Memory,
     /// Instances of a tenant.
     Instances,
-    /// Connections to an export, or of a tenant.
-    Connections,
 }
 
 impl Budget {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 3] = [Self::Memory, Self::Instances, Self::Connections];
+    pub const ALL: [Self; 2] = [Self::Memory, Self::Instances];
 
     /// The word for it.
     #[must_use]
@@ -84,7 +87,6 @@ impl Budget {
         match self {
             Self::Memory => "memory",
             Self::Instances => "instances",
-            Self::Connections => "connections",
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Where an operator can look at exports and tenants, without touching them.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{Budget, CompileMetrics, Metrics};
+use super::{CompileMetrics, Metrics};
 
 /// Something that has exports. Looking waits for nobody: not for an export that is being opened, not for
 /// a plugin.
@@ -33,27 +34,61 @@ pub struct SeenExport {
     pub open: Option<SeenOpen>,
     /// Its counters. Where there are filters, those of the outermost.
     pub metrics: Arc<Metrics>,
-    /// The outermost filter and all below it down to the plugin, once it's open; nothing if there are no
-    /// filters.
+    /// The outermost filter and all below it, the plugin last.
     pub layers: Vec<SeenLayer>,
 }
 
 /// A filter, or the plugin below them.
 #[derive(Clone, Debug)]
 pub struct SeenLayer {
-    /// Its name.
-    pub plugin: String,
+    /// What tells it from its export's others, in the operator's own words: its place, counted from the
+    /// plugin, and its file's name, as in `0:qcow2` and `1:cow`.
+    pub layer: String,
+    /// SHA-256 of its file, in hexadecimal.
+    pub digest: String,
     /// Its counters: requests that came to it, and what it got wrong.
     pub metrics: Arc<Metrics>,
+}
+
+impl SeenLayer {
+    /// The layers of an export, from the file, digest and counters of each: the outermost first.
+    pub fn stack<'a>(
+        layers: impl Iterator<Item = (&'a Path, String, &'a Arc<Metrics>)>,
+    ) -> Vec<Self> {
+        let mut seen: Vec<Self> = layers
+            .map(|(file, digest, metrics)| Self {
+                layer: stem(file),
+                digest,
+                metrics: Arc::clone(metrics),
+            })
+            .collect();
+        for (place, layer) in seen.iter_mut().rev().enumerate() {
+            layer.layer.insert_str(0, &format!("{place}:"));
+        }
+        seen
+    }
+}
+
+/// The name of a plugin's file, without its ending.
+#[must_use]
+pub fn stem(file: &Path) -> String {
+    let stem = file.file_stem();
+    stem.map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 impl SeenExport {
     /// Whether nobody has asked for it yet, nor been refused: there's nothing to say of it.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
-        let refused = Budget::ALL.map(|budget| self.metrics.refusals(budget).get());
-        let nothing = self.metrics.failed_opens.get() == 0 && self.metrics.connections.total() == 0;
-        self.open.is_none() && nothing && refused == [0; Budget::ALL.len()]
+        let Metrics {
+            failed_opens,
+            refused_connections,
+            connections,
+            ..
+        } = &*self.metrics;
+        let nobody = connections.total() == 0 && refused_connections.get() == 0;
+        self.open.is_none() && nobody && failed_opens.get() == 0
     }
 }
 

@@ -182,7 +182,7 @@ impl Cache {
             .join(format!("{digest}-{:016x}.cwasm", compatibility(engine)));
         // A file that can't be used, of another build of wasmtime say, is made again.
         if let Ok(component) = load(engine, &path) {
-            self.metrics.hits.one();
+            self.metrics.hit(digest.to_string());
             return Ok(Compiled {
                 component,
                 digest,
@@ -191,12 +191,13 @@ impl Cache {
         }
         let start = Instant::now();
         let component = self.compile(engine, bytes, &path).await;
-        let component = component.inspect_err(|_| self.metrics.failures.one())?;
-        self.metrics.took.note(start.elapsed());
+        let took = start.elapsed();
+        let component = component.inspect_err(|_| self.metrics.failed(digest.to_string()))?;
+        self.metrics.compiled(digest.to_string(), took);
         Ok(Compiled {
             component,
             digest,
-            compile_time: Some(start.elapsed()),
+            compile_time: Some(took),
         })
     }
 

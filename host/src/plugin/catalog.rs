@@ -20,7 +20,7 @@ use crate::device::{Absent, Catalog, Device as _, Listed};
 use crate::fault::{Cause, Failure};
 use crate::identity::Client;
 use crate::limits::{FILTERS, Limits};
-use crate::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenTenant};
+use crate::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
 use crate::peaks::Peaks;
 use crate::quota::{ExportQuota, TenantQuota};
 use crate::settings::Settings;
@@ -43,8 +43,8 @@ pub struct ExportSpec {
     pub limits: Limits,
     /// What its tenant may use.
     pub quota: Arc<TenantQuota>,
-    /// Its counters. Where the plugin lists exports of its own they're counted together: what a plugin
-    /// says becomes nobody's label.
+    /// The counters of the outermost layer. Where the plugin lists exports of its own they're counted
+    /// together: what a plugin says becomes nobody's label.
     pub metrics: Arc<Metrics>,
     /// What to do when something goes wrong, and whether it may be written.
     pub policy: Policy,
@@ -63,6 +63,8 @@ pub struct FilterSpec {
     pub blobs: Vec<Blob>,
     /// Its own limits.
     pub limits: Limits,
+    /// The counters of the layer below it.
+    pub below: Arc<Metrics>,
 }
 
 /// A layer, and what it was given.
@@ -71,6 +73,7 @@ struct LayerSpec<'a> {
     settings: &'a Settings,
     blobs: &'a [Blob],
     limits: &'a Limits,
+    metrics: &'a Arc<Metrics>,
 }
 
 /// The exports of one plugin.
@@ -165,13 +168,21 @@ impl PluginCatalog {
         self.open(&name).await.map_err(|_| Absent::Failed)
     }
 
+    /// The counters of each layer, the outermost first.
+    fn metrics(&self) -> impl Iterator<Item = &Arc<Metrics>> {
+        let below = self.spec.filters.iter().map(|filter| &filter.below);
+        std::iter::once(&self.spec.metrics).chain(below)
+    }
+
     /// The plugin at the bottom, as a layer.
     fn bottom(&self) -> LayerSpec<'_> {
+        let below = self.spec.filters.last().map(|filter| &filter.below);
         LayerSpec {
             plugin: &self.plugin,
             settings: &self.spec.settings,
             blobs: &self.spec.blobs,
             limits: &self.spec.limits,
+            metrics: below.unwrap_or(&self.spec.metrics),
         }
     }
 
@@ -180,11 +191,25 @@ impl PluginCatalog {
         ExportQuota::new(&self.spec.limits, &self.spec.quota)
     }
 
+    /// The layers, the plugin first.
+    fn layers(&self) -> Vec<LayerSpec<'_>> {
+        let filters = self.spec.filters.iter().zip(self.metrics());
+        let filters = filters.map(|(filter, metrics)| LayerSpec {
+            plugin: &filter.plugin,
+            settings: &filter.settings,
+            blobs: &filter.blobs,
+            limits: &filter.limits,
+            metrics,
+        });
+        let mut layers: Vec<_> = filters.chain([self.bottom()]).collect();
+        layers.reverse();
+        layers
+    }
+
     fn surroundings(
         &self,
         name: &str,
         layer: &LayerSpec<'_>,
-        metrics: Arc<Metrics>,
         quota: &Arc<ExportQuota>,
     ) -> Surroundings {
         let names = Names {
@@ -192,6 +217,7 @@ impl PluginCatalog {
             export: name.to_owned(),
             plugin: layer.plugin.name().to_owned(),
         };
+        let metrics = Arc::clone(layer.metrics);
         let log = GuestLog::new(names.clone(), layer.limits.log, Arc::clone(&metrics));
         Surroundings {
             names,
@@ -218,21 +244,14 @@ impl PluginCatalog {
             let failure = Failure::plugin(Cause::Budget, text);
             return Err(Refused::new(&self.plugin, failure));
         }
-        let layers = std::iter::once(self.bottom());
-        let filters = self.spec.filters.iter().rev().map(LayerSpec::from);
         // One for all layers: what an export may use it shares out among them.
         let quota = self.quota();
         let mut below = None;
-        for (index, layer) in layers.chain(filters).enumerate() {
-            // What clients meet is the outermost: its counters are the export's.
-            let metrics = if index == self.spec.filters.len() {
-                Arc::clone(&self.spec.metrics)
-            } else {
-                Arc::default()
-            };
-            let around = self.surroundings(name, &layer, metrics, &quota);
+        for layer in self.layers() {
+            let around = self.surroundings(name, &layer, &quota);
             let plugin = Arc::clone(layer.plugin);
             let opened = PluginExport::open(plugin, around, self.spec.policy, below).await;
+            let opened = opened.inspect_err(|failure| layer.metrics.blame(failure));
             let opened = opened.map_err(|failure| Refused::new(layer.plugin, failure))?;
             below = Some(Arc::new(opened));
         }
@@ -244,14 +263,16 @@ impl PluginCatalog {
     /// Asks the plugin for its exports, in an instance of their own.
     async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
         let _one_at_a_time = self.listing.lock().await;
-        let metrics = Arc::clone(&self.spec.metrics);
-        let around = self.surroundings("", &self.bottom(), metrics, &self.quota());
-        let around = Arc::new(around);
-        let mut instance = self.plugin.instance(&around, 0).await?;
-        let listed = instance
-            .list_exports()
+        let bottom = self.bottom();
+        let around = Arc::new(self.surroundings("", &bottom, &self.quota()));
+        let listed = async {
+            let mut instance = self.plugin.instance(&around, 0).await?;
+            let listed = instance.list_exports().await;
+            listed.map_err(CallError::into_failure)
+        };
+        let listed = listed
             .await
-            .map_err(CallError::into_failure)?;
+            .inspect_err(|failure| bottom.metrics.blame(failure))?;
         let fits = |name: &str| name.len() <= MAX_STRING && !name.contains('\0');
         let exports = listed
             .into_iter()
@@ -281,17 +302,6 @@ impl PluginCatalog {
     }
 }
 
-impl<'a> From<&'a FilterSpec> for LayerSpec<'a> {
-    fn from(filter: &'a FilterSpec) -> Self {
-        Self {
-            plugin: &filter.plugin,
-            settings: &filter.settings,
-            blobs: &filter.blobs,
-            limits: &filter.limits,
-        }
-    }
-}
-
 /// Which layer didn't open, and why.
 #[derive(Debug, Error)]
 #[error("{by} refused to open: {}", said(failure))]
@@ -316,6 +326,11 @@ fn said(failure: &Failure) -> String {
 
 impl Observed for PluginCatalog {
     fn exports(&self) -> Vec<SeenExport> {
+        let filters = self.spec.filters.iter().map(|filter| &*filter.plugin);
+        let plugins = filters.chain([&*self.plugin]);
+        let layers = plugins.zip(self.metrics());
+        let layers =
+            layers.map(|(plugin, metrics)| (plugin.file(), plugin.digest().to_string(), metrics));
         vec![SeenExport {
             tenant: self.spec.tenant.clone(),
             export: self.spec.name.clone(),
@@ -323,10 +338,7 @@ impl Observed for PluginCatalog {
             digest: self.plugin.digest().to_string(),
             open: self.own.get().map(|own| own.seen()),
             metrics: Arc::clone(&self.spec.metrics),
-            layers: self
-                .own
-                .get()
-                .map_or_else(Vec::new, |own| own.seen_layers()),
+            layers: SeenLayer::stack(layers),
         }]
     }
 

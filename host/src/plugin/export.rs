@@ -24,7 +24,7 @@ use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Cause, Failure, Whose};
 use crate::layer::Below;
 use crate::limits::Limits;
-use crate::metrics::{Budget, Metrics, SeenLayer, SeenOpen};
+use crate::metrics::{Budget, Metrics, SeenOpen};
 use crate::peaks::Peaks;
 use crate::quota::{FlowQuota, Rates, TenantQuota};
 use crate::reply::ReadReply;
@@ -103,19 +103,6 @@ impl PluginExport {
     /// This layer, and those below it, down to the plugin.
     pub fn layers(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |layer| layer.below.as_deref())
-    }
-
-    /// The layers as an operator sees them; none where this is the only one.
-    #[must_use]
-    pub fn seen_layers(&self) -> Vec<SeenLayer> {
-        if self.below.is_none() {
-            return Vec::new();
-        }
-        let seen = self.layers().map(|layer| SeenLayer {
-            plugin: layer.around.names.plugin.clone(),
-            metrics: Arc::clone(&layer.around.metrics),
-        });
-        seen.collect()
     }
 
     /// Nobody is connected: gives back what isn't needed for the data to stay.

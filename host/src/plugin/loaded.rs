@@ -1,6 +1,6 @@
 //! A plugin that was loaded: compiled, looked at, and asked what it needs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::settings::Settings;
 /// A plugin, ready to make instances.
 pub struct Plugin {
     name: String,
+    file: PathBuf,
     world: World,
     manifest: Option<Manifest>,
     changes_bytes: bool,
@@ -66,6 +67,7 @@ impl Plugin {
         let mut plugin = Self::inspect(engine, &compiled.component)
             .with_context(|| format!("can't load {}", file_name()))?;
         plugin.name = stem.unwrap_or_default();
+        plugin.file = path.to_owned();
         plugin.digest = compiled.digest;
         plugin.size = bytes.len() as u64;
         plugin.compile_time = compiled.compile_time;
@@ -97,6 +99,7 @@ impl Plugin {
             .map_err(|error| anyhow::anyhow!("it doesn't fit this nbdbox: {error:#}"))?;
         Ok(Self {
             name: String::new(),
+            file: PathBuf::new(),
             indices: Indices::of(component, &world)?,
             world,
             manifest: None,
@@ -145,6 +148,12 @@ impl Plugin {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// What it exports and imports.

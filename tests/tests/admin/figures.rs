@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use nbdbox_tests::{Server, guest, nbdsh, plugin, run};
 
-use crate::scene::{ADMIN, curl, get, hosting, sample, tenant, uri};
+use crate::scene::{ADMIN, curl, get, hosting, sample, tenant, uri, value};
 
 #[test]
 fn what_a_client_did_is_what_is_counted() {
@@ -122,21 +122,17 @@ except nbd.Error:
     while nbdsh(&alice, "").code != 0 {
         // The place of nbdcopy comes free when the server has seen it go.
     }
-    let refused = sample(&get(&server, "/metrics"), REFUSALS, &CONNECTIONS).unwrap();
+    let refused = value(&get(&server, "/metrics"), REFUSALS, &[]);
     while nbdsh(&alice, script).code != 0 {
         // So does that of the last one.
     }
     let text = get(&server, "/metrics");
-    assert!(sample(&text, REFUSALS, &CONNECTIONS).unwrap() > refused);
+    assert!(value(&text, REFUSALS, &[]) > refused);
     let waits = sample(&text, "nbdbox_admission_wait_seconds_count", &[]);
     assert!(waits.unwrap() > 0.0, "{text}");
-    let [compiled, hits] = ["seconds_count", "cache_hits_total"]
-        .map(|name| sample(&text, &format!("nbdbox_compile_{name}"), &[]).unwrap());
-    assert_eq!(compiled + hits, 1.0, "one plugin was loaded");
 }
 
-const REFUSALS: &str = "nbdbox_budget_refusals_total";
-const CONNECTIONS: [(&str, &str); 1] = [("budget", "connections")];
+const REFUSALS: &str = "nbdbox_connections_refused_total";
 
 #[test]
 fn exports_that_a_plugin_lists_are_counted_together() {

@@ -5,9 +5,64 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 
-use nbdbox_tests::{Server, nbdbox, plugin, run};
+use nbd_proto::Errno;
+use nbd_proto::wire::command;
+use nbdbox_tests::{Raw, Server, guest, nbdbox, nbdsh, plugin, run};
 
-use crate::scene::{ADMIN, curl, get, hosting, socket, tenant};
+use crate::scene::{ADMIN, curl, export, get, hosting, mallorys, socket, tenant, value};
+
+#[test]
+fn a_server_that_drains_is_not_well_and_says_what_it_refuses() {
+    let wait = "at = \"read\", do = \"wait\", offset = 0, mode = \"parallel\"";
+    let long = "limits = { cpu = \"1min\", wall = \"1min\" }";
+    let server = mallorys("", &[export("disk", &guest("bad"), wait, long)]);
+    let mut client = Raw::negotiating(&server).go("disk");
+    client.request(0, command::READ, 1, 0, 512);
+    // The answer to the second tells that the first is under way.
+    client.request(0, command::READ, 2, 4096, 512);
+    assert_eq!(client.simple_reply(), (0, 2));
+    let _ = client.raw.receive(512);
+    let text = get(&server, "/metrics");
+    let mallory = [("tenant", "mallory")];
+    for (name, expected) in [
+        ("tenant_requests", 1.0),
+        ("tenant_connections", 1.0),
+        ("connections", 1.0),
+    ] {
+        let value = value(&text, &format!("nbdbox_{name}"), &mallory);
+        assert_eq!(value, expected, "{name}");
+    }
+    assert!(value(&text, "nbdbox_tenant_inflight_bytes", &mallory) >= 512.0);
+    assert_eq!(value(&text, "nbdbox_sockets", &[]), 1.0);
+    assert_eq!(get(&server, "/healthz"), "ok\n");
+
+    server.begin_to_stop();
+    let status = ["-w", " %{http_code}", "http://localhost/healthz"];
+    let health = curl(&socket(&server), &status).ok();
+    assert_eq!(
+        health.split_whitespace().collect::<Vec<_>>(),
+        ["stopping", "503"]
+    );
+    client.request(0, command::READ, 3, 4096, 512);
+    assert_eq!(client.simple_reply(), (Errno::Eshutdown.to_wire(), 3));
+    let text = get(&server, "/metrics");
+    let refused = [("operation", "read"), ("outcome", "shutdown")];
+    assert_eq!(value(&text, "nbdbox_operations_total", &refused), 1.0);
+    // Asked again: at once.
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn an_export_that_fails_makes_the_server_no_less_well() {
+    let bad = "at = \"open\", do = \"trap\"";
+    let server = mallorys("", &[export("disk", &guest("bad"), bad, "")]);
+    assert_ne!(nbdsh(&server.uri_of("disk"), "").code, 0);
+    assert_eq!(
+        value(&get(&server, "/metrics"), "nbdbox_failed_opens_total", &[]),
+        1.0
+    );
+    assert_eq!(get(&server, "/healthz"), "ok\n");
+}
 
 #[test]
 fn its_socket_is_for_the_operator_alone() {

@@ -3,7 +3,7 @@
 use nbdbox_tests::{Server, guest, nbdsh, plugin};
 use serde_json::Value;
 
-use crate::scene::{tenant, uri};
+use crate::scene::{export, mallorys, tenant, uri};
 
 /// The lines of a log in JSON.
 fn lines(log: &str) -> Vec<Value> {
@@ -54,6 +54,43 @@ except nbd.Error:
     assert_eq!(guest[0]["tenant"], "mallory");
     let second = lines.iter().filter(|line| line["connection"] == 2);
     assert!(second.count() >= 2, "it came and it went: {lines:#?}");
+}
+
+#[test]
+fn a_request_is_the_same_in_every_layer_and_on_every_export() {
+    let filter = format!(
+        "filters = [{{ plugin = \"{}\" }}]",
+        plugin("offset").display()
+    );
+    let traps = "at = \"read\", do = \"log-trap\", mode = \"parallel\"";
+    let bad = export("bad", &guest("bad"), traps, &filter);
+    let server = mallorys("", &[bad]);
+    let script = "
+h.block_status(512, 0, lambda *_: 0)
+try:
+    h.pread(512, 0)
+except nbd.Error:
+    pass
+try:
+    h.pread(512, 2 << 20)
+except nbd.Error:
+    pass
+";
+    let _ = nbdsh(&server.uri_of("bad"), script).ok();
+    let log = server.stop().log;
+    let line = |words: &str| {
+        let line = log.lines().find(|line| line.contains(words));
+        line.unwrap_or_else(|| panic!("no {words}: {log}"))
+    };
+    // Said by the guest of the layer below, by the host about it, and of what was never tried.
+    for (words, request) in [
+        ("last words", "request=1.2"),
+        ("the plugin trapped", "request=1.2"),
+        ("refused: ", "request=1.3"),
+    ] {
+        assert!(line(words).contains(request), "{}", line(words));
+    }
+    assert!(line("last words").contains("plugin=\"bad\""), "{log}");
 }
 
 #[test]

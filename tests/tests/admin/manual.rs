@@ -98,14 +98,15 @@ fn names_types_and_labels_are_the_same() {
 fn keys_of_the_json_are_the_same() {
     let server = hosting();
     let exports: serde_json::Value = serde_json::from_str(&get(&server, "/exports")).unwrap();
-    for (list, heading) in [
-        ("exports", "| Key of `exports`"),
-        ("tenants", "| Key of `tenants`"),
+    for (list, first) in [
+        ("exports", &exports["exports"][0]),
+        ("layers", &exports["exports"][0]["layers"][0]),
+        ("tenants", &exports["tenants"][0]),
     ] {
-        let rows = rows(heading);
+        let rows = rows(&format!("| Key of `{list}`"));
         let documented: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
-        let first = exports[list][0].as_object().unwrap();
-        let real: BTreeSet<String> = first.keys().cloned().collect();
+        let keys = first.as_object().unwrap().keys();
+        let real: BTreeSet<String> = keys.cloned().collect();
         assert_eq!(documented, real, "{list}");
     }
 }

@@ -31,8 +31,13 @@ fn the_readmes_guide_leads_to_two_isolated_tenants() {
         commands.concat()
     );
     let output = shell(&script).ok();
+    let (output, top) = output.split_once("TENANT  EXPORT  CONN").unwrap();
     assert!(output.contains("all fits"), "{output}");
     assert!(output.contains("export=\"disk\""), "{output}");
     assert!(!output.contains("export=\"test\""), "{output}");
-    assert!(output.ends_with("2147483648\n"), "{output}");
+    assert!(output.ends_with("\n2147483648\n"), "{output}");
+    let read = "nbdbox_read_bytes_total{tenant=\"bob\",export=\"test\"";
+    for row in ["\nalice   disk", "\nalice   more", "\nbob     test", read] {
+        assert!(top.contains(row), "{row}: {top}");
+    }
 }

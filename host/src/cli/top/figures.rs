@@ -6,18 +6,21 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{By, Sort};
-use crate::admin::{ExportReport, Report};
+use crate::admin::{ExportReport, LayerReport, Report};
 
-/// What an export, or a tenant, does.
+/// What an export, a layer of one, or a tenant does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Row {
     pub(super) tenant: String,
     /// Empty where all of a tenant's are summed up.
     pub(super) export: String,
+    /// None where all layers are summed up.
+    pub(super) layer: Option<String>,
     pub(super) connections: u64,
     pub(super) ops_per_second: f64,
     pub(super) bytes_per_second: f64,
-    /// The bound of the bucket in which the 99th of 100 requests was; none if there were none.
+    /// The bound of the bucket in which the 99th of 100 requests was; none if there were none, or isn't
+    /// known of a layer.
     pub(super) p99_us: Option<u64>,
     /// Guests' time on threads: 100 is a core.
     pub(super) cpu_percent: f64,
@@ -29,7 +32,7 @@ pub(super) struct Row {
     pub(super) latency: Vec<u64>,
 }
 
-/// What each export did between two looks, which are `elapsed` apart.
+/// What each export, and each of its layers, did between two looks, which are `elapsed` apart.
 pub(super) fn rows(before: &Report, after: &Report, elapsed: Duration) -> Vec<Row> {
     let nothing = ExportReport::default();
     let old: BTreeMap<_, _> = before
@@ -37,11 +40,14 @@ pub(super) fn rows(before: &Report, after: &Report, elapsed: Duration) -> Vec<Ro
         .iter()
         .map(|export| (key(export), export))
         .collect();
-    let row = |export: &ExportReport| {
+    let seconds = elapsed.as_secs_f64().max(1e-3);
+    let both = |export| {
         let old = old.get(&key(export)).copied().unwrap_or(&nothing);
-        row(old, export, elapsed.as_secs_f64().max(1e-3))
+        let whole = row(old, export, seconds);
+        let layers = layers(old, export, &whole, seconds);
+        std::iter::once(whole).chain(layers)
     };
-    after.exports.iter().map(row).collect()
+    after.exports.iter().flat_map(both).collect()
 }
 
 /// Another plugin begins anew.
@@ -49,6 +55,7 @@ fn key(export: &ExportReport) -> (&str, &str, &str) {
     (&export.tenant, &export.export, &export.digest)
 }
 
+/// The whole of an export.
 fn row(before: &ExportReport, after: &ExportReport, seconds: f64) -> Row {
     // What was configured anew meanwhile counts from zero.
     let latency: Vec<u64> = (0..after.latency.len())
@@ -57,26 +64,60 @@ fn row(before: &ExportReport, after: &ExportReport, seconds: f64) -> Row {
             after.latency[index].saturating_sub(old)
         })
         .collect();
-    let rate = |before: u64, after: u64| float(after.saturating_sub(before)) / seconds;
     let bytes = |export: &ExportReport| export.read_bytes.saturating_add(export.written_bytes);
+    let guest_ns = |export: &ExportReport| {
+        let layers = export.layers.iter();
+        layers.map(|layer| layer.guest_ns).sum::<u64>()
+    };
     Row {
         tenant: after.tenant.clone(),
         export: after.export.clone(),
+        layer: None,
         connections: after.connections,
         ops_per_second: float(latency.iter().sum()) / seconds,
-        bytes_per_second: rate(bytes(before), bytes(after)),
+        bytes_per_second: rate(bytes(before), bytes(after), seconds),
         p99_us: p99(&latency),
-        cpu_percent: rate(before.guest_ns, after.guest_ns) / 1e7,
-        memory: after.memory,
+        cpu_percent: rate(guest_ns(before), guest_ns(after), seconds) / 1e7,
+        memory: after.layers.iter().map(|layer| layer.memory).sum(),
         faults: faults(after),
         latency,
     }
 }
 
-/// Whose fault it was: the plugin's, by its causes, or the host's.
+/// The layers of an export, where it's in other things like `whole`.
+fn layers(before: &ExportReport, after: &ExportReport, whole: &Row, seconds: f64) -> Vec<Row> {
+    let nothing = LayerReport::default();
+    let bytes = |layer: &LayerReport| layer.read_bytes.saturating_add(layer.written_bytes);
+    let row = |after: &LayerReport| {
+        let before = before.layers.iter().find(|old| old.layer == after.layer);
+        let before = before.unwrap_or(&nothing);
+        Row {
+            tenant: whole.tenant.clone(),
+            export: whole.export.clone(),
+            layer: Some(after.layer.clone()),
+            connections: whole.connections,
+            ops_per_second: rate(before.requests, after.requests, seconds),
+            bytes_per_second: rate(bytes(before), bytes(after), seconds),
+            p99_us: None,
+            cpu_percent: rate(before.guest_ns, after.guest_ns, seconds) / 1e7,
+            memory: after.memory,
+            faults: after.faults.values().sum(),
+            latency: Vec::new(),
+        }
+    };
+    after.layers.iter().map(row).collect()
+}
+
+/// What was counted meanwhile, in a second. What was configured anew meanwhile counts from zero.
+fn rate(before: u64, after: u64, seconds: f64) -> f64 {
+    float(after.saturating_sub(before)) / seconds
+}
+
+/// Whose fault it was: a plugin's, by its causes, or the host's.
 fn faults(export: &ExportReport) -> u64 {
+    let layers = export.layers.iter().flat_map(|layer| layer.faults.values());
     let host = export.operations.values().filter_map(|by| by.get("host"));
-    export.faults.values().chain(host).sum()
+    layers.chain(host).sum()
 }
 
 /// In microseconds. Beyond all bounds, twice the last one.
@@ -93,11 +134,14 @@ fn p99(latency: &[u64]) -> Option<u64> {
 
 /// The rows to show, in their order.
 pub(super) fn arranged(rows: &[Row], by: By, sort: Sort) -> Vec<Row> {
+    let (layers, wholes): (Vec<Row>, Vec<Row>) =
+        rows.iter().cloned().partition(|row| row.layer.is_some());
     let mut rows = match by {
-        By::Export => rows.to_vec(),
-        By::Tenant => by_tenant(rows),
+        By::Layer => layers,
+        By::Export => wholes,
+        By::Tenant => by_tenant(&wholes),
     };
-    let name = |row: &Row| (row.tenant.clone(), row.export.clone());
+    let name = |row: &Row| (row.tenant.clone(), row.export.clone(), row.layer.clone());
     rows.sort_by_cached_key(name);
     let value = |row: &Row| match sort {
         Sort::Ops => row.ops_per_second,
@@ -151,9 +195,27 @@ mod tests {
             export: name.to_owned(),
             latency: counts.to_vec(),
             read_bytes: counts.iter().sum::<u64>() * 100,
-            memory: 10,
+            layers: vec![layer("0:disk", 10, 7), layer("1:cow", 20, 5)],
             ..ExportReport::default()
         }
+    }
+
+    /// With so much memory, and so many milliseconds of CPU time.
+    fn layer(name: &str, memory: u64, cpu: u64) -> LayerReport {
+        LayerReport {
+            layer: name.to_owned(),
+            requests: 2 * cpu,
+            memory,
+            guest_ns: cpu * 1_000_000,
+            faults: [("trap".to_owned(), 1)].into(),
+            ..LayerReport::default()
+        }
+    }
+
+    /// The exports' rows, in the order of their names.
+    fn wholes(before: &Report, after: &Report, seconds: u64) -> Vec<Row> {
+        let rows = rows(before, after, Duration::from_secs(seconds));
+        arranged(&rows, By::Export, Sort::Name)
     }
 
     fn report(exports: &[ExportReport]) -> Report {
@@ -167,7 +229,7 @@ mod tests {
     fn rates_are_what_changed_and_a_new_export_counts_from_zero() {
         let before = report(&[export("a", "x", &[10, 0, 0])]);
         let after = report(&[export("a", "x", &[10, 20, 0]), export("b", "y", &[0, 0, 4])]);
-        let rows = rows(&before, &after, Duration::from_secs(2));
+        let rows = wholes(&before, &after, 2);
         assert_eq!(rows[0].ops_per_second, 10.0);
         assert_eq!(rows[0].bytes_per_second, 1000.0);
         assert_eq!(rows[0].p99_us, Some(2));
@@ -178,8 +240,22 @@ mod tests {
     fn counts_that_went_back_are_no_rate() {
         let before = report(&[export("a", "x", &[9])]);
         let after = report(&[export("a", "x", &[2])]);
-        let rows = rows(&before, &after, Duration::from_secs(1));
+        let rows = wholes(&before, &after, 1);
         assert_eq!((rows[0].ops_per_second, rows[0].p99_us), (0.0, None));
+    }
+
+    #[test]
+    fn an_export_is_the_sum_of_its_layers_and_each_has_a_row() {
+        let after = report(&[export("a", "x", &[4])]);
+        let rows = rows(&Report::default(), &after, Duration::from_secs(1));
+        let whole = &arranged(&rows, By::Export, Sort::Cpu)[0];
+        assert_eq!((whole.memory, whole.faults), (30, 2));
+        assert!((whole.cpu_percent - 1.2).abs() < 1e-9);
+        let layers = arranged(&rows, By::Layer, Sort::Memory);
+        let names: Vec<_> = layers.iter().map(|row| row.layer.as_deref()).collect();
+        assert_eq!(names, [Some("1:cow"), Some("0:disk")]);
+        assert_eq!((layers[1].memory, layers[1].faults), (10, 1));
+        assert_eq!(layers[1].ops_per_second, 14.0);
     }
 
     #[test]
@@ -212,6 +288,6 @@ mod tests {
         assert_eq!(names(By::Export, Sort::Ops), "a/y a/z b/x");
         assert_eq!(names(By::Export, Sort::Name), "a/y a/z b/x");
         assert_eq!(names(By::Tenant, Sort::Ops), "a/ b/");
-        assert_eq!(arranged(&rows, By::Tenant, Sort::Name)[0].memory, 20);
+        assert_eq!(arranged(&rows, By::Tenant, Sort::Name)[0].memory, 60);
     }
 }

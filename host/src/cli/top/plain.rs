@@ -15,9 +15,13 @@ pub(super) fn cells(row: &Row) -> [String; 9] {
         "" => "-".to_owned(),
         name => printable(name),
     };
+    let export = match &row.layer {
+        Some(layer) => format!("{}/{}", name(&row.export), printable(layer)),
+        None => name(&row.export),
+    };
     [
         name(&row.tenant),
-        name(&row.export),
+        export,
         row.connections.to_string(),
         format!("{:.0}", row.ops_per_second),
         format!("{:.1}", row.bytes_per_second / 1_048_576.0),

@@ -13,7 +13,7 @@ use super::{By, Sort};
 
 /// The keys, for the last line.
 const HELP: &str =
-    "sort: o ops  b bytes  l latency  c cpu  m memory  f faults  n name   t tenants  q quit";
+    "sort: o ops  b bytes  l latency  c cpu  m memory  f faults  n name  show: t e y  q quit";
 
 /// Rows of a page.
 const PAGE: usize = 10;
@@ -77,8 +77,9 @@ impl View {
             KeyCode::Char('m') => self.sort = Sort::Memory,
             KeyCode::Char('f') => self.sort = Sort::Faults,
             KeyCode::Char('n') => self.sort = Sort::Name,
-            KeyCode::Char('t') if self.by == By::Export => self.by = By::Tenant,
-            KeyCode::Char('t') => self.by = By::Export,
+            KeyCode::Char('t') => self.by = By::Tenant,
+            KeyCode::Char('e') => self.by = By::Export,
+            KeyCode::Char('y') => self.by = By::Layer,
             KeyCode::Down => self.skipped += 1,
             KeyCode::PageDown => self.skipped += PAGE,
             KeyCode::Up => self.skipped = self.skipped.saturating_sub(1),
@@ -97,8 +98,8 @@ impl View {
         ])
         .areas(frame.area());
         let rows = self.rows.as_deref().unwrap_or_default();
+        frame.render_widget(self.head(rows), top);
         let rows = arranged(rows, self.by, self.sort);
-        frame.render_widget(self.head(&rows), top);
         // The last row stays in sight.
         self.skipped = self.skipped.min(rows.len().saturating_sub(1));
         frame.render_widget(self.table(&rows), middle);
@@ -112,7 +113,8 @@ impl View {
         if self.rows.is_none() {
             return Line::from(format!("{}: looking …", self.admin));
         }
-        let sum = |value: fn(&Row) -> f64| rows.iter().map(value).sum::<f64>();
+        let wholes = || rows.iter().filter(|row| row.layer.is_none());
+        let sum = |value: fn(&Row) -> f64| wholes().map(value).sum::<f64>();
         let text = format!(
             "{}: {:.0} ops/s, {:.1} MiB/s, {:.0} % of a core",
             self.admin,
@@ -193,9 +195,14 @@ mod tests {
 
     fn view() -> View {
         let mut view = View::new("admin.sock".to_owned(), By::Export, Sort::Ops);
+        let layer = Row {
+            layer: Some("0:file".to_owned()),
+            ..row("bob", "disk", 512.0, 3)
+        };
         view.show(vec![
             row("alice", "disk", 256.0, 0),
             row("bob", "disk", 512.0, 3),
+            layer,
         ]);
         view
     }
@@ -244,6 +251,9 @@ mod tests {
         assert_eq!(words(&shown(&mut view)[2])[0], "bob");
         assert_eq!(press(&mut view, 't'), Wish::More);
         assert_eq!(words(&shown(&mut view)[2])[1], "-", "all of a tenant's");
+        assert_eq!(press(&mut view, 'y'), Wish::More);
+        assert_eq!(words(&shown(&mut view)[2])[1], "disk/0:file");
+        assert_eq!(press(&mut view, 'e'), Wish::More);
         for _ in 0..9 {
             view.press(KeyEvent::from(KeyCode::Down));
         }

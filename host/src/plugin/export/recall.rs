@@ -34,9 +34,10 @@ pub(super) struct Recall {
 impl Recall {
     /// Half of the limit for each part.
     pub(super) fn new(world: &World, around: &Surroundings, immutable: bool) -> Self {
-        let (half, quota) = (around.limits.mapping / 2, &around.quota.memory);
-        let mapping = Memory::new(half, Arc::clone(quota));
-        let extents = Memory::new(half, Arc::clone(quota));
+        let (half, metrics) = (around.limits.mapping / 2, &around.metrics);
+        let quota = &around.quota.memory;
+        let mapping = Memory::new(half, Arc::clone(quota), Arc::clone(metrics));
+        let extents = Memory::new(half, Arc::clone(quota), Arc::clone(metrics));
         let roomy = immutable && mapping.most_runs() >= LEAST_RUNS;
         Self {
             mapping: (roomy && world.mappable).then_some(mapping),

@@ -7,8 +7,8 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList, Wasm
 use super::BlobHandle;
 use crate::blob::{self, Blob, BlobError};
 use crate::limits::DIRECT;
-use crate::origin::Origin;
 use crate::plugin::guest::Guest;
+use crate::plugin::names::tell;
 use crate::plugin::wit::{Access, Errno, WriteFlags};
 
 type Store<'a> = StoreContextMut<'a, Guest>;
@@ -61,7 +61,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
             let blob = store.data().blob(blob.rep())?;
             Ok((blob
                 .prefetch(offset, length)
-                .map_err(|error| errno(blob, &error)),))
+                .map_err(|error| errno(store.data(), blob, &error)),))
         },
     )?;
     link_read(linker)?;
@@ -80,7 +80,7 @@ fn link_read(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
                     Err(Errno::Einval)
                 } else {
                     let read = blob.read(offset, length as usize).await;
-                    read.map_err(|error| errno(&blob, &error))
+                    read.map_err(|error| errno(store.data(), &blob, &error))
                 };
                 super::after_waiting(&mut store);
                 Ok((bytes,))
@@ -171,16 +171,17 @@ fn finish(
     done: Result<(), BlobError>,
 ) -> wasmtime::Result<(Outcome<()>,)> {
     super::after_waiting(store);
-    Ok((blob.and_then(|blob| done.map_err(|error| errno(&blob, &error))),))
+    let told = |blob| done.map_err(|error| errno(store.data(), &blob, &error));
+    Ok((blob.and_then(told),))
 }
 
 /// The errno for the plugin. What is the host's affair is told to the operator.
-pub(super) fn errno(blob: &Blob, error: &BlobError) -> Errno {
+pub(super) fn errno(guest: &Guest, blob: &Blob, error: &BlobError) -> Errno {
     match error {
         BlobError::Range { .. } => Errno::Einval,
         BlobError::Unsupported(_) => Errno::Enotsup,
         BlobError::Shrunk { .. } | BlobError::Io { .. } => {
-            tracing::error!(blob = blob.name(), request = Origin::field(), "{error}");
+            tell!(error, &guest.around.names, blob = blob.name(), "{error}");
             if error.is_full() {
                 Errno::Enospc
             } else {

@@ -206,7 +206,7 @@ async fn add_blob(
         return Ok(Err(Errno::Einval));
     };
     if let Err(error) = blob.check(offset, length) {
-        return Ok(Err(errno(&blob, &error)));
+        return Ok(Err(errno(store.data(), &blob, &error)));
     }
     let most = store.data().around.limits.extents;
     let map = store.data_mut().extents()?;
@@ -229,7 +229,7 @@ async fn add_blob(
     let from = offset + (wanted.start - position);
     let found = match blob.extents(from, wanted.end - wanted.start, most).await {
         Ok(found) => found,
-        Err(error) => return Ok(Err(errno(&blob, &error))),
+        Err(error) => return Ok(Err(errno(store.data(), &blob, &error))),
     };
     let guest = store.data_mut();
     let mut added = Ok(Progress::More);
