@@ -259,6 +259,11 @@ fn a_flush_fails_once_when_unflushed_changes_were_lost() {
     assert_eq!(write(&mut client, 0, b"answered, never flushed"), 0);
     assert_eq!(write(&mut client, 512, b"x"), EIO);
     std::thread::sleep(std::time::Duration::from_millis(50));
+    // What another connection changed is flushed when it leaves: that doesn't tell this one.
+    let mut other = connect(&server);
+    assert_eq!(write(&mut other, 1024, b"x"), 0);
+    other.request(0, command::DISC, 10, 0, 0);
+    assert!(other.raw.is_closed());
     assert_eq!(effect(&mut client, command::FLUSH, 0, 0), EIO);
     assert_eq!(effect(&mut client, command::FLUSH, 0, 0), 0);
 }

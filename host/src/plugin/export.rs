@@ -419,6 +419,8 @@ impl Device for PluginExport {
             return;
         }
         if let Err(failure) = self.flush().await {
+            // A flush of another connection, maybe of the same client, is to hear of it.
+            self.pool.lose_changes();
             let names = &self.around.names;
             let text = failure.text;
             tell!(error, names, "what was changed last isn't durable: {text}");

@@ -185,6 +185,11 @@ impl Pool {
         std::mem::take(&mut self.state().changes_lost)
     }
 
+    /// Changes may be lost: the next flush of a client says so.
+    pub(super) fn lose_changes(&self) {
+        self.state().changes_lost = true;
+    }
+
     /// Whether an instance has something to flush.
     pub(super) fn is_dirty(&self) -> bool {
         !self.state().dirty.is_empty()
