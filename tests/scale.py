@@ -53,7 +53,7 @@ def report(name, ready, idle, took, connected):
 PAGE = """\
 # {exports} exports
 
-Made by `make scale`. {date}; {model}, {cores} cores; Linux {kernel}; {nbdkit}.
+Made by `make scale`. {date}; {model}, {cores} cores; Linux {kernel}; `{binary}`; {nbdkit}.
 
 | | ready, s | idle, MiB | a client on each after, s | connected, MiB | KiB for each client |
 |---|---:|---:|---:|---:|---:|
@@ -70,6 +70,15 @@ plugin `pattern` from {exports} processes with a socket each.
 - *Connected*: a libnbd client for each export has connected, read 4 KiB and stays, one after the other. With
   nbdbox that loads {plugins} plugins and makes {exports} instances.
 - Memory is the proportional set size in `/proc/PID/smaps_rollup`, of all processes together.
+
+## The pooling allocator
+
+isn't used. Measured on 2026-11-25, this scene of 1,000 exports with the profile of `make test`, on demand against a
+pool of 2,000 places (memories, tables, fibers), three runs each in turn: ready after 0.04–0.05 s and 0.05–0.06 s, idle
+20 and 20–21 MiB, clients in 0.6–0.7 s and 0.6–0.7 s, connected 174 and 178 MiB. An instance is made when a client
+comes and is kept, not made for each request, and its memory is mapped copy-on-write either way: so there's nothing to
+gain. There is something to lose: a pool's places are one number for all tenants, whom they'd have to be kept for, and
+it has fixed sizes for tables and instances, which would refuse plugins that run on demand.
 """
 
 
@@ -77,7 +86,7 @@ def page():
     with open("/proc/cpuinfo") as cpuinfo:
         model = next((line.split(": ", 1)[1].strip() for line in cpuinfo if line.startswith("model name")), "unknown")
     version = subprocess.run(["nbdkit", "--version"], capture_output=True, text=True).stdout.strip()
-    return PAGE.format(exports=f"{exports:,}", plugins=plugins, rows="".join(rows), date=time.strftime("%Y-%m-%d"),
+    return PAGE.format(exports=f"{exports:,}", plugins=plugins, rows="".join(rows), binary=sys.argv[1], date=time.strftime("%Y-%m-%d"),
                        model=model, cores=os.cpu_count(), kernel=platform.release(), nbdkit=version)
 
 

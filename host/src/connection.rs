@@ -10,6 +10,7 @@ mod inbox;
 mod linger;
 mod outbox;
 mod secured;
+mod stint;
 mod transmission;
 
 use std::io;

@@ -15,7 +15,7 @@ use crate::fault::Failure;
 use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::quota::{FlowQuota, Rates};
+use crate::quota::{CpuShare, FlowQuota, Rates};
 use crate::reply::ReadReply;
 
 /// How a change is to be made.
@@ -47,6 +47,11 @@ pub trait Device: Send + Sync + 'static {
     /// What all its connections may have under way together, and all its tenant's.
     fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
         [None; 2]
+    }
+
+    /// Its share of the cores, where they're shared.
+    fn cpu(&self) -> Option<&Arc<CpuShare>> {
+        None
     }
 
     /// Requests and bytes a second: its own, and its tenant's.

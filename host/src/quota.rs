@@ -12,7 +12,7 @@ mod rate;
 
 use std::sync::Arc;
 
-pub use cores::{Cores, CpuQuota, CpuShare, Entering, Place};
+pub use cores::{Cores, CpuQuota, CpuShare, Entering, Place, SLICE, paid_here};
 pub use count::{CountQuota, CountShare};
 pub use export::ExportQuota;
 pub use flow::{FlowQuota, Turn};

@@ -81,6 +81,7 @@ const CONNECTION: &[&str] = &[
     "idle",
     "linger",
     "secured",
+    "stint",
     "handshake",
     "transmission",
 ];

@@ -21,6 +21,7 @@ use super::idle::Idle;
 use super::inbox::Inbox;
 use super::linger::linger;
 use super::outbox::Outbox;
+use super::stint::Stint;
 use super::{End, StopSignal};
 use crate::device::Device;
 use crate::dispatch::{self, Reply, Request};
@@ -64,6 +65,7 @@ where
         }
     };
     let mut transmission = Transmission {
+        stint: Stint::new(device.cpu(), device.metrics()),
         stream,
         admission: Admission::new(device.limits(), device.flows()),
         inbox: Inbox::new(unread),
@@ -107,6 +109,7 @@ enum Phase {
 
 struct Transmission<S, M, F, W> {
     stream: S,
+    stint: Stint,
     session: Session,
     phase: Phase,
     admission: Admission,
@@ -137,6 +140,16 @@ where
     W: Future<Output = ()>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.stint.begin();
+        let polled = self.go_on(cx);
+        if polled.is_ready() {
+            self.stint.give_up();
+        }
+        self.stint.end();
+        polled
+    }
+
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.waits = 0;
         self.check_stop(cx);
         self.check_idle(cx);
@@ -156,7 +169,7 @@ where
             if !progress {
                 return Poll::Pending;
             }
-            if self.waits >= WAITS {
+            if self.waits >= WAITS || self.stint.is_over() {
                 break;
             }
         }
@@ -180,6 +193,11 @@ where
         while matches!(self.phase, Open | Stopping | Refusing) && self.waits < WAITS {
             if self.phase == Open && self.is_backed_up(cx) {
                 self.admission.step_back();
+                self.stint.give_up();
+                break;
+            }
+            // Who is to stop isn't kept waiting for that.
+            if self.phase == Open && !self.inbox.is_empty() && !self.stint.may_work(cx) {
                 break;
             }
             if let Some((incoming, payload)) = self.inbox.complete_write() {
@@ -246,6 +264,9 @@ where
                 }
             }
         }
+        if self.phase != Open {
+            self.stint.give_up();
+        }
         if self.phase == Stopping && self.waits < WAITS {
             self.phase = Refusing;
             progress = true;
@@ -263,7 +284,8 @@ where
 
     /// Closes a connection on which nothing is under way and nothing has come for too long.
     fn check_idle(&mut self, cx: &mut Context<'_>) {
-        let busy = self.admission.requests() > 0 || self.admission.is_queued();
+        let waits = self.admission.is_queued() || self.stint.is_waiting();
+        let busy = self.admission.requests() > 0 || waits;
         let Some(idle) = &mut self.idle else { return };
         if busy {
             idle.restart();

@@ -12,7 +12,7 @@ use crate::fault::Failure;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::plugin::PluginExport;
-use crate::quota::{FlowQuota, Rates};
+use crate::quota::{CpuShare, FlowQuota, Rates};
 use crate::reply::ReadReply;
 
 /// One connection's hold on an export.
@@ -61,6 +61,10 @@ impl Device for Hosted {
 
     fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
         self.export.flows()
+    }
+
+    fn cpu(&self) -> Option<&Arc<CpuShare>> {
+        self.export.cpu()
     }
 
     fn rates(&self) -> Option<[&Rates; 2]> {

@@ -58,7 +58,7 @@ pub struct Metrics {
     pub admission_waits: Histogram,
     /// Waits for a rate, its own or its tenant's, of requests that had to.
     pub rate_waits: Histogram,
-    /// Waits of its guests for their turn on the cores, where they had to.
+    /// Waits of its guests and connections for their turn on the cores, where they had to.
     pub core_waits: Histogram,
     /// Connections to it.
     pub connections: Level,

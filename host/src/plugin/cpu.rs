@@ -69,7 +69,7 @@ impl Slice {
     }
 
     /// Goes on with leave.
-    pub(super) fn go_on(&self, place: Option<Place>) {
+    fn go_on(&self, place: Option<Place>) {
         self.0.has_place.store(place.is_some(), Ordering::Relaxed);
         // Nothing that holds the lock panics.
         *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
@@ -77,13 +77,15 @@ impl Slice {
     }
 
     /// Gives the leave back, if there was one.
-    fn leave(&self) -> bool {
+    fn leave(&self) {
         if !self.0.has_place.swap(false, Ordering::Relaxed) {
-            return false;
+            return;
         }
         let place = self.0.place.lock();
         let place = place.unwrap_or_else(PoisonError::into_inner).take();
-        place.is_some()
+        if let Some(place) = place {
+            place.ran(self.cost());
+        }
     }
 
     /// Runs a guest call. Whenever it waits the stretch is over: what the thread does meanwhile, and
@@ -157,11 +159,6 @@ impl CpuMeter {
         &self.slice
     }
 
-    /// Its turns, if calls of its tenant wait for theirs.
-    pub(super) fn crowded(&self) -> Option<&Turns> {
-        self.turns.as_ref().filter(|turns| turns.is_crowded())
-    }
-
     /// The guest is about to wait for the layer below, whose time isn't its own.
     pub(super) fn pause(&mut self) -> Result<(), Stop> {
         if self.slice.is_measured() {
@@ -185,11 +182,7 @@ impl CpuMeter {
         clock::note_guest();
         let cost = self.slice.cost();
         self.used += cost;
-        let paid = self.slice.leave();
-        if let (false, Some(turns)) = (paid, &self.turns) {
-            // Stretches without leave are charged when they meet a tick, each for all that met none.
-            turns.charge(cost.max(TICK));
-        }
+        self.slice.leave();
         if self.used >= self.budget {
             return Err(Stop::CpuTime.into());
         }

@@ -26,7 +26,7 @@ use crate::layer::Below;
 use crate::limits::Limits;
 use crate::metrics::{Budget, Metrics, SeenOpen};
 use crate::peaks::Peaks;
-use crate::quota::{FlowQuota, Rates, TenantQuota};
+use crate::quota::{CpuShare, FlowQuota, Rates, TenantQuota};
 use crate::reply::ReadReply;
 
 /// An export that a plugin serves.
@@ -314,6 +314,10 @@ impl Device for PluginExport {
 
     fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
         self.around.quota.flows()
+    }
+
+    fn cpu(&self) -> Option<&Arc<CpuShare>> {
+        self.around.quota.cpu.as_ref()
     }
 
     fn rates(&self) -> Option<[&Rates; 2]> {

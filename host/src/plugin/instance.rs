@@ -19,13 +19,12 @@ use super::guest::{Guest, Lent, Surroundings, WritePlan};
 use super::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
 use super::names::tell;
 use super::stop;
-use super::turns::Turns;
 use super::waits::Waits;
 use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::fault::{Cause, Failure};
 use crate::limits::DIRECT;
 use crate::mapping::Draft;
-use crate::quota::{CountShare, Place};
+use crate::quota::CountShare;
 use crate::reply::ReadReply;
 
 /// Bytes that any host call may hand over, beside the request's own.
@@ -309,11 +308,6 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let wall = self.store.data().around.limits.wall;
-        let place = match self.crowded() {
-            Some(turns) => Some(Box::pin(turn_within(wall, turns)).await?),
-            None => None,
-        };
         self.calls += 1;
         let store = &mut self.store;
         store.set_epoch_deadline(1);
@@ -321,10 +315,8 @@ impl Instance {
         let guest = store.data_mut();
         guest.begin(lent);
         guest.cpu.begin(budget);
+        let wall = guest.around.limits.wall;
         let waits = guest.waits.clone();
-        if place.is_some() {
-            self.slice.go_on(place);
-        }
         let clock = GuestClock::default();
         let call = clock.during(function.call_async(&mut *store, params));
         let ended = within(wall, &waits, self.slice.during(call)).await;
@@ -339,12 +331,6 @@ impl Instance {
         }
     }
 
-    /// The guest's turns, if calls of its tenant wait for theirs already: then others do so before they
-    /// begin, or one that computes in many short calls were the better for it.
-    fn crowded(&self) -> Option<Turns> {
-        self.store.data().cpu.crowded().cloned()
-    }
-
     /// The plugin's own answer: its errno with the words that it left.
     fn answered<T>(&mut self, result: Result<T, Errno>) -> Called<T> {
         result.map_err(|errno| {
@@ -352,14 +338,6 @@ impl Instance {
             CallError::Request(Failure::answer(errno.into(), text))
         })
     }
-}
-
-/// Waits until a guest may begin, for so long at most.
-async fn turn_within(wall: Duration, turns: Turns) -> Called<Place> {
-    let place = timeout(wall, turns.next()).await;
-    place.map_err(|_| {
-        CallError::Request(Failure::share("the tenant's share of the cores is used up"))
-    })
 }
 
 /// Waits for a call, for so long at most. Most calls end without waiting at all: the timer, which costs

@@ -7,7 +7,7 @@ use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::task::yield_now;
 
@@ -31,16 +31,6 @@ impl Turns {
             metrics: Arc::clone(metrics),
             waits: waits.clone(),
         }
-    }
-
-    /// Whether guests of the tenant wait.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.share.is_crowded()
-    }
-
-    /// Charges a stretch that wasn't anybody's turn.
-    pub(super) fn charge(&self, cost: Duration) {
-        self.share.charge(cost);
     }
 
     /// Waits for leave to run. Then others go first who need none: clients that have sent something, and

@@ -1,12 +1,12 @@
-//! The cores, shared by tenants whose guests compute, and within a tenant by its exports.
+//! The cores, shared by tenants, and within a tenant by its exports.
 //!
-//! A guest that goes on past a tick needs a place, and there are as many places as cores. It holds its
-//! place from when it's given one, while it stands in line for a thread, to the end of its slice, and pays
-//! for all of that time: who takes places without using them has the less of them. Who finds none waits,
-//! and the next place is for the tenant that had the least so far, measured by its weight, and there for
-//! the export that had the least. So a tenant that computes without end takes the cores that nobody else
-//! wants, and no others; and what runs for less than a tick, as most calls do, never stands behind more
-//! than one slice on its core.
+//! There are as many places as cores. A guest that goes on past a tick needs one, and so does a connection
+//! whose export has had a slice's time without. It's held from when it's given, while its holder stands in
+//! line for a thread, to the end of the slice, and paid for all of that time: who takes places without using
+//! them has the less of them. Who finds none waits, and the next place is for the tenant that had the least
+//! so far, measured by its weight, and there for the export that had the least. So a tenant that computes
+//! or asks without end takes the cores that nobody else wants, and no others; and who wants little needs no
+//! place, and stands behind no more than a slice on its core.
 //!
 //! A place comes back when it's dropped, wherever its holder is by then, and goes to the next at once. So
 //! nobody waits for good, as long as who was woken is polled or dropped: tasks do so whatever their client
@@ -16,13 +16,17 @@ mod fair;
 mod place;
 mod places;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-pub use place::{Entering, Place};
+pub use place::{Entering, Place, paid_here};
 use places::{Places, Whose};
+
+/// How long a place is held, and what it costs when it's taken: a tick of the guests' clock. What it has
+/// cost is set right when it's given back.
+pub const SLICE: Duration = Duration::from_millis(1);
 
 /// The cores of this process.
 #[derive(Debug)]
@@ -33,7 +37,7 @@ pub struct Cores(Mutex<Places>);
 pub struct CpuQuota {
     cores: Arc<Cores>,
     number: u64,
-    /// How many of its guests wait, for those who look without the lock.
+    /// How many of its own wait, for those who look without the lock.
     length: Arc<AtomicUsize>,
 }
 
@@ -42,6 +46,8 @@ pub struct CpuQuota {
 pub struct CpuShare {
     tenant: Arc<CpuQuota>,
     number: u64,
+    /// What it has had without a place and wasn't charged for, in ns.
+    owed: AtomicU64,
 }
 
 impl Cores {
@@ -99,6 +105,7 @@ impl CpuShare {
         Arc::new(Self {
             tenant: Arc::clone(tenant),
             number,
+            owed: AtomicU64::new(0),
         })
     }
 
@@ -110,15 +117,26 @@ impl CpuShare {
         &self.tenant.cores
     }
 
-    /// Charges a slice that ran without a place: the first of a call.
-    pub fn charge(&self, cost: Duration) {
-        let whose = self.whose();
-        self.cores().change(|places, _| places.charge(whose, cost));
+    /// Takes note of what was done without a place: it's charged with the next one.
+    pub fn owe(&self, ran: Duration) {
+        // 584 years.
+        let nanoseconds = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
+        self.owed.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// Whether guests of the tenant wait: then others of its own queue up before they begin.
+    fn take_owed(&self) -> Duration {
+        Duration::from_nanos(self.owed.swap(0, Ordering::Relaxed))
+    }
+
+    /// Whether its connections need a place for what they begin: it has had a slice without, or some of its
+    /// tenant wait for theirs already.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
+    pub fn must_queue(&self) -> bool {
+        let owed = Duration::from_nanos(self.owed.load(Ordering::Relaxed));
+        owed >= SLICE || self.is_crowded()
+    }
+
+    fn is_crowded(&self) -> bool {
         self.tenant.length.load(Ordering::Relaxed) > 0
     }
 

@@ -31,12 +31,17 @@ impl Client {
         }
     }
 
+    /// Takes note of a request that is sent otherwise.
+    pub(crate) fn expect(&mut self, request: Request) {
+        self.asked.insert(request.cookie.0, request);
+    }
+
     /// Sends a request.
     pub(crate) async fn ask(&mut self, request: Request, payload: &[u8]) {
         let mut bytes = Vec::new();
         request.encode(self.connection.framing, &mut bytes).unwrap();
         bytes.extend_from_slice(payload);
-        self.asked.insert(request.cookie.0, request);
+        self.expect(request);
         self.stream.write_all(&bytes).await.unwrap();
     }
 

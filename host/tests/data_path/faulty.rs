@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
@@ -12,6 +13,7 @@ use nbdbox::fault::{Cause, Failure};
 use nbdbox::identity::Client;
 use nbdbox::limits::Limits;
 use nbdbox::metrics::Metrics;
+use nbdbox::quota::CpuShare;
 use nbdbox::reply::ReadReply;
 use tokio::sync::Semaphore;
 
@@ -33,6 +35,10 @@ pub(crate) struct Faulty {
     pub(crate) on_error: ExtentsOnError,
     /// Extents fail.
     pub(crate) no_extents: bool,
+    /// Whose cores it uses.
+    pub(crate) cpu: Option<Arc<CpuShare>>,
+    /// Reads keep the thread busy for so long.
+    pub(crate) work: Duration,
     /// Reads that began.
     pub(crate) begun: AtomicU64,
     /// Reads that ended, one way or the other but by being dropped.
@@ -62,6 +68,8 @@ impl Faulty {
             gate: Semaphore::new(0),
             on_error: ExtentsOnError::Data,
             no_extents: false,
+            cpu: None,
+            work: Duration::ZERO,
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
         }
@@ -91,6 +99,10 @@ impl Device for Faulty {
         &self.metrics
     }
 
+    fn cpu(&self) -> Option<&Arc<CpuShare>> {
+        self.cpu.as_ref()
+    }
+
     fn extents_on_error(&self) -> ExtentsOnError {
         self.on_error
     }
@@ -104,6 +116,10 @@ impl Device for Faulty {
         self.begun.fetch_add(1, Ordering::SeqCst);
         if self.waiting.contains(&offset) {
             self.gate.acquire().await.unwrap().forget();
+        }
+        let start = Instant::now();
+        while start.elapsed() < self.work {
+            std::hint::spin_loop();
         }
         self.ended.fetch_add(1, Ordering::SeqCst);
         if self.broken.contains(&offset) {

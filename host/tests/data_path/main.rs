@@ -5,6 +5,7 @@ mod client;
 mod faulty;
 #[path = "../support/negotiate.rs"]
 mod negotiate;
+mod stints;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

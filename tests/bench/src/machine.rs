@@ -25,7 +25,9 @@ fn hardware() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown", |(_, name)| name);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // All there are, not those that this process keeps to.
+    let is_core = |line: &&str| line.starts_with("processor");
+    let cores = cpuinfo.lines().filter(is_core).count();
     format!(
         "{}; {model}, {cores} cores; Linux {}",
         said("date", &["-u", "+%Y-%m-%d"]),

@@ -94,7 +94,7 @@ pub(crate) fn run(scene: &Scene, folder: Option<&Path>) -> anyhow::Result<()> {
         outcomes.push(outcome);
     }
     if let Some(folder) = folder {
-        std::fs::write(folder.join("SHARES.md"), report::document(&outcomes))?;
+        std::fs::write(folder.join("SHARES.md"), report::document(scene, &outcomes))?;
         std::fs::write(folder.join("shares.svg"), plot::svg(&outcomes))?;
         println!("written to {}", folder.display());
     }

@@ -1,10 +1,11 @@
 //! A place on the cores: waited for, held, given back.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::CpuShare;
 
@@ -21,6 +22,20 @@ pub struct Entering {
 pub struct Place {
     share: Arc<CpuShare>,
     since: Instant,
+    /// What somebody else has paid of it.
+    less: Duration,
+}
+
+thread_local! {
+    /// What guests have run on this thread with places of their own.
+    static PAID: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// What guests have run on this thread with places of their own, ever since: for those who poll them, and
+/// time that.
+#[must_use]
+pub fn paid_here() -> Duration {
+    PAID.get()
 }
 
 impl Entering {
@@ -41,7 +56,10 @@ impl Future for Entering {
         let mut places = share.cores().places();
         let since = match self.ticket {
             Some(ticket) => places.collect(whose, ticket, cx.waker()),
-            None => places.take(whose, Instant::now()),
+            None => {
+                places.charge(whose, share.take_owed());
+                places.take(whose, Instant::now())
+            }
         };
         let Some(since) = since else {
             if self.ticket.is_none() {
@@ -51,7 +69,11 @@ impl Future for Entering {
         };
         drop(places);
         self.ticket = None;
-        Poll::Ready(Place { share, since })
+        Poll::Ready(Place {
+            share,
+            since,
+            less: Duration::ZERO,
+        })
     }
 }
 
@@ -65,18 +87,31 @@ impl Drop for Entering {
     }
 }
 
+impl Place {
+    /// A guest's slice ends, for which it had this thread for so long.
+    pub fn ran(self, time: Duration) {
+        PAID.set(PAID.get().saturating_add(time));
+    }
+
+    /// Gives it back, paid for but for what others have paid.
+    pub fn less(mut self, paid: Duration) {
+        self.less = paid;
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        let (whose, since) = (self.share.whose(), self.since);
-        let cores = self.share.cores();
-        cores.change(|places, now| places.give_back(whose, since, now));
+        let (whose, since, less) = (self.share.whose(), self.since, self.less);
+        self.share.cores().change(|places, now| {
+            let held = now.saturating_duration_since(since);
+            places.give_back(whose, held.saturating_sub(less));
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
-    use std::time::Duration;
 
     use tokio::task::{JoinSet, yield_now};
 
@@ -131,6 +166,23 @@ mod tests {
         assert!(!two.is_crowded());
         drop(held);
         assert!(poll(&mut two.enter()).is_some());
+    }
+
+    #[test]
+    fn who_has_had_a_slice_without_a_place_needs_one_and_pays() {
+        let shares = tenants(1, 2);
+        shares[0].owe(super::super::SLICE / 2);
+        assert!(!shares[0].must_queue());
+        shares[0].owe(super::super::SLICE * 10);
+        assert!(shares[0].must_queue());
+        let held = poll(&mut shares[1].enter()).unwrap();
+        let (mut first, mut second) = (shares[0].enter(), shares[1].enter());
+        assert!(poll(&mut first).is_none());
+        assert!(poll(&mut second).is_none());
+        assert_eq!(shares[0].take_owed(), Duration::ZERO, "it's charged");
+        drop(held);
+        assert!(poll(&mut first).is_none(), "it had ten slices more");
+        assert!(poll(&mut second).is_some());
     }
 
     /// A guest that computes for some slices. Every third wait is given up, before or after it was over,

@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::SLICE;
 use super::fair::Fair;
-
-/// What a place costs when it's taken: a tick of the clock. It's set right when it's given back.
-const EXPECTED: Duration = Duration::from_millis(1);
 
 /// All places.
 #[derive(Debug)]
@@ -113,13 +111,13 @@ impl Places {
         if let Some(tenant) = self.tenants.own(whose.0) {
             tenant.exports.begin(whose.1);
         }
-        self.settle(whose, EXPECTED, Duration::ZERO);
+        self.settle(whose, SLICE, Duration::ZERO);
     }
 
     /// Gives back a place that was held for so long.
-    pub(super) fn give_back(&mut self, whose: Whose, since: Instant, now: Instant) {
+    pub(super) fn give_back(&mut self, whose: Whose, held: Duration) {
         self.taken -= 1;
-        self.settle(whose, now.saturating_duration_since(since), EXPECTED);
+        self.settle(whose, held, SLICE);
     }
 
     /// Waits in line. Returns a ticket.
@@ -155,7 +153,7 @@ impl Places {
     /// Gives up a ticket, or the place that it got.
     pub(super) fn give_up(&mut self, whose: Whose, ticket: u64, now: Instant) {
         if let Some(since) = self.take_given(ticket) {
-            return self.give_back(whose, since, now);
+            return self.give_back(whose, now.saturating_duration_since(since));
         }
         let Some(export) = self.export(whose) else {
             return;
@@ -214,8 +212,6 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SLICE: Duration = EXPECTED;
 
     /// Exports whose guests all compute without end, as many as there are threads at once.
     struct Scene {
@@ -287,7 +283,7 @@ mod tests {
                     }
                     let since = task.running.remove(0);
                     *got += 1;
-                    self.places.give_back(task.whose, since, self.now);
+                    self.places.give_back(task.whose, self.now - since);
                     task.tickets
                         .push(self.places.queue_up(task.whose, Waker::noop()));
                 }
@@ -359,14 +355,14 @@ mod tests {
         let held = scene.places.take(one, scene.now).unwrap();
         let late = scene.places.queue_up(two, Waker::noop());
         scene.now += SLICE;
-        scene.places.give_back(one, held, scene.now);
+        scene.places.give_back(one, scene.now - held);
         assert_eq!(scene.places.hand_out(scene.now).len(), 1);
         let given = scene.now;
         scene.now += 10 * SLICE;
         // It comes for its place when others would have had ten turns.
         let since = scene.places.collect(two, late, Waker::noop());
         assert_eq!(since, Some(given));
-        scene.places.give_back(two, given, scene.now);
+        scene.places.give_back(two, scene.now - given);
         let got = scene.run(&[tasks(one, 1), tasks(two, 1)].concat(), 8);
         assert_eq!(got, [8, 0]);
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{FIFTH, Outcome, SETTLING, WINDOW, WINDOWS};
 use crate::machine;
+use crate::scene::Scene;
 
 /// One kind of server, for whoever waits.
 pub(super) fn line(outcome: &Outcome) -> String {
@@ -48,10 +49,10 @@ fn table(outcomes: &[Outcome]) -> String {
 }
 
 /// SHARES.md.
-pub(super) fn document(outcomes: &[Outcome]) -> String {
+pub(super) fn document(scene: &Scene, outcomes: &[Outcome]) -> String {
     let [before, with, after] = WINDOWS;
     format!(
-        "# What a tenant keeps while others misbehave\n\nMade by `make shares`. {machine}\n\n{table}\n\
+        "# What a tenant keeps while others misbehave\n\nMade by `make shares`. {machine} `{program}`.\n\n{table}\n\
          ![throughput and p99 over time](shares.svg)\n\n## Method\n\n\
          Five tenants of equal weight, without any limit set but the defaults:\n\n\
          - one **loops**: 4 connections whose every read makes its plugin compute without end (with nbdbox \
@@ -66,11 +67,12 @@ pub(super) fn document(outcomes: &[Outcome]) -> String {
          plugins `eval` (a shell script that loops or allocates) and `pattern`. The servers have one core, \
          all of them together, and the load another one, where the attackers are 19 nicer than the fifth: so \
          what the fifth gets depends on the servers alone.\n\n\
-         *Alone* the fifth keeps the core busy by itself. *Its share* is a fifth of that. *With the others* is \
+         *Alone* the fifth keeps the core busy by itself. *Its share* is what its weight promises of that, a fifth. *With the others* is \
          what it gets while they do what they do; more than its share is what others leave. A figure is \
          the median of windows of {window} ms: {before} before the attacks, {with} while they run (from \
          {settling} s after their start) and {after} after them. The run fails below 80 % of its share.\n",
         machine = machine::describe_scene(),
+        program = scene.nbdbox.display(),
         table = table(outcomes),
         connections = FIFTH.connections,
         depth = FIFTH.depth,

@@ -1,0 +1,147 @@
+//! A connection's stints on the cores, where tenants share them (`quota::cores`).
+//!
+//! What the host does for a client is its tenant's, as what the tenant's guests compute is. Stints are timed,
+//! which costs no lock; when an export has had a slice's time of them without leave, or others of its tenant
+//! wait, the next needs a place. Only what begins requests waits for one: what is under way goes on, since
+//! guests in it may have places of their own, and is charged afterwards.
+
+use std::future::Future as _;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::task::yield_now;
+
+use crate::metrics::Metrics;
+use crate::quota::{CpuShare, Entering, Place, SLICE, paid_here};
+
+/// Where a connection is with its stints; does nothing where the cores aren't shared.
+#[derive(Debug)]
+pub(super) struct Stint(Option<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    share: Arc<CpuShare>,
+    metrics: Arc<Metrics>,
+    leave: Leave,
+    began: Instant,
+    /// What guests on this thread had paid for when it began.
+    paid: Duration,
+}
+
+#[derive(Debug)]
+enum Leave {
+    /// None is asked for.
+    None,
+    /// It's asked for, since then.
+    Awaited(Entering, Instant),
+    /// It's here, but others who need none go first.
+    InLine(Place),
+    /// Work goes on, with a place or on credit.
+    Given(Option<Place>),
+}
+
+impl Stint {
+    /// Stints by `share`, if there is one; waits are noted in `metrics`.
+    pub(super) fn new(share: Option<&Arc<CpuShare>>, metrics: &Arc<Metrics>) -> Self {
+        Self(share.map(|share| Shared {
+            share: Arc::clone(share),
+            metrics: Arc::clone(metrics),
+            leave: Leave::None,
+            began: Instant::now(),
+            paid: Duration::ZERO,
+        }))
+    }
+
+    /// The task is polled.
+    pub(super) fn begin(&mut self) {
+        if let Some(shared) = &mut self.0 {
+            shared.began = Instant::now();
+            shared.paid = paid_here();
+        }
+    }
+
+    /// Whether requests may begin in this stint; else the task is woken when they may.
+    pub(super) fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
+        self.0.as_mut().is_none_or(|shared| shared.may_work(cx))
+    }
+
+    /// Whether it's time for others.
+    pub(super) fn is_over(&self) -> bool {
+        let shared = self.0.as_ref();
+        shared.is_some_and(|shared| shared.began.elapsed() >= SLICE)
+    }
+
+    /// Whether requests wait for a place.
+    pub(super) fn is_waiting(&self) -> bool {
+        let waits = |shared: &Shared| matches!(shared.leave, Leave::Awaited(..) | Leave::InLine(_));
+        self.0.as_ref().is_some_and(waits)
+    }
+
+    /// No requests will begin for now: waits no longer, and gives back what it got.
+    pub(super) fn give_up(&mut self) {
+        if self.is_waiting()
+            && let Some(shared) = &mut self.0
+        {
+            shared.leave = Leave::None;
+        }
+    }
+
+    /// The poll ends.
+    pub(super) fn end(&mut self) {
+        if let Some(shared) = &mut self.0 {
+            shared.end();
+        }
+    }
+}
+
+impl Shared {
+    fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Leave::Given(_) = self.leave {
+            return true;
+        }
+        self.leave = match std::mem::replace(&mut self.leave, Leave::None) {
+            Leave::None if !self.share.must_queue() => Leave::Given(None),
+            Leave::None => self.ask(cx),
+            Leave::Awaited(mut entering, since) => match Pin::new(&mut entering).poll(cx) {
+                Poll::Pending => Leave::Awaited(entering, since),
+                Poll::Ready(place) => {
+                    self.metrics.core_waits.note(since.elapsed());
+                    stand_in_line(place, cx)
+                }
+            },
+            Leave::InLine(place) => Leave::Given(Some(place)),
+            given @ Leave::Given(_) => given,
+        };
+        matches!(self.leave, Leave::Given(_))
+    }
+
+    /// Asks for a place.
+    fn ask(&self, cx: &mut Context<'_>) -> Leave {
+        let mut entering = self.share.enter();
+        match Pin::new(&mut entering).poll(cx) {
+            Poll::Pending => Leave::Awaited(entering, Instant::now()),
+            Poll::Ready(place) => stand_in_line(place, cx),
+        }
+    }
+
+    fn end(&mut self) {
+        let paid = paid_here().saturating_sub(self.paid);
+        match std::mem::replace(&mut self.leave, Leave::None) {
+            // Guests paid for their slices themselves.
+            Leave::Given(Some(place)) => return place.less(paid),
+            Leave::Given(None) => {}
+            leave => self.leave = leave,
+        }
+        self.share.owe(self.began.elapsed().saturating_sub(paid));
+    }
+}
+
+/// Lets others go first who need no place, and those who have just been heard of queue up: the runtime looks
+/// for them before it wakes a task that yields.
+fn stand_in_line(place: Place, cx: &mut Context<'_>) -> Leave {
+    let yielded = pin!(yield_now()).poll(cx);
+    debug_assert!(yielded.is_pending(), "the task is woken");
+    Leave::InLine(place)
+}

@@ -1,0 +1,106 @@
+//! Connections of tenants that share one core, whose clients ask for as much as they can.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nbd_proto::client::Request;
+use nbd_proto::{Cookie, Framing};
+use nbdbox::limits::Limits;
+use nbdbox::quota::{Cores, CpuQuota, CpuShare};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::client::Client;
+use crate::faulty::Faulty;
+use crate::{Scene, scene};
+
+/// Requests of each connection, all sent at once.
+const REQUESTS: u64 = 500;
+
+/// Connections of the tenant that floods.
+const FLOOD: usize = 16;
+
+/// Connections of a tenant with as much weight as any other.
+async fn tenant(cores: &Arc<Cores>, connections: usize) -> Vec<Scene> {
+    let share = CpuShare::new(&CpuQuota::new(cores, 100), 100);
+    let mut scenes = Vec::new();
+    for _ in 0..connections {
+        let mut device = Faulty::new(Limits::default());
+        device.cpu = Some(Arc::clone(&share));
+        device.work = Duration::from_micros(50);
+        scenes.push(scene(Framing::Structured, device).await);
+    }
+    scenes
+}
+
+async fn ask_for_all(client: &mut Client) {
+    let mut requests = Vec::new();
+    for cookie in 0..REQUESTS {
+        let request = Request::read(Cookie(cookie), cookie, 1);
+        request.encode(Framing::Structured, &mut requests).unwrap();
+        client.expect(request);
+    }
+    client.stream.write_all(&requests).await.unwrap();
+}
+
+async fn receive_all(client: &mut Client) {
+    for _ in 0..REQUESTS {
+        assert!(client.next().await.is_some());
+    }
+}
+
+fn done(scenes: &[Scene]) -> u64 {
+    let done = |scene: &Scene| scene.device.ended.load(Ordering::SeqCst);
+    scenes.iter().map(done).sum()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn cores_are_shared_by_tenants_not_by_their_connections() {
+    let cores = Cores::new(1);
+    let mut flood = tenant(&cores, FLOOD).await;
+    let mut fair = tenant(&cores, 1).await;
+    for scene in &mut flood {
+        ask_for_all(&mut scene.client).await;
+    }
+    let before = done(&flood);
+    ask_for_all(&mut fair[0].client).await;
+    receive_all(&mut fair[0].client).await;
+    let theirs = done(&flood) - before;
+    // By connections it would be sixteen for each of its own. Some slices more are where it begins and ends.
+    assert!(
+        theirs <= REQUESTS * 5 / 4 + 100,
+        "{theirs} against {REQUESTS}"
+    );
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn who_is_cut_off_while_it_waits_or_works_leaves_no_place_behind() {
+    let cores = Cores::new(1);
+    let mut flood = tenant(&cores, FLOOD).await;
+    let mut fair = tenant(&cores, 2).await;
+    for scene in flood.iter_mut().chain(&mut fair) {
+        ask_for_all(&mut scene.client).await;
+    }
+    for scene in flood {
+        tokio::task::yield_now().await;
+        scene.server.abort();
+    }
+    for scene in &mut fair {
+        receive_all(&mut scene.client).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_of_many_tenants_are_served() {
+    let cores = Cores::new(2);
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        all.extend(tenant(&cores, 2).await);
+    }
+    for scene in &mut all {
+        ask_for_all(&mut scene.client).await;
+    }
+    for scene in &mut all {
+        receive_all(&mut scene.client).await;
+    }
+}
