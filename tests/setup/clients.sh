@@ -19,6 +19,7 @@ readonly programs=(
     fio:fio
     strace:strace
     curl:curl
+    systemd-analyze:systemd
     sfdisk:fdisk
     mcopy:mtools
     fsck.vfat:dosfstools

@@ -94,11 +94,10 @@ struct Host {
 impl Host {
     /// Reads the configuration again. One that is wrong changes nothing.
     async fn reload(&mut self, why: &str) {
-        let reloading = NotifyState::monotonic_usec_now();
-        tell(&[NotifyState::Reloading]);
-        if let Ok(time) = reloading {
-            tell(&[time]);
-        }
+        // `Type=notify-reload` wants both at once.
+        let mut reloading = vec![NotifyState::Reloading];
+        reloading.extend(NotifyState::monotonic_usec_now());
+        tell(&reloading);
         match self.try_reload().await {
             Ok(words) => tracing::info!("reloaded ({why}): {words}"),
             Err(error) => tracing::error!(

@@ -1,6 +1,8 @@
 //! Reload and drain, with clients connected throughout.
 
-use nbdbox_tests::{Server, nbdsh};
+use std::fs;
+
+use nbdbox_tests::{Server, nbdsh, plugin, run};
 
 use crate::scene::{Reader, export, info, listed, tenant, three, uri};
 
@@ -48,6 +50,37 @@ fn connections_keep_the_plugin_that_they_began_with() {
     // Another plugin under the same name, with other bytes.
     let config = three().replacen("pattern.wasm", "memory.wasm", 1);
     server.reload(&config);
+    let zeroes = "assert h.pread(4096, 0) == bytearray(4096)";
+    let _ = nbdsh(&uri(&server, "alice", "disk"), zeroes).ok();
+    assert!(reader.stop() > 0);
+}
+
+#[test]
+fn a_hangup_brings_a_plugin_whose_file_was_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("disk.wasm");
+    fs::copy(plugin("pattern"), &file).unwrap();
+    let disk = format!(
+        "[[tenant.alice.export]]\nname = \"disk\"\nplugin = \"{}\"\nsettings = {{ size = \"1M\" }}\n",
+        file.display()
+    );
+    let server = Server::hosting(&(tenant("alice", "") + &disk));
+    let reader = Reader::start(&server, "alice", "disk");
+    // Whole at once, as a package manager does. The configuration is as it was: nobody notices.
+    let next = folder.path().join("next");
+    fs::copy(plugin("memory"), &next).unwrap();
+    fs::rename(&next, &file).unwrap();
+    let _ = run("kill", ["-HUP", &server.pid().to_string()]).ok();
+    while !server
+        .log()
+        .contains("reloaded (SIGHUP): 0 exports added, 1 changed")
+    {
+        assert!(
+            !server.log().contains("nothing is changed"),
+            "{}",
+            server.log()
+        );
+    }
     let zeroes = "assert h.pread(4096, 0) == bytearray(4096)";
     let _ = nbdsh(&uri(&server, "alice", "disk"), zeroes).ok();
     assert!(reader.stop() > 0);

@@ -1,6 +1,7 @@
 //! Sockets of every kind.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::process::Command;
 
 use nbdbox_tests::{Server, run};
@@ -76,12 +77,106 @@ os.execv(sys.argv[3], [sys.argv[3], 'serve', '--config', sys.argv[4]])
         .spawn()
         .unwrap();
     let mut words = [0; 256];
-    let length = notify.recv(&mut words).unwrap();
-    assert_eq!(&words[..length], b"READY=1\n");
+    let mut told = || {
+        let length = notify.recv(&mut words).unwrap();
+        String::from_utf8_lossy(&words[..length]).into_owned()
+    };
+    assert_eq!(told(), "READY=1\n");
     let uri = format!("nbd+unix:///disk?socket={}", socket.display());
     assert_eq!(run("nbdinfo", ["--size", &uri]).ok(), "1048576\n");
+    let _ = run("kill", ["-HUP", &child.id().to_string()]).ok();
+    let reloading = told();
+    assert!(
+        reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+        "{reloading}"
+    );
+    assert_eq!(told(), "READY=1\n");
+    assert_eq!(run("nbdinfo", ["--size", &uri]).ok(), "1048576\n");
     let _ = run("kill", [child.id().to_string()]).ok();
-    let length = notify.recv(&mut words).unwrap();
-    assert_eq!(&words[..length], b"STOPPING=1\n");
+    assert_eq!(told(), "STOPPING=1\n");
     assert!(child.wait().unwrap().success());
+}
+
+/// What the kernel has of a vsock port: `unknown` where it has no vsock at all, `free` or `taken`.
+fn vsock(port: u32) -> String {
+    let script = "\
+import errno, socket, sys
+try:
+    s = socket.socket(socket.AF_VSOCK)
+    s.bind((socket.VMADDR_CID_ANY, int(sys.argv[1])))
+    print('free')
+except OSError as error:
+    print('taken' if error.errno == errno.EADDRINUSE else 'unknown')
+";
+    let port = port.to_string();
+    run("/usr/bin/python3", ["-c", script, &port])
+        .ok()
+        .trim()
+        .to_owned()
+}
+
+/// Whether anybody can come by it is up to the hypervisor: few machines are guests of themselves.
+#[test]
+fn a_vsock_port_is_taken_where_the_kernel_has_them() {
+    let port = (1 << 20) | std::process::id();
+    let before = vsock(port);
+    let config = format!("[[listener]]\nvsock = {port}\n") + &alice();
+    if before == "unknown" {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nbdbox.toml");
+        let config = config.replace("FOLDER", folder.path().to_str().unwrap());
+        std::fs::write(&path, config).unwrap();
+        let ran = run(
+            nbdbox_tests::nbdbox(),
+            ["serve", "--config", path.to_str().unwrap()],
+        );
+        assert_eq!(ran.code, 1);
+        assert!(
+            ran.stderr.contains(&format!("vsock port {port}")),
+            "{}",
+            ran.stderr
+        );
+        return;
+    }
+    assert_eq!(before, "free");
+    let server = Server::hosting(&config);
+    assert_eq!(vsock(port), "taken");
+    assert!(
+        server
+            .log()
+            .contains(&format!("listens on vsock port {port}")),
+        "{}",
+        server.log()
+    );
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(vsock(port), "free");
+}
+
+#[test]
+fn the_units_are_what_systemd_takes_and_leave_little_open() {
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/systemd");
+    let folder = tempfile::tempdir().unwrap();
+    let [service, socket] = ["nbdbox.service", "nbdbox.socket"].map(|name| {
+        let text = std::fs::read_to_string(units.join(name)).unwrap();
+        // The program has to be there.
+        let text = text.replace(
+            "/usr/local/bin/nbdbox",
+            nbdbox_tests::nbdbox().to_str().unwrap(),
+        );
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    });
+    let verified = run("systemd-analyze", ["verify", &service, &socket]);
+    assert_eq!((verified.code, &verified.stderr[..]), (0, ""));
+    // Of 10: 2.0 at most, in tenths.
+    let judge = [
+        "security",
+        "--offline=true",
+        "--threshold=20",
+        "--no-pager",
+        &service,
+    ];
+    let judged = run("systemd-analyze", judge);
+    assert_eq!(judged.code, 0, "{}", judged.stdout);
 }
