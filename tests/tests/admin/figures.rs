@@ -54,9 +54,37 @@ except nbd.Error:
         assert!(of(tenant, "nbdbox_memory_peak_bytes", &[]).unwrap() >= 65536.0);
         assert_eq!(of(tenant, "nbdbox_failed_opens_total", &[]), Some(0.0));
     }
+    assert_eq!(
+        of("alice", "nbdbox_export_size_bytes", &[]),
+        Some(1_048_576.0)
+    );
+    assert_eq!(
+        of("bob", "nbdbox_export_size_bytes", &[]),
+        Some(2_097_152.0)
+    );
     assert_eq!(of("carol", "nbdbox_export_open", &[]), Some(0.0));
     let carol = text.lines().filter(|line| line.contains("quiet")).count();
     assert_eq!(carol, 1, "nothing more of what nobody asked for");
+}
+
+#[test]
+fn how_connections_end_is_counted() {
+    let server = hosting();
+    let alice = uri(&server, "alice", "disk");
+    // It says goodbye; what follows doesn't.
+    let _ = run("qemu-io", ["-r", "-f", "raw", "-c", "read 0 512", &alice]).ok();
+    let _ = nbdsh(&alice, "import os\nos._exit(0)").ok();
+    for end in ["disconnected", "hung-up"] {
+        while value(
+            &get(&server, "/metrics"),
+            "nbdbox_connection_ends_total",
+            &[("end", end)],
+        ) < 1.0
+        {
+            // Until the server has seen the client go.
+        }
+    }
+    assert_eq!(value(&get(&server, "/metrics"), "nbdbox_sockets", &[]), 0.0);
 }
 
 #[test]
