@@ -7,8 +7,8 @@ use nbd_proto::Framing;
 use nbd_proto::wire::command;
 use nbdbox_tests::{Client, Raw, Server};
 
-use crate::crew::{Crew, Stop, workshop};
-use crate::scene::tenant;
+use crate::crew::{Crew, Stop, beside, workshop};
+use crate::scene::{export, tenant};
 
 const TENANTS: usize = 10;
 
@@ -71,4 +71,24 @@ fn many_tenants_on_one_worker_all_have_their_turns() {
         let mut client = Client::connect_to(&server.folder().join(name), "work", Framing::Simple);
         assert!(client.read(0, 1).is_ok());
     }
+}
+
+/// A call is stopped for its own time, not for what others compute: else a neighbour could make an export
+/// fail, for good if its memory is the disk.
+#[test]
+fn waiting_for_the_cores_is_no_wall_time_of_a_call() {
+    let work = "settings = { at = \"read\", do = \"work\", mode = \"parallel\" }\n\
+                limits = { cpu = \"10s\", wall = \"1s\" }";
+    let config = [
+        tenant("alice", "cpu-weight = 1"),
+        export("alice", "work", "bad", work),
+        tenant("mallory", "cpu-weight = 100"),
+        workshop("mallory", "work", 8, 100),
+    ];
+    let server = Server::hosting_with(&config.concat(), &["--threads", "1"]);
+    let mut alice = Crew::hire(&server, "alice", "work", 1);
+    let mut mallory = Crew::hire(&server, "mallory", "work", 8);
+    // Each of her ticks waits for 100 of theirs; a call that is stopped would fail.
+    let _ = beside(&mut alice, &mut mallory, 2);
+    assert!(!server.log().contains("took too long"), "{}", server.log());
 }
