@@ -18,7 +18,8 @@ use crate::plugin::{Engine, Plugin};
 pub struct Library {
     engine: Engine,
     shelf: Mutex<HashMap<Digest, Arc<Mutex<Weak<Plugin>>>>>,
-    /// Restrains many plugins that are asked for at once from starting as many compilers.
+    /// Restrains many plugins that are asked for at once from starting as many compilers. Two at least: a
+    /// tenant has one at a time.
     loading: Semaphore,
 }
 
@@ -29,7 +30,7 @@ impl Library {
         Self {
             engine,
             shelf: Mutex::default(),
-            loading: Semaphore::new(available_parallelism().map_or(1, usize::from)),
+            loading: Semaphore::new(available_parallelism().map_or(2, usize::from).max(2)),
         }
     }
 
@@ -39,7 +40,8 @@ impl Library {
         self.engine.metrics()
     }
 
-    /// The plugin with this digest, from its file unless it's there.
+    /// The plugin with this digest, from its file unless it's there: in its tenant's `turn`, so that one who
+    /// has many plugins that take long holds up nobody else.
     ///
     /// # Errors
     /// It can't be loaded; the file isn't what it was when the configuration was read.
@@ -48,12 +50,18 @@ impl Library {
         path: &Path,
         digest: &Digest,
         limits: &Limits,
+        turn: &Semaphore,
     ) -> anyhow::Result<Arc<Plugin>> {
         let place = {
             let mut shelf = self.shelf.lock().await;
             shelf.retain(|_, place| Arc::strong_count(place) > 1 || is_used(place));
             Arc::clone(shelf.entry(digest.clone()).or_default())
         };
+        if let Some(plugin) = place.try_lock().ok().and_then(|place| place.upgrade()) {
+            return Ok(plugin);
+        }
+        // Before the place: whoever waits for a turn mustn't keep others from the same plugin.
+        let _tenants_turn = turn.acquire().await?;
         // Who wants the same one waits for it.
         let mut place = place.lock().await;
         if let Some(plugin) = place.upgrade() {

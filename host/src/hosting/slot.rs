@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::blueprint::Planned;
@@ -30,6 +30,8 @@ pub struct Slot {
     quota: Arc<TenantQuota>,
     connections: Arc<CountQuota>,
     library: Arc<Library>,
+    /// Its tenant's turn to load a plugin.
+    turn: Arc<Semaphore>,
     /// The counters of the outermost layer.
     metrics: Arc<Metrics>,
     /// Those of each layer below it.
@@ -59,6 +61,7 @@ impl Slot {
         planned: Planned,
         quota: &Arc<TenantQuota>,
         library: &Arc<Library>,
+        turn: &Arc<Semaphore>,
     ) -> Arc<Self> {
         Arc::new(Self {
             tenant: tenant.to_owned(),
@@ -67,6 +70,7 @@ impl Slot {
             planned,
             quota: Arc::clone(quota),
             library: Arc::clone(library),
+            turn: Arc::clone(turn),
             metrics: Arc::default(),
             open: OnceLock::new(),
             failing: Mutex::default(),
@@ -195,7 +199,7 @@ impl Slot {
     pub async fn load(&self) -> anyhow::Result<Arc<Plugin>> {
         let Planned { export, digest, .. } = &self.planned;
         self.library
-            .plugin(&export.plugin, digest, &export.limits)
+            .plugin(&export.plugin, digest, &export.limits, &self.turn)
             .await
     }
 
@@ -207,11 +211,10 @@ impl Slot {
         let Planned {
             export, filters, ..
         } = &self.planned;
+        let (library, turn) = (&self.library, &self.turn);
         let mut plugins = Vec::with_capacity(filters.len());
         for (filter, planned) in export.filters.iter().zip(filters) {
-            let plugin = self
-                .library
-                .plugin(&filter.plugin, &planned.digest, &filter.limits);
+            let plugin = library.plugin(&filter.plugin, &planned.digest, &filter.limits, turn);
             plugins.push(plugin.await?);
         }
         Ok(plugins)

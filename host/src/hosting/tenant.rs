@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nbdbox_config::config::{self, ClientRule};
+use tokio::sync::Semaphore;
 
 use super::Changes;
 use super::blueprint::Planned;
@@ -20,6 +21,8 @@ pub struct Tenant {
     name: String,
     clients: Vec<ClientRule>,
     quota: Arc<TenantQuota>,
+    /// Its turn to load a plugin: one at a time.
+    turn: Arc<Semaphore>,
     exports: BTreeMap<String, Arc<Slot>>,
 }
 
@@ -40,6 +43,10 @@ impl Tenant {
             }
             None => TenantQuota::sharing(&tenant.limits, cores),
         };
+        let turn = match old {
+            Some(old) => Arc::clone(&old.turn),
+            None => Arc::new(Semaphore::new(1)),
+        };
         let slots = exports.into_iter().map(|planned| {
             let name = planned.export.name.clone();
             let before = old.and_then(|old| old.exports.get(&name));
@@ -53,7 +60,7 @@ impl Tenant {
                         Some(_) => changes.changed += 1,
                         None => changes.added += 1,
                     }
-                    Slot::new(&tenant.name, planned, &quota, library)
+                    Slot::new(&tenant.name, planned, &quota, library, &turn)
                 }
             };
             (name, slot)
@@ -62,6 +69,7 @@ impl Tenant {
             exports: slots.collect(),
             clients: tenant.clients,
             quota,
+            turn,
             name: tenant.name,
         }
     }

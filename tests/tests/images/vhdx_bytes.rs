@@ -8,6 +8,13 @@ use crate::folder::Folder;
 pub(crate) const HEADERS: [u64; 2] = [64 << 10, 128 << 10];
 pub(crate) const REGIONS: [u64; 2] = [192 << 10, 256 << 10];
 
+/// An image of this size with data in its first block.
+pub(crate) fn create(folder: &Folder, size: u64) {
+    let options = "subformat=dynamic,block_size=1M";
+    folder.create("vhdx", &["-o", options], "top", size);
+    folder.change("vhdx", "top", &["write -P 7 0 200k".to_owned()]);
+}
+
 /// CRC-32C, bit by bit.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     let step = |crc: u32| {

@@ -6,7 +6,7 @@ use nbd_proto::Framing;
 use nbdbox_tests::{Client, Random};
 
 use crate::folder::{Folder, assert_same_bytes, changes};
-use crate::vhdx_bytes::{BLOCKS, HEADERS, checksum, patch_checked, region};
+use crate::vhdx_bytes::{BLOCKS, HEADERS, checksum, create, patch_checked, region};
 
 /// Not a multiple of a block.
 const SIZE: u64 = (40 << 20) + 12_800;
@@ -86,13 +86,7 @@ fn log_entry(guid: &[u8; 16], offset: u64, sector: &[u8], size: u64) -> Vec<u8> 
 fn a_log_is_replayed_in_memory_as_qemu_does_in_the_file() {
     let mut random = Random::seeded(42);
     let folder = Folder::new();
-    folder.create(
-        "vhdx",
-        &["-o", "subformat=dynamic,block_size=1M"],
-        "top",
-        SIZE,
-    );
-    folder.change("vhdx", "top", &["write -P 7 0 200k".to_owned()]);
+    create(&folder, SIZE);
     // A block that only the log knows of.
     let mut bytes = fs::read(folder.path("top")).unwrap();
     bytes.resize(bytes.len().next_multiple_of(1 << 20), 0);

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::bad::{Image, assert_bad_read, assert_cuts_refused, damage, refusal};
 use crate::folder::Folder;
-use crate::vhdx_bytes::{BLOCKS, HEADERS, METADATA, REGIONS, patch_checked, region};
+use crate::vhdx_bytes::{BLOCKS, HEADERS, METADATA, REGIONS, create, patch_checked, region};
 
 const SIZE: u64 = 8 << 20;
 
@@ -12,17 +12,6 @@ const IMAGE: Image = Image {
     plugin: "vhdx",
     size: SIZE,
 };
-
-/// An image with data in its first block.
-fn good(folder: &Folder) {
-    folder.create(
-        "vhdx",
-        &["-o", "subformat=dynamic,block_size=1M"],
-        "top",
-        SIZE,
-    );
-    folder.change("vhdx", "top", &["write -P 7 0 200k".to_owned()]);
-}
 
 #[test]
 fn bad_headers_are_refused_in_words() {
@@ -33,7 +22,7 @@ fn bad_headers_are_refused_in_words() {
     ];
     for (at, bytes, words) in cases {
         let folder = Folder::new();
-        good(&folder);
+        create(&folder, SIZE);
         for header in HEADERS {
             patch_checked(&folder, header, 4096, at, bytes);
         }
@@ -41,7 +30,7 @@ fn bad_headers_are_refused_in_words() {
         assert!(said.contains(words), "{words}: {said}");
     }
     let folder = Folder::new();
-    good(&folder);
+    create(&folder, SIZE);
     folder.patch("top", 0, b"vhdxFILE");
     assert!(refusal(&folder, &IMAGE, &[], &[]).contains("not a VHDX image"));
 }
@@ -53,7 +42,7 @@ fn a_broken_copy_is_no_harm_and_two_are() {
         (REGIONS, "a region table with a wrong"),
     ] {
         let folder = Folder::new();
-        good(&folder);
+        create(&folder, SIZE);
         folder.patch("top", copies[0] + 100, &[0x55; 8]);
         let server = folder.serve("vhdx", &["image=top:ro"], &[]);
         let mut client =
@@ -77,7 +66,7 @@ fn bad_regions_are_refused_in_words() {
     ];
     for (at, bytes, words) in cases {
         let folder = Folder::new();
-        good(&folder);
+        create(&folder, SIZE);
         for table in REGIONS {
             patch_checked(&folder, table, 64 << 10, at, bytes);
         }
@@ -85,7 +74,7 @@ fn bad_regions_are_refused_in_words() {
         assert!(said.contains(words), "{words}: {said}");
     }
     let folder = Folder::new();
-    good(&folder);
+    create(&folder, SIZE);
     for table in REGIONS {
         // A third one, of another kind, that is required.
         patch_checked(&folder, table, 64 << 10, 8, &[3]);
@@ -99,7 +88,7 @@ fn bad_regions_are_refused_in_words() {
 #[test]
 fn bad_metadata_is_refused_in_words() {
     let folder = Folder::new();
-    good(&folder);
+    create(&folder, SIZE);
     let metadata = region(&folder, METADATA);
     let bytes = fs::read(folder.path("top")).unwrap();
     let start = usize::try_from(metadata).unwrap();
@@ -150,7 +139,7 @@ fn bad_blocks_are_an_errno_and_a_log_line() {
         (4 << 20 | 7, "partly in a parent"),
     ] {
         let folder = Folder::new();
-        good(&folder);
+        create(&folder, SIZE);
         let blocks = region(&folder, BLOCKS);
         folder.patch("top", blocks, &entry.to_le_bytes());
         assert_bad_read(&folder, &IMAGE, words);
@@ -159,13 +148,17 @@ fn bad_blocks_are_an_errno_and_a_log_line() {
 
 #[test]
 fn files_cut_short_are_refused() {
-    assert_cuts_refused(&IMAGE, good, &[0, 7, 70_000, 200_000, 1 << 20]);
+    assert_cuts_refused(
+        &IMAGE,
+        |folder| create(folder, SIZE),
+        &[0, 7, 70_000, 200_000, 1 << 20],
+    );
 }
 
 #[test]
 fn random_damage_never_ends_the_server() {
     let folder = Folder::new();
-    good(&folder);
+    create(&folder, SIZE);
     let blocks = region(&folder, BLOCKS);
     damage(&folder, &IMAGE, &[blocks, blocks + 32]);
 }

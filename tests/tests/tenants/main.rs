@@ -17,4 +17,5 @@ mod reload;
 mod same_digest;
 mod scene;
 mod shares;
+mod slow_plugins;
 mod stranger;
