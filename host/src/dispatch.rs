@@ -150,15 +150,16 @@ pub async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -
         return reply;
     };
     let start = Instant::now();
-    let (reply, outcome) = match pace(device, &command, start) {
-        Some(pace) => match pace.await {
-            Ok(()) => carry_out(device, request, reply).await,
-            Err(failure) => {
-                let outcome = fail(device, head, command, &failure, &mut reply);
-                (reply, outcome)
-            }
-        },
-        None => carry_out(device, request, reply).await,
+    let paced = match pace(device, &command, start) {
+        Some(pace) => pace.await,
+        None => Ok(()),
+    };
+    let (reply, outcome) = match paced {
+        Ok(()) => carry_out(device, request, reply).await,
+        Err(failure) => {
+            let outcome = fail(device, head, command, &failure, &mut reply);
+            (reply, outcome)
+        }
     };
     let operations = &device.metrics().operations;
     operations.note(operation, outcome, start.elapsed());
