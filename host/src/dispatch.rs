@@ -329,7 +329,6 @@ async fn block_status<D: Device>(
             (map, Outcome::from(&failure))
         }
     };
-    device.metrics().note_extents(&map);
     let head = request.incoming.head;
     let wire = Wire {
         min_block: export.block.minimum(),

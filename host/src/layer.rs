@@ -364,18 +364,14 @@ impl Below {
         if !export.allocation {
             return fresh();
         }
-        let metrics = self.layer.metrics();
         let asked = self.layer.extents(fresh()?, wanted == Wanted::One);
         match self.ask(Operation::BlockStatus, asked).await {
-            Ok(map) => {
-                metrics.note_extents(&map);
-                Ok(map)
-            }
+            Ok(map) => Ok(map),
             Err(failure) if failure.whose == Whose::Shutdown => Err(failure),
             Err(failure) => match self.layer.extents_on_error() {
                 ExtentsOnError::Error => Err(failure),
                 ExtentsOnError::Data => {
-                    metrics.extents_fallbacks.one();
+                    self.layer.metrics().extents_fallbacks.one();
                     fresh()
                 }
             },

@@ -231,6 +231,7 @@ impl PluginExport {
         let mut lease = self.acquire().await?;
         let called = lease.instance().report(map, one).await;
         let map = self.settle(lease, called)?;
+        self.around.metrics.note_extents(&map);
         self.learn_extents(&map);
         Ok(map)
     }

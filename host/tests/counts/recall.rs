@@ -146,7 +146,7 @@ async fn extents_that_are_asked_for_one_by_one_are_told_once() {
     let writes = ["-f", "qcow2", "-c", "write 1M 1M", "-c", "write 4M 64k"];
     qemu("qemu-io", &writes, &image);
     let export = open("qcow2", "image", &image, Policy::default()).await;
-    let mut ends = Vec::new();
+    let (mut ends, mut added) = (Vec::new(), Vec::new());
     let entered = entries(&export, async || {
         let mut at = 0;
         while at < SIZE {
@@ -155,9 +155,13 @@ async fn extents_that_are_asked_for_one_by_one_are_told_once() {
             assert_eq!(map.iter().count(), 1);
             at = map.end();
             ends.push(at >> 10);
+            added.push(export.metrics().extents_added.get());
         }
     });
     assert_eq!(entered.await, 1);
+    // What the plugin said is counted, all of it, and not what the host says again.
+    assert!(added[0] >= 4, "{added:?}");
+    assert_eq!(added, [added[0]; 5]);
     assert_eq!(ends, [1024, 2048, 4096, 4096 + 64, 8192]);
 }
 
