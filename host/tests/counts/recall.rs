@@ -49,6 +49,17 @@ async fn entries(export: &PluginExport, work: impl AsyncFnOnce()) -> u64 {
     export.metrics().guest_calls.get() - before
 }
 
+/// An image with these options, as the plugin `qcow2` shows it.
+async fn image(folder: &Path, options: &str, writes: &[&str]) -> Arc<PluginExport> {
+    let image = folder.join("image");
+    let create = ["create", "-q", "-f", "qcow2", "-o", options];
+    qemu("qemu-img", &create, &image);
+    let mut words = vec!["-f", "qcow2"];
+    words.extend(writes.iter().flat_map(|write| ["-c", write]));
+    qemu("qemu-io", &words, &image);
+    open("qcow2", "image", &image, Policy::default()).await
+}
+
 fn qemu(program: &str, words: &[&str], image: &Path) {
     let ran = Command::new(program).args(words).arg(image).output();
     let ran = ran.unwrap_or_else(|error| panic!("{program}: {error}; run `make setup`"));
@@ -59,23 +70,8 @@ fn qemu(program: &str, words: &[&str], image: &Path) {
 async fn an_image_is_asked_once_per_table() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("image");
-    let create = ["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k"];
-    qemu(
-        "qemu-img",
-        &[&create[..], &["-o", "size=8M"]].concat(),
-        &image,
-    );
-    let writes = [
-        "-f",
-        "qcow2",
-        "-c",
-        "write -P 5 64k 1M",
-        "-c",
-        "write -P 6 5M 1M",
-    ];
-    qemu("qemu-io", &writes, &image);
-    let export = open("qcow2", "image", &image, Policy::default()).await;
+    let writes = ["write -P 5 64k 1M", "write -P 6 5M 1M"];
+    let export = image(folder.path(), "size=8M,cluster_size=4k", &writes).await;
 
     let mut tables_seen = [false; 4];
     for offset in [
@@ -114,11 +110,7 @@ async fn an_image_is_asked_once_per_table() {
 async fn extents_are_asked_for_once() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("image");
-    let create = ["create", "-q", "-f", "qcow2", "-o", "size=8M"];
-    qemu("qemu-img", &create, &image);
-    qemu("qemu-io", &["-f", "qcow2", "-c", "write 1M 1M"], &image);
-    let export = open("qcow2", "image", &image, Policy::default()).await;
+    let export = image(folder.path(), "size=8M", &["write 1M 1M"]).await;
     let ask = async |wanted| {
         let map = ExtentMap::new(0..SIZE, wanted, 1000).unwrap();
         let map = export.extents(map, wanted == Wanted::One).await.unwrap();
@@ -140,12 +132,8 @@ async fn extents_are_asked_for_once() {
 async fn extents_that_are_asked_for_one_by_one_are_told_once() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("image");
-    let create = ["create", "-q", "-f", "qcow2", "-o", "size=8M"];
-    qemu("qemu-img", &create, &image);
-    let writes = ["-f", "qcow2", "-c", "write 1M 1M", "-c", "write 4M 64k"];
-    qemu("qemu-io", &writes, &image);
-    let export = open("qcow2", "image", &image, Policy::default()).await;
+    let writes = ["write 1M 1M", "write 4M 64k"];
+    let export = image(folder.path(), "size=8M", &writes).await;
     let (mut ends, mut added) = (Vec::new(), Vec::new());
     let entered = entries(&export, async || {
         let mut at = 0;
