@@ -71,8 +71,8 @@ pub trait Device: Send + Sync + 'static {
         &self,
         offset: u64,
         length: u32,
-        reply: ReadReply,
-    ) -> impl Future<Output = Result<ReadReply, Failure>> + Send;
+        reply: Box<ReadReply>,
+    ) -> impl Future<Output = Result<Box<ReadReply>, Failure>> + Send;
 
     /// Stores `payload` at `offset`.
     fn write(

@@ -38,25 +38,24 @@ pub struct Request {
 #[derive(Debug, Default)]
 pub struct Reply {
     frames: Vec<u8>,
-    body: ReadReply,
+    /// Boxed, since it's handed from one to the next; none once it was lost with a read that failed.
+    body: Option<Box<ReadReply>>,
     /// Where each stretch of frames and the stretch of body after it end.
     parts: Vec<(usize, usize)>,
 }
 
-/// A reply keeps its memory for the next one up to this many bytes.
-const KEPT: usize = 1 << 20;
-
 impl Reply {
-    /// Empties it for another request; memory is kept, within bounds.
+    /// Empties it for another request; memory is kept.
     pub fn reset(&mut self) {
-        if self.frames.capacity() > KEPT {
-            self.frames = Vec::new();
-        }
-        if self.body.capacity() > KEPT {
-            self.body = ReadReply::default();
-        }
         self.frames.clear();
         self.parts.clear();
+    }
+
+    /// Bytes of memory that it holds, or little more.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let body = self.body.as_ref().map_or(0, |body| body.capacity());
+        self.frames.capacity() + body
     }
 
     /// Bytes in all.
@@ -75,16 +74,14 @@ impl Reply {
     /// for. Returns how many.
     pub fn slices<'a>(&'a self, skip: usize, out: &mut [IoSlice<'a>]) -> usize {
         let (mut skip, mut filled) = (skip, 0);
+        let bytes = self.body.as_ref().map_or(&[][..], |body| body.bytes());
         let (mut frame, mut body) = (0, 0);
         let rest = (
             self.frames.len(),
             self.parts.last().map_or(0, |(_, body)| *body),
         );
         for &(frame_end, body_end) in self.parts.iter().chain([&rest]) {
-            let pair = [
-                &self.frames[frame..frame_end],
-                &self.body.bytes()[body..body_end],
-            ];
+            let pair = [&self.frames[frame..frame_end], &bytes[body..body_end]];
             for slice in pair {
                 let cut = skip.min(slice.len());
                 skip -= cut;
@@ -112,14 +109,13 @@ impl Reply {
     }
 
     /// Encodes a read that succeeded, in pieces where the framing has them.
-    fn read(&mut self, head: Head, offset: u64, dont_fragment: bool, body: ReadReply) {
-        self.body = body;
+    fn read(&mut self, head: Head, offset: u64, dont_fragment: bool, mut body: Box<ReadReply>) {
         if dont_fragment || !head.framing.has_chunks() {
-            self.body.flatten();
+            body.flatten();
         }
         let (mut offset, mut body_end) = (offset, 0);
-        let count = self.body.pieces().len();
-        for (index, piece) in self.body.pieces().iter().enumerate() {
+        let count = body.pieces().len();
+        for (index, piece) in body.pieces().iter().enumerate() {
             let done = index + 1 == count;
             match *piece {
                 Piece::Data(length) => {
@@ -135,6 +131,7 @@ impl Reply {
                 }
             }
         }
+        self.body = Some(body);
     }
 }
 
@@ -189,7 +186,7 @@ async fn carry_out<D: Device>(device: &D, request: Request, mut reply: Reply) ->
             length,
             dont_fragment,
         } => {
-            let mut body = std::mem::take(&mut reply.body);
+            let mut body = reply.body.take().unwrap_or_default();
             body.reset(length);
             match device.read(offset, length, body).await {
                 Ok(body) => {

@@ -30,7 +30,7 @@ trait Layer: Send + Sync {
     fn export(&self) -> &Export;
     fn metrics(&self) -> &Metrics;
     fn extents_on_error(&self) -> ExtentsOnError;
-    fn read(&self, offset: u64, length: u32, reply: ReadReply) -> Answer<'_, ReadReply>;
+    fn read(&self, offset: u64, length: u32, reply: Box<ReadReply>) -> Answer<'_, Box<ReadReply>>;
     fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Answer<'_, ()>;
     fn flush(&self) -> Answer<'_, ()>;
     fn trim(&self, offset: u64, length: u64, fua: bool) -> Answer<'_, ()>;
@@ -52,7 +52,7 @@ impl<D: Device> Layer for D {
         Device::extents_on_error(self)
     }
 
-    fn read(&self, offset: u64, length: u32, reply: ReadReply) -> Answer<'_, ReadReply> {
+    fn read(&self, offset: u64, length: u32, reply: Box<ReadReply>) -> Answer<'_, Box<ReadReply>> {
         Box::pin(Device::read(self, offset, length, reply))
     }
 
@@ -235,8 +235,8 @@ impl Below {
         &self,
         offset: u64,
         length: u32,
-        mut reply: ReadReply,
-    ) -> Result<ReadReply, Failure> {
+        mut reply: Box<ReadReply>,
+    ) -> Result<Box<ReadReply>, Failure> {
         reply.reset(length);
         let done = self
             .ask(Operation::Read, self.layer.read(offset, length, reply))

@@ -1,7 +1,10 @@
 //! The answer to a read while it's being filled: bounded, in order, exact.
 
+mod memory;
+
 use thiserror::Error;
 
+use self::memory::Memory;
 use crate::limits::PIECES;
 
 /// A piece of a reply; pieces follow each other without gaps.
@@ -67,9 +70,8 @@ pub enum FillError {
 pub struct ReadReply {
     wanted: u32,
     filled: u32,
-    /// Initialised memory, of which `used` bytes are this reply's. Kept from reply to reply, so
-    /// that bytes aren't zeroed only to be overwritten.
-    bytes: Vec<u8>,
+    /// The first `used` bytes of it are this reply's.
+    memory: Memory,
     used: usize,
     pieces: Vec<Piece>,
     reads: Vec<BlobRead>,
@@ -92,13 +94,13 @@ impl ReadReply {
     /// Bytes of memory that it holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.memory.capacity()
     }
 
     /// The next `source.len()` bytes.
     pub fn data(&mut self, source: &[u8]) {
         if let Some((at, length)) = self.reserve(source.len() as u64) {
-            self.bytes[at..at + length as usize].copy_from_slice(source);
+            self.memory.bytes_mut()[at..at + length as usize].copy_from_slice(source);
         }
     }
 
@@ -138,7 +140,7 @@ impl ReadReply {
         for piece in &other.pieces {
             match *piece {
                 Piece::Data(length) => {
-                    self.data(&other.bytes[from..from + length as usize]);
+                    self.data(&other.bytes()[from..from + length as usize]);
                     from += length as usize;
                 }
                 Piece::Zeroes(length) => self.zeroes(length.into()),
@@ -195,16 +197,17 @@ impl ReadReply {
             "the layer below has finished it"
         );
         let (mut from, mut to) = (0, read.at);
+        let bytes = self.memory.bytes_mut();
         for piece in &answer.pieces {
             match *piece {
                 Piece::Data(length) => {
                     let length = length as usize;
-                    self.bytes[to..to + length].copy_from_slice(&answer.bytes[from..from + length]);
+                    bytes[to..to + length].copy_from_slice(&answer.bytes()[from..from + length]);
                     from += length;
                     to += length;
                 }
                 Piece::Zeroes(length) => {
-                    self.bytes[to..to + length as usize].fill(0);
+                    bytes[to..to + length as usize].fill(0);
                     to += length as usize;
                 }
             }
@@ -213,7 +216,7 @@ impl ReadReply {
 
     /// The place for one of [`reads`](Self::reads).
     pub fn place(&mut self, read: &BlobRead) -> &mut [u8] {
-        &mut self.bytes[read.at..read.at + read.length as usize]
+        &mut self.memory.bytes_mut()[read.at..read.at + read.length as usize]
     }
 
     /// The pieces in order.
@@ -225,14 +228,13 @@ impl ReadReply {
     /// The bytes of all data pieces, one after the other.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.used]
+        &self.memory.bytes()[..self.used]
     }
 
     /// The same, taken out.
     #[must_use]
-    pub fn into_bytes(mut self) -> Vec<u8> {
-        self.bytes.truncate(self.used);
-        self.bytes
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.memory.into_vec(self.used)
     }
 
     /// Bytes that are still to be filled.
@@ -248,20 +250,19 @@ impl ReadReply {
         }
         // From the end to the start, so that bytes move to higher places only.
         let total = self.filled as usize;
-        if self.bytes.len() < total {
-            self.bytes.resize(total, 0);
-        }
+        self.memory.make_room(total, self.used, total);
+        let bytes = self.memory.bytes_mut();
         let (mut from, mut to) = (self.used, total);
         for piece in self.pieces.drain(..).rev() {
             match piece {
                 Piece::Data(length) => {
                     from -= length as usize;
                     to -= length as usize;
-                    self.bytes.copy_within(from..from + length as usize, to);
+                    bytes.copy_within(from..from + length as usize, to);
                 }
                 Piece::Zeroes(length) => {
                     to -= length as usize;
-                    self.bytes[to..to + length as usize].fill(0);
+                    bytes[to..to + length as usize].fill(0);
                 }
             }
         }
@@ -274,9 +275,7 @@ impl ReadReply {
         let length = self.claim(length)?;
         let at = self.used;
         self.used += length as usize;
-        if self.bytes.len() < self.used {
-            self.bytes.resize(self.used, 0);
-        }
+        self.memory.make_room(self.used, at, self.wanted as usize);
         match self.pieces.last_mut() {
             Some(Piece::Data(last)) => *last += length,
             _ => self.pieces.push(Piece::Data(length)),

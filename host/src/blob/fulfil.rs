@@ -24,7 +24,10 @@ impl Blob {
     ///
     /// # Errors
     /// As [`read`](Self::read). The ranges were checked when the plan was made.
-    pub async fn fulfil(blobs: &[Self], reply: ReadReply) -> Result<ReadReply, BlobError> {
+    pub async fn fulfil(
+        blobs: &[Self],
+        reply: Box<ReadReply>,
+    ) -> Result<Box<ReadReply>, BlobError> {
         let mut unfinished = Unfinished::new(reply);
         if unfinished.take_cached(blobs) {
             return Ok(unfinished.reply);
@@ -85,7 +88,7 @@ fn tell(done: &mut Vec<(oneshot::Sender<Fulfilled>, Fulfilled)>) {
 }
 
 impl Unfinished {
-    fn new(reply: ReadReply) -> Self {
+    fn new(reply: Box<ReadReply>) -> Self {
         Self {
             reply,
             next: 0,

@@ -15,13 +15,13 @@ const PER_THREAD: usize = 8;
 const THREADS: usize = 4;
 
 /// What comes of a reply.
-pub(super) type Fulfilled = Result<ReadReply, BlobError>;
+pub(super) type Fulfilled = Result<Box<ReadReply>, BlobError>;
 
 /// A reply that lacks bytes.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     /// The reply so far.
-    pub(super) reply: ReadReply,
+    pub(super) reply: Box<ReadReply>,
     /// Its reads before this one are done.
     pub(super) next: usize,
     /// Bytes of this one that are there.
@@ -78,7 +78,7 @@ mod tests {
 
     fn awaited() -> Awaited {
         let unfinished = Unfinished {
-            reply: ReadReply::default(),
+            reply: Box::default(),
             next: 0,
             got: 0,
         };

@@ -138,7 +138,7 @@ impl<'a, S: Subject> Bench<'a, S> {
     ) -> Result<Vec<u8>, Stop> {
         let length = u32::try_from(range.end - range.start)
             .map_err(|_| Stop::Broken("the bench asks for too much at once".to_owned()))?;
-        let mut reply = ReadReply::default();
+        let mut reply = Box::<ReadReply>::default();
         reply.reset(length);
         let read = device.read(range.start, length, reply).await;
         let mut reply = self.done(read, &format!("read {}", show(&range)))?;

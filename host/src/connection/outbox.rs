@@ -17,6 +17,9 @@ const SLICES: usize = 160;
 /// Emptied replies that are kept for their memory.
 const SPARE: usize = 64;
 
+/// Bytes of memory that they keep, all together.
+const SPARE_BYTES: usize = 4 << 20;
+
 /// Replies in the order in which they're sent.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -28,12 +31,27 @@ pub(super) struct Outbox {
     /// What was written may still be in the stream's own buffer, as it is with TLS.
     unflushed: bool,
     spare: Vec<Reply>,
+    /// Bytes of memory that `spare` keeps.
+    spare_bytes: usize,
 }
 
 impl Outbox {
     /// An empty reply, with memory where there is some to reuse.
     pub(super) fn blank(&mut self) -> Reply {
-        self.spare.pop().unwrap_or_default()
+        let spare = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= spare.capacity();
+        spare
+    }
+
+    /// A reply was sent: keeps its memory for another, the one that is next, while it's in the
+    /// processor's cache.
+    fn keep(&mut self, mut sent: Reply) {
+        let bytes = self.spare_bytes + sent.capacity();
+        if self.spare.len() < SPARE && bytes <= SPARE_BYTES {
+            sent.reset();
+            self.spare.push(sent);
+            self.spare_bytes = bytes;
+        }
     }
 
     /// A reply is complete.
@@ -117,12 +135,9 @@ impl Outbox {
             }
             written -= left;
             self.sent = 0;
-            if let Some((mut reply, share)) = self.queue.pop_front() {
+            if let Some((reply, share)) = self.queue.pop_front() {
                 leave(share);
-                if self.spare.len() < SPARE {
-                    reply.reset();
-                    self.spare.push(reply);
-                }
+                self.keep(reply);
             }
         }
     }

@@ -79,7 +79,12 @@ impl Device for Hosted {
         self.export.extents_on_error()
     }
 
-    async fn read(&self, offset: u64, length: u32, reply: ReadReply) -> Result<ReadReply, Failure> {
+    async fn read(
+        &self,
+        offset: u64,
+        length: u32,
+        reply: Box<ReadReply>,
+    ) -> Result<Box<ReadReply>, Failure> {
         self.export.read(offset, length, reply).await
     }
 

@@ -15,8 +15,8 @@ use crate::reply::ReadReply;
 /// Fills the places that a reply reserved.
 pub(super) async fn read(
     around: &Surroundings,
-    mut reply: ReadReply,
-) -> Result<ReadReply, Failure> {
+    mut reply: Box<ReadReply>,
+) -> Result<Box<ReadReply>, Failure> {
     if !reply.reads_below().is_empty() {
         reply = read_below(below(around)?, reply).await?;
     }
@@ -30,12 +30,12 @@ pub(super) async fn read(
 }
 
 /// A reply that is wholly the layer's is that layer's own, zeroes and all.
-async fn read_below(below: &Below, mut reply: ReadReply) -> Result<ReadReply, Failure> {
+async fn read_below(below: &Below, mut reply: Box<ReadReply>) -> Result<Box<ReadReply>, Failure> {
     if let (Some(offset), [read]) = (reply.wholly_below(), reply.reads_below()) {
         let length = read.length;
         return below.read(offset, length, reply).await;
     }
-    let mut answer = ReadReply::default();
+    let mut answer = Box::<ReadReply>::default();
     for index in 0..reply.reads_below().len() {
         let read = reply.reads_below()[index];
         answer = below.read(read.offset, read.length, answer).await?;

@@ -337,8 +337,8 @@ impl Device for PluginExport {
         &self,
         offset: u64,
         length: u32,
-        mut reply: ReadReply,
-    ) -> Result<ReadReply, Failure> {
+        mut reply: Box<ReadReply>,
+    ) -> Result<Box<ReadReply>, Failure> {
         if self.recall(offset, length, &mut reply).await? {
             return carry_out::read(&self.around, reply).await;
         }

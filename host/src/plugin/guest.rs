@@ -49,7 +49,7 @@ pub(super) struct Surroundings {
 pub(super) enum Lent {
     #[default]
     Nothing,
-    Read(ReadReply),
+    Read(Box<ReadReply>),
     Write(WritePlan),
     Extents(ExtentMap),
     Mapping(Draft),

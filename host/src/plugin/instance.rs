@@ -155,10 +155,10 @@ impl Instance {
     /// Lets the guest fill `reply`.
     pub(super) async fn read(
         &mut self,
-        reply: ReadReply,
+        reply: Box<ReadReply>,
         offset: u64,
         length: u32,
-    ) -> Called<ReadReply> {
+    ) -> Called<Box<ReadReply>> {
         let handle = Resource::<ReadReplyHandle>::new_borrow(THE_ONE);
         let (lent, params) = (Lent::Read(reply), (handle, offset, length));
         let ((done,), lent) = self

@@ -35,7 +35,7 @@ async fn open(plugin: &str, blob: &str, path: &Path, policy: Policy) -> Arc<Plug
 }
 
 async fn read(export: &PluginExport, offset: u64) -> Vec<u8> {
-    let mut reply = ReadReply::default();
+    let mut reply = Box::<ReadReply>::default();
     reply.reset(4096);
     let mut reply = export.read(offset, 4096, reply).await.unwrap();
     reply.flatten();

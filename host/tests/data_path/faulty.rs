@@ -111,8 +111,8 @@ impl Device for Faulty {
         &self,
         offset: u64,
         length: u32,
-        mut reply: ReadReply,
-    ) -> Result<ReadReply, Failure> {
+        mut reply: Box<ReadReply>,
+    ) -> Result<Box<ReadReply>, Failure> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         if self.waiting.contains(&offset) {
             self.gate.acquire().await.unwrap().forget();

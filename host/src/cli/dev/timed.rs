@@ -75,7 +75,12 @@ impl Device for Timed {
         self.export.extents_on_error()
     }
 
-    async fn read(&self, offset: u64, length: u32, reply: ReadReply) -> Result<ReadReply, Failure> {
+    async fn read(
+        &self,
+        offset: u64,
+        length: u32,
+        reply: Box<ReadReply>,
+    ) -> Result<Box<ReadReply>, Failure> {
         let call = self.export.read(offset, length, reply);
         self.note(Operation::Read, offset, length.into(), call)
             .await

@@ -65,7 +65,7 @@ async fn fill(store: &mut Store<'_>, offset: u64, length: u32) -> wasmtime::Resu
     if length > store.data_mut().reply()?.missing() {
         return Ok(refuse(store, Misuse::Length));
     }
-    let read = below.read(offset, length, ReadReply::default()).await;
+    let read = below.read(offset, length, Box::default()).await;
     let answer = leave(store, read);
     let reply = store.data_mut().reply()?;
     Ok(answer.map(|answer| reply.append(&answer)))
@@ -88,12 +88,12 @@ async fn read(
     if length == 0 {
         return Ok(leave(store, Ok(Vec::new())));
     }
-    let read = below.read(offset, length, ReadReply::default()).await;
+    let read = below.read(offset, length, Box::default()).await;
     Ok(leave(store, read).map(whole))
 }
 
 /// The bytes of a reply in one piece.
-fn whole(mut reply: ReadReply) -> Vec<u8> {
+fn whole(mut reply: Box<ReadReply>) -> Vec<u8> {
     reply.flatten();
     reply.into_bytes()
 }
