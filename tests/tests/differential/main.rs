@@ -8,6 +8,7 @@
 mod file;
 mod file_changes;
 mod memory;
+mod one_by_one;
 mod operation;
 mod pattern;
 mod sparse;

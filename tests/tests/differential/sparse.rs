@@ -4,6 +4,8 @@ use nbd_proto::wire::StateFlags;
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Extent, Random, Server};
 
+use crate::one_by_one::one_by_one;
+
 /// Length of a run, size of the disk.
 const DISKS: [(u64, u64); 4] = [(1, 9001), (7, 30_011), (512, 300_007), (65_536, 5_000_011)];
 
@@ -19,31 +21,6 @@ fn serve(run: u64, size: u64, more: &[&str]) -> Server {
 fn whole(client: &mut Client) -> Vec<Extent> {
     let size = client.size();
     client.map(0, size, size)
-}
-
-/// The map by way of REQ_ONE.
-fn one_by_one(client: &mut Client, size: u64) -> Vec<Extent> {
-    let mut map: Vec<Extent> = Vec::new();
-    let mut offset = 0;
-    while offset < size {
-        let status = client
-            .status(offset, size - offset, CommandFlags::REQ_ONE)
-            .unwrap();
-        let [one] = status[..] else {
-            panic!("{status:?} for one extent");
-        };
-        let (length, flags) = (one.length, one.flags);
-        match map.last_mut() {
-            Some(last) if last.flags == flags => last.length += length,
-            _ => map.push(Extent {
-                offset,
-                length,
-                flags,
-            }),
-        }
-        offset += length;
-    }
-    map
 }
 
 #[test]

@@ -31,6 +31,31 @@ fn blobs_follow_one_another_with_their_holes() {
     assert!(lines.into_iter().any(|line| line == hole), "{map}");
 }
 
+/// `qemu-img` asks for one extent at a time: the first one may go on in the next blob.
+#[test]
+fn a_hole_goes_on_from_blob_to_blob() {
+    let folder = TempDir::with_prefix("nbdbox-concat-").unwrap();
+    let (full, hole) = (folder.path().join("full"), folder.path().join("hole"));
+    fs::write(&full, Random::seeded(10).bytes(64 << 10)).unwrap();
+    File::create(&hole).unwrap().set_len(1 << 20).unwrap();
+    let [one, two] = [("full", &full), ("hole", &hole)]
+        .map(|(name, path)| format!("{name}={}:map-only", path.display()));
+    let settings = ["--blob", &one, "--blob", &two, "blobs=full,hole,hole,full"];
+    let server = Server::plugin("concat", &settings);
+    let map = run("qemu-img", ["map", "--output=json", &server.uri()]).ok();
+    let holes: Vec<_> = map
+        .lines()
+        .filter(|line| line.contains("\"zero\": true"))
+        .collect();
+    let [hole] = holes[..] else {
+        panic!("{map}");
+    };
+    assert!(
+        hole.contains("\"start\": 65536, \"length\": 2097152"),
+        "{map}"
+    );
+}
+
 #[test]
 fn a_blob_that_is_not_granted_is_refused_in_words() {
     let program = plugin("concat");

@@ -3,13 +3,15 @@
 //! The handles carry nothing: there is one of each kind at most, and it is the current request's.
 //! The component model itself stops a guest that keeps one beyond its call, or makes one up.
 
-use extent_map::{AddError, Kind, Progress as MapProgress};
+use std::ops::Range;
+
+use extent_map::{AddError, Kind, Progress as MapProgress, Wanted};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList};
 
 use super::blobs::errno;
 use super::{BlobHandle, ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
-use crate::blob::Access;
+use crate::blob::{Access, FileExtent};
 use crate::fault::Cause;
 use crate::plugin::guest::{Guest, Lent, StorePiece, Target};
 use crate::plugin::stop::Stop;
@@ -217,12 +219,9 @@ async fn add_blob(
     };
     let wanted = position.max(map.range().start)..end.min(map.end());
     let full = progress == MapProgress::Full;
-    // The first extent is what a REQ_ONE wants, and how long the second is nobody asks.
-    let most = if map.wanted() == extent_map::Wanted::One {
-        2
-    } else {
-        most + 1
-    };
+    // How long the first one is is all that a REQ_ONE wants, if it's about the first.
+    let only = map.wanted() == Wanted::One && wanted.start == map.range().start;
+    let most = if only { 1 } else { most + 1 };
     if wanted.is_empty() || full {
         return Ok(Ok(progress.into()));
     }
@@ -231,19 +230,28 @@ async fn add_blob(
         Ok(found) => found,
         Err(error) => return Ok(Err(errno(store.data(), &blob, &error))),
     };
-    let guest = store.data_mut();
-    let mut added = Ok(Progress::More);
+    Ok(take(store.data_mut(), &found, wanted, only)?)
+}
+
+/// Adds what was found in `wanted`; of `only` the first extent the rest isn't known.
+fn take(
+    guest: &mut Guest,
+    found: &[FileExtent],
+    wanted: Range<u64>,
+    only: bool,
+) -> Result<Added, Stop> {
+    let mut told = wanted.start;
     for extent in found {
         let kind = if extent.data { Kind::Data } else { Kind::Hole };
-        added = add(
-            guest,
-            wanted.start + (extent.offset - from),
-            extent.length,
-            kind,
-        )?;
+        let added = add(guest, told, extent.length, kind)?;
         if added != Ok(Progress::More) {
-            break;
+            return Ok(added);
         }
+        told += extent.length;
     }
-    Ok(added)
+    let map = guest.extents()?;
+    if only && told < wanted.end {
+        map.end_at(told).map_err(|_| Stop::Extents)?;
+    }
+    Ok(Ok(map.progress().into()))
 }
