@@ -6,6 +6,7 @@
 
 mod client;
 mod figures;
+mod floor;
 mod load;
 mod machine;
 mod measure;
@@ -63,6 +64,10 @@ struct Cli {
     #[arg(long, value_name = "FOLDER", hide = true)]
     attack: Option<PathBuf>,
 
+    /// Serves nothing in particular on this unix socket, or on this port of 127.0.0.1
+    #[arg(long, value_name = "ENDPOINT", hide = true)]
+    floor: Option<String>,
+
     /// Only lists the rows
     #[arg(long)]
     list: bool,
@@ -72,6 +77,10 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     if let Some(folder) = &cli.attack {
         return shares::attack(folder);
+    }
+    if let Some(endpoint) = &cli.floor {
+        let port = endpoint.parse().map(Endpoint::Tcp);
+        return floor::serve(&port.unwrap_or_else(|_| Endpoint::Unix(endpoint.into())));
     }
     if cli.shares {
         let scene = Scene::new(&cli.nbdbox, Duration::from_secs_f64(cli.seconds))?;

@@ -20,6 +20,8 @@ pub(crate) struct Measured {
     pub(crate) goals: &'static [Goal],
     /// nbdbox first.
     pub(crate) figures: Vec<Figures>,
+    /// What a server reaches that does nothing, where that can be told.
+    pub(crate) floor: Option<Figures>,
 }
 
 /// How long an export is written before it's seen whether that was all of it.
@@ -29,7 +31,10 @@ const FILL: Duration = Duration::from_secs(1);
 const EXPORTS: u32 = 100;
 
 pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measured> {
-    let kinds = (row.servers)(scene)?;
+    let mut kinds = (row.servers)(scene)?;
+    if row.floor {
+        kinds.push(Kind::Floor);
+    }
     let mut figures: Vec<Figures> = kinds.iter().map(|kind| Figures::of(kind.label())).collect();
     match row.probe {
         Probe::Start(times) => {
@@ -50,7 +55,11 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
                 .map(|kind| Server::start(scene, kind, row.tcp))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             if row.filled {
-                for server in &servers {
+                for (server, _) in servers
+                    .iter()
+                    .zip(&kinds)
+                    .filter(|(_, kind)| !kind.is_floor())
+                {
                     fill(server)?;
                 }
             }
@@ -73,6 +82,7 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
         name: row.name,
         what: row.what,
         goals: row.goals,
+        floor: row.floor.then(|| figures.pop()).flatten(),
         figures,
     })
 }

@@ -49,6 +49,19 @@ pub(crate) fn table(rows: &[Measured]) -> String {
                 ),
             );
         }
+        if let Some(floor) = &row.floor {
+            let reached = row.goals.iter().map(|goal| reach(*goal, floor, peers));
+            let reached: Vec<String> = reached.collect();
+            write_to(
+                &mut text,
+                format_args!(
+                    "|  | *{}* | {} | {} |\n",
+                    floor.label,
+                    cells(floor),
+                    reached.join("; ")
+                ),
+            );
+        }
     }
     text
 }
@@ -59,7 +72,8 @@ pub(crate) fn document(machine: &str, rows: &[Measured]) -> String {
     format!(
         "# Results\n\nMade by `make bench`; [README.md](README.md) is the method. {machine}\n\n\
          {met} goals met, {missed} missed. A ratio is nbdbox beside the best of its peers in the same \
-         round: the median of the rounds, and in brackets the least and the most.\n\n\
+         round: the median of the rounds, and in brackets the least and the most. *no work* is a server \
+         that sends the same bytes whatever is asked: what client, kernel and sockets leave.\n\n\
          ![ratios](results.svg)\n\n{}",
         table(rows)
     )
@@ -195,6 +209,19 @@ fn verdict(goal: Goal, ours: &Figures, peers: &[Figures]) -> String {
         }
         Goal::Kib(most) => format!("≤ {most} KiB: {word}"),
     }
+}
+
+/// What a server that does nothing would come to.
+fn reach(goal: Goal, floor: &Figures, peers: &[Figures]) -> String {
+    let word = match goal {
+        Goal::Rate(_) => "rate ×",
+        Goal::Cpu(_) => "CPU ÷",
+        Goal::Kib(_) => return String::new(),
+    };
+    let spread = ratio(goal, floor, peers);
+    spread.map_or(String::new(), |spread| {
+        format!("*{word} {:.2}*", spread.middle)
+    })
 }
 
 fn rate(figures: &Figures) -> String {

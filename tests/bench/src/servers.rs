@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     QemuNbd(PathBuf, &'static str),
     /// An image in qcow2, and how it's read.
     QemuNbdImage(PathBuf, &'static str),
+    /// The least that a server can do; no peer.
+    Floor,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             Self::Nbdkit(_, None) => "nbdkit".to_owned(),
             Self::Nbdkit(_, Some(threads)) => format!("nbdkit -t {threads}"),
             Self::QemuNbd(_, aio) | Self::QemuNbdImage(_, aio) => format!("qemu-nbd {aio}"),
+            Self::Floor => "no work".to_owned(),
         }
     }
 
@@ -90,7 +93,20 @@ impl Kind {
                 command.arg(path);
                 command
             }
+            Self::Floor => {
+                let mut command = Command::new("/proc/self/exe");
+                command.arg("--floor");
+                match endpoint {
+                    Endpoint::Unix(path) => command.arg(path),
+                    Endpoint::Tcp(port) => command.arg(port.to_string()),
+                };
+                command
+            }
         }
+    }
+
+    pub(crate) fn is_floor(&self) -> bool {
+        matches!(self, Self::Floor)
     }
 }
 
