@@ -23,8 +23,8 @@ const HEADER: usize = 28;
 /// Rounds that are counted.
 const ROUNDS: usize = 200;
 
-/// A read that gets all requests, a write that sends all replies, a read that finds no more, and a
-/// wait for the next round, sometimes with a waking of the thread that waits: 3 were seen, mostly.
+/// A read that gets all requests, two writes that send half of the replies each, and a wait for the next
+/// round, sometimes with a waking of the thread that waits: 4.3 were seen.
 const MOST: usize = 6;
 
 /// All by which a server moves bytes, waits, or wakes a thread. The epoch's clock, which sleeps, isn't

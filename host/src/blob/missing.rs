@@ -9,7 +9,7 @@ use super::error::BlobError;
 use crate::reply::ReadReply;
 
 /// Replies for which one thread waits, before there is another.
-const PER_THREAD: usize = 8;
+const PER_THREAD: usize = 32;
 
 /// The most threads that wait for one file.
 const THREADS: usize = 4;

@@ -1,8 +1,11 @@
 //! The transmission phase: rounds of read, run, write, in one task.
 //!
-//! A round takes all requests that have come, runs each as far as it goes at once (most are
+//! A round takes a batch of the requests that have come, runs each as far as it goes at once (most are
 //! complete then), sends all replies with one vectored write, and reads again. Requests that wait
 //! for something stay pending beside it, and so does a client that doesn't read.
+
+mod patience;
+mod requests;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,12 +13,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::Bytes;
 use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
-use nbd_proto::{Command, Parsed, Session};
+use nbd_proto::{Parsed, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::patience::Patience;
 use super::handshake::Agreed;
 use super::idle::Idle;
 use super::inbox::Inbox;
@@ -31,14 +34,6 @@ use crate::session::{Admission, Share};
 
 /// Rounds in one go before other connections get their turn.
 const ROUNDS: u32 = 16;
-
-/// Bytes of replies that wait to be sent before more requests run: what was just put together leaves
-/// while it's in the processor's cache.
-const BACKLOG: usize = 256 << 10;
-
-/// Requests that may turn out to wait in one go. Restrains a connection whose guests all compute: each
-/// runs for a tick before it yields, and others on this thread are to get their turn.
-const WAITS: u32 = 2;
 
 /// Runs until the connection ends, and every request that was begun has ended too.
 pub(super) async fn run<S, D>(agreed: Agreed<S, D>, number: u64, mut stop: StopSignal) -> End
@@ -71,7 +66,7 @@ where
         inbox: Inbox::new(unread),
         outbox: Outbox::default(),
         running: FuturesUnordered::new(),
-        waits: 0,
+        patience: Patience::default(),
         boxes: Vec::new(),
         start,
         stopped: Box::pin(stopped),
@@ -118,8 +113,7 @@ struct Transmission<S, M, F, W> {
     partial_share: Option<Share>,
     outbox: Outbox,
     running: FuturesUnordered<Pin<Box<F>>>,
-    /// Requests that turned out to wait since this task got its turn.
-    waits: u32,
+    patience: Patience,
     /// Boxes of requests that have ended, for those to come: no allocation where none waits.
     boxes: Vec<Pin<Box<F>>>,
     start: M,
@@ -150,7 +144,7 @@ where
     }
 
     fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.waits = 0;
+        self.patience = Patience::default();
         self.check_stop(cx);
         self.check_idle(cx);
         for _ in 0..ROUNDS {
@@ -169,7 +163,7 @@ where
             if !progress {
                 return Poll::Pending;
             }
-            if self.waits >= WAITS || self.stint.is_over() {
+            if self.patience.is_over() || self.stint.is_over() {
                 break;
             }
         }
@@ -186,102 +180,6 @@ where
         stopping
     }
 
-    /// Takes the requests that have come and fit, and runs each as far as it goes.
-    fn run_requests(&mut self, cx: &mut Context<'_>) -> bool {
-        use Phase::{Open, Refusing, Stopping};
-        let mut progress = false;
-        while matches!(self.phase, Open | Stopping | Refusing) && self.waits < WAITS {
-            if self.phase == Open && self.is_backed_up(cx) {
-                self.admission.step_back();
-                self.stint.give_up();
-                break;
-            }
-            // Who is to stop isn't kept waiting for that.
-            if self.phase == Open && !self.inbox.is_empty() && !self.stint.may_work(cx) {
-                break;
-            }
-            if let Some((incoming, payload)) = self.inbox.complete_write() {
-                let share = self.partial_share.take();
-                // A write that is being put together holds a share.
-                if let Some(share) = share {
-                    self.begin(
-                        Request {
-                            incoming,
-                            payload,
-                            allocation: None,
-                        },
-                        share,
-                        cx,
-                    );
-                }
-                progress = true;
-                continue;
-            }
-            let Some(bytes) = self.inbox.request_bytes() else {
-                break;
-            };
-            let incoming = match self.session.parse(bytes) {
-                Parsed::Incomplete => break,
-                Parsed::Broken(broken) => {
-                    let (export, connection) =
-                        (&self.session.export().name, self.origin.connection);
-                    tracing::debug!(export, connection, "closing: {broken}");
-                    self.phase = Phase::Closing(End::Broken);
-                    break;
-                }
-                Parsed::Request(incoming) => incoming,
-            };
-            let weight = dispatch::weight(&self.session, &incoming);
-            let Some(share) = self.admission.enter(weight, cx) else {
-                self.held_up.get_or_insert_with(Instant::now);
-                break;
-            };
-            if let Some(since) = self.held_up.take() {
-                self.metrics.admission_waits.note(since.elapsed());
-            }
-            progress = true;
-            match incoming.command {
-                Command::Disconnect => {
-                    self.admission.leave(share);
-                    self.phase = Phase::Closing(End::Disconnected);
-                }
-                Command::Write { .. } => {
-                    self.inbox.take_write(incoming);
-                    self.partial_share = Some(share);
-                }
-                _ => {
-                    self.inbox.take_header(&incoming);
-                    let allocation = self.session.allocation();
-                    self.begin(
-                        Request {
-                            incoming,
-                            payload: Bytes::new(),
-                            allocation,
-                        },
-                        share,
-                        cx,
-                    );
-                }
-            }
-        }
-        if self.phase != Open {
-            self.stint.give_up();
-        }
-        if self.phase == Stopping && self.waits < WAITS {
-            self.phase = Refusing;
-            progress = true;
-        }
-        progress
-    }
-
-    /// Whether enough waits for the client, who doesn't take it.
-    fn is_backed_up(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.outbox.bytes() > BACKLOG {
-            self.send(cx);
-        }
-        self.outbox.bytes() > BACKLOG
-    }
-
     /// Closes a connection on which nothing is under way and nothing has come for too long.
     fn check_idle(&mut self, cx: &mut Context<'_>) {
         let waits = self.admission.is_queued() || self.stint.is_waiting();
@@ -292,37 +190,6 @@ where
         }
         if self.phase == Phase::Open && idle.is_over(cx) {
             self.phase = Phase::Closing(End::Idle);
-        }
-    }
-
-    /// Runs a request until it's done or waits for something.
-    fn begin(&mut self, request: Request, share: Share, cx: &mut Context<'_>) {
-        if let Some(idle) = &mut self.idle {
-            idle.restart();
-        }
-        let reply = self.outbox.blank();
-        if self.phase == Phase::Refusing {
-            let reply = dispatch::shutting_down(&self.metrics, &request, reply);
-            return self.outbox.push(reply, share);
-        }
-        self.origin.request += 1;
-        let future = (self.start)(self.origin, request, reply, share);
-        let mut boxed = match self.boxes.pop() {
-            Some(mut boxed) => {
-                boxed.as_mut().set(future);
-                boxed
-            }
-            None => Box::pin(future),
-        };
-        match boxed.as_mut().poll(cx) {
-            Poll::Ready((reply, share)) => {
-                self.outbox.push(reply, share);
-                self.boxes.push(boxed);
-            }
-            Poll::Pending => {
-                self.waits += 1;
-                self.running.push(boxed);
-            }
         }
     }
 

@@ -1,0 +1,174 @@
+//! What a round begins with: requests that have come are taken, and run as far as they go at once.
+
+use std::future::Future;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use nbd_proto::{Command, Incoming, Parsed};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{End, Phase, Transmission};
+use crate::dispatch::{self, Reply, Request};
+use crate::origin::Origin;
+use crate::session::Share;
+
+/// Requests in one round: their replies are sent, and the client deals with them while others are made.
+const BATCH: u32 = 32;
+
+/// Bytes of replies that wait to be sent before more requests run: what was just put together leaves
+/// while it's in the processor's cache.
+const BACKLOG: usize = 256 << 10;
+
+/// What was taken from the inbox.
+enum Taken {
+    /// A request, whole.
+    Request(Request, Share),
+    /// A part of a write, or a disconnect: nothing to begin.
+    Part,
+}
+
+impl<S, M, F, W> Transmission<S, M, F, W>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    M: Fn(Origin, Request, Reply, Share) -> F,
+    F: Future<Output = (Reply, Share)>,
+    W: Future<Output = ()>,
+{
+    /// Takes the requests that have come and fit, a batch at most, and runs each as far as it goes.
+    pub(super) fn run_requests(&mut self, cx: &mut Context<'_>) -> bool {
+        use Phase::{Open, Refusing, Stopping};
+        let (mut progress, mut begun) = (false, 0);
+        while matches!(self.phase, Open | Stopping | Refusing)
+            && !self.patience.is_over()
+            && begun < BATCH
+        {
+            // Who is to stop isn't kept waiting.
+            if self.phase == Open && !self.may_begin(cx) {
+                break;
+            }
+            match self.take(cx) {
+                None => break,
+                Some(Taken::Part) => {}
+                Some(Taken::Request(request, share)) => {
+                    self.begin(request, share, cx);
+                    begun += 1;
+                }
+            }
+            progress = true;
+        }
+        if self.phase != Open {
+            self.stint.give_up();
+        }
+        if self.phase == Stopping && !self.patience.is_over() && begun < BATCH {
+            self.phase = Refusing;
+            progress = true;
+        }
+        progress
+    }
+
+    /// Whether there's room for another reply, and leave to work for it.
+    fn may_begin(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.is_backed_up(cx) {
+            self.admission.step_back();
+            self.stint.give_up();
+            return false;
+        }
+        self.inbox.is_empty() || self.stint.may_work(cx)
+    }
+
+    /// Takes the next request from the inbox, or a part of one.
+    fn take(&mut self, cx: &mut Context<'_>) -> Option<Taken> {
+        if let Some((incoming, payload)) = self.inbox.complete_write() {
+            let request = Request {
+                incoming,
+                payload,
+                allocation: None,
+            };
+            // A write that is being put together holds a share.
+            return Some(Taken::Request(request, self.partial_share.take()?));
+        }
+        let incoming = match self.session.parse(self.inbox.request_bytes()?) {
+            Parsed::Incomplete => return None,
+            Parsed::Broken(broken) => {
+                let (export, connection) = (&self.session.export().name, self.origin.connection);
+                tracing::debug!(export, connection, "closing: {broken}");
+                self.phase = Phase::Closing(End::Broken);
+                return None;
+            }
+            Parsed::Request(incoming) => incoming,
+        };
+        let share = self.admit(&incoming, cx)?;
+        match incoming.command {
+            Command::Disconnect => {
+                self.admission.leave(share);
+                self.phase = Phase::Closing(End::Disconnected);
+            }
+            Command::Write { .. } => {
+                self.inbox.take_write(incoming);
+                self.partial_share = Some(share);
+            }
+            _ => {
+                self.inbox.take_header(&incoming);
+                let request = Request {
+                    incoming,
+                    payload: Bytes::new(),
+                    allocation: self.session.allocation(),
+                };
+                return Some(Taken::Request(request, share));
+            }
+        }
+        Some(Taken::Part)
+    }
+
+    /// Lets a request in, if it fits beside those that are under way.
+    fn admit(&mut self, incoming: &Incoming, cx: &Context<'_>) -> Option<Share> {
+        let weight = dispatch::weight(&self.session, incoming);
+        let share = self.admission.enter(weight, cx);
+        if share.is_none() {
+            self.held_up.get_or_insert_with(Instant::now);
+        } else if let Some(since) = self.held_up.take() {
+            self.metrics.admission_waits.note(since.elapsed());
+        }
+        share
+    }
+
+    /// Whether enough waits for the client, who doesn't take it.
+    fn is_backed_up(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.outbox.bytes() > BACKLOG {
+            self.send(cx);
+        }
+        self.outbox.bytes() > BACKLOG
+    }
+
+    /// Runs a request until it's done or waits for something.
+    fn begin(&mut self, request: Request, share: Share, cx: &mut Context<'_>) {
+        if let Some(idle) = &mut self.idle {
+            idle.restart();
+        }
+        let reply = self.outbox.blank();
+        if self.phase == Phase::Refusing {
+            let reply = dispatch::shutting_down(&self.metrics, &request, reply);
+            return self.outbox.push(reply, share);
+        }
+        self.origin.request += 1;
+        let future = (self.start)(self.origin, request, reply, share);
+        let mut boxed = match self.boxes.pop() {
+            Some(mut boxed) => {
+                boxed.as_mut().set(future);
+                boxed
+            }
+            None => Box::pin(future),
+        };
+        match boxed.as_mut().poll(cx) {
+            Poll::Ready((reply, share)) => {
+                self.outbox.push(reply, share);
+                self.boxes.push(boxed);
+            }
+            Poll::Pending => {
+                self.patience.note_wait();
+                self.running.push(boxed);
+            }
+        }
+    }
+}
