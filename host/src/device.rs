@@ -114,9 +114,9 @@ pub trait Device: Send + Sync + 'static {
     /// wanted.
     fn extents(
         &self,
-        map: ExtentMap,
+        map: Box<ExtentMap>,
         one: bool,
-    ) -> impl Future<Output = Result<ExtentMap, Failure>> + Send;
+    ) -> impl Future<Output = Result<Box<ExtentMap>, Failure>> + Send;
 }
 
 /// An export that a client may be told of.

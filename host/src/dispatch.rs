@@ -42,6 +42,9 @@ pub struct Reply {
     body: Option<Box<ReadReply>>,
     /// Where each stretch of frames and the stretch of body after it end.
     parts: Vec<(usize, usize)>,
+    /// For block status: kept for its memory, as `body` is.
+    extents: Option<Box<ExtentMap>>,
+    descriptors: Vec<MapDescriptor>,
 }
 
 impl Reply {
@@ -49,13 +52,19 @@ impl Reply {
     pub fn reset(&mut self) {
         self.frames.clear();
         self.parts.clear();
+        self.descriptors.clear();
+        if let Some(extents) = &mut self.extents {
+            extents.clear();
+        }
     }
 
-    /// Bytes of memory that it holds, or little more.
+    /// Bytes of memory that it holds, or little less.
     #[must_use]
     pub fn capacity(&self) -> usize {
         let body = self.body.as_ref().map_or(0, |body| body.capacity());
-        self.frames.capacity() + body
+        let extents = self.extents.as_ref().map_or(0, |map| map.capacity());
+        let descriptors = self.descriptors.capacity() * size_of::<MapDescriptor>();
+        self.frames.capacity() + body + extents + descriptors
     }
 
     /// Bytes in all.
@@ -312,8 +321,11 @@ async fn block_status<D: Device>(
         .min(device.limits().extents);
     let wanted = if one { Wanted::One } else { Wanted::All };
     let range = offset..offset + length;
-    let map = ExtentMap::new(range.clone(), wanted, most).map_err(impossible)?;
-    let (map, outcome) = match device.extents(map, one).await {
+    let map = match reply.extents.take() {
+        Some(mut map) => map.reset(range.clone(), wanted, most).map(|()| map),
+        None => ExtentMap::new(range.clone(), wanted, most).map(Box::new),
+    };
+    let (map, outcome) = match device.extents(map.map_err(impossible)?, one).await {
         Ok(map) => (map, Outcome::Ok),
         Err(failure) => {
             let data = device.extents_on_error() == ExtentsOnError::Data;
@@ -323,7 +335,7 @@ async fn block_status<D: Device>(
             device.metrics().blame(&failure);
             device.metrics().extents_fallbacks.one();
             let map = ExtentMap::new(range, wanted, most).map_err(impossible)?;
-            (map, Outcome::from(&failure))
+            (Box::new(map), Outcome::from(&failure))
         }
     };
     let head = request.incoming.head;
@@ -335,11 +347,11 @@ async fn block_status<D: Device>(
             Framing::Simple | Framing::Structured => Width::Compact32,
         },
     };
-    let mut descriptors = Vec::new();
-    wire.describe(&map, &mut descriptors);
+    wire.describe(&map, &mut reply.descriptors);
+    reply.extents = Some(map);
     // The parser lets no block status through without a context.
     let context = request.allocation.unwrap_or(ContextId(0));
-    let pieces = descriptors.iter().map(descriptor);
+    let pieces = reply.descriptors.iter().map(descriptor);
     reply::block_status(head, context, length, one, pieces, &mut reply.frames)
         .map_err(|_| Failure::host(Errno::Eio, "the host could not encode the extents"))?;
     Ok(outcome)

@@ -36,7 +36,7 @@ trait Layer: Send + Sync {
     fn trim(&self, offset: u64, length: u64, fua: bool) -> Answer<'_, ()>;
     fn zero(&self, offset: u64, length: u64, mode: WriteMode) -> Answer<'_, ()>;
     fn cache(&self, offset: u64, length: u64) -> Answer<'_, ()>;
-    fn extents(&self, map: ExtentMap, one: bool) -> Answer<'_, ExtentMap>;
+    fn extents(&self, map: Box<ExtentMap>, one: bool) -> Answer<'_, Box<ExtentMap>>;
 }
 
 impl<D: Device> Layer for D {
@@ -76,7 +76,7 @@ impl<D: Device> Layer for D {
         Box::pin(Device::cache(self, offset, length))
     }
 
-    fn extents(&self, map: ExtentMap, one: bool) -> Answer<'_, ExtentMap> {
+    fn extents(&self, map: Box<ExtentMap>, one: bool) -> Answer<'_, Box<ExtentMap>> {
         Box::pin(Device::extents(self, map, one))
     }
 }
@@ -352,13 +352,14 @@ impl Below {
         range: Range<u64>,
         wanted: Wanted,
         most: usize,
-    ) -> Result<ExtentMap, Failure> {
+    ) -> Result<Box<ExtentMap>, Failure> {
         let export = self.export();
         let block = u64::from(export.block.minimum());
         // The layer's size is a multiple of its blocks.
         let whole = range.start - range.start % block..range.end.next_multiple_of(block);
         let fresh = || {
             ExtentMap::new(whole.clone(), wanted, most)
+                .map(Box::new)
                 .map_err(|_| Failure::host(Errno::Eio, "the host could not describe the range"))
         };
         if !export.allocation {

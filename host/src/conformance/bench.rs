@@ -158,7 +158,7 @@ impl<'a, S: Subject> Bench<'a, S> {
         let Ok(map) = ExtentMap::new(range.clone(), wanted, most) else {
             return broken("the bench asks about nothing");
         };
-        let said = device.extents(map, one).await;
+        let said = device.extents(Box::new(map), one).await;
         let map = self.done(said, &format!("extents {}", show(&range)))?;
         self.stock.adds = self.stock.adds.max(map.adds());
         if map.end() == range.start {

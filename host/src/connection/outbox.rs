@@ -46,9 +46,9 @@ impl Outbox {
     /// A reply was sent: keeps its memory for another, the one that is next, while it's in the
     /// processor's cache.
     fn keep(&mut self, mut sent: Reply) {
+        sent.reset();
         let bytes = self.spare_bytes + sent.capacity();
         if self.spare.len() < SPARE && bytes <= SPARE_BYTES {
-            sent.reset();
             self.spare.push(sent);
             self.spare_bytes = bytes;
         }

@@ -112,7 +112,7 @@ impl Device for Hosted {
         self.export.leave().await;
     }
 
-    async fn extents(&self, map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
+    async fn extents(&self, map: Box<ExtentMap>, one: bool) -> Result<Box<ExtentMap>, Failure> {
         self.export.extents(map, one).await
     }
 }

@@ -100,19 +100,6 @@ impl<V: Value> Memory<V> {
         at
     }
 
-    /// Where the unknown begins in `range`, or its end.
-    #[must_use]
-    pub fn known_to(&self, range: &Range<u64>) -> u64 {
-        let state = self.read();
-        let mut at = range.start;
-        while at < range.end
-            && let Some(kept) = state.at(at)
-        {
-            at = kept.region.end();
-        }
-        at.min(range.end)
-    }
-
     /// Keeps what is new of a region around the byte at `wanted`. `false`: nothing, for there's no room
     /// within the limit or the tenant's quota, or somebody else was faster.
     pub fn learn(&self, wanted: u64, region: &Region<V>) -> bool {
@@ -269,6 +256,11 @@ mod tests {
         }
     }
 
+    /// Whether it knows of a byte, which isn't asked for by that.
+    fn knows(memory: &Memory<Place>, at: u64) -> bool {
+        memory.read().at(at).is_some()
+    }
+
     /// Byte by byte: what is recalled was learnt, is the truth, and has no gap; the bound
     /// and the quota hold.
     #[test]
@@ -283,13 +275,10 @@ mod tests {
                 let end = start + 1 + dice((SIZE - start).min(200));
                 if dice(2) == 0 {
                     let wanted = start + dice(end - start);
-                    let known = memory.known_to(&(wanted..wanted + 1)) > wanted;
+                    let known = knows(&memory, wanted);
                     let new = memory.learn(wanted, &region(start..end));
                     assert!(!(known && new));
-                    assert_eq!(
-                        memory.known_to(&(wanted..wanted + 1)) > wanted,
-                        known || new
-                    );
+                    assert_eq!(knows(&memory, wanted), known || new);
                     if new {
                         learnt.extend(start..end);
                     }
@@ -304,7 +293,7 @@ mod tests {
                     }
                     ControlFlow::Continue(())
                 });
-                assert_eq!((known, memory.known_to(&(start..end))), (at, at));
+                assert_eq!(known, at);
                 assert!(memory.held() <= limit);
                 assert_eq!(memory.held(), quota.used());
                 assert_eq!(memory.held(), memory.metrics.remembered.now());
@@ -318,7 +307,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_outlives_what_is_not() {
         let (memory, _) = memory(4 * (OVERHEAD + 4 * run_size::<Place>()));
-        let known = |at: u64| memory.known_to(&(at..at + 1)) > at;
+        let known = |at| knows(&memory, at);
         let ask = |at: u64| memory.recall(&(at..at + 1), |_, _| ControlFlow::Break(()));
         for start in (0..900).step_by(30) {
             assert!(memory.learn(start, &region(start..start + 16)));

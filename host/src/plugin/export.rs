@@ -227,7 +227,7 @@ impl PluginExport {
     }
 
     /// Asks the plugin for extents, and remembers them where that's of use.
-    async fn report(&self, map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
+    async fn report(&self, map: Box<ExtentMap>, one: bool) -> Result<Box<ExtentMap>, Failure> {
         let mut lease = self.acquire().await?;
         let called = lease.instance().report(map, one).await;
         let map = self.settle(lease, called)?;
@@ -432,7 +432,7 @@ impl Device for PluginExport {
         }
     }
 
-    async fn extents(&self, mut map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
+    async fn extents(&self, mut map: Box<ExtentMap>, one: bool) -> Result<Box<ExtentMap>, Failure> {
         if self.recall_extents(&mut map) {
             return Ok(map);
         }

@@ -51,7 +51,7 @@ pub(super) enum Lent {
     Nothing,
     Read(Box<ReadReply>),
     Write(WritePlan),
-    Extents(ExtentMap),
+    Extents(Box<ExtentMap>),
     Mapping(Draft),
 }
 

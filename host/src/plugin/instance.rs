@@ -245,7 +245,11 @@ impl Instance {
     }
 
     /// Lets the guest report extents.
-    pub(super) async fn report(&mut self, map: ExtentMap, one: bool) -> Called<ExtentMap> {
+    pub(super) async fn report(
+        &mut self,
+        map: Box<ExtentMap>,
+        one: bool,
+    ) -> Called<Box<ExtentMap>> {
         let Some(report) = self.functions.report else {
             return Err(not_exported());
         };

@@ -113,7 +113,10 @@ async fn extents_are_asked_for_once() {
     let export = image(folder.path(), "size=8M", &["write 1M 1M"]).await;
     let ask = async |wanted| {
         let map = ExtentMap::new(0..SIZE, wanted, 1000).unwrap();
-        let map = export.extents(map, wanted == Wanted::One).await.unwrap();
+        let map = export
+            .extents(Box::new(map), wanted == Wanted::One)
+            .await
+            .unwrap();
         map.iter()
             .map(|one| (one.offset, one.kind))
             .collect::<Vec<_>>()
@@ -139,7 +142,7 @@ async fn extents_that_are_asked_for_one_by_one_are_told_once() {
         let mut at = 0;
         while at < SIZE {
             let map = ExtentMap::new(at..SIZE, Wanted::One, 1000).unwrap();
-            let map = export.extents(map, true).await.unwrap();
+            let map = export.extents(Box::new(map), true).await.unwrap();
             assert_eq!(map.iter().count(), 1);
             at = map.end();
             ends.push(at >> 10);

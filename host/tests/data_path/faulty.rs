@@ -152,7 +152,7 @@ impl Device for Faulty {
         Ok(())
     }
 
-    async fn extents(&self, map: ExtentMap, _one: bool) -> Result<ExtentMap, Failure> {
+    async fn extents(&self, map: Box<ExtentMap>, _one: bool) -> Result<Box<ExtentMap>, Failure> {
         if self.no_extents {
             return Err(Failure::plugin(Cause::CpuTime, "told to fail"));
         }

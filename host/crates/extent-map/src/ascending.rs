@@ -30,6 +30,17 @@ impl Ascending {
         }
     }
 
+    /// Forgets all; the next begin at `start`.
+    pub(crate) fn reset(&mut self, start: u64) {
+        self.start = start;
+        self.runs.clear();
+    }
+
+    /// Bytes of memory that it has.
+    pub(crate) const fn capacity(&self) -> usize {
+        self.runs.capacity().saturating_mul(size_of::<Run>())
+    }
+
     /// Makes `offset..end` (not empty, above the start) `kind`. Refused with `false`, and nothing
     /// changed, if that isn't at the upper end of what is here.
     #[inline]

@@ -22,6 +22,25 @@ impl Borders {
         Self::Ascending(Ascending::new(start))
     }
 
+    /// Empty ones from `start` on, with the memory that these have, which are left without.
+    pub(crate) fn take(&mut self, start: u64) -> Self {
+        match std::mem::replace(self, Self::new(start)) {
+            Self::Ascending(mut runs) => {
+                runs.reset(start);
+                Self::Ascending(runs)
+            }
+            Self::Sorted(_) => Self::new(start),
+        }
+    }
+
+    /// Bytes of memory that [`take`](Self::take) hands on.
+    pub(crate) const fn capacity(&self) -> usize {
+        match self {
+            Self::Ascending(runs) => runs.capacity(),
+            Self::Sorted(_) => 0,
+        }
+    }
+
     /// Makes `offset..end` (not empty, at or above the start) `kind`, whatever it was (E3, E4).
     #[inline]
     pub(crate) fn add(&mut self, offset: u64, end: u64, kind: Kind) {

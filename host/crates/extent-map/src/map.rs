@@ -69,21 +69,44 @@ impl ExtentMap {
     ///
     /// [`EmptyRange`] if `range` holds no byte, or is inverted.
     pub fn new(range: Range<u64>, wanted: Wanted, max_extents: usize) -> Result<Self, EmptyRange> {
-        if range.is_empty() {
-            return Err(EmptyRange {
-                start: range.start,
-                end: range.end,
-            });
-        }
+        check(&range)?;
+        let borders = Borders::new(range.start);
+        Ok(Self::empty(range, wanted, max_extents, borders))
+    }
+
+    /// Makes it what [`new`](Self::new) makes, of the memory that it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); then it stays as it was.
+    pub fn reset(
+        &mut self,
+        range: Range<u64>,
+        wanted: Wanted,
+        max_extents: usize,
+    ) -> Result<(), EmptyRange> {
+        check(&range)?;
+        let borders = self.borders.take(range.start);
+        *self = Self::empty(range, wanted, max_extents, borders);
+        Ok(())
+    }
+
+    /// Forgets all that was said and charged.
+    pub fn clear(&mut self) {
+        let borders = self.borders.take(self.range.start);
+        *self = Self::empty(self.range.clone(), self.wanted, self.max_extents, borders);
+    }
+
+    fn empty(range: Range<u64>, wanted: Wanted, max_extents: usize, borders: Borders) -> Self {
         let max_extents = max_extents.max(1);
         let budget = u64::try_from(max_extents)
             .unwrap_or(u64::MAX)
             .saturating_mul(4)
             .saturating_add(SPARE_CALLS);
-        Ok(Self {
+        Self {
             end: range.end,
             high: range.start,
-            borders: Borders::new(range.start),
+            borders,
             range,
             wanted,
             max_extents,
@@ -91,7 +114,7 @@ impl ExtentMap {
             adds: 0,
             clipped: 0,
             dropped: 0,
-        })
+        }
     }
 
     /// Says that the `length` bytes from `offset` on are of `kind`, whatever was said before (E3).
@@ -206,6 +229,12 @@ impl ExtentMap {
             })
     }
 
+    /// Bytes of memory that it keeps when it's [`clear`](Self::clear)ed, beside itself.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.borders.capacity()
+    }
+
     /// How many calls have been charged: adds, useless and refused ones included, and
     /// [`end_at`](Self::end_at)s (E7).
     #[must_use]
@@ -277,4 +306,14 @@ impl ExtentMap {
             self.borders.cut(first_end);
         }
     }
+}
+
+fn check(range: &Range<u64>) -> Result<(), EmptyRange> {
+    if range.is_empty() {
+        return Err(EmptyRange {
+            start: range.start,
+            end: range.end,
+        });
+    }
+    Ok(())
 }

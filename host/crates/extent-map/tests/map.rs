@@ -304,3 +304,23 @@ fn one_wanted_may_be_ignored() {
         (vec![(0, Hole)], 10, 0)
     );
 }
+
+#[test]
+fn a_reset_to_an_empty_range_is_refused_and_changes_nothing() {
+    let mut map = map(0..100, 4);
+    map.add(10, 10, Hole).unwrap();
+    assert!(map.reset(7..7, Wanted::One, 1).is_err());
+    assert_eq!(starts(&map), [(0, Data), (10, Hole), (20, Data)]);
+    assert_eq!((map.wanted(), map.adds()), (Wanted::All, 1));
+}
+
+#[test]
+fn memory_is_kept_for_the_next_request() {
+    let mut map = map(0..100, 4);
+    assert_eq!(map.capacity(), 0);
+    map.add(10, 10, Hole).unwrap();
+    let capacity = map.capacity();
+    assert!(capacity > 0);
+    map.clear();
+    assert_eq!((starts(&map), map.capacity()), (vec![(0, Data)], capacity));
+}

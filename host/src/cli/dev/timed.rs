@@ -115,7 +115,7 @@ impl Device for Timed {
         self.export.leave().await;
     }
 
-    async fn extents(&self, map: ExtentMap, one: bool) -> Result<ExtentMap, Failure> {
+    async fn extents(&self, map: Box<ExtentMap>, one: bool) -> Result<Box<ExtentMap>, Failure> {
         let range = map.range().clone();
         let call = self.export.extents(map, one);
         let length = range.end - range.start;

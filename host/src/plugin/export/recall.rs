@@ -169,22 +169,23 @@ impl PluginExport {
             return false;
         };
         let range = map.range().clone();
-        let known = extents.known_to(&range);
-        let enough = match map.wanted() {
-            Wanted::One => known > range.start,
-            Wanted::All => known == range.end,
-        };
-        if !enough {
-            return false;
-        }
+        let mut full = false;
         let told = extents.recall(&range, |run, kind| {
-            match map.add(run.start, run.end - run.start, kind) {
-                Ok(Progress::More) => ControlFlow::Continue(()),
-                Ok(Progress::Full) | Err(_) => ControlFlow::Break(()),
+            let added = map.add(run.start, run.end - run.start, kind);
+            full = added != Ok(Progress::More);
+            if full {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
         });
-        // Where it was told to stop, or memory was given back just now: a shorter reply.
-        if map.end_at(told).is_err() {
+        let enough = match map.wanted() {
+            Wanted::One => told > range.start,
+            Wanted::All => full || told == range.end,
+        };
+        // Where it was told to stop: a shorter reply.
+        if !enough || map.end_at(told).is_err() {
+            map.clear();
             return false;
         }
         self.around.metrics.recalled_extents.one();
@@ -193,12 +194,13 @@ impl PluginExport {
 
     /// What to ask for in place of one extent: all, where they're remembered. It's one guest call either way,
     /// and the client's next questions, each for one more, need none.
-    pub(super) fn wider_question(&self, map: &ExtentMap) -> Option<ExtentMap> {
+    pub(super) fn wider_question(&self, map: &ExtentMap) -> Option<Box<ExtentMap>> {
         let extents = self.recall.extents()?;
         let most = extents.most_runs().min(self.around.limits.extents);
         (map.wanted() == Wanted::One)
             .then(|| ExtentMap::new(map.range().clone(), Wanted::All, most).ok())
             .flatten()
+            .map(Box::new)
     }
 
     /// Remembers what a plugin said, not what was taken for data because it said nothing.

@@ -2,6 +2,8 @@
 //!
 //! Comes from a proptest strategy or, in the fuzz target, from raw bytes.
 
+use std::ops::Range;
+
 use extent_map::{ExtentMap, Kind, Wanted, Width, Wire};
 
 use crate::model::Oracle;
@@ -54,14 +56,21 @@ pub(crate) fn run(request: &Request, calls: &[Call]) {
         false => u64::from(request.start) << request.unit_log2,
     };
     let range = start..start + units * unit;
-    let mut oracle = Oracle::new(
-        start,
-        unit,
-        usize::from(request.units.max(1)),
-        request.wanted,
-        request.max_extents,
-    );
-    let mut map = ExtentMap::new(range, request.wanted, request.max_extents).expect("not empty");
+    let fresh = || {
+        Oracle::new(
+            start,
+            unit,
+            usize::from(request.units.max(1)),
+            request.wanted,
+            request.max_extents,
+        )
+    };
+    let mut oracle = fresh();
+    let mut map = match request.units % 3 {
+        0 => ExtentMap::new(range, request.wanted, request.max_extents).expect("not empty"),
+        1 => used_before(&[10, 20], range, request),
+        _ => used_before(&[20, 10], range, request),
+    };
     check(&map, &oracle, request);
 
     let mut frontier = start;
@@ -104,6 +113,21 @@ pub(crate) fn run(request: &Request, calls: &[Call]) {
         frontier = offset.saturating_add(length);
         check(&map, &oracle, request);
     }
+    map.clear();
+    oracle = fresh();
+    check(&map, &oracle, request);
+}
+
+/// A map for `request` that served another one before.
+fn used_before(adds: &[u64], range: Range<u64>, request: &Request) -> ExtentMap {
+    let mut map = ExtentMap::new(5..100, Wanted::All, 1).expect("not empty");
+    for &offset in adds {
+        map.add(offset, 5, Kind::Hole).expect("within the budget");
+    }
+    map.end_at(22).expect("within the budget");
+    map.reset(range, request.wanted, request.max_extents)
+        .expect("not empty");
+    map
 }
 
 /// Everything that can be seen of the map is what the oracle says.

@@ -145,7 +145,7 @@ async fn list(
     let changes = store.data().around.changes_bytes;
     let found = below.extents(offset..end, Wanted::All, most).await;
     let found = leave(store, found);
-    let listed = |found: ExtentMap| {
+    let listed = |found: Box<ExtentMap>| {
         let extents = cut(&found, offset..end).take(most);
         let listed = extents.map(|extent| wit::Extent {
             offset: extent.offset,

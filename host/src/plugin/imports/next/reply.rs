@@ -89,11 +89,11 @@ async fn read(
         return Ok(leave(store, Ok(Vec::new())));
     }
     let read = below.read(offset, length, Box::default()).await;
-    Ok(leave(store, read).map(whole))
+    Ok(leave(store, read).map(|reply| whole(*reply)))
 }
 
 /// The bytes of a reply in one piece.
-fn whole(mut reply: Box<ReadReply>) -> Vec<u8> {
+fn whole(mut reply: ReadReply) -> Vec<u8> {
     reply.flatten();
     reply.into_bytes()
 }
