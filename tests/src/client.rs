@@ -275,15 +275,35 @@ impl Client {
     /// An error, or no progress.
     #[must_use]
     pub fn map(&mut self, offset: u64, length: u64, step: u64) -> Vec<Extent> {
+        self.walk(offset, length, step, CommandFlags::empty())
+    }
+
+    /// The same, asked for one extent at a time, as `qemu-img map` does.
+    ///
+    /// # Panics
+    /// An error, or another number of extents.
+    #[must_use]
+    pub fn map_one_by_one(&mut self, offset: u64, length: u64) -> Vec<Extent> {
+        self.walk(offset, length, length, CommandFlags::REQ_ONE)
+    }
+
+    fn walk(&mut self, offset: u64, length: u64, step: u64, flags: CommandFlags) -> Vec<Extent> {
         let end = offset + length;
-        let mut map: Vec<Extent> = Vec::new();
+        let mut map = Vec::new();
         let mut at = offset;
         while at < end {
-            let asked = step.min(end - at);
-            for descriptor in self.status(at, asked, CommandFlags::empty()).unwrap() {
-                let length = descriptor.length.min(end - at);
-                push(&mut map, at, length, descriptor.flags);
-                at += length;
+            let descriptors = self.status(at, step.min(end - at), flags).unwrap();
+            if flags.contains(CommandFlags::REQ_ONE) {
+                assert_eq!(descriptors.len(), 1, "{descriptors:?}");
+            }
+            for descriptor in descriptors {
+                let extent = Extent {
+                    offset: at,
+                    length: descriptor.length.min(end - at),
+                    flags: descriptor.flags,
+                };
+                at += extent.length;
+                extent.add_to(&mut map);
             }
         }
         map
@@ -376,17 +396,13 @@ impl Extent {
     pub fn is_hole(&self) -> bool {
         self.flags.contains(StateFlags::HOLE)
     }
-}
 
-/// Appends to a map; equal neighbours become one.
-fn push(map: &mut Vec<Extent>, offset: u64, length: u64, flags: StateFlags) {
-    match map.last_mut() {
-        Some(last) if last.flags == flags => last.length += length,
-        _ => map.push(Extent {
-            offset,
-            length,
-            flags,
-        }),
+    /// Adds it to a map that ends where it begins; equal neighbours become one.
+    pub fn add_to(self, map: &mut Vec<Self>) {
+        match map.last_mut() {
+            Some(last) if last.flags == self.flags => last.length += self.length,
+            _ => map.push(self),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use nbd_proto::Framing;
 use nbdbox_tests::{Client, Peer, Random};
 
-use crate::one_by_one::one_by_one;
 use crate::sparse_file::{SparseFiles, maps};
 
 #[test]
@@ -49,7 +48,7 @@ fn maps_are_the_same_however_they_are_cut() {
     for step in [1000, 4095, 4096, 65_537] {
         assert_eq!(client.map(0, SIZE, step), whole, "{step} bytes at a time");
     }
-    assert_eq!(one_by_one(&mut client, SIZE), whole);
+    assert_eq!(client.map_one_by_one(0, SIZE), whole);
     for _ in 0..20 {
         let at = random.of(1..SIZE);
         let (front, back) = (client.map(0, at, SIZE), client.map(at, SIZE - at, SIZE));

@@ -8,7 +8,6 @@
 mod file;
 mod file_changes;
 mod memory;
-mod one_by_one;
 mod operation;
 mod pattern;
 mod sparse;

@@ -49,7 +49,7 @@ impl Pages {
 
     /// The map that follows.
     fn map(&self) -> Vec<Extent> {
-        let mut map: Vec<Extent> = Vec::new();
+        let mut map = Vec::new();
         for page in 0..SIZE.div_ceil(PAGE) {
             let (offset, end) = (page * PAGE, SIZE.min((page + 1) * PAGE));
             let flags = if self.0.contains(&page) {
@@ -57,15 +57,12 @@ impl Pages {
             } else {
                 StateFlags::HOLE | StateFlags::ZERO
             };
-            let length = end - offset;
-            match map.last_mut() {
-                Some(last) if last.flags == flags => last.length += length,
-                _ => map.push(Extent {
-                    offset,
-                    length,
-                    flags,
-                }),
-            }
+            let extent = Extent {
+                offset,
+                length: end - offset,
+                flags,
+            };
+            extent.add_to(&mut map);
         }
         map
     }

@@ -4,8 +4,6 @@ use nbd_proto::wire::StateFlags;
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Extent, Random, Server};
 
-use crate::one_by_one::one_by_one;
-
 /// Length of a run, size of the disk.
 const DISKS: [(u64, u64); 4] = [(1, 9001), (7, 30_011), (512, 300_007), (65_536, 5_000_011)];
 
@@ -102,7 +100,7 @@ fn a_map_asked_for_extent_by_extent_is_the_same() {
         let server = serve(run, size, &[]);
         let mut client = Client::connect(&server.socket(), Framing::Extended);
         assert_eq!(
-            one_by_one(&mut client, size),
+            client.map_one_by_one(0, size),
             whole(&mut client),
             "runs of {run}"
         );
