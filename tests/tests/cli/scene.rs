@@ -129,11 +129,17 @@ impl Scene {
         }
         let left: Vec<_> = fs::read_dir(self.temporary()).unwrap().collect();
         assert!(left.is_empty(), "temporary files are left behind: {left:?}");
-        let left = self.processes();
+        let mut left = self.processes();
+        if !left.is_empty() {
+            // Between its last signal and its end a process is neither killed nor gone.
+            thread::sleep(Duration::from_millis(100));
+            left = self.processes();
+        }
         assert!(left.is_empty(), "processes are left behind: {left:?}");
     }
 
-    /// The command lines of those who have this scene in their arguments or environment.
+    /// The command lines of those who have this scene in their arguments or environment, but for those
+    /// that were killed and wait for a processor to end on.
     fn processes(&self) -> Vec<String> {
         let mark = self.folder.path().as_os_str().as_encoded_bytes();
         let marked = |path: PathBuf| {
@@ -144,9 +150,26 @@ impl Scene {
         processes
             .map(|process| process.path())
             .filter(|path| marked(path.join("cmdline")) || marked(path.join("environ")))
+            .filter(|path| !is_killed(path))
             .map(|path| fs::read_to_string(path.join("cmdline")).unwrap_or_default())
             .collect()
     }
+}
+
+/// Whether the process in this folder of /proc has been sent SIGKILL (proc(5), `SigPnd` and `ShdPnd`).
+fn is_killed(process: &Path) -> bool {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let pending = |line: &str| {
+        let mask = line
+            .strip_prefix("SigPnd:")
+            .or(line.strip_prefix("ShdPnd:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    let kill = 1 << (Signal::KILL.as_raw() - 1);
+    status
+        .lines()
+        .filter_map(pending)
+        .any(|mask| mask & kill != 0)
 }
 
 impl Running {
