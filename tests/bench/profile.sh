@@ -44,7 +44,7 @@ perf script -i "$scratch/perf" -F comm,ip,sym,dso 2>/dev/null | awk '
         if (leaf ~ /memmove|memcpy|memset/)             return "copy"
         if (leaf ~ /trampoline|wasmtime|nbdbox::plugin/) return "call: wasmtime, pool, meters"
         if (leaf ~ /malloc|_int_free|cfree|realloc/)    return "malloc"
-        if (leaf ~ /extent_map/)                        return "extents map"
+        if (leaf ~ /extent_map|nbdbox::mapping|BTreeMap/)                        return "extents map"
         if (leaf ~ /nbd_proto|dispatch|session|reply/)  return "parse and encode"
         if (leaf ~ /tokio|connection/)                  return "connection and runtime"
         return "other"
