@@ -73,6 +73,15 @@ impl Reply {
         self.frames.len() + self.parts.last().map_or(0, |(_, body)| *body)
     }
 
+    /// One that holds memory, for tests.
+    #[cfg(test)]
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self {
+            frames: Vec::with_capacity(bytes),
+            ..Self::default()
+        }
+    }
+
     /// Whether there is nothing to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {

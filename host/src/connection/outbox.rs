@@ -142,3 +142,27 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_for_its_memory_is_bounded_and_counted() {
+        for size in [0, 1000, 100_000, SPARE_BYTES, SPARE_BYTES + 1] {
+            let mut outbox = Outbox::default();
+            for _ in 0..2 * SPARE {
+                outbox.keep(Reply::with_capacity(size));
+            }
+            assert!(outbox.spare.len() <= SPARE);
+            assert!(outbox.spare_bytes <= SPARE_BYTES);
+            let kept: usize = outbox.spare.iter().map(Reply::capacity).sum();
+            assert_eq!(outbox.spare_bytes, kept);
+            assert_eq!(outbox.spare.is_empty(), size > SPARE_BYTES);
+            for _ in 0..=SPARE {
+                let _taken = outbox.blank();
+            }
+            assert_eq!(outbox.spare_bytes, 0);
+        }
+    }
+}
