@@ -71,7 +71,7 @@ impl<S: Source> Replayed<S> {
 
     /// Reads the log and finds what it changes.
     pub fn replay(source: S, place: Place) -> Result<Self> {
-        if place.length == 0 || place.length % (1 << 20) != 0 || place.length > MAX_LENGTH {
+        if place.length == 0 || !place.length.is_multiple_of(1 << 20) || place.length > MAX_LENGTH {
             let length = place.length;
             return Err(Error::unsupported(format!("a log of {length} bytes")));
         }
