@@ -55,11 +55,7 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
                 .map(|kind| Server::start(scene, kind, row.tcp))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             if row.filled {
-                for (server, _) in servers
-                    .iter()
-                    .zip(&kinds)
-                    .filter(|(_, kind)| !kind.is_floor())
-                {
+                for server in &servers {
                     fill(server)?;
                 }
             }

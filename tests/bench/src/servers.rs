@@ -104,10 +104,6 @@ impl Kind {
             }
         }
     }
-
-    pub(crate) fn is_floor(&self) -> bool {
-        matches!(self, Self::Floor)
-    }
 }
 
 /// A server at work; killed when it's dropped.
