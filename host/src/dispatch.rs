@@ -52,10 +52,6 @@ impl Reply {
     pub fn reset(&mut self) {
         self.frames.clear();
         self.parts.clear();
-        self.descriptors.clear();
-        if let Some(extents) = &mut self.extents {
-            extents.clear();
-        }
     }
 
     /// Bytes of memory that it holds, or little less.
@@ -334,7 +330,7 @@ async fn block_status<D: Device>(
         Some(mut map) => map.reset(range.clone(), wanted, most).map(|()| map),
         None => ExtentMap::new(range.clone(), wanted, most).map(Box::new),
     };
-    let (map, outcome) = match device.extents(map.map_err(impossible)?, one).await {
+    let (mut map, outcome) = match device.extents(map.map_err(impossible)?, one).await {
         Ok(map) => (map, Outcome::Ok),
         Err(failure) => {
             let data = device.extents_on_error() == ExtentsOnError::Data;
@@ -357,6 +353,7 @@ async fn block_status<D: Device>(
         },
     };
     wire.describe(&map, &mut reply.descriptors);
+    map.clear();
     reply.extents = Some(map);
     // The parser lets no block status through without a context.
     let context = request.allocation.unwrap_or(ContextId(0));

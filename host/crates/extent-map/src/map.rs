@@ -86,15 +86,18 @@ impl ExtentMap {
         max_extents: usize,
     ) -> Result<(), EmptyRange> {
         check(&range)?;
-        let borders = self.borders.take(range.start);
-        *self = Self::empty(range, wanted, max_extents, borders);
+        self.begin(range, wanted, max_extents);
         Ok(())
     }
 
     /// Forgets all that was said and charged.
     pub fn clear(&mut self) {
-        let borders = self.borders.take(self.range.start);
-        *self = Self::empty(self.range.clone(), self.wanted, self.max_extents, borders);
+        self.begin(self.range.clone(), self.wanted, self.max_extents);
+    }
+
+    fn begin(&mut self, range: Range<u64>, wanted: Wanted, max_extents: usize) {
+        let borders = self.borders.take(range.start);
+        *self = Self::empty(range, wanted, max_extents, borders);
     }
 
     fn empty(range: Range<u64>, wanted: Wanted, max_extents: usize, borders: Borders) -> Self {
