@@ -10,37 +10,18 @@
 //! Knows nothing of NBD's wire. Its invariant: after any error out of a guest call the store is
 //! dropped and nothing of it is used again.
 
-mod advice;
-pub mod cache;
-mod carry_out;
-mod catalog;
-mod clock;
-pub mod compile;
-mod cpu;
-mod engine;
+mod abi;
+mod component;
 mod export;
-mod functions;
-mod guest;
-mod imports;
 mod instance;
 mod loaded;
-mod log;
-mod manifest;
-mod memory;
-mod names;
-mod offer;
-mod pool;
-mod stop;
-mod tunables;
-mod turns;
-mod waits;
-mod wit;
-mod world;
+mod meter;
 
-pub use catalog::{ExportSpec, FilterSpec, PluginCatalog};
-pub use engine::Engine;
+pub use abi::manifest::{BlobNeed, Manifest, Setting, SettingKind};
+pub use abi::world::World;
+pub use component::{cache, compile};
 pub use export::PluginExport;
-pub use loaded::Plugin;
-pub use manifest::{BlobNeed, Manifest, Setting, SettingKind};
+pub use export::catalog::{ExportSpec, FilterSpec, PluginCatalog};
+pub use loaded::engine::Engine;
+pub use loaded::plugin::Plugin;
 pub use nbdbox_config::policy::{OnFailure, Policy};
-pub use world::World;

@@ -1,5 +1,9 @@
 //! One export of a plugin, as the data path sees it.
 
+pub(crate) mod carry_out;
+pub(crate) mod catalog;
+mod offer;
+mod pool;
 mod recall;
 
 use std::sync::Arc;
@@ -11,14 +15,6 @@ use nbd_proto::{Export, ExportFlags};
 use nbdbox_config::policy::{OnFailure, Policy};
 
 use self::recall::{Recall, retell};
-use super::carry_out;
-use super::guest::Surroundings;
-use super::instance::{CallError, Instance};
-use super::loaded::Plugin;
-use super::names::tell;
-use super::offer::offer;
-use super::pool::{Acquired, Lease, Pool, Vacancy};
-use super::wit::{DeviceInfo, InstanceMode, WriteFlags};
 use crate::blob::Blob;
 use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Cause, Failure, Whose};
@@ -26,6 +22,13 @@ use crate::layer::Below;
 use crate::limits::Limits;
 use crate::metrics::{Budget, Metrics, SeenOpen};
 use crate::peaks::Peaks;
+use crate::plugin::abi::names::tell;
+use crate::plugin::abi::wit::{DeviceInfo, InstanceMode, WriteFlags};
+use crate::plugin::export::offer::offer;
+use crate::plugin::export::pool::{Acquired, Lease, Pool, Vacancy};
+use crate::plugin::instance::guest::Surroundings;
+use crate::plugin::instance::{CallError, Instance};
+use crate::plugin::loaded::plugin::Plugin;
 use crate::quota::{CpuShare, FlowQuota, Rates, TenantQuota};
 use crate::reply::ReadReply;
 
@@ -58,7 +61,7 @@ impl std::fmt::Debug for PluginExport {
 
 impl PluginExport {
     /// Makes the first instance and opens the export in it, for a filter over the layer `below`.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         plugin: Arc<Plugin>,
         mut around: Surroundings,
         policy: Policy,

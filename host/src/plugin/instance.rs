@@ -1,5 +1,10 @@
 //! One instance: a store, the guest's functions, and the rules of a call.
 
+pub(crate) mod functions;
+pub(crate) mod guest;
+pub(crate) mod imports;
+pub(crate) mod log;
+
 use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::pin;
@@ -13,17 +18,19 @@ use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
-use super::cpu::{GuestClock, Slice};
-use super::functions::{Functions, Indices};
-use super::guest::{Guest, Lent, Surroundings, WritePlan};
-use super::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
-use super::names::tell;
-use super::stop;
-use super::waits::Waits;
-use super::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::fault::{Cause, Failure};
 use crate::limits::DIRECT;
 use crate::mapping::Draft;
+use crate::plugin::abi::names::tell;
+use crate::plugin::abi::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
+use crate::plugin::instance::functions::{Functions, Indices};
+use crate::plugin::instance::guest::{Guest, Lent, Surroundings, WritePlan};
+use crate::plugin::instance::imports::{
+    ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle,
+};
+use crate::plugin::meter::cpu::{GuestClock, Slice};
+use crate::plugin::meter::stop;
+use crate::plugin::meter::waits::Waits;
 use crate::quota::CountShare;
 use crate::reply::ReadReply;
 
@@ -34,24 +41,24 @@ const SLACK: usize = 64 << 10;
 const THE_ONE: u32 = 0;
 
 /// A guest, alive.
-pub(super) struct Instance {
+pub(crate) struct Instance {
     store: Store<Guest>,
     /// Boxed, so that an instance is cheap to move in and out of its pool.
     functions: Box<Functions>,
     /// The store's own, to be had while a call has the store.
     slice: Slice,
     /// Calls so far, `open` included.
-    pub(super) calls: u64,
+    pub(crate) calls: u64,
     /// It took a change since it was last flushed.
-    pub(super) dirty: bool,
+    pub(crate) dirty: bool,
     /// Its place among its tenant's instances.
-    pub(super) share: Option<CountShare>,
+    pub(crate) share: Option<CountShare>,
     /// For finding it again among its like.
-    pub(super) number: u64,
+    pub(crate) number: u64,
 }
 
 /// How a call went wrong.
-pub(super) enum CallError {
+pub(crate) enum CallError {
     /// The plugin answered an error, or broke a rule for which only the request fails.
     Request(Failure),
     /// The store is done for: the instance must be dropped.
@@ -59,7 +66,7 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    pub(super) fn into_failure(self) -> Failure {
+    pub(crate) fn into_failure(self) -> Failure {
         match self {
             Self::Request(failure) | Self::Fatal(failure) => failure,
         }
@@ -70,7 +77,7 @@ type Called<T> = Result<T, CallError>;
 
 impl Instance {
     /// Makes a store with the limits of `around` and instantiates the plugin in it.
-    pub(super) async fn new(
+    pub(crate) async fn new(
         pre: &InstancePre<Guest>,
         indices: &Indices,
         around: &Arc<Surroundings>,
@@ -105,7 +112,7 @@ impl Instance {
     }
 
     /// Asks what the plugin is.
-    pub(super) async fn describe(&mut self) -> Called<Option<PluginInfo>> {
+    pub(crate) async fn describe(&mut self) -> Called<Option<PluginInfo>> {
         let Some(describe) = self.functions.describe else {
             return Ok(None);
         };
@@ -115,7 +122,7 @@ impl Instance {
     }
 
     /// Asks whether a filter changes the bytes that pass through it.
-    pub(super) async fn changes_bytes(&mut self) -> Called<bool> {
+    pub(crate) async fn changes_bytes(&mut self) -> Called<bool> {
         let Some(changes_bytes) = self.functions.changes_bytes else {
             return Ok(false);
         };
@@ -127,7 +134,7 @@ impl Instance {
     }
 
     /// Opens the export `name`.
-    pub(super) async fn open(&mut self, name: &str) -> Called<DeviceInfo> {
+    pub(crate) async fn open(&mut self, name: &str) -> Called<DeviceInfo> {
         let budget = self.store.data().around.limits.open_cpu;
         let open = self.functions.open;
         let ((info,), _) = self
@@ -139,12 +146,12 @@ impl Instance {
 
     /// Whether another should take its place, before its memory is at its limit and a client's request
     /// fails: some languages' tools never free what a call hands to the host.
-    pub(super) fn is_worn(&self) -> bool {
+    pub(crate) fn is_worn(&self) -> bool {
         !self.dirty && self.store.data().memory.is_worn()
     }
 
     /// Asks for the exports.
-    pub(super) async fn list_exports(&mut self) -> Called<Vec<ListedExport>> {
+    pub(crate) async fn list_exports(&mut self) -> Called<Vec<ListedExport>> {
         let Some(list) = self.functions.list_exports else {
             return Ok(Vec::new());
         };
@@ -153,7 +160,7 @@ impl Instance {
     }
 
     /// Lets the guest fill `reply`.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &mut self,
         reply: Box<ReadReply>,
         offset: u64,
@@ -172,7 +179,7 @@ impl Instance {
     }
 
     /// Shows the guest a payload; what comes back says what the host has to store where.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &mut self,
         payload: Bytes,
         offset: u64,
@@ -199,7 +206,7 @@ impl Instance {
     }
 
     /// Flushes what this instance took.
-    pub(super) async fn flush(&mut self) -> Called<()> {
+    pub(crate) async fn flush(&mut self) -> Called<()> {
         let Some(flush) = self.functions.flush else {
             return Ok(());
         };
@@ -210,7 +217,7 @@ impl Instance {
     }
 
     /// Trims.
-    pub(super) async fn trim(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
+    pub(crate) async fn trim(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
         let Some(trim) = self.functions.trim else {
             return Err(not_exported());
         };
@@ -222,7 +229,7 @@ impl Instance {
     }
 
     /// Zeroes.
-    pub(super) async fn zero(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
+    pub(crate) async fn zero(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
         let Some(zero) = self.functions.zero else {
             return Err(not_exported());
         };
@@ -234,7 +241,7 @@ impl Instance {
     }
 
     /// Reads ahead.
-    pub(super) async fn cache(&mut self, offset: u64, length: u64) -> Called<()> {
+    pub(crate) async fn cache(&mut self, offset: u64, length: u64) -> Called<()> {
         let Some(cache) = self.functions.cache else {
             return Err(not_exported());
         };
@@ -245,7 +252,7 @@ impl Instance {
     }
 
     /// Lets the guest report extents.
-    pub(super) async fn report(
+    pub(crate) async fn report(
         &mut self,
         map: Box<ExtentMap>,
         one: bool,
@@ -265,7 +272,7 @@ impl Instance {
     }
 
     /// Lets the guest tell where the bytes around `wanted` are.
-    pub(super) async fn locate(&mut self, draft: Draft, wanted: Range<u64>) -> Called<Draft> {
+    pub(crate) async fn locate(&mut self, draft: Draft, wanted: Range<u64>) -> Called<Draft> {
         let Some(locate) = self.functions.locate else {
             return Err(not_exported());
         };
@@ -396,7 +403,7 @@ fn misplaced() -> CallError {
 
 impl wit::DeviceInfo {
     /// What must be the same in all instances of an export.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         let key = |info: &Self| (info.size, info.block_sizes, info.mode, info.read_only);
         key(self) == key(other)
     }

@@ -10,10 +10,10 @@ use extent_map::{ExtentMap, Kind, Progress, Wanted};
 use super::PluginExport;
 use crate::fault::Failure;
 use crate::mapping::{Memory, Place, Region, Turn};
-use crate::plugin::carry_out::blob_failure;
-use crate::plugin::guest::Surroundings;
+use crate::plugin::abi::world::World;
+use crate::plugin::export::carry_out::blob_failure;
 use crate::plugin::instance::CallError;
-use crate::plugin::world::World;
+use crate::plugin::instance::guest::Surroundings;
 use crate::reply::ReadReply;
 
 /// Fewer runs than these aren't worth asking for.

@@ -1,0 +1,5 @@
+//! From untrusted bytes to machine code: compiled by a child process, kept in a private folder.
+
+pub mod cache;
+pub mod compile;
+pub(crate) mod tunables;
