@@ -15,8 +15,9 @@ use crate::fault::Failure;
 use crate::identity::Client;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::quota::{CpuShare, FlowQuota, Rates};
 use crate::reply::ReadReply;
+use fair_cores::CpuShare;
+use quota::{FlowQuota, Rates};
 
 /// How a change is to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

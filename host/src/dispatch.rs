@@ -14,13 +14,13 @@ use nbd_proto::{
     Command, ContextId, Descriptor, Errno, Framing, Head, Incoming, Refusal, Session, StateFlags,
     reply,
 };
+use quota::Rates;
 use tokio::time::{Instant, sleep_until};
 
 use crate::device::{Device, ExtentsOnError, WriteMode};
 use crate::fault::{Failure, Whose};
 use crate::metrics::{Metrics, Operation, Outcome};
 use crate::origin::Origin;
-use crate::quota::Rates;
 use crate::reply::{Piece, ReadReply};
 
 /// A request with its payload, and what its connection agreed on.

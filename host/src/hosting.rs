@@ -30,7 +30,7 @@ use crate::limits::Limits;
 use crate::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
 use crate::origin::Origin;
 use crate::plugin::Engine;
-use crate::quota::Cores;
+use fair_cores::Cores;
 
 /// All tenants.
 #[derive(Debug)]

@@ -3,21 +3,13 @@
 //! Limits can change while they're in use, when the configuration does: what is held beyond a new limit
 //! is kept, and nothing more is given until it's back under it.
 
-mod cores;
-mod count;
 mod export;
-mod flow;
-mod memory;
-mod rate;
 
 use std::sync::Arc;
 
-pub use cores::{Cores, CpuQuota, CpuShare, Entering, Place, SLICE, paid_here};
-pub use count::{CountQuota, CountShare};
 pub use export::ExportQuota;
-pub use flow::{FlowQuota, Turn};
-pub use memory::{MemoryQuota, MemoryShare};
-pub use rate::Rates;
+use fair_cores::{Cores, CpuQuota};
+use quota::{CountQuota, FlowQuota, MemoryQuota, Rates};
 
 use crate::limits::TenantLimits;
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use quota::{FlowQuota, Turn};
+
 use crate::limits::Limits;
-use crate::quota::{FlowQuota, Turn};
 
 /// What a request without data counts for, in bytes: its own bookkeeping.
 const OVERHEAD: u64 = 256;

@@ -10,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Args;
+use report::Report;
+use spinner::Spinner;
 
 use super::plugin_args::PluginArgs;
 use super::signals::Signals;
@@ -19,8 +21,6 @@ use crate::device::{Absent, Catalog as _};
 use crate::identity::Client;
 use crate::peaks::Peaks;
 use crate::plugin::{ExportSpec, Plugin, PluginCatalog, PluginExport};
-use report::Report;
-use spinner::Spinner;
 
 const EXAMPLES: &str = "\
 Examples:

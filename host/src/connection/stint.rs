@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use fair_cores::{CpuShare, Entering, Place, SLICE, paid_here};
 use tokio::task::yield_now;
 
 use crate::metrics::Metrics;
-use crate::quota::{CpuShare, Entering, Place, SLICE, paid_here};
 
 /// Where a connection is with its stints; does nothing where the cores aren't shared.
 #[derive(Debug)]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
+use fair_cores::CpuShare;
 use nbd_proto::Export;
+use quota::{FlowQuota, Rates};
 
 use super::slot::{Places, Slot};
 use crate::device::{Device, ExtentsOnError, WriteMode};
@@ -12,7 +14,6 @@ use crate::fault::Failure;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::plugin::PluginExport;
-use crate::quota::{CpuShare, FlowQuota, Rates};
 use crate::reply::ReadReply;
 
 /// One connection's hold on an export.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use quota::{CountQuota, CountShare};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_blocking;
 
@@ -13,7 +14,7 @@ use crate::device::{Absent, Device as _, Listed};
 use crate::metrics::{Metrics, SeenExport, SeenLayer, stem};
 use crate::origin::Origin;
 use crate::plugin::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
-use crate::quota::{CountQuota, CountShare, TenantQuota};
+use crate::quota::TenantQuota;
 
 /// The pause after an export could not be opened; it doubles with each further time. Restrains clients
 /// that ask again and again from keeping the host busy with what fails.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fair_cores::Cores;
 use nbdbox_config::config::{self, ClientRule};
 use tokio::sync::Semaphore;
 
@@ -13,7 +14,7 @@ use super::slot::Slot;
 use crate::device::Listed;
 use crate::identity::Client;
 use crate::metrics::SeenTenant;
-use crate::quota::{Cores, TenantQuota};
+use crate::quota::TenantQuota;
 
 /// Somebody who has exports and clients of their own.
 #[derive(Debug)]

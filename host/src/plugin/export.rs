@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
+use fair_cores::CpuShare;
 use nbd_proto::{Export, ExportFlags};
 use nbdbox_config::policy::{OnFailure, Policy};
+use quota::{FlowQuota, Rates};
 
 use self::recall::{Recall, retell};
 use crate::blob::Blob;
@@ -29,7 +31,7 @@ use crate::plugin::export::pool::{Acquired, Lease, Pool, Vacancy};
 use crate::plugin::instance::guest::Surroundings;
 use crate::plugin::instance::{CallError, Instance};
 use crate::plugin::loaded::plugin::Plugin;
-use crate::quota::{CpuShare, FlowQuota, Rates, TenantQuota};
+use crate::quota::TenantQuota;
 use crate::reply::ReadReply;
 
 /// An export that a plugin serves.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
+use quota::CountShare;
 use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
@@ -31,7 +32,6 @@ use crate::plugin::instance::imports::{
 use crate::plugin::meter::cpu::{GuestClock, Slice};
 use crate::plugin::meter::stop;
 use crate::plugin::meter::waits::Waits;
-use crate::quota::CountShare;
 use crate::reply::ReadReply;
 
 /// Bytes that any host call may hand over, beside the request's own.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{CpuShare, FlowQuota, MemoryQuota, Rates, TenantQuota};
+use fair_cores::CpuShare;
+use quota::{FlowQuota, MemoryQuota, Rates};
+
+use super::TenantQuota;
 use crate::limits::Limits;
 
 /// All quotas of one export: its own, and its tenant's.

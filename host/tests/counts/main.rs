@@ -13,6 +13,7 @@ use std::alloc::System;
 use std::path::Path;
 use std::sync::Arc;
 
+use fair_cores::Cores;
 use nbd_proto::client::{Goal, Request};
 use nbd_proto::{Cookie, Framing};
 use nbdbox::blob::Blob;
@@ -23,7 +24,7 @@ use nbdbox::limits::{Limits, TenantLimits};
 use nbdbox::plugin::{
     Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
 };
-use nbdbox::quota::{Cores, TenantQuota};
+use nbdbox::quota::TenantQuota;
 use nbdbox::settings::Settings;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
+use fair_cores::CpuShare;
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags};
 use nbdbox::device::{Absent, Catalog, Device, ExtentsOnError, Listed, WriteMode};
 use nbdbox::fault::{Cause, Failure};
 use nbdbox::identity::Client;
 use nbdbox::limits::Limits;
 use nbdbox::metrics::Metrics;
-use nbdbox::quota::CpuShare;
 use nbdbox::reply::ReadReply;
 use tokio::sync::Semaphore;
 

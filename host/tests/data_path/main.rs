@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use client::Client;
+use faulty::{Faulty, Only, SIZE, pattern};
 use nbd_proto::client::{Body, Reply, Request};
 use nbd_proto::{CommandFlags, Cookie, Errno, Framing};
 use nbdbox::connection::{End, serve};
@@ -22,9 +24,6 @@ use nbdbox::metrics::Outcome;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-use client::Client;
-use faulty::{Faulty, Only, SIZE, pattern};
 
 const ALL: [Framing; 3] = [Framing::Simple, Framing::Structured, Framing::Extended];
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use fair_cores::{Cores, CpuQuota, CpuShare};
 use nbd_proto::client::Request;
 use nbd_proto::{Cookie, Framing};
 use nbdbox::limits::Limits;
-use nbdbox::quota::{Cores, CpuQuota, CpuShare};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::client::Client;

@@ -18,10 +18,9 @@ mod starts;
 use std::path::Path;
 use std::time::Duration;
 
-use nbdbox::limits::Limits;
-
 use attacks::ATTACKS;
 use carry_out::carry_out;
+use nbdbox::limits::Limits;
 use scene::{World, resident};
 
 /// What a fresh process may take beside the guests' own memory.

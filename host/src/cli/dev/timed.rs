@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::Export;
+use quota::{FlowQuota, Rates};
 
 use super::journal::{Call, Journal};
 use crate::device::{Device, ExtentsOnError, WriteMode};
@@ -13,7 +14,6 @@ use crate::fault::Failure;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Operation};
 use crate::plugin::PluginExport;
-use crate::quota::{FlowQuota, Rates};
 use crate::reply::ReadReply;
 
 /// An export of the plugin, and where its calls are noted.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use quota::{CountQuota, CountShare};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::metrics::{Budget, Metrics};
 use crate::plugin::instance::Instance;
-use crate::quota::{CountQuota, CountShare};
 
 /// The first pause after a crash; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_millis(10);

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use fair_cores::Place;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::yield_now;
 use wasmtime::UpdateDeadline;
@@ -21,7 +22,6 @@ use wasmtime::UpdateDeadline;
 use crate::plugin::meter::clock::{self, TICK};
 use crate::plugin::meter::stop::Stop;
 use crate::plugin::meter::turns::Turns;
-use crate::quota::Place;
 
 /// What a store's current call has used.
 #[derive(Debug, Default)]

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use fair_cores::{CpuShare, Entering, Place};
 use tokio::task::yield_now;
 
 use crate::metrics::Metrics;
 use crate::plugin::meter::waits::Waits;
-use crate::quota::{CpuShare, Entering, Place};
 
 /// Where one store's guest waits for its turns, and who is told of it.
 #[derive(Clone, Debug)]

@@ -45,7 +45,8 @@ impl FlowQuota {
         })))
     }
 
-    pub(super) fn set(&self, requests: usize, bytes: u64) {
+    /// Sets other limits. Requests that fit by now are woken.
+    pub fn set(&self, requests: usize, bytes: u64) {
         let mut state = self.state();
         state.most_requests = requests;
         state.most_bytes = bytes;

@@ -43,7 +43,7 @@ impl MemoryQuota {
     }
 
     /// Sets another limit.
-    pub(super) fn set(&self, limit: u64) {
+    pub fn set(&self, limit: u64) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 

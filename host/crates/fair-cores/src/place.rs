@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::CpuShare;
+use crate::CpuShare;
 
 /// A place, once there is one. Dropped before that, it waits no longer.
 #[derive(Debug)]
@@ -115,8 +115,8 @@ mod tests {
 
     use tokio::task::{JoinSet, yield_now};
 
-    use super::super::{Cores, CpuQuota};
     use super::*;
+    use crate::{Cores, CpuQuota, SLICE};
 
     fn poll(entering: &mut Entering) -> Option<Place> {
         let mut cx = Context::from_waker(Waker::noop());
@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn who_has_had_a_slice_without_a_place_needs_one_and_pays() {
         let shares = tenants(1, 2);
-        shares[0].owe(super::super::SLICE / 2);
+        shares[0].owe(SLICE / 2);
         assert!(!shares[0].must_queue());
-        shares[0].owe(super::super::SLICE * 10);
+        shares[0].owe(SLICE * 10);
         assert!(shares[0].must_queue());
         let held = poll(&mut shares[1].enter()).unwrap();
         let (mut first, mut second) = (shares[0].enter(), shares[1].enter());

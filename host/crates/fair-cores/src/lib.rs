@@ -85,7 +85,8 @@ impl CpuQuota {
         })
     }
 
-    pub(super) fn set(&self, weight: u64) {
+    /// Sets another weight.
+    pub fn set(&self, weight: u64) {
         self.cores.places().set_weight(self.number, weight);
     }
 }

@@ -24,7 +24,8 @@ impl CountQuota {
         })
     }
 
-    pub(super) fn set(&self, limit: usize) {
+    /// Sets another limit.
+    pub fn set(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::SLICE;
-use super::fair::Fair;
+use crate::SLICE;
+use crate::fair::Fair;
 
 /// All places.
 #[derive(Debug)]

@@ -1,0 +1,16 @@
+//! What may be had at once, as values that know no sockets, no wasm and no clock.
+//!
+//! Counts and sums are refused past their limit ([`CountQuota`], [`MemoryQuota`]), flows make requests queue
+//! ([`FlowQuota`]), and a rate tells each request how long to wait ([`Rates`], which takes `now` as an argument).
+//! Limits can change while they're in use, when the configuration does: what is held beyond a new limit is kept,
+//! and nothing more is given until it's back under it.
+
+mod count;
+mod flow;
+mod memory;
+mod rate;
+
+pub use count::{CountQuota, CountShare};
+pub use flow::{FlowQuota, Turn};
+pub use memory::{MemoryQuota, MemoryShare};
+pub use rate::Rates;
