@@ -27,8 +27,8 @@ use tokio::time::timeout;
 pub use report::{ExportReport, LayerReport, Report, TenantReport};
 
 use crate::connection::StopSignal;
-use crate::metrics::Observed;
 use crate::server::{Listener, ServerMetrics, Stream};
+use device::metrics::Observed;
 
 /// Clients at once; those who come later wait. Restrains one that opens many connections.
 const CLIENTS: usize = 16;

@@ -1,6 +1,6 @@
 //! A conformance run for plugin authors: does a device keep the contract?
 //!
-//! Drives a [`Device`](crate::device::Device) in this process as clients would, no wire in between, and gives a verdict
+//! Drives a [`Device`](device::Device) in this process as clients would, no wire in between, and gives a verdict
 //! for each [`Rule`]. Each rule meets a device that was opened for it alone, so that one that crashes
 //! spoils no other verdict. A seed decides every offset and length: the same seed asks the same.
 //!

@@ -17,13 +17,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use device::Catalog;
+use device::identity::Client;
+use device::origin::Origin;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::device::Catalog;
-use crate::identity::Client;
-use crate::origin::Origin;
 use crate::tls::Tls;
 
 /// Tells a connection to stop: `true` once.

@@ -7,6 +7,11 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::Bytes;
+use device::fault::{Failure, Whose};
+use device::metrics::{Metrics, Operation, Outcome};
+use device::origin::Origin;
+use device::reply::{Piece, ReadReply};
+use device::{Device, ExtentsOnError, WriteMode};
 use extent_map::{Descriptor as MapDescriptor, ExtentMap, Wanted, Width, Wire};
 use futures_util::future::BoxFuture;
 use nbd_proto::limits::MAX_DESCRIPTORS;
@@ -16,12 +21,6 @@ use nbd_proto::{
 };
 use quota::Rates;
 use tokio::time::{Instant, sleep_until};
-
-use crate::device::{Device, ExtentsOnError, WriteMode};
-use crate::fault::{Failure, Whose};
-use crate::metrics::{Metrics, Operation, Outcome};
-use crate::origin::Origin;
-use crate::reply::{Piece, ReadReply};
 
 /// A request with its payload, and what its connection agreed on.
 #[derive(Debug)]

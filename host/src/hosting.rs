@@ -23,14 +23,14 @@ pub use library::Library;
 pub use slot::Slot;
 pub use tenant::Tenant;
 
-use crate::device::{Absent, Catalog, Listed};
-use crate::fault::Failure;
-use crate::identity::Client;
-use crate::limits::Limits;
-use crate::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
-use crate::origin::Origin;
 use crate::plugin::Engine;
+use device::fault::Failure;
+use device::identity::Client;
+use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
+use device::origin::Origin;
+use device::{Absent, Catalog, Listed};
 use fair_cores::Cores;
+use nbdbox_config::limits::Limits;
 
 /// All tenants.
 #[derive(Debug)]

@@ -11,14 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use device::fault::{Failure, Whose};
+use device::metrics::{Metrics, Operation, Outcome};
+use device::reply::ReadReply;
+use device::{Device, ExtentsOnError, WriteMode};
 use extent_map::{ExtentMap, Wanted};
 use nbd_proto::{Errno, Export, ExportFlags};
 use thiserror::Error;
-
-use crate::device::{Device, ExtentsOnError, WriteMode};
-use crate::fault::{Failure, Whose};
-use crate::metrics::{Metrics, Operation, Outcome};
-use crate::reply::ReadReply;
 
 /// Bytes of zeroes that are written at once to a layer that can't zero by itself.
 const ZEROES: u32 = 1 << 20;

@@ -40,17 +40,7 @@ pub mod session;
 pub mod blob;
 pub mod plugin;
 
-pub mod device;
 pub mod layer;
 pub mod mapping;
-pub mod quota;
-pub mod reply;
 
-pub mod fault;
-pub mod identity;
 pub mod map;
-pub mod metrics;
-pub mod origin;
-pub mod peaks;
-
-pub use nbdbox_config::{limits, settings, size};

@@ -25,9 +25,9 @@ pub use welcome::Welcome;
 pub(crate) use listener::Stream;
 
 use crate::connection::{self, StopSignal};
-use crate::device::Catalog;
-use crate::identity::Client;
 use crate::tls::Tls;
+use device::Catalog;
+use device::identity::Client;
 
 /// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

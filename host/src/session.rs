@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use nbdbox_config::limits::Limits;
 use quota::{FlowQuota, Turn};
-
-use crate::limits::Limits;
 
 /// What a request without data counts for, in bytes: its own bookkeeping.
 const OVERHEAD: u64 = 256;

@@ -10,6 +10,7 @@ pub(crate) mod pem;
 use std::io;
 use std::sync::Arc;
 
+use device::identity::Certificate;
 use nbd_proto::TlsMode;
 use nbdbox_config::config::{self, TlsFiles};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,7 +21,6 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
 use self::files::Stamps;
-use crate::identity::Certificate;
 
 /// TLS as a listener speaks it.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use device::metrics::Observed;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -12,7 +13,6 @@ use tokio::task::spawn_blocking;
 
 use super::exposition::exposition;
 use super::{Admin, Report};
-use crate::metrics::Observed;
 use crate::server::ServerMetrics;
 
 type Answer = Response<Full<Bytes>>;

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use device::metrics::{Metrics, Operation, SeenExport};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
 use super::family::{Family, Figure, Head, Label, Waits, with};
-use crate::metrics::{Metrics, Operation, SeenExport};
 
 const OPEN: Head = (
     MetricType::Gauge,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use device::metrics::{Compiling, Observed, SeenExport, SeenTenant};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
@@ -18,7 +19,6 @@ use super::exports::Exports;
 use super::family::Family;
 use super::layers::Layers;
 use crate::connection::End;
-use crate::metrics::{Compiling, Observed, SeenExport, SeenTenant};
 use crate::server::ServerMetrics;
 
 /// The text; `None` if the library can't write it.

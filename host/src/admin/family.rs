@@ -3,10 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use device::metrics::{Histogram, Metrics, Operation, Outcome, Snapshot};
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-
-use crate::metrics::{Histogram, Metrics, Operation, Outcome, Snapshot};
 
 /// A label's name and value.
 pub(super) type Label<'a> = (&'a str, &'a str);

@@ -6,13 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use device::fault::Cause;
+use device::metrics::{Budget, Metrics, SeenExport};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
 use super::family::{Family, Figure, Head, Label, Waits, with};
-use crate::fault::Cause;
-use crate::metrics::{Budget, Metrics, SeenExport};
 
 const GAUGES: &[Figure] = &[
     (

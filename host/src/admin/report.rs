@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::fault::Cause;
-use crate::metrics::{
+use device::fault::Cause;
+use device::metrics::{
     Histogram, Metrics, Observed, Operation, Outcome, SeenExport, SeenLayer, SeenTenant,
 };
+use serde::{Deserialize, Serialize};
 
 /// Everything at some moment. All counts are since the export was configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -8,13 +8,13 @@
 
 use std::io;
 
+use device::reply::ReadReply;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::error::BlobError;
 use super::file::{Blob, on_a_thread};
 use super::missing::{Awaited, Fulfilled, Unfinished};
-use crate::reply::ReadReply;
 
 /// Replies that are told of together, at most.
 const TOLD: usize = 64;

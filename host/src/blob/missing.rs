@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use device::reply::ReadReply;
 use tokio::sync::oneshot;
 
 use super::error::BlobError;
-use crate::reply::ReadReply;
 
 /// Replies for which one thread waits, before there is another.
 const PER_THREAD: usize = 32;

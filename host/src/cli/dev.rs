@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use nbdbox_config::size::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -23,7 +24,6 @@ use super::watching::Watching;
 use super::{log, print};
 use crate::plugin::PluginCatalog;
 use crate::server::{Listener, Server, Welcome};
-use crate::size::Bytes;
 
 /// How often is told what calls took: rare enough to be read, whatever a client does.
 const TELL: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use device::metrics::Observed;
 use nbdbox_config::config::{Config, LogFormat};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +22,6 @@ use super::signals::Signals;
 use super::watching::Watching;
 use crate::admin::Admin;
 use crate::hosting::{Blueprint, Hosting};
-use crate::metrics::Observed;
 use crate::plugin::{Engine, cache::Cache};
 use crate::server::{Inherited, Server};
 

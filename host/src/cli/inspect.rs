@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use nbdbox_config::limits::Limits;
+use nbdbox_config::size::Bytes;
 
 use super::signals::Signals;
-use crate::limits::Limits;
 use crate::plugin::{Engine, Manifest, Plugin, World, cache::Cache};
-use crate::size::Bytes;
 
 /// Shows what a plugin exports and imports, which NBD features follow, and what it needs.
 ///

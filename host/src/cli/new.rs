@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+
 use language::Language;
 
 /// What stands in a template for the plugin's name.

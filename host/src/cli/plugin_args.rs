@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use clap::Args;
+use device::ExtentsOnError;
+use device::TenantQuota;
 use nbdbox_config::filter::FilterWord;
+use nbdbox_config::limits::{self, Limits};
+use nbdbox_config::settings::Settings;
 use tokio::task::spawn_blocking;
 
 use crate::blob::{Blob, Grant};
-use crate::device::ExtentsOnError;
-use crate::limits::{self, Limits};
 use crate::plugin::{
     Engine, ExportSpec, FilterSpec, OnFailure, Plugin, PluginCatalog, Policy, cache::Cache,
 };
-use crate::quota::TenantQuota;
-use crate::settings::Settings;
 
 /// A plugin, its settings, its grants and its limits.
 #[derive(Debug, Args)]

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use device::Catalog as _;
+use device::metrics::Observed;
 use nbdbox_config::config::{self, LogFormat};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -20,8 +22,6 @@ use super::signals::Signals;
 use super::tls_args::TlsArgs;
 use super::{admin, host, log, run};
 use crate::admin::Admin;
-use crate::device::Catalog as _;
-use crate::metrics::Observed;
 use crate::plugin::PluginCatalog;
 use crate::server::{Address, Listener, Server, Welcome};
 use crate::tls::Tls;

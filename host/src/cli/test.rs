@@ -10,17 +10,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Args;
-use report::Report;
-use spinner::Spinner;
+use device::identity::Client;
+use device::peaks::Peaks;
+use device::{Absent, Catalog as _};
 
 use super::plugin_args::PluginArgs;
 use super::signals::Signals;
 use super::{FAILED, log};
 use crate::conformance::{self, Claims, Outcome, Plan, Rule, Subject, Verdict};
-use crate::device::{Absent, Catalog as _};
-use crate::identity::Client;
-use crate::peaks::Peaks;
 use crate::plugin::{ExportSpec, Plugin, PluginCatalog, PluginExport};
+use report::Report;
+use spinner::Spinner;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -5,6 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use device::Device;
+use device::fault::{Failure, Whose};
+use device::reply::ReadReply;
 use extent_map::{Extent, ExtentMap, Wanted};
 use nbd_proto::ExportFlags;
 use nbd_proto::limits::MAX_PAYLOAD;
@@ -14,9 +17,6 @@ use super::rule::Rule;
 use super::subject::Subject;
 use super::verdict::{Stop, broken};
 use super::{Claims, Plan};
-use crate::device::Device;
-use crate::fault::{Failure, Whose};
-use crate::reply::ReadReply;
 
 /// Bytes of a window: enough for the clusters of most formats.
 const WINDOW: u64 = 64 << 10;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use device::Device as _;
+use nbdbox_config::limits::{HANDLES, PIECES};
+use nbdbox_config::size::Bytes;
+
 use super::bench::Bench;
 use super::subject::Subject;
 use super::verdict::{Checked, broken};
-use crate::device::Device as _;
-use crate::limits::{HANDLES, PIECES};
-use crate::size::Bytes;
 
 /// Nothing had to be stopped, and no rule was broken on the way.
 pub(super) fn faults<S: Subject>(bench: &Bench<'_, S>) -> Checked {

@@ -1,12 +1,12 @@
 //! Rules on what a plugin claims of itself.
 
+use device::Device as _;
 use nbd_proto::ExportFlags;
 
 use super::bench::{Bench, difference, show};
 use super::subject::Subject;
 use super::verdict::{Checked, Stop, broken, moot};
 use super::writes;
-use crate::device::Device as _;
 
 /// Another instance: a crash may put it in the first one's place.
 pub(super) async fn fresh<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use device::Device as _;
 use extent_map::{Extent, Kind};
 
 use super::bench::{Bench, show};
 use super::subject::Subject;
 use super::verdict::{Checked, Stop, broken, moot};
-use crate::device::Device as _;
 
 /// Replies that are followed from the start of the disk, each beginning where the last one ended.
 const REPLIES: u64 = 256;

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use device::Device as _;
+
 use super::bench::Bench;
 use super::subject::Subject;
 use super::verdict::{Checked, moot};
-use crate::device::Device as _;
 
 /// How long each kind of call is made.
 const TIME: Duration = Duration::from_millis(250);

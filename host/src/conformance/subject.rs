@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::device::Device;
-use crate::peaks::Peaks;
+use device::Device;
+use device::peaks::Peaks;
 
 /// What a plugin claims of itself beyond what clients get to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

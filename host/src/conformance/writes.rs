@@ -1,13 +1,13 @@
 //! Rules on changes: nothing here runs unless the author allows it.
 
 use bytes::Bytes;
+use device::{Device as _, WriteMode};
 use nbd_proto::{Errno, ExportFlags};
 
 use super::bench::{Bench, difference, show};
 use super::extents::look_into;
 use super::subject::Subject;
 use super::verdict::{Checked, Stop, broken, moot};
-use crate::device::{Device as _, WriteMode};
 
 /// Changes that are made and compared.
 const CHANGES: u32 = 200;

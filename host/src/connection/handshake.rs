@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use device::identity::Client;
+use device::origin::Origin;
+use device::{Absent, Catalog, Device as _, Listed};
 use nbd_proto::{Event, Handshake, Policy, Session, limits::HANDSHAKE_BUFFER};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -14,9 +17,6 @@ use tokio::time::timeout;
 use super::StopSignal;
 use super::linger::linger;
 use super::secured::Secured;
-use crate::device::{Absent, Catalog, Device as _, Listed};
-use crate::identity::Client;
-use crate::origin::Origin;
 use crate::tls::Tls;
 
 /// What a handshake came to.

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use device::metrics::Metrics;
 use fair_cores::{CpuShare, Entering, Place, SLICE, paid_here};
 use tokio::task::yield_now;
-
-use crate::metrics::Metrics;
 
 /// Where a connection is with its stints; does nothing where the cores aren't shared.
 #[derive(Debug)]

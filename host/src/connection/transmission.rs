@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use device::Device;
+use device::metrics::{Connected, Metrics};
+use device::origin::Origin;
 use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use nbd_proto::{Parsed, Session};
@@ -26,10 +29,7 @@ use super::linger::linger;
 use super::outbox::Outbox;
 use super::stint::Stint;
 use super::{End, StopSignal};
-use crate::device::Device;
 use crate::dispatch::{self, Reply, Request};
-use crate::metrics::{Connected, Metrics};
-use crate::origin::Origin;
 use crate::session::{Admission, Share};
 
 /// Rounds in one go before other connections get their turn.

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use device::fault::Failure;
+use device::metrics::Metrics;
+use device::reply::ReadReply;
+use device::{Device, ExtentsOnError, WriteMode};
 use extent_map::ExtentMap;
 use fair_cores::CpuShare;
 use nbd_proto::Export;
+use nbdbox_config::limits::Limits;
 use quota::{FlowQuota, Rates};
 
 use super::slot::{Places, Slot};
-use crate::device::{Device, ExtentsOnError, WriteMode};
-use crate::fault::Failure;
-use crate::limits::Limits;
-use crate::metrics::Metrics;
 use crate::plugin::PluginExport;
-use crate::reply::ReadReply;
 
 /// One connection's hold on an export.
 #[derive(Debug)]

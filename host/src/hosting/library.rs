@@ -6,10 +6,10 @@ use std::sync::{Arc, Weak};
 use std::thread::available_parallelism;
 
 use anyhow::ensure;
+use device::metrics::CompileMetrics;
+use nbdbox_config::limits::Limits;
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::limits::Limits;
-use crate::metrics::CompileMetrics;
 use crate::plugin::cache::Digest;
 use crate::plugin::{Engine, Plugin};
 

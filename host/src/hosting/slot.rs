@@ -3,6 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use device::TenantQuota;
+use device::metrics::{Metrics, SeenExport, SeenLayer, stem};
+use device::origin::Origin;
+use device::{Absent, Device as _, Listed};
 use quota::{CountQuota, CountShare};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_blocking;
@@ -10,11 +14,7 @@ use tokio::task::spawn_blocking;
 use super::blueprint::Planned;
 use super::library::Library;
 use crate::blob::{Access, Blob, Grant};
-use crate::device::{Absent, Device as _, Listed};
-use crate::metrics::{Metrics, SeenExport, SeenLayer, stem};
-use crate::origin::Origin;
 use crate::plugin::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
-use crate::quota::TenantQuota;
 
 /// The pause after an export could not be opened; it doubles with each further time. Restrains clients
 /// that ask again and again from keeping the host busy with what fails.

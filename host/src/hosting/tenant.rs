@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use device::Listed;
+use device::TenantQuota;
+use device::identity::Client;
+use device::metrics::SeenTenant;
 use fair_cores::Cores;
 use nbdbox_config::config::{self, ClientRule};
 use tokio::sync::Semaphore;
@@ -11,10 +15,6 @@ use super::Changes;
 use super::blueprint::Planned;
 use super::library::Library;
 use super::slot::Slot;
-use crate::device::Listed;
-use crate::identity::Client;
-use crate::metrics::SeenTenant;
-use crate::quota::TenantQuota;
 
 /// Somebody who has exports and clients of their own.
 #[derive(Debug)]

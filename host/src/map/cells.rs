@@ -1,9 +1,9 @@
 //! An export cut into cells of equal size, each with what it holds: what pictures are made of.
 
 use extent_map::{Extent, Kind};
+use nbdbox_config::size::Bytes;
 
 use super::{KINDS, Totals, rank};
-use crate::size::Bytes;
 
 /// What one cell holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use std::fmt;
 use std::io::{self, Write};
 
 use extent_map::{Extent, Kind};
+use nbdbox_config::size::Bytes;
 
 use super::{Cells, KINDS, Rendering, Shares, description, meaning};
-use crate::size::Bytes;
 
 /// Cells in a line: with the offset before them they fit 80 columns.
 const COLUMNS: usize = 64;

@@ -9,10 +9,10 @@ use std::fmt;
 use std::io::{self, Write};
 
 use extent_map::{Extent, Kind};
+use nbdbox_config::size::Bytes;
 
 use super::totals::Total;
 use super::{Cells, KINDS, Rendering, Shares, description, meaning};
-use crate::size::Bytes;
 
 /// Cells in a line.
 const COLUMNS: usize = 64;

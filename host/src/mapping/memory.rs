@@ -6,10 +6,10 @@ use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use device::metrics::Metrics;
 use quota::{MemoryQuota, MemoryShare};
 
 use super::{Region, Value};
-use crate::metrics::Metrics;
 
 /// What a region costs beside its runs, in bytes: its place in the tree, its share of the quota.
 const OVERHEAD: u64 = 192;

@@ -10,20 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use device::TenantQuota;
+use device::fault::{Cause, Failure, Whose};
+use device::metrics::{Budget, Metrics, SeenOpen};
+use device::peaks::Peaks;
+use device::reply::ReadReply;
+use device::{Device, ExtentsOnError, WriteMode};
 use extent_map::ExtentMap;
 use fair_cores::CpuShare;
 use nbd_proto::{Export, ExportFlags};
+use nbdbox_config::limits::Limits;
 use nbdbox_config::policy::{OnFailure, Policy};
 use quota::{FlowQuota, Rates};
 
 use self::recall::{Recall, retell};
 use crate::blob::Blob;
-use crate::device::{Device, ExtentsOnError, WriteMode};
-use crate::fault::{Cause, Failure, Whose};
 use crate::layer::Below;
-use crate::limits::Limits;
-use crate::metrics::{Budget, Metrics, SeenOpen};
-use crate::peaks::Peaks;
 use crate::plugin::abi::names::tell;
 use crate::plugin::abi::wit::{DeviceInfo, InstanceMode, WriteFlags};
 use crate::plugin::export::offer::offer;
@@ -31,8 +33,6 @@ use crate::plugin::export::pool::{Acquired, Lease, Pool, Vacancy};
 use crate::plugin::instance::guest::Surroundings;
 use crate::plugin::instance::{CallError, Instance};
 use crate::plugin::loaded::plugin::Plugin;
-use crate::quota::TenantQuota;
-use crate::reply::ReadReply;
 
 /// An export that a plugin serves.
 pub struct PluginExport {

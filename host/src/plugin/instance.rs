@@ -13,14 +13,15 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use device::fault::{Cause, Failure};
+use device::reply::ReadReply;
 use extent_map::ExtentMap;
+use nbdbox_config::limits::DIRECT;
 use quota::CountShare;
 use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
-use crate::fault::{Cause, Failure};
-use crate::limits::DIRECT;
 use crate::mapping::Draft;
 use crate::plugin::abi::names::tell;
 use crate::plugin::abi::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
@@ -32,7 +33,6 @@ use crate::plugin::instance::imports::{
 use crate::plugin::meter::cpu::{GuestClock, Slice};
 use crate::plugin::meter::stop;
 use crate::plugin::meter::waits::Waits;
-use crate::reply::ReadReply;
 
 /// Bytes that any host call may hand over, beside the request's own.
 const SLACK: usize = 64 << 10;

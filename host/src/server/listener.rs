@@ -3,12 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use device::identity::{Client, Peer};
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_vsock::{VsockListener, VsockStream};
 
 use super::Address;
-use crate::identity::{Client, Peer};
 
 /// Bytes that a unix socket may hold for a client, of which the kernel makes twice as many: a batch of
 /// replies in one piece. Restrains clients that don't read.

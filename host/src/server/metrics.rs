@@ -1,7 +1,8 @@
 //! What is counted of who comes and goes.
 
+use device::metrics::{Counter, Level};
+
 use crate::connection::End;
-use crate::metrics::{Counter, Level};
 
 /// The counters of a server, all listeners together.
 #[derive(Debug, Default)]

@@ -6,13 +6,12 @@
 use std::fmt::Write as _;
 use std::io;
 
+use device::identity::Certificate;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
-
-use crate::identity::Certificate;
 
 /// The names in a certificate that was checked.
 pub(super) fn of(der: &CertificateDer<'_>) -> io::Result<Certificate> {

@@ -13,19 +13,19 @@ use std::alloc::System;
 use std::path::Path;
 use std::sync::Arc;
 
+use device::TenantQuota;
+use device::identity;
+use device::{Catalog as _, Device as _};
 use fair_cores::Cores;
 use nbd_proto::client::{Goal, Request};
 use nbd_proto::{Cookie, Framing};
 use nbdbox::blob::Blob;
 use nbdbox::connection::serve;
-use nbdbox::device::{Catalog as _, Device as _};
-use nbdbox::identity;
-use nbdbox::limits::{Limits, TenantLimits};
 use nbdbox::plugin::{
     Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
 };
-use nbdbox::quota::TenantQuota;
-use nbdbox::settings::Settings;
+use nbdbox_config::limits::{Limits, TenantLimits};
+use nbdbox_config::settings::Settings;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use device::TenantQuota;
+use device::identity;
+use device::reply::ReadReply;
+use device::{Catalog as _, Device as _};
 use extent_map::{ExtentMap, Wanted};
 use nbdbox::blob::{Access, Blob, Grant};
-use nbdbox::device::{Catalog as _, Device as _};
-use nbdbox::identity;
 use nbdbox::plugin::{PluginExport, Policy};
-use nbdbox::quota::TenantQuota;
-use nbdbox::reply::ReadReply;
-use nbdbox::settings::Settings;
+use nbdbox_config::settings::Settings;
 
 use crate::{ALONE, catalog};
 

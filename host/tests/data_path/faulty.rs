@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use device::fault::{Cause, Failure};
+use device::identity::Client;
+use device::metrics::Metrics;
+use device::reply::ReadReply;
+use device::{Absent, Catalog, Device, ExtentsOnError, Listed, WriteMode};
 use extent_map::ExtentMap;
 use fair_cores::CpuShare;
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags};
-use nbdbox::device::{Absent, Catalog, Device, ExtentsOnError, Listed, WriteMode};
-use nbdbox::fault::{Cause, Failure};
-use nbdbox::identity::Client;
-use nbdbox::limits::Limits;
-use nbdbox::metrics::Metrics;
-use nbdbox::reply::ReadReply;
+use nbdbox_config::limits::Limits;
 use tokio::sync::Semaphore;
 
 /// The device's size in bytes.

@@ -11,19 +11,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use client::Client;
-use faulty::{Faulty, Only, SIZE, pattern};
+use device::fault::Cause;
+use device::identity;
+use device::metrics::Outcome;
+use device::{Device as _, ExtentsOnError};
 use nbd_proto::client::{Body, Reply, Request};
 use nbd_proto::{CommandFlags, Cookie, Errno, Framing};
 use nbdbox::connection::{End, serve};
-use nbdbox::device::{Device as _, ExtentsOnError};
-use nbdbox::fault::Cause;
-use nbdbox::identity;
-use nbdbox::limits::Limits;
-use nbdbox::metrics::Outcome;
+use nbdbox_config::limits::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use client::Client;
+use faulty::{Faulty, Only, SIZE, pattern};
 
 const ALL: [Framing; 3] = [Framing::Simple, Framing::Structured, Framing::Extended];
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fair_cores::{Cores, CpuQuota, CpuShare};
 use nbd_proto::client::Request;
 use nbd_proto::{Cookie, Framing};
-use nbdbox::limits::Limits;
+use nbdbox_config::limits::Limits;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::client::Client;

@@ -1,7 +1,7 @@
 //! The catalogue: what a plugin does, and what it meets.
 
+use device::fault::Cause;
 use nbd_proto::Errno;
-use nbdbox::fault::Cause;
 
 /// In which call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nbdbox::limits::Limits;
 use nbdbox::plugin::{Engine, Plugin, cache::Cache};
+use nbdbox_config::limits::Limits;
 
 use crate::scene::World;
 

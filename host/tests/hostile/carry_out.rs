@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use device::Device as _;
+use device::fault::Cause;
+use device::metrics::Outcome;
 use nbd_proto::client::Request;
 use nbd_proto::{CommandFlags, Errno};
 use nbdbox::blob::Access;
-use nbdbox::device::Device as _;
-use nbdbox::fault::Cause;
-use nbdbox::limits::Limits;
-use nbdbox::metrics::Outcome;
+use nbdbox_config::limits::Limits;
 
 use crate::attacks::{Attack, Call, Meets};
 use crate::client::{Answer, Client, Refused};

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use device::TenantQuota;
 use nbdbox::blob::Access;
-use nbdbox::limits::TenantLimits;
 use nbdbox::plugin::PluginCatalog;
-use nbdbox::quota::TenantQuota;
+use nbdbox_config::limits::TenantLimits;
 
 use crate::scene::{AMPLE, Neighbour, World, resident};
 

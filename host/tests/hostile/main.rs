@@ -18,9 +18,10 @@ mod starts;
 use std::path::Path;
 use std::time::Duration;
 
+use nbdbox_config::limits::Limits;
+
 use attacks::ATTACKS;
 use carry_out::carry_out;
-use nbdbox::limits::Limits;
 use scene::{World, resident};
 
 /// What a fresh process may take beside the guests' own memory.

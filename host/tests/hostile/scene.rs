@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use device::Catalog as _;
+use device::TenantQuota;
+use device::identity;
 use nbdbox::blob::{Access, Blob, Grant};
 use nbdbox::connection::{End, serve};
-use nbdbox::device::Catalog as _;
-use nbdbox::identity;
-use nbdbox::limits::Limits;
 use nbdbox::plugin::{
     Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
 };
-use nbdbox::quota::TenantQuota;
-use nbdbox::settings::Settings;
+use nbdbox_config::limits::Limits;
+use nbdbox_config::settings::Settings;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use device::Catalog as _;
+use device::identity::Client;
 use nbdbox::blob::Access;
-use nbdbox::device::Catalog as _;
-use nbdbox::identity::Client;
-use nbdbox::limits::Limits;
 use nbdbox::plugin::Plugin;
+use nbdbox_config::limits::Limits;
 
 use crate::scene::{AMPLE, Neighbour, World};
 

@@ -7,9 +7,10 @@ mod baseline;
 
 use std::hint::black_box;
 
-use baseline::SpliceVec;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use extent_map::{ExtentMap, Kind, Wanted, Width, Wire};
+
+use baseline::SpliceVec;
 
 /// The default cap, and its budget of adds.
 const MAX_EXTENTS: usize = 16_384;

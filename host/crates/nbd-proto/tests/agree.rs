@@ -13,6 +13,7 @@ use nbd_proto::{
     StateFlags, TlsMode, reply,
 };
 use proptest::prelude::*;
+
 use script::{Server, export};
 
 const ALL: [Framing; 3] = [Framing::Simple, Framing::Structured, Framing::Extended];

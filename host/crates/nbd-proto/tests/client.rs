@@ -9,6 +9,7 @@ use nbd_proto::client::{
 };
 use nbd_proto::wire::{self, option as opt, option_reply as rep};
 use nbd_proto::{CommandFlags, ContextId, Cookie, Descriptor, Errno, Framing, StateFlags, limits};
+
 use script::hex;
 
 const COOKIE: Cookie = Cookie(0x0102_0304_0506_0708);

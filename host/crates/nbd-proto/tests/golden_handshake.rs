@@ -7,6 +7,7 @@
 mod script;
 
 use nbd_proto::TlsMode;
+
 use script::{Server, hex};
 
 /// Plays a conversation: lines of bytes that begin with who says them.

@@ -7,6 +7,7 @@ mod script;
 use nbd_proto::client::{info_payload, meta_payload};
 use nbd_proto::wire::{info, option as opt, option_reply as rep};
 use nbd_proto::{Event, ExportFlags, Framing, Handshake, Lookup, Purpose, TlsMode, limits};
+
 use script::{Server, export, option};
 
 const FIXED: u32 = 1;

@@ -10,6 +10,7 @@ use nbd_proto::{
     BlockSizes, Broken, Command, CommandFlags, ContextId, Cookie, Errno, Export, ExportFlags,
     Framing, Incoming, Parsed, Session, limits,
 };
+
 use script::export;
 
 const ALL: [Framing; 3] = [Framing::Simple, Framing::Structured, Framing::Extended];

@@ -7,6 +7,7 @@ mod script;
 use nbd_proto::client::{Goal, Negotiation, Progress, Request, decode, info_payload, meta_payload};
 use nbd_proto::{ContextId, Cookie, Event, Framing, Incoming, Parsed, Session, TlsMode, wire};
 use proptest::prelude::*;
+
 use script::{Server, export, option};
 
 fn framing() -> impl Strategy<Value = Framing> {

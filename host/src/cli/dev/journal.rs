@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use device::metrics::Operation;
+use device::peaks::Peaks;
 use nbd_proto::Errno;
-
-use crate::limits::{HANDLES, Limits};
-use crate::metrics::Operation;
-use crate::peaks::Peaks;
-use crate::size::Bytes;
+use nbdbox_config::limits::{HANDLES, Limits};
+use nbdbox_config::size::Bytes;
 
 /// Lines of single calls that are kept until they are printed. Restrains clients who ask for more than a
 /// person reads: the rest is counted.

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use device::fault::Failure;
+use device::identity::Client;
+use device::{Absent, Catalog, Listed};
+use nbdbox_config::limits::Limits;
+
 use super::journal::Journal;
 use super::timed::Timed;
-use crate::device::{Absent, Catalog, Listed};
-use crate::fault::Failure;
-use crate::identity::Client;
-use crate::limits::Limits;
 use crate::plugin::PluginCatalog;
 
 /// A catalog that another one can take the place of: for those who come later.

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use device::fault::Failure;
+use device::metrics::{Metrics, Operation};
+use device::reply::ReadReply;
+use device::{Device, ExtentsOnError, WriteMode};
 use extent_map::ExtentMap;
 use nbd_proto::Export;
+use nbdbox_config::limits::Limits;
 use quota::{FlowQuota, Rates};
 
 use super::journal::{Call, Journal};
-use crate::device::{Device, ExtentsOnError, WriteMode};
-use crate::fault::Failure;
-use crate::limits::Limits;
-use crate::metrics::{Metrics, Operation};
 use crate::plugin::PluginExport;
-use crate::reply::ReadReply;
 
 /// An export of the plugin, and where its calls are noted.
 pub(super) struct Timed {

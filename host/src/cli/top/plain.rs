@@ -1,8 +1,9 @@
 //! Rows as text: for scripts, and for the cells of the screen.
 
+use nbdbox_config::size::Bytes;
+
 use super::figures::Row;
 use crate::client::printable;
-use crate::size::Bytes;
 
 /// The columns' names.
 pub(super) const HEADINGS: [&str; 9] = [

@@ -5,12 +5,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use device::origin::Origin;
 use nbd_proto::{Command, Incoming, Parsed};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{End, Phase, Transmission};
 use crate::dispatch::{self, Reply, Request};
-use crate::origin::Origin;
 use crate::session::Share;
 
 /// Requests in one round: their replies are sent, and the client deals with them while others are made.

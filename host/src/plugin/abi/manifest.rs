@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use anyhow::ensure;
+use nbdbox_config::settings::Settings;
+use nbdbox_config::size;
 
 use crate::blob::{Access, Blob};
 use crate::plugin::abi::wit;
-use crate::settings::Settings;
-use crate::size;
 
 /// Settings, and blobs, that a manifest may name. Restrains the plugin.
 const ENTRIES: usize = 64;

@@ -26,7 +26,7 @@ macro_rules! tell {
             tenant = names.tenant(),
             export = names.export,
             plugin = names.plugin,
-            request = $crate::origin::Origin::field(),
+            request = device::origin::Origin::field(),
             $($line)+
         )
     }};

@@ -8,11 +8,11 @@
     reason = "wasmtime constructs enum cases from what the guest says"
 )]
 
+use device::WriteMode;
 use extent_map::Kind;
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
 use crate::blob;
-use crate::device::WriteMode;
 
 /// The package, as in every interface's name.
 pub(crate) const PACKAGE: &str = "nbdbox:plugin";

@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use device::metrics::CompileMetrics;
+use nbdbox_config::limits::{COMPILER_TIME, COMPONENT};
+use nbdbox_config::size::Bytes;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use wasmtime::component::Component;
 
-use crate::limits::{COMPILER_TIME, COMPONENT};
-use crate::metrics::CompileMetrics;
 use crate::plugin::component::compile;
-use crate::size::Bytes;
 
 /// This program, even if its file was replaced meanwhile (proc(5)).
 const OWN_PROGRAM: &str = "/proc/self/exe";

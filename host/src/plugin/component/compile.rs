@@ -10,13 +10,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use nbdbox_config::limits::{COMPILED, COMPILER_MEMORY, COMPILER_TIME, COMPONENT};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::limits::{COMPILED, COMPILER_MEMORY, COMPILER_TIME, COMPONENT};
 use crate::plugin::abi::advice;
 use crate::plugin::component::tunables::new_engine;
 

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use device::fault::{Cause, Failure};
+use device::reply::ReadReply;
 use nbd_proto::Errno;
 
 use crate::blob::{Blob, BlobError};
-use crate::fault::{Cause, Failure};
 use crate::layer::Below;
 use crate::plugin::abi::names::tell;
 use crate::plugin::instance::guest::{Surroundings, Target, WritePlan};
-use crate::reply::ReadReply;
 
 /// Fills the places that a reply reserved.
 pub(crate) async fn read(

@@ -4,26 +4,26 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{bail, ensure};
+use device::fault::{Cause, Failure};
+use device::identity::Client;
+use device::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
+use device::peaks::Peaks;
+use device::{Absent, Catalog, Device as _, Listed};
+use device::{ExportQuota, TenantQuota};
 use nbd_proto::limits::MAX_STRING;
+use nbdbox_config::limits::{FILTERS, Limits};
 use nbdbox_config::policy::Policy;
+use nbdbox_config::settings::Settings;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::blob::Blob;
-use crate::device::{Absent, Catalog, Device as _, Listed};
-use crate::fault::{Cause, Failure};
-use crate::identity::Client;
-use crate::limits::{FILTERS, Limits};
-use crate::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
-use crate::peaks::Peaks;
 use crate::plugin::abi::names::Names;
 use crate::plugin::export::PluginExport;
 use crate::plugin::instance::CallError;
 use crate::plugin::instance::guest::Surroundings;
 use crate::plugin::instance::log::GuestLog;
 use crate::plugin::loaded::plugin::Plugin;
-use crate::quota::{ExportQuota, TenantQuota};
-use crate::settings::Settings;
 
 /// Exports that a plugin may list, and that are open at once. Restrains the plugin.
 const LISTED: usize = 1024;

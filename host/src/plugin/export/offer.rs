@@ -1,9 +1,9 @@
 //! What clients get to see of an export: what the plugin said, checked, and what follows from the
 //! interfaces that it exports.
 
+use device::fault::{Cause, Failure, Whose};
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
 
-use crate::fault::{Cause, Failure, Whose};
 use crate::plugin::abi::names::tell;
 use crate::plugin::abi::wit::DeviceInfo;
 use crate::plugin::instance::guest::Surroundings;

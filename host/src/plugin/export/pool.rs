@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use device::metrics::{Budget, Metrics};
 use quota::{CountQuota, CountShare};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-use crate::metrics::{Budget, Metrics};
 use crate::plugin::instance::Instance;
 
 /// The first pause after a crash; it doubles with each further one.

@@ -5,16 +5,16 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use device::fault::Failure;
+use device::reply::ReadReply;
 use extent_map::{ExtentMap, Kind, Progress, Wanted};
 
 use super::PluginExport;
-use crate::fault::Failure;
 use crate::mapping::{Memory, Place, Region, Turn};
 use crate::plugin::abi::world::World;
 use crate::plugin::export::carry_out::blob_failure;
 use crate::plugin::instance::CallError;
 use crate::plugin::instance::guest::Surroundings;
-use crate::reply::ReadReply;
 
 /// Fewer runs than these aren't worth asking for.
 const LEAST_RUNS: usize = 16;

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use device::ExportQuota;
+use device::fault::{Cause, Failure};
+use device::metrics::Metrics;
+use device::peaks::Peaks;
+use device::reply::ReadReply;
 use extent_map::ExtentMap;
 use nbd_proto::limits::MAX_STRING;
+use nbdbox_config::limits::{DIRECT, HANDLES, Limits, PIECES, QUESTIONS};
+use nbdbox_config::settings::Settings;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::blob::Blob;
-use crate::fault::{Cause, Failure};
 use crate::layer::{Below, Misuse};
-use crate::limits::{DIRECT, HANDLES, Limits, PIECES, QUESTIONS};
 use crate::mapping::Draft;
-use crate::metrics::Metrics;
-use crate::peaks::Peaks;
 use crate::plugin::abi::names::Names;
 use crate::plugin::instance::log::{GuestLog, LogStream};
 use crate::plugin::meter::cpu::CpuMeter;
@@ -23,9 +26,6 @@ use crate::plugin::meter::memory::MemoryMeter;
 use crate::plugin::meter::stop::Stop;
 use crate::plugin::meter::turns::Turns;
 use crate::plugin::meter::waits::Waits;
-use crate::quota::ExportQuota;
-use crate::reply::ReadReply;
-use crate::settings::Settings;
 
 /// What all instances of an export share: what it was granted, and where its lines go.
 #[derive(Debug)]

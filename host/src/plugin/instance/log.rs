@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use device::metrics::Metrics;
+use nbdbox_config::limits::LOG_LINE;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::limits::LOG_LINE;
-use crate::metrics::Metrics;
 use crate::plugin::abi::names::{Names, tell};
 use crate::plugin::abi::wit::Level;
 

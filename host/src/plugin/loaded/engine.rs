@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use device::metrics::CompileMetrics;
 use wasmtime::component::Linker;
 
-use crate::metrics::CompileMetrics;
 use crate::plugin::component::cache::Cache;
 use crate::plugin::component::tunables::new_engine;
 use crate::plugin::instance::guest::Guest;

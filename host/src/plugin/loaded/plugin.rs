@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use device::fault::Failure;
+use device::metrics::{CompileMetrics, Metrics};
+use device::peaks::Peaks;
+use device::{ExportQuota, TenantQuota};
+use nbdbox_config::limits::Limits;
+use nbdbox_config::settings::Settings;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::blob::Blob;
-use crate::fault::Failure;
-use crate::limits::Limits;
-use crate::metrics::{CompileMetrics, Metrics};
-use crate::peaks::Peaks;
 use crate::plugin::abi::manifest::Manifest;
 use crate::plugin::abi::names::Names;
 use crate::plugin::abi::world::World;
@@ -21,8 +23,6 @@ use crate::plugin::instance::functions::Indices;
 use crate::plugin::instance::guest::{Guest, Surroundings};
 use crate::plugin::instance::log::GuestLog;
 use crate::plugin::loaded::engine::Engine;
-use crate::quota::{ExportQuota, TenantQuota};
-use crate::settings::Settings;
 
 /// A plugin, ready to make instances.
 pub struct Plugin {

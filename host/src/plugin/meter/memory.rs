@@ -3,10 +3,9 @@
 use std::mem::size_of;
 use std::sync::Arc;
 
+use device::metrics::{Budget, Metrics};
 use quota::{MemoryQuota, MemoryShare};
 use wasmtime::ResourceLimiter;
-
-use crate::metrics::{Budget, Metrics};
 
 /// Bytes that a table's element takes in the host.
 const TABLE_ELEMENT: u64 = size_of::<usize>() as u64;

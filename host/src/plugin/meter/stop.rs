@@ -4,7 +4,7 @@ use thiserror::Error;
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
-use crate::fault::{Cause, Failure};
+use device::fault::{Cause, Failure};
 
 /// The host stops a guest: returned from host functions and callbacks as an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -16,10 +16,13 @@ pub(crate) enum Stop {
     #[error("the call used up its budget of extents")]
     Extents,
     /// Past the number of live handles.
-    #[error("more than {} live handles", crate::limits::HANDLES)]
+    #[error("more than {} live handles", nbdbox_config::limits::HANDLES)]
     Handles,
     /// Past the number of questions to the layer below.
-    #[error("more than {} questions to the layer below", crate::limits::QUESTIONS)]
+    #[error(
+        "more than {} questions to the layer below",
+        nbdbox_config::limits::QUESTIONS
+    )]
     Questions,
     /// A question to the layer below where there is none.
     #[error("there is no layer below")]

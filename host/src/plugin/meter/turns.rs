@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use device::metrics::Metrics;
 use fair_cores::{CpuShare, Entering, Place};
 use tokio::task::yield_now;
 
-use crate::metrics::Metrics;
 use crate::plugin::meter::waits::Waits;
 
 /// Where one store's guest waits for its turns, and who is told of it.

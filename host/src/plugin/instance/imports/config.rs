@@ -1,10 +1,10 @@
 //! `interface config`: the export's settings.
 
+use nbdbox_config::size;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, WasmStr};
 
 use crate::plugin::instance::guest::Guest;
-use crate::size;
 
 pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("get", |store: Store<'_>, (key,): (WasmStr,)| {

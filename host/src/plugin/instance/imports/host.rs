@@ -2,10 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nbdbox_config::limits::LOG_LINE;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, WasmStr};
 
-use crate::limits::LOG_LINE;
 use crate::plugin::abi::wit::Level;
 use crate::plugin::instance::guest::Guest;
 

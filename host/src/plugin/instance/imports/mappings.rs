@@ -1,11 +1,11 @@
 //! `interface mappings`: where the plugin says that its bytes are. The handle carries nothing, as those of
 //! `requests`.
 
+use device::fault::Cause;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType};
 
 use super::{BlobHandle, MappingHandle};
-use crate::fault::Cause;
 use crate::mapping::Place;
 use crate::plugin::abi::wit::Progress;
 use crate::plugin::instance::guest::Guest;

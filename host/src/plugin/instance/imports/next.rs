@@ -7,12 +7,12 @@ mod reply;
 use std::sync::Arc;
 use std::time::Duration;
 
+use device::WriteMode;
+use device::fault::Failure;
 use nbd_proto::ExportFlags;
 use wasmtime::StoreContextMut;
 use wasmtime::component::LinkerInstance;
 
-use crate::device::WriteMode;
-use crate::fault::Failure;
 use crate::layer::{Below, Misuse};
 use crate::plugin::abi::wit::{Errno, LayerInfo, WriteFlags};
 use crate::plugin::instance::guest::Guest;

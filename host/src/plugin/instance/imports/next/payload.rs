@@ -1,12 +1,12 @@
 //! Writes: by reference from the payload, and out of the guest.
 
 use bytes::Bytes;
+use device::fault::Cause;
+use nbdbox_config::limits::DIRECT;
 use wasmtime::component::{LinkerInstance, Resource, WasmList};
 
 use super::{Outcome, Store, enter, leave, refuse};
-use crate::fault::Cause;
 use crate::layer::{Below, Misuse};
-use crate::limits::DIRECT;
 use crate::plugin::abi::wit::WriteFlags;
 use crate::plugin::instance::guest::{Guest, StorePiece, Target};
 use crate::plugin::instance::imports::WritePayloadHandle;

@@ -1,14 +1,14 @@
 //! Reads: by reference into the reply, and into the guest.
 
+use device::reply::ReadReply;
+use nbdbox_config::limits::DIRECT;
 use wasmtime::component::{LinkerInstance, Resource};
 
 use super::{Outcome, Store, enter, leave, refuse};
 use crate::layer::{Below, Misuse};
-use crate::limits::DIRECT;
 use crate::plugin::instance::guest::{Guest, Lent};
 use crate::plugin::instance::imports::ReadReplyHandle;
 use crate::plugin::meter::stop::Stop;
-use crate::reply::ReadReply;
 
 type Handle = Resource<ReadReplyHandle>;
 

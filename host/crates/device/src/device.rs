@@ -8,16 +8,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
+use fair_cores::CpuShare;
 use nbd_proto::Export;
-pub use nbdbox_config::policy::ExtentsOnError;
+use nbdbox_config::limits::Limits;
+use nbdbox_config::policy::ExtentsOnError;
+use quota::{FlowQuota, Rates};
 
 use crate::fault::Failure;
-use crate::identity::Client;
-use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reply::ReadReply;
-use fair_cores::CpuShare;
-use quota::{FlowQuota, Rates};
 
 /// How a change is to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,44 +117,4 @@ pub trait Device: Send + Sync + 'static {
         map: Box<ExtentMap>,
         one: bool,
     ) -> impl Future<Output = Result<Box<ExtentMap>, Failure>> + Send;
-}
-
-/// An export that a client may be told of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its name; empty is the default export.
-    pub name: String,
-    /// A text for people.
-    pub description: Option<String>,
-}
-
-/// Why an export can't be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Absent {
-    /// There is none of that name, for this client.
-    Unknown,
-    /// It's there, but can't be opened now; whoever is at fault was told.
-    Failed,
-    /// It's there, but so many are connected that no more may be.
-    Full,
-}
-
-/// The exports that a listener serves.
-pub trait Catalog: Send + Sync + 'static {
-    /// What they are.
-    type Device: Device;
-
-    /// The limits before an export is chosen.
-    fn limits(&self) -> &Limits;
-
-    /// All exports that `client` may know of.
-    fn list(&self, client: &Client) -> impl Future<Output = Result<Vec<Listed>, Failure>> + Send;
-
-    /// Opens one, or joins it where it's open. One that isn't for `client` is answered as one that there
-    /// isn't, and nothing of a plugin runs for it.
-    fn find(
-        &self,
-        client: &Client,
-        name: &str,
-    ) -> impl Future<Output = Result<Arc<Self::Device>, Absent>> + Send;
 }

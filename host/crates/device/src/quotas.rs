@@ -7,11 +7,11 @@ mod export;
 
 use std::sync::Arc;
 
-pub use export::ExportQuota;
 use fair_cores::{Cores, CpuQuota};
+use nbdbox_config::limits::TenantLimits;
 use quota::{CountQuota, FlowQuota, MemoryQuota, Rates};
 
-use crate::limits::TenantLimits;
+pub use self::export::ExportQuota;
 
 /// All quotas of one tenant.
 #[derive(Debug)]

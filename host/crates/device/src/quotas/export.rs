@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use fair_cores::CpuShare;
+use nbdbox_config::limits::Limits;
 use quota::{FlowQuota, MemoryQuota, Rates};
 
 use super::TenantQuota;
-use crate::limits::Limits;
 
 /// All quotas of one export: its own, and its tenant's.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 mod memory;
 
+use nbdbox_config::limits::PIECES;
 use thiserror::Error;
 
 use self::memory::Memory;
-use crate::limits::PIECES;
 
 /// A piece of a reply; pieces follow each other without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
