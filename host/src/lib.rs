@@ -37,7 +37,6 @@ pub mod conformance;
 pub mod dispatch;
 pub mod session;
 
-pub mod blob;
 pub mod plugin;
 
 pub mod layer;

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use blob::Grant;
 use clap::Args;
 use nbdbox_config::config::Config;
 
 use super::log;
 use super::signals::Signals;
-use crate::blob::Grant;
 use crate::hosting::{Blueprint, Hosting, Slot};
 use crate::plugin::{Engine, Plugin, cache::Cache};
 use crate::server::Welcome;

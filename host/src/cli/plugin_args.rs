@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::ensure;
+use blob::{Blob, Grant};
 use clap::Args;
 use device::ExtentsOnError;
 use device::TenantQuota;
@@ -12,7 +13,6 @@ use nbdbox_config::limits::{self, Limits};
 use nbdbox_config::settings::Settings;
 use tokio::task::spawn_blocking;
 
-use crate::blob::{Blob, Grant};
 use crate::plugin::{
     Engine, ExportSpec, FilterSpec, OnFailure, Plugin, PluginCatalog, Policy, cache::Cache,
 };
@@ -205,7 +205,7 @@ async fn open_blobs(grants: &[Grant], read_only: bool) -> anyhow::Result<Vec<Blo
         );
         let mut grant = grant.clone();
         if read_only {
-            grant.access = grant.access.min(crate::blob::Access::ReadOnly);
+            grant.access = grant.access.min(blob::Access::ReadOnly);
         }
         // A disk that hangs, or a pipe, must not keep the process from being stopped.
         blobs.push(spawn_blocking(move || Blob::open(grant)).await??);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use blob::{Access, Blob, Grant};
 use device::TenantQuota;
 use device::metrics::{Metrics, SeenExport, SeenLayer, stem};
 use device::origin::Origin;
@@ -13,7 +14,6 @@ use tokio::task::spawn_blocking;
 
 use super::blueprint::Planned;
 use super::library::Library;
-use crate::blob::{Access, Blob, Grant};
 use crate::plugin::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 
 /// The pause after an export could not be opened; it doubles with each further time. Restrains clients

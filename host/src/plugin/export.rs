@@ -9,6 +9,7 @@ mod recall;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use blob::Blob;
 use bytes::Bytes;
 use device::TenantQuota;
 use device::fault::{Cause, Failure, Whose};
@@ -24,7 +25,6 @@ use nbdbox_config::policy::{OnFailure, Policy};
 use quota::{FlowQuota, Rates};
 
 use self::recall::{Recall, retell};
-use crate::blob::Blob;
 use crate::layer::Below;
 use crate::plugin::abi::names::tell;
 use crate::plugin::abi::wit::{DeviceInfo, InstanceMode, WriteFlags};

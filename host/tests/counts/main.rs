@@ -13,13 +13,13 @@ use std::alloc::System;
 use std::path::Path;
 use std::sync::Arc;
 
+use blob::Blob;
 use device::TenantQuota;
 use device::identity;
 use device::{Catalog as _, Device as _};
 use fair_cores::Cores;
 use nbd_proto::client::{Goal, Request};
 use nbd_proto::{Cookie, Framing};
-use nbdbox::blob::Blob;
 use nbdbox::connection::serve;
 use nbdbox::plugin::{
     Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,

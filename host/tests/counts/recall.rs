@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use blob::{Access, Blob, Grant};
 use device::TenantQuota;
 use device::identity;
 use device::reply::ReadReply;
 use device::{Catalog as _, Device as _};
 use extent_map::{ExtentMap, Wanted};
-use nbdbox::blob::{Access, Blob, Grant};
 use nbdbox::plugin::{PluginExport, Policy};
 use nbdbox_config::settings::Settings;
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use blob::Access;
 use device::Device as _;
 use device::fault::Cause;
 use device::metrics::Outcome;
 use nbd_proto::client::Request;
 use nbd_proto::{CommandFlags, Errno};
-use nbdbox::blob::Access;
 use nbdbox_config::limits::Limits;
 
 use crate::attacks::{Attack, Call, Meets};

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use blob::Access;
 use device::TenantQuota;
-use nbdbox::blob::Access;
 use nbdbox::plugin::PluginCatalog;
 use nbdbox_config::limits::TenantLimits;
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use blob::{Access, Blob, Grant};
 use device::Catalog as _;
 use device::TenantQuota;
 use device::identity;
-use nbdbox::blob::{Access, Blob, Grant};
 use nbdbox::connection::{End, serve};
 use nbdbox::plugin::{
     Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use blob::Access;
 use device::Catalog as _;
 use device::identity::Client;
-use nbdbox::blob::Access;
 use nbdbox::plugin::Plugin;
 use nbdbox_config::limits::Limits;
 

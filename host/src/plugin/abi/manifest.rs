@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use anyhow::ensure;
+use blob::{Access, Blob};
 use nbdbox_config::settings::Settings;
 use nbdbox_config::size;
 
-use crate::blob::{Access, Blob};
 use crate::plugin::abi::wit;
 
 /// Settings, and blobs, that a manifest may name. Restrains the plugin.

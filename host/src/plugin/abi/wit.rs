@@ -12,7 +12,7 @@ use device::WriteMode;
 use extent_map::Kind;
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
-use crate::blob;
+use blob;
 
 /// The package, as in every interface's name.
 pub(crate) const PACKAGE: &str = "nbdbox:plugin";

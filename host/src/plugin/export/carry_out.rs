@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use blob::{Blob, BlobError};
 use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
 use nbd_proto::Errno;
 
-use crate::blob::{Blob, BlobError};
 use crate::layer::Below;
 use crate::plugin::abi::names::tell;
 use crate::plugin::instance::guest::{Surroundings, Target, WritePlan};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{bail, ensure};
+use blob::Blob;
 use device::fault::{Cause, Failure};
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
@@ -17,7 +18,6 @@ use nbdbox_config::settings::Settings;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use crate::blob::Blob;
 use crate::plugin::abi::names::Names;
 use crate::plugin::export::PluginExport;
 use crate::plugin::instance::CallError;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use blob::Blob;
 use bytes::Bytes;
 use device::ExportQuota;
 use device::fault::{Cause, Failure};
@@ -16,7 +17,6 @@ use nbdbox_config::settings::Settings;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::blob::Blob;
 use crate::layer::{Below, Misuse};
 use crate::mapping::Draft;
 use crate::plugin::abi::names::Names;

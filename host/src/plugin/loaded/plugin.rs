@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use blob::Blob;
 use device::fault::Failure;
 use device::metrics::{CompileMetrics, Metrics};
 use device::peaks::Peaks;
@@ -13,7 +14,6 @@ use nbdbox_config::limits::Limits;
 use nbdbox_config::settings::Settings;
 use wasmtime::component::{Component, InstancePre};
 
-use crate::blob::Blob;
 use crate::plugin::abi::manifest::Manifest;
 use crate::plugin::abi::names::Names;
 use crate::plugin::abi::world::World;

@@ -12,9 +12,8 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use blob;
 use wasmtime::{Engine, EngineWeak};
-
-use crate::blob;
 
 /// The time between two ticks of the engines' epochs.
 pub(crate) const TICK: Duration = Duration::from_millis(1);

@@ -1,12 +1,12 @@
 //! `interface blobs`: direct use of granted files. By reference: see `requests`.
 
+use blob::{self, Blob, BlobError};
 use bytes::Bytes;
 use nbdbox_config::limits::DIRECT;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList, WasmStr};
 
 use super::BlobHandle;
-use crate::blob::{self, Blob, BlobError};
 use crate::plugin::abi::names::tell;
 use crate::plugin::abi::wit::{Access, Errno, WriteFlags};
 use crate::plugin::instance::guest::Guest;

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use blob::{Access, FileExtent};
 use device::fault::Cause;
 use extent_map::{AddError, Kind, Progress as MapProgress, Wanted};
 use wasmtime::StoreContextMut;
@@ -12,7 +13,6 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList};
 
 use super::blobs::errno;
 use super::{BlobHandle, ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
-use crate::blob::{Access, FileExtent};
 use crate::plugin::abi::wit::{Errno, Extent, ExtentKind, Progress};
 use crate::plugin::instance::guest::{Guest, Lent, StorePiece, Target};
 use crate::plugin::meter::stop::Stop;

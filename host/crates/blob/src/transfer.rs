@@ -10,8 +10,8 @@ use bytes::Bytes;
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::error::BlobError;
-use super::file::{Blob, on_a_thread};
+use crate::error::BlobError;
+use crate::file::{Blob, on_a_thread};
 
 /// Bytes that are soon copied into the page cache.
 const SHORT: usize = 1 << 20;

@@ -3,8 +3,8 @@
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::error::BlobError;
-use super::file::{Blob, on_a_thread};
+use crate::error::BlobError;
+use crate::file::{Blob, on_a_thread};
 
 /// Bytes written at once where zeroes have to be written one by one.
 const ZEROES: usize = 1 << 20;

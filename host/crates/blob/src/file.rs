@@ -13,9 +13,9 @@ use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use tokio::task::spawn_blocking;
 
-use super::error::BlobError;
-use super::missing::Missing;
-use super::{Access, Grant};
+use crate::error::BlobError;
+use crate::missing::Missing;
+use crate::{Access, Grant};
 
 /// A granted file, open. Clones share it.
 #[derive(Clone, Debug)]

@@ -12,9 +12,9 @@ use device::reply::ReadReply;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use super::error::BlobError;
-use super::file::{Blob, on_a_thread};
-use super::missing::{Awaited, Fulfilled, Unfinished};
+use crate::error::BlobError;
+use crate::file::{Blob, on_a_thread};
+use crate::missing::{Awaited, Fulfilled, Unfinished};
 
 /// Replies that are told of together, at most.
 const TOLD: usize = 64;

@@ -15,5 +15,5 @@ mod zeroing;
 pub use error::BlobError;
 pub use extents::FileExtent;
 pub use file::Blob;
-pub(crate) use in_place::relieve;
+pub use in_place::relieve;
 pub use nbdbox_config::grant::{Access, Grant, GrantError};

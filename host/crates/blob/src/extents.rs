@@ -6,8 +6,8 @@ use std::ops::Range;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::error::BlobError;
-use super::file::{Blob, on_a_thread};
+use crate::error::BlobError;
+use crate::file::{Blob, on_a_thread};
 
 /// A stretch of a file, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::error::BlobError;
-use super::file::{Blob, on_a_thread};
+use crate::error::BlobError;
+use crate::file::{Blob, on_a_thread};
 
 /// A call that takes longer has waited for something.
 const LONG: Duration = Duration::from_millis(5);
@@ -44,7 +44,7 @@ impl Blob {
 /// Wakes a worker when another one has been kept waiting since the last time this was called: the one
 /// that waits may be the one that listened for what the sockets have. To be called every millisecond or
 /// so while anything runs.
-pub(crate) fn relieve() {
+pub fn relieve() {
     let relief = places().relief();
     if let Some(runtime) = relief {
         runtime.spawn(async {});
@@ -165,10 +165,10 @@ mod tests {
             }
         });
         let file = tempfile::NamedTempFile::new().unwrap();
-        let grant = super::super::Grant {
+        let grant = crate::Grant {
             name: "disk".to_owned(),
             path: file.path().to_owned(),
-            access: super::super::Access::ReadWrite,
+            access: crate::Access::ReadWrite,
         };
         let blob = Blob::open(grant).unwrap();
         let (began, begun) = mpsc::channel();

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use device::reply::ReadReply;
 use tokio::sync::oneshot;
 
-use super::error::BlobError;
+use crate::error::BlobError;
 
 /// Replies for which one thread waits, before there is another.
 const PER_THREAD: usize = 32;
