@@ -25,8 +25,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-
-use crate::plugin::compile;
+use runtime::compile;
 
 /// Exit status where something failed.
 const FAILED: u8 = 1;

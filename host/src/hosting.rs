@@ -23,7 +23,6 @@ pub use library::Library;
 pub use slot::Slot;
 pub use tenant::Tenant;
 
-use crate::plugin::Engine;
 use device::fault::Failure;
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
@@ -31,6 +30,7 @@ use device::origin::Origin;
 use device::{Absent, Catalog, Listed};
 use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
+use runtime::Engine;
 
 /// All tenants.
 #[derive(Debug)]

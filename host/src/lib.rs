@@ -37,9 +37,4 @@ pub mod conformance;
 pub mod dispatch;
 pub mod session;
 
-pub mod plugin;
-
-pub mod layer;
-pub mod mapping;
-
 pub mod map;

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use blob::Grant;
 use clap::Args;
 use nbdbox_config::config::Config;
+use runtime::{Engine, Plugin, cache::Cache};
 
 use super::log;
 use super::signals::Signals;
 use crate::hosting::{Blueprint, Hosting, Slot};
-use crate::plugin::{Engine, Plugin, cache::Cache};
 use crate::server::Welcome;
 
 /// Checks a configuration: a dry run, in which nothing listens and no export is opened.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use nbdbox_config::size::Bytes;
+use runtime::PluginCatalog;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -22,7 +23,6 @@ use super::serve::DRAIN;
 use super::signals::Signals;
 use super::watching::Watching;
 use super::{log, print};
-use crate::plugin::PluginCatalog;
 use crate::server::{Listener, Server, Welcome};
 
 /// How often is told what calls took: rare enough to be read, whatever a client does.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use device::metrics::Observed;
 use nbdbox_config::config::{Config, LogFormat};
+use runtime::{Engine, cache::Cache};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -22,7 +23,6 @@ use super::signals::Signals;
 use super::watching::Watching;
 use crate::admin::Admin;
 use crate::hosting::{Blueprint, Hosting};
-use crate::plugin::{Engine, cache::Cache};
 use crate::server::{Inherited, Server};
 
 /// Serves a configuration until a signal ends it. `start_log`: how the log is written it has to say.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use nbdbox_config::limits::Limits;
 use nbdbox_config::size::Bytes;
+use runtime::{Engine, Manifest, Plugin, World, cache::Cache};
 
 use super::signals::Signals;
-use crate::plugin::{Engine, Manifest, Plugin, World, cache::Cache};
 
 /// Shows what a plugin exports and imports, which NBD features follow, and what it needs.
 ///

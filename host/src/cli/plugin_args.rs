@@ -11,11 +11,10 @@ use device::TenantQuota;
 use nbdbox_config::filter::FilterWord;
 use nbdbox_config::limits::{self, Limits};
 use nbdbox_config::settings::Settings;
-use tokio::task::spawn_blocking;
-
-use crate::plugin::{
+use runtime::{
     Engine, ExportSpec, FilterSpec, OnFailure, Plugin, PluginCatalog, Policy, cache::Cache,
 };
+use tokio::task::spawn_blocking;
 
 /// A plugin, its settings, its grants and its limits.
 #[derive(Debug, Args)]

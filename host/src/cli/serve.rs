@@ -13,6 +13,7 @@ use clap::Args;
 use device::Catalog as _;
 use device::metrics::Observed;
 use nbdbox_config::config::{self, LogFormat};
+use runtime::PluginCatalog;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -22,7 +23,6 @@ use super::signals::Signals;
 use super::tls_args::TlsArgs;
 use super::{admin, host, log, run};
 use crate::admin::Admin;
-use crate::plugin::PluginCatalog;
 use crate::server::{Address, Listener, Server, Welcome};
 use crate::tls::Tls;
 

@@ -13,12 +13,12 @@ use clap::Args;
 use device::identity::Client;
 use device::peaks::Peaks;
 use device::{Absent, Catalog as _};
+use runtime::{ExportSpec, Plugin, PluginCatalog, PluginExport};
 
 use super::plugin_args::PluginArgs;
 use super::signals::Signals;
 use super::{FAILED, log};
 use crate::conformance::{self, Claims, Outcome, Plan, Rule, Subject, Verdict};
-use crate::plugin::{ExportSpec, Plugin, PluginCatalog, PluginExport};
 use report::Report;
 use spinner::Spinner;
 

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use nbdbox_config::config::{self, Config, Export, Problems, Source, Value};
 use nbdbox_config::settings::Settings;
-
-use crate::plugin::cache::Digest;
+use runtime::cache::Digest;
 
 /// A configuration of which everything outside was looked at.
 #[derive(Clone, Debug)]

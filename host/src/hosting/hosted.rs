@@ -12,9 +12,9 @@ use fair_cores::CpuShare;
 use nbd_proto::Export;
 use nbdbox_config::limits::Limits;
 use quota::{FlowQuota, Rates};
+use runtime::PluginExport;
 
 use super::slot::{Places, Slot};
-use crate::plugin::PluginExport;
 
 /// One connection's hold on an export.
 #[derive(Debug)]

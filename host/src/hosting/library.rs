@@ -8,10 +8,9 @@ use std::thread::available_parallelism;
 use anyhow::ensure;
 use device::metrics::CompileMetrics;
 use nbdbox_config::limits::Limits;
+use runtime::cache::Digest;
+use runtime::{Engine, Plugin};
 use tokio::sync::{Mutex, Semaphore};
-
-use crate::plugin::cache::Digest;
-use crate::plugin::{Engine, Plugin};
 
 /// Loaded plugins, by digest.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use device::metrics::{Metrics, SeenExport, SeenLayer, stem};
 use device::origin::Origin;
 use device::{Absent, Device as _, Listed};
 use quota::{CountQuota, CountShare};
+use runtime::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::blueprint::Planned;
 use super::library::Library;
-use crate::plugin::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 
 /// The pause after an export could not be opened; it doubles with each further time. Restrains clients
 /// that ask again and again from keeping the host busy with what fails.

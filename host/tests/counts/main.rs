@@ -21,11 +21,9 @@ use fair_cores::Cores;
 use nbd_proto::client::{Goal, Request};
 use nbd_proto::{Cookie, Framing};
 use nbdbox::connection::serve;
-use nbdbox::plugin::{
-    Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
-};
 use nbdbox_config::limits::{Limits, TenantLimits};
 use nbdbox_config::settings::Settings;
+use runtime::{Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;

@@ -10,8 +10,8 @@ use device::identity;
 use device::reply::ReadReply;
 use device::{Catalog as _, Device as _};
 use extent_map::{ExtentMap, Wanted};
-use nbdbox::plugin::{PluginExport, Policy};
 use nbdbox_config::settings::Settings;
+use runtime::{PluginExport, Policy};
 
 use crate::{ALONE, catalog};
 

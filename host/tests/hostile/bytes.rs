@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nbdbox::plugin::{Engine, Plugin, cache::Cache};
 use nbdbox_config::limits::Limits;
+use runtime::{Engine, Plugin, cache::Cache};
 
 use crate::scene::World;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use blob::Access;
 use device::TenantQuota;
-use nbdbox::plugin::PluginCatalog;
 use nbdbox_config::limits::TenantLimits;
+use runtime::PluginCatalog;
 
 use crate::scene::{AMPLE, Neighbour, World, resident};
 

@@ -11,11 +11,9 @@ use device::Catalog as _;
 use device::TenantQuota;
 use device::identity;
 use nbdbox::connection::{End, serve};
-use nbdbox::plugin::{
-    Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
-};
 use nbdbox_config::limits::Limits;
 use nbdbox_config::settings::Settings;
+use runtime::{Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

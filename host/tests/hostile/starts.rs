@@ -6,8 +6,8 @@ use std::sync::Arc;
 use blob::Access;
 use device::Catalog as _;
 use device::identity::Client;
-use nbdbox::plugin::Plugin;
 use nbdbox_config::limits::Limits;
+use runtime::Plugin;
 
 use crate::scene::{AMPLE, Neighbour, World};
 

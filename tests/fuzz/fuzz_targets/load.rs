@@ -12,7 +12,7 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use nbdbox::plugin::{Engine, Plugin, cache::Cache, compile};
+use runtime::{Engine, Plugin, cache::Cache, compile};
 
 /// Longer refusals would fill an operator's screen with what a stranger wrote.
 const WORDS: usize = 8192;

@@ -6,10 +6,10 @@ use device::fault::Failure;
 use device::identity::Client;
 use device::{Absent, Catalog, Listed};
 use nbdbox_config::limits::Limits;
+use runtime::PluginCatalog;
 
 use super::journal::Journal;
 use super::timed::Timed;
-use crate::plugin::PluginCatalog;
 
 /// A catalog that another one can take the place of: for those who come later.
 pub(super) struct Stage {

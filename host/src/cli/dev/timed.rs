@@ -12,9 +12,9 @@ use extent_map::ExtentMap;
 use nbd_proto::Export;
 use nbdbox_config::limits::Limits;
 use quota::{FlowQuota, Rates};
+use runtime::PluginExport;
 
 use super::journal::{Call, Journal};
-use crate::plugin::PluginExport;
 
 /// An export of the plugin, and where its calls are noted.
 pub(super) struct Timed {

@@ -1,0 +1,161 @@
+//! What a component exports and imports, and what follows: which NBD features it has.
+
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use crate::abi::advice;
+use crate::abi::wit::{self, PACKAGE};
+
+/// A plugin's optional interfaces, and what it imports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    /// `manifest`.
+    pub manifest: bool,
+    /// `writable`: not read-only; FLUSH, FUA.
+    pub writable: bool,
+    /// `zeroable`: TRIM, WRITE_ZEROES, fast zeroes.
+    pub zeroable: bool,
+    /// `sparse`: extents.
+    pub sparse: bool,
+    /// `mappable`: the host remembers where bytes are.
+    pub mappable: bool,
+    /// `prefetch`: CACHE.
+    pub prefetch: bool,
+    /// `export-list`: more than one export.
+    pub export_list: bool,
+    /// `filter`: it stands on another layer.
+    pub filter: bool,
+    /// Full names of all imported interfaces.
+    pub imports: Vec<String>,
+    /// Full names of all exported interfaces.
+    pub exports: Vec<String>,
+}
+
+impl World {
+    /// Looks at a component's type.
+    ///
+    /// # Errors
+    /// It isn't a plugin for this version of nbdbox: says what it is instead.
+    pub(crate) fn of(component: &Component) -> anyhow::Result<Self> {
+        let engine = component.engine();
+        let ty = component.component_type();
+        let imports: Vec<String> = ty
+            .imports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let exports: Vec<String> = ty
+            .exports(engine)
+            .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let has = |name: &str| component.get_export_index(None, name).is_some();
+        if !has(wit::interface!("device")) {
+            anyhow::bail!(not_a_plugin(&exports));
+        }
+        if let Some(import) = imports.iter().find(|import| !is_known(import)) {
+            anyhow::bail!(unknown_import(import));
+        }
+        let filter = has(wit::interface!("filter"));
+        if !filter && imports.iter().any(|import| import == NEXT) {
+            anyhow::bail!("it needs {NEXT}, which only a filter gets: it doesn't export filter");
+        }
+        if filter && has(wit::interface!("export-list")) {
+            anyhow::bail!("it is a filter, and lists exports: that is the plugin's to do");
+        }
+        Ok(Self {
+            filter,
+            manifest: has(wit::interface!("manifest")),
+            writable: has(wit::interface!("writable")),
+            zeroable: has(wit::interface!("zeroable")),
+            sparse: has(wit::interface!("sparse")),
+            mappable: has(wit::interface!("mappable")),
+            prefetch: has(wit::interface!("prefetch")),
+            export_list: has(wit::interface!("export-list")),
+            imports,
+            exports,
+        })
+    }
+
+    /// Its name in the WIT, if it is a plugin that exports what one of the package's worlds does.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        if self.filter {
+            return None;
+        }
+        let common = (self.manifest, self.sparse);
+        let changes = (self.writable, self.zeroable);
+        let more = (self.mappable, self.prefetch, self.export_list);
+        match (common, changes, more) {
+            ((false, false), (false, false), (false, false, false)) => Some("minimal"),
+            ((true, true), (false, false), (false, false, false)) => Some("read-only"),
+            ((true, true), (true, true), (false, false, false)) => Some("read-write"),
+            ((true, true), (true, true), (true, true, true)) => Some("full"),
+            _ => None,
+        }
+    }
+
+    /// Whether it asks for WASI at all. All that it gets is clocks, random numbers and a log.
+    #[must_use]
+    pub fn wasi(&self) -> bool {
+        self.imports.iter().any(|name| name.starts_with("wasi:"))
+    }
+}
+
+/// The interfaces of WASI 0.2 that are linked, with nothing behind them.
+const WASI: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+
+/// The layer below.
+const NEXT: &str = wit::interface!("next");
+
+fn is_known(import: &str) -> bool {
+    const OURS: [&str; 7] = [
+        NEXT,
+        wit::interface!("types"),
+        wit::interface!("host"),
+        wit::interface!("config"),
+        wit::interface!("blobs"),
+        wit::interface!("requests"),
+        wit::interface!("mappings"),
+    ];
+    let wasi_0_2 = import.contains("@0.2.") && WASI.iter().any(|name| import.starts_with(name));
+    wasi_0_2 || OURS.contains(&import)
+}
+
+fn not_a_plugin(exports: &[String]) -> String {
+    let device = wit::interface!("device");
+    if let Some(other) = exports
+        .iter()
+        .find(|name| name.starts_with("nbdbox:plugin/device"))
+    {
+        return format!(
+            "it is a plugin for another version: it exports {other}, not {device}; build it with a kit of \
+             that version, as `nbdbox new` makes it"
+        );
+    }
+    let advice = advice::no_device(exports);
+    match exports {
+        [] => format!("it is no plugin: it exports nothing, and a plugin exports {device}{advice}"),
+        some => format!(
+            "it is a component of another world: it exports {}, and a plugin exports {device}{advice}",
+            some.join(", ")
+        ),
+    }
+}
+
+fn unknown_import(import: &str) -> String {
+    if import.starts_with(PACKAGE) {
+        return format!(
+            "it needs {import}, which this version of nbdbox doesn't have: use a newer nbdbox, or build \
+             without it"
+        );
+    }
+    let advice = advice::component_import(import);
+    format!("it needs {import}, which nbdbox gives to no plugin{advice}")
+}

@@ -1,0 +1,181 @@
+//! From a plugin's bytes to machine code, in a process of its own.
+//!
+//! The bytes are untrusted, and a compiler is a large target: so `nbdbox` starts itself as `nbdbox
+//! compile-plugin`, which limits its own memory, CPU time and files before it reads the first byte,
+//! writes the code, and exits. Both sides are here.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use nbdbox_config::limits::{COMPILED, COMPILER_MEMORY, COMPILER_TIME, COMPONENT};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+use tokio::time::timeout;
+use wasmparser::{Encoding, Parser, Payload};
+
+use crate::abi::advice;
+use crate::component::tunables::new_engine;
+
+/// The hidden subcommand.
+pub const SUBCOMMAND: &str = "compile-plugin";
+
+/// Bytes of the compiler's words that are kept.
+const WORDS: u64 = 4096;
+
+/// The compiler's side: reads a component or core module from standard input, writes its code to
+/// `output`.
+///
+/// # Errors
+/// Why the bytes aren't a component, in words.
+pub fn worker(output: &Path) -> anyhow::Result<()> {
+    restrict()?;
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .take(COMPONENT + 1)
+        .read_to_end(&mut bytes)?;
+    ensure!(
+        bytes.len() as u64 <= COMPONENT,
+        "it is larger than {COMPONENT} bytes"
+    );
+    let component = encode(bytes)?;
+    let code = new_engine()?
+        .precompile_component(&component)
+        .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
+    let mut file = std::fs::File::create(output)?;
+    file.write_all(&code)?;
+    // It will be run as it is: no crash of the machine may leave half of it under its final name.
+    file.sync_all()?;
+    Ok(())
+}
+
+/// Nothing that this process is made to do can cost more than this.
+fn restrict() -> anyhow::Result<()> {
+    let set = |resource, most: u64| {
+        setrlimit(
+            resource,
+            Rlimit {
+                current: Some(most),
+                maximum: Some(most),
+            },
+        )
+    };
+    set(Resource::Core, 0)?;
+    set(Resource::Cpu, 2 * COMPILER_TIME.as_secs())?;
+    set(Resource::As, COMPILER_MEMORY)?;
+    set(Resource::Fsize, COMPILED)?;
+    Ok(())
+}
+
+/// A component as it is; a core module with component type information made into one. The bytes
+/// decide how deep it recurses: only for a process that may end so, and for bytes that are known.
+///
+/// # Errors
+/// Why they are neither, in words.
+pub fn encode(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    match kind(&bytes)? {
+        Encoding::Component => Ok(bytes),
+        Encoding::Module => encode_module(&bytes),
+    }
+}
+
+fn kind(bytes: &[u8]) -> anyhow::Result<Encoding> {
+    if wasmtime::Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF") {
+        let advice = advice::machine_code(bytes);
+        bail!("it is machine code, which is never run: {advice}");
+    }
+    ensure!(
+        bytes.starts_with(b"\0asm"),
+        "it isn't WebAssembly: it doesn't begin with the bytes 00 61 73 6d{}",
+        advice::not_wasm(bytes)
+    );
+    match Parser::new(0).parse_all(bytes).next() {
+        Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
+        Some(Err(error)) => bail!("it isn't WebAssembly: {error}"),
+        _ => bail!("it isn't WebAssembly: its header is cut off"),
+    }
+}
+
+fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let (mut typed, mut imports) = (false, Vec::new());
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            Ok(Payload::CustomSection(section)) => {
+                typed |= section.name().starts_with("component-type");
+            }
+            Ok(Payload::ImportSection(section)) => {
+                let known = section.into_imports().map_while(Result::ok);
+                imports.extend(known.map(|import| (import.module, import.name)));
+            }
+            Ok(_) => {}
+            Err(error) => bail!("it is damaged or cut off: {error}"),
+        }
+    }
+    ensure!(
+        typed,
+        "it is a core module without component type information, and a plugin is a component, or a \
+         module built with one of the nbdbox kits: {}",
+        advice::untyped_module(imports.into_iter())
+    );
+    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+    let name = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+    let adapted = imports.into_iter().filter(|(module, _)| *module != name);
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(bytes)
+        .and_then(|encoder| encoder.adapter(name, adapter))
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| {
+            let advice = advice::unanswered(adapted);
+            anyhow::anyhow!("it can't be made a component: {error:#}{advice}")
+        })
+}
+
+/// The server's side: lets a child process compile `bytes` into `output`.
+pub(crate) async fn in_a_child(
+    program: &Path,
+    time: Duration,
+    bytes: &[u8],
+    output: &Path,
+) -> anyhow::Result<()> {
+    let mut child = Command::new(program)
+        .arg(SUBCOMMAND)
+        .arg(output)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("can't start the compiler's process")?;
+    let mut input = child.stdin.take().context("the compiler has no input")?;
+    let mut errors = child.stderr.take().context("the compiler has no output")?;
+    let work = async {
+        let mut words = Vec::new();
+        let send = async {
+            // The child may have given up before it read all: its words say why.
+            let _ = input.write_all(bytes).await;
+            drop(input);
+        };
+        let mut errors = (&mut errors).take(WORDS);
+        let ((), read) = tokio::join!(send, errors.read_to_end(&mut words));
+        read?;
+        anyhow::Ok((child.wait().await?, words))
+    };
+    let Ok(done) = timeout(time, work).await else {
+        bail!("compiling it took longer than {time:?}");
+    };
+    let (status, words) = done?;
+    if status.success() {
+        return Ok(());
+    }
+    // They quote names that the plugin's supplier chose: nothing of them may steer a terminal.
+    let words = String::from_utf8_lossy(&words).replace(char::is_control, " ");
+    match (status.code(), words.trim()) {
+        (Some(1), words) if !words.is_empty() => bail!("{words}"),
+        (_, words) => bail!("compiling it broke the compiler's limits ({status}) {words}"),
+    }
+}

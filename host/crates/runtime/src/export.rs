@@ -1,0 +1,451 @@
+//! One export of a plugin, as the data path sees it.
+
+pub(crate) mod carry_out;
+pub(crate) mod catalog;
+mod offer;
+mod pool;
+mod recall;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use blob::Blob;
+use bytes::Bytes;
+use device::TenantQuota;
+use device::fault::{Cause, Failure, Whose};
+use device::metrics::{Budget, Metrics, SeenOpen};
+use device::peaks::Peaks;
+use device::reply::ReadReply;
+use device::{Device, ExtentsOnError, WriteMode};
+use extent_map::ExtentMap;
+use fair_cores::CpuShare;
+use nbd_proto::{Export, ExportFlags};
+use nbdbox_config::limits::Limits;
+use nbdbox_config::policy::{OnFailure, Policy};
+use quota::{FlowQuota, Rates};
+
+use self::recall::{Recall, retell};
+use crate::abi::names::tell;
+use crate::abi::wit::{DeviceInfo, InstanceMode, WriteFlags};
+use crate::export::offer::offer;
+use crate::export::pool::{Acquired, Lease, Pool, Vacancy};
+use crate::instance::guest::Surroundings;
+use crate::instance::{CallError, Instance};
+use crate::layer::Below;
+use crate::loaded::plugin::Plugin;
+
+/// An export that a plugin serves.
+pub struct PluginExport {
+    plugin: Arc<Plugin>,
+    around: Arc<Surroundings>,
+    /// What the first instance said; the others must say the same.
+    info: DeviceInfo,
+    export: Export,
+    pool: Pool,
+    policy: Policy,
+    recall: Recall,
+    /// What a filter stands on.
+    below: Option<Arc<PluginExport>>,
+    /// An instance took half of its memory in its first calls: that's no reason to replace it.
+    needs_much: AtomicBool,
+}
+
+/// Calls of an instance in which a plugin that grows for ever doesn't come to half of its memory.
+const FEW_CALLS: u64 = 4;
+
+impl std::fmt::Debug for PluginExport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PluginExport")
+            .field("export", &self.export)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PluginExport {
+    /// Makes the first instance and opens the export in it, for a filter over the layer `below`.
+    pub(crate) async fn open(
+        plugin: Arc<Plugin>,
+        mut around: Surroundings,
+        policy: Policy,
+        below: Option<Arc<Self>>,
+    ) -> Result<Self, Failure> {
+        around.below = below
+            .as_ref()
+            .map(|layer| Arc::new(Below::new(Arc::clone(layer), layer.is_immutable())));
+        let around = Arc::new(around);
+        let Some(share) = around.quota.tenant.instances.take() else {
+            around.metrics.refusals(Budget::Instances).one();
+            return Err(no_instance());
+        };
+        let mut instance = plugin.instance(&around, 0).await?;
+        instance.share = Some(share);
+        let mut info = instance
+            .open(&around.names.export)
+            .await
+            .map_err(CallError::into_failure)?;
+        info.immutable |= policy.immutable;
+        let export = offer(&plugin, &around, &info, policy.read_only)?;
+        let most = match info.mode {
+            InstanceMode::Single => 1,
+            InstanceMode::Parallel => around.limits.instances,
+        };
+        let (quota, metrics) = (&around.quota.tenant.instances, &around.metrics);
+        let pool = Pool::new(most, Arc::clone(quota), Arc::clone(metrics), instance);
+        let immutable = info.immutable && export.flags.contains(ExportFlags::READ_ONLY);
+        Ok(Self {
+            recall: Recall::new(plugin.world(), &around, immutable),
+            plugin,
+            around,
+            info,
+            export,
+            pool,
+            policy,
+            below,
+            needs_much: AtomicBool::new(false),
+        })
+    }
+
+    /// This layer, and those below it, down to the plugin.
+    pub fn layers(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |layer| layer.below.as_deref())
+    }
+
+    /// Nobody is connected: gives back what isn't needed for the data to stay.
+    pub fn rest(&self) {
+        if !self.holds_the_data() {
+            self.pool.rest();
+        }
+        self.recall.forget();
+        if let Some(below) = &self.below {
+            below.rest();
+        }
+    }
+
+    /// Whether an instance's memory is the disk: a fresh one would return zeroes for it.
+    fn holds_the_data(&self) -> bool {
+        self.info.mode == InstanceMode::Single && !self.read_only()
+    }
+
+    /// Its plugin.
+    #[must_use]
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn seen(&self) -> SeenOpen {
+        SeenOpen {
+            size: self.export.size,
+            read_only: self.read_only(),
+        }
+    }
+
+    /// What its tenant may use.
+    #[must_use]
+    pub fn quota(&self) -> &Arc<TenantQuota> {
+        &self.around.quota.tenant
+    }
+
+    /// Whether any call may meet a fresh instance: mode `parallel`.
+    #[must_use]
+    pub fn is_parallel(&self) -> bool {
+        self.info.mode == InstanceMode::Parallel
+    }
+
+    /// Whether the plugin says that its contents never change.
+    #[must_use]
+    pub fn is_immutable(&self) -> bool {
+        self.info.immutable
+    }
+
+    /// Whether the plugin tells where its bytes are, and that never changes.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        self.plugin.world().mappable && self.is_immutable() && self.read_only()
+    }
+
+    /// The most that its calls have taken.
+    #[must_use]
+    pub fn peaks(&self) -> &Peaks {
+        &self.around.peaks
+    }
+
+    fn read_only(&self) -> bool {
+        self.export.flags.contains(ExportFlags::READ_ONLY)
+    }
+
+    /// Whether there is anything to flush: in an instance, in a blob, or in the layer below.
+    fn is_unflushed(&self) -> bool {
+        let around = &self.around;
+        self.pool.is_dirty()
+            || around.blobs.iter().any(Blob::is_unsynced)
+            || around
+                .below
+                .as_ref()
+                .is_some_and(|below| below.is_unflushed())
+    }
+
+    async fn acquire(&self) -> Result<Lease<'_>, Failure> {
+        match self.pool.acquire().await {
+            Acquired::Ready(lease) => Ok(lease),
+            Acquired::Vacant(vacancy) => self.fill(vacancy).await,
+            Acquired::Later(wait) => {
+                tell!(debug, &self.around.names, ?wait, "not restarted yet");
+                Err(Failure::plugin(
+                    Cause::Trap,
+                    "the plugin crashed and will be restarted",
+                ))
+            }
+            Acquired::Full => Err(no_instance()),
+            Acquired::Closed => Err(Failure::plugin(
+                Cause::Lost,
+                "the plugin was stopped, and the export has failed for good",
+            )),
+        }
+    }
+
+    /// Makes another instance.
+    async fn fill<'a>(&'a self, vacancy: Vacancy<'a>) -> Result<Lease<'a>, Failure> {
+        match self.reopen(vacancy.number).await {
+            Ok(instance) => Ok(vacancy.fill(instance)),
+            Err(failure) => {
+                vacancy.failed();
+                Err(failure)
+            }
+        }
+    }
+
+    async fn reopen(&self, number: u64) -> Result<Instance, Failure> {
+        let mut instance = self.plugin.instance(&self.around, number).await?;
+        let opened = instance.open(&self.around.names.export).await;
+        let info = opened.map_err(CallError::into_failure)?;
+        if !info.is_like(&self.info) {
+            let names = &self.around.names;
+            tell!(warn, names, ?info, "another instance says something else");
+            return Err(Failure::plugin(
+                Cause::Changed,
+                "the plugin changed its mind",
+            ));
+        }
+        Ok(instance)
+    }
+
+    /// Asks the plugin for extents, and remembers them where that's of use.
+    async fn report(&self, map: Box<ExtentMap>, one: bool) -> Result<Box<ExtentMap>, Failure> {
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().report(map, one).await;
+        let map = self.settle(lease, called)?;
+        self.around.metrics.note_extents(&map);
+        self.learn_extents(&map);
+        Ok(map)
+    }
+
+    /// A call has ended: keeps the instance, or lets it go.
+    fn settle<T>(&self, mut lease: Lease<'_>, called: Result<T, CallError>) -> Result<T, Failure> {
+        match called {
+            Ok(value) => {
+                if self.wears_out(lease.instance()) {
+                    lease.retire();
+                } else {
+                    lease.give_back();
+                }
+                Ok(value)
+            }
+            Err(CallError::Request(failure)) => {
+                lease.give_back();
+                self.tell(&failure);
+                Err(failure)
+            }
+            Err(CallError::Fatal(failure)) => {
+                drop(lease);
+                self.after_a_loss();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether another instance is to take this one's place: any call may meet a fresh one anyway. Not
+    /// where that would be so at once again: then the plugin grows no further, it needs that much.
+    fn wears_out(&self, instance: &Instance) -> bool {
+        if !self.is_parallel() || !instance.is_worn() {
+            return false;
+        }
+        if instance.calls < FEW_CALLS {
+            self.needs_much.store(true, Ordering::Relaxed);
+        }
+        !self.needs_much.load(Ordering::Relaxed)
+    }
+
+    /// An instance was lost: another one may be made, or never again.
+    fn after_a_loss(&self) {
+        let data_lost = self.holds_the_data();
+        if !data_lost && self.policy.on_failure == OnFailure::Restart || self.pool.is_closed() {
+            return;
+        }
+        self.pool.close();
+        self.recall.stop();
+        let why = if data_lost {
+            "its data is lost"
+        } else {
+            "as on-failure says"
+        };
+        let names = &self.around.names;
+        tell!(error, names, "the export has failed for good: {why}");
+    }
+
+    /// Tells the operator of a rule that was broken without costing the instance.
+    fn tell(&self, failure: &Failure) {
+        let names = &self.around.names;
+        match failure.whose {
+            Whose::Plugin(_) => tell!(warn, names, "{}", failure.text),
+            _ => tell!(debug, names, errno = %failure.errno, "{}", failure.text),
+        }
+    }
+}
+
+/// The tenant has as many instances as it may.
+fn no_instance() -> Failure {
+    Failure::plugin(Cause::Budget, "the tenant has no instance left")
+}
+
+impl Device for PluginExport {
+    fn export(&self) -> &Export {
+        &self.export
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.around.limits
+    }
+
+    fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
+        self.around.quota.flows()
+    }
+
+    fn cpu(&self) -> Option<&Arc<CpuShare>> {
+        self.around.quota.cpu.as_ref()
+    }
+
+    fn rates(&self) -> Option<[&Rates; 2]> {
+        Some(self.around.quota.rates())
+    }
+
+    fn metrics(&self) -> &Arc<Metrics> {
+        &self.around.metrics
+    }
+
+    fn extents_on_error(&self) -> ExtentsOnError {
+        self.policy.extents_on_error
+    }
+
+    async fn read(
+        &self,
+        offset: u64,
+        length: u32,
+        mut reply: Box<ReadReply>,
+    ) -> Result<Box<ReadReply>, Failure> {
+        if self.recall(offset, length, &mut reply).await? {
+            return carry_out::read(&self.around, reply).await;
+        }
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().read(reply, offset, length).await;
+        let reply = self.settle(lease, called)?;
+        if let Err(error) = reply.finish() {
+            tell!(warn, &self.around.names, offset, length, "{error}");
+            return Err(Failure::plugin(
+                Cause::Reply,
+                "the plugin's reply has the wrong length",
+            ));
+        }
+        // The instance is free meanwhile.
+        carry_out::read(&self.around, reply).await
+    }
+
+    async fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Result<(), Failure> {
+        let mode = WriteFlags::from(WriteMode {
+            fua,
+            ..WriteMode::default()
+        });
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().write(payload, offset, mode).await;
+        let plan = self.settle(lease, called)?;
+        if plan.stores.is_empty() {
+            Ok(())
+        } else {
+            carry_out::write(&self.around, plan, fua).await
+        }
+    }
+
+    async fn flush(&self) -> Result<(), Failure> {
+        let below = self.around.below.as_ref();
+        let flushes = below.map_or(0, |below| below.flushes());
+        let mut dirty = self.pool.dirty();
+        let mut any = false;
+        while let Some(mut lease) = dirty.next().await {
+            any = true;
+            let called = lease.instance().flush().await;
+            self.settle(lease, called)?;
+        }
+        if !any {
+            // Changes of an earlier life of this server may still be on their way.
+            let mut lease = self.acquire().await?;
+            let called = lease.instance().flush().await;
+            self.settle(lease, called)?;
+        }
+        // The host stored bytes by reference after its call had returned: the plugin's own flush may
+        // have come in between, and then knows of nothing more to do.
+        carry_out::flush(&self.around, flushes).await?;
+        if self.pool.take_changes_lost() {
+            let text = "an instance was stopped before its changes were flushed";
+            return Err(Failure::plugin(Cause::Lost, text));
+        }
+        Ok(())
+    }
+
+    async fn trim(&self, offset: u64, length: u64, fua: bool) -> Result<(), Failure> {
+        let mode = WriteFlags::from(WriteMode {
+            fua,
+            ..WriteMode::default()
+        });
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().trim(offset, length, mode).await;
+        self.settle(lease, called)
+    }
+
+    async fn zero(&self, offset: u64, length: u64, mode: WriteMode) -> Result<(), Failure> {
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().zero(offset, length, mode.into()).await;
+        self.settle(lease, called)
+    }
+
+    async fn cache(&self, offset: u64, length: u64) -> Result<(), Failure> {
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().cache(offset, length).await;
+        self.settle(lease, called)
+    }
+
+    async fn leave(&self) {
+        if !self.is_unflushed() {
+            return;
+        }
+        if let Err(failure) = self.flush().await {
+            // A flush of another connection, maybe of the same client, is to hear of it.
+            self.pool.lose_changes();
+            let names = &self.around.names;
+            let text = failure.text;
+            tell!(error, names, "what was changed last isn't durable: {text}");
+        }
+    }
+
+    async fn extents(&self, mut map: Box<ExtentMap>, one: bool) -> Result<Box<ExtentMap>, Failure> {
+        if self.recall_extents(&mut map) {
+            return Ok(map);
+        }
+        if let Some(wider) = self.wider_question(&map) {
+            let wider = self.report(wider, false).await?;
+            retell(&wider, &mut map);
+            return Ok(map);
+        }
+        self.report(map, one).await
+    }
+}

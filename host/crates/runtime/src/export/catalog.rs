@@ -1,0 +1,381 @@
+//! The exports of one plugin: opened at first use, shared by all clients.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{bail, ensure};
+use blob::Blob;
+use device::fault::{Cause, Failure};
+use device::identity::Client;
+use device::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
+use device::peaks::Peaks;
+use device::{Absent, Catalog, Device as _, Listed};
+use device::{ExportQuota, TenantQuota};
+use nbd_proto::limits::MAX_STRING;
+use nbdbox_config::limits::{FILTERS, Limits};
+use nbdbox_config::policy::Policy;
+use nbdbox_config::settings::Settings;
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use crate::abi::names::Names;
+use crate::export::PluginExport;
+use crate::instance::CallError;
+use crate::instance::guest::Surroundings;
+use crate::instance::log::GuestLog;
+use crate::loaded::plugin::Plugin;
+
+/// Exports that a plugin may list, and that are open at once. Restrains the plugin.
+const LISTED: usize = 1024;
+
+/// What the operator decided about an export.
+#[derive(Clone, Debug)]
+pub struct ExportSpec {
+    /// Whose it is; empty where there are no tenants.
+    pub tenant: String,
+    /// Its name; where the plugin lists exports of its own, the one that stands for the empty name.
+    pub name: String,
+    /// `KEY=VALUE` settings.
+    pub settings: Settings,
+    /// Granted files.
+    pub blobs: Vec<Blob>,
+    /// Limits.
+    pub limits: Limits,
+    /// What its tenant may use.
+    pub quota: Arc<TenantQuota>,
+    /// The counters of the outermost layer. Where the plugin lists exports of its own they're counted
+    /// together: what a plugin says becomes nobody's label.
+    pub metrics: Arc<Metrics>,
+    /// What to do when something goes wrong, and whether it may be written.
+    pub policy: Policy,
+    /// Filters over the plugin, the outermost first.
+    pub filters: Vec<FilterSpec>,
+}
+
+/// A filter over a plugin, and what the operator gave it.
+#[derive(Clone, Debug)]
+pub struct FilterSpec {
+    /// The filter.
+    pub plugin: Arc<Plugin>,
+    /// `KEY=VALUE` settings.
+    pub settings: Settings,
+    /// Granted files.
+    pub blobs: Vec<Blob>,
+    /// Its own limits.
+    pub limits: Limits,
+    /// The counters of the layer below it.
+    pub below: Arc<Metrics>,
+}
+
+/// A layer, and what it was given.
+struct LayerSpec<'a> {
+    plugin: &'a Arc<Plugin>,
+    settings: &'a Settings,
+    blobs: &'a [Blob],
+    limits: &'a Limits,
+    metrics: &'a Arc<Metrics>,
+}
+
+/// The exports of one plugin.
+#[derive(Debug)]
+pub struct PluginCatalog {
+    plugin: Arc<Plugin>,
+    spec: ExportSpec,
+    open: Mutex<HashMap<String, Arc<PluginExport>>>,
+    /// The one that isn't listed by the plugin.
+    own: OnceLock<Arc<PluginExport>>,
+    /// Held while the plugin is asked for its exports: one instance for that, however many ask.
+    listing: Mutex<()>,
+}
+
+impl PluginCatalog {
+    /// Checks settings and grants against what the plugin says of itself, and opens its export:
+    /// what is wrong shows now, not when the first client comes.
+    ///
+    /// # Errors
+    /// Every setting and grant that doesn't fit; what the plugin said when it refused to open.
+    pub async fn new(plugin: Arc<Plugin>, mut spec: ExportSpec) -> anyhow::Result<Self> {
+        Self::check(&plugin, &mut spec.settings, &spec.blobs, &mut spec.filters)?;
+        if spec.name.len() > MAX_STRING || spec.name.contains('\0') {
+            bail!("the export's name is longer than {MAX_STRING} bytes or has a NUL in it");
+        }
+        let lists = plugin.world().export_list;
+        let catalog = Self {
+            plugin,
+            spec,
+            open: Mutex::default(),
+            own: OnceLock::new(),
+            listing: Mutex::default(),
+        };
+        let opened = if lists {
+            let asked = catalog.ask_list().await.map(drop);
+            asked.map_err(|failure| Refused::new(&catalog.plugin, failure))
+        } else {
+            let own = catalog.open(&catalog.spec.name).await;
+            own.map(|own| drop(catalog.own.set(own)))
+        };
+        opened?;
+        Ok(catalog)
+    }
+
+    /// Checks what the operator gave to a plugin and the filters over it, and puts in the defaults.
+    ///
+    /// # Errors
+    /// All that doesn't fit, one thing a line.
+    pub fn check(
+        plugin: &Plugin,
+        settings: &mut Settings,
+        blobs: &[Blob],
+        filters: &mut [FilterSpec],
+    ) -> anyhow::Result<()> {
+        let mut wrong = Vec::new();
+        if plugin.world().filter {
+            let name = plugin.name();
+            wrong.push(format!("{name} is a filter: it needs a plugin below"));
+        }
+        let checked = plugin.check(settings, blobs);
+        wrong.extend(checked.err().map(|error| error.to_string()));
+        for filter in &mut *filters {
+            let name = filter.plugin.name().to_owned();
+            if !filter.plugin.world().filter {
+                wrong.push(format!("{name} isn't a filter, but a plugin"));
+            }
+            let checked = filter.plugin.check(&mut filter.settings, &filter.blobs);
+            let said = checked.err().map(|error| error.to_string());
+            let lines = said.iter().flat_map(|said| said.lines());
+            wrong.extend(lines.map(|line| format!("the filter {name}: {line}")));
+        }
+        if filters.len() > FILTERS {
+            let count = filters.len();
+            wrong.push(format!("there are {count} filters, and {FILTERS} may be"));
+        }
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        Ok(())
+    }
+
+    /// The plugin.
+    #[must_use]
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// Opens an export that clients call `name`, or joins it where it's open.
+    ///
+    /// # Errors
+    /// There is none of that name; the plugin refused.
+    pub async fn join(&self, name: &str) -> Result<Arc<PluginExport>, Absent> {
+        let name = self.resolve(name).await?;
+        self.open(&name).await.map_err(|_| Absent::Failed)
+    }
+
+    /// The counters of each layer, the outermost first.
+    fn metrics(&self) -> impl Iterator<Item = &Arc<Metrics>> {
+        let below = self.spec.filters.iter().map(|filter| &filter.below);
+        std::iter::once(&self.spec.metrics).chain(below)
+    }
+
+    /// The plugin at the bottom, as a layer.
+    fn bottom(&self) -> LayerSpec<'_> {
+        let below = self.spec.filters.last().map(|filter| &filter.below);
+        LayerSpec {
+            plugin: &self.plugin,
+            settings: &self.spec.settings,
+            blobs: &self.spec.blobs,
+            limits: &self.spec.limits,
+            metrics: below.unwrap_or(&self.spec.metrics),
+        }
+    }
+
+    /// What an export may use.
+    fn quota(&self) -> Arc<ExportQuota> {
+        ExportQuota::new(&self.spec.limits, &self.spec.quota)
+    }
+
+    /// The layers, the plugin first.
+    fn layers(&self) -> Vec<LayerSpec<'_>> {
+        let filters = self.spec.filters.iter().zip(self.metrics());
+        let filters = filters.map(|(filter, metrics)| LayerSpec {
+            plugin: &filter.plugin,
+            settings: &filter.settings,
+            blobs: &filter.blobs,
+            limits: &filter.limits,
+            metrics,
+        });
+        let mut layers: Vec<_> = filters.chain([self.bottom()]).collect();
+        layers.reverse();
+        layers
+    }
+
+    fn surroundings(
+        &self,
+        name: &str,
+        layer: &LayerSpec<'_>,
+        quota: &Arc<ExportQuota>,
+    ) -> Surroundings {
+        let names = Names {
+            tenant: self.spec.tenant.clone(),
+            export: name.to_owned(),
+            plugin: layer.plugin.name().to_owned(),
+        };
+        let metrics = Arc::clone(layer.metrics);
+        let log = GuestLog::new(names.clone(), layer.limits.log, Arc::clone(&metrics));
+        Surroundings {
+            names,
+            settings: layer.settings.clone(),
+            blobs: layer.blobs.to_vec(),
+            limits: layer.limits.clone(),
+            metrics,
+            quota: Arc::clone(quota),
+            log: Arc::new(log),
+            peaks: Peaks::default(),
+            below: None,
+            changes_bytes: layer.plugin.changes_bytes(),
+        }
+    }
+
+    /// Opens an export, or joins it where it's open.
+    async fn open(&self, name: &str) -> Result<Arc<PluginExport>, Refused> {
+        let mut open = self.open.lock().await;
+        if let Some(export) = open.get(name) {
+            return Ok(Arc::clone(export));
+        }
+        if open.len() >= LISTED {
+            let text = "the plugin lists other exports each time, and too many are open";
+            let failure = Failure::plugin(Cause::Budget, text);
+            return Err(Refused::new(&self.plugin, failure));
+        }
+        // One for all layers: what an export may use it shares out among them.
+        let quota = self.quota();
+        let mut below = None;
+        for layer in self.layers() {
+            let around = self.surroundings(name, &layer, &quota);
+            let plugin = Arc::clone(layer.plugin);
+            let opened = PluginExport::open(plugin, around, self.spec.policy, below).await;
+            let opened = opened.inspect_err(|failure| layer.metrics.blame(failure));
+            let opened = opened.map_err(|failure| Refused::new(layer.plugin, failure))?;
+            below = Some(Arc::new(opened));
+        }
+        let export = below.expect("there is a plugin at the bottom");
+        open.insert(name.to_owned(), Arc::clone(&export));
+        Ok(export)
+    }
+
+    /// Asks the plugin for its exports, in an instance of their own.
+    async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
+        let _one_at_a_time = self.listing.lock().await;
+        let bottom = self.bottom();
+        let around = Arc::new(self.surroundings("", &bottom, &self.quota()));
+        let listed = async {
+            let mut instance = self.plugin.instance(&around, 0).await?;
+            let listed = instance.list_exports().await;
+            listed.map_err(CallError::into_failure)
+        };
+        let listed = listed
+            .await
+            .inspect_err(|failure| bottom.metrics.blame(failure))?;
+        let fits = |name: &str| name.len() <= MAX_STRING && !name.contains('\0');
+        let exports = listed
+            .into_iter()
+            .filter(|listed| fits(&listed.name))
+            .map(|listed| Listed {
+                name: listed.name,
+                description: listed.description,
+            })
+            .take(LISTED);
+        Ok(exports.collect())
+    }
+
+    /// The name under which the plugin knows what a client calls `name`.
+    async fn resolve(&self, name: &str) -> Result<String, Absent> {
+        let own = &self.spec.name;
+        let asked = if name.is_empty() { own } else { name };
+        if !self.plugin.world().export_list {
+            return if asked == own {
+                Ok(own.clone())
+            } else {
+                Err(Absent::Unknown)
+            };
+        }
+        let listed = self.ask_list().await.map_err(|_| Absent::Failed)?;
+        let found = listed.into_iter().find(|listed| listed.name == *asked);
+        found.map(|listed| listed.name).ok_or(Absent::Unknown)
+    }
+}
+
+/// Which layer didn't open, and why.
+#[derive(Debug, Error)]
+#[error("{by} refused to open: {}", said(failure))]
+struct Refused {
+    by: String,
+    failure: Failure,
+}
+
+impl Refused {
+    fn new(plugin: &Plugin, failure: Failure) -> Self {
+        let by = plugin.name().to_owned();
+        Self { by, failure }
+    }
+}
+
+fn said(failure: &Failure) -> String {
+    match &failure.text[..] {
+        "" => failure.errno.to_string(),
+        text => format!("{text} ({})", failure.errno),
+    }
+}
+
+impl Observed for PluginCatalog {
+    fn exports(&self) -> Vec<SeenExport> {
+        let filters = self.spec.filters.iter().map(|filter| &*filter.plugin);
+        let plugins = filters.chain([&*self.plugin]);
+        let layers = plugins.zip(self.metrics());
+        let layers =
+            layers.map(|(plugin, metrics)| (plugin.file(), plugin.digest().to_string(), metrics));
+        vec![SeenExport {
+            tenant: self.spec.tenant.clone(),
+            export: self.spec.name.clone(),
+            plugin: self.plugin.name().to_owned(),
+            digest: self.plugin.digest().to_string(),
+            open: self.own.get().map(|own| own.seen()),
+            metrics: Arc::clone(&self.spec.metrics),
+            layers: SeenLayer::stack(layers),
+        }]
+    }
+
+    fn tenants(&self) -> Vec<SeenTenant> {
+        Vec::new()
+    }
+
+    fn compiling(&self) -> Arc<CompileMetrics> {
+        Arc::clone(self.plugin.compiling())
+    }
+}
+
+impl Catalog for PluginCatalog {
+    type Device = PluginExport;
+
+    fn limits(&self) -> &Limits {
+        &self.spec.limits
+    }
+
+    async fn list(&self, _: &Client) -> Result<Vec<Listed>, Failure> {
+        if self.plugin.world().export_list {
+            return self.ask_list().await;
+        }
+        let export = self.open(&self.spec.name).await;
+        let export = export.map_err(|refused| refused.failure)?;
+        let description = export.export().description.clone();
+        Ok(vec![Listed {
+            name: self.spec.name.clone(),
+            description,
+        }])
+    }
+
+    async fn find(&self, _: &Client, name: &str) -> Result<Arc<PluginExport>, Absent> {
+        let joined = self.join(name).await;
+        if matches!(joined, Err(Absent::Failed)) {
+            self.spec.metrics.failed_opens.one();
+        }
+        joined
+    }
+}

@@ -1,0 +1,75 @@
+//! What clients get to see of an export: what the plugin said, checked, and what follows from the
+//! interfaces that it exports.
+
+use device::fault::{Cause, Failure, Whose};
+use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
+
+use crate::abi::names::tell;
+use crate::abi::wit::DeviceInfo;
+use crate::instance::guest::Surroundings;
+use crate::loaded::plugin::Plugin;
+
+/// The largest size that can be served, in bytes: offsets are signed in kernels.
+const MAX_SIZE: u64 = i64::MAX as u64;
+
+/// Checks what a plugin said of its export.
+pub(crate) fn offer(
+    plugin: &Plugin,
+    around: &Surroundings,
+    info: &DeviceInfo,
+    read_only: bool,
+) -> Result<Export, Failure> {
+    let refuse = |text: String| {
+        tell!(warn, &around.names, "{text}");
+        Failure {
+            errno: Errno::Einval,
+            text: text.into(),
+            whose: Whose::Plugin(Cause::Changed),
+        }
+    };
+    let block = match info.block_sizes {
+        // A filter passes on what there is.
+        None => match &around.below {
+            Some(below) => below.export().block,
+            None => BlockSizes::default(),
+        },
+        Some(sizes) => BlockSizes::new(sizes.minimum, sizes.preferred, sizes.maximum)
+            .map_err(|error| refuse(format!("the plugin's block sizes are wrong: {error}")))?,
+    };
+    if info.size > MAX_SIZE {
+        return Err(refuse(format!(
+            "the plugin's size is too large: {} bytes",
+            info.size
+        )));
+    }
+    let description = info.description.as_ref().map(|text| {
+        let cut = &text[..text.floor_char_boundary(MAX_STRING)];
+        cut.replace('\0', " ")
+    });
+    Ok(Export {
+        name: around.names.export.clone(),
+        description,
+        // The rest of a broken block can't be reached.
+        size: info.size - info.size % u64::from(block.minimum()),
+        flags: flags(plugin, read_only || info.read_only),
+        block,
+        allocation: plugin.world().sparse,
+    })
+}
+
+/// The interfaces that the plugin exports decide.
+fn flags(plugin: &Plugin, read_only: bool) -> ExportFlags {
+    let world = plugin.world();
+    let writable = world.writable && !read_only;
+    let mut flags = ExportFlags::HAS_FLAGS;
+    flags.set(ExportFlags::READ_ONLY, !writable);
+    flags.set(ExportFlags::SEND_FLUSH | ExportFlags::SEND_FUA, writable);
+    let zeroable =
+        ExportFlags::SEND_TRIM | ExportFlags::SEND_WRITE_ZEROES | ExportFlags::SEND_FAST_ZERO;
+    flags.set(zeroable, writable && world.zeroable);
+    flags.set(ExportFlags::SEND_CACHE, world.prefetch);
+    // A flush reaches every instance that took a change, whoever asked for it, and reads of a
+    // `single` instance queue behind its writes: connections see each other's changes.
+    flags.set(ExportFlags::CAN_MULTI_CONN, true);
+    flags
+}

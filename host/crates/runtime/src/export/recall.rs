@@ -1,0 +1,270 @@
+//! What the host remembers of an export that never changes: reads and extents that its plugin answers only
+//! once.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use device::fault::Failure;
+use device::reply::ReadReply;
+use extent_map::{ExtentMap, Kind, Progress, Wanted};
+
+use super::PluginExport;
+use crate::abi::world::World;
+use crate::export::carry_out::blob_failure;
+use crate::instance::CallError;
+use crate::instance::guest::Surroundings;
+use crate::mapping::{Memory, Place, Region, Turn};
+
+/// Fewer runs than these aren't worth asking for.
+const LEAST_RUNS: usize = 16;
+
+/// Questions for one read, whose bytes may lie in several tables. Restrains a plugin that tells little at
+/// a time.
+const QUESTIONS: usize = 8;
+
+/// The memory of one export. Its parts are there only where there is something to remember.
+pub(super) struct Recall {
+    mapping: Option<Memory<Place>>,
+    extents: Option<Memory<Kind>>,
+    turn: Turn,
+    stopped: AtomicBool,
+}
+
+impl Recall {
+    /// Half of the limit for each part.
+    pub(super) fn new(world: &World, around: &Surroundings, immutable: bool) -> Self {
+        let (half, metrics) = (around.limits.mapping / 2, &around.metrics);
+        let quota = &around.quota.memory;
+        let mapping = Memory::new(half, Arc::clone(quota), Arc::clone(metrics));
+        let extents = Memory::new(half, Arc::clone(quota), Arc::clone(metrics));
+        let roomy = immutable && mapping.most_runs() >= LEAST_RUNS;
+        Self {
+            mapping: (roomy && world.mappable).then_some(mapping),
+            extents: (roomy && world.sparse).then_some(extents),
+            turn: Turn::default(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// The export has failed for good: what is remembered doesn't outlive it.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.forget();
+    }
+
+    fn mapping(&self) -> Option<&Memory<Place>> {
+        let stopped = self.stopped.load(Ordering::Relaxed);
+        self.mapping.as_ref().filter(|_| !stopped)
+    }
+
+    fn extents(&self) -> Option<&Memory<Kind>> {
+        let stopped = self.stopped.load(Ordering::Relaxed);
+        self.extents.as_ref().filter(|_| !stopped)
+    }
+
+    /// Gives its memory back.
+    pub(super) fn forget(&self) {
+        if let Some(mapping) = &self.mapping {
+            mapping.forget();
+        }
+        if let Some(extents) = &self.extents {
+            extents.forget();
+        }
+    }
+}
+
+/// How far a reply could be filled.
+enum Filled {
+    Wholly,
+    /// Something in it has to be made by the plugin.
+    Computed,
+    /// Not known from here on.
+    To(u64),
+}
+
+impl PluginExport {
+    /// Fills `reply` by what is remembered, having asked for that where it's unknown. `false`: the plugin
+    /// has to, and the reply is as empty as before.
+    pub(super) async fn recall(
+        &self,
+        offset: u64,
+        length: u32,
+        reply: &mut ReadReply,
+    ) -> Result<bool, Failure> {
+        let Some(mapping) = self.recall.mapping() else {
+            return Ok(false);
+        };
+        let range = offset..offset + u64::from(length);
+        for _ in 0..QUESTIONS {
+            match fill(mapping, &range, reply) {
+                Filled::Wholly => return self.recalled(length, reply),
+                Filled::Computed => break,
+                Filled::To(at) if self.locate(mapping, at..range.end).await? => {
+                    reply.reset(length);
+                }
+                Filled::To(_) => break,
+            }
+        }
+        reply.reset(length);
+        Ok(false)
+    }
+
+    /// What was filled is sent only if every piece is still inside its blob.
+    fn recalled(&self, length: u32, reply: &mut ReadReply) -> Result<bool, Failure> {
+        if reply.finish().is_err() {
+            // In too many pieces: the plugin knows what it can do.
+            reply.reset(length);
+            return Ok(false);
+        }
+        for read in reply.reads() {
+            let inside = match self.around.blobs.get(read.blob as usize) {
+                Some(blob) => blob.check(read.offset, read.length.into()),
+                None => Ok(()),
+            };
+            inside.map_err(|error| blob_failure(&self.around, &error))?;
+        }
+        self.around.metrics.recalled_reads.one();
+        Ok(true)
+    }
+
+    /// Asks the plugin where the first byte of `wanted` is. `false`: that isn't known now.
+    async fn locate(&self, mapping: &Memory<Place>, wanted: Range<u64>) -> Result<bool, Failure> {
+        let Some(turn) = self.recall.turn.take() else {
+            return Ok(false);
+        };
+        let at = wanted.start;
+        let draft = crate::mapping::Draft::new(at, self.export.size, mapping.most_runs());
+        self.around.metrics.located.one();
+        let mut lease = self.acquire().await?;
+        let called = lease.instance().locate(draft, wanted).await;
+        let fatal = matches!(called, Err(CallError::Fatal(_)));
+        match self.settle(lease, called) {
+            Ok(draft) => {
+                let region = draft.finish();
+                let learnt = region.is_some_and(|region| mapping.learn(at, &region));
+                if learnt {
+                    turn.fruitful();
+                } else {
+                    turn.fruitless();
+                }
+                Ok(learnt)
+            }
+            Err(failure) if fatal => {
+                turn.last();
+                Err(failure)
+            }
+            Err(failure) => {
+                self.around.metrics.blame(&failure);
+                turn.fruitless();
+                Ok(false)
+            }
+        }
+    }
+
+    /// Answers a question about extents by what is remembered: all of it, or one extent where only that is
+    /// wanted. `false`: the plugin has to.
+    pub(super) fn recall_extents(&self, map: &mut ExtentMap) -> bool {
+        let Some(extents) = self.recall.extents() else {
+            return false;
+        };
+        let range = map.range().clone();
+        let mut full = false;
+        let told = extents.recall(&range, |run, kind| {
+            let added = map.add(run.start, run.end - run.start, kind);
+            full = added != Ok(Progress::More);
+            if full {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        let enough = match map.wanted() {
+            Wanted::One => told > range.start,
+            Wanted::All => full || told == range.end,
+        };
+        // Where it was told to stop: a shorter reply.
+        if !enough || map.end_at(told).is_err() {
+            map.clear();
+            return false;
+        }
+        self.around.metrics.recalled_extents.one();
+        true
+    }
+
+    /// What to ask for in place of one extent: all, where they're remembered. It's one guest call either way,
+    /// and the client's next questions, each for one more, need none.
+    pub(super) fn wider_question(&self, map: &ExtentMap) -> Option<Box<ExtentMap>> {
+        let extents = self.recall.extents()?;
+        let most = extents.most_runs().min(self.around.limits.extents);
+        (map.wanted() == Wanted::One)
+            .then(|| ExtentMap::new(map.range().clone(), Wanted::All, most).ok())
+            .flatten()
+            .map(Box::new)
+    }
+
+    /// Remembers what a plugin said, not what was taken for data because it said nothing.
+    pub(super) fn learn_extents(&self, map: &ExtentMap) {
+        let Some(extents) = self.recall.extents() else {
+            return;
+        };
+        let (start, told) = (map.range().start, map.told().min(map.end()));
+        let mut known: Option<Region<Kind>> = None;
+        for extent in map.iter() {
+            let end = (extent.offset + extent.length).min(told);
+            let full = known
+                .as_ref()
+                .is_some_and(|region| region.runs() >= extents.most_runs());
+            if extent.offset >= end || full {
+                break;
+            }
+            match &mut known {
+                None => known = Region::new(extent.offset..end, extent.kind),
+                Some(region) => region.push(end - extent.offset, extent.kind),
+            }
+        }
+        if let Some(region) = known {
+            let _room_or_not = extents.learn(start, &region);
+        }
+    }
+}
+
+/// Says in an empty `map` what was said of the same range in `from`.
+pub(super) fn retell(from: &ExtentMap, map: &mut ExtentMap) {
+    let told = from.told().min(from.end());
+    for extent in from.iter().take_while(|extent| extent.offset < told) {
+        let length = extent.length.min(told - extent.offset);
+        if !matches!(
+            map.add(extent.offset, length, extent.kind),
+            Ok(Progress::More)
+        ) {
+            break;
+        }
+    }
+    // The first of these bounds is the end of what is known; an answer that says nothing stays data.
+    if from.end() < map.range().end {
+        let _budget_left = map.end_at(from.end());
+    }
+}
+
+/// Fills an empty reply as far as what is remembered goes.
+fn fill(mapping: &Memory<Place>, range: &Range<u64>, reply: &mut ReadReply) -> Filled {
+    let mut computed = false;
+    let end = mapping.recall(range, |run, place| {
+        let length = run.end - run.start;
+        match place {
+            Place::Zero => reply.zeroes(length),
+            Place::Blob { blob, offset } => reply.blob(blob, offset, length),
+            Place::Computed => {
+                computed = true;
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    match end {
+        _ if computed => Filled::Computed,
+        end if end == range.end => Filled::Wholly,
+        end => Filled::To(end),
+    }
+}

@@ -1,0 +1,408 @@
+//! One instance: a store, the guest's functions, and the rules of a call.
+
+pub(crate) mod functions;
+pub(crate) mod guest;
+pub(crate) mod imports;
+pub(crate) mod log;
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use device::fault::{Cause, Failure};
+use device::reply::ReadReply;
+use extent_map::ExtentMap;
+use nbdbox_config::limits::DIRECT;
+use quota::CountShare;
+use tokio::time::timeout;
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
+
+use crate::abi::names::tell;
+use crate::abi::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
+use crate::instance::functions::{Functions, Indices};
+use crate::instance::guest::{Guest, Lent, Surroundings, WritePlan};
+use crate::instance::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
+use crate::mapping::Draft;
+use crate::meter::cpu::{GuestClock, Slice};
+use crate::meter::stop;
+use crate::meter::waits::Waits;
+
+/// Bytes that any host call may hand over, beside the request's own.
+const SLACK: usize = 64 << 10;
+
+/// Handles of what a request lends: there is one of each kind, so they need no number.
+const THE_ONE: u32 = 0;
+
+/// A guest, alive.
+pub(crate) struct Instance {
+    store: Store<Guest>,
+    /// Boxed, so that an instance is cheap to move in and out of its pool.
+    functions: Box<Functions>,
+    /// The store's own, to be had while a call has the store.
+    slice: Slice,
+    /// Calls so far, `open` included.
+    pub(crate) calls: u64,
+    /// It took a change since it was last flushed.
+    pub(crate) dirty: bool,
+    /// Its place among its tenant's instances.
+    pub(crate) share: Option<CountShare>,
+    /// For finding it again among its like.
+    pub(crate) number: u64,
+}
+
+/// How a call went wrong.
+pub(crate) enum CallError {
+    /// The plugin answered an error, or broke a rule for which only the request fails.
+    Request(Failure),
+    /// The store is done for: the instance must be dropped.
+    Fatal(Failure),
+}
+
+impl CallError {
+    pub(crate) fn into_failure(self) -> Failure {
+        match self {
+            Self::Request(failure) | Self::Fatal(failure) => failure,
+        }
+    }
+}
+
+type Called<T> = Result<T, CallError>;
+
+impl Instance {
+    /// Makes a store with the limits of `around` and instantiates the plugin in it.
+    pub(crate) async fn new(
+        pre: &InstancePre<Guest>,
+        indices: &Indices,
+        around: &Arc<Surroundings>,
+        number: u64,
+    ) -> Result<Self, Failure> {
+        let engine = pre.engine();
+        let mut store = Store::new(engine, Guest::new(Arc::clone(around)));
+        store.limiter(|guest| &mut guest.memory);
+        store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
+        store.set_hostcall_fuel(DIRECT as usize + SLACK);
+        store.set_epoch_deadline(1);
+        store.data_mut().cpu.begin(around.limits.open_cpu);
+        let slice = store.data().cpu.slice().clone();
+        let waits = store.data().waits.clone();
+        let instantiated = slice.during(pre.instantiate_async(&mut store));
+        let Some(made) = within(around.limits.wall, &waits, instantiated).await else {
+            return Err(out_of_time(&store));
+        };
+        let functions = made.and_then(|instance| indices.functions(&mut store, &instance));
+        match functions {
+            Ok(functions) => Ok(Self {
+                slice,
+                store,
+                functions: Box::new(functions),
+                calls: 0,
+                dirty: false,
+                share: None,
+                number,
+            }),
+            Err(error) => Err(fault(&store, &error)),
+        }
+    }
+
+    /// Asks what the plugin is.
+    pub(crate) async fn describe(&mut self) -> Called<Option<PluginInfo>> {
+        let Some(describe) = self.functions.describe else {
+            return Ok(None);
+        };
+        let budget = self.store.data().around.limits.open_cpu;
+        let ((info,), _) = self.call(describe, (), Lent::Nothing, 0, budget).await?;
+        Ok(Some(info))
+    }
+
+    /// Asks whether a filter changes the bytes that pass through it.
+    pub(crate) async fn changes_bytes(&mut self) -> Called<bool> {
+        let Some(changes_bytes) = self.functions.changes_bytes else {
+            return Ok(false);
+        };
+        let budget = self.store.data().around.limits.open_cpu;
+        let ((changes,), _) = self
+            .call(changes_bytes, (), Lent::Nothing, 0, budget)
+            .await?;
+        Ok(changes)
+    }
+
+    /// Opens the export `name`.
+    pub(crate) async fn open(&mut self, name: &str) -> Called<DeviceInfo> {
+        let budget = self.store.data().around.limits.open_cpu;
+        let open = self.functions.open;
+        let ((info,), _) = self
+            .call(open, (name.to_owned(),), Lent::Nothing, 0, budget)
+            .await?;
+        self.store.data_mut().memory.ready();
+        self.answered(info)
+    }
+
+    /// Whether another should take its place, before its memory is at its limit and a client's request
+    /// fails: some languages' tools never free what a call hands to the host.
+    pub(crate) fn is_worn(&self) -> bool {
+        !self.dirty && self.store.data().memory.is_worn()
+    }
+
+    /// Asks for the exports.
+    pub(crate) async fn list_exports(&mut self) -> Called<Vec<ListedExport>> {
+        let Some(list) = self.functions.list_exports else {
+            return Ok(Vec::new());
+        };
+        let ((exports,), _) = self.request(list, (), Lent::Nothing, 0).await?;
+        self.answered(exports)
+    }
+
+    /// Lets the guest fill `reply`.
+    pub(crate) async fn read(
+        &mut self,
+        reply: Box<ReadReply>,
+        offset: u64,
+        length: u32,
+    ) -> Called<Box<ReadReply>> {
+        let handle = Resource::<ReadReplyHandle>::new_borrow(THE_ONE);
+        let (lent, params) = (Lent::Read(reply), (handle, offset, length));
+        let ((done,), lent) = self
+            .request(self.functions.read, params, lent, length as usize)
+            .await?;
+        self.answered(done)?;
+        match lent {
+            Lent::Read(reply) => Ok(reply),
+            _ => Err(misplaced()),
+        }
+    }
+
+    /// Shows the guest a payload; what comes back says what the host has to store where.
+    pub(crate) async fn write(
+        &mut self,
+        payload: Bytes,
+        offset: u64,
+        mode: WriteFlags,
+    ) -> Called<WritePlan> {
+        let Some(write) = self.functions.write else {
+            return Err(not_exported());
+        };
+        self.dirty = true;
+        let handle = Resource::<WritePayloadHandle>::new_borrow(THE_ONE);
+        let length = payload.len();
+        let lent = Lent::Write(WritePlan {
+            payload,
+            stores: Vec::new(),
+        });
+        let ((done,), lent) = self
+            .request(write, (handle, offset, mode), lent, length)
+            .await?;
+        self.answered(done)?;
+        match lent {
+            Lent::Write(plan) => Ok(plan),
+            _ => Err(misplaced()),
+        }
+    }
+
+    /// Flushes what this instance took.
+    pub(crate) async fn flush(&mut self) -> Called<()> {
+        let Some(flush) = self.functions.flush else {
+            return Ok(());
+        };
+        let ((done,), _) = self.request(flush, (), Lent::Nothing, 0).await?;
+        self.answered(done)?;
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Trims.
+    pub(crate) async fn trim(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
+        let Some(trim) = self.functions.trim else {
+            return Err(not_exported());
+        };
+        self.dirty = true;
+        let ((done,), _) = self
+            .request(trim, (offset, length, mode), Lent::Nothing, 0)
+            .await?;
+        self.answered(done)
+    }
+
+    /// Zeroes.
+    pub(crate) async fn zero(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
+        let Some(zero) = self.functions.zero else {
+            return Err(not_exported());
+        };
+        self.dirty = true;
+        let ((done,), _) = self
+            .request(zero, (offset, length, mode), Lent::Nothing, 0)
+            .await?;
+        self.answered(done)
+    }
+
+    /// Reads ahead.
+    pub(crate) async fn cache(&mut self, offset: u64, length: u64) -> Called<()> {
+        let Some(cache) = self.functions.cache else {
+            return Err(not_exported());
+        };
+        let ((done,), _) = self
+            .request(cache, (offset, length), Lent::Nothing, 0)
+            .await?;
+        self.answered(done)
+    }
+
+    /// Lets the guest report extents.
+    pub(crate) async fn report(
+        &mut self,
+        map: Box<ExtentMap>,
+        one: bool,
+    ) -> Called<Box<ExtentMap>> {
+        let Some(report) = self.functions.report else {
+            return Err(not_exported());
+        };
+        let handle = Resource::<ExtentsHandle>::new_borrow(THE_ONE);
+        let range = map.range();
+        let params = (handle, range.start, range.end - range.start, one);
+        let ((done,), lent) = self.request(report, params, Lent::Extents(map), 0).await?;
+        self.answered(done)?;
+        match lent {
+            Lent::Extents(map) => Ok(map),
+            _ => Err(misplaced()),
+        }
+    }
+
+    /// Lets the guest tell where the bytes around `wanted` are.
+    pub(crate) async fn locate(&mut self, draft: Draft, wanted: Range<u64>) -> Called<Draft> {
+        let Some(locate) = self.functions.locate else {
+            return Err(not_exported());
+        };
+        let handle = Resource::<MappingHandle>::new_borrow(THE_ONE);
+        let params = (handle, wanted.start, wanted.end - wanted.start);
+        let ((done,), lent) = self
+            .request(locate, params, Lent::Mapping(draft), 0)
+            .await?;
+        self.answered(done)?;
+        match lent {
+            Lent::Mapping(draft) => Ok(draft),
+            _ => Err(misplaced()),
+        }
+    }
+
+    /// A call within the limits of a request.
+    async fn request<P, R>(
+        &mut self,
+        function: TypedFunc<P, R>,
+        params: P,
+        lent: Lent,
+        length: usize,
+    ) -> Called<(R, Lent)>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let budget = self.store.data().around.limits.cpu_for(length as u64);
+        self.call(function, params, lent, length, budget).await
+    }
+
+    /// A guest call: lends, meters, times, and takes back what was lent.
+    ///
+    /// `length`: bytes that the request itself is worth.
+    async fn call<P, R>(
+        &mut self,
+        function: TypedFunc<P, R>,
+        params: P,
+        lent: Lent,
+        length: usize,
+        budget: Duration,
+    ) -> Called<(R, Lent)>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        self.calls += 1;
+        let store = &mut self.store;
+        store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(length.max(DIRECT as usize) + SLACK);
+        let guest = store.data_mut();
+        guest.begin(lent);
+        guest.cpu.begin(budget);
+        let wall = guest.around.limits.wall;
+        let waits = guest.waits.clone();
+        let clock = GuestClock::default();
+        let call = clock.during(function.call_async(&mut *store, params));
+        let ended = within(wall, &waits, self.slice.during(call)).await;
+        store.data().note_end(clock.ran());
+        match ended {
+            Some(Ok(result)) => {
+                let lent = store.data_mut().end().map_err(CallError::Request)?;
+                Ok((result, lent))
+            }
+            Some(Err(error)) => Err(CallError::Fatal(fault(store, &error))),
+            None => Err(CallError::Fatal(out_of_time(store))),
+        }
+    }
+
+    /// The plugin's own answer: its errno with the words that it left.
+    fn answered<T>(&mut self, result: Result<T, Errno>) -> Called<T> {
+        result.map_err(|errno| {
+            let text = self.store.data_mut().explained.take();
+            CallError::Request(Failure::answer(errno.into(), text))
+        })
+    }
+}
+
+/// Waits for a call, for so long at most. Most calls end without waiting at all: the timer, which costs
+/// as much as a short call, is only made for those that don't. What others take isn't the call's.
+async fn within<F: Future>(wall: Duration, waits: &Waits, call: F) -> Option<F::Output> {
+    let mut call = pin!(call);
+    let at_once = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+    if let Poll::Ready(done) = at_once {
+        return Some(done);
+    }
+    let start = Instant::now();
+    let mut left = wall;
+    loop {
+        if let Ok(done) = timeout(left, call.as_mut()).await {
+            return Some(done);
+        }
+        let own = start.elapsed().saturating_sub(waits.so_far());
+        left = wall.checked_sub(own).filter(|left| !left.is_zero())?;
+    }
+}
+
+/// A guest was stopped: tells the operator, and says what the client gets.
+fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
+    let guest = store.data();
+    let failure = stop::failure(error, guest.memory.refused());
+    let (names, cpu) = (&guest.around.names, guest.cpu.used());
+    let detail = stop::one_line(error);
+    tell!(warn, names, ?cpu, "{}: {detail}", failure.text);
+    failure
+}
+
+fn out_of_time(store: &Store<Guest>) -> Failure {
+    let guest = store.data();
+    let (names, wall) = (&guest.around.names, guest.around.limits.wall);
+    let failure = Failure::plugin(Cause::WallTime, "the plugin took too long");
+    tell!(warn, names, ?wall, "{}", failure.text);
+    failure
+}
+
+/// A function that the export's flags don't offer was called.
+fn not_exported() -> CallError {
+    CallError::Request(Failure::host(
+        nbd_proto::Errno::Enotsup,
+        "not offered by this export",
+    ))
+}
+
+/// What was lent isn't what came back.
+fn misplaced() -> CallError {
+    CallError::Fatal(Failure::host(nbd_proto::Errno::Eio, "the request was lost"))
+}
+
+impl wit::DeviceInfo {
+    /// What must be the same in all instances of an export.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let key = |info: &Self| (info.size, info.block_sizes, info.mode, info.read_only);
+        key(self) == key(other)
+    }
+}

@@ -1,0 +1,257 @@
+//! `interface requests`: what a request lends to the guest.
+//!
+//! The handles carry nothing: there is one of each kind at most, and it is the current request's.
+//! The component model itself stops a guest that keeps one beyond its call, or makes one up.
+
+use std::ops::Range;
+
+use blob::{Access, FileExtent};
+use device::fault::Cause;
+use extent_map::{AddError, Kind, Progress as MapProgress, Wanted};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList};
+
+use super::blobs::errno;
+use super::{BlobHandle, ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
+use crate::abi::wit::{Errno, Extent, ExtentKind, Progress};
+use crate::instance::guest::{Guest, Lent, StorePiece, Target};
+use crate::meter::stop::Stop;
+
+type Store<'a> = StoreContextMut<'a, Guest>;
+type Added = Result<Progress, Errno>;
+
+pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
+    link_read_reply(linker)?;
+    link_write_payload(linker)?;
+    link_extents(linker)
+}
+
+fn link_read_reply(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
+    type Handle = Resource<ReadReplyHandle>;
+    linker.resource(
+        "read-reply",
+        ResourceType::host::<ReadReplyHandle>(),
+        |_, _| Ok(()),
+    )?;
+    linker.func_wrap(
+        "[method]read-reply.data",
+        |mut store: Store<'_>, (_, bytes): (Handle, WasmList<u8>)| {
+            store.data_mut().count_host_call();
+            // Out of the store for a moment, so that guest memory and reply can be held at once:
+            // bytes are copied once, from one to the other.
+            let Lent::Read(mut reply) = std::mem::take(&mut store.data_mut().lent) else {
+                return Err(Stop::Handle.into());
+            };
+            reply.data(bytes.as_le_slice(&store));
+            store.data_mut().lent = Lent::Read(reply);
+            Ok(())
+        },
+    )?;
+    linker.func_wrap(
+        "[method]read-reply.zeroes",
+        |mut store: Store<'_>, (_, length): (Handle, u64)| {
+            store.data_mut().count_host_call();
+            store.data_mut().reply()?.zeroes(length);
+            Ok(())
+        },
+    )?;
+    linker.func_wrap(
+        "[method]read-reply.blob",
+        |mut store: Store<'_>,
+         (_, blob, offset, length): (Handle, Resource<BlobHandle>, u64, u64)| {
+            store.data_mut().count_host_call();
+            let guest = store.data_mut();
+            match guest.blob(blob.rep())?.check(offset, length) {
+                Ok(()) => guest.reply()?.blob(blob.rep(), offset, length),
+                Err(_) => guest.blame(Cause::Range, "the plugin pointed outside a blob"),
+            }
+            Ok(())
+        },
+    )
+}
+
+fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
+    type Handle = Resource<WritePayloadHandle>;
+    linker.resource(
+        "write-payload",
+        ResourceType::host::<WritePayloadHandle>(),
+        |_, _| Ok(()),
+    )?;
+    linker.func_wrap(
+        "[method]write-payload.length",
+        |mut store: Store<'_>, (_,): (Handle,)| {
+            store.data_mut().count_host_call();
+            let length = store.data_mut().plan()?.payload.len();
+            // A payload is no longer than NBD's 32 MiB.
+            Ok((u32::try_from(length).unwrap_or(u32::MAX),))
+        },
+    )?;
+    linker.func_wrap(
+        "[method]write-payload.read",
+        |mut store: Store<'_>, (_, start, length): (Handle, u32, u32)| {
+            store.data_mut().count_host_call();
+            let payload = &store.data_mut().plan()?.payload;
+            let start = start as usize;
+            let end = start.saturating_add(length as usize);
+            if end > payload.len() {
+                return Err(Stop::Payload.into());
+            }
+            // Not a copy: it's made when the bytes go into the guest's memory.
+            Ok((payload.slice(start..end),))
+        },
+    )?;
+    linker.func_wrap(
+        "[method]write-payload.store",
+        |mut store: Store<'_>,
+         (_, blob, offset, start, length): (Handle, Resource<BlobHandle>, u64, u32, u32)| {
+            store.data_mut().count_host_call();
+            let guest = store.data_mut();
+            let target = guest.blob(blob.rep())?;
+            let fits = target.check(offset, length.into()).is_ok();
+            let allowed = target.access() == Access::ReadWrite;
+            let (start, length) = (start as usize, length as usize);
+            let plan = guest.plan()?;
+            if start.saturating_add(length) > plan.payload.len() || !fits {
+                guest.blame(
+                    Cause::Range,
+                    "the plugin stored outside a blob or the payload",
+                );
+            } else if !allowed {
+                guest.blame(
+                    Cause::Range,
+                    "the plugin stored into a blob that isn't writable",
+                );
+            } else if !plan.store(StorePiece {
+                target: Target::Blob(blob.rep()),
+                offset,
+                start,
+                length,
+            }) {
+                guest.blame(Cause::Budget, "the plugin stored in too many pieces");
+            }
+            Ok(())
+        },
+    )
+}
+
+fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
+    type Handle = Resource<ExtentsHandle>;
+    linker.resource("extents", ResourceType::host::<ExtentsHandle>(), |_, _| {
+        Ok(())
+    })?;
+    linker.func_wrap(
+        "[method]extents.add",
+        |mut store: Store<'_>, (_, offset, length, kind): (Handle, u64, u64, ExtentKind)| {
+            Ok((add(store.data_mut(), offset, length, kind.into())?,))
+        },
+    )?;
+    linker.func_wrap(
+        "[method]extents.add-all",
+        |mut store: Store<'_>, (_, extents): (Handle, WasmList<Extent>)| {
+            let mut added = Ok(Progress::More);
+            for index in 0..extents.len() {
+                // `None` can't be: the index is below the length.
+                let Some(extent) = extents.get(&mut store, index).transpose()? else {
+                    break;
+                };
+                let kind = extent.kind.into();
+                added = add(store.data_mut(), extent.offset, extent.length, kind)?;
+                if added != Ok(Progress::More) {
+                    break;
+                }
+            }
+            Ok((added,))
+        },
+    )?;
+    linker.func_wrap(
+        "[method]extents.end-at",
+        |mut store: Store<'_>, (_, offset): (Handle, u64)| {
+            store
+                .data_mut()
+                .extents()?
+                .end_at(offset)
+                .map_err(|_| Stop::Extents)?;
+            Ok(())
+        },
+    )?;
+    linker.func_wrap_async(
+        "[method]extents.blob",
+        |mut store: Store<'_>,
+         (_, blob, offset, length, position): (Handle, Resource<BlobHandle>, u64, u64, u64)| {
+            Box::new(async move {
+                let added = add_blob(&mut store, blob.rep(), offset, length, position).await?;
+                super::after_waiting(&mut store);
+                Ok((added,))
+            })
+        },
+    )
+}
+
+pub(super) fn add(guest: &mut Guest, offset: u64, length: u64, kind: Kind) -> Result<Added, Stop> {
+    match guest.extents()?.add(offset, length, kind) {
+        Ok(progress) => Ok(Ok(progress.into())),
+        Err(AddError::Overflow) => Ok(Err(Errno::Einval)),
+        Err(AddError::BudgetExhausted) => Err(Stop::Extents),
+    }
+}
+
+/// Adds a file's extents: asks only for what the map can still take.
+async fn add_blob(
+    store: &mut Store<'_>,
+    rep: u32,
+    offset: u64,
+    length: u64,
+    position: u64,
+) -> wasmtime::Result<Added> {
+    let blob = store.data().blob(rep)?.clone();
+    let Some(end) = position.checked_add(length) else {
+        return Ok(Err(Errno::Einval));
+    };
+    if let Err(error) = blob.check(offset, length) {
+        return Ok(Err(errno(store.data(), &blob, &error)));
+    }
+    let most = store.data().around.limits.extents;
+    let map = store.data_mut().extents()?;
+    // One charge for the call itself, useful or not.
+    let progress = match map.add(position, 0, Kind::Data) {
+        Ok(progress) => progress,
+        Err(_) => return Err(Stop::Extents.into()),
+    };
+    let wanted = position.max(map.range().start)..end.min(map.end());
+    let full = progress == MapProgress::Full;
+    // How long the first one is is all that a REQ_ONE wants, if it's about the first.
+    let only = map.wanted() == Wanted::One && wanted.start == map.range().start;
+    let most = if only { 1 } else { most + 1 };
+    if wanted.is_empty() || full {
+        return Ok(Ok(progress.into()));
+    }
+    let from = offset + (wanted.start - position);
+    let found = match blob.extents(from, wanted.end - wanted.start, most).await {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(errno(store.data(), &blob, &error))),
+    };
+    Ok(take(store.data_mut(), &found, wanted, only)?)
+}
+
+/// Adds what was found in `wanted`; of `only` the first extent the rest isn't known.
+fn take(
+    guest: &mut Guest,
+    found: &[FileExtent],
+    wanted: Range<u64>,
+    only: bool,
+) -> Result<Added, Stop> {
+    let mut told = wanted.start;
+    for extent in found {
+        let kind = if extent.data { Kind::Data } else { Kind::Hole };
+        let added = add(guest, told, extent.length, kind)?;
+        if added != Ok(Progress::More) {
+            return Ok(added);
+        }
+        told += extent.length;
+    }
+    let map = guest.extents()?;
+    if only && told < wanted.end {
+        map.end_at(told).map_err(|_| Stop::Extents)?;
+    }
+    Ok(Ok(map.progress().into()))
+}

@@ -1,0 +1,167 @@
+//! A plugin's log: escaped, cut, and rated, so that it can neither forge lines nor fill a disk.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use device::metrics::Metrics;
+use nbdbox_config::limits::LOG_LINE;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use crate::abi::names::{Names, tell};
+use crate::abi::wit::Level;
+
+/// Where the lines of one export's plugin go.
+#[derive(Debug)]
+pub(crate) struct GuestLog {
+    names: Names,
+    rate: Mutex<Rate>,
+    metrics: Arc<Metrics>,
+}
+
+impl GuestLog {
+    pub(crate) fn new(names: Names, per_second: u64, metrics: Arc<Metrics>) -> Self {
+        Self {
+            names,
+            rate: Mutex::new(Rate::new(per_second, Instant::now())),
+            metrics,
+        }
+    }
+
+    /// Writes one line, or counts it as dropped.
+    pub(crate) fn line(&self, level: Level, text: &str) {
+        let text = escaped(text);
+        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rate.take(text.len() as u64, Instant::now()) {
+            self.metrics.log_dropped.one();
+            return;
+        }
+        drop(rate);
+        match level {
+            Level::Error => tell!(error @ "plugin", &self.names, "{text}"),
+            Level::Warn => tell!(warn @ "plugin", &self.names, "{text}"),
+            Level::Info => tell!(info @ "plugin", &self.names, "{text}"),
+            Level::Debug => tell!(debug @ "plugin", &self.names, "{text}"),
+        }
+    }
+}
+
+/// Cuts a line and escapes what isn't printable, line breaks included.
+fn escaped(text: &str) -> String {
+    let cut = &text[..text.floor_char_boundary(LOG_LINE)];
+    let mut line = String::with_capacity(cut.len());
+    for c in cut.trim_matches('\n').chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// A token bucket that holds a second's worth of bytes.
+#[derive(Debug)]
+struct Rate {
+    per_second: u64,
+    left: u64,
+    since: Instant,
+}
+
+impl Rate {
+    fn new(per_second: u64, now: Instant) -> Self {
+        Self {
+            per_second,
+            left: per_second,
+            since: now,
+        }
+    }
+
+    fn take(&mut self, bytes: u64, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.since).as_millis();
+        let earned = u128::from(self.per_second) * elapsed / 1000;
+        if earned > 0 {
+            let sum = earned + u128::from(self.left);
+            self.left = u64::try_from(sum).unwrap_or(u64::MAX).min(self.per_second);
+            self.since = now;
+        }
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// A guest's stdout or stderr: each write is a line of its log.
+#[derive(Clone, Debug)]
+pub(crate) struct LogStream(pub(crate) Arc<GuestLog>);
+
+impl IsTerminal for LogStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LogStream {
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        // Only WASI 0.3 asks for this one, and that isn't linked.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Pollable for LogStream {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for LogStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.0.line(Level::Info, &String::from_utf8_lossy(&bytes));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(LOG_LINE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn terminal_escapes_and_line_breaks_are_shown_not_sent() {
+        assert_eq!(
+            escaped("a\x1b[2Jb\nfake line\r\n"),
+            "a\\u{1b}[2Jb\\nfake line\\r"
+        );
+        assert_eq!(escaped(&"é".repeat(5000)).len(), LOG_LINE);
+    }
+
+    #[test]
+    fn a_second_earns_a_seconds_bytes_and_no_more_are_saved() {
+        let start = Instant::now();
+        let mut rate = Rate::new(100, start);
+        assert!(rate.take(100, start));
+        assert!(!rate.take(1, start));
+        assert!(rate.take(50, start + Duration::from_millis(500)));
+        assert!(!rate.take(1, start + Duration::from_millis(500)));
+        assert!(!rate.take(101, start + Duration::from_secs(100)));
+        assert!(rate.take(100, start + Duration::from_secs(100)));
+    }
+}

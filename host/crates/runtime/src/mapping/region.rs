@@ -1,0 +1,188 @@
+//! A stretch of the export, wholly known: sorted runs without a gap.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use extent_map::Kind;
+
+/// Where bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nowhere: they're zeroes.
+    Zero,
+    /// In a blob.
+    Blob {
+        /// Which, by its index among those granted.
+        blob: u32,
+        /// Where the first of them is, in bytes.
+        offset: u64,
+    },
+    /// Nowhere as they are: the plugin has to be asked each time.
+    Computed,
+}
+
+/// What is known of the first byte of a run, from which that of the others follows.
+pub(crate) trait Value: Copy + PartialEq {
+    /// What is known of the byte `distance` further on in the same run.
+    #[must_use]
+    fn after(self, distance: u64) -> Self;
+}
+
+impl Value for Place {
+    fn after(self, distance: u64) -> Self {
+        match self {
+            // Checked with its run's length when it was told.
+            Self::Blob { blob, offset } => Self::Blob {
+                blob,
+                offset: offset.saturating_add(distance),
+            },
+            other => other,
+        }
+    }
+}
+
+impl Value for Kind {
+    fn after(self, _distance: u64) -> Self {
+        self
+    }
+}
+
+/// A known stretch, `[start, end)` in bytes from the export's start. Not empty; equal neighbours are one
+/// run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Region<V> {
+    /// Where each run starts. The first one's is the region's.
+    runs: VecDeque<(u64, V)>,
+    end: u64,
+}
+
+impl<V: Value> Region<V> {
+    /// One run. `None` if it's empty.
+    #[must_use]
+    pub(crate) fn new(range: Range<u64>, value: V) -> Option<Self> {
+        (!range.is_empty()).then(|| Self {
+            runs: VecDeque::from([(range.start, value)]),
+            end: range.end,
+        })
+    }
+
+    /// Its first byte.
+    #[must_use]
+    pub(crate) fn start(&self) -> u64 {
+        self.runs.front().map_or(self.end, |(start, _)| *start)
+    }
+
+    /// The byte after its last one.
+    #[must_use]
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// How many runs it has.
+    #[must_use]
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Adds a run at its end, `length` bytes; more than an offset can say are cut off.
+    pub(crate) fn push(&mut self, length: u64, value: V) {
+        if let Some(&(start, last)) = self.runs.back()
+            && last.after(self.end - start) != value
+            && length > 0
+        {
+            self.runs.push_back((self.end, value));
+        }
+        self.end = self.end.saturating_add(length);
+    }
+
+    /// Forgets its first run, if the byte at `wanted` is above it. Whether it did.
+    pub(crate) fn forget_first_below(&mut self, wanted: u64) -> bool {
+        let below = self.runs.get(1).is_some_and(|(start, _)| *start <= wanted);
+        if below {
+            self.runs.pop_front();
+        }
+        below
+    }
+
+    /// The runs inside `range`, which is inside the region: cut at its borders, in order.
+    pub(crate) fn within(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, V)> + '_ {
+        let first = self
+            .runs
+            .partition_point(|(start, _)| *start <= range.start);
+        let ends = self.runs.range(first..).map(|(start, _)| *start);
+        let runs = self.runs.range(first.saturating_sub(1)..);
+        let ends = ends.chain([self.end]);
+        runs.zip(ends)
+            .take_while(move |((start, _), _)| *start < range.end)
+            .map(move |(&(start, value), end)| {
+                let from = start.max(range.start);
+                (from..end.min(range.end), value.after(from - start))
+            })
+    }
+
+    /// The part inside `range`; `None` if there is none.
+    #[must_use]
+    pub(crate) fn cut(&self, range: &Range<u64>) -> Option<Self> {
+        let range = range.start.max(self.start())..range.end.min(self.end);
+        if range.is_empty() {
+            return None;
+        }
+        let end = range.end;
+        let runs = self.within(range).map(|(run, value)| (run.start, value));
+        Some(Self {
+            runs: runs.collect(),
+            end,
+        })
+    }
+
+    /// Gives back memory that it holds for more runs.
+    pub(crate) fn shrink(&mut self) {
+        self.runs.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offset: u64) -> Place {
+        Place::Blob { blob: 0, offset }
+    }
+
+    fn region() -> Region<Place> {
+        let mut region = Region::new(10..20, at(100)).unwrap();
+        region.push(5, at(110));
+        region.push(5, Place::Zero);
+        region.push(0, at(7));
+        region.push(10, at(120));
+        region
+    }
+
+    #[test]
+    fn what_goes_on_is_one_run() {
+        let region = region();
+        assert_eq!((region.start(), region.end(), region.runs()), (10, 40, 3));
+    }
+
+    #[test]
+    fn runs_are_cut_at_the_borders() {
+        let region = region();
+        let runs: Vec<_> = region.within(12..32).collect();
+        let expected = [(12..25, at(102)), (25..30, Place::Zero), (30..32, at(120))];
+        assert_eq!(runs, expected);
+        assert_eq!(
+            region.within(39..40).collect::<Vec<_>>(),
+            [(39..40, at(129))]
+        );
+        assert_eq!(region.within(25..25).count(), 0);
+    }
+
+    #[test]
+    fn a_part_says_the_same() {
+        let part = region().cut(&(0..27)).unwrap();
+        assert_eq!((part.start(), part.end()), (10, 27));
+        let runs: Vec<_> = part.within(24..27).collect();
+        assert_eq!(runs, [(24..25, at(114)), (25..27, Place::Zero)]);
+        assert_eq!(region().cut(&(40..50)), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! The CPU time of a call.
+//!
+//! The engine's epoch ticks every millisecond. A guest that meets a tick is charged for the slice
+//! that it ran, measured on its thread's own clock, and yields; so it is stopped when its slices add
+//! up to its budget, and in between no tenant holds a worker for more than a tick. A call that meets
+//! no tick costs nothing. Time spent waiting in host functions isn't charged.
+//!
+//! Where tenants share the cores, a guest that has met a tick goes on only when it's its tenant's turn
+//! (`turns`).
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use fair_cores::Place;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::task::yield_now;
+use wasmtime::UpdateDeadline;
+
+use crate::meter::clock::{self, TICK};
+use crate::meter::stop::Stop;
+use crate::meter::turns::Turns;
+
+/// What a store's current call has used.
+#[derive(Debug, Default)]
+pub(crate) struct CpuMeter {
+    budget: Duration,
+    used: Duration,
+    slice: Slice,
+    /// Where the cores are shared.
+    turns: Option<Turns>,
+}
+
+/// The stretch for which a guest has the thread, shared with whoever sees it given up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slice(Arc<Stretch>);
+
+#[derive(Debug, Default)]
+struct Stretch {
+    /// The thread's CPU clock when the stretch began, in ns; 0 when that wasn't looked at.
+    began: AtomicU64,
+    /// Leave to run, where the cores are shared and this isn't the first stretch of a call.
+    place: Mutex<Option<Place>>,
+    /// Whether there is one: most calls never need to look.
+    has_place: AtomicBool,
+}
+
+impl Slice {
+    fn begin(&self) {
+        self.0.began.store(thread_time(), Ordering::Relaxed);
+    }
+
+    fn forget(&self) {
+        self.0.began.store(0, Ordering::Relaxed);
+    }
+
+    fn is_measured(&self) -> bool {
+        self.0.began.load(Ordering::Relaxed) != 0
+    }
+
+    /// What the stretch has cost so far. Where it began nobody knows: not before the last tick.
+    fn cost(&self) -> Duration {
+        match self.0.began.load(Ordering::Relaxed) {
+            0 => TICK,
+            began => Duration::from_nanos(thread_time().saturating_sub(began)),
+        }
+    }
+
+    /// Goes on with leave.
+    fn go_on(&self, place: Option<Place>) {
+        self.0.has_place.store(place.is_some(), Ordering::Relaxed);
+        // Nothing that holds the lock panics.
+        *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        self.begin();
+    }
+
+    /// Gives the leave back, if there was one.
+    fn leave(&self) {
+        if !self.0.has_place.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let place = self.0.place.lock();
+        let place = place.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(place) = place {
+            place.ran(self.cost());
+        }
+    }
+
+    /// Runs a guest call. Whenever it waits the stretch is over: what the thread does meanwhile, and
+    /// which thread goes on with it, is others' affair.
+    pub(crate) async fn during<F: Future>(&self, call: F) -> F::Output {
+        let mut call = pin!(call);
+        poll_fn(|cx| {
+            let polled = call.as_mut().poll(cx);
+            if self.0.has_place.load(Ordering::Relaxed) {
+                self.leave();
+            }
+            if polled.is_pending() {
+                self.forget();
+            }
+            polled
+        })
+        .await
+    }
+}
+
+/// How long a guest call has had a thread, on the wall's clock: reading the thread's own is a system call,
+/// which costs more than a short call does.
+#[derive(Debug, Default)]
+pub(crate) struct GuestClock(AtomicU64);
+
+impl GuestClock {
+    /// Runs a guest call and adds up the stretches for which it isn't waiting.
+    pub(crate) async fn during<F: Future>(&self, call: F) -> F::Output {
+        let mut call = pin!(call);
+        poll_fn(|cx| {
+            let start = Instant::now();
+            let polled = call.as_mut().poll(cx);
+            // 584 years.
+            let ran = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.0.fetch_add(ran, Ordering::Relaxed);
+            polled
+        })
+        .await
+    }
+
+    /// All stretches together.
+    pub(crate) fn ran(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl CpuMeter {
+    /// A meter for a guest that takes `turns` with others.
+    pub(crate) fn new(turns: Option<Turns>) -> Self {
+        Self {
+            turns,
+            ..Self::default()
+        }
+    }
+
+    /// A new call begins.
+    pub(crate) fn begin(&mut self, budget: Duration) {
+        self.budget = budget;
+        self.used = Duration::ZERO;
+        self.slice.forget();
+        clock::note_guest();
+    }
+
+    /// What the call has used so far, to a millisecond.
+    pub(crate) fn used(&self) -> Duration {
+        self.used
+    }
+
+    /// The slice of the current call.
+    pub(crate) fn slice(&self) -> &Slice {
+        &self.slice
+    }
+
+    /// The guest is about to wait for the layer below, whose time isn't its own.
+    pub(crate) fn pause(&mut self) -> Result<(), Stop> {
+        if self.slice.is_measured() {
+            self.used += self.slice.cost();
+            self.slice.leave();
+            self.slice.forget();
+        }
+        if self.used >= self.budget {
+            return Err(Stop::CpuTime);
+        }
+        Ok(())
+    }
+
+    /// It goes on. From here on what it runs is measured: it may never meet a tick.
+    pub(crate) fn resume(&mut self) {
+        self.slice.begin();
+    }
+
+    /// The guest met a tick: charge it, and let others run.
+    pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        clock::note_guest();
+        let cost = self.slice.cost();
+        self.used += cost;
+        self.slice.leave();
+        if self.used >= self.budget {
+            return Err(Stop::CpuTime.into());
+        }
+        let (slice, turns) = (self.slice.clone(), self.turns.clone());
+        let yielded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            let place = match turns {
+                Some(turns) => Some(turns.next().await),
+                None => {
+                    yield_now().await;
+                    None
+                }
+            };
+            slice.go_on(place);
+            clock::note_guest();
+        });
+        Ok(UpdateDeadline::YieldCustom(1, yielded))
+    }
+}
+
+fn thread_time() -> u64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    // Both parts of a thread's own clock are positive.
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}
