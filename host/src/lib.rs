@@ -27,7 +27,6 @@
 pub mod cli;
 
 pub mod admin;
-pub mod client;
 pub mod connection;
 pub mod hosting;
 pub mod server;

@@ -1,6 +1,5 @@
 //! Listeners and the life of the process: who comes in, and how it ends.
 
-mod address;
 mod bind;
 mod inherited;
 mod listener;
@@ -16,10 +15,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub use address::Address;
 pub use inherited::Inherited;
 pub use listener::Listener;
 pub use metrics::ServerMetrics;
+pub use nbd_client::Address;
 pub use welcome::Welcome;
 
 pub(crate) use listener::Stream;

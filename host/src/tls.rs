@@ -5,7 +5,6 @@
 
 mod files;
 mod names;
-pub(crate) mod pem;
 
 use std::io;
 use std::sync::Arc;

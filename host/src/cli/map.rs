@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _};
 use extent_map::Extent;
+use nbd_client::{Client, Stream};
 
 use self::progress::Progress;
 use self::source::Source;
@@ -22,7 +23,6 @@ use super::Cli;
 use super::log;
 use super::plugin_args::PluginArgs;
 use super::signals::Signals;
-use crate::client::{Client, Stream};
 use crate::map::{Coalesce, Ink, Json, Picture, Rendering, Svg, Table, TotalsJson, TotalsTable};
 
 /// Exit status where the command line is wrong, as clap has it.

@@ -6,13 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use nbd_client::pem;
 use nbdbox_config::config::TlsFiles;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-
-use super::pem;
 
 /// Tells whether files are still those that they were: inode, size, and times in nanoseconds.
 pub(super) type Stamps = Vec<Option<(u64, u64, i64, i64)>>;

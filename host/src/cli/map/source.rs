@@ -1,11 +1,11 @@
 //! Where a map comes from: a server, or a plugin that this process runs.
 
 use anyhow::Context as _;
+use nbd_client::{Client, Stream, Tls, Uri, printable};
 use tokio::net::UnixStream;
 
 use super::tls_args::TlsArgs;
 use crate::cli::plugin_args::PluginArgs;
-use crate::client::{Client, Stream, Tls, Uri, printable};
 use crate::server;
 
 /// A server, or a plugin.

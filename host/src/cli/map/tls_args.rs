@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-
-use crate::client::{Tls, TlsFiles, Uri};
+use nbd_client::{Tls, TlsFiles, Uri};
 
 /// The options of `map` about TLS.
 #[derive(Debug, Args)]

@@ -1,9 +1,9 @@
 //! Rows as text: for scripts, and for the cells of the screen.
 
+use nbd_client::printable;
 use nbdbox_config::size::Bytes;
 
 use super::figures::Row;
-use crate::client::printable;
 
 /// The columns' names.
 pub(super) const HEADINGS: [&str; 9] = [

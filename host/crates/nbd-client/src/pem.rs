@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 ///
 /// # Errors
 /// Names the file.
-pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+pub fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || -> anyhow::Result<Vec<_>> {
         let certificates = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
         ensure!(!certificates.is_empty(), "there is no certificate in it");
@@ -24,7 +24,7 @@ pub(crate) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'st
 ///
 /// # Errors
 /// Names the file.
-pub(crate) fn authorities(path: &Path) -> anyhow::Result<RootCertStore> {
+pub fn authorities(path: &Path) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         let added = roots.add(certificate);
@@ -37,7 +37,7 @@ pub(crate) fn authorities(path: &Path) -> anyhow::Result<RootCertStore> {
 ///
 /// # Errors
 /// Names the file.
-pub(crate) fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
+pub fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
     PrivateKeyDer::from_pem_file(path)
         .with_context(|| format!("{}: no private key can be read", path.display()))
 }

@@ -4,8 +4,10 @@
 //! isn't trusted. Memory stays bounded, what doesn't move on is an error, and texts of the server's
 //! are escaped before they get into one.
 
+mod address;
 mod error;
 mod extents;
+pub mod pem;
 mod printable;
 mod stream;
 mod tls;
@@ -19,6 +21,7 @@ use nbd_proto::{Cookie, Framing};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+pub use address::Address;
 pub use error::ClientError;
 pub use printable::printable;
 pub use stream::Stream;

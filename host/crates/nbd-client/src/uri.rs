@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::{ClientError, Stream};
+use crate::{ClientError, Stream};
 
 /// NBD's registered port.
 const PORT: u16 = 10809;

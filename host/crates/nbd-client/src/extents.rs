@@ -6,7 +6,7 @@ use nbd_proto::client::{Body, Reply, Request, decode};
 use nbd_proto::{ContextId, Descriptor, Framing};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Client, ClientError, printable, receive};
+use crate::{Client, ClientError, printable, receive};
 
 /// Minimum block size of a server that doesn't say one, as nbdinfo assumes it.
 const MINIMUM_BLOCK: u32 = 512;

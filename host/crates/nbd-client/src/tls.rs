@@ -9,8 +9,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
-use super::{ClientError, Stream, printable};
-use crate::tls::pem;
+use crate::pem;
+use crate::{ClientError, Stream, printable};
 
 /// The files of a client that speaks TLS, all PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nbd_proto::Errno;
 use thiserror::Error;
 
-use super::printable;
+use crate::printable;
 
 /// Why a client gives up. Fit for a terminal: what the server said is escaped.
 #[derive(Debug, Error)]
