@@ -15,20 +15,19 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
+use device::metrics::Observed;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nbd_server::StopSignal;
+use nbd_server::{Listener, ServerMetrics, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use report::{ExportReport, LayerReport, Report, TenantReport};
-
-use crate::connection::StopSignal;
-use crate::server::{Listener, ServerMetrics, Stream};
-use device::metrics::Observed;
 
 /// Clients at once; those who come later wait. Restrains one that opens many connections.
 const CLIENTS: usize = 16;

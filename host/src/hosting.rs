@@ -17,12 +17,6 @@ mod tenant;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use blueprint::{Blueprint, Planned, PlannedFilter};
-pub use hosted::Hosted;
-pub use library::Library;
-pub use slot::Slot;
-pub use tenant::Tenant;
-
 use device::fault::Failure;
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
@@ -31,6 +25,12 @@ use device::{Absent, Catalog, Listed};
 use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
 use runtime::Engine;
+
+pub use blueprint::{Blueprint, Planned, PlannedFilter};
+pub use hosted::Hosted;
+pub use library::Library;
+pub use slot::Slot;
+pub use tenant::Tenant;
 
 /// All tenants.
 #[derive(Debug)]

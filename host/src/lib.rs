@@ -27,13 +27,8 @@
 pub mod cli;
 
 pub mod admin;
-pub mod connection;
 pub mod hosting;
-pub mod server;
-pub mod tls;
 
 pub mod conformance;
-pub mod dispatch;
-pub mod session;
 
 pub mod map;

@@ -9,11 +9,11 @@ use device::metrics::Observed;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use nbd_server::ServerMetrics;
 use tokio::task::spawn_blocking;
 
 use super::exposition::exposition;
 use super::{Admin, Report};
-use crate::server::ServerMetrics;
 
 type Answer = Response<Full<Bytes>>;
 

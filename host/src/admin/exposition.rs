@@ -9,6 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use device::metrics::{Compiling, Observed, SeenExport, SeenTenant};
+use nbd_server::End;
+use nbd_server::ServerMetrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
@@ -18,8 +20,6 @@ use prometheus_client::registry::Registry;
 use super::exports::Exports;
 use super::family::Family;
 use super::layers::Layers;
-use crate::connection::End;
-use crate::server::ServerMetrics;
 
 /// The text; `None` if the library can't write it.
 pub(super) fn exposition(observed: &dyn Observed, server: &Arc<ServerMetrics>) -> Option<String> {

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nbd_server::Listener;
 use nbdbox_config::config::Address;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
-use crate::server::Listener;
 
 /// Reads an address of the command line: a loopback address and a port, or the path of a unix socket.
 ///

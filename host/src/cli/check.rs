@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use blob::Grant;
 use clap::Args;
+use nbd_server::Welcome;
 use nbdbox_config::config::Config;
 use runtime::{Engine, Plugin, cache::Cache};
 
 use super::log;
 use super::signals::Signals;
 use crate::hosting::{Blueprint, Hosting, Slot};
-use crate::server::Welcome;
 
 /// Checks a configuration: a dry run, in which nothing listens and no export is opened.
 ///

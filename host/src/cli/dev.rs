@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use nbd_server::{Listener, Server, Welcome};
 use nbdbox_config::size::Bytes;
 use runtime::PluginCatalog;
 use tokio::sync::watch;
@@ -23,7 +24,6 @@ use super::serve::DRAIN;
 use super::signals::Signals;
 use super::watching::Watching;
 use super::{log, print};
-use crate::server::{Listener, Server, Welcome};
 
 /// How often is told what calls took: rare enough to be read, whatever a client does.
 const TELL: Duration = Duration::from_secs(1);

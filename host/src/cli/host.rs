@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use device::metrics::Observed;
+use nbd_server::{Inherited, Server};
 use nbdbox_config::config::{Config, LogFormat};
 use runtime::{Engine, cache::Cache};
 use sd_notify::NotifyState;
@@ -23,7 +24,6 @@ use super::signals::Signals;
 use super::watching::Watching;
 use crate::admin::Admin;
 use crate::hosting::{Blueprint, Hosting};
-use crate::server::{Inherited, Server};
 
 /// Serves a configuration until a signal ends it. `start_log`: how the log is written it has to say.
 pub(super) async fn host(

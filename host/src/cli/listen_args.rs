@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use nbd_server::Address;
 use tempfile::TempDir;
-
-use crate::server::Address;
 
 /// NBD's registered port.
 const PORT: u16 = 10809;

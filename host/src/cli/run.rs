@@ -4,9 +4,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Context as _;
+use nbd_server::Address;
 use tokio::process::Command;
-
-use crate::server::Address;
 
 /// Runs a shell command with the variables that nbdkit's `--run` has: `$uri`, `$unixsocket`,
 /// `$port`, `$exportname`, and `$nbd`, as qemu wrote it once.

@@ -12,6 +12,8 @@ use anyhow::Context as _;
 use clap::Args;
 use device::Catalog as _;
 use device::metrics::Observed;
+use nbd_server::Tls;
+use nbd_server::{Address, Listener, Server, Welcome};
 use nbdbox_config::config::{self, LogFormat};
 use runtime::PluginCatalog;
 use tempfile::TempDir;
@@ -23,8 +25,6 @@ use super::signals::Signals;
 use super::tls_args::TlsArgs;
 use super::{admin, host, log, run};
 use crate::admin::Admin;
-use crate::server::{Address, Listener, Server, Welcome};
-use crate::tls::Tls;
 
 /// Time that connections have to finish what is under way when the server stops. Restrains clients
 /// that don't read their replies.

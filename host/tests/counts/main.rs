@@ -20,7 +20,7 @@ use device::{Catalog as _, Device as _};
 use fair_cores::Cores;
 use nbd_proto::client::{Goal, Request};
 use nbd_proto::{Cookie, Framing};
-use nbdbox::connection::serve;
+use nbd_server::serve;
 use nbdbox_config::limits::{Limits, TenantLimits};
 use nbdbox_config::settings::Settings;
 use runtime::{Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache};

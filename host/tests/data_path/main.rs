@@ -17,7 +17,7 @@ use device::metrics::Outcome;
 use device::{Device as _, ExtentsOnError};
 use nbd_proto::client::{Body, Reply, Request};
 use nbd_proto::{CommandFlags, Cookie, Errno, Framing};
-use nbdbox::connection::{End, serve};
+use nbd_server::{End, serve};
 use nbdbox_config::limits::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;

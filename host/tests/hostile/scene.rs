@@ -10,7 +10,7 @@ use blob::{Access, Blob, Grant};
 use device::Catalog as _;
 use device::TenantQuota;
 use device::identity;
-use nbdbox::connection::{End, serve};
+use nbd_server::{End, serve};
 use nbdbox_config::limits::Limits;
 use nbdbox_config::settings::Settings;
 use runtime::{Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache};

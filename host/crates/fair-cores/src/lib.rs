@@ -22,6 +22,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 pub use place::{Entering, Place, paid_here};
+
 use places::{Places, Whose};
 
 /// How long a place is held, and what it costs when it's taken: a tick of the guests' clock. What it has

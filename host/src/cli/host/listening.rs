@@ -1,12 +1,12 @@
 //! The listeners that are open, and going over to others.
 
 use anyhow::ensure;
+use nbd_server::{Inherited, Listener, Server, Welcome};
 use nbdbox_config::config::{self, Address};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::hosting::Hosting;
-use crate::server::{Inherited, Listener, Server, Welcome};
 
 /// Listeners, each with a task.
 pub(super) struct Listening {

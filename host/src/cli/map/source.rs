@@ -2,11 +2,11 @@
 
 use anyhow::Context as _;
 use nbd_client::{Client, Stream, Tls, Uri, printable};
+use nbd_server;
 use tokio::net::UnixStream;
 
 use super::tls_args::TlsArgs;
 use crate::cli::plugin_args::PluginArgs;
-use crate::server;
 
 /// A server, or a plugin.
 pub(super) enum Source<'a> {
@@ -66,7 +66,7 @@ impl<'a> Source<'a> {
             Self::Plugin(arguments) => {
                 let catalog = arguments.open("", true).await?;
                 let (ours, theirs) = UnixStream::pair()?;
-                tokio::spawn(server::serve_stream(theirs, catalog));
+                tokio::spawn(nbd_server::serve_stream(theirs, catalog));
                 let stream: Stream = Box::new(ours);
                 Ok(Client::negotiate(stream, "").await?)
             }

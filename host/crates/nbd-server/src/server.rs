@@ -10,6 +10,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use device::Catalog;
+use device::identity::Client;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -17,16 +19,13 @@ use tokio::time::timeout;
 
 pub use inherited::Inherited;
 pub use listener::Listener;
+pub use listener::Stream;
 pub use metrics::ServerMetrics;
 pub use nbd_client::Address;
 pub use welcome::Welcome;
 
-pub(crate) use listener::Stream;
-
 use crate::connection::{self, StopSignal};
 use crate::tls::Tls;
-use device::Catalog;
-use device::identity::Client;
 
 /// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -88,7 +87,7 @@ impl<C: Catalog> Server<C> {
         }
         let drained = timeout(self.drain, all_ended(&mut connections)).await;
         if drained.is_err() {
-            tracing::warn!("{} connections didn't end in time", connections.len());
+            tracing::warn!(target: "nbdbox::server", "{} connections didn't end in time", connections.len());
         }
     }
 
@@ -126,7 +125,7 @@ impl<C: Catalog> Server<C> {
                 }
                 Err(error) => {
                     self.metrics.accept_failures.one();
-                    tracing::error!("can't accept a connection: {error}");
+                    tracing::error!(target: "nbdbox::server", "can't accept a connection: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

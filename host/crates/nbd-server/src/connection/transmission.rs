@@ -29,8 +29,8 @@ use super::linger::linger;
 use super::outbox::Outbox;
 use super::stint::Stint;
 use super::{End, StopSignal};
+use crate::admission::{Admission, Share};
 use crate::dispatch::{self, Reply, Request};
-use crate::session::{Admission, Share};
 
 /// Rounds in one go before other connections get their turn.
 const ROUNDS: u32 = 16;

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
+use crate::admission::Share;
 use crate::dispatch::Reply;
-use crate::session::Share;
 
 /// Slices in one vectored write: headers and bodies of 64 reads, with some to spare. An array of them
 /// is made for each write; Linux takes 1024 (UIO_MAXIOV).

@@ -111,10 +111,10 @@ impl Tls {
             match read {
                 Ok(config) => {
                     state.config = config;
-                    tracing::info!("TLS: {certificate} and what belongs to it were read again");
+                    tracing::info!(target: "nbdbox::tls", "TLS: {certificate} and what belongs to it were read again");
                 }
                 Err(error) => {
-                    tracing::error!("TLS goes on with the certificate it has: {error:#}");
+                    tracing::error!(target: "nbdbox::tls", "TLS goes on with the certificate it has: {error:#}");
                 }
             }
         }

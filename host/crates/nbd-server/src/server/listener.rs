@@ -30,9 +30,12 @@ pub(super) enum Kind {
 }
 
 /// A connection that came in.
-pub(crate) enum Stream {
+pub enum Stream {
+    /// Over TCP.
     Tcp(TcpStream),
+    /// Over a unix socket.
     Unix(UnixStream),
+    /// From a virtual machine.
     Vsock(VsockStream),
 }
 
@@ -80,7 +83,7 @@ impl Listener {
     }
 
     /// The next one who comes in.
-    pub(crate) async fn accept(&mut self) -> io::Result<(Stream, Client)> {
+    pub async fn accept(&mut self) -> io::Result<(Stream, Client)> {
         let (stream, peer) = match &mut self.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;

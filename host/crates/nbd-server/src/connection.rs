@@ -94,7 +94,7 @@ where
     C: Catalog,
 {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    tracing::debug!(connection = number, listener = client.listener, peer = ?client.peer, "connected");
+    tracing::debug!(target: "nbdbox::connection", connection = number, listener = client.listener, peer = ?client.peer, "connected");
     let origin = Origin {
         connection: number,
         request: 0,
@@ -108,8 +108,12 @@ where
         Ok(Ok(Some(agreed))) => Ok(transmission::run(agreed, number, stop).await),
     };
     match &ended {
-        Ok(end) => tracing::debug!(connection = number, ?end, "connection ended"),
-        Err(error) => tracing::debug!(connection = number, %error, "connection ended"),
+        Ok(end) => {
+            tracing::debug!(target: "nbdbox::connection", connection = number, ?end, "connection ended")
+        }
+        Err(error) => {
+            tracing::debug!(target: "nbdbox::connection", connection = number, %error, "connection ended")
+        }
     }
     ended
 }

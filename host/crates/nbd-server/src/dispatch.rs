@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// A request with its payload, and what its connection agreed on.
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// What was parsed and checked.
     pub incoming: Incoming,
     /// The bytes of a write.
@@ -35,7 +35,7 @@ pub struct Request {
 
 /// A reply: frames, which are encoded, and a body, which isn't copied, interleaved.
 #[derive(Debug, Default)]
-pub struct Reply {
+pub(crate) struct Reply {
     frames: Vec<u8>,
     /// Boxed, since it's handed from one to the next; none once it was lost with a read that failed.
     body: Option<Box<ReadReply>>,
@@ -48,14 +48,14 @@ pub struct Reply {
 
 impl Reply {
     /// Empties it for another request; memory is kept.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.frames.clear();
         self.parts.clear();
     }
 
     /// Bytes of memory that it holds, or little less.
     #[must_use]
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         let body = self.body.as_ref().map_or(0, |body| body.capacity());
         let extents = self.extents.as_ref().map_or(0, |map| map.capacity());
         let descriptors = self.descriptors.capacity() * size_of::<MapDescriptor>();
@@ -64,7 +64,7 @@ impl Reply {
 
     /// Bytes in all.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.frames.len() + self.parts.last().map_or(0, |(_, body)| *body)
     }
 
@@ -77,15 +77,9 @@ impl Reply {
         }
     }
 
-    /// Whether there is nothing to send.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Puts the slices to send into `out`, without the first `skip` bytes, as many as there is room
     /// for. Returns how many.
-    pub fn slices<'a>(&'a self, skip: usize, out: &mut [IoSlice<'a>]) -> usize {
+    pub(crate) fn slices<'a>(&'a self, skip: usize, out: &mut [IoSlice<'a>]) -> usize {
         let (mut skip, mut filled) = (skip, 0);
         let bytes = self.body.as_ref().map_or(&[][..], |body| body.bytes());
         let (mut frame, mut body) = (0, 0);
@@ -149,7 +143,7 @@ impl Reply {
 }
 
 /// Answers a request. `reply` is empty; what comes back is complete.
-pub async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -> Reply {
+pub(crate) async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -> Reply {
     let Incoming { head, command, .. } = request.incoming;
     let Some(operation) = operation(&command) else {
         match command {
@@ -291,7 +285,7 @@ fn pace<'a, D: Device>(
 fn refuse<D: Device>(device: &D, head: Head, refusal: Refusal, reply: &mut Reply) {
     device.metrics().refused.one();
     let (export, request) = (&device.export().name, Origin::field());
-    tracing::debug!(export, request, "refused: {refusal}");
+    tracing::debug!(target: "nbdbox::dispatch", export, request, "refused: {refusal}");
     reply.error(head, refusal.errno, refusal.text);
 }
 
@@ -371,7 +365,7 @@ fn descriptor(from: &MapDescriptor) -> Descriptor {
 
 /// Answers ESHUTDOWN.
 #[must_use]
-pub fn shutting_down(metrics: &Metrics, request: &Request, mut reply: Reply) -> Reply {
+pub(crate) fn shutting_down(metrics: &Metrics, request: &Request, mut reply: Reply) -> Reply {
     let failure = Failure::shutdown();
     if let Some(operation) = operation(&request.incoming.command) {
         let outcome = Outcome::from(&failure);
@@ -383,7 +377,7 @@ pub fn shutting_down(metrics: &Metrics, request: &Request, mut reply: Reply) -> 
 
 /// Bytes that a request will hold while it's under way: its payload, or its reply's.
 #[must_use]
-pub fn weight(session: &Session, incoming: &Incoming) -> u64 {
+pub(crate) fn weight(session: &Session, incoming: &Incoming) -> u64 {
     match incoming.command {
         Command::Read { length, .. } => length.into(),
         Command::Write { .. } => incoming.payload_len.into(),

@@ -128,7 +128,7 @@ async fn start_tls<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Secured::Tls(accepted.stream))
         }
         Err((error, stream)) => {
-            tracing::debug!(
+            tracing::debug!(target: "nbdbox::connection",
                 request = Origin::field(),
                 "the TLS handshake failed: {error}"
             );

@@ -14,7 +14,7 @@ const OVERHEAD: u64 = 256;
 /// What doesn't fit stays in the client's socket. A single request fits always, however large, or a
 /// client with a small allowance could never get anything.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     most_requests: usize,
     most_bytes: u64,
     requests: usize,
@@ -29,12 +29,12 @@ pub struct Admission {
 /// One request's share; to be given back with [`Admission::leave`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Share(u64);
+pub(crate) struct Share(u64);
 
 impl Admission {
     /// Nothing is under way. What is, counts for `flows` too.
     #[must_use]
-    pub fn new(limits: &Limits, flows: [Option<&Arc<FlowQuota>>; 2]) -> Self {
+    pub(crate) fn new(limits: &Limits, flows: [Option<&Arc<FlowQuota>>; 2]) -> Self {
         let turns = flows.into_iter().flatten().cloned().map(Turn::new);
         Self {
             most_requests: limits.requests,
@@ -50,7 +50,7 @@ impl Admission {
     /// to leave, or to be woken when it's the connection's turn among others. Who waits asks again for the
     /// same request.
     #[must_use]
-    pub fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Share> {
+    pub(crate) fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Share> {
         let bytes = bytes.saturating_add(OVERHEAD);
         let sum = self.bytes.saturating_add(bytes);
         let fits = self.requests < self.most_requests && sum <= self.most_bytes;
@@ -70,7 +70,7 @@ impl Admission {
     }
 
     /// A request's reply is on its way.
-    pub fn leave(&mut self, share: Share) {
+    pub(crate) fn leave(&mut self, share: Share) {
         self.requests -= 1;
         self.bytes -= share.0;
         for turn in &mut self.turns {
@@ -80,7 +80,7 @@ impl Admission {
 
     /// Waits no longer: others aren't to wait behind a client that sends nothing more, or takes nothing.
     /// Who asks again does so at the end of the line.
-    pub fn step_back(&mut self) {
+    pub(crate) fn step_back(&mut self) {
         let (bytes, count) = std::mem::take(&mut self.let_in);
         for (index, turn) in self.turns.iter_mut().enumerate() {
             turn.give_up();
@@ -92,13 +92,13 @@ impl Admission {
 
     /// Whether a request waits for those of other connections.
     #[must_use]
-    pub fn is_queued(&self) -> bool {
+    pub(crate) fn is_queued(&self) -> bool {
         self.turns.iter().any(Turn::is_queued)
     }
 
     /// Requests under way.
     #[must_use]
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests
     }
 }

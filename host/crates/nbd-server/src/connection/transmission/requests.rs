@@ -10,8 +10,8 @@ use nbd_proto::{Command, Incoming, Parsed};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{End, Phase, Transmission};
+use crate::admission::Share;
 use crate::dispatch::{self, Reply, Request};
-use crate::session::Share;
 
 /// Requests in one round: their replies are sent, and the client deals with them while others are made.
 const BATCH: u32 = 32;
@@ -92,7 +92,7 @@ where
             Parsed::Incomplete => return None,
             Parsed::Broken(broken) => {
                 let (export, connection) = (&self.session.export().name, self.origin.connection);
-                tracing::debug!(export, connection, "closing: {broken}");
+                tracing::debug!(target: "nbdbox::connection", export, connection, "closing: {broken}");
                 self.phase = Phase::Closing(End::Broken);
                 return None;
             }
