@@ -1,28 +1,7 @@
-//! nbdbox: an NBD server whose every plugin is an untrusted WebAssembly component.
+//! The program `nbdbox`: what its command line, its exports and its operator's pages need beyond the crates of
+//! `host/crates`, which ARCHITECTURE.md lists by layer.
 //!
-//! The way of a request, and of reading this crate:
-//!
-//! ```text
-//! socket → connection → session → Request ─→ dispatch ─→ plugin call (wasm) ─┐
-//!                                               │                            ├ extent map / read reply,
-//!                                               │                            │ bounded by the host
-//! socket ← one vectored write ← encode ← Reply ←┘←───── host moves the bytes ┘
-//! ```
-//!
-//! Modules use only what stands below them; `tests/tests/layering.rs` holds that:
-//!
-//! ```text
-//! 5  cli                               process edge
-//! 4  server, connection, tls, client,  sockets, shutdown; many tenants' exports;
-//!    admin, hosting                    what an operator sees
-//! 3  dispatch, session | plugin, blob  data path | wasm and what it is granted: they don't know
-//!                                      each other, `server` and `cli` introduce them
-//! 2  device, layer, mapping,           the contract between the two, pure
-//!    reply, quota
-//! 1  fault, identity, metrics, map               pure
-//! 0  nbd-proto, extent-map,            crates of their own
-//!    nbdbox-config
-//! ```
+//! Everything is in this library, so that it can be tested; `main.rs` only calls it.
 
 pub mod cli;
 
