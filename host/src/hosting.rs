@@ -10,7 +10,7 @@
 //! both goes on as if nothing had been.
 
 mod blueprint;
-mod hosted;
+mod hold;
 mod library;
 mod slot;
 mod tenant;
@@ -21,16 +21,17 @@ use device::fault::Failure;
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
 use device::origin::Origin;
-use device::{Absent, Catalog, Listed};
+use device::{Absent, Catalog, Listed, Opened};
 use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
-use runtime::Engine;
+use runtime::{Engine, PluginExport};
 
 pub use blueprint::{Blueprint, Planned, PlannedFilter};
-pub use hosted::Hosted;
 pub use library::Library;
 pub use slot::Slot;
 pub use tenant::Tenant;
+
+use self::hold::Hold;
 
 /// All tenants.
 #[derive(Debug)]
@@ -148,7 +149,7 @@ impl Observed for Hosting {
 }
 
 impl Catalog for Hosting {
-    type Device = Hosted;
+    type Device = PluginExport;
 
     fn limits(&self) -> &Limits {
         &self.limits
@@ -159,11 +160,16 @@ impl Catalog for Hosting {
         Ok(tenant.map(|tenant| tenant.list()).unwrap_or_default())
     }
 
-    async fn find(&self, client: &Client, name: &str) -> Result<Arc<Hosted>, Absent> {
+    async fn find(&self, client: &Client, name: &str) -> Result<Opened<PluginExport>, Absent> {
         let tenant = self.tenant_of(client).ok_or(Absent::Unknown)?;
         let slot = tenant.slot(name).ok_or(Absent::Unknown)?;
         let places = slot.take_places().ok_or(Absent::Full)?;
         let export = slot.open().await?;
-        Ok(Arc::new(Hosted::new(slot, export, places)))
+        let served = slot.served(&export);
+        let hold = Hold::new(places, slot, export);
+        Ok(Opened {
+            served,
+            hold: Some(Box::new(hold)),
+        })
     }
 }

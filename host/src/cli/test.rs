@@ -10,9 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Args;
-use device::identity::Client;
 use device::peaks::Peaks;
-use device::{Absent, Catalog as _};
+use device::{Absent, Terms};
 use runtime::{ExportSpec, Plugin, PluginCatalog, PluginExport};
 
 use super::plugin_args::PluginArgs;
@@ -166,6 +165,10 @@ impl Subject for UnderTest {
         self.open_as(self.spec.clone()).await
     }
 
+    fn terms(&self, device: &PluginExport) -> Arc<Terms> {
+        Arc::clone(device.terms())
+    }
+
     fn claims(&self, device: &PluginExport) -> Claims {
         Claims {
             parallel: device.is_parallel(),
@@ -182,8 +185,8 @@ impl Subject for UnderTest {
 impl UnderTest {
     async fn open_as(&self, spec: ExportSpec) -> anyhow::Result<Arc<PluginExport>> {
         let catalog = PluginCatalog::new(Arc::clone(&self.plugin), spec).await?;
-        let found = catalog.find(&Client::default(), &self.spec.name).await;
-        found.map_err(|absent| match absent {
+        let joined = catalog.join(&self.spec.name).await;
+        joined.map_err(|absent| match absent {
             Absent::Unknown => anyhow::anyhow!("there is no export `{}`", self.spec.name),
             Absent::Failed | Absent::Full => anyhow::anyhow!("it didn't open"),
         })

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use device::Device;
 use device::fault::{Failure, Whose};
 use device::reply::ReadReply;
+use device::{Device, Terms};
 use extent_map::{Extent, ExtentMap, Wanted};
 use nbd_proto::ExportFlags;
 use nbd_proto::limits::MAX_PAYLOAD;
@@ -101,26 +101,31 @@ impl<'a, S: Subject> Bench<'a, S> {
         Arc::clone(device.expect("`renew` comes before every rule, and its failure ends the rule"))
     }
 
+    /// What the rule's device promises.
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        self.subject.terms(&self.device())
+    }
+
     pub(super) fn claims(&self) -> Claims {
         self.subject.claims(&self.device())
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.device().export().size
+        self.terms().export.size
     }
 
     pub(super) fn offers(&self, flags: ExportFlags) -> bool {
-        self.device().export().flags.contains(flags)
+        self.terms().export.flags.contains(flags)
     }
 
     /// Bytes of the smallest block.
     pub(super) fn block(&self) -> u64 {
-        self.device().export().block.minimum().into()
+        self.terms().export.block.minimum().into()
     }
 
     /// Bytes of the largest request.
     pub(super) fn largest(&self) -> u64 {
-        let most = self.device().export().block.maximum().min(MAX_PAYLOAD);
+        let most = self.terms().export.block.maximum().min(MAX_PAYLOAD);
         let most = u64::from(most).min(self.size());
         most - most % self.block()
     }
@@ -153,12 +158,12 @@ impl<'a, S: Subject> Bench<'a, S> {
         let device = self.device();
         let blocks = (range.end - range.start).div_ceil(self.block());
         let most = usize::try_from(blocks).unwrap_or(usize::MAX);
-        let most = most.min(device.limits().extents);
+        let most = most.min(self.subject.terms(&device).limits.extents);
         let wanted = if one { Wanted::One } else { Wanted::All };
         let Ok(map) = ExtentMap::new(range.clone(), wanted, most) else {
             return broken("the bench asks about nothing");
         };
-        let said = device.extents(Box::new(map), one).await;
+        let said = device.extents(Box::new(map)).await;
         let map = self.done(said, &format!("extents {}", show(&range)))?;
         self.stock.adds = self.stock.adds.max(map.adds());
         if map.end() == range.start {
@@ -222,7 +227,7 @@ impl<'a, S: Subject> Bench<'a, S> {
 
     /// Some places where extents meet. Errors are another rule's affair.
     async fn borders(&mut self) -> Vec<u64> {
-        if !self.device().export().allocation {
+        if !self.terms().export.allocation {
             return Vec::new();
         }
         let size = self.size();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use device::Device as _;
 use nbdbox_config::limits::{HANDLES, PIECES};
 use nbdbox_config::size::Bytes;
 
@@ -20,7 +19,7 @@ pub(super) fn faults<S: Subject>(bench: &Bench<'_, S>) -> Checked {
 
 /// Bytes of memory in one instance.
 pub(super) fn memory<S: Subject>(bench: &Bench<'_, S>) -> Checked {
-    let limit = bench.device().limits().memory;
+    let limit = bench.terms().limits.memory;
     let used = bench.stock.memory;
     let seen = format!("{} of {}", Bytes(used), Bytes(limit));
     judge(used, limit, seen)
@@ -28,7 +27,7 @@ pub(super) fn memory<S: Subject>(bench: &Bench<'_, S>) -> Checked {
 
 /// CPU time of one call, as a share of what a call without payload gets.
 pub(super) fn cpu_time<S: Subject>(bench: &Bench<'_, S>) -> Checked {
-    let limit = bench.device().limits().cpu_for(bench.largest());
+    let limit = bench.terms().limits.cpu_for(bench.largest());
     let used = bench.stock.cpu;
     let seen = match used {
         Duration::ZERO => format!("less than 1 ms of {} ms", limit.as_millis()),
@@ -46,7 +45,7 @@ pub(super) fn handles<S: Subject>(bench: &Bench<'_, S>) -> Checked {
 
 /// Adds in one report.
 pub(super) fn extents<S: Subject>(bench: &Bench<'_, S>) -> Checked {
-    let most = bench.device().limits().extents as u64;
+    let most = bench.terms().limits.extents as u64;
     let budget = most.saturating_mul(4).saturating_add(64);
     let used = bench.stock.adds;
     judge(used, budget, format!("{used} of {budget}"))

@@ -1,6 +1,6 @@
 //! Rules on what a plugin claims of itself.
 
-use device::Device as _;
+use device::WriteFlags;
 use nbd_proto::ExportFlags;
 
 use super::bench::{Bench, difference, show};
@@ -15,8 +15,8 @@ pub(super) async fn fresh<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
         return moot("mode single, and it can be written: its memory may be the disk");
     }
     let other = bench.another().await?;
-    let device = bench.device();
-    let (one, two) = (device.export(), other.export());
+    let (one, two) = (bench.terms(), bench.subject.terms(&other));
+    let (one, two) = (&one.export, &two.export);
     if (one.size, one.block) != (two.size, two.block) {
         return broken(format!(
             "it has {} bytes at first and {} in another instance, or other block sizes",
@@ -63,7 +63,7 @@ pub(super) async fn parallel<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     for window in &windows {
         let length = usize::try_from(window.end - window.start).unwrap_or(0);
         let bytes = bench.dice.bytes(length);
-        writes::write(bench, window.start, bytes, false).await?;
+        writes::write(bench, window.start, bytes, WriteFlags::empty()).await?;
     }
     writes::flush(bench).await?;
     let other = bench.another().await?;

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use device::Device as _;
 use extent_map::{Extent, Kind};
 
 use super::bench::{Bench, show};
@@ -22,7 +21,7 @@ const SAMPLE: u64 = 64 << 10;
 const CUTS: u32 = 4;
 
 fn must_be_known<S: Subject>(bench: &Bench<'_, S>) -> Result<u64, Stop> {
-    if !bench.device().export().allocation {
+    if !bench.terms().export.allocation {
         return moot("it doesn't export `sparse`");
     }
     match bench.size() {

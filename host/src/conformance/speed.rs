@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use device::Device as _;
-
 use super::bench::Bench;
 use super::subject::Subject;
 use super::verdict::{Checked, moot};
@@ -19,7 +17,7 @@ pub(super) async fn measure<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     if size == 0 {
         return moot("the disk has no bytes");
     }
-    let block = u64::from(bench.device().export().block.preferred()).min(bench.largest());
+    let block = u64::from(bench.terms().export.block.preferred()).min(bench.largest());
     let last = size - block;
     let grain = bench.block();
     let (start, mut reads) = (Instant::now(), 0);
@@ -32,7 +30,7 @@ pub(super) async fn measure<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
         "{} reads of {block} bytes a second",
         per_second(reads, start)
     );
-    if bench.device().export().allocation {
+    if bench.terms().export.allocation {
         let (start, mut reports) = (Instant::now(), 0);
         while start.elapsed() < TIME {
             let at = bench.dice.multiple(grain, last - last % grain);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use device::Device;
 use device::peaks::Peaks;
+use device::{Device, Terms};
 
 /// What a plugin claims of itself beyond what clients get to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub trait Subject: Sync {
 
     /// The same, where reads go by what the plugin tells of where its bytes are.
     fn open_mapped(&self) -> impl Future<Output = anyhow::Result<Arc<Self::Device>>> + Send;
+
+    /// What it promises to clients.
+    fn terms(&self, device: &Self::Device) -> Arc<Terms>;
 
     /// What it claims.
     fn claims(&self, device: &Self::Device) -> Claims;

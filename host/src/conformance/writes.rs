@@ -1,7 +1,7 @@
 //! Rules on changes: nothing here runs unless the author allows it.
 
 use bytes::Bytes;
-use device::{Device as _, WriteMode};
+use device::{Device as _, WriteFlags};
 use nbd_proto::{Errno, ExportFlags};
 
 use super::bench::{Bench, difference, show};
@@ -26,11 +26,11 @@ pub(super) async fn write<S: Subject>(
     bench: &mut Bench<'_, S>,
     offset: u64,
     bytes: Vec<u8>,
-    fua: bool,
+    flags: WriteFlags,
 ) -> Result<(), Stop> {
     let call = format!("write {}", show(&(offset..offset + bytes.len() as u64)));
     let device = bench.device();
-    let written = device.write(offset, Bytes::from(bytes), fua).await;
+    let written = device.write(offset, Bytes::from(bytes), flags).await;
     bench.done(written, &call)
 }
 
@@ -43,9 +43,9 @@ async fn zero<S: Subject>(
     bench: &mut Bench<'_, S>,
     offset: u64,
     length: u64,
-    mode: WriteMode,
+    flags: WriteFlags,
 ) -> Result<(), Stop> {
-    let zeroed = bench.device().zero(offset, length, mode).await;
+    let zeroed = bench.device().zero(offset, length, flags).await;
     bench.done(
         zeroed,
         &format!("zero {}", show(&(offset..offset + length))),
@@ -56,9 +56,9 @@ async fn trim<S: Subject>(
     bench: &mut Bench<'_, S>,
     offset: u64,
     length: u64,
-    fua: bool,
+    flags: WriteFlags,
 ) -> Result<(), Stop> {
-    let trimmed = bench.device().trim(offset, length, fua).await;
+    let trimmed = bench.device().trim(offset, length, flags).await;
     bench.done(
         trimmed,
         &format!("trim {}", show(&(offset..offset + length))),
@@ -131,16 +131,16 @@ async fn change<S: Subject>(bench: &mut Bench<'_, S>, model: &mut Model) -> Resu
     let zeroable = bench.offers(ExportFlags::SEND_WRITE_ZEROES);
     match bench.dice.below(4) {
         0 if zeroable => {
-            zero(bench, offset, length, WriteMode::default()).await?;
+            zero(bench, offset, length, WriteFlags::empty()).await?;
             model.put(offset, std::iter::repeat_n(Some(0), count));
         }
         1 if zeroable => {
-            trim(bench, offset, length, false).await?;
+            trim(bench, offset, length, WriteFlags::empty()).await?;
             model.put(offset, std::iter::repeat_n(None, count));
         }
         _ => {
             let bytes = bench.dice.bytes(count);
-            write(bench, offset, bytes.clone(), false).await?;
+            write(bench, offset, bytes.clone(), WriteFlags::empty()).await?;
             model.put(offset, bytes.into_iter().map(Some));
         }
     }
@@ -150,7 +150,7 @@ async fn change<S: Subject>(bench: &mut Bench<'_, S>, model: &mut Model) -> Resu
 /// Writes into what may have been holes, and asks again.
 pub(super) async fn extents<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     must_be_allowed(bench)?;
-    if !bench.device().export().allocation {
+    if !bench.terms().export.allocation {
         return moot("it doesn't export `sparse`");
     }
     let windows = bench.windows().await?;
@@ -163,7 +163,13 @@ pub(super) async fn extents<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
         // Holes must be asked for before too: a map that is kept has to be forgotten.
         bench.extents(window.clone(), false).await?;
         let bytes = bench.dice.bytes(length);
-        write(bench, window.start + first * block, bytes, false).await?;
+        write(
+            bench,
+            window.start + first * block,
+            bytes,
+            WriteFlags::empty(),
+        )
+        .await?;
         for extent in &bench.extents(window.clone(), false).await?.extents {
             look_into(bench, extent).await?;
         }
@@ -181,29 +187,25 @@ pub(super) async fn zero_modes<S: Subject>(bench: &mut Bench<'_, S>) -> Checked 
     let window = windows[0].clone();
     let length = usize::try_from(window.end - window.start).unwrap_or(0);
     let mut refused = 0;
-    for (no_hole, fast_zero) in [(false, false), (true, false), (false, true), (true, true)] {
+    let (no_hole, fast_zero) = (WriteFlags::NO_HOLE, WriteFlags::FAST_ZERO);
+    for flags in [WriteFlags::empty(), no_hole, fast_zero, no_hole | fast_zero] {
         let written = bench.dice.bytes(length);
-        write(bench, window.start, written.clone(), false).await?;
-        let mode = WriteMode {
-            fua: false,
-            no_hole,
-            fast_zero,
-        };
+        write(bench, window.start, written.clone(), WriteFlags::empty()).await?;
         let device = bench.device();
-        let zeroed = device.zero(window.start, length as u64, mode).await;
+        let zeroed = device.zero(window.start, length as u64, flags).await;
         let expected = match &zeroed {
-            Err(failure) if fast_zero && failure.errno == Errno::Enotsup => {
+            Err(failure) if flags.contains(fast_zero) && failure.errno == Errno::Enotsup => {
                 refused += 1;
                 written
             }
             _ => {
-                bench.done(zeroed, &format!("zero {} {mode:?}", show(&window)))?;
+                bench.done(zeroed, &format!("zero {} {flags:?}", show(&window)))?;
                 vec![0; length]
             }
         };
         let read = bench.read(window.clone()).await?;
         if let Some(difference) = difference(window.start, &expected, &read) {
-            return broken(format!("after {mode:?}, expected and read: {difference}"));
+            return broken(format!("after {flags:?}, expected and read: {difference}"));
         }
     }
     Ok(format!("four modes, {refused} fast zeroes refused"))
@@ -217,19 +219,15 @@ pub(super) async fn durable<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     let length = window.end - window.start;
     let bytes = bench.dice.bytes(usize::try_from(length).unwrap_or(0));
     flush(bench).await?;
-    write(bench, window.start, bytes.clone(), true).await?;
+    write(bench, window.start, bytes.clone(), WriteFlags::FUA).await?;
     let read = bench.read(window.clone()).await?;
     if let Some(difference) = difference(window.start, &bytes, &read) {
         return broken(format!("after a write with FUA: {difference}"));
     }
     flush(bench).await?;
     if bench.offers(ExportFlags::SEND_WRITE_ZEROES) {
-        trim(bench, window.start, length, true).await?;
-        let mode = WriteMode {
-            fua: true,
-            ..WriteMode::default()
-        };
-        zero(bench, window.start, length, mode).await?;
+        trim(bench, window.start, length, WriteFlags::FUA).await?;
+        zero(bench, window.start, length, WriteFlags::FUA).await?;
         flush(bench).await?;
     }
     Ok("flush, and changes with FUA".to_owned())

@@ -4,10 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use blob::{Access, Blob, Grant};
-use device::TenantQuota;
 use device::metrics::{Metrics, SeenExport, SeenLayer, stem};
 use device::origin::Origin;
-use device::{Absent, Device as _, Listed};
+use device::{Absent, Listed, Served, TenantQuota, Terms};
 use quota::{CountQuota, CountShare};
 use runtime::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 use tokio::sync::{Mutex, Semaphore};
@@ -146,10 +145,21 @@ impl Slot {
         places
     }
 
+    /// It as clients are served: with the operator's description, where there is one.
+    pub(super) fn served(&self, export: &Arc<PluginExport>) -> Served<PluginExport> {
+        let served = export.served();
+        let Some(description) = &self.planned.export.description else {
+            return served;
+        };
+        let mut terms = Terms::clone(served.terms());
+        terms.export.description = Some(description.clone());
+        served.on(Arc::new(terms))
+    }
+
     /// As it's listed; nothing is opened for it.
     pub(super) fn listed(&self) -> Listed {
         let said = self.opened();
-        let said = said.and_then(|export| export.export().description.clone());
+        let said = said.and_then(|export| export.terms().export.description.clone());
         Listed {
             name: self.planned.export.name.clone(),
             description: self.planned.export.description.clone().or(said),

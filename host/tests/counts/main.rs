@@ -16,7 +16,6 @@ use std::sync::Arc;
 use blob::Blob;
 use device::TenantQuota;
 use device::identity;
-use device::{Catalog as _, Device as _};
 use fair_cores::Cores;
 use nbd_proto::client::{Goal, Request};
 use nbd_proto::{Cookie, Framing};
@@ -66,7 +65,7 @@ impl Scene {
     async fn new(quota: Arc<TenantQuota>) -> Self {
         let catalog = pattern(quota).await;
         let client = identity::Client::default();
-        let export = catalog.find(&client, "").await.unwrap();
+        let export = catalog.join("").await.unwrap();
         let (mut stream, theirs) = UnixStream::pair().unwrap();
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(serve(theirs, client, None, catalog, stopped));

@@ -5,10 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use blob::{Access, Blob, Grant};
+use device::Device as _;
 use device::TenantQuota;
-use device::identity;
 use device::reply::ReadReply;
-use device::{Catalog as _, Device as _};
 use extent_map::{ExtentMap, Wanted};
 use nbdbox_config::settings::Settings;
 use runtime::{PluginExport, Policy};
@@ -30,8 +29,7 @@ async fn open(plugin: &str, blob: &str, path: &Path, policy: Policy) -> Arc<Plug
     let blobs = vec![Blob::open(grant).unwrap()];
     let quota = TenantQuota::unlimited();
     let catalog = catalog(plugin, Settings::default(), blobs, policy, quota).await;
-    let found = catalog.find(&identity::Client::default(), "").await;
-    found.unwrap()
+    catalog.join("").await.unwrap()
 }
 
 async fn read(export: &PluginExport, offset: u64) -> Vec<u8> {
@@ -113,10 +111,7 @@ async fn extents_are_asked_for_once() {
     let export = image(folder.path(), "size=8M", &["write 1M 1M"]).await;
     let ask = async |wanted| {
         let map = ExtentMap::new(0..SIZE, wanted, 1000).unwrap();
-        let map = export
-            .extents(Box::new(map), wanted == Wanted::One)
-            .await
-            .unwrap();
+        let map = export.extents(Box::new(map)).await.unwrap();
         map.iter()
             .map(|one| (one.offset, one.kind))
             .collect::<Vec<_>>()
@@ -142,7 +137,7 @@ async fn extents_that_are_asked_for_one_by_one_are_told_once() {
         let mut at = 0;
         while at < SIZE {
             let map = ExtentMap::new(at..SIZE, Wanted::One, 1000).unwrap();
-            let map = export.extents(Box::new(map), true).await.unwrap();
+            let map = export.extents(Box::new(map)).await.unwrap();
             assert_eq!(map.iter().count(), 1);
             at = map.end();
             ends.push(at >> 10);

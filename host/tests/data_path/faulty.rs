@@ -10,9 +10,8 @@ use device::fault::{Cause, Failure};
 use device::identity::Client;
 use device::metrics::Metrics;
 use device::reply::ReadReply;
-use device::{Absent, Catalog, Device, ExtentsOnError, Listed, WriteMode};
+use device::{Absent, Catalog, Device, ExtentsOnError, Listed, Opened, Served, Terms, WriteFlags};
 use extent_map::ExtentMap;
-use fair_cores::CpuShare;
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags};
 use nbdbox_config::limits::Limits;
 use tokio::sync::Semaphore;
@@ -22,21 +21,16 @@ pub(crate) const SIZE: usize = 1 << 20;
 
 /// A disk whose reads at some offsets fail, or wait for [`Faulty::release`].
 pub(crate) struct Faulty {
-    export: Export,
-    limits: Limits,
-    metrics: Arc<Metrics>,
+    pub(crate) terms: Terms,
+    pub(crate) metrics: Arc<Metrics>,
     bytes: Mutex<Vec<u8>>,
     /// Reads at these offsets fail.
     pub(crate) broken: HashSet<u64>,
     /// Reads at these offsets wait.
     pub(crate) waiting: HashSet<u64>,
     gate: Semaphore,
-    /// What a failing extents call does to the client.
-    pub(crate) on_error: ExtentsOnError,
     /// Extents fail.
     pub(crate) no_extents: bool,
-    /// Whose cores it uses.
-    pub(crate) cpu: Option<Arc<CpuShare>>,
     /// Reads keep the thread busy for so long.
     pub(crate) work: Duration,
     /// Reads that began.
@@ -52,23 +46,25 @@ impl Faulty {
             | ExportFlags::SEND_TRIM
             | ExportFlags::SEND_WRITE_ZEROES;
         Self {
-            export: Export {
-                name: String::new(),
-                description: None,
-                size: SIZE as u64,
-                flags,
-                block: BlockSizes::default(),
-                allocation: true,
+            terms: Terms {
+                export: Export {
+                    name: String::new(),
+                    description: None,
+                    size: SIZE as u64,
+                    flags,
+                    block: BlockSizes::default(),
+                    allocation: true,
+                },
+                limits,
+                quota: None,
+                extents_on_error: ExtentsOnError::Data,
             },
-            limits,
             metrics: Arc::default(),
             bytes: Mutex::new((0..SIZE).map(pattern).collect()),
             broken: HashSet::new(),
             waiting: HashSet::new(),
             gate: Semaphore::new(0),
-            on_error: ExtentsOnError::Data,
             no_extents: false,
-            cpu: None,
             work: Duration::ZERO,
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
@@ -87,26 +83,6 @@ pub(crate) fn pattern(offset: usize) -> u8 {
 }
 
 impl Device for Faulty {
-    fn export(&self) -> &Export {
-        &self.export
-    }
-
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
-    }
-
-    fn cpu(&self) -> Option<&Arc<CpuShare>> {
-        self.cpu.as_ref()
-    }
-
-    fn extents_on_error(&self) -> ExtentsOnError {
-        self.on_error
-    }
-
     async fn read(
         &self,
         offset: u64,
@@ -130,7 +106,7 @@ impl Device for Faulty {
         Ok(reply)
     }
 
-    async fn write(&self, offset: u64, payload: Bytes, _fua: bool) -> Result<(), Failure> {
+    async fn write(&self, offset: u64, payload: Bytes, _: WriteFlags) -> Result<(), Failure> {
         let start = usize::try_from(offset).unwrap();
         self.bytes.lock().unwrap()[start..start + payload.len()].copy_from_slice(&payload);
         Ok(())
@@ -140,11 +116,11 @@ impl Device for Faulty {
         Err(Failure::host(Errno::Eio, "the disk is gone"))
     }
 
-    async fn trim(&self, _offset: u64, _length: u64, _fua: bool) -> Result<(), Failure> {
+    async fn trim(&self, _offset: u64, _length: u64, _: WriteFlags) -> Result<(), Failure> {
         Err(Failure::answer(Errno::Enotsup, None))
     }
 
-    async fn zero(&self, _offset: u64, _length: u64, _mode: WriteMode) -> Result<(), Failure> {
+    async fn zero(&self, _offset: u64, _length: u64, _: WriteFlags) -> Result<(), Failure> {
         Err(Failure::answer(Errno::Enotsup, None))
     }
 
@@ -152,12 +128,14 @@ impl Device for Faulty {
         Ok(())
     }
 
-    async fn extents(&self, map: Box<ExtentMap>, _one: bool) -> Result<Box<ExtentMap>, Failure> {
+    async fn extents(&self, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
         if self.no_extents {
             return Err(Failure::plugin(Cause::CpuTime, "told to fail"));
         }
         Ok(map)
     }
+
+    async fn leave(&self) {}
 }
 
 /// A catalog of this one device.
@@ -167,7 +145,7 @@ impl Catalog for Only {
     type Device = Faulty;
 
     fn limits(&self) -> &Limits {
-        self.0.limits()
+        &self.0.terms.limits
     }
 
     async fn list(&self, _: &Client) -> Result<Vec<Listed>, Failure> {
@@ -177,11 +155,13 @@ impl Catalog for Only {
         }])
     }
 
-    async fn find(&self, _: &Client, name: &str) -> Result<Arc<Faulty>, Absent> {
-        if name.is_empty() {
-            Ok(Arc::clone(&self.0))
-        } else {
-            Err(Absent::Unknown)
+    async fn find(&self, _: &Client, name: &str) -> Result<Opened<Faulty>, Absent> {
+        if !name.is_empty() {
+            return Err(Absent::Unknown);
         }
+        let Faulty { terms, metrics, .. } = &*self.0;
+        let (terms, metrics) = (Arc::new(terms.clone()), Arc::clone(metrics));
+        let served = Served::new(Arc::clone(&self.0), terms, metrics);
+        Ok(Opened { served, hold: None })
     }
 }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use device::ExtentsOnError;
 use device::fault::Cause;
 use device::identity;
 use device::metrics::Outcome;
-use device::{Device as _, ExtentsOnError};
 use nbd_proto::client::{Body, Reply, Request};
 use nbd_proto::{CommandFlags, Cookie, Errno, Framing};
 use nbd_server::{End, serve};
@@ -102,7 +102,7 @@ async fn a_failing_read_is_an_error_and_the_next_one_is_fine() {
         scene.client.read(2, 0, 512).await;
         let (reply, data) = scene.client.next().await.unwrap();
         assert_eq!((reply.cookie, data), (Cookie(2), expected(0, 512)));
-        assert_eq!(scene.device.metrics().fault(Cause::Trap).get(), 1);
+        assert_eq!(scene.device.metrics.fault(Cause::Trap).get(), 1);
     }
 }
 
@@ -222,7 +222,7 @@ async fn failing_extents_are_data_or_an_error_as_the_operator_decided() {
     for (on_error, fails) in [(ExtentsOnError::Data, false), (ExtentsOnError::Error, true)] {
         let mut broken = device();
         broken.no_extents = true;
-        broken.on_error = on_error;
+        broken.terms.extents_on_error = on_error;
         let mut scene = scene(Framing::Extended, broken).await;
         let request = Request::block_status(Cookie(1), 4096, 8192);
         scene.client.ask(request, &[]).await;
@@ -235,7 +235,7 @@ async fn failing_extents_are_data_or_an_error_as_the_operator_decided() {
                     (descriptors.len(), only.length, only.flags.bits()),
                     (1, 8192, 0)
                 );
-                assert_eq!(scene.device.metrics().extents_fallbacks.get(), 1);
+                assert_eq!(scene.device.metrics.extents_fallbacks.get(), 1);
             }
             Body::Error { errno, .. } => {
                 assert!(fails);
@@ -243,7 +243,7 @@ async fn failing_extents_are_data_or_an_error_as_the_operator_decided() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(scene.device.metrics().fault(Cause::CpuTime).get(), 1);
+        assert_eq!(scene.device.metrics.fault(Cause::CpuTime).get(), 1);
     }
 }
 
@@ -279,7 +279,7 @@ async fn the_hosts_own_failures_are_counted_as_such() {
         errno(&scene.client.next().await.unwrap().0),
         Some(Errno::Eio)
     );
-    assert_eq!(scene.device.metrics().operations.with(Outcome::Host), 1);
+    assert_eq!(scene.device.metrics.operations.with(Outcome::Host), 1);
     // And the client's: a flag that means nothing.
     let request = Request::read(Cookie(2), 0, 512).with(CommandFlags::REQ_ONE);
     scene.client.ask(request, &[]).await;
@@ -287,7 +287,7 @@ async fn the_hosts_own_failures_are_counted_as_such() {
         errno(&scene.client.next().await.unwrap().0),
         Some(Errno::Einval)
     );
-    assert_eq!(scene.device.metrics().refused.get(), 1);
+    assert_eq!(scene.device.metrics.refused.get(), 1);
 }
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn a_payload_that_is_cut_off_changes_nothing() {
     scene.client.stream.read_to_end(&mut rest).await.unwrap();
     assert!(rest.is_empty(), "{rest:?}");
     assert_eq!(scene.server.await.unwrap().unwrap(), End::Broken);
-    assert_eq!(scene.device.metrics().operations.total(), 0);
+    assert_eq!(scene.device.metrics.operations.total(), 0);
 }
 
 #[tokio::test(start_paused = true)]

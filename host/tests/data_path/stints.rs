@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fair_cores::{Cores, CpuQuota, CpuShare};
+use device::{ExportQuota, TenantQuota};
+use fair_cores::Cores;
 use nbd_proto::client::Request;
 use nbd_proto::{Cookie, Framing};
-use nbdbox_config::limits::Limits;
+use nbdbox_config::limits::{Limits, TenantLimits};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::client::Client;
@@ -22,11 +23,16 @@ const FLOOD: usize = 16;
 
 /// Connections of a tenant with as much weight as any other.
 async fn tenant(cores: &Arc<Cores>, connections: usize) -> Vec<Scene> {
-    let share = CpuShare::new(&CpuQuota::new(cores, 100), 100);
+    let free = TenantLimits {
+        requests: usize::MAX,
+        inflight: u64::MAX,
+        ..TenantLimits::default()
+    };
+    let quota = ExportQuota::new(&Limits::default(), &TenantQuota::sharing(&free, cores));
     let mut scenes = Vec::new();
     for _ in 0..connections {
         let mut device = Faulty::new(Limits::default());
-        device.cpu = Some(Arc::clone(&share));
+        device.terms.quota = Some(Arc::clone(&quota));
         device.work = Duration::from_micros(50);
         scenes.push(scene(Framing::Structured, device).await);
     }

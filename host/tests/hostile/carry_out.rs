@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use blob::Access;
-use device::Device as _;
 use device::fault::Cause;
 use device::metrics::Outcome;
 use nbd_proto::client::Request;

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use blob::{Access, Blob, Grant};
-use device::Catalog as _;
 use device::TenantQuota;
 use device::identity;
 use nbd_server::{End, serve};
@@ -156,10 +155,7 @@ impl World {
 
     /// Connects a client to an export.
     pub(crate) async fn serve(catalog: Arc<PluginCatalog>, name: &str) -> Served {
-        let export = catalog
-            .find(&identity::Client::default(), name)
-            .await
-            .unwrap();
+        let export = catalog.join(name).await.unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(serve(

@@ -1,12 +1,10 @@
 //! The exports that a listener serves, by name.
 
-use std::sync::Arc;
-
 use nbdbox_config::limits::Limits;
 
-use crate::Device;
 use crate::fault::Failure;
 use crate::identity::Client;
+use crate::{Device, Served};
 
 /// An export that a client may be told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +13,15 @@ pub struct Listed {
     pub name: String,
     /// A text for people.
     pub description: Option<String>,
+}
+
+/// An export as one connection has it.
+pub struct Opened<D> {
+    /// The export.
+    pub served: Served<D>,
+    /// What the connection has for as long as it lasts, its permits among them. Dropped when the connection ends,
+    /// after [`Device::leave`].
+    pub hold: Option<Box<dyn Send + Sync>>,
 }
 
 /// Why an export can't be had.
@@ -45,5 +52,5 @@ pub trait Catalog: Send + Sync + 'static {
         &self,
         client: &Client,
         name: &str,
-    ) -> impl Future<Output = Result<Arc<Self::Device>, Absent>> + Send;
+    ) -> impl Future<Output = Result<Opened<Self::Device>, Absent>> + Send;
 }

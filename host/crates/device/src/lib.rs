@@ -1,6 +1,7 @@
 //! The contract between the data path and whatever stands behind an export, and the words that both sides use.
 //!
-//! The data path calls, a [`Device`] answers; a [`Catalog`] finds devices by name. Neither side knows the other.
+//! The data path asks, a [`Device`] answers, on [`Terms`] that are data; a [`Catalog`] finds devices by name. Neither
+//! side knows the other. [`Served`] stands between them: it times, counts and blames each request, once.
 //! What both need to say stands here: whose [`fault`] a failure is, who a client is ([`identity`]), what is counted
 //! ([`metrics`]), which request a thread works for ([`origin`]), a read's bytes ([`reply`]), and what an export and
 //! its tenant may use ([`TenantQuota`], [`ExportQuota`]). No sockets, no wasm.
@@ -15,8 +16,13 @@ pub mod reply;
 mod catalog;
 mod device;
 mod quotas;
+mod served;
+mod terms;
 
-pub use catalog::{Absent, Catalog, Listed};
-pub use device::{Device, WriteMode};
+pub use catalog::{Absent, Catalog, Listed, Opened};
+pub use device::Device;
+pub use nbd_proto::WriteFlags;
 pub use nbdbox_config::policy::ExtentsOnError;
 pub use quotas::{ExportQuota, TenantQuota};
+pub use served::{Answer, DynServed, Served};
+pub use terms::Terms;

@@ -74,6 +74,13 @@ impl ExtentMap {
         Ok(Self::empty(range, wanted, max_extents, borders))
     }
 
+    /// A map of the same range and with the same bounds, of which nothing was said. Allocates nothing.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        let borders = Borders::new(self.range.start);
+        Self::empty(self.range.clone(), self.wanted, self.max_extents, borders)
+    }
+
     /// Makes it what [`new`](Self::new) makes, of the memory that it has.
     ///
     /// # Errors

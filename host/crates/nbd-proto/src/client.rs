@@ -16,12 +16,12 @@ mod request;
 
 use thiserror::Error;
 
-use crate::wire::{self, option_reply};
-
 pub use self::negotiation::{Connection, Goal, Listed, Negotiation, Progress};
 pub use self::option::{OptionReply, hello, info_payload, meta_payload, push_option};
 pub use self::reply::{Body, Reply, decode};
 pub use self::request::{Request, TooLong, filter_payload};
+
+use crate::wire::{self, option_reply};
 
 /// Why a client gives up: the connection is to be closed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

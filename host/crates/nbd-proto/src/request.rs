@@ -6,6 +6,7 @@
 
 mod rules;
 
+use bitflags::bitflags;
 use thiserror::Error;
 
 use self::rules::CONTEXT_ID;
@@ -63,10 +64,23 @@ pub struct Head {
     pub offset: u64,
 }
 
+bitflags! {
+    /// How a change is to be made: what the flags of a command mean to the device that carries it out.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct WriteFlags: u16 {
+        /// Durable before the reply.
+        const FUA = CommandFlags::FUA.bits();
+        /// Zeroing only: keep it allocated.
+        const NO_HOLE = CommandFlags::NO_HOLE.bits();
+        /// Zeroing only: fail with ENOTSUP, quickly and without a change, rather than be slow.
+        const FAST_ZERO = CommandFlags::FAST_ZERO.bits();
+    }
+}
+
 /// A request that was checked: its range lies within the export and is aligned to the minimum block
 /// size, its flags were advertised, and it isn't empty.
 ///
-/// Offsets and lengths are in bytes. `fua`: durable before the reply.
+/// Offsets and lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Send data. Length 1 to the maximum block size.
@@ -84,8 +98,8 @@ pub enum Command {
         offset: u64,
         /// Bytes; the same as [`Incoming::payload_len`].
         length: u32,
-        /// Durable before the reply.
-        fua: bool,
+        /// FUA or nothing.
+        flags: WriteFlags,
     },
     /// Make durable what was written and answered before.
     Flush,
@@ -95,8 +109,8 @@ pub enum Command {
         offset: u64,
         /// Bytes.
         length: u64,
-        /// Durable before the reply.
-        fua: bool,
+        /// FUA or nothing.
+        flags: WriteFlags,
     },
     /// Prefetch.
     Cache {
@@ -111,12 +125,8 @@ pub enum Command {
         offset: u64,
         /// Bytes.
         length: u64,
-        /// Durable before the reply.
-        fua: bool,
-        /// Keep it allocated.
-        no_hole: bool,
-        /// Fail with ENOTSUP, quickly and without a change, rather than be slow.
-        fast_zero: bool,
+        /// Any of them.
+        flags: WriteFlags,
     },
     /// Describe allocation. Only where [`Session::allocation`] is something.
     BlockStatus {
@@ -232,13 +242,12 @@ impl Errno {
     #[must_use]
     pub const fn permitted_for(self, command: &Command) -> Self {
         match (self, command) {
+            (Self::Enotsup, Command::WriteZeroes { flags, .. })
+                if flags.contains(WriteFlags::FAST_ZERO) =>
+            {
+                self
+            }
             (
-                Self::Enotsup,
-                Command::WriteZeroes {
-                    fast_zero: true, ..
-                },
-            )
-            | (
                 Self::Eoverflow,
                 Command::Read {
                     dont_fragment: true,

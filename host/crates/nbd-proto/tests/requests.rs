@@ -8,7 +8,7 @@ use nbd_proto::client::{Request, filter_payload};
 use nbd_proto::wire::command;
 use nbd_proto::{
     BlockSizes, Broken, Command, CommandFlags, ContextId, Cookie, Errno, Export, ExportFlags,
-    Framing, Incoming, Parsed, Session, limits,
+    Framing, Incoming, Parsed, Session, WriteFlags, limits,
 };
 
 use script::export;
@@ -119,7 +119,7 @@ fn well_formed_requests_are_commands() {
             let header = if framing == Framing::Extended { 32 } else { 28 };
             assert_eq!(incoming.header_len, header);
         };
-        let (offset, length, fua) = (4096, 512, true);
+        let (offset, length, flags) = (4096, 512, WriteFlags::FUA);
         check(
             Request::read(COOKIE, offset, 512),
             Command::Read {
@@ -133,7 +133,7 @@ fn well_formed_requests_are_commands() {
             Command::Write {
                 offset,
                 length: 512,
-                fua,
+                flags,
             },
         );
         check(Request::flush(COOKIE), Command::Flush);
@@ -142,7 +142,7 @@ fn well_formed_requests_are_commands() {
             Command::Trim {
                 offset,
                 length,
-                fua,
+                flags,
             },
         );
         check(
@@ -154,9 +154,7 @@ fn well_formed_requests_are_commands() {
             Command::WriteZeroes {
                 offset,
                 length,
-                fua: false,
-                no_hole: true,
-                fast_zero: false,
+                flags: WriteFlags::NO_HOLE,
             },
         );
         if framing.has_chunks() {
@@ -674,20 +672,19 @@ fn a_filter_cut_short_is_incomplete() {
 /// Points 42, 52.
 #[test]
 fn two_errors_are_only_for_what_they_were_made_for() {
-    let zeroes = |fast_zero| Command::WriteZeroes {
+    let zeroes = |flags| Command::WriteZeroes {
         offset: 0,
         length: 1,
-        fua: false,
-        no_hole: false,
-        fast_zero,
+        flags,
     };
+    let (fast, slow) = (WriteFlags::FAST_ZERO, WriteFlags::empty());
     let read = |dont_fragment| Command::Read {
         offset: 0,
         length: 1,
         dont_fragment,
     };
-    assert_eq!(Errno::Enotsup.permitted_for(&zeroes(true)), Errno::Enotsup);
-    assert_eq!(Errno::Enotsup.permitted_for(&zeroes(false)), Errno::Einval);
+    assert_eq!(Errno::Enotsup.permitted_for(&zeroes(fast)), Errno::Enotsup);
+    assert_eq!(Errno::Enotsup.permitted_for(&zeroes(slow)), Errno::Einval);
     assert_eq!(Errno::Enotsup.permitted_for(&Command::Flush), Errno::Einval);
     assert_eq!(
         Errno::Eoverflow.permitted_for(&read(true)),

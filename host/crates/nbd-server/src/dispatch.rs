@@ -4,14 +4,15 @@
 //! of. A request that comes in here always leaves with a reply.
 
 use std::io::IoSlice;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use device::fault::{Failure, Whose};
+use device::fault::Failure;
 use device::metrics::{Metrics, Operation, Outcome};
 use device::origin::Origin;
 use device::reply::{Piece, ReadReply};
-use device::{Device, ExtentsOnError, WriteMode};
+use device::{Device, Served, Terms};
 use extent_map::{Descriptor as MapDescriptor, ExtentMap, Wanted, Width, Wire};
 use futures_util::future::BoxFuture;
 use nbd_proto::limits::MAX_DESCRIPTORS;
@@ -115,6 +116,11 @@ impl Reply {
         reply::error(head, errno, text, &mut self.frames);
     }
 
+    /// Encodes a request that failed.
+    fn fail(&mut self, head: Head, command: &Command, failure: &Failure) {
+        self.error(head, failure.errno.permitted_for(command), &failure.text);
+    }
+
     /// Encodes a read that succeeded, in pieces where the framing has them.
     fn read(&mut self, head: Head, offset: u64, dont_fragment: bool, mut body: Box<ReadReply>) {
         if dont_fragment || !head.framing.has_chunks() {
@@ -143,31 +149,30 @@ impl Reply {
 }
 
 /// Answers a request. `reply` is empty; what comes back is complete.
-pub(crate) async fn answer<D: Device>(device: &D, request: Request, mut reply: Reply) -> Reply {
+pub(crate) async fn answer<D: Device>(
+    served: &Served<D>,
+    request: Request,
+    mut reply: Reply,
+) -> Reply {
     let Incoming { head, command, .. } = request.incoming;
     let Some(operation) = operation(&command) else {
         match command {
-            Command::Refused(refusal) => refuse(device, head, refusal, &mut reply),
+            Command::Refused(refusal) => refuse(served, head, refusal, &mut reply),
             // A disconnect has no reply; the connection doesn't bring it here.
             _ => reply.ok(head),
         }
         return reply;
     };
     let start = Instant::now();
-    let paced = match pace(device, &command, start) {
-        Some(pace) => pace.await,
-        None => Ok(()),
-    };
-    let (reply, outcome) = match paced {
-        Ok(()) => carry_out(device, request, reply).await,
-        Err(failure) => {
-            let outcome = fail(device, head, command, &failure, &mut reply);
-            (reply, outcome)
+    if let Some(pace) = pace(served, &command, start) {
+        let paced = pace.await;
+        if let Err(failure) = &paced {
+            served.ended(operation, start.into_std(), &paced);
+            reply.fail(head, &command, failure);
+            return reply;
         }
-    };
-    let operations = &device.metrics().operations;
-    operations.note(operation, outcome, start.elapsed());
-    reply
+    }
+    carry_out(served, start.into_std(), request, reply).await
 }
 
 /// What the device is asked to do, if anything.
@@ -184,8 +189,13 @@ fn operation(command: &Command) -> Option<Operation> {
     })
 }
 
-/// Asks the device, and says whose the outcome is.
-async fn carry_out<D: Device>(device: &D, request: Request, mut reply: Reply) -> (Reply, Outcome) {
+/// Asks the device.
+async fn carry_out<D: Device>(
+    served: &Served<D>,
+    since: std::time::Instant,
+    request: Request,
+    mut reply: Reply,
+) -> Reply {
     let Incoming { head, command, .. } = request.incoming;
     let done = match command {
         Command::Read {
@@ -195,86 +205,67 @@ async fn carry_out<D: Device>(device: &D, request: Request, mut reply: Reply) ->
         } => {
             let mut body = reply.body.take().unwrap_or_default();
             body.reset(length);
-            match device.read(offset, length, body).await {
+            match served.read(since, offset, length, body).await {
                 Ok(body) => {
-                    device.metrics().read_bytes.add(length.into());
                     reply.read(head, offset, dont_fragment, body);
-                    return (reply, Outcome::Ok);
+                    return reply;
                 }
                 Err(failure) => Err(failure),
             }
-        }
-        Command::Write { offset, fua, .. } => {
-            let bytes = request.payload.len() as u64;
-            let written = device.write(offset, request.payload, fua).await;
-            written.inspect(|()| device.metrics().written_bytes.add(bytes))
-        }
-        Command::Flush => device.flush().await,
-        Command::Trim {
-            offset,
-            length,
-            fua,
-        } => device.trim(offset, length, fua).await,
-        Command::Cache { offset, length } => device.cache(offset, length).await,
-        Command::WriteZeroes {
-            offset,
-            length,
-            fua,
-            no_hole,
-            fast_zero,
-        } => {
-            device
-                .zero(
-                    offset,
-                    length,
-                    WriteMode {
-                        fua,
-                        no_hole,
-                        fast_zero,
-                    },
-                )
-                .await
         }
         Command::BlockStatus {
             offset,
             length,
             one,
-        } => match block_status(device, &request, offset, length, one, &mut reply).await {
-            Ok(outcome) => return (reply, outcome),
-            Err(failure) => Err(failure),
-        },
+        } => {
+            let range = offset..offset + length;
+            match block_status(served, since, &request, range, one, &mut reply).await {
+                Ok(()) => return reply,
+                Err(failure) => Err(failure),
+            }
+        }
+        Command::Write { offset, flags, .. } => {
+            served.write(since, offset, request.payload, flags).await
+        }
+        Command::Flush => served.flush(since).await,
+        Command::Trim {
+            offset,
+            length,
+            flags,
+        } => served.trim(since, offset, length, flags).await,
+        Command::WriteZeroes {
+            offset,
+            length,
+            flags,
+        } => served.zero(since, offset, length, flags).await,
+        Command::Cache { offset, length } => served.cache(since, offset, length).await,
         // `answer` has dealt with them.
         Command::Refused(_) | Command::Nothing | Command::Disconnect => Ok(()),
     };
-    let outcome = match done {
-        Ok(()) => {
-            reply.ok(head);
-            Outcome::Ok
-        }
-        Err(failure) => fail(device, head, command, &failure, &mut reply),
-    };
-    (reply, outcome)
+    match done {
+        Ok(()) => reply.ok(head),
+        Err(failure) => reply.fail(head, &command, &failure),
+    }
+    reply
 }
 
 /// What keeps a request to its rates, if there are any: none costs one that has none.
 fn pace<'a, D: Device>(
-    device: &'a D,
+    served: &'a Served<D>,
     command: &Command,
     now: Instant,
 ) -> Option<BoxFuture<'a, Result<(), Failure>>> {
-    let rates = device.rates()?;
-    if rates.iter().all(|rates| rates.is_free()) {
-        return None;
-    }
+    let rates = served.terms().rates()?;
     let bytes = match *command {
         Command::Read { length, .. } | Command::Write { length, .. } => length.into(),
         _ => 0,
     };
     Some(Box::pin(async move {
-        let wait = Rates::reserve(&rates, now.into_std(), bytes, device.limits().wall);
+        let most = served.terms().limits.wall;
+        let wait = Rates::reserve(&rates, now.into_std(), bytes, most);
         let wait = wait.ok_or_else(|| Failure::share("past the rate for too long"))?;
         if !wait.is_zero() {
-            device.metrics().rate_waits.note(wait);
+            served.metrics().rate_waits.note(wait);
             sleep_until(now + wait).await;
         }
         Ok(())
@@ -282,60 +273,37 @@ fn pace<'a, D: Device>(
 }
 
 /// The client's fault: nothing was tried.
-fn refuse<D: Device>(device: &D, head: Head, refusal: Refusal, reply: &mut Reply) {
-    device.metrics().refused.one();
-    let (export, request) = (&device.export().name, Origin::field());
+fn refuse<D: Device>(served: &Served<D>, head: Head, refusal: Refusal, reply: &mut Reply) {
+    served.metrics().refused.one();
+    let (export, request) = (&served.terms().export.name, Origin::field());
     tracing::debug!(target: "nbdbox::dispatch", export, request, "refused: {refusal}");
     reply.error(head, refusal.errno, refusal.text);
 }
 
-fn fail<D: Device>(
-    device: &D,
-    head: Head,
-    command: Command,
-    failure: &Failure,
-    reply: &mut Reply,
-) -> Outcome {
-    device.metrics().blame(failure);
-    reply.error(head, failure.errno.permitted_for(&command), &failure.text);
-    failure.into()
-}
-
-/// Asks for extents and encodes them. A device that fails is covered for with data (E11): the outcome is
-/// still its own.
+/// Asks for extents and encodes them.
 async fn block_status<D: Device>(
-    device: &D,
+    served: &Served<D>,
+    since: std::time::Instant,
     request: &Request,
-    offset: u64,
-    length: u64,
+    range: Range<u64>,
     one: bool,
     reply: &mut Reply,
-) -> Result<Outcome, Failure> {
-    let impossible = |_| Failure::host(Errno::Eio, "the host could not describe the range");
-    let export = device.export();
+) -> Result<(), Failure> {
+    let Terms { export, limits, .. } = &**served.terms();
+    let length = range.end - range.start;
     let blocks = length.div_ceil(u64::from(export.block.minimum()));
     let most = usize::try_from(blocks)
         .unwrap_or(usize::MAX)
-        .min(device.limits().extents);
+        .min(limits.extents);
     let wanted = if one { Wanted::One } else { Wanted::All };
-    let range = offset..offset + length;
     let map = match reply.extents.take() {
-        Some(mut map) => map.reset(range.clone(), wanted, most).map(|()| map),
-        None => ExtentMap::new(range.clone(), wanted, most).map(Box::new),
+        Some(mut map) => map.reset(range, wanted, most).map(|()| map),
+        None => ExtentMap::new(range, wanted, most).map(Box::new),
     };
-    let (mut map, outcome) = match device.extents(map.map_err(impossible)?, one).await {
-        Ok(map) => (map, Outcome::Ok),
-        Err(failure) => {
-            let data = device.extents_on_error() == ExtentsOnError::Data;
-            if !data || failure.whose == Whose::Shutdown {
-                return Err(failure);
-            }
-            device.metrics().blame(&failure);
-            device.metrics().extents_fallbacks.one();
-            let map = ExtentMap::new(range, wanted, most).map_err(impossible)?;
-            (Box::new(map), Outcome::from(&failure))
-        }
-    };
+    // The parser lets no empty request through.
+    let map =
+        map.map_err(|_| Failure::host(Errno::Eio, "the host could not describe the range"))?;
+    let mut map = served.extents(since, map).await?;
     let head = request.incoming.head;
     let wire = Wire {
         min_block: export.block.minimum(),
@@ -352,8 +320,7 @@ async fn block_status<D: Device>(
     let context = request.allocation.unwrap_or(ContextId(0));
     let pieces = reply.descriptors.iter().map(descriptor);
     reply::block_status(head, context, length, one, pieces, &mut reply.frames)
-        .map_err(|_| Failure::host(Errno::Eio, "the host could not encode the extents"))?;
-    Ok(outcome)
+        .map_err(|_| Failure::host(Errno::Eio, "the host could not encode the extents"))
 }
 
 fn descriptor(from: &MapDescriptor) -> Descriptor {

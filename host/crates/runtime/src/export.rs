@@ -16,23 +16,20 @@ use device::fault::{Cause, Failure, Whose};
 use device::metrics::{Budget, Metrics, SeenOpen};
 use device::peaks::Peaks;
 use device::reply::ReadReply;
-use device::{Device, ExtentsOnError, WriteMode};
+use device::{Device, Served, Terms, WriteFlags};
 use extent_map::ExtentMap;
-use fair_cores::CpuShare;
-use nbd_proto::{Export, ExportFlags};
-use nbdbox_config::limits::Limits;
+use nbd_proto::ExportFlags;
 use nbdbox_config::policy::{OnFailure, Policy};
-use quota::{FlowQuota, Rates};
 
 use self::recall::{Recall, retell};
 use crate::abi::names::tell;
-use crate::abi::wit::{DeviceInfo, InstanceMode, WriteFlags};
+use crate::abi::wit::{DeviceInfo, InstanceMode};
 use crate::export::offer::offer;
 use crate::export::pool::{Acquired, Lease, Pool, Vacancy};
 use crate::instance::guest::Surroundings;
 use crate::instance::{CallError, Instance};
-use crate::layer::Below;
 use crate::loaded::plugin::Plugin;
+use crate::next::Next;
 
 /// An export that a plugin serves.
 pub struct PluginExport {
@@ -40,7 +37,7 @@ pub struct PluginExport {
     around: Arc<Surroundings>,
     /// What the first instance said; the others must say the same.
     info: DeviceInfo,
-    export: Export,
+    terms: Arc<Terms>,
     pool: Pool,
     policy: Policy,
     recall: Recall,
@@ -56,7 +53,7 @@ const FEW_CALLS: u64 = 4;
 impl std::fmt::Debug for PluginExport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PluginExport")
-            .field("export", &self.export)
+            .field("export", &self.terms.export)
             .finish_non_exhaustive()
     }
 }
@@ -69,9 +66,9 @@ impl PluginExport {
         policy: Policy,
         below: Option<Arc<Self>>,
     ) -> Result<Self, Failure> {
-        around.below = below
+        around.next = below
             .as_ref()
-            .map(|layer| Arc::new(Below::new(Arc::clone(layer), layer.is_immutable())));
+            .map(|layer| Arc::new(Next::new(Arc::new(layer.served()), layer.is_immutable())));
         let around = Arc::new(around);
         let Some(share) = around.quota.tenant.instances.take() else {
             around.metrics.refusals(Budget::Instances).one();
@@ -92,12 +89,18 @@ impl PluginExport {
         let (quota, metrics) = (&around.quota.tenant.instances, &around.metrics);
         let pool = Pool::new(most, Arc::clone(quota), Arc::clone(metrics), instance);
         let immutable = info.immutable && export.flags.contains(ExportFlags::READ_ONLY);
+        let terms = Arc::new(Terms {
+            export,
+            limits: around.limits.clone(),
+            quota: Some(Arc::clone(&around.quota)),
+            extents_on_error: policy.extents_on_error,
+        });
         Ok(Self {
             recall: Recall::new(plugin.world(), &around, immutable),
             plugin,
             around,
             info,
-            export,
+            terms,
             pool,
             policy,
             below,
@@ -126,6 +129,25 @@ impl PluginExport {
         self.info.mode == InstanceMode::Single && !self.read_only()
     }
 
+    /// It as it's served, to clients or to a filter above.
+    #[must_use]
+    pub fn served(self: &Arc<Self>) -> Served<Self> {
+        let (terms, metrics) = (Arc::clone(&self.terms), Arc::clone(&self.around.metrics));
+        Served::new(Arc::clone(self), terms, metrics)
+    }
+
+    /// What it promises, and what may be used of it.
+    #[must_use]
+    pub fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.around.metrics
+    }
+
     /// Its plugin.
     #[must_use]
     pub fn plugin(&self) -> &Plugin {
@@ -136,7 +158,7 @@ impl PluginExport {
     #[must_use]
     pub fn seen(&self) -> SeenOpen {
         SeenOpen {
-            size: self.export.size,
+            size: self.terms.export.size,
             read_only: self.read_only(),
         }
     }
@@ -172,7 +194,7 @@ impl PluginExport {
     }
 
     fn read_only(&self) -> bool {
-        self.export.flags.contains(ExportFlags::READ_ONLY)
+        self.terms.export.flags.contains(ExportFlags::READ_ONLY)
     }
 
     /// Whether there is anything to flush: in an instance, in a blob, or in the layer below.
@@ -180,10 +202,7 @@ impl PluginExport {
         let around = &self.around;
         self.pool.is_dirty()
             || around.blobs.iter().any(Blob::is_unsynced)
-            || around
-                .below
-                .as_ref()
-                .is_some_and(|below| below.is_unflushed())
+            || around.next.as_ref().is_some_and(|next| next.is_unflushed())
     }
 
     async fn acquire(&self) -> Result<Lease<'_>, Failure> {
@@ -232,9 +251,9 @@ impl PluginExport {
     }
 
     /// Asks the plugin for extents, and remembers them where that's of use.
-    async fn report(&self, map: Box<ExtentMap>, one: bool) -> Result<Box<ExtentMap>, Failure> {
+    async fn report(&self, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
         let mut lease = self.acquire().await?;
-        let called = lease.instance().report(map, one).await;
+        let called = lease.instance().report(map).await;
         let map = self.settle(lease, called)?;
         self.around.metrics.note_extents(&map);
         self.learn_extents(&map);
@@ -310,34 +329,6 @@ fn no_instance() -> Failure {
 }
 
 impl Device for PluginExport {
-    fn export(&self) -> &Export {
-        &self.export
-    }
-
-    fn limits(&self) -> &Limits {
-        &self.around.limits
-    }
-
-    fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
-        self.around.quota.flows()
-    }
-
-    fn cpu(&self) -> Option<&Arc<CpuShare>> {
-        self.around.quota.cpu.as_ref()
-    }
-
-    fn rates(&self) -> Option<[&Rates; 2]> {
-        Some(self.around.quota.rates())
-    }
-
-    fn metrics(&self) -> &Arc<Metrics> {
-        &self.around.metrics
-    }
-
-    fn extents_on_error(&self) -> ExtentsOnError {
-        self.policy.extents_on_error
-    }
-
     async fn read(
         &self,
         offset: u64,
@@ -361,24 +352,20 @@ impl Device for PluginExport {
         carry_out::read(&self.around, reply).await
     }
 
-    async fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Result<(), Failure> {
-        let mode = WriteFlags::from(WriteMode {
-            fua,
-            ..WriteMode::default()
-        });
+    async fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Result<(), Failure> {
         let mut lease = self.acquire().await?;
-        let called = lease.instance().write(payload, offset, mode).await;
+        let called = lease.instance().write(payload, offset, flags.into()).await;
         let plan = self.settle(lease, called)?;
         if plan.stores.is_empty() {
             Ok(())
         } else {
-            carry_out::write(&self.around, plan, fua).await
+            carry_out::write(&self.around, plan, flags).await
         }
     }
 
     async fn flush(&self) -> Result<(), Failure> {
-        let below = self.around.below.as_ref();
-        let flushes = below.map_or(0, |below| below.flushes());
+        let next = self.around.next.as_ref();
+        let flushes = next.map_or(0, |next| next.flushes());
         let mut dirty = self.pool.dirty();
         let mut any = false;
         while let Some(mut lease) = dirty.next().await {
@@ -402,19 +389,15 @@ impl Device for PluginExport {
         Ok(())
     }
 
-    async fn trim(&self, offset: u64, length: u64, fua: bool) -> Result<(), Failure> {
-        let mode = WriteFlags::from(WriteMode {
-            fua,
-            ..WriteMode::default()
-        });
+    async fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
         let mut lease = self.acquire().await?;
-        let called = lease.instance().trim(offset, length, mode).await;
+        let called = lease.instance().trim(offset, length, flags.into()).await;
         self.settle(lease, called)
     }
 
-    async fn zero(&self, offset: u64, length: u64, mode: WriteMode) -> Result<(), Failure> {
+    async fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
         let mut lease = self.acquire().await?;
-        let called = lease.instance().zero(offset, length, mode.into()).await;
+        let called = lease.instance().zero(offset, length, flags.into()).await;
         self.settle(lease, called)
     }
 
@@ -437,15 +420,15 @@ impl Device for PluginExport {
         }
     }
 
-    async fn extents(&self, mut map: Box<ExtentMap>, one: bool) -> Result<Box<ExtentMap>, Failure> {
+    async fn extents(&self, mut map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
         if self.recall_extents(&mut map) {
             return Ok(map);
         }
         if let Some(wider) = self.wider_question(&map) {
-            let wider = self.report(wider, false).await?;
+            let wider = self.report(wider).await?;
             retell(&wider, &mut map);
             return Ok(map);
         }
-        self.report(map, one).await
+        self.report(map).await
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
-use extent_map::ExtentMap;
+use extent_map::{ExtentMap, Wanted};
 use nbdbox_config::limits::DIRECT;
 use quota::CountShare;
 use tokio::time::timeout;
@@ -250,16 +250,12 @@ impl Instance {
     }
 
     /// Lets the guest report extents.
-    pub(crate) async fn report(
-        &mut self,
-        map: Box<ExtentMap>,
-        one: bool,
-    ) -> Called<Box<ExtentMap>> {
+    pub(crate) async fn report(&mut self, map: Box<ExtentMap>) -> Called<Box<ExtentMap>> {
         let Some(report) = self.functions.report else {
             return Err(not_exported());
         };
         let handle = Resource::<ExtentsHandle>::new_borrow(THE_ONE);
-        let range = map.range();
+        let (range, one) = (map.range(), map.wanted() == Wanted::One);
         let params = (handle, range.start, range.end - range.start, one);
         let ((done,), lent) = self.request(report, params, Lent::Extents(map), 0).await?;
         self.answered(done)?;

@@ -14,10 +14,10 @@ mod abi;
 mod component;
 mod export;
 mod instance;
-mod layer;
 mod loaded;
 mod mapping;
 mod meter;
+mod next;
 
 pub use abi::manifest::{BlobNeed, Manifest, Setting, SettingKind};
 pub use abi::world::World;

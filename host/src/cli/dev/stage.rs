@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use device::fault::Failure;
 use device::identity::Client;
-use device::{Absent, Catalog, Listed};
+use device::{Absent, Catalog, Listed, Opened};
 use nbdbox_config::limits::Limits;
 use runtime::PluginCatalog;
 
@@ -50,8 +50,9 @@ impl Catalog for Stage {
         self.current().list(client).await
     }
 
-    async fn find(&self, client: &Client, name: &str) -> Result<Arc<Timed>, Absent> {
-        let export = self.current().find(client, name).await?;
-        Ok(Arc::new(Timed::new(export, Arc::clone(&self.journal))))
+    async fn find(&self, client: &Client, name: &str) -> Result<Opened<Timed>, Absent> {
+        let Opened { served, hold } = self.current().find(client, name).await?;
+        let served = Timed::serve(&served, Arc::clone(&self.journal));
+        Ok(Opened { served, hold })
     }
 }

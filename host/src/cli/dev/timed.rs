@@ -5,13 +5,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use device::fault::Failure;
-use device::metrics::{Metrics, Operation};
+use device::metrics::Operation;
 use device::reply::ReadReply;
-use device::{Device, ExtentsOnError, WriteMode};
+use device::{Device, Served, WriteFlags};
 use extent_map::ExtentMap;
-use nbd_proto::Export;
-use nbdbox_config::limits::Limits;
-use quota::{FlowQuota, Rates};
 use runtime::PluginExport;
 
 use super::journal::{Call, Journal};
@@ -23,8 +20,14 @@ pub(super) struct Timed {
 }
 
 impl Timed {
-    pub(super) fn new(export: Arc<PluginExport>, journal: Arc<Journal>) -> Self {
-        Self { export, journal }
+    /// Notes what is asked of an export.
+    pub(super) fn serve(export: &Served<PluginExport>, journal: Arc<Journal>) -> Served<Self> {
+        let timed = Self {
+            export: Arc::clone(export.device()),
+            journal,
+        };
+        let (terms, metrics) = (Arc::clone(export.terms()), Arc::clone(export.metrics()));
+        Served::new(Arc::new(timed), terms, metrics)
     }
 
     /// Does a call, and notes how long it took from the request to its answer.
@@ -44,37 +47,13 @@ impl Timed {
             took: start.elapsed(),
             error: done.as_ref().err().map(|failure| failure.errno),
         };
-        let (peaks, limits) = (self.export.peaks(), self.export.limits());
-        self.journal.note(&call, peaks, limits);
+        let (peaks, terms) = (self.export.peaks(), self.export.terms());
+        self.journal.note(&call, peaks, &terms.limits);
         done
     }
 }
 
 impl Device for Timed {
-    fn export(&self) -> &Export {
-        self.export.export()
-    }
-
-    fn limits(&self) -> &Limits {
-        self.export.limits()
-    }
-
-    fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
-        self.export.flows()
-    }
-
-    fn rates(&self) -> Option<[&Rates; 2]> {
-        self.export.rates()
-    }
-
-    fn metrics(&self) -> &Arc<Metrics> {
-        self.export.metrics()
-    }
-
-    fn extents_on_error(&self) -> ExtentsOnError {
-        self.export.extents_on_error()
-    }
-
     async fn read(
         &self,
         offset: u64,
@@ -86,9 +65,9 @@ impl Device for Timed {
             .await
     }
 
-    async fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Result<(), Failure> {
+    async fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Result<(), Failure> {
         let length = payload.len() as u64;
-        let call = self.export.write(offset, payload, fua);
+        let call = self.export.write(offset, payload, flags);
         self.note(Operation::Write, offset, length, call).await
     }
 
@@ -96,13 +75,13 @@ impl Device for Timed {
         self.note(Operation::Flush, 0, 0, self.export.flush()).await
     }
 
-    async fn trim(&self, offset: u64, length: u64, fua: bool) -> Result<(), Failure> {
-        let call = self.export.trim(offset, length, fua);
+    async fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
+        let call = self.export.trim(offset, length, flags);
         self.note(Operation::Trim, offset, length, call).await
     }
 
-    async fn zero(&self, offset: u64, length: u64, mode: WriteMode) -> Result<(), Failure> {
-        let call = self.export.zero(offset, length, mode);
+    async fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
+        let call = self.export.zero(offset, length, flags);
         self.note(Operation::Zero, offset, length, call).await
     }
 
@@ -115,9 +94,9 @@ impl Device for Timed {
         self.export.leave().await;
     }
 
-    async fn extents(&self, map: Box<ExtentMap>, one: bool) -> Result<Box<ExtentMap>, Failure> {
+    async fn extents(&self, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
         let range = map.range().clone();
-        let call = self.export.extents(map, one);
+        let call = self.export.extents(map);
         let length = range.end - range.start;
         self.note(Operation::BlockStatus, range.start, length, call)
             .await

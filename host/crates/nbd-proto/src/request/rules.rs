@@ -1,7 +1,7 @@
 //! The rules for a request whose header was read (sections "Request types", "Command flags", "Size
 //! constraints" and "Error values").
 
-use super::{Command, Raw, Refusal};
+use super::{Command, Raw, Refusal, WriteFlags};
 use crate::wire::command;
 use crate::{CommandFlags, Errno, ExportFlags, Framing, Session};
 
@@ -127,7 +127,8 @@ impl Session {
     fn build(&self, raw: &Raw, flags: CommandFlags) -> Result<Command, Refusal> {
         let Raw { offset, length, .. } = *raw;
         let short = || u32::try_from(length).map_err(|_| TOO_LONG);
-        let fua = flags.contains(CommandFlags::FUA);
+        // Flags that the command can't have were refused.
+        let write = WriteFlags::from_bits_truncate(flags.bits());
         Ok(match raw.kind {
             command::READ => {
                 let dont_fragment = flags.contains(CommandFlags::DF);
@@ -140,25 +141,19 @@ impl Session {
             command::WRITE => Command::Write {
                 offset,
                 length: short()?,
-                fua,
+                flags: write,
             },
             command::TRIM => Command::Trim {
                 offset,
                 length,
-                fua,
+                flags: write,
             },
             command::CACHE => Command::Cache { offset, length },
-            command::WRITE_ZEROES => {
-                let no_hole = flags.contains(CommandFlags::NO_HOLE);
-                let fast_zero = flags.contains(CommandFlags::FAST_ZERO);
-                Command::WriteZeroes {
-                    offset,
-                    length,
-                    fua,
-                    no_hole,
-                    fast_zero,
-                }
-            }
+            command::WRITE_ZEROES => Command::WriteZeroes {
+                offset,
+                length,
+                flags: write,
+            },
             command::BLOCK_STATUS => Command::BlockStatus {
                 offset,
                 length,

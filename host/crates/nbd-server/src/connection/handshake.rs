@@ -3,13 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use device::identity::Client;
 use device::origin::Origin;
-use device::{Absent, Catalog, Device as _, Listed};
+use device::{Absent, Catalog, Listed, Opened};
 use nbd_proto::{Event, Handshake, Policy, Session, limits::HANDSHAKE_BUFFER};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -23,7 +22,7 @@ use crate::tls::Tls;
 pub(super) struct Agreed<S, D> {
     pub(super) stream: Secured<S>,
     pub(super) session: Session,
-    pub(super) device: Arc<D>,
+    pub(super) opened: Opened<D>,
     /// Bytes that came after it: requests.
     pub(super) unread: BytesMut,
 }
@@ -72,9 +71,9 @@ where
                 // The place that an earlier question took, where places are counted.
                 found = None;
                 match catalog.find(&client, &lookup.name).await {
-                    Ok(device) => {
-                        handshake.found(device.export());
-                        found = Some(device);
+                    Ok(opened) => {
+                        handshake.found(&opened.served.terms().export);
+                        found = Some(opened);
                     }
                     Err(Absent::Unknown) => handshake.unknown(),
                     Err(Absent::Failed) => handshake.denied("the export can't be opened"),
@@ -84,10 +83,10 @@ where
             Event::Ready(session) => {
                 send(&mut stream, &mut handshake).await?;
                 // The session is for the export that was found last.
-                let agreed = found.map(|device| Agreed {
+                let agreed = found.map(|opened| Agreed {
                     stream,
                     session: *session,
-                    device,
+                    opened,
                     unread: inbox,
                 });
                 return Ok(agreed);

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use device::Device;
 use device::metrics::{Connected, Metrics};
 use device::origin::Origin;
+use device::{Device, Opened};
 use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use nbd_proto::{Parsed, Session};
@@ -44,25 +44,31 @@ where
     let Agreed {
         stream,
         session,
-        device,
+        opened: Opened {
+            served,
+            hold: _hold,
+        },
         unread,
     } = agreed;
-    let _connected = Connected::new(Arc::clone(device.metrics()));
+    let _connected = Connected::new(Arc::clone(served.metrics()));
+    // Shared by all requests, so that each counts one reference.
+    let served = Arc::new(served);
+    let terms = Arc::clone(served.terms());
     let stopped = async move {
         // An error means that the server is gone: that's a stop too.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let start = {
-        let device = Arc::clone(&device);
+        let served = Arc::clone(&served);
         move |origin: Origin, request: Request, reply: Reply, share: Share| {
-            let device = Arc::clone(&device);
-            origin.scope(async move { (dispatch::answer(&*device, request, reply).await, share) })
+            let served = Arc::clone(&served);
+            origin.scope(async move { (dispatch::answer(&served, request, reply).await, share) })
         }
     };
     let mut transmission = Transmission {
-        stint: Stint::new(device.cpu(), device.metrics()),
+        stint: Stint::new(terms.cpu(), served.metrics()),
         stream,
-        admission: Admission::new(device.limits(), device.flows()),
+        admission: Admission::new(&terms.limits, terms.flows()),
         inbox: Inbox::new(unread),
         outbox: Outbox::default(),
         running: FuturesUnordered::new(),
@@ -70,7 +76,7 @@ where
         boxes: Vec::new(),
         start,
         stopped: Box::pin(stopped),
-        idle: device.limits().idle.map(Idle::new),
+        idle: terms.limits.idle.map(Idle::new),
         session,
         phase: Phase::Open,
         partial_share: None,
@@ -78,11 +84,11 @@ where
             connection: number,
             request: 0,
         },
-        metrics: Arc::clone(device.metrics()),
+        metrics: Arc::clone(served.metrics()),
         held_up: None,
     };
     let end = std::future::poll_fn(|cx| transmission.poll(cx)).await;
-    device.leave().await;
+    served.device().leave().await;
     linger(transmission.stream).await;
     end
 }

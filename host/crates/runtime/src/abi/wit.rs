@@ -8,7 +8,6 @@
     reason = "wasmtime constructs enum cases from what the guest says"
 )]
 
-use device::WriteMode;
 use extent_map::Kind;
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
@@ -157,29 +156,24 @@ flags! {
     }
 }
 
-impl From<WriteMode> for WriteFlags {
-    fn from(mode: WriteMode) -> Self {
-        let mut flags = Self::default();
-        if mode.fua {
-            flags |= Self::FUA;
-        }
-        if mode.no_hole {
-            flags |= Self::NO_HOLE;
-        }
-        if mode.fast_zero {
-            flags |= Self::FAST_ZERO;
-        }
-        flags
+/// The flags as the guest sees them, and as the rest of the host does.
+const FLAGS: [(WriteFlags, device::WriteFlags); 3] = [
+    (WriteFlags::FUA, device::WriteFlags::FUA),
+    (WriteFlags::NO_HOLE, device::WriteFlags::NO_HOLE),
+    (WriteFlags::FAST_ZERO, device::WriteFlags::FAST_ZERO),
+];
+
+impl From<device::WriteFlags> for WriteFlags {
+    fn from(flags: device::WriteFlags) -> Self {
+        let set = FLAGS.into_iter().filter(|(_, own)| flags.contains(*own));
+        set.fold(Self::default(), |all, (flag, _)| all | flag)
     }
 }
 
-impl From<WriteFlags> for WriteMode {
+impl From<WriteFlags> for device::WriteFlags {
     fn from(flags: WriteFlags) -> Self {
-        Self {
-            fua: flags.contains(WriteFlags::FUA),
-            no_hole: flags.contains(WriteFlags::NO_HOLE),
-            fast_zero: flags.contains(WriteFlags::FAST_ZERO),
-        }
+        let set = FLAGS.into_iter().filter(|(flag, _)| flags.contains(*flag));
+        set.map(|(_, own)| own).collect()
     }
 }
 

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use blob::{Blob, BlobError};
+use device::WriteFlags;
 use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
 use nbd_proto::Errno;
 
 use crate::abi::names::tell;
 use crate::instance::guest::{Surroundings, Target, WritePlan};
-use crate::layer::Below;
+use crate::next::Next;
 
 /// Fills the places that a reply reserved.
 pub(crate) async fn read(
@@ -18,7 +19,7 @@ pub(crate) async fn read(
     mut reply: Box<ReadReply>,
 ) -> Result<Box<ReadReply>, Failure> {
     if !reply.reads_below().is_empty() {
-        reply = read_below(below(around)?, reply).await?;
+        reply = read_below(next(around)?, reply).await?;
     }
     if !reply.reads().is_empty() {
         let fulfilled = Blob::fulfil(&around.blobs, reply).await;
@@ -30,15 +31,15 @@ pub(crate) async fn read(
 }
 
 /// A reply that is wholly the layer's is that layer's own, zeroes and all.
-async fn read_below(below: &Below, mut reply: Box<ReadReply>) -> Result<Box<ReadReply>, Failure> {
+async fn read_below(next: &Next, mut reply: Box<ReadReply>) -> Result<Box<ReadReply>, Failure> {
     if let (Some(offset), [read]) = (reply.wholly_below(), reply.reads_below()) {
         let length = read.length;
-        return below.read(offset, length, reply).await;
+        return next.read(offset, length, reply).await;
     }
     let mut answer = Box::<ReadReply>::default();
     for index in 0..reply.reads_below().len() {
         let read = reply.reads_below()[index];
-        answer = below.read(read.offset, read.length, answer).await?;
+        answer = next.read(read.offset, read.length, answer).await?;
         reply.put(&read, &answer);
     }
     Ok(reply)
@@ -48,15 +49,16 @@ async fn read_below(below: &Below, mut reply: Box<ReadReply>) -> Result<Box<Read
 pub(crate) async fn write(
     around: &Surroundings,
     plan: WritePlan,
-    fua: bool,
+    flags: WriteFlags,
 ) -> Result<(), Failure> {
     for (index, piece) in plan.stores.iter().enumerate() {
         let bytes = plan.payload.slice(piece.start..piece.start + piece.length);
         match piece.target {
-            Target::Below => below(around)?.write(piece.offset, bytes, fua).await?,
+            Target::Below => next(around)?.write(piece.offset, bytes, flags).await?,
             Target::Blob(blob) => {
                 // Once for each blob, with its last piece.
                 let later = &plan.stores[index + 1..];
+                let fua = flags.contains(WriteFlags::FUA);
                 let sync = fua && later.iter().all(|other| other.target != piece.target);
                 let blob = &around.blobs[blob as usize];
                 let written = blob.write(piece.offset, bytes, sync).await;
@@ -74,15 +76,15 @@ pub(crate) async fn flush(around: &Surroundings, flushes: u64) -> Result<(), Fai
         let synced = blob.flush().await;
         synced.map_err(|error| blob_failure(around, &error))?;
     }
-    match &around.below {
-        Some(below) if below.is_unflushed_since(flushes) => below.flush().await,
+    match &around.next {
+        Some(next) if next.is_unflushed_since(flushes) => next.flush().await,
         _ => Ok(()),
     }
 }
 
-fn below(around: &Surroundings) -> Result<&Arc<Below>, Failure> {
+fn next(around: &Surroundings) -> Result<&Arc<Next>, Failure> {
     let lost = || Failure::host(Errno::Eio, "the layer below was lost");
-    around.below.as_ref().ok_or_else(lost)
+    around.next.as_ref().ok_or_else(lost)
 }
 
 /// The host could not do what a plan said.

@@ -9,8 +9,7 @@ use device::fault::{Cause, Failure};
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
 use device::peaks::Peaks;
-use device::{Absent, Catalog, Device as _, Listed};
-use device::{ExportQuota, TenantQuota};
+use device::{Absent, Catalog, ExportQuota, Listed, Opened, TenantQuota};
 use nbd_proto::limits::MAX_STRING;
 use nbdbox_config::limits::{FILTERS, Limits};
 use nbdbox_config::policy::Policy;
@@ -228,7 +227,7 @@ impl PluginCatalog {
             quota: Arc::clone(quota),
             log: Arc::new(log),
             peaks: Peaks::default(),
-            below: None,
+            next: None,
             changes_bytes: layer.plugin.changes_bytes(),
         }
     }
@@ -364,18 +363,19 @@ impl Catalog for PluginCatalog {
         }
         let export = self.open(&self.spec.name).await;
         let export = export.map_err(|refused| refused.failure)?;
-        let description = export.export().description.clone();
+        let description = export.terms().export.description.clone();
         Ok(vec![Listed {
             name: self.spec.name.clone(),
             description,
         }])
     }
 
-    async fn find(&self, _: &Client, name: &str) -> Result<Arc<PluginExport>, Absent> {
+    async fn find(&self, _: &Client, name: &str) -> Result<Opened<PluginExport>, Absent> {
         let joined = self.join(name).await;
         if matches!(joined, Err(Absent::Failed)) {
             self.spec.metrics.failed_opens.one();
         }
-        joined
+        let served = joined?.served();
+        Ok(Opened { served, hold: None })
     }
 }

@@ -29,8 +29,8 @@ pub(crate) fn offer(
     };
     let block = match info.block_sizes {
         // A filter passes on what there is.
-        None => match &around.below {
-            Some(below) => below.export().block,
+        None => match &around.next {
+            Some(next) => next.export().block,
             None => BlockSizes::default(),
         },
         Some(sizes) => BlockSizes::new(sizes.minimum, sizes.preferred, sizes.maximum)

@@ -134,7 +134,7 @@ impl PluginExport {
             return Ok(false);
         };
         let at = wanted.start;
-        let draft = crate::mapping::Draft::new(at, self.export.size, mapping.most_runs());
+        let draft = crate::mapping::Draft::new(at, self.terms.export.size, mapping.most_runs());
         self.around.metrics.located.one();
         let mut lease = self.acquire().await?;
         let called = lease.instance().locate(draft, wanted).await;

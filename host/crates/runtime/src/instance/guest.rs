@@ -19,13 +19,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::abi::names::Names;
 use crate::instance::log::{GuestLog, LogStream};
-use crate::layer::{Below, Misuse};
 use crate::mapping::Draft;
 use crate::meter::cpu::CpuMeter;
 use crate::meter::memory::MemoryMeter;
 use crate::meter::stop::Stop;
 use crate::meter::turns::Turns;
 use crate::meter::waits::Waits;
+use crate::next::{Misuse, Next};
 
 /// What all instances of an export share: what it was granted, and where its lines go.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Surroundings {
     pub(crate) log: Arc<GuestLog>,
     pub(crate) peaks: Peaks,
     /// What a filter stands on.
-    pub(crate) below: Option<Arc<Below>>,
+    pub(crate) next: Option<Arc<Next>>,
     /// A filter that says so: nothing of the layer below is passed on as it is.
     pub(crate) changes_bytes: bool,
 }
@@ -238,8 +238,8 @@ impl Guest {
     }
 
     /// The layer below, if this is a filter, and is open.
-    pub(crate) fn below(&self) -> Result<Arc<Below>, Stop> {
-        self.around.below.clone().ok_or(Stop::Below)
+    pub(crate) fn next(&self) -> Result<Arc<Next>, Stop> {
+        self.around.next.clone().ok_or(Stop::Below)
     }
 
     /// Counts a question to the layer below.

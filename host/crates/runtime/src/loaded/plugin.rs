@@ -128,7 +128,7 @@ impl Plugin {
             quota: ExportQuota::new(limits, &TenantQuota::unlimited()),
             log: Arc::new(GuestLog::new(names, limits.log, metrics)),
             peaks: Peaks::default(),
-            below: None,
+            next: None,
             changes_bytes: false,
         });
         let failed = |failure: Failure| anyhow::anyhow!("{}", failure.text);

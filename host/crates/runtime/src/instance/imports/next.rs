@@ -7,7 +7,6 @@ mod reply;
 use std::sync::Arc;
 use std::time::Duration;
 
-use device::WriteMode;
 use device::fault::Failure;
 use nbd_proto::ExportFlags;
 use wasmtime::StoreContextMut;
@@ -15,8 +14,8 @@ use wasmtime::component::LinkerInstance;
 
 use crate::abi::wit::{Errno, LayerInfo, WriteFlags};
 use crate::instance::guest::Guest;
-use crate::layer::{Below, Misuse};
 use crate::meter::stop::Stop;
+use crate::next::{Misuse, Next};
 
 /// The longest pause at once. Restrains the filter, beside its time on the clock.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -26,7 +25,7 @@ type Outcome<T> = Result<T, Errno>;
 
 pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("describe", |store: Store<'_>, (): ()| {
-        Ok((describe(&*store.data().below()?),))
+        Ok((describe(&*store.data().next()?),))
     })?;
     reply::link(linker)?;
     payload::link(linker)?;
@@ -34,18 +33,18 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
     link_ranges(linker)
 }
 
-fn describe(below: &Below) -> LayerInfo {
-    let export = below.export();
+fn describe(next: &Next) -> LayerInfo {
+    let export = next.export();
     LayerInfo {
         size: export.size,
         minimum: export.block.minimum(),
         preferred: export.block.preferred(),
         maximum: export.block.maximum(),
-        read_only: below.has(ExportFlags::READ_ONLY),
-        immutable: below.is_immutable(),
-        zeroable: below.has(ExportFlags::SEND_TRIM | ExportFlags::SEND_WRITE_ZEROES),
+        read_only: next.has(ExportFlags::READ_ONLY),
+        immutable: next.is_immutable(),
+        zeroable: next.has(ExportFlags::SEND_TRIM | ExportFlags::SEND_WRITE_ZEROES),
         sparse: export.allocation,
-        prefetch: below.has(ExportFlags::SEND_CACHE),
+        prefetch: next.has(ExportFlags::SEND_CACHE),
     }
 }
 
@@ -53,7 +52,7 @@ fn describe(below: &Below) -> LayerInfo {
 fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     linker.func_wrap_async("pause", |mut store: Store<'_>, (milliseconds,): (u32,)| {
         Box::new(async move {
-            store.data().below()?;
+            store.data().next()?;
             store.data_mut().take_question()?;
             let pause = Duration::from_millis(milliseconds.into()).min(LONGEST_PAUSE);
             tokio::time::sleep(pause).await;
@@ -63,8 +62,8 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     })?;
     linker.func_wrap_async("flush", |mut store: Store<'_>, (): ()| {
         Box::new(async move {
-            let below = enter(&mut store)?;
-            let done = below.flush().await;
+            let next = enter(&mut store)?;
+            let done = next.flush().await;
             Ok((leave(&mut store, done),))
         })
     })?;
@@ -72,12 +71,11 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "trim",
         |mut store: Store<'_>, (offset, length, mode): (u64, u64, WriteFlags)| {
             Box::new(async move {
-                let below = enter(&mut store)?;
-                if let Err(misuse) = check_change(&below, offset, length) {
+                let next = enter(&mut store)?;
+                if let Err(misuse) = check_change(&next, offset, length) {
                     return Ok((refuse(&mut store, misuse),));
                 }
-                let fua = mode.contains(WriteFlags::FUA);
-                let done = below.trim(offset, length, fua).await;
+                let done = next.trim(offset, length, mode.into()).await;
                 Ok((leave(&mut store, done),))
             })
         },
@@ -86,11 +84,11 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "zero",
         |mut store: Store<'_>, (offset, length, mode): (u64, u64, WriteFlags)| {
             Box::new(async move {
-                let below = enter(&mut store)?;
-                if let Err(misuse) = check_change(&below, offset, length) {
+                let next = enter(&mut store)?;
+                if let Err(misuse) = check_change(&next, offset, length) {
                     return Ok((refuse(&mut store, misuse),));
                 }
-                let done = below.zero(offset, length, WriteMode::from(mode)).await;
+                let done = next.zero(offset, length, mode.into()).await;
                 Ok((leave(&mut store, done),))
             })
         },
@@ -99,30 +97,30 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "cache",
         |mut store: Store<'_>, (offset, length): (u64, u64)| {
             Box::new(async move {
-                let below = enter(&mut store)?;
-                if let Err(misuse) = below.check(offset, length) {
+                let next = enter(&mut store)?;
+                if let Err(misuse) = next.check(offset, length) {
                     return Ok((refuse(&mut store, misuse),));
                 }
-                let done = below.cache(offset, length).await;
+                let done = next.cache(offset, length).await;
                 Ok((leave(&mut store, done),))
             })
         },
     )
 }
 
-fn check_change(below: &Below, offset: u64, length: u64) -> Result<(), Misuse> {
-    below.check_writable()?;
-    below.check(offset, length)
+fn check_change(next: &Next, offset: u64, length: u64) -> Result<(), Misuse> {
+    next.check_writable()?;
+    next.check(offset, length)
 }
 
 /// The layer below has the word: the guest's own clocks stand.
-fn enter(store: &mut Store<'_>) -> Result<Arc<Below>, Stop> {
+fn enter(store: &mut Store<'_>) -> Result<Arc<Next>, Stop> {
     let guest = store.data_mut();
-    let below = guest.below()?;
+    let next = guest.next()?;
     guest.take_question()?;
     guest.cpu.pause()?;
     guest.waits.enter();
-    Ok(below)
+    Ok(next)
 }
 
 /// The layer below has answered: an errno for the guest, and its words, should the guest return it.

@@ -9,8 +9,8 @@ use super::{Outcome, Store, enter, leave, refuse};
 use crate::abi::wit::{self, Errno, Progress};
 use crate::instance::guest::Guest;
 use crate::instance::imports::{ExtentsHandle, requests};
-use crate::layer::Misuse;
 use crate::meter::stop::Stop;
+use crate::next::Misuse;
 
 type Handle = Resource<ExtentsHandle>;
 
@@ -31,8 +31,8 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
 
 /// What of a splice is still wanted: its place in the map, and how far the layer below is shifted.
 struct Splice {
-    wanted: Range<u64>,
-    one: Wanted,
+    range: Range<u64>,
+    wanted: Wanted,
 }
 
 /// Splices the layer's extents in. Asks only for what the map can still take.
@@ -42,32 +42,27 @@ async fn report(
     length: u64,
     position: u64,
 ) -> wasmtime::Result<Outcome<Progress>> {
-    let below = enter(store)?;
+    let next = enter(store)?;
     let Some(end) = position.checked_add(length) else {
         return Ok(leave_with(store, Errno::Einval));
     };
     let inside = offset.checked_add(length);
-    if inside.is_none_or(|end| end > below.export().size) {
+    if inside.is_none_or(|end| end > next.export().size) {
         return Ok(refuse(store, Misuse::Range));
     }
     let splice = match splice(store.data_mut(), position..end)? {
         Ok(splice) => splice,
         Err(progress) => return Ok(leave(store, Ok(progress))),
     };
-    let from = offset + (splice.wanted.start - position);
-    let to = from + (splice.wanted.end - splice.wanted.start);
+    let from = offset + (splice.range.start - position);
+    let to = from + (splice.range.end - splice.range.start);
     let most = store.data().around.limits.extents;
-    let found = below.extents(from..to, splice.one, most).await;
+    let found = next.extents(from..to, splice.wanted, most).await;
     let found = match leave(store, found) {
         Ok(found) => found,
         Err(errno) => return Ok(Err(errno)),
     };
-    Ok(add(
-        store.data_mut(),
-        &found,
-        from..to,
-        splice.wanted.start,
-    )?)
+    Ok(add(store.data_mut(), &found, from..to, splice.range.start)?)
 }
 
 /// What is to be asked for; or that nothing is, and why.
@@ -81,8 +76,8 @@ fn splice(guest: &mut Guest, place: Range<u64>) -> Result<Result<Splice, Progres
         return Ok(Err(progress.into()));
     }
     Ok(Ok(Splice {
-        wanted,
-        one: map.wanted(),
+        range: wanted,
+        wanted: map.wanted(),
     }))
 }
 
@@ -132,9 +127,9 @@ async fn list(
     length: u64,
     most: u32,
 ) -> wasmtime::Result<Outcome<Vec<wit::Extent>>> {
-    let below = enter(store)?;
+    let next = enter(store)?;
     let end = offset.checked_add(length);
-    let Some(end) = end.filter(|&end| end <= below.export().size) else {
+    let Some(end) = end.filter(|&end| end <= next.export().size) else {
         return Ok(refuse(store, Misuse::Range));
     };
     if length == 0 || most == 0 {
@@ -143,7 +138,7 @@ async fn list(
     let limits = &store.data().around.limits;
     let most = (most as usize).min(limits.extents);
     let changes = store.data().around.changes_bytes;
-    let found = below.extents(offset..end, Wanted::All, most).await;
+    let found = next.extents(offset..end, Wanted::All, most).await;
     let found = leave(store, found);
     let listed = |found: Box<ExtentMap>| {
         let extents = cut(&found, offset..end).take(most);

@@ -9,8 +9,8 @@ use super::{Outcome, Store, enter, leave, refuse};
 use crate::abi::wit::WriteFlags;
 use crate::instance::guest::{Guest, StorePiece, Target};
 use crate::instance::imports::WritePayloadHandle;
-use crate::layer::{Below, Misuse};
 use crate::meter::stop::Stop;
+use crate::next::{Misuse, Next};
 
 type Handle = Resource<WritePayloadHandle>;
 
@@ -55,12 +55,12 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
 
 /// Plans that a part of the payload goes to the layer below.
 fn forward(guest: &mut Guest, offset: u64, start: u32, length: u32) -> Result<(), Stop> {
-    let below = guest.below()?;
+    let next = guest.next()?;
     part(guest, start, length)?;
     if length == 0 {
         return Ok(());
     }
-    if let Err(misuse) = check(&below, offset, length.into(), guest.around.changes_bytes) {
+    if let Err(misuse) = check(&next, offset, length.into(), guest.around.changes_bytes) {
         guest.blame_misuse(misuse);
         return Ok(());
     }
@@ -87,12 +87,12 @@ fn part(guest: &mut Guest, start: u32, length: u32) -> Result<Bytes, Stop> {
     Ok(payload.slice(start..end))
 }
 
-fn check(below: &Below, offset: u64, length: u64, changes: bool) -> Result<(), Misuse> {
+fn check(next: &Next, offset: u64, length: u64, changes: bool) -> Result<(), Misuse> {
     if changes {
         return Err(Misuse::Changed);
     }
-    below.check_writable()?;
-    below.check_transfer(offset, length)
+    next.check_writable()?;
+    next.check_transfer(offset, length)
 }
 
 async fn write(
@@ -102,14 +102,13 @@ async fn write(
     mode: WriteFlags,
     changes: bool,
 ) -> wasmtime::Result<Outcome<()>> {
-    let below = enter(store)?;
-    if let Err(misuse) = check(&below, offset, bytes.len() as u64, changes) {
+    let next = enter(store)?;
+    if let Err(misuse) = check(&next, offset, bytes.len() as u64, changes) {
         return Ok(refuse(store, misuse));
     }
     if bytes.is_empty() {
         return Ok(leave(store, Ok(())));
     }
-    let fua = mode.contains(WriteFlags::FUA);
-    let done = below.write(offset, bytes, fua).await;
+    let done = next.write(offset, bytes, mode.into()).await;
     Ok(leave(store, done))
 }

@@ -7,8 +7,8 @@ use wasmtime::component::{LinkerInstance, Resource};
 use super::{Outcome, Store, enter, leave, refuse};
 use crate::instance::guest::{Guest, Lent};
 use crate::instance::imports::ReadReplyHandle;
-use crate::layer::{Below, Misuse};
 use crate::meter::stop::Stop;
+use crate::next::{Misuse, Next};
 
 type Handle = Resource<ReadReplyHandle>;
 
@@ -18,8 +18,8 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
         |mut store: Store<'_>, (_, offset, length): (Handle, u64, u64)| {
             let guest = store.data_mut();
             guest.count_host_call();
-            let below = guest.below()?;
-            let checked = check(guest, &below, offset, length);
+            let next = guest.next()?;
+            let checked = check(guest, &next, offset, length);
             let reply = guest.reply()?;
             match checked {
                 Ok(()) => reply.below(offset, length),
@@ -43,19 +43,19 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
 }
 
 /// What is passed on by reference.
-fn check(guest: &Guest, below: &Below, offset: u64, length: u64) -> Result<(), Misuse> {
+fn check(guest: &Guest, next: &Next, offset: u64, length: u64) -> Result<(), Misuse> {
     if guest.around.changes_bytes {
         return Err(Misuse::Changed);
     }
-    below.check_transfer(offset, length)
+    next.check_transfer(offset, length)
 }
 
 async fn fill(store: &mut Store<'_>, offset: u64, length: u32) -> wasmtime::Result<Outcome<()>> {
-    let below = enter(store)?;
+    let next = enter(store)?;
     if !matches!(store.data().lent, Lent::Read(_)) {
         return Err(Stop::Handle.into());
     }
-    if let Err(misuse) = check(store.data(), &below, offset, length.into()) {
+    if let Err(misuse) = check(store.data(), &next, offset, length.into()) {
         return Ok(refuse(store, misuse));
     }
     if length == 0 {
@@ -65,7 +65,7 @@ async fn fill(store: &mut Store<'_>, offset: u64, length: u32) -> wasmtime::Resu
     if length > store.data_mut().reply()?.missing() {
         return Ok(refuse(store, Misuse::Length));
     }
-    let read = below.read(offset, length, Box::default()).await;
+    let read = next.read(offset, length, Box::default()).await;
     let answer = leave(store, read);
     let reply = store.data_mut().reply()?;
     Ok(answer.map(|answer| reply.append(&answer)))
@@ -76,11 +76,11 @@ async fn read(
     offset: u64,
     length: u32,
 ) -> wasmtime::Result<Outcome<Vec<u8>>> {
-    let below = enter(store)?;
+    let next = enter(store)?;
     let checked = if length > DIRECT {
         Err(Misuse::Length)
     } else {
-        below.check_transfer(offset, length.into())
+        next.check_transfer(offset, length.into())
     };
     if let Err(misuse) = checked {
         return Ok(refuse(store, misuse));
@@ -88,7 +88,7 @@ async fn read(
     if length == 0 {
         return Ok(leave(store, Ok(Vec::new())));
     }
-    let read = below.read(offset, length, Box::default()).await;
+    let read = next.read(offset, length, Box::default()).await;
     Ok(leave(store, read).map(|reply| whole(*reply)))
 }
 

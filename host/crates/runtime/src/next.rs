@@ -1,84 +1,23 @@
-//! The layer below a filter: a device behind a pointer, and what a filter may ask of it.
+//! What a filter stands on, `next` in the WIT: a served device behind a pointer, and what the filter may ask of it.
 //!
 //! The host stands at the hop between two layers. What goes down was checked against what the layer
 //! below promised; a failure that comes up was counted as the layer's, and says so. Nothing here knows
 //! what a layer is made of.
 
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use bytes::Bytes;
 use device::fault::{Failure, Whose};
-use device::metrics::{Metrics, Operation, Outcome};
 use device::reply::ReadReply;
-use device::{Device, ExtentsOnError, WriteMode};
+use device::{DynServed, Terms, WriteFlags};
 use extent_map::{ExtentMap, Wanted};
 use nbd_proto::{Errno, Export, ExportFlags};
 use thiserror::Error;
 
 /// Bytes of zeroes that are written at once to a layer that can't zero by itself.
 const ZEROES: u32 = 1 << 20;
-
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
-
-/// A [`Device`] of any kind.
-trait Layer: Send + Sync {
-    fn export(&self) -> &Export;
-    fn metrics(&self) -> &Metrics;
-    fn extents_on_error(&self) -> ExtentsOnError;
-    fn read(&self, offset: u64, length: u32, reply: Box<ReadReply>) -> Answer<'_, Box<ReadReply>>;
-    fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Answer<'_, ()>;
-    fn flush(&self) -> Answer<'_, ()>;
-    fn trim(&self, offset: u64, length: u64, fua: bool) -> Answer<'_, ()>;
-    fn zero(&self, offset: u64, length: u64, mode: WriteMode) -> Answer<'_, ()>;
-    fn cache(&self, offset: u64, length: u64) -> Answer<'_, ()>;
-    fn extents(&self, map: Box<ExtentMap>, one: bool) -> Answer<'_, Box<ExtentMap>>;
-}
-
-impl<D: Device> Layer for D {
-    fn export(&self) -> &Export {
-        Device::export(self)
-    }
-
-    fn metrics(&self) -> &Metrics {
-        Device::metrics(self)
-    }
-
-    fn extents_on_error(&self) -> ExtentsOnError {
-        Device::extents_on_error(self)
-    }
-
-    fn read(&self, offset: u64, length: u32, reply: Box<ReadReply>) -> Answer<'_, Box<ReadReply>> {
-        Box::pin(Device::read(self, offset, length, reply))
-    }
-
-    fn write(&self, offset: u64, payload: Bytes, fua: bool) -> Answer<'_, ()> {
-        Box::pin(Device::write(self, offset, payload, fua))
-    }
-
-    fn flush(&self) -> Answer<'_, ()> {
-        Box::pin(Device::flush(self))
-    }
-
-    fn trim(&self, offset: u64, length: u64, fua: bool) -> Answer<'_, ()> {
-        Box::pin(Device::trim(self, offset, length, fua))
-    }
-
-    fn zero(&self, offset: u64, length: u64, mode: WriteMode) -> Answer<'_, ()> {
-        Box::pin(Device::zero(self, offset, length, mode))
-    }
-
-    fn cache(&self, offset: u64, length: u64) -> Answer<'_, ()> {
-        Box::pin(Device::cache(self, offset, length))
-    }
-
-    fn extents(&self, map: Box<ExtentMap>, one: bool) -> Answer<'_, Box<ExtentMap>> {
-        Box::pin(Device::extents(self, map, one))
-    }
-}
 
 /// How a filter asked for what the layer below doesn't offer. The filter's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -101,8 +40,8 @@ pub(crate) enum Misuse {
 }
 
 /// The layer below a filter.
-pub(crate) struct Below {
-    layer: Arc<dyn Layer>,
+pub(crate) struct Next {
+    layer: Arc<dyn DynServed>,
     immutable: bool,
     /// Something was changed since the layer's last flush began.
     unflushed: AtomicBool,
@@ -110,20 +49,20 @@ pub(crate) struct Below {
     flushes: AtomicU64,
 }
 
-impl std::fmt::Debug for Below {
+impl std::fmt::Debug for Next {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Below")
+        f.debug_struct("Next")
             .field("export", self.export())
             .finish_non_exhaustive()
     }
 }
 
-impl Below {
-    /// Puts a device below a filter. `immutable`: its contents never change.
+impl Next {
+    /// Puts a layer below a filter. `immutable`: its contents never change.
     #[must_use]
-    pub(crate) fn new<D: Device>(device: Arc<D>, immutable: bool) -> Self {
+    pub(crate) fn new(layer: Arc<dyn DynServed>, immutable: bool) -> Self {
         Self {
-            layer: device,
+            layer,
             immutable,
             unflushed: AtomicBool::new(false),
             flushes: AtomicU64::new(0),
@@ -133,7 +72,8 @@ impl Below {
     /// What it promised: size, flags, block sizes.
     #[must_use]
     pub(crate) fn export(&self) -> &Export {
-        self.layer.export()
+        let Terms { export, .. } = self.layer.terms();
+        export
     }
 
     /// Whether its contents never change.
@@ -208,28 +148,11 @@ impl Below {
         Ok(())
     }
 
-    /// Counts a request, and what became of it, as the layer's own.
-    async fn ask<T>(&self, operation: Operation, answer: Answer<'_, T>) -> Result<T, Failure> {
-        let start = Instant::now();
-        let answered = answer.await;
-        let metrics = self.layer.metrics();
-        let outcome = answered
-            .as_ref()
-            .map_or_else(Outcome::from, |_| Outcome::Ok);
-        metrics.operations.note(operation, outcome, start.elapsed());
-        answered.map_err(|mut failure| {
-            metrics.blame(&failure);
-            if failure.whose != Whose::Shutdown {
-                failure.whose = Whose::Below;
-            }
-            failure
-        })
-    }
-
     /// Reads into `reply`, which is reset. The range was checked, as for all that follow.
     ///
     /// # Errors
-    /// What the layer answered, or how it failed; it was counted.
+    /// What the layer answered, or how it failed: that was counted as its own, and whoever is told of it above hears
+    /// that it was the layer below.
     pub(crate) async fn read(
         &self,
         offset: u64,
@@ -237,13 +160,8 @@ impl Below {
         mut reply: Box<ReadReply>,
     ) -> Result<Box<ReadReply>, Failure> {
         reply.reset(length);
-        let done = self
-            .ask(Operation::Read, self.layer.read(offset, length, reply))
-            .await;
-        if done.is_ok() {
-            self.layer.metrics().read_bytes.add(length.into());
-        }
-        done
+        let done = self.layer.read(offset, length, reply).await;
+        done.map_err(told_below)
     }
 
     /// Writes.
@@ -254,18 +172,14 @@ impl Below {
         &self,
         offset: u64,
         payload: Bytes,
-        fua: bool,
+        flags: WriteFlags,
     ) -> Result<(), Failure> {
-        let bytes = payload.len() as u64;
-        let done = self
-            .ask(Operation::Write, self.layer.write(offset, payload, fua))
-            .await;
-        if done.is_ok() {
-            self.layer.metrics().written_bytes.add(bytes);
-        }
+        // The other flags are about zeroing.
+        let flags = flags & WriteFlags::FUA;
+        let done = self.layer.write(offset, payload, flags).await;
         // After it's done: a flush that began before may not have met it.
         self.unflushed.store(true, Ordering::SeqCst);
-        done
+        done.map_err(told_below)
     }
 
     /// Flushes, unless it can't be changed.
@@ -279,22 +193,27 @@ impl Below {
         // Before, so that what is changed meanwhile counts as unflushed.
         self.unflushed.store(false, Ordering::SeqCst);
         self.flushes.fetch_add(1, Ordering::SeqCst);
-        self.ask(Operation::Flush, self.layer.flush()).await
+        self.layer.flush().await.map_err(told_below)
     }
 
     /// Trims, where the layer does that.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub(crate) async fn trim(&self, offset: u64, length: u64, fua: bool) -> Result<(), Failure> {
+    pub(crate) async fn trim(
+        &self,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
         if length == 0 || !self.has(ExportFlags::SEND_TRIM) {
             return Ok(());
         }
-        let done = self
-            .ask(Operation::Trim, self.layer.trim(offset, length, fua))
-            .await;
+        // The other flags are about zeroing.
+        let flags = flags & WriteFlags::FUA;
+        let done = self.layer.trim(offset, length, flags).await;
         self.unflushed.store(true, Ordering::SeqCst);
-        done
+        done.map_err(told_below)
     }
 
     /// Zeroes; by writing, where the layer can't do it by itself.
@@ -305,25 +224,28 @@ impl Below {
         &self,
         offset: u64,
         length: u64,
-        mode: WriteMode,
+        flags: WriteFlags,
     ) -> Result<(), Failure> {
         if length == 0 {
             return Ok(());
         }
-        if mode.fast_zero && !self.has(ExportFlags::SEND_FAST_ZERO) {
+        if flags.contains(WriteFlags::FAST_ZERO) && !self.has(ExportFlags::SEND_FAST_ZERO) {
             return Err(Failure::answer(Errno::Enotsup, None));
         }
         if !self.has(ExportFlags::SEND_WRITE_ZEROES) {
-            return self.write_zeroes(offset, length, mode.fua).await;
+            return self.write_zeroes(offset, length, flags).await;
         }
-        let done = self
-            .ask(Operation::Zero, self.layer.zero(offset, length, mode))
-            .await;
+        let done = self.layer.zero(offset, length, flags).await;
         self.unflushed.store(true, Ordering::SeqCst);
-        done
+        done.map_err(told_below)
     }
 
-    async fn write_zeroes(&self, offset: u64, length: u64, fua: bool) -> Result<(), Failure> {
+    async fn write_zeroes(
+        &self,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
         let block = self.export().block;
         let most = ZEROES.min(block.maximum());
         // A multiple of the minimum, since both are.
@@ -332,7 +254,7 @@ impl Below {
         while done < length {
             let piece = u64::from(most).min(length - done);
             let bytes = zeroes.slice(..usize::try_from(piece).unwrap_or(zeroes.len()));
-            self.write(offset + done, bytes, fua).await?;
+            self.write(offset + done, bytes, flags).await?;
             done += piece;
         }
         Ok(())
@@ -346,13 +268,11 @@ impl Below {
         if length == 0 || !self.has(ExportFlags::SEND_CACHE) {
             return Ok(());
         }
-        self.ask(Operation::Cache, self.layer.cache(offset, length))
-            .await
+        self.layer.cache(offset, length).await.map_err(told_below)
     }
 
     /// What the layer knows of a range, which isn't empty and lies inside it: a map of at most `most`
-    /// extents that covers the range, or more where it isn't on whole blocks. A layer that fails is
-    /// covered for with data, unless its operator wants the error.
+    /// extents that covers the range, or more where it isn't on whole blocks.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -366,25 +286,21 @@ impl Below {
         let block = u64::from(export.block.minimum());
         // The layer's size is a multiple of its blocks.
         let whole = range.start - range.start % block..range.end.next_multiple_of(block);
-        let fresh = || {
-            ExtentMap::new(whole.clone(), wanted, most)
-                .map(Box::new)
-                .map_err(|_| Failure::host(Errno::Eio, "the host could not describe the range"))
-        };
+        let map = ExtentMap::new(whole, wanted, most)
+            .map(Box::new)
+            .map_err(|_| Failure::host(Errno::Eio, "the host could not describe the range"))?;
         if !export.allocation {
-            return fresh();
+            return Ok(map);
         }
-        let asked = self.layer.extents(fresh()?, wanted == Wanted::One);
-        match self.ask(Operation::BlockStatus, asked).await {
-            Ok(map) => Ok(map),
-            Err(failure) if failure.whose == Whose::Shutdown => Err(failure),
-            Err(failure) => match self.layer.extents_on_error() {
-                ExtentsOnError::Error => Err(failure),
-                ExtentsOnError::Data => {
-                    self.layer.metrics().extents_fallbacks.one();
-                    fresh()
-                }
-            },
-        }
+        self.layer.extents(map).await.map_err(told_below)
     }
+}
+
+/// A failure of the layer below, as it's told above: there it was counted.
+fn told_below(failure: Failure) -> Failure {
+    let whose = match failure.whose {
+        Whose::Shutdown => Whose::Shutdown,
+        _ => Whose::Below,
+    };
+    Failure { whose, ..failure }
 }

@@ -1,0 +1,267 @@
+//! A device as it's served: each request is timed, counted and blamed here, once, whether a client asks or the filter
+//! above.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use extent_map::ExtentMap;
+use nbd_proto::WriteFlags;
+use nbdbox_config::policy::ExtentsOnError;
+
+use crate::fault::{Failure, Whose};
+use crate::metrics::{Metrics, Operation, Outcome};
+use crate::reply::ReadReply;
+use crate::{Device, Terms};
+
+/// A device, the terms on which it's served, and its counters.
+///
+/// Each operation is the device's own, with `since`: when the request was begun, for which its time counts.
+pub struct Served<D> {
+    device: Arc<D>,
+    terms: Arc<Terms>,
+    metrics: Arc<Metrics>,
+}
+
+impl<D> Clone for Served<D> {
+    fn clone(&self) -> Self {
+        Self {
+            device: Arc::clone(&self.device),
+            terms: Arc::clone(&self.terms),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
+impl<D> fmt::Debug for Served<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served")
+            .field("export", &self.terms.export)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<D> Served<D> {
+    /// Serves a device on these terms.
+    #[must_use]
+    pub fn new(device: Arc<D>, terms: Arc<Terms>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            device,
+            terms,
+            metrics,
+        }
+    }
+
+    /// The same device on other terms.
+    #[must_use]
+    pub fn on(self, terms: Arc<Terms>) -> Self {
+        Self { terms, ..self }
+    }
+
+    /// The device itself. What is asked of it directly isn't counted.
+    #[must_use]
+    pub fn device(&self) -> &Arc<D> {
+        &self.device
+    }
+
+    /// The terms.
+    #[must_use]
+    pub fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Counts a request that has ended, and whose fault it was if it failed.
+    pub fn ended<T>(&self, operation: Operation, since: Instant, done: &Result<T, Failure>) {
+        let outcome = done.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok);
+        self.metrics
+            .operations
+            .note(operation, outcome, since.elapsed());
+        if let Err(failure) = done {
+            self.metrics.blame(failure);
+        }
+    }
+}
+
+impl<D: Device> Served<D> {
+    /// As [`Device::read`].
+    ///
+    /// # Errors
+    /// What the device answered, or how it failed; it was counted, as for all that follow.
+    pub async fn read(
+        &self,
+        since: Instant,
+        offset: u64,
+        length: u32,
+        reply: Box<ReadReply>,
+    ) -> Result<Box<ReadReply>, Failure> {
+        let done = self.device.read(offset, length, reply).await;
+        self.ended(Operation::Read, since, &done);
+        if done.is_ok() {
+            self.metrics.read_bytes.add(length.into());
+        }
+        done
+    }
+
+    /// As [`Device::write`].
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn write(
+        &self,
+        since: Instant,
+        offset: u64,
+        payload: Bytes,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let bytes = payload.len() as u64;
+        let done = self.device.write(offset, payload, flags).await;
+        self.ended(Operation::Write, since, &done);
+        if done.is_ok() {
+            self.metrics.written_bytes.add(bytes);
+        }
+        done
+    }
+
+    /// As [`Device::flush`].
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn flush(&self, since: Instant) -> Result<(), Failure> {
+        let done = self.device.flush().await;
+        self.ended(Operation::Flush, since, &done);
+        done
+    }
+
+    /// As [`Device::trim`].
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn trim(
+        &self,
+        since: Instant,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let done = self.device.trim(offset, length, flags).await;
+        self.ended(Operation::Trim, since, &done);
+        done
+    }
+
+    /// As [`Device::zero`].
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn zero(
+        &self,
+        since: Instant,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let done = self.device.zero(offset, length, flags).await;
+        self.ended(Operation::Zero, since, &done);
+        done
+    }
+
+    /// As [`Device::cache`].
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn cache(&self, since: Instant, offset: u64, length: u64) -> Result<(), Failure> {
+        let done = self.device.cache(offset, length).await;
+        self.ended(Operation::Cache, since, &done);
+        done
+    }
+
+    /// As [`Device::extents`], but a device that fails is covered for with data (E11), unless its operator wants
+    /// the error or the server is going down. What it failed by is counted all the same.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn extents(
+        &self,
+        since: Instant,
+        map: Box<ExtentMap>,
+    ) -> Result<Box<ExtentMap>, Failure> {
+        let data = map.fresh();
+        let done = self.device.extents(map).await;
+        self.ended(Operation::BlockStatus, since, &done);
+        match done {
+            Err(failure) if self.is_covered_for(&failure) => {
+                self.metrics.extents_fallbacks.one();
+                Ok(Box::new(data))
+            }
+            done => done,
+        }
+    }
+
+    fn is_covered_for(&self, failure: &Failure) -> bool {
+        self.terms.extents_on_error == ExtentsOnError::Data && failure.whose != Whose::Shutdown
+    }
+}
+
+/// An answer that is waited for behind a pointer.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// [`Served`], whatever its device is made of: what a filter stands on. Its operations are begun now.
+pub trait DynServed: Send + Sync {
+    /// The terms.
+    fn terms(&self) -> &Terms;
+    /// As [`Served::read`].
+    fn read(&self, offset: u64, length: u32, reply: Box<ReadReply>) -> Answer<'_, Box<ReadReply>>;
+    /// As [`Served::write`].
+    fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Answer<'_, ()>;
+    /// As [`Served::flush`].
+    fn flush(&self) -> Answer<'_, ()>;
+    /// As [`Served::trim`].
+    fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()>;
+    /// As [`Served::zero`].
+    fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()>;
+    /// As [`Served::cache`].
+    fn cache(&self, offset: u64, length: u64) -> Answer<'_, ()>;
+    /// As [`Served::extents`].
+    fn extents(&self, map: Box<ExtentMap>) -> Answer<'_, Box<ExtentMap>>;
+}
+
+impl<D: Device> DynServed for Served<D> {
+    fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    fn read(&self, offset: u64, length: u32, reply: Box<ReadReply>) -> Answer<'_, Box<ReadReply>> {
+        Box::pin(self.read(Instant::now(), offset, length, reply))
+    }
+
+    fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Answer<'_, ()> {
+        Box::pin(self.write(Instant::now(), offset, payload, flags))
+    }
+
+    fn flush(&self) -> Answer<'_, ()> {
+        Box::pin(self.flush(Instant::now()))
+    }
+
+    fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()> {
+        Box::pin(self.trim(Instant::now(), offset, length, flags))
+    }
+
+    fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()> {
+        Box::pin(self.zero(Instant::now(), offset, length, flags))
+    }
+
+    fn cache(&self, offset: u64, length: u64) -> Answer<'_, ()> {
+        Box::pin(self.cache(Instant::now(), offset, length))
+    }
+
+    fn extents(&self, map: Box<ExtentMap>) -> Answer<'_, Box<ExtentMap>> {
+        Box::pin(self.extents(Instant::now(), map))
+    }
+}
