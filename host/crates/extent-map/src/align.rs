@@ -1,6 +1,6 @@
 //! Extents of any size to pieces of whole blocks (E10).
 
-use std::ops::ControlFlow;
+use core::ops::ControlFlow;
 
 use crate::{Extent, Kind};
 

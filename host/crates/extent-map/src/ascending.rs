@@ -4,6 +4,8 @@
 //! vector (E9). An add that ends below the highest run is refused: [`Sorted`](crate::sorted) is for
 //! those.
 
+use alloc::vec::Vec;
+
 use crate::Kind;
 
 /// One extent, from where the run below it ends up to its own `end`.

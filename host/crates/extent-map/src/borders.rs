@@ -4,8 +4,8 @@
 //! Knows neither the request's end nor any limit; the map above it does. Everything above the
 //! highest run is background data, and isn't stored.
 
-use std::collections::btree_map;
-use std::slice;
+use alloc::collections::btree_map;
+use core::slice;
 
 use crate::Kind;
 use crate::ascending::{Ascending, Run};
@@ -24,7 +24,7 @@ impl Borders {
 
     /// Empty ones from `start` on, with the memory that these have, which are left without.
     pub(crate) fn take(&mut self, start: u64) -> Self {
-        match std::mem::replace(self, Self::new(start)) {
+        match core::mem::replace(self, Self::new(start)) {
             Self::Ascending(mut runs) => {
                 runs.reset(start);
                 Self::Ascending(runs)

@@ -34,7 +34,8 @@
 //!   that failed. Its own map, whatever is in it, should be thrown away.
 //! - **E12** all of this is compared with a byte-per-entry oracle (`tests/oracle.rs`).
 //!
-//! The crate does no I/O, reads no clock, and doesn't know who calls it.
+//! The crate does no I/O, reads no clock, and doesn't know who calls it: it is `no_std`, so that a use
+//! of either doesn't compile.
 //!
 //! ```
 //! use extent_map::{Descriptor, ExtentMap, Kind, Progress, Wanted, Width, Wire};
@@ -62,8 +63,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+
+extern crate alloc;
 
 mod kind;
 

@@ -4,8 +4,8 @@
 //! Invariant between calls: `start ≤ end ≤ range.end`, no run above `end`, at most `max_extents`
 //! runs (E6), and for [`Wanted::One`] at most the one.
 
-use std::iter;
-use std::ops::Range;
+use core::iter;
+use core::ops::Range;
 
 use crate::borders::Borders;
 use crate::{AddError, EmptyRange, Extent, Kind};

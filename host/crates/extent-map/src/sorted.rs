@@ -1,7 +1,7 @@
 //! The runs of a map whose adds come in any order: O(log n) each (E9).
 
-use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Unbounded};
+use alloc::collections::BTreeMap;
+use core::ops::Bound::{Excluded, Unbounded};
 
 use crate::Kind;
 use crate::ascending::Ascending;

@@ -2,7 +2,8 @@
 //!
 //! Owns the rules of the wire: alignment, number, width. Doesn't encode: that is for the protocol.
 
-use std::ops::ControlFlow;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 use crate::align::{Block, align};
 use crate::{ExtentMap, Kind, Wanted};

@@ -14,6 +14,8 @@ mod option;
 mod reply;
 mod request;
 
+use alloc::string::String;
+
 use thiserror::Error;
 
 pub use self::negotiation::{Connection, Goal, Listed, Negotiation, Progress};

@@ -1,5 +1,7 @@
 //! An export as a client gets to see it.
 
+use alloc::string::String;
+
 use thiserror::Error;
 
 use crate::{ExportFlags, limits};

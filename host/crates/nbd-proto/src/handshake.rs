@@ -13,6 +13,10 @@ mod haggling;
 mod option;
 mod verdict;
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use self::answer::Answer;
 use self::option::{InfoOption, MetaOption, OptionHeader, OptionRead};
 use crate::bytes::Reader;

@@ -3,9 +3,10 @@
 //! This crate owns what is said on the wire and every rule of the NBD specification (`doc/proto.md`
 //! of the NetworkBlockDevice project, and its branch `extension-ext-header`) that can be checked by
 //! looking at bytes. It deliberately has no socket, no clock, no task and no idea of what stands
-//! behind an export: a shell moves the bytes and answers the questions. Its invariant: whatever the
-//! peer sends, nothing here panics, memory stays under the bounds of [`limits`], and the two sides
-//! never lose step with each other — a stream that can't be followed any more is closed.
+//! behind an export: a shell moves the bytes and answers the questions. It is `no_std`, so that a use
+//! of a socket or a clock doesn't compile. Its invariant: whatever the peer sends, nothing here panics,
+//! memory stays under the bounds of [`limits`], and the two sides never lose step with each other — a
+//! stream that can't be followed any more is closed.
 //!
 //! The life of a connection, seen by a server:
 //!
@@ -19,8 +20,11 @@
 //!
 //! [`client`] is the other end of the same conversation, for `nbdbox map`, the tests and the load
 //! generator. It trusts its server no more than the server trusts its client.
+#![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+extern crate alloc;
 
 mod bytes;
 pub mod client;

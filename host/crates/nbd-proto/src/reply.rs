@@ -11,6 +11,8 @@
 //! cover it, in any order; `done` "MUST NOT" be on a content chunk "if it would still be possible to
 //! detect an error while transmitting the chunk".
 
+use alloc::vec::Vec;
+
 use thiserror::Error;
 
 use crate::wire::{self, chunk};

@@ -2,6 +2,8 @@
 //! is not NUL terminated, MUST NOT contain NUL characters, ... and MUST be no longer than 4096
 //! bytes".
 
+use alloc::vec::Vec;
+
 use crate::limits;
 
 /// The string in a field of the peer's; `None` if it isn't one.
@@ -31,6 +33,9 @@ pub(crate) fn push_string(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+    use alloc::string::String;
+
     use super::*;
 
     fn sent(text: &str) -> String {

@@ -1,5 +1,9 @@
 //! The handshake, seen by a client.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::ClientError;
 use super::option::{OptionReply, hello, info_payload, meta_payload, push_option};
 use crate::bytes::Reader;

@@ -1,5 +1,7 @@
 //! Options and their replies, seen by a client.
 
+use alloc::vec::Vec;
+
 use super::ClientError;
 use crate::bytes::Reader;
 use crate::limits;

@@ -1,6 +1,9 @@
 //! Replies, seen by a client (sections "Simple reply message", "Structured reply chunk message",
 //! "Extended reply chunk message" and "Structured reply types").
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::{ClientError, Request};
 use crate::bytes::Reader;
 use crate::wire::{self, chunk, command};

@@ -1,5 +1,7 @@
 //! Requests, seen by a client.
 
+use alloc::vec::Vec;
+
 use thiserror::Error;
 
 use crate::wire::{self, command};

@@ -1,5 +1,7 @@
 //! Option replies (section "Option reply types"), appended to the output.
 
+use alloc::vec::Vec;
+
 use crate::export::Export;
 use crate::wire::{self, info, option_reply};
 use crate::{ContextId, ExportFlags, text};

@@ -1,5 +1,7 @@
 //! What each option does (section "Option types").
 
+use alloc::borrow::ToOwned as _;
+
 use super::option::{Complaint, InfoOption, MetaOption, OptionHeader};
 use super::{Agreed, Handshake, Question, Stage, TlsMode};
 use crate::wire::{option as opt, option_reply as rep};

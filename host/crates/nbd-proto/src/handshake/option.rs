@@ -1,5 +1,8 @@
 //! What a client's options say (section "Option types"), checked.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+
 use crate::bytes::Reader;
 use crate::wire::{self, info, option, option_reply};
 use crate::{limits, text};
@@ -161,6 +164,9 @@ const NO_QUERY: &str = "a query is no string of at most 4096 bytes without NUL";
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
     use super::*;
 
     fn sized(text: &[u8]) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! The shell's answers to the questions of a handshake.
 
+use alloc::boxed::Box;
+
 use super::option::InfoWanted;
 use super::{Handshake, Question, Stage, TlsMode, answer};
 use crate::wire::{option as opt, option_reply as rep};
