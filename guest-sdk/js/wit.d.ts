@@ -495,11 +495,12 @@ declare module "nbdbox:plugin/device@0.1.0" {
     immutable: boolean;
   }
   /**
-   * Called once in each instance, before any other call but `describe` and `list-exports`.
+   * Called once in each instance that serves an export, before any other call.
    *
-   * `name` is the export's, as the client asked for it; a plugin without `export-list` can
-   * ignore it. Every instance of an export must answer the same (sizes don't change); one that
-   * doesn't is thrown away. An error keeps the export from being served. Limit: 1 s of CPU.
+   * `name` is the export's; a plugin without `export-list` can ignore it. Every instance of an
+   * export must answer the same: one that differs in anything but the description is thrown
+   * away. (The description is the first instance's.) An error of the first instance keeps the export
+   * from being served; of a later one, it fails the request for which that was made. Limit: 1 s of CPU.
    * @throws {Errno} as the error's payload
    */
   export function open(name: string): DeviceInfo;

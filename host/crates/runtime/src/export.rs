@@ -238,7 +238,8 @@ impl PluginExport {
     async fn reopen(&self, number: u64) -> Result<Instance, Failure> {
         let mut instance = self.plugin.instance(&self.around, number).await?;
         let opened = instance.open(&self.around.names.export).await;
-        let info = opened.map_err(CallError::into_failure)?;
+        let mut info = opened.map_err(CallError::into_failure)?;
+        info.immutable |= self.policy.immutable;
         if !info.is_like(&self.info) {
             let names = &self.around.names;
             tell!(warn, names, ?info, "another instance says something else");

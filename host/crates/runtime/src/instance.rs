@@ -396,9 +396,21 @@ fn misplaced() -> CallError {
 }
 
 impl wit::DeviceInfo {
-    /// What must be the same in all instances of an export.
+    /// Whether another instance of the same export says the same of all that the host relies on. It relies on
+    /// `immutable` too: what it remembers of an export is served whatever instances come later. The
+    /// description is only shown.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let key = |info: &Self| (info.size, info.block_sizes, info.mode, info.read_only);
-        key(self) == key(other)
+        let relied_on = |info: &Self| {
+            let Self {
+                size,
+                block_sizes,
+                description: _,
+                mode,
+                read_only,
+                immutable,
+            } = *info;
+            (size, block_sizes, mode, read_only, immutable)
+        };
+        relied_on(self) == relied_on(other)
     }
 }

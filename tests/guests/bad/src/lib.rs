@@ -99,8 +99,15 @@ impl Plugin for Bad {
             ("describe", "block-sizes") => device.block_sizes(3, 1000, 5),
             ("describe", "blocks-of-512") => device.block_sizes(512, 4096, 1 << 20),
             ("describe", "huge") => Device::new(u64::MAX),
-            // Another size in every instance that's made some milliseconds after the last.
-            ("describe", "changes") => Device::new(self.size + nbdbox_plugin::wall_ms() % 100_000),
+            // From the second instance on something else than in the first.
+            ("describe", deed) if deed.starts_with("changes-") && !self.is_first() => match deed {
+                "changes-size" => Device::new(self.size + 4096),
+                "changes-blocks" => device.block_sizes(512, 4096, 1 << 20),
+                "changes-mode" => return device,
+                "changes-read-only" => device.read_only(true),
+                "changes-immutable" => device.immutable(),
+                _ => device.description("another one"),
+            },
             _ => device,
         };
         let device = match (self.at.as_str(), self.deed.as_str()) {
@@ -116,7 +123,7 @@ impl Plugin for Bad {
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
-        if self.deed == "changes" && self.offset == Some(offset) {
+        if self.deed.starts_with("changes-") && self.offset == Some(offset) {
             std::process::abort();
         }
         if self.is_due("read", Some(offset)) {
@@ -336,6 +343,16 @@ impl Bad {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether no instance before this one has left its mark in the blob.
+    fn is_first(&self) -> bool {
+        let Some(blob) = &self.blob else {
+            return true;
+        };
+        let marked = blob.read(0, 1).is_ok_and(|mark| mark != [0]);
+        let written = blob.write(0, &[1], WriteFlags::empty());
+        !marked && written.is_ok()
     }
 
     /// Deeds that can be done in any call.
