@@ -6,6 +6,7 @@ use nbdbox_tests::{Disk, Raw, Server, Transmission, guest};
 
 const EIO: u32 = 5;
 const EINVAL: u32 = 22;
+const ENOSPC: u32 = 28;
 
 /// A server for the misbehaving plugin.
 fn bad(settings: &[&str]) -> Server {
@@ -367,6 +368,29 @@ fn leaked_handles_are_bounded() {
     let mut client = connect(&server);
     assert_eq!(read(&mut client, 0, 1), Err(EIO));
     assert!(server.log().contains("handles"), "{}", server.log());
+}
+
+/// The errno of a request in which the plugin uses a blob of 4096 bytes, or 0.
+fn use_blob(access: &str, at: &str, deed: &str) -> u32 {
+    let disk = Disk::holding(&[1; 4096]);
+    let grant = format!("--blob=b={}:{access}", disk.path().display());
+    let (at_setting, deed) = (format!("at={at}"), format!("do={deed}"));
+    let settings = ["mode=parallel", "blob=b", "size=4096", &at_setting, &deed];
+    let server = bad_with(&[&grant, "--extents-on-error", "error"], &settings);
+    if at == "report" {
+        let map = nbdbox_tests::run("nbdinfo", ["--map", &server.uri()]);
+        return if map.code == 0 { 0 } else { EIO };
+    }
+    let mut client = connect(&server);
+    match at {
+        "write" => write(&mut client, 0, b"new!"),
+        _ => read(&mut client, 0, 4).err().unwrap_or(0),
+    }
+}
+
+#[test]
+fn a_write_past_a_blobs_end_is_enospc() {
+    assert_eq!(use_blob("rw", "read", "blob-write-past"), ENOSPC);
 }
 
 #[test]

@@ -345,6 +345,10 @@ impl Bad {
         }
     }
 
+    fn granted(&self) -> Result<&Blob> {
+        self.blob.as_ref().ok_or_else(|| Errno::Eperm.into())
+    }
+
     /// Whether no instance before this one has left its mark in the blob.
     fn is_first(&self) -> bool {
         let Some(blob) = &self.blob else {
@@ -410,6 +414,22 @@ impl Bad {
                 assert!(blob.access() != Access::ReadWrite);
                 blob.write(0, b"x", WriteFlags::empty())?;
             }
+            // What a grant allows or not, for the errno.
+            "blob-size" => {
+                if self.granted()?.size()? != self.size {
+                    return Err(Error::invalid("the blob has another size than the disk"));
+                }
+            }
+            "blob-access" => _ = self.granted()?.access(),
+            "blob-prefetch" => self.granted()?.prefetch(0, 1)?,
+            "blob-write" => self.granted()?.write(0, b"x", WriteFlags::empty())?,
+            "blob-write-past" => {
+                let blob = self.granted()?;
+                blob.write(blob.size()?, b"x", WriteFlags::empty())?;
+            }
+            "blob-trim" => self.granted()?.trim(0, 1, WriteFlags::empty())?,
+            "blob-zero" => self.granted()?.zero(0, 1, WriteFlags::empty())?,
+            "blob-flush" => self.granted()?.flush()?,
             "invalid-utf8" => raw::log_invalid_utf8(),
             "4-gib-string" => raw::log_4_gib(),
             "invalid-enum" => raw::log_invalid_enum(),

@@ -99,6 +99,10 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
                 let fua = mode.contains(WriteFlags::FUA);
                 let blob = writable(&store, &blob)?;
                 let done = match &blob {
+                    // As for a client that writes past the end of an export.
+                    Ok(blob) if blob.check(offset, bytes.len() as u64).is_err() => {
+                        return Ok((Err(Errno::Enospc),));
+                    }
                     Ok(blob) => blob.write(offset, bytes, fua).await,
                     Err(error) => return Ok((Err(*error),)),
                 };
