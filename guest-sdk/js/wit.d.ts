@@ -149,8 +149,9 @@ declare module "nbdbox:plugin/types@0.1.0" {
  * methods below: for headers, tables and other metadata.
  *
  * The grant says what is allowed, each one including those before it: `map-only` references for
- * reads and extents (a plugin can serve what it cannot see), `ro` everything that reads, `rw`
- * everything. Anything else answers `eperm`.
+ * reads and extents (a plugin can serve what it cannot see) and `prefetch`, `ro` everything that
+ * reads, `rw` everything. A method that isn't allowed answers `eperm`, except `flush`, which has
+ * nothing to do; a `write-payload.store` that isn't allowed fails the write.
  */
 declare module "nbdbox:plugin/blobs@0.1.0" {
   import type { Errno, WriteFlags } from "nbdbox:plugin/types@0.1.0";
@@ -172,8 +173,8 @@ declare module "nbdbox:plugin/blobs@0.1.0" {
     /** What the operator allowed. */
     access(): Access;
     /**
-     * The size now, in bytes. A file can change under its user: a device's size should be
-     * asked once, when it opens.
+     * The size, in bytes, that the blob had when this instance's export was opened. It doesn't
+     * change while the instance lives, whatever becomes of the file.
      * @throws {Errno} as the error's payload
      */
     size(): bigint;
@@ -188,30 +189,35 @@ declare module "nbdbox:plugin/blobs@0.1.0" {
     /**
      * Writes bytes at `offset`; with `fua`, durably.
      *
-     * `eperm` unless `rw`; `enospc` past the end of the blob (a blob never grows).
+     * `eperm` unless `rw`; `enospc` past the end of the blob (a blob never grows). As in every
+     * call of the host, 1 MiB may be handed over, or as many bytes as the request moves if that
+     * is more: a call with many more stops the guest.
      * @throws {Errno} as the error's payload
      */
     write(offset: bigint, bytes: Uint8Array, mode: WriteFlags): void;
     /**
-     * Makes all that was written durable (fdatasync). `eio` from the first failure on, for good:
-     * what was written before it may be lost.
+     * Makes all that was written durable (fdatasync). Fails from the first failure on, for good,
+     * since what was written before it may be lost: with `eio`, or the first time with `enospc`
+     * if the disk was full. Does nothing for a blob that isn't `rw`.
      * @throws {Errno} as the error's payload
      */
     flush(): void;
     /**
      * Gives the range back to the file system where it can be; the range then reads as zeroes,
-     * or as before (`fallocate`, punch hole). Only a hint, as NBD's TRIM is.
+     * or as before (`fallocate`, punch hole). Only a hint, as NBD's TRIM is. `eperm` unless `rw`;
+     * `einval` past the end.
      * @throws {Errno} as the error's payload
      */
     trim(offset: bigint, length: bigint, mode: WriteFlags): void;
     /**
      * Makes the range read as zeroes, by punching a hole, or with `no-hole` by zeroing in
-     * place; in the end by writing zeroes, unless `fast-zero` (then `enotsup`).
+     * place; in the end by writing zeroes, unless `fast-zero` (then `enotsup`). `eperm` unless
+     * `rw`; `einval` past the end.
      * @throws {Errno} as the error's payload
      */
     zero(offset: bigint, length: bigint, mode: WriteFlags): void;
     /**
-     * Asks the kernel to read the range ahead.
+     * Asks the kernel to read the range ahead. `einval` past the end.
      * @throws {Errno} as the error's payload
      */
     prefetch(offset: bigint, length: bigint): void;
@@ -422,8 +428,9 @@ declare module "nbdbox:plugin/requests@0.1.0" {
    *
    * It begins as one `data` extent, which is always a safe answer, and always covers its range.
    * Adds may come in any order; where they overlap the last one wins; parts outside the range are
-   * cut off. Ascending adds are the cheapest. Each add is charged, useful or not; after
-   * 4 × max-extents + 64 of them (65,600 by default) the guest is stopped.
+   * cut off. Ascending adds are the cheapest. Each call is charged as an add, useful or not: after
+   * 4 × n + 64 of them the guest is stopped. There, n is how many extents are kept: the least of
+   * 16,384 (limit `extents`), the blocks of the question, and what a filter above asks for.
    */
   export class Extents {
     private constructor();

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use nbd_proto::wire::command;
-use nbdbox_tests::{Disk, Raw, Server, Transmission, guest};
+use nbd_proto::{CommandFlags, Framing};
+use nbdbox_tests::{Client, Disk, Raw, Server, Transmission, guest};
 
+const EPERM: u32 = 1;
 const EIO: u32 = 5;
 const EINVAL: u32 = 22;
 const ENOSPC: u32 = 28;
@@ -298,6 +300,20 @@ fn extents_errors_are_passed_on_if_the_operator_wants_that() {
 }
 
 #[test]
+fn a_report_may_add_four_times_what_is_kept_and_64() {
+    for (length, most) in [(1, 68), (100, 464), (1 << 20, 65_600)] {
+        for (adds, allowed) in [(most, true), (most + 1, false)] {
+            let options = ["--extents-on-error", "error", "--limit", "cpu=20s"];
+            let deed = format!("do=adds-{adds}");
+            let server = bad_with(&options, &["mode=parallel", "at=report", &deed]);
+            let mut client = Client::connect(&server.socket(), Framing::Structured);
+            let status = client.status(0, length, CommandFlags::empty());
+            assert_eq!(status.is_ok(), allowed, "{adds} adds, {length} bytes");
+        }
+    }
+}
+
+#[test]
 fn extents_past_2_64_are_einval_and_clipped_ones_are_fine() {
     let server = bad_with(
         &["--extents-on-error", "error"],
@@ -394,6 +410,58 @@ fn a_write_past_a_blobs_end_is_enospc() {
 }
 
 #[test]
+fn the_manuals_table_of_grants_is_what_each_grant_allows() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk/MANUAL.md");
+    let manual = std::fs::read_to_string(path).unwrap();
+    let table = manual.split("| A blob | `map-only` | `ro` | `rw` |").nth(1);
+    let rows = table.unwrap().split("\n\n").next().unwrap().lines().skip(2);
+    let mut checked = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        for method in cells[0].split('`').skip(1).step_by(2) {
+            let (at, deed) = match method {
+                "read-reply.blob" => ("read", "blob".to_owned()),
+                "extents.blob" => ("report", "blob-extents".to_owned()),
+                "mapping.blob" => ("locate", "map".to_owned()),
+                "write-payload.store" => ("write", "store".to_owned()),
+                own => ("read", format!("blob-{own}")),
+            };
+            for (access, said) in ["map-only", "ro", "rw"].iter().zip(&cells[1..]) {
+                let expected = match *said {
+                    "yes" | "does nothing" => 0,
+                    "`eperm`" => EPERM,
+                    "the write fails" => EIO,
+                    other => panic!("{other} means nothing here"),
+                };
+                let errno = use_blob(access, at, &deed);
+                assert_eq!(errno, expected, "{method} of a blob that is {access}");
+            }
+            checked.push(method.to_owned());
+        }
+    }
+    assert_eq!(checked.len(), 12, "{checked:?}");
+}
+
+#[test]
+fn a_blobs_size_is_the_one_that_it_was_opened_with() {
+    let disk = Disk::holding(&[1; 4096]);
+    let grant = format!("--blob=b={}", disk.path().display());
+    let settings = [
+        "mode=parallel",
+        "blob=b",
+        "size=4096",
+        "at=read",
+        "do=blob-size",
+    ];
+    let server = bad_with(&[&grant], &settings);
+    let mut client = connect(&server);
+    for size in [4096, 8192, 100] {
+        disk.resize(size);
+        assert_eq!(read(&mut client, 0, 1), Ok(vec![0x42]), "{size}");
+    }
+}
+
+#[test]
 fn a_grant_bounds_what_a_plugin_can_do_with_a_blob() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("blob");
@@ -409,7 +477,6 @@ fn a_grant_bounds_what_a_plugin_can_do_with_a_blob() {
             _ => write(&mut client, 0, b"new!"),
         }
     };
-    const EPERM: u32 = 1;
     // By reference, the bytes go out; directly, the plugin may not see them.
     assert_eq!(case("map-only", "read", "blob"), 0);
     assert_eq!(case("map-only", "read", "blob-read"), EPERM);

@@ -369,8 +369,8 @@ extern void nbdbox_plugin_config_all(plugin_list_tuple2_string_string_t *ret);
 extern bool nbdbox_plugin_blobs_static_blob_open(plugin_string_t *name, nbdbox_plugin_blobs_own_blob_t *ret, nbdbox_plugin_blobs_errno_t *err);
 // What the operator allowed.
 extern nbdbox_plugin_blobs_access_t nbdbox_plugin_blobs_method_blob_access(nbdbox_plugin_blobs_borrow_blob_t self);
-// The size now, in bytes. A file can change under its user: a device's size should be
-// asked once, when it opens.
+// The size, in bytes, that the blob had when this instance's export was opened. It doesn't
+// change while the instance lives, whatever becomes of the file.
 extern bool nbdbox_plugin_blobs_method_blob_size(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t *ret, nbdbox_plugin_blobs_errno_t *err);
 // Reads exactly `length` bytes at `offset`, 1 MiB at most, into the sandbox.
 // 
@@ -379,18 +379,23 @@ extern bool nbdbox_plugin_blobs_method_blob_size(nbdbox_plugin_blobs_borrow_blob
 extern bool nbdbox_plugin_blobs_method_blob_read(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, uint32_t length, plugin_list_u8_t *ret, nbdbox_plugin_blobs_errno_t *err);
 // Writes bytes at `offset`; with `fua`, durably.
 // 
-// `eperm` unless `rw`; `enospc` past the end of the blob (a blob never grows).
+// `eperm` unless `rw`; `enospc` past the end of the blob (a blob never grows). As in every
+// call of the host, 1 MiB may be handed over, or as many bytes as the request moves if that
+// is more: a call with many more stops the guest.
 extern bool nbdbox_plugin_blobs_method_blob_write(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, plugin_list_u8_t *bytes, nbdbox_plugin_blobs_write_flags_t mode, nbdbox_plugin_blobs_errno_t *err);
-// Makes all that was written durable (fdatasync). `eio` from the first failure on, for good:
-// what was written before it may be lost.
+// Makes all that was written durable (fdatasync). Fails from the first failure on, for good,
+// since what was written before it may be lost: with `eio`, or the first time with `enospc`
+// if the disk was full. Does nothing for a blob that isn't `rw`.
 extern bool nbdbox_plugin_blobs_method_blob_flush(nbdbox_plugin_blobs_borrow_blob_t self, nbdbox_plugin_blobs_errno_t *err);
 // Gives the range back to the file system where it can be; the range then reads as zeroes,
-// or as before (`fallocate`, punch hole). Only a hint, as NBD's TRIM is.
+// or as before (`fallocate`, punch hole). Only a hint, as NBD's TRIM is. `eperm` unless `rw`;
+// `einval` past the end.
 extern bool nbdbox_plugin_blobs_method_blob_trim(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, uint64_t length, nbdbox_plugin_blobs_write_flags_t mode, nbdbox_plugin_blobs_errno_t *err);
 // Makes the range read as zeroes, by punching a hole, or with `no-hole` by zeroing in
-// place; in the end by writing zeroes, unless `fast-zero` (then `enotsup`).
+// place; in the end by writing zeroes, unless `fast-zero` (then `enotsup`). `eperm` unless
+// `rw`; `einval` past the end.
 extern bool nbdbox_plugin_blobs_method_blob_zero(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, uint64_t length, nbdbox_plugin_blobs_write_flags_t mode, nbdbox_plugin_blobs_errno_t *err);
-// Asks the kernel to read the range ahead.
+// Asks the kernel to read the range ahead. `einval` past the end.
 extern bool nbdbox_plugin_blobs_method_blob_prefetch(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, uint64_t length, nbdbox_plugin_blobs_errno_t *err);
 
 // Imported Functions from `nbdbox:plugin/requests@0.1.0`

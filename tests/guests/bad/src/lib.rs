@@ -283,6 +283,17 @@ impl Sparse for Bad {
                     add(0, u64::MAX)?;
                     return Ok(());
                 }
+                adds if adds.starts_with("adds-") => {
+                    let count = adds["adds-".len()..].parse().unwrap_or(0);
+                    for _ in 0..count {
+                        add(offset, 1)?;
+                    }
+                    return Ok(());
+                }
+                "blob-extents" => {
+                    extents.blob(self.granted()?, 0, 4096, 0)?;
+                    return Ok(());
+                }
                 _ => self.do_it()?,
             }
         }
