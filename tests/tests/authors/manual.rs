@@ -138,3 +138,20 @@ fn the_manuals_example_serves_half_of_a_blob() {
     let map = run("nbdinfo", ["--map", &server.uri()]).ok();
     assert!(map.contains("hole,zero"), "{map}");
 }
+
+#[test]
+fn several_connections_are_offered_in_both_modes() {
+    let manual = text("guest-sdk/MANUAL.md");
+    assert!(manual.contains("In both modes the export offers NBD's multi-conn"));
+    assert!(manual.contains(
+        "| `open` answers all but the last at once; multi-conn is offered in both modes |"
+    ));
+    for mode in ["single", "parallel"] {
+        for options in [&[][..], &["--read-only"]] {
+            let (bad, mode) = (guest("bad").display().to_string(), format!("mode={mode}"));
+            let server = Server::start(options.iter().copied().chain([&bad[..], &mode]));
+            let can = run("nbdinfo", ["--can", "multi-conn", &server.uri()]);
+            assert_eq!(can.code, 0, "{mode} {options:?}");
+        }
+    }
+}
