@@ -16,7 +16,7 @@ declare module "nbdbox:plugin/filter@0.1.0" {
    * and `store` fail the request as the filter's fault, and what `report` passes on is all `data`,
    * since zeroes below aren't zeroes above.
    *
-   * Called once when the filter is loaded, in an instance that is thrown away.
+   * Called when the filter is loaded, after `describe` and in the same instance, which is thrown away.
    */
   export function changesBytes(): boolean;
 }
@@ -267,8 +267,8 @@ declare module "nbdbox:plugin/manifest@0.1.0" {
     blobs: Array<BlobNeed>;
   }
   /**
-   * Called once when the plugin is loaded, in an instance that is thrown away: nothing is
-   * granted or configured yet. At most 64 settings and 64 blobs, 64 KiB of text in all.
+   * Called when the plugin is loaded, in an instance that is thrown away: nothing is granted or
+   * configured yet. At most 64 settings and 64 blobs, 64 KiB of text in all.
    */
   export function describe(): PluginInfo;
 }

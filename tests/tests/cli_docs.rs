@@ -293,6 +293,47 @@ fn every_environment_variable_is_documented() {
     assert_eq!(documented, read, "left: CLI.md, right: the sources");
 }
 
+/// The functions of which the WIT says that they're called in an instance that is thrown away.
+fn called_at_load() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let mut comment = String::new();
+        for line in fs::read_to_string(entry.unwrap().path()).unwrap().lines() {
+            let line = line.trim();
+            if let Some(words) = line.strip_prefix("///") {
+                comment.push_str(words);
+            } else if let Some((name, _)) = line.split_once(": func(") {
+                if comment.contains("which is thrown away")
+                    || comment.contains("that is thrown away")
+                {
+                    found.insert(name.to_owned());
+                }
+                comment.clear();
+            } else if !line.starts_with('@') {
+                comment.clear();
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn what_inspect_runs_is_said() {
+    let section = section(&manual(), "`nbdbox inspect`");
+    let help = help("inspect");
+    let called = called_at_load();
+    assert!(
+        called.contains("describe") && called.len() > 1,
+        "{called:?}"
+    );
+    for function in called {
+        let word = format!("`{function}`");
+        assert!(section.contains(&word), "CLI.md doesn't say {word}");
+        assert!(help.contains(&word), "inspect --help doesn't say {word}");
+    }
+}
+
 /// All Rust below a folder, one after the other.
 fn collect(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {

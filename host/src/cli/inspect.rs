@@ -11,7 +11,7 @@ use super::signals::Signals;
 
 /// Shows what a plugin exports and imports, which NBD features follow, and what it needs.
 ///
-/// Runs nothing of it but its `describe`, with nothing granted.
+/// Calls only its `describe` and, of a filter, `changes-bytes`, in an instance with nothing granted.
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
     /// The plugin

@@ -142,7 +142,7 @@ pub const KEYS: &[Key<Limits>] = &[
     },
     Key {
         name: "open-cpu",
-        about: "CPU time of `open` and `describe`",
+        about: "CPU time of `open`, `describe` and `changes-bytes`",
         least: 0,
         most: 0,
         field: |limits| Field::Time(&mut limits.open_cpu),
