@@ -82,6 +82,50 @@ fn every_promise_of_security_md_names_tests_that_exist() {
     assert!(promises > 10);
 }
 
+/// How many times as fast as nbdkit the server is in one row of RESULTS.md, to one decimal.
+fn measured(results: &str, row: &str) -> String {
+    let row = results
+        .lines()
+        .find(|line| line.starts_with(&format!("| {row} | nbdbox |")));
+    let row = row.unwrap_or_else(|| panic!("RESULTS.md has no such row"));
+    let rate = row
+        .split("rate × ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    format!("{:.1} times", rate.parse::<f64>().unwrap())
+}
+
+#[test]
+fn the_readme_says_what_was_measured() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let results = fs::read_to_string(root().join("tests/bench/RESULTS.md")).unwrap();
+    let readme = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence = readme.split("**Fast all the same**").nth(1).unwrap();
+    let sentence = sentence.split("RESULTS.md").next().unwrap();
+    let at_64 = |name: &str| measured(&results, &format!("4 KiB random reads{name}"));
+    let (pattern, memory, file) = (
+        at_64(", depth 64, `pattern`"),
+        at_64(", depth 64, `memory`"),
+        at_64(" in cache, depth 64, `file`"),
+    );
+    assert_eq!(memory, file, "they are named together");
+    for said in [
+        format!(
+            "with 64 reads of 4 KiB under way, a sandboxed plugin serves {pattern} (`pattern`)"
+        ),
+        format!("and {memory} (`memory`, `file`) as many as nbdkit's plugins in C"),
+        format!(
+            "with one under way {} as many",
+            at_64(", depth 1, `pattern`")
+        ),
+    ] {
+        assert!(sentence.contains(&said), "not in README.md: {said}");
+    }
+}
+
 fn has_file_with_prefix(prefix: &Path) -> bool {
     let name = prefix.file_name().unwrap().to_string_lossy().into_owned();
     let entries = fs::read_dir(prefix.parent().unwrap()).unwrap();
