@@ -192,6 +192,15 @@ fn an_answered_errno_does_not_cost_the_instance() {
 }
 
 #[test]
+fn an_errno_for_a_prefetch_reaches_the_client() {
+    let server = bad(&["at=cache", "do=einval"]);
+    let mut client = connect(&server);
+    assert_eq!(effect(&mut client, command::CACHE, 0, 512), EINVAL);
+    assert_eq!(effect(&mut client, command::CACHE, 0, 512), EINVAL);
+    assert_eq!(read(&mut client, 0, 1), Ok(vec![0x42]));
+}
+
+#[test]
 fn a_single_writable_export_fails_for_good_when_its_instance_is_lost() {
     let server = bad(&["at=read", "do=trap", "offset=512"]);
     let mut client = connect(&server);
