@@ -115,7 +115,7 @@ static inline bool nbdbox_setting_size(const char *key, uint64_t *value) {
     return found.is_some;
 }
 
-/* A setting's text, to be given to free(); NULL: none was given. */
+/* A setting's text, or its default, to be given to free(); NULL: it has neither. */
 static inline char *nbdbox_setting_text(const char *key) {
     plugin_string_t name = nbdbox_text(key), value;
     if (!nbdbox_plugin_config_get(&name, &value)) return NULL;

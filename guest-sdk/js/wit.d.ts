@@ -12,9 +12,9 @@
 declare module "nbdbox:plugin/filter@0.1.0" {
   /**
    * Whether the bytes that are read through the filter differ from those of the layer below (as
-   * when it decrypts). Then the host passes nothing on by reference: `redirect`, `fill`, `forward`
-   * and `store` fail the request as the filter's fault, and what `report` passes on is all `data`,
-   * since zeroes below aren't zeroes above.
+   * when it decrypts). Then the host passes nothing on by reference: `redirect` and `forward` fail
+   * the request as the filter's fault, `fill` and `store` answer `einval`, and what `report` and
+   * `list-extents` pass on is all `data`, since zeroes below aren't zeroes above.
    *
    * Called when the filter is loaded, after `describe` and in the same instance, which is thrown away.
    */
@@ -32,7 +32,7 @@ declare module "nbdbox:plugin/host@0.1.0" {
    * Writes a line to the operator's log, tagged with export and plugin.
    *
    * Control characters are escaped; a line is cut at 4 KiB and lines are dropped (and counted)
-   * beyond 16 KiB a second. Never fails.
+   * beyond 16 KiB a second. Never fails, but a text of many more than 1 MiB stops the guest.
    */
   export function log(level: Level, text: string): void;
   /**
@@ -43,8 +43,8 @@ declare module "nbdbox:plugin/host@0.1.0" {
    */
   export function explain(text: string): void;
   /**
-   * Milliseconds since some moment before the instance was made; never goes back. Coarse: a
-   * multiple of 1 ms, constant while one call runs for less than that.
+   * Milliseconds since some moment before the instance was made; never goes back. Coarse: whole
+   * milliseconds.
    */
   export function monotonicMs(): bigint;
   /** Milliseconds since 1970-01-01T00:00:00Z, as coarse as `monotonic-ms`. */
@@ -72,7 +72,10 @@ declare module "nbdbox:plugin/config@0.1.0" {
    * @throws {string} as the error's payload
    */
   export function getSize(key: string): bigint | undefined;
-  /** All keys that were given, in the operator's order, with their values. */
+  /**
+   * All keys that were given, in the operator's order, with their values; then those that weren't
+   * and have a default in the manifest.
+   */
   export function all(): Array<[string, string]>;
 }
 
@@ -93,9 +96,15 @@ declare module "nbdbox:plugin/types@0.1.0" {
     | "einval"
     /** There is no room left on the device. */
     | "enospc"
-    /** A value is too large for the answer's format. */
+    /**
+     * A value is too large for the answer's format. Clients get EINVAL for it where the protocol
+     * doesn't allow it: it's for reads that mustn't be sent in pieces.
+     */
     | "eoverflow"
-    /** Not supported; for a fast zero: it would not be faster than a write. */
+    /**
+     * Not supported; for a fast zero: it would not be faster than a write. After anything but a
+     * fast zero clients get EINVAL for it.
+     */
     | "enotsup"
     /** The export is being shut down. */
     | "eshutdown";
@@ -362,10 +371,11 @@ declare module "nbdbox:plugin/mappable@0.1.0" {
   /**
    * Tells where the byte at `offset` is, and those around it, before and after, as far as one of the
    * device's tables says: a client wants `length` bytes from `offset` on, the host will likely be
-   * asked for more. What is told must be what `read` would answer with.
+   * asked for more. What is told must be what `read` would answer with. The range is inside the
+   * export and not empty, and it need not be on whole blocks.
    *
    * An error, or a mapping without the byte at `offset`, breaks nothing: `read` is called, and the
-   * host asks less often. A trap fails the request, and the host asks no more.
+   * host asks less often. A trap or a limit fails the request, and the host asks no more.
    * @throws {Errno} as the error's payload
    */
   export function locate(mapping: Mapping, offset: bigint, length: bigint): void;
@@ -477,8 +487,9 @@ declare module "nbdbox:plugin/device@0.1.0" {
      */
     | "parallel";
   /**
-   * NBD's size constraints: powers of two, 1 ≤ minimum ≤ 65,536; preferred ≥ max(minimum, 512);
-   * maximum a multiple of minimum and ≥ preferred. The host refuses requests that break them.
+   * NBD's size constraints: minimum a power of two, 1 ≤ minimum ≤ 65,536; preferred a power of two,
+   * preferred ≥ max(minimum, 512); maximum a multiple of minimum and ≥ preferred, and above 32 MiB
+   * the same as 32 MiB. The host refuses requests that break them.
    */
   export interface BlockSizes {
     minimum: number;
@@ -486,7 +497,7 @@ declare module "nbdbox:plugin/device@0.1.0" {
     maximum: number;
   }
   export interface DeviceInfo {
-    /** In bytes, at most 2^63 - 1. */
+    /** In bytes, at most 2^63 - 1. The rest of a last block that isn't whole can't be reached. */
     size: bigint;
     /** Without: 1, 4096, 32 MiB. */
     blockSizes?: BlockSizes;
@@ -521,8 +532,8 @@ declare module "nbdbox:plugin/device@0.1.0" {
 }
 
 /**
- * Optional: the export can be written. Without it the export is read-only and these requests
- * answer EPERM before anything runs. Brings NBD's SEND_FLUSH and SEND_FUA.
+ * Optional: the export can be written. Without it the export is read-only and a request that would
+ * change it answers EPERM before anything runs. Brings NBD's SEND_FLUSH and SEND_FUA.
  */
 declare module "nbdbox:plugin/writable@0.1.0" {
   import type { WritePayload } from "nbdbox:plugin/requests@0.1.0";
@@ -533,14 +544,17 @@ declare module "nbdbox:plugin/writable@0.1.0" {
    */
   export function write(payload: WritePayload, offset: bigint, mode: WriteFlags): void;
   /**
-   * Makes durable every write that was answered before this call began. Reaches every instance
-   * that took a write since its last flush.
+   * Makes durable every change that was answered before this call began. Reaches every instance
+   * that took one since its last flush.
    * @throws {Errno} as the error's payload
    */
   export function flush(): void;
 }
 
-/** Optional: the device knows where its data is. Without it everything is reported as data. */
+/**
+ * Optional: the device knows where its data is. Without it the export has no block status (clients
+ * take everything for data), and a filter over it is told that everything is data.
+ */
 declare module "nbdbox:plugin/sparse@0.1.0" {
   import type { Extents } from "nbdbox:plugin/requests@0.1.0";
   import type { Errno } from "nbdbox:plugin/types@0.1.0";
@@ -645,8 +659,8 @@ declare module "nbdbox:plugin/next@0.1.0" {
    */
   export function cache(offset: bigint, length: bigint): void;
   /**
-   * Lets time pass before the layer below is asked again: 10 s at most, and no more than the filter's
-   * own time on the clock. Counts as a question.
+   * Lets time pass before the layer below is asked again: 10 s at most. It's the filter's own time on
+   * the clock: a pause that outlasts what is left of that ends the call. Counts as a question.
    */
   export function pause(milliseconds: number): void;
   /**

@@ -37,7 +37,7 @@ pub fn number(key: &str) -> Result<Option<u64>> {
         .transpose()
 }
 
-/// All settings that were given, in the operator's order.
+/// All settings: those that were given, in the operator's order, then the manifest's defaults.
 pub fn all() -> Vec<(String, String)> {
     config::all()
 }

@@ -7,7 +7,8 @@ pub use crate::bindings::imports::types::Errno;
 
 /// Why a call failed.
 ///
-/// The errno reaches the NBD client; the text reaches its log, and the operator's.
+/// The errno reaches the NBD client, and so does the text where the client takes structured replies. The
+/// operator's log has it at level `debug`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     errno: Errno,

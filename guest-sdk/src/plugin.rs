@@ -129,7 +129,9 @@ impl Device {
         self
     }
 
-    /// NBD's size constraints, in bytes, powers of two.
+    /// NBD's size constraints, in bytes: `minimum` is a power of two from 1 to 65,536, `preferred` one of at
+    /// least 512 and `minimum`, `maximum` a multiple of `minimum` and at least `preferred`; above 32 MiB it
+    /// counts as 32 MiB.
     pub fn block_sizes(mut self, minimum: u32, preferred: u32, maximum: u32) -> Self {
         self.info.block_sizes = Some(BlockSizes {
             minimum,

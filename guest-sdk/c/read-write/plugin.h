@@ -28,9 +28,11 @@ typedef uint8_t nbdbox_plugin_types_errno_t;
 #define NBDBOX_PLUGIN_TYPES_ERRNO_EINVAL 3
 // There is no room left on the device.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_ENOSPC 4
-// A value is too large for the answer's format.
+// A value is too large for the answer's format. Clients get EINVAL for it where the protocol
+// doesn't allow it: it's for reads that mustn't be sent in pieces.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_EOVERFLOW 5
-// Not supported; for a fast zero: it would not be faster than a write.
+// Not supported; for a fast zero: it would not be faster than a write. After anything but a
+// fast zero clients get EINVAL for it.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_ENOTSUP 6
 // The export is being shut down.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_ESHUTDOWN 7
@@ -298,8 +300,9 @@ typedef uint8_t exports_nbdbox_plugin_device_instance_mode_t;
 // matters may be kept in guest memory: any call may meet a fresh instance.
 #define EXPORTS_NBDBOX_PLUGIN_DEVICE_INSTANCE_MODE_PARALLEL 1
 
-// NBD's size constraints: powers of two, 1 ≤ minimum ≤ 65,536; preferred ≥ max(minimum, 512);
-// maximum a multiple of minimum and ≥ preferred. The host refuses requests that break them.
+// NBD's size constraints: minimum a power of two, 1 ≤ minimum ≤ 65,536; preferred a power of two,
+// preferred ≥ max(minimum, 512); maximum a multiple of minimum and ≥ preferred, and above 32 MiB
+// the same as 32 MiB. The host refuses requests that break them.
 typedef struct exports_nbdbox_plugin_device_block_sizes_t {
   uint32_t   minimum;
   uint32_t   preferred;
@@ -312,7 +315,7 @@ typedef struct {
 } exports_nbdbox_plugin_device_option_block_sizes_t;
 
 typedef struct exports_nbdbox_plugin_device_device_info_t {
-  // In bytes, at most 2^63 - 1.
+  // In bytes, at most 2^63 - 1. The rest of a last block that isn't whole can't be reached.
   uint64_t   size;
   // Without: 1, 4096, 32 MiB.
   exports_nbdbox_plugin_device_option_block_sizes_t   block_sizes;
@@ -358,15 +361,15 @@ typedef struct {
 // Writes a line to the operator's log, tagged with export and plugin.
 // 
 // Control characters are escaped; a line is cut at 4 KiB and lines are dropped (and counted)
-// beyond 16 KiB a second. Never fails.
+// beyond 16 KiB a second. Never fails, but a text of many more than 1 MiB stops the guest.
 extern void nbdbox_plugin_host_log(nbdbox_plugin_host_level_t level, plugin_string_t *text);
 // Sets the text that goes with the errno which the current call is about to return.
 // 
 // A client that negotiated structured replies sees it, cut at 4096 bytes; the last call wins.
 // Ignored when the call succeeds. Don't put secrets in it.
 extern void nbdbox_plugin_host_explain(plugin_string_t *text);
-// Milliseconds since some moment before the instance was made; never goes back. Coarse: a
-// multiple of 1 ms, constant while one call runs for less than that.
+// Milliseconds since some moment before the instance was made; never goes back. Coarse: whole
+// milliseconds.
 extern uint64_t nbdbox_plugin_host_monotonic_ms(void);
 // Milliseconds since 1970-01-01T00:00:00Z, as coarse as `monotonic-ms`.
 extern uint64_t nbdbox_plugin_host_wall_ms(void);
@@ -381,7 +384,8 @@ extern bool nbdbox_plugin_config_get(plugin_string_t *key, plugin_string_t *ret)
 // `none` when it was not given and has no default; an error with words to pass to `explain`
 // when it is not a size.
 extern bool nbdbox_plugin_config_get_size(plugin_string_t *key, plugin_option_u64_t *ret, plugin_string_t *err);
-// All keys that were given, in the operator's order, with their values.
+// All keys that were given, in the operator's order, with their values; then those that weren't
+// and have a default in the manifest.
 extern void nbdbox_plugin_config_all(plugin_list_tuple2_string_string_t *ret);
 
 // Imported Functions from `nbdbox:plugin/blobs@0.1.0`

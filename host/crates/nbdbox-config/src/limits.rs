@@ -219,7 +219,7 @@ pub const KEYS: &[Key<Limits>] = &[
     },
     Key {
         name: "total-memory",
-        about: "bytes of memory and tables in all instances",
+        about: "bytes of memory and tables in all instances, and of what is remembered",
         least: 64 << 10,
         most: u64::MAX,
         field: |limits| Field::BytesOrNone(&mut limits.total_memory),

@@ -47,7 +47,7 @@ impl TenantLimits {
     pub const KEYS: &[Key<Self>] = &[
         Key {
             name: "memory",
-            about: "bytes of memory and tables in all instances of the tenant's plugins",
+            about: "bytes of memory and tables in all instances of the tenant's plugins, and of what is remembered of its exports",
             least: 64 << 10,
             most: u64::MAX,
             field: |limits| Field::Bytes(&mut limits.memory),
