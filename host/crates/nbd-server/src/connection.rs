@@ -4,13 +4,13 @@
 //! invariant: whatever the client does, every request that was begun is driven to its end, so that
 //! no plugin's instance is left half-way.
 
+mod gate;
 mod handshake;
 mod idle;
 mod inbox;
 mod linger;
 mod outbox;
 mod secured;
-mod stint;
 mod transmission;
 
 use std::io;

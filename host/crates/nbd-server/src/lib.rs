@@ -1,11 +1,10 @@
 //! The wire's side of a server: who comes in ([`Listener`], [`Server`]), by which certificate ([`Tls`]), and how one
 //! client is served ([`serve`]).
 //!
-//! `connection` owns a socket and its buffers, `admission` says how much of its work may be under way, and `dispatch`
+//! `connection` owns a socket and its buffers, and its gate says how much of its work may be under way. `dispatch`
 //! hands each request to a [`device::Device`] and encodes what it answers. Nothing here knows what a device is made
 //! of: no wasm, no files of exports.
 
-mod admission;
 mod connection;
 mod dispatch;
 mod server;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use crate::admission::Share;
+use super::gate::Permit;
 use crate::dispatch::Reply;
 
 /// Slices in one vectored write: headers and bodies of 64 reads, with some to spare. An array of them
@@ -23,7 +23,7 @@ const SPARE_BYTES: usize = 4 << 20;
 /// Replies in the order in which they're sent.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    queue: VecDeque<(Reply, Share)>,
+    queue: VecDeque<(Reply, Permit)>,
     /// Bytes of the first reply that were sent.
     sent: usize,
     /// Bytes of all replies that are still to be sent.
@@ -55,9 +55,9 @@ impl Outbox {
     }
 
     /// A reply is complete.
-    pub(super) fn push(&mut self, reply: Reply, share: Share) {
+    pub(super) fn push(&mut self, reply: Reply, permit: Permit) {
         self.bytes += reply.len();
-        self.queue.push_back((reply, share));
+        self.queue.push_back((reply, permit));
     }
 
     /// Bytes that are still to be sent.
@@ -71,9 +71,9 @@ impl Outbox {
     }
 
     /// The client is gone: drops what can't be sent.
-    pub(super) fn clear(&mut self, mut leave: impl FnMut(Share)) {
-        for (_, share) in self.queue.drain(..) {
-            leave(share);
+    pub(super) fn clear(&mut self, mut leave: impl FnMut(Permit)) {
+        for (_, permit) in self.queue.drain(..) {
+            leave(permit);
         }
         self.sent = 0;
         self.bytes = 0;
@@ -98,13 +98,13 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends with one system call what the socket takes. `leave` gets the shares of the replies that
+    /// Sends with one system call what the socket takes. `leave` gets the permits of the replies that
     /// are gone.
     pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
-        leave: impl FnMut(Share),
+        leave: impl FnMut(Permit),
     ) -> Poll<io::Result<()>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut filled = 0;
@@ -125,7 +125,7 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    fn advance(&mut self, mut written: usize, mut leave: impl FnMut(Share)) {
+    fn advance(&mut self, mut written: usize, mut leave: impl FnMut(Permit)) {
         self.bytes -= written;
         while let Some((reply, _)) = self.queue.front() {
             let left = reply.len() - self.sent;
@@ -135,8 +135,8 @@ impl Outbox {
             }
             written -= left;
             self.sent = 0;
-            if let Some((reply, share)) = self.queue.pop_front() {
-                leave(share);
+            if let Some((reply, permit)) = self.queue.pop_front() {
+                leave(permit);
                 self.keep(reply);
             }
         }

@@ -4,7 +4,6 @@
 //! complete then), sends all replies with one vectored write, and reads again. Requests that wait
 //! for something stay pending beside it, and so does a client that doesn't read.
 
-mod patience;
 mod requests;
 
 use std::future::Future;
@@ -21,15 +20,13 @@ use futures_util::stream::FuturesUnordered;
 use nbd_proto::{Parsed, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use self::patience::Patience;
+use super::gate::{Admission, Permit, TimeSlice, WaitBudget};
 use super::handshake::Agreed;
 use super::idle::Idle;
 use super::inbox::Inbox;
 use super::linger::linger;
 use super::outbox::Outbox;
-use super::stint::Stint;
 use super::{End, StopSignal};
-use crate::admission::{Admission, Share};
 use crate::dispatch::{self, Reply, Request};
 
 /// Rounds in one go before other connections get their turn.
@@ -60,26 +57,26 @@ where
     };
     let start = {
         let served = Arc::clone(&served);
-        move |origin: Origin, request: Request, reply: Reply, share: Share| {
+        move |origin: Origin, request: Request, reply: Reply, permit: Permit| {
             let served = Arc::clone(&served);
-            origin.scope(async move { (dispatch::answer(&served, request, reply).await, share) })
+            origin.scope(async move { (dispatch::answer(&served, request, reply).await, permit) })
         }
     };
     let mut transmission = Transmission {
-        stint: Stint::new(terms.cpu(), served.metrics()),
+        slice: TimeSlice::new(terms.cpu(), served.metrics()),
         stream,
         admission: Admission::new(&terms.limits, terms.flows()),
         inbox: Inbox::new(unread),
         outbox: Outbox::default(),
         running: FuturesUnordered::new(),
-        patience: Patience::default(),
+        waits: WaitBudget::default(),
         boxes: Vec::new(),
         start,
         stopped: Box::pin(stopped),
         idle: terms.limits.idle.map(Idle::new),
         session,
         phase: Phase::Open,
-        partial_share: None,
+        partial_permit: None,
         origin: Origin {
             connection: number,
             request: 0,
@@ -110,16 +107,16 @@ enum Phase {
 
 struct Transmission<S, M, F, W> {
     stream: S,
-    stint: Stint,
+    slice: TimeSlice,
     session: Session,
     phase: Phase,
     admission: Admission,
     inbox: Inbox,
-    /// The share of the write whose payload is coming.
-    partial_share: Option<Share>,
+    /// The permit of the write whose payload is coming.
+    partial_permit: Option<Permit>,
     outbox: Outbox,
     running: FuturesUnordered<Pin<Box<F>>>,
-    patience: Patience,
+    waits: WaitBudget,
     /// Boxes of requests that have ended, for those to come: no allocation where none waits.
     boxes: Vec<Pin<Box<F>>>,
     start: M,
@@ -135,22 +132,22 @@ struct Transmission<S, M, F, W> {
 impl<S, M, F, W> Transmission<S, M, F, W>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    M: Fn(Origin, Request, Reply, Share) -> F,
-    F: Future<Output = (Reply, Share)>,
+    M: Fn(Origin, Request, Reply, Permit) -> F,
+    F: Future<Output = (Reply, Permit)>,
     W: Future<Output = ()>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.stint.begin();
+        self.slice.begin();
         let polled = self.go_on(cx);
         if polled.is_ready() {
-            self.stint.give_up();
+            self.slice.give_up();
         }
-        self.stint.end();
+        self.slice.end();
         polled
     }
 
     fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.patience = Patience::default();
+        self.waits = WaitBudget::default();
         self.check_stop(cx);
         self.check_idle(cx);
         for _ in 0..ROUNDS {
@@ -169,7 +166,7 @@ where
             if !progress {
                 return Poll::Pending;
             }
-            if self.patience.is_over() || self.stint.is_over() {
+            if self.waits.is_over() || self.slice.is_over() {
                 break;
             }
         }
@@ -188,7 +185,7 @@ where
 
     /// Closes a connection on which nothing is under way and nothing has come for too long.
     fn check_idle(&mut self, cx: &mut Context<'_>) {
-        let waits = self.admission.is_queued() || self.stint.is_waiting();
+        let waits = self.admission.is_queued() || self.slice.is_waiting();
         let busy = self.admission.requests() > 0 || waits;
         let Some(idle) = &mut self.idle else { return };
         if busy {
@@ -202,8 +199,8 @@ where
     /// Collects the replies of requests that had to wait.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while let Poll::Ready(Some((reply, share))) = Pin::new(&mut self.running).poll_next(cx) {
-            self.outbox.push(reply, share);
+        while let Poll::Ready(Some((reply, permit))) = Pin::new(&mut self.running).poll_next(cx) {
+            self.outbox.push(reply, permit);
             progress = true;
         }
         progress
@@ -213,10 +210,10 @@ where
         let mut progress = false;
         let admission = &mut self.admission;
         if let Phase::Gone(_) = self.phase {
-            self.outbox.clear(|share| admission.leave(share));
+            self.outbox.clear(|permit| admission.leave(permit));
         }
         while !self.outbox.is_empty() {
-            let leave = |share| admission.leave(share);
+            let leave = |permit| admission.leave(permit);
             match self.outbox.poll_write(&mut self.stream, cx, leave) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) => progress = true,

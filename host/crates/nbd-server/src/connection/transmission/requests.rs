@@ -10,7 +10,7 @@ use nbd_proto::{Command, Incoming, Parsed};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{End, Phase, Transmission};
-use crate::admission::Share;
+use crate::connection::gate::Permit;
 use crate::dispatch::{self, Reply, Request};
 
 /// Requests in one round: their replies are sent, and the client deals with them while others are made.
@@ -23,7 +23,7 @@ const BACKLOG: usize = 256 << 10;
 /// What was taken from the inbox.
 enum Taken {
     /// A request, whole.
-    Request(Request, Share),
+    Request(Request, Permit),
     /// A part of a write, or a disconnect: nothing to begin.
     Part,
 }
@@ -31,8 +31,8 @@ enum Taken {
 impl<S, M, F, W> Transmission<S, M, F, W>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    M: Fn(Origin, Request, Reply, Share) -> F,
-    F: Future<Output = (Reply, Share)>,
+    M: Fn(Origin, Request, Reply, Permit) -> F,
+    F: Future<Output = (Reply, Permit)>,
     W: Future<Output = ()>,
 {
     /// Takes the requests that have come and fit, a batch at most, and runs each as far as it goes.
@@ -40,7 +40,7 @@ where
         use Phase::{Open, Refusing, Stopping};
         let (mut progress, mut begun) = (false, 0);
         while matches!(self.phase, Open | Stopping | Refusing)
-            && !self.patience.is_over()
+            && !self.waits.is_over()
             && begun < BATCH
         {
             // Who is to stop isn't kept waiting.
@@ -50,17 +50,17 @@ where
             match self.take(cx) {
                 None => break,
                 Some(Taken::Part) => {}
-                Some(Taken::Request(request, share)) => {
-                    self.begin(request, share, cx);
+                Some(Taken::Request(request, permit)) => {
+                    self.begin(request, permit, cx);
                     begun += 1;
                 }
             }
             progress = true;
         }
         if self.phase != Open {
-            self.stint.give_up();
+            self.slice.give_up();
         }
-        if self.phase == Stopping && !self.patience.is_over() && begun < BATCH {
+        if self.phase == Stopping && !self.waits.is_over() && begun < BATCH {
             self.phase = Refusing;
             progress = true;
         }
@@ -71,10 +71,10 @@ where
     fn may_begin(&mut self, cx: &mut Context<'_>) -> bool {
         if self.is_backed_up(cx) {
             self.admission.step_back();
-            self.stint.give_up();
+            self.slice.give_up();
             return false;
         }
-        self.inbox.is_empty() || self.stint.may_work(cx)
+        self.inbox.is_empty() || self.slice.may_work(cx)
     }
 
     /// Takes the next request from the inbox, or a part of one.
@@ -85,8 +85,8 @@ where
                 payload,
                 allocation: None,
             };
-            // A write that is being put together holds a share.
-            return Some(Taken::Request(request, self.partial_share.take()?));
+            // A write that is being put together holds a permit.
+            return Some(Taken::Request(request, self.partial_permit.take()?));
         }
         let incoming = match self.session.parse(self.inbox.request_bytes()?) {
             Parsed::Incomplete => return None,
@@ -98,15 +98,15 @@ where
             }
             Parsed::Request(incoming) => incoming,
         };
-        let share = self.admit(&incoming, cx)?;
+        let permit = self.admit(&incoming, cx)?;
         match incoming.command {
             Command::Disconnect => {
-                self.admission.leave(share);
+                self.admission.leave(permit);
                 self.phase = Phase::Closing(End::Disconnected);
             }
             Command::Write { .. } => {
                 self.inbox.take_write(incoming);
-                self.partial_share = Some(share);
+                self.partial_permit = Some(permit);
             }
             _ => {
                 self.inbox.take_header(&incoming);
@@ -115,22 +115,22 @@ where
                     payload: Bytes::new(),
                     allocation: self.session.allocation(),
                 };
-                return Some(Taken::Request(request, share));
+                return Some(Taken::Request(request, permit));
             }
         }
         Some(Taken::Part)
     }
 
     /// Lets a request in, if it fits beside those that are under way.
-    fn admit(&mut self, incoming: &Incoming, cx: &Context<'_>) -> Option<Share> {
+    fn admit(&mut self, incoming: &Incoming, cx: &Context<'_>) -> Option<Permit> {
         let weight = dispatch::weight(&self.session, incoming);
-        let share = self.admission.enter(weight, cx);
-        if share.is_none() {
+        let permit = self.admission.enter(weight, cx);
+        if permit.is_none() {
             self.held_up.get_or_insert_with(Instant::now);
         } else if let Some(since) = self.held_up.take() {
             self.metrics.admission_waits.note(since.elapsed());
         }
-        share
+        permit
     }
 
     /// Whether enough waits for the client, who doesn't take it.
@@ -142,17 +142,17 @@ where
     }
 
     /// Runs a request until it's done or waits for something.
-    fn begin(&mut self, request: Request, share: Share, cx: &mut Context<'_>) {
+    fn begin(&mut self, request: Request, permit: Permit, cx: &mut Context<'_>) {
         if let Some(idle) = &mut self.idle {
             idle.restart();
         }
         let reply = self.outbox.blank();
         if self.phase == Phase::Refusing {
             let reply = dispatch::shutting_down(&self.metrics, &request, reply);
-            return self.outbox.push(reply, share);
+            return self.outbox.push(reply, permit);
         }
         self.origin.request += 1;
-        let future = (self.start)(self.origin, request, reply, share);
+        let future = (self.start)(self.origin, request, reply, permit);
         let mut boxed = match self.boxes.pop() {
             Some(mut boxed) => {
                 boxed.as_mut().set(future);
@@ -161,12 +161,12 @@ where
             None => Box::pin(future),
         };
         match boxed.as_mut().poll(cx) {
-            Poll::Ready((reply, share)) => {
-                self.outbox.push(reply, share);
+            Poll::Ready((reply, permit)) => {
+                self.outbox.push(reply, permit);
                 self.boxes.push(boxed);
             }
             Poll::Pending => {
-                self.patience.note_wait();
+                self.waits.note_wait();
                 self.running.push(boxed);
             }
         }

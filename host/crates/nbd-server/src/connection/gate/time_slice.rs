@@ -1,9 +1,10 @@
-//! A connection's stints on the cores, where tenants share them (`quota::cores`).
+//! A connection's time on the cores, where tenants share them (`fair_cores`).
 //!
-//! What the host does for a client is its tenant's, as what the tenant's guests compute is. Stints are timed,
-//! which costs no lock; when an export has had a slice's time of them without leave, or others of its tenant
-//! wait, the next needs a place. Only what begins requests waits for one: what is under way goes on, since
-//! guests in it may have places of their own, and is charged afterwards.
+//! What the host does for a client is charged to its tenant, as what the tenant's guests compute is. Each poll of
+//! the connection's task is timed, which costs no lock. When an export has had a slice's time without a place, or
+//! others of its tenant wait for one, its connections need a place before they begin requests. Only requests that
+//! have yet to begin wait for it. What is under way goes on, since guests in it may have places of their own, and
+//! is charged afterwards.
 
 use std::future::Future as _;
 use std::pin::{Pin, pin};
@@ -15,9 +16,9 @@ use device::metrics::Metrics;
 use fair_cores::{CpuShare, Entering, Place, SLICE, paid_here};
 use tokio::task::yield_now;
 
-/// Where a connection is with its stints; does nothing where the cores aren't shared.
+/// A connection's time slice, one after another; does nothing where the cores aren't shared.
 #[derive(Debug)]
-pub(super) struct Stint(Option<Shared>);
+pub(in crate::connection) struct TimeSlice(Option<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -41,9 +42,12 @@ enum Leave {
     Given(Option<Place>),
 }
 
-impl Stint {
-    /// Stints by `share`, if there is one; waits are noted in `metrics`.
-    pub(super) fn new(share: Option<&Arc<CpuShare>>, metrics: &Arc<Metrics>) -> Self {
+impl TimeSlice {
+    /// Slices of `share`, if there is one; waits for a place are noted in `metrics`.
+    pub(in crate::connection) fn new(
+        share: Option<&Arc<CpuShare>>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         Self(share.map(|share| Shared {
             share: Arc::clone(share),
             metrics: Arc::clone(metrics),
@@ -54,32 +58,32 @@ impl Stint {
     }
 
     /// The task is polled.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::connection) fn begin(&mut self) {
         if let Some(shared) = &mut self.0 {
             shared.began = Instant::now();
             shared.paid = paid_here();
         }
     }
 
-    /// Whether requests may begin in this stint; else the task is woken when they may.
-    pub(super) fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether requests may begin in this poll; else the task is woken when they may.
+    pub(in crate::connection) fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
         self.0.as_mut().is_none_or(|shared| shared.may_work(cx))
     }
 
     /// Whether it's time for others.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::connection) fn is_over(&self) -> bool {
         let shared = self.0.as_ref();
         shared.is_some_and(|shared| shared.began.elapsed() >= SLICE)
     }
 
     /// Whether requests wait for a place.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(in crate::connection) fn is_waiting(&self) -> bool {
         let waits = |shared: &Shared| matches!(shared.leave, Leave::Awaited(..) | Leave::InLine(_));
         self.0.as_ref().is_some_and(waits)
     }
 
     /// No requests will begin for now: waits no longer, and gives back what it got.
-    pub(super) fn give_up(&mut self) {
+    pub(in crate::connection) fn give_up(&mut self) {
         if self.is_waiting()
             && let Some(shared) = &mut self.0
         {
@@ -88,7 +92,7 @@ impl Stint {
     }
 
     /// The poll ends.
-    pub(super) fn end(&mut self) {
+    pub(in crate::connection) fn end(&mut self) {
         if let Some(shared) = &mut self.0 {
             shared.end();
         }

@@ -14,7 +14,7 @@ const OVERHEAD: u64 = 256;
 /// What doesn't fit stays in the client's socket. A single request fits always, however large, or a
 /// client with a small allowance could never get anything.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(in crate::connection) struct Admission {
     most_requests: usize,
     most_bytes: u64,
     requests: usize,
@@ -26,15 +26,15 @@ pub(crate) struct Admission {
     let_in: (u64, usize),
 }
 
-/// One request's share; to be given back with [`Admission::leave`].
+/// One request's permit; to be given back with [`Admission::leave`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) struct Share(u64);
+pub(in crate::connection) struct Permit(u64);
 
 impl Admission {
     /// Nothing is under way. What is, counts for `flows` too.
     #[must_use]
-    pub(crate) fn new(limits: &Limits, flows: [Option<&Arc<FlowQuota>>; 2]) -> Self {
+    pub(in crate::connection) fn new(limits: &Limits, flows: [Option<&Arc<FlowQuota>>; 2]) -> Self {
         let turns = flows.into_iter().flatten().cloned().map(Turn::new);
         Self {
             most_requests: limits.requests,
@@ -50,7 +50,7 @@ impl Admission {
     /// to leave, or to be woken when it's the connection's turn among others. Who waits asks again for the
     /// same request.
     #[must_use]
-    pub(crate) fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Share> {
+    pub(in crate::connection) fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Permit> {
         let bytes = bytes.saturating_add(OVERHEAD);
         let sum = self.bytes.saturating_add(bytes);
         let fits = self.requests < self.most_requests && sum <= self.most_bytes;
@@ -66,21 +66,21 @@ impl Admission {
         self.let_in = (0, 0);
         self.requests += 1;
         self.bytes = sum;
-        Some(Share(bytes))
+        Some(Permit(bytes))
     }
 
     /// A request's reply is on its way.
-    pub(crate) fn leave(&mut self, share: Share) {
+    pub(in crate::connection) fn leave(&mut self, permit: Permit) {
         self.requests -= 1;
-        self.bytes -= share.0;
+        self.bytes -= permit.0;
         for turn in &mut self.turns {
-            turn.leave(share.0);
+            turn.leave(permit.0);
         }
     }
 
     /// Waits no longer: others aren't to wait behind a client that sends nothing more, or takes nothing.
     /// Who asks again does so at the end of the line.
-    pub(crate) fn step_back(&mut self) {
+    pub(in crate::connection) fn step_back(&mut self) {
         let (bytes, count) = std::mem::take(&mut self.let_in);
         for (index, turn) in self.turns.iter_mut().enumerate() {
             turn.give_up();
@@ -92,13 +92,13 @@ impl Admission {
 
     /// Whether a request waits for those of other connections.
     #[must_use]
-    pub(crate) fn is_queued(&self) -> bool {
+    pub(in crate::connection) fn is_queued(&self) -> bool {
         self.turns.iter().any(Turn::is_queued)
     }
 
     /// Requests under way.
     #[must_use]
-    pub(crate) fn requests(&self) -> usize {
+    pub(in crate::connection) fn requests(&self) -> usize {
         self.requests
     }
 }
@@ -118,7 +118,7 @@ mod tests {
         Admission::new(&limits, [None; 2])
     }
 
-    fn enter(admission: &mut Admission, bytes: u64) -> Option<Share> {
+    fn enter(admission: &mut Admission, bytes: u64) -> Option<Permit> {
         admission.enter(bytes, &Context::from_waker(Waker::noop()))
     }
 
@@ -174,10 +174,10 @@ mod tests {
             "for the export, not for the tenant"
         );
         other.leave(first);
-        let share = enter(&mut one, 7).unwrap();
-        one.leave(share);
-        let share = enter(&mut two, 0).unwrap();
-        two.leave(share);
+        let permit = enter(&mut one, 7).unwrap();
+        one.leave(permit);
+        let permit = enter(&mut two, 0).unwrap();
+        two.leave(permit);
         assert_eq!((export.used(), tenant.used()), ((0, 0), (0, 0)));
     }
 
@@ -192,9 +192,9 @@ mod tests {
         assert_eq!(enter(&mut two, 0), None);
         one.step_back();
         other.leave(first);
-        let share = enter(&mut two, 0).unwrap();
+        let permit = enter(&mut two, 0).unwrap();
         assert_eq!(enter(&mut one, 0), None, "at the end of the line");
-        two.leave(share);
+        two.leave(permit);
         assert!(enter(&mut one, 0).is_some());
     }
 
