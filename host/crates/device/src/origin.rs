@@ -49,16 +49,18 @@ impl Origin {
         }
     }
 
-    /// Runs a future on behalf of this request.
+    /// Runs a future on behalf of this request. The future is moved once more: who polls a large one calls
+    /// [`enter`](Self::enter) around each poll instead.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);
-        poll_fn(|cx| {
-            let outer = Restore(CURRENT.replace(Some(self)));
-            let polled = future.as_mut().poll(cx);
-            drop(outer);
-            polled
-        })
-        .await
+        poll_fn(|cx| self.enter(|| future.as_mut().poll(cx))).await
+    }
+
+    /// Does a piece of work on behalf of this request, on this thread. What was set before is put back after it,
+    /// also if the work panics.
+    pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
+        let _outer = Restore(CURRENT.replace(Some(self)));
+        work()
     }
 }
 
