@@ -10,6 +10,7 @@ mod idle;
 mod inbox;
 mod linger;
 mod outbox;
+mod running;
 mod secured;
 mod transmission;
 

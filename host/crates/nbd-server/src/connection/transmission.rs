@@ -6,17 +6,14 @@
 
 mod requests;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use device::metrics::{Connected, Metrics};
+use device::metrics::Connected;
 use device::origin::Origin;
-use device::{Device, Opened};
-use futures_util::Stream as _;
-use futures_util::stream::FuturesUnordered;
+use device::{Device, Opened, Served};
+use futures_util::future::BoxFuture;
 use nbd_proto::{Parsed, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -26,8 +23,9 @@ use super::idle::Idle;
 use super::inbox::Inbox;
 use super::linger::linger;
 use super::outbox::Outbox;
+use super::running::Running;
 use super::{End, StopSignal};
-use crate::dispatch::{self, Reply, Request};
+use crate::dispatch::Reply;
 
 /// Rounds in one go before other connections get their turn.
 const ROUNDS: u32 = 16;
@@ -48,19 +46,10 @@ where
         unread,
     } = agreed;
     let _connected = Connected::new(Arc::clone(served.metrics()));
-    // Shared by all requests, so that each counts one reference.
-    let served = Arc::new(served);
-    let terms = Arc::clone(served.terms());
+    let terms = served.terms();
     let stopped = async move {
         // An error means that the server is gone: that's a stop too.
         let _ = stop.wait_for(|stop| *stop).await;
-    };
-    let start = {
-        let served = Arc::clone(&served);
-        move |origin: Origin, request: Request, reply: Reply, permit: Permit| {
-            let served = Arc::clone(&served);
-            origin.scope(async move { (dispatch::answer(&served, request, reply).await, permit) })
-        }
     };
     let mut transmission = Transmission {
         slice: TimeSlice::new(terms.cpu(), served.metrics()),
@@ -68,11 +57,10 @@ where
         admission: Admission::new(&terms.limits, terms.flows()),
         inbox: Inbox::new(unread),
         outbox: Outbox::default(),
-        running: FuturesUnordered::new(),
+        running: Running::default(),
         waits: WaitBudget::default(),
-        boxes: Vec::new(),
-        start,
         stopped: Box::pin(stopped),
+        served: &served,
         idle: terms.limits.idle.map(Idle::new),
         session,
         phase: Phase::Open,
@@ -81,7 +69,6 @@ where
             connection: number,
             request: 0,
         },
-        metrics: Arc::clone(served.metrics()),
         held_up: None,
     };
     let end = std::future::poll_fn(|cx| transmission.poll(cx)).await;
@@ -105,7 +92,8 @@ enum Phase {
     Gone(End),
 }
 
-struct Transmission<S, M, F, W> {
+struct Transmission<'d, S, D> {
+    served: &'d Served<D>,
     stream: S,
     slice: TimeSlice,
     session: Session,
@@ -115,27 +103,17 @@ struct Transmission<S, M, F, W> {
     /// The permit of the write whose payload is coming.
     partial_permit: Option<Permit>,
     outbox: Outbox,
-    running: FuturesUnordered<Pin<Box<F>>>,
+    running: Running<'d, (Reply, Permit)>,
     waits: WaitBudget,
-    /// Boxes of requests that have ended, for those to come: no allocation where none waits.
-    boxes: Vec<Pin<Box<F>>>,
-    start: M,
-    stopped: Pin<Box<W>>,
+    stopped: BoxFuture<'static, ()>,
     idle: Option<Idle>,
     /// The request that was begun last.
     origin: Origin,
-    metrics: Arc<Metrics>,
     /// Since when a request has waited for admission.
     held_up: Option<Instant>,
 }
 
-impl<S, M, F, W> Transmission<S, M, F, W>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    M: Fn(Origin, Request, Reply, Permit) -> F,
-    F: Future<Output = (Reply, Permit)>,
-    W: Future<Output = ()>,
-{
+impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.slice.begin();
         let polled = self.go_on(cx);
@@ -199,7 +177,7 @@ where
     /// Collects the replies of requests that had to wait.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while let Poll::Ready(Some((reply, permit))) = Pin::new(&mut self.running).poll_next(cx) {
+        while let Poll::Ready((reply, permit)) = self.running.poll_done(cx) {
             self.outbox.push(reply, permit);
             progress = true;
         }

@@ -1,17 +1,16 @@
 //! What a round begins with: requests that have come are taken, and run as far as they go at once.
 
-use std::future::Future;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use device::origin::Origin;
+use device::Device;
 use nbd_proto::{Command, Incoming, Parsed};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{End, Phase, Transmission};
 use crate::connection::gate::Permit;
-use crate::dispatch::{self, Reply, Request};
+use crate::dispatch::{self, Request};
 
 /// Requests in one round: their replies are sent, and the client deals with them while others are made.
 const BATCH: u32 = 32;
@@ -28,13 +27,7 @@ enum Taken {
     Part,
 }
 
-impl<S, M, F, W> Transmission<S, M, F, W>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    M: Fn(Origin, Request, Reply, Permit) -> F,
-    F: Future<Output = (Reply, Permit)>,
-    W: Future<Output = ()>,
-{
+impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
     /// Takes the requests that have come and fit, a batch at most, and runs each as far as it goes.
     pub(super) fn run_requests(&mut self, cx: &mut Context<'_>) -> bool {
         use Phase::{Open, Refusing, Stopping};
@@ -128,7 +121,7 @@ where
         if permit.is_none() {
             self.held_up.get_or_insert_with(Instant::now);
         } else if let Some(since) = self.held_up.take() {
-            self.metrics.admission_waits.note(since.elapsed());
+            self.served.metrics().admission_waits.note(since.elapsed());
         }
         permit
     }
@@ -148,27 +141,15 @@ where
         }
         let reply = self.outbox.blank();
         if self.phase == Phase::Refusing {
-            let reply = dispatch::shutting_down(&self.metrics, &request, reply);
+            let reply = dispatch::shutting_down(self.served.metrics(), &request, reply);
             return self.outbox.push(reply, permit);
         }
         self.origin.request += 1;
-        let future = (self.start)(self.origin, request, reply, permit);
-        let mut boxed = match self.boxes.pop() {
-            Some(mut boxed) => {
-                boxed.as_mut().set(future);
-                boxed
-            }
-            None => Box::pin(future),
-        };
-        match boxed.as_mut().poll(cx) {
-            Poll::Ready((reply, permit)) => {
-                self.outbox.push(reply, permit);
-                self.boxes.push(boxed);
-            }
-            Poll::Pending => {
-                self.waits.note_wait();
-                self.running.push(boxed);
-            }
+        let served = self.served;
+        let answer = async move { (dispatch::answer(served, request, reply).await, permit) };
+        match self.running.begin(self.origin, answer, cx) {
+            Poll::Ready((reply, permit)) => self.outbox.push(reply, permit),
+            Poll::Pending => self.waits.note_wait(),
         }
     }
 }
