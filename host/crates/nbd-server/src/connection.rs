@@ -13,6 +13,7 @@ mod outbox;
 mod running;
 mod secured;
 mod transmission;
+mod wire;
 
 use std::io;
 use std::sync::Arc;

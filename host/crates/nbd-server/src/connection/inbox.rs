@@ -8,6 +8,8 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use nbd_proto::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use super::gate::Permit;
+
 /// Bytes read from the socket at once: many requests for one system call.
 const READ: usize = 256 << 10;
 
@@ -28,6 +30,7 @@ pub(super) struct Inbox {
 struct Partial {
     incoming: Incoming,
     payload: Vec<u8>,
+    permit: Permit,
 }
 
 impl Inbox {
@@ -52,21 +55,25 @@ impl Inbox {
         self.settle();
     }
 
-    /// The header of a write was parsed. Its payload is collected.
-    pub(super) fn take_write(&mut self, incoming: Incoming) {
+    /// The header of a write was parsed, and the write was let in by `permit`. Its payload is collected.
+    pub(super) fn take_write(&mut self, incoming: Incoming, permit: Permit) {
         self.buffer.advance(incoming.header_len);
         let payload = Vec::with_capacity(incoming.payload_len as usize);
-        self.partial = Some(Partial { incoming, payload });
+        self.partial = Some(Partial {
+            incoming,
+            payload,
+            permit,
+        });
         self.settle();
     }
 
     /// A write whose payload has come, once.
-    pub(super) fn complete_write(&mut self) -> Option<(Incoming, Bytes)> {
+    pub(super) fn complete_write(&mut self) -> Option<(Incoming, Bytes, Permit)> {
         let complete =
             |partial: &mut Partial| partial.payload.len() >= partial.incoming.payload_len as usize;
         self.partial
             .take_if(complete)
-            .map(|partial| (partial.incoming, partial.payload.into()))
+            .map(|partial| (partial.incoming, partial.payload.into(), partial.permit))
     }
 
     /// Moves bytes from the buffer to where they're awaited.

@@ -20,10 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::gate::{Admission, Permit, TimeSlice, WaitBudget};
 use super::handshake::Agreed;
 use super::idle::Idle;
-use super::inbox::Inbox;
 use super::linger::linger;
-use super::outbox::Outbox;
 use super::running::Running;
+use super::wire::Wire;
 use super::{End, StopSignal};
 use crate::dispatch::Reply;
 
@@ -53,10 +52,8 @@ where
     };
     let mut transmission = Transmission {
         slice: TimeSlice::new(terms.cpu(), served.metrics()),
-        stream,
+        wire: Wire::new(stream, unread),
         admission: Admission::new(&terms.limits, terms.flows()),
-        inbox: Inbox::new(unread),
-        outbox: Outbox::default(),
         running: Running::default(),
         waits: WaitBudget::default(),
         stopped: Box::pin(stopped),
@@ -64,7 +61,6 @@ where
         idle: terms.limits.idle.map(Idle::new),
         session,
         phase: Phase::Open,
-        partial_permit: None,
         origin: Origin {
             connection: number,
             request: 0,
@@ -73,7 +69,7 @@ where
     };
     let end = std::future::poll_fn(|cx| transmission.poll(cx)).await;
     served.device().leave().await;
-    linger(transmission.stream).await;
+    linger(transmission.wire.into_stream()).await;
     end
 }
 
@@ -94,15 +90,11 @@ enum Phase {
 
 struct Transmission<'d, S, D> {
     served: &'d Served<D>,
-    stream: S,
+    wire: Wire<S>,
     slice: TimeSlice,
     session: Session,
     phase: Phase,
     admission: Admission,
-    inbox: Inbox,
-    /// The permit of the write whose payload is coming.
-    partial_permit: Option<Permit>,
-    outbox: Outbox,
     running: Running<'d, (Reply, Permit)>,
     waits: WaitBudget,
     stopped: BoxFuture<'static, ()>,
@@ -178,34 +170,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
     fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while let Poll::Ready((reply, permit)) = self.running.poll_done(cx) {
-            self.outbox.push(reply, permit);
+            self.wire.outbox.push(reply, permit);
             progress = true;
         }
         progress
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        let admission = &mut self.admission;
+        let leave = |permit| self.admission.leave(permit);
         if let Phase::Gone(_) = self.phase {
-            self.outbox.clear(|permit| admission.leave(permit));
+            self.wire.outbox.clear(leave);
+            return false;
         }
-        while !self.outbox.is_empty() {
-            let leave = |permit| admission.leave(permit);
-            match self.outbox.poll_write(&mut self.stream, cx, leave) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(())) => progress = true,
-                Poll::Ready(Err(_)) => {
-                    self.phase = Phase::Gone(End::HungUp);
-                    return true;
-                }
-            }
-        }
-        if let Poll::Ready(Err(_)) = self.outbox.poll_flush(&mut self.stream, cx) {
+        self.wire.send(cx, leave).unwrap_or_else(|_| {
             self.phase = Phase::Gone(End::HungUp);
-            return true;
-        }
-        progress
+            true
+        })
     }
 
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
@@ -214,10 +194,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         if !reads || self.is_held_up() {
             return false;
         }
-        match self.inbox.poll_read(&mut self.stream, cx) {
+        match self.wire.poll_read(cx) {
             Poll::Pending => false,
             Poll::Ready(Ok(0)) => {
-                let quiet = self.inbox.is_empty();
+                let quiet = self.wire.inbox.is_empty();
                 self.phase = Phase::Closing(if quiet { End::HungUp } else { End::Broken });
                 true
             }
@@ -231,14 +211,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
 
     /// Whether a request has come that may not start yet.
     fn is_held_up(&self) -> bool {
-        let bytes = self.inbox.request_bytes();
+        let bytes = self.wire.inbox.request_bytes();
         bytes.is_some_and(|bytes| matches!(self.session.parse(bytes), Parsed::Request(_)))
     }
 
     /// How the connection ended, once nothing is under way any more.
     fn ended(&self) -> Option<End> {
-        let sent = self.outbox.is_empty() && self.outbox.is_flushed();
-        let idle = self.running.is_empty() && sent;
+        let idle = self.running.is_empty() && self.wire.is_sent();
         match self.phase {
             Phase::Open | Phase::Stopping => None,
             // The next round refuses what is held up.

@@ -67,21 +67,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             self.slice.give_up();
             return false;
         }
-        self.inbox.is_empty() || self.slice.may_work(cx)
+        self.wire.inbox.is_empty() || self.slice.may_work(cx)
     }
 
     /// Takes the next request from the inbox, or a part of one.
     fn take(&mut self, cx: &mut Context<'_>) -> Option<Taken> {
-        if let Some((incoming, payload)) = self.inbox.complete_write() {
+        if let Some((incoming, payload, permit)) = self.wire.inbox.complete_write() {
             let request = Request {
                 incoming,
                 payload,
                 allocation: None,
             };
-            // A write that is being put together holds a permit.
-            return Some(Taken::Request(request, self.partial_permit.take()?));
+            return Some(Taken::Request(request, permit));
         }
-        let incoming = match self.session.parse(self.inbox.request_bytes()?) {
+        let incoming = match self.session.parse(self.wire.inbox.request_bytes()?) {
             Parsed::Incomplete => return None,
             Parsed::Broken(broken) => {
                 let (export, connection) = (&self.session.export().name, self.origin.connection);
@@ -98,11 +97,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
                 self.phase = Phase::Closing(End::Disconnected);
             }
             Command::Write { .. } => {
-                self.inbox.take_write(incoming);
-                self.partial_permit = Some(permit);
+                self.wire.inbox.take_write(incoming, permit);
             }
             _ => {
-                self.inbox.take_header(&incoming);
+                self.wire.inbox.take_header(&incoming);
                 let request = Request {
                     incoming,
                     payload: Bytes::new(),
@@ -128,10 +126,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
 
     /// Whether enough waits for the client, who doesn't take it.
     fn is_backed_up(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.outbox.bytes() > BACKLOG {
+        if self.wire.outbox.bytes() > BACKLOG {
             self.send(cx);
         }
-        self.outbox.bytes() > BACKLOG
+        self.wire.outbox.bytes() > BACKLOG
     }
 
     /// Runs a request until it's done or waits for something.
@@ -139,16 +137,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         if let Some(idle) = &mut self.idle {
             idle.restart();
         }
-        let reply = self.outbox.blank();
+        let reply = self.wire.outbox.blank();
         if self.phase == Phase::Refusing {
             let reply = dispatch::shutting_down(self.served.metrics(), &request, reply);
-            return self.outbox.push(reply, permit);
+            return self.wire.outbox.push(reply, permit);
         }
         self.origin.request += 1;
         let served = self.served;
         let answer = async move { (dispatch::answer(served, request, reply).await, permit) };
         match self.running.begin(self.origin, answer, cx) {
-            Poll::Ready((reply, permit)) => self.outbox.push(reply, permit),
+            Poll::Ready((reply, permit)) => self.wire.outbox.push(reply, permit),
             Poll::Pending => self.waits.note_wait(),
         }
     }
