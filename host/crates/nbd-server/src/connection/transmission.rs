@@ -2,32 +2,30 @@
 //!
 //! A round takes a batch of the requests that have come, runs each as far as it goes at once (most are
 //! complete then), sends all replies with one vectored write, and reads again. Requests that wait
-//! for something stay pending beside it, and so does a client that doesn't read.
+//! for something stay pending beside it, and so does a client that doesn't read. Whether another request may begin,
+//! and when other connections get their turn, is the [`Gate`]'s to say.
 
-mod requests;
-
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use bytes::Bytes;
 use device::metrics::Connected;
 use device::origin::Origin;
 use device::{Device, Opened, Served};
 use futures_util::future::BoxFuture;
-use nbd_proto::{Parsed, Session};
+use nbd_proto::{Command, Parsed, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::gate::{Admission, Permit, TimeSlice, WaitBudget};
+use super::gate::{Gate, Permit};
 use super::handshake::Agreed;
 use super::idle::Idle;
 use super::linger::linger;
 use super::running::Running;
 use super::wire::Wire;
 use super::{End, StopSignal};
-use crate::dispatch::Reply;
-
-/// Rounds in one go before other connections get their turn.
-const ROUNDS: u32 = 16;
+use crate::dispatch::{self, Reply, Request};
 
 /// Runs until the connection ends, and every request that was begun has ended too.
 pub(super) async fn run<S, D>(agreed: Agreed<S, D>, number: u64, mut stop: StopSignal) -> End
@@ -44,36 +42,32 @@ where
         },
         unread,
     } = agreed;
-    let _connected = Connected::new(Arc::clone(served.metrics()));
-    let terms = served.terms();
-    let stopped = async move {
-        // An error means that the server is gone: that's a stop too.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
+    let (terms, metrics) = (served.terms(), served.metrics());
+    let _connected = Connected::new(Arc::clone(metrics));
     let mut transmission = Transmission {
-        slice: TimeSlice::new(terms.cpu(), served.metrics()),
-        wire: Wire::new(stream, unread),
-        admission: Admission::new(&terms.limits, terms.flows()),
-        running: Running::default(),
-        waits: WaitBudget::default(),
-        stopped: Box::pin(stopped),
-        served: &served,
-        idle: terms.limits.idle.map(Idle::new),
-        session,
         phase: Phase::Open,
-        origin: Origin {
+        gate: Gate::new(&terms.limits, terms.flows(), terms.cpu(), metrics),
+        wire: Wire::new(stream, unread),
+        session,
+        served: &served,
+        running: Running::default(),
+        last: Origin {
             connection: number,
             request: 0,
         },
-        held_up: None,
+        idle: terms.limits.idle.map(Idle::new),
+        stopped: Box::pin(async move {
+            // An error means that the server is gone: that's a stop too.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }),
     };
-    let end = std::future::poll_fn(|cx| transmission.poll(cx)).await;
+    let end = poll_fn(|cx| transmission.poll(cx)).await;
     served.device().leave().await;
     linger(transmission.wire.into_stream()).await;
     end
 }
 
-/// What is still to be done on a connection.
+/// What is still to be done on a connection. Phases follow each other in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Everything.
@@ -89,43 +83,42 @@ enum Phase {
 }
 
 struct Transmission<'d, S, D> {
-    served: &'d Served<D>,
-    wire: Wire<S>,
-    slice: TimeSlice,
-    session: Session,
     phase: Phase,
-    admission: Admission,
+    gate: Gate,
+    wire: Wire<S>,
+    session: Session,
+    served: &'d Served<D>,
     running: Running<'d, (Reply, Permit)>,
-    waits: WaitBudget,
-    stopped: BoxFuture<'static, ()>,
-    idle: Option<Idle>,
     /// The request that was begun last.
-    origin: Origin,
-    /// Since when a request has waited for admission.
-    held_up: Option<Instant>,
+    last: Origin,
+    idle: Option<Idle>,
+    stopped: BoxFuture<'static, ()>,
+}
+
+/// What was taken from the inbox.
+enum Taken {
+    /// A request, whole.
+    Request(Request, Permit),
+    /// A part of a write, or a disconnect: nothing to begin.
+    Part,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
+    /// One go: ready when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.slice.begin();
-        let polled = self.go_on(cx);
-        if polled.is_ready() {
-            self.slice.give_up();
-        }
-        self.slice.end();
+        self.gate.begin_go();
+        let polled = self.run_rounds(cx);
+        self.gate.end_go();
         polled
     }
 
-    fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.waits = WaitBudget::default();
+    fn run_rounds(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.check_stop(cx);
         self.check_idle(cx);
-        for _ in 0..ROUNDS {
-            let mut progress = self.run_requests(cx);
-            if matches!(self.phase, Phase::Closing(_) | Phase::Gone(_)) {
-                self.admission.step_back();
-            }
-            progress |= self.poll_running(cx);
+        loop {
+            self.gate.begin_round();
+            let mut progress = self.begin_requests(cx);
+            progress |= self.collect_replies(cx);
             progress |= self.send(cx);
             if let Some(end) = self.ended() {
                 return Poll::Ready(end);
@@ -136,38 +129,142 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             if !progress {
                 return Poll::Pending;
             }
-            if self.waits.is_over() || self.slice.is_over() {
-                break;
+            if self.gate.is_go_over() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     /// Takes note of the signal to stop; whether it has just come.
     fn check_stop(&mut self, cx: &mut Context<'_>) -> bool {
         let stopping = self.phase == Phase::Open && self.stopped.as_mut().poll(cx).is_ready();
         if stopping {
-            self.phase = Phase::Stopping;
+            self.enter(Phase::Stopping);
         }
         stopping
     }
 
     /// Closes a connection on which nothing is under way and nothing has come for too long.
     fn check_idle(&mut self, cx: &mut Context<'_>) {
-        let waits = self.admission.is_queued() || self.slice.is_waiting();
-        let busy = self.admission.requests() > 0 || waits;
         let Some(idle) = &mut self.idle else { return };
-        if busy {
+        if self.gate.is_busy() {
             idle.restart();
         }
         if self.phase == Phase::Open && idle.is_over(cx) {
-            self.phase = Phase::Closing(End::Idle);
+            self.enter(Phase::Closing(End::Idle));
+        }
+    }
+
+    /// Goes over to the next phase. The connection waits no longer for what that phase doesn't need, so that no other
+    /// waits behind it.
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        match phase {
+            Phase::Open => {}
+            Phase::Stopping | Phase::Refusing => self.gate.give_up_core(),
+            Phase::Closing(_) | Phase::Gone(_) => self.gate.step_back(),
+        }
+    }
+
+    /// Takes the requests that have come and may begin, and runs each as far as it goes.
+    fn begin_requests(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while !matches!(self.phase, Phase::Closing(_) | Phase::Gone(_)) && self.gate.has_room() {
+            // Who is to stop isn't kept waiting.
+            if self.phase == Phase::Open && !self.may_begin(cx) {
+                break;
+            }
+            match self.take(cx) {
+                Some(Taken::Request(request, permit)) => self.begin(request, permit, cx),
+                Some(Taken::Part) => {}
+                None if self.phase == Phase::Stopping => {
+                    self.enter(Phase::Refusing);
+                    return true;
+                }
+                None => break,
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    /// Whether there's room for another reply, and time to make it.
+    fn may_begin(&mut self, cx: &mut Context<'_>) -> bool {
+        if Gate::is_backed_up(self.wire.outbox.bytes()) {
+            self.send(cx);
+        }
+        if Gate::is_backed_up(self.wire.outbox.bytes()) {
+            self.gate.step_back();
+            return false;
+        }
+        self.wire.inbox.is_empty() || self.gate.has_time(cx)
+    }
+
+    /// Takes the next request from the inbox, or a part of one. `None` if it hasn't come, or has to wait.
+    fn take(&mut self, cx: &mut Context<'_>) -> Option<Taken> {
+        let inbox = &mut self.wire.inbox;
+        if let Some((incoming, payload, permit)) = inbox.complete_write() {
+            let request = Request {
+                incoming,
+                payload,
+                allocation: None,
+            };
+            return Some(Taken::Request(request, permit));
+        }
+        let incoming = match self.session.parse(inbox.request_bytes()?) {
+            Parsed::Incomplete => return None,
+            Parsed::Broken(broken) => {
+                let (export, connection) = (&self.session.export().name, self.last.connection);
+                tracing::debug!(target: "nbdbox::connection", export, connection, "closing: {broken}");
+                self.enter(Phase::Closing(End::Broken));
+                return None;
+            }
+            Parsed::Request(incoming) => incoming,
+        };
+        let weight = dispatch::weight(&self.session, &incoming);
+        let permit = self.gate.enter(weight, cx)?;
+        match incoming.command {
+            Command::Disconnect => {
+                self.gate.leave(permit);
+                self.enter(Phase::Closing(End::Disconnected));
+            }
+            Command::Write { .. } => inbox.take_write(incoming, permit),
+            _ => {
+                inbox.take_header(&incoming);
+                let request = Request {
+                    incoming,
+                    payload: Bytes::new(),
+                    allocation: self.session.allocation(),
+                };
+                return Some(Taken::Request(request, permit));
+            }
+        }
+        Some(Taken::Part)
+    }
+
+    /// Runs a request until it's done or waits for something. Refuses it if it came too late.
+    fn begin(&mut self, request: Request, permit: Permit, cx: &mut Context<'_>) {
+        if let Some(idle) = &mut self.idle {
+            idle.restart();
+        }
+        self.gate.note_begun();
+        let served = self.served;
+        let reply = self.wire.outbox.blank();
+        if self.phase == Phase::Refusing {
+            let reply = dispatch::shutting_down(served.metrics(), &request, reply);
+            return self.wire.outbox.push(reply, permit);
+        }
+        self.last.request += 1;
+        let answer = async move { (dispatch::answer(served, request, reply).await, permit) };
+        match self.running.begin(self.last, answer, cx) {
+            Poll::Ready((reply, permit)) => self.wire.outbox.push(reply, permit),
+            Poll::Pending => self.gate.note_wait(Instant::now()),
         }
     }
 
     /// Collects the replies of requests that had to wait.
-    fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
+    fn collect_replies(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while let Poll::Ready((reply, permit)) = self.running.poll_done(cx) {
             self.wire.outbox.push(reply, permit);
@@ -177,13 +274,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
-        let leave = |permit| self.admission.leave(permit);
+        let leave = |permit| self.gate.leave(permit);
         if let Phase::Gone(_) = self.phase {
             self.wire.outbox.clear(leave);
             return false;
         }
         self.wire.send(cx, leave).unwrap_or_else(|_| {
-            self.phase = Phase::Gone(End::HungUp);
+            self.enter(Phase::Gone(End::HungUp));
             true
         })
     }
@@ -195,18 +292,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             return false;
         }
         match self.wire.poll_read(cx) {
-            Poll::Pending => false,
+            Poll::Pending => return false,
             Poll::Ready(Ok(0)) => {
                 let quiet = self.wire.inbox.is_empty();
-                self.phase = Phase::Closing(if quiet { End::HungUp } else { End::Broken });
-                true
+                self.enter(Phase::Closing(if quiet {
+                    End::HungUp
+                } else {
+                    End::Broken
+                }));
             }
-            Poll::Ready(Ok(_)) => true,
-            Poll::Ready(Err(_)) => {
-                self.phase = Phase::Gone(End::HungUp);
-                true
-            }
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(_)) => self.enter(Phase::Gone(End::HungUp)),
         }
+        true
     }
 
     /// Whether a request has come that may not start yet.

@@ -6,15 +6,14 @@ use std::task::Context;
 use nbdbox_config::limits::Limits;
 use quota::{FlowQuota, Turn};
 
-/// What a request without data counts for, in bytes: its own bookkeeping.
-const OVERHEAD: u64 = 256;
+use super::OVERHEAD;
 
 /// Counts the requests of one connection from their parsing to the last byte of their reply.
 ///
 /// What doesn't fit stays in the client's socket. A single request fits always, however large, or a
 /// client with a small allowance could never get anything.
 #[derive(Debug)]
-pub(in crate::connection) struct Admission {
+pub(super) struct Admission {
     most_requests: usize,
     most_bytes: u64,
     requests: usize,
@@ -34,7 +33,7 @@ pub(in crate::connection) struct Permit(u64);
 impl Admission {
     /// Nothing is under way. What is, counts for `flows` too.
     #[must_use]
-    pub(in crate::connection) fn new(limits: &Limits, flows: [Option<&Arc<FlowQuota>>; 2]) -> Self {
+    pub(super) fn new(limits: &Limits, flows: [Option<&Arc<FlowQuota>>; 2]) -> Self {
         let turns = flows.into_iter().flatten().cloned().map(Turn::new);
         Self {
             most_requests: limits.requests,
@@ -50,7 +49,7 @@ impl Admission {
     /// to leave, or to be woken when it's the connection's turn among others. Who waits asks again for the
     /// same request.
     #[must_use]
-    pub(in crate::connection) fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Permit> {
+    pub(super) fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Permit> {
         let bytes = bytes.saturating_add(OVERHEAD);
         let sum = self.bytes.saturating_add(bytes);
         let fits = self.requests < self.most_requests && sum <= self.most_bytes;
@@ -70,7 +69,7 @@ impl Admission {
     }
 
     /// A request's reply is on its way.
-    pub(in crate::connection) fn leave(&mut self, permit: Permit) {
+    pub(super) fn leave(&mut self, permit: Permit) {
         self.requests -= 1;
         self.bytes -= permit.0;
         for turn in &mut self.turns {
@@ -80,7 +79,7 @@ impl Admission {
 
     /// Waits no longer: others aren't to wait behind a client that sends nothing more, or takes nothing.
     /// Who asks again does so at the end of the line.
-    pub(in crate::connection) fn step_back(&mut self) {
+    pub(super) fn step_back(&mut self) {
         let (bytes, count) = std::mem::take(&mut self.let_in);
         for (index, turn) in self.turns.iter_mut().enumerate() {
             turn.give_up();
@@ -92,13 +91,13 @@ impl Admission {
 
     /// Whether a request waits for those of other connections.
     #[must_use]
-    pub(in crate::connection) fn is_queued(&self) -> bool {
+    pub(super) fn is_queued(&self) -> bool {
         self.turns.iter().any(Turn::is_queued)
     }
 
     /// Requests under way.
     #[must_use]
-    pub(in crate::connection) fn requests(&self) -> usize {
+    pub(super) fn requests(&self) -> usize {
         self.requests
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::yield_now;
 
 /// A connection's time slice, one after another; does nothing where the cores aren't shared.
 #[derive(Debug)]
-pub(in crate::connection) struct TimeSlice(Option<Shared>);
+pub(super) struct TimeSlice(Option<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -44,10 +44,7 @@ enum Leave {
 
 impl TimeSlice {
     /// Slices of `share`, if there is one; waits for a place are noted in `metrics`.
-    pub(in crate::connection) fn new(
-        share: Option<&Arc<CpuShare>>,
-        metrics: &Arc<Metrics>,
-    ) -> Self {
+    pub(super) fn new(share: Option<&Arc<CpuShare>>, metrics: &Arc<Metrics>) -> Self {
         Self(share.map(|share| Shared {
             share: Arc::clone(share),
             metrics: Arc::clone(metrics),
@@ -58,7 +55,7 @@ impl TimeSlice {
     }
 
     /// The task is polled.
-    pub(in crate::connection) fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         if let Some(shared) = &mut self.0 {
             shared.began = Instant::now();
             shared.paid = paid_here();
@@ -66,24 +63,24 @@ impl TimeSlice {
     }
 
     /// Whether requests may begin in this poll; else the task is woken when they may.
-    pub(in crate::connection) fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
         self.0.as_mut().is_none_or(|shared| shared.may_work(cx))
     }
 
     /// Whether it's time for others.
-    pub(in crate::connection) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         let shared = self.0.as_ref();
         shared.is_some_and(|shared| shared.began.elapsed() >= SLICE)
     }
 
     /// Whether requests wait for a place.
-    pub(in crate::connection) fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         let waits = |shared: &Shared| matches!(shared.leave, Leave::Awaited(..) | Leave::InLine(_));
         self.0.as_ref().is_some_and(waits)
     }
 
     /// No requests will begin for now: waits no longer, and gives back what it got.
-    pub(in crate::connection) fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         if self.is_waiting()
             && let Some(shared) = &mut self.0
         {
@@ -92,7 +89,7 @@ impl TimeSlice {
     }
 
     /// The poll ends.
-    pub(in crate::connection) fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         if let Some(shared) = &mut self.0 {
             shared.end();
         }

@@ -2,30 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-/// What may go by from the first request that waits to the last. Restrains a connection whose guests all
-/// compute: each runs for a tick (1 ms) before it yields, and others on this thread are to get their turn.
-/// What waits for a disk takes a few microseconds.
-const MOST: Duration = Duration::from_micros(500);
-
 /// What a connection has spent of that time in one go.
 #[derive(Debug, Default)]
-pub(in crate::connection) struct WaitBudget {
-    /// Since when a request has waited.
+pub(super) struct WaitBudget {
+    /// When a request had to wait for the first time.
     since: Option<Instant>,
     over: bool,
 }
 
 impl WaitBudget {
-    /// A request waits. Only now the clock is looked at: most never do.
-    pub(in crate::connection) fn note_wait(&mut self) {
-        match self.since {
-            None => self.since = Some(Instant::now()),
-            Some(since) => self.over = since.elapsed() >= MOST,
-        }
+    /// A request has to wait, of which there may be any number within `most`. Time counts only from one that waits to
+    /// another: most requests don't wait, and cost no look at the clock.
+    pub(super) fn note(&mut self, now: Instant, most: Duration) {
+        let since = *self.since.get_or_insert(now);
+        self.over = now.saturating_duration_since(since) >= most;
     }
 
     /// Whether it's time for others.
-    pub(in crate::connection) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.over
     }
 }
@@ -36,15 +30,16 @@ mod tests {
 
     #[test]
     fn it_ends_with_a_wait_that_comes_late() {
+        let most = Duration::from_micros(500);
+        let start = Instant::now();
         let mut budget = WaitBudget::default();
         for _ in 0..3 {
+            budget.note(start, most);
             assert!(!budget.is_over());
-            budget.since = None;
-            budget.note_wait();
         }
-        std::thread::sleep(MOST);
-        assert!(!budget.is_over(), "nothing has waited since");
-        budget.note_wait();
+        budget.note(start + most - Duration::from_nanos(1), most);
+        assert!(!budget.is_over(), "it isn't used up");
+        budget.note(start + most, most);
         assert!(budget.is_over());
     }
 }
