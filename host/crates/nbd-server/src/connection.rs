@@ -31,6 +31,12 @@ use crate::tls::Tls;
 /// Tells a connection to stop: `true` once.
 pub type StopSignal = watch::Receiver<bool>;
 
+/// Waits until the server stops. Dropping it loses nothing.
+pub(crate) async fn stopped(stop: &mut StopSignal) {
+    // An error means that the server is gone: that's a stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

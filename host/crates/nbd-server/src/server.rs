@@ -24,7 +24,7 @@ pub use metrics::ServerMetrics;
 pub use nbd_client::Address;
 pub use welcome::Welcome;
 
-use crate::connection::{self, StopSignal};
+use crate::connection::{self, StopSignal, stopped};
 use crate::tls::Tls;
 
 /// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
@@ -77,13 +77,9 @@ impl<C: Catalog> Server<C> {
     pub async fn serve(mut self, listener: Listener, welcome: watch::Receiver<Welcome>) {
         let mut connections = JoinSet::new();
         self.accept(listener, welcome, &mut connections).await;
-        let stopped = async {
-            // An error means that the server is gone: that's a stop too.
-            let _ = self.stop.wait_for(|stop| *stop).await;
-        };
         tokio::select! {
             () = all_ended(&mut connections) => return,
-            () = stopped => {}
+            () = stopped(&mut self.stop) => {}
         }
         let drained = timeout(self.drain, all_ended(&mut connections)).await;
         if drained.is_err() {
@@ -101,12 +97,12 @@ impl<C: Catalog> Server<C> {
         loop {
             // Those who come while all places are taken wait in the listener's backlog.
             let place = tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                () = stopped(&mut self.stop) => return,
                 _ = welcome.wait_for(Welcome::is_closed) => return,
                 place = Arc::clone(&self.places).acquire_owned() => place,
             };
             let accepted = tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                () = stopped(&mut self.stop) => return,
                 _ = welcome.wait_for(Welcome::is_closed) => return,
                 accepted = listener.accept() => accepted,
             };

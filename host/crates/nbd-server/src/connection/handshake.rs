@@ -13,9 +13,9 @@ use nbd_proto::{Event, Handshake, Policy, Session, limits::HANDSHAKE_BUFFER};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::StopSignal;
 use super::linger::linger;
 use super::secured::Secured;
+use super::{StopSignal, stopped};
 use crate::tls::Tls;
 
 /// What a handshake came to.
@@ -173,8 +173,7 @@ async fn unless_stopping<F: Future>(words: F, stop: &mut StopSignal) -> Option<F
     tokio::select! {
         biased;
         said = &mut words => return Some(said),
-        // An error means that the server is gone: that's a stop too.
-        _ = stop.wait_for(|stop| *stop) => {}
+        () = stopped(stop) => {}
     }
     timeout(LAST_WORDS, words).await.ok()
 }

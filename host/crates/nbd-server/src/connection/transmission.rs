@@ -24,7 +24,7 @@ use super::idle::Idle;
 use super::linger::linger;
 use super::running::Running;
 use super::wire::Wire;
-use super::{End, StopSignal};
+use super::{End, StopSignal, stopped};
 use crate::dispatch::{self, Reply, Request};
 
 /// Runs until the connection ends, and every request that was begun has ended too.
@@ -56,10 +56,7 @@ where
             request: 0,
         },
         idle: terms.limits.idle.map(Idle::new),
-        stopped: Box::pin(async move {
-            // An error means that the server is gone: that's a stop too.
-            let _ = stop.wait_for(|stop| *stop).await;
-        }),
+        stopped: Box::pin(async move { stopped(&mut stop).await }),
     };
     let end = poll_fn(|cx| transmission.poll(cx)).await;
     served.device().leave().await;
