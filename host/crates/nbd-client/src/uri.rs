@@ -1,10 +1,10 @@
-//! NBD URIs (doc/uri.md of the NBD project), as far as this client goes: TCP and unix sockets, in plain
-//! text or over TLS.
+//! NBD URIs (doc/uri.md of the NBD project): written for what a server listens on, and read as far as this client
+//! goes, which is TCP and unix sockets, in plain text or over TLS.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use crate::{ClientError, Stream};
+use crate::{Address, ClientError, Stream};
 
 /// NBD's registered port.
 const PORT: u16 = 10809;
@@ -23,7 +23,8 @@ const CONNECT: Duration = Duration::from_secs(30);
 /// A server, and one of its exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uri {
-    server: Server,
+    /// TCP or a unix socket.
+    server: Address,
     export: String,
     tls: Option<UriTls>,
 }
@@ -35,12 +36,6 @@ pub struct UriTls {
     pub server: String,
     /// The folder that `tls-certificates` names.
     pub certificates: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Server {
-    Tcp(String, u16),
-    Unix(PathBuf),
 }
 
 /// What is wrong with a URI.
@@ -124,47 +119,81 @@ impl Uri {
     /// # Errors
     /// Nobody there.
     pub async fn connect(&self) -> Result<Stream, ClientError> {
-        let stream = timeout(CONNECT, self.server.connect()).await;
+        let stream = timeout(CONNECT, connect(&self.server)).await;
         stream
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(ClientError::Unreachable)
     }
 }
 
-impl Server {
-    async fn connect(&self) -> io::Result<Stream> {
-        Ok(match self {
-            Self::Tcp(host, port) => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                Box::new(stream)
+impl Address {
+    /// The URI of an export here; over TLS, with certificates from this folder, if there is one.
+    #[must_use]
+    pub fn uri(&self, export: &str, certificates: Option<&Path>) -> String {
+        let scheme = if certificates.is_some() {
+            "nbds"
+        } else {
+            "nbd"
+        };
+        let export = quoted(export.as_bytes());
+        let uri = match self {
+            Self::Tcp(host, port) if host.contains(':') => {
+                format!("{scheme}://[{host}]:{port}/{export}")
             }
-            Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
-        })
+            Self::Tcp(host, port) => format!("{scheme}://{host}:{port}/{export}"),
+            Self::Unix(path) => {
+                let path = quoted_path(path.as_os_str());
+                format!("{scheme}+unix:///{export}?socket={path}")
+            }
+            Self::Vsock { cid, port } => {
+                // "Any" is no address: the host as its guests call it (vsock(7)).
+                let cid = cid.unwrap_or(2);
+                format!("{scheme}+vsock://{cid}:{port}/{export}")
+            }
+        };
+        let Some(folder) = certificates else {
+            return uri;
+        };
+        let joint = if uri.contains('?') { '&' } else { '?' };
+        let folder = quoted_path(folder.as_os_str());
+        format!("{uri}{joint}tls-certificates={folder}")
     }
 }
 
-fn tcp(url: &Url) -> Result<Server, UriError> {
+async fn connect(server: &Address) -> io::Result<Stream> {
+    Ok(match server {
+        Address::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            Box::new(stream)
+        }
+        Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        // No URI that was read names one.
+        Address::Vsock { .. } => return Err(io::ErrorKind::Unsupported.into()),
+    })
+}
+
+fn tcp(url: &Url) -> Result<Address, UriError> {
     let host = match url.host() {
         Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
         Some(Host::Ipv4(address)) => address.to_string(),
         Some(Host::Ipv6(address)) => address.to_string(),
         _ => return Err(UriError::NoHost),
     };
-    Ok(Server::Tcp(host, url.port().unwrap_or(PORT)))
+    Ok(Address::Tcp(host, url.port().unwrap_or(PORT)))
 }
 
-fn unix(url: &Url) -> Result<Server, UriError> {
+fn unix(url: &Url) -> Result<Address, UriError> {
     if url.host_str().is_some_and(|host| !host.is_empty()) {
         return Err(UriError::Host);
     }
     let path = parameter(url, "socket")?.ok_or(UriError::NoSocket)?;
-    Ok(Server::Unix(OsString::from_vec(path).into()))
+    Ok(Address::Unix(OsString::from_vec(path).into()))
 }
 
 /// What `nbds` says of TLS. What it says in vain is an error: who turns something off or on by it should
 /// know that it isn't so.
-fn tls(url: &Url, server: &Server) -> Result<UriTls, UriError> {
+fn tls(url: &Url, server: &Address) -> Result<UriTls, UriError> {
     let unknown = parameters(url).find(|(name, _)| {
         name.starts_with("tls-") && !matches!(*name, "tls-certificates" | "tls-hostname")
     });
@@ -176,9 +205,9 @@ fn tls(url: &Url, server: &Server) -> Result<UriTls, UriError> {
     let said = said.transpose().map_err(|_| UriError::Hostname)?;
     Ok(UriTls {
         server: said.unwrap_or_else(|| match server {
-            Server::Tcp(host, _) => host.clone(),
+            Address::Tcp(host, _) => host.clone(),
             // A socket of this machine.
-            Server::Unix(_) => "localhost".to_owned(),
+            Address::Unix(_) | Address::Vsock { .. } => "localhost".to_owned(),
         }),
         certificates: certificates.map(|path| OsString::from_vec(path).into()),
     })
@@ -193,6 +222,19 @@ fn parameter(url: &Url, wanted: &str) -> Result<Option<Vec<u8>>, UriError> {
 fn parameters(url: &Url) -> impl Iterator<Item = (&str, &str)> {
     let pairs = url.query().unwrap_or_default().split('&');
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Encodes all bytes that may mean something in a URI as `%xx`.
+fn quoted(bytes: &[u8]) -> String {
+    let pieces = url::form_urlencoded::byte_serialize(bytes);
+    // Forms write a space as a plus; in a URI a plus is itself.
+    pieces
+        .map(|piece| if piece == "+" { "%20" } else { piece })
+        .collect()
+}
+
+fn quoted_path(path: &OsStr) -> String {
+    quoted(path.as_bytes()).replace("%2F", "/")
 }
 
 /// Decodes `%xx`. A `+` is a plus.
@@ -217,14 +259,14 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16, export: &str) -> Result<Uri, UriError> {
-        Ok(plain(Server::Tcp(host.to_owned(), port), export))
+        Ok(plain(Address::Tcp(host.to_owned(), port), export))
     }
 
     fn unix(path: &str, export: &str) -> Result<Uri, UriError> {
-        Ok(plain(Server::Unix(path.into()), export))
+        Ok(plain(Address::Unix(path.into()), export))
     }
 
-    fn plain(server: Server, export: &str) -> Uri {
+    fn plain(server: Address, export: &str) -> Uri {
         let (export, tls) = (export.to_owned(), None);
         Uri {
             server,
@@ -300,5 +342,49 @@ mod tests {
             Err(UriError::Syntax(_))
         ));
         assert!(matches!(Uri::parse("://nothing"), Err(UriError::Syntax(_))));
+    }
+
+    #[test]
+    fn what_is_written_is_quoted() {
+        let tcp = |host: &str| Address::Tcp(host.to_owned(), 10809);
+        assert_eq!(tcp("127.0.0.1").uri("", None), "nbd://127.0.0.1:10809/");
+        assert_eq!(
+            tcp("::1").uri("a b/ü", None),
+            "nbd://[::1]:10809/a%20b%2F%C3%BC"
+        );
+        let unix = Address::Unix("/tmp/a b&c".into());
+        let vsock = Address::Vsock {
+            cid: None,
+            port: 10809,
+        };
+        assert_eq!(vsock.uri("x", None), "nbd+vsock://2:10809/x");
+        let uri = "nbd+unix:///x?socket=/tmp/a%20b%26c";
+        assert_eq!(unix.uri("x", None), uri);
+        assert_eq!(
+            unix.uri("x", Some(Path::new("/pki/a b"))),
+            uri.replace("nbd+", "nbds+") + "&tls-certificates=/pki/a%20b"
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        let odd = OsString::from_vec(b"/tmp/a b&c?d%e#f+g=h\xff\n".to_vec());
+        let servers = [
+            Address::Tcp("localhost".to_owned(), 1),
+            Address::Tcp("::1".to_owned(), 65_535),
+            Address::Unix("/run/s".into()),
+            Address::Unix(odd.clone().into()),
+        ];
+        for server in servers {
+            for export in ["", "disk", "/", "a/b c", "ü?#%25&=+", "a\u{1}b"] {
+                for certificates in [None, Some(Path::new("/pki")), Some(Path::new(&odd))] {
+                    let text = server.uri(export, certificates);
+                    let uri = Uri::parse(&text).unwrap();
+                    assert_eq!((&uri.server, &*uri.export), (&server, export), "{text}");
+                    let read = uri.tls.and_then(|tls| tls.certificates);
+                    assert_eq!(read.as_deref(), certificates, "{text}");
+                }
+            }
+        }
     }
 }
