@@ -12,7 +12,7 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use runtime::{Engine, Plugin, cache::Cache, compile};
+use runtime::{Engine, Examined, cache::Cache, compile};
 
 /// Longer refusals would fill an operator's screen with what a stranger wrote.
 const WORDS: usize = 8192;
@@ -53,8 +53,11 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     let Some(bytes) = component(input, good) else {
         return Corpus::Reject;
     };
-    match Plugin::examine(engine, &bytes) {
-        Ok(world) => assert!(world.exports.iter().any(|name| name.contains("/device@"))),
+    match Examined::from_bytes(engine, &bytes) {
+        Ok(examined) => {
+            let exports = &examined.world().exports;
+            assert!(exports.iter().any(|name| name.contains("/device@")));
+        }
         Err(error) => {
             let words = format!("{error:#}");
             assert!(words.len() <= WORDS, "{} bytes of words", words.len());

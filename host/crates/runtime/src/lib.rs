@@ -25,5 +25,6 @@ pub use component::{cache, compile};
 pub use export::PluginExport;
 pub use export::catalog::{ExportSpec, FilterSpec, PluginCatalog};
 pub use loaded::engine::Engine;
+pub use loaded::examined::Examined;
 pub use loaded::plugin::Plugin;
 pub use nbdbox_config::policy::{OnFailure, Policy};

@@ -12,23 +12,22 @@ use device::peaks::Peaks;
 use device::{ExportQuota, TenantQuota};
 use nbdbox_config::limits::Limits;
 use nbdbox_config::settings::Settings;
-use wasmtime::component::{Component, InstancePre};
 
 use crate::abi::manifest::Manifest;
 use crate::abi::names::Names;
 use crate::abi::world::World;
 use crate::component::cache::Digest;
 use crate::instance::Instance;
-use crate::instance::functions::Indices;
-use crate::instance::guest::{Guest, Surroundings};
+use crate::instance::guest::Surroundings;
 use crate::instance::log::GuestLog;
 use crate::loaded::engine::Engine;
+use crate::loaded::examined::Examined;
 
 /// A plugin, ready to make instances.
 pub struct Plugin {
+    examined: Examined,
     name: String,
     file: PathBuf,
-    world: World,
     manifest: Option<Manifest>,
     changes_bytes: bool,
     digest: Digest,
@@ -36,8 +35,6 @@ pub struct Plugin {
     compile_time: Option<Duration>,
     /// The counters of the compiler that made it.
     compiling: Arc<CompileMetrics>,
-    indices: Indices,
-    pre: InstancePre<Guest>,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -57,91 +54,27 @@ impl Plugin {
     /// # Errors
     /// Says in words why it can't be a plugin.
     pub async fn load(engine: &Engine, path: &Path, limits: &Limits) -> anyhow::Result<Arc<Self>> {
-        let file_name = || path.display().to_string();
+        let cant_load = || format!("can't load {}", path.display());
         let bytes = crate::component::cache::read_component(path)?;
         let compiled = engine.cache().component(engine.wasmtime(), &bytes).await;
-        let compiled = compiled.with_context(|| format!("can't load {}", file_name()))?;
-        let stem = path
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned());
-        let mut plugin = Self::inspect(engine, &compiled.component)
-            .with_context(|| format!("can't load {}", file_name()))?;
-        plugin.name = stem.unwrap_or_default();
-        plugin.file = path.to_owned();
-        plugin.digest = compiled.digest;
-        plugin.size = bytes.len() as u64;
-        plugin.compile_time = compiled.compile_time;
-        let asked = plugin.ask(limits).await;
-        (plugin.manifest, plugin.changes_bytes) =
-            asked.with_context(|| format!("can't load {}: its `describe` failed", file_name()))?;
-        if let Some(manifest) = &plugin.manifest {
-            plugin.name.clone_from(&manifest.name);
-        }
-        Ok(Arc::new(plugin))
-    }
-
-    /// Looks at a component within this process: no child, no cache, nothing of it runs. For
-    /// fuzzing, which can't start a process for each of its inputs.
-    ///
-    /// # Errors
-    /// Says in words why they can't be a plugin.
-    pub fn examine(engine: &Engine, bytes: &[u8]) -> anyhow::Result<World> {
-        let component = Component::new(engine.wasmtime(), bytes)
-            .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
-        Self::inspect(engine, &component).map(|plugin| plugin.world)
-    }
-
-    fn inspect(engine: &Engine, component: &Component) -> anyhow::Result<Self> {
-        let world = World::of(component)?;
-        let pre = engine
-            .linker()
-            .instantiate_pre(component)
-            .map_err(|error| anyhow::anyhow!("it doesn't fit this nbdbox: {error:#}"))?;
-        Ok(Self {
-            name: String::new(),
-            file: PathBuf::new(),
-            indices: Indices::of(component, &world)?,
-            world,
-            manifest: None,
-            changes_bytes: false,
-            digest: Digest::default(),
-            size: 0,
-            compile_time: None,
+        let compiled = compiled.with_context(cant_load)?;
+        let examined = Examined::new(engine, &compiled.component).with_context(cant_load)?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let asked = ask(&examined, &stem, limits).await;
+        let (manifest, changes_bytes) =
+            asked.with_context(|| format!("{}: its `describe` failed", cant_load()))?;
+        let name = manifest.as_ref().map_or(&*stem, |manifest| &manifest.name);
+        Ok(Arc::new(Self {
+            examined,
+            name: name.to_owned(),
+            file: path.to_owned(),
+            manifest,
+            changes_bytes,
+            digest: compiled.digest,
+            size: bytes.len() as u64,
+            compile_time: compiled.compile_time,
             compiling: Arc::clone(engine.metrics()),
-            pre,
-        })
-    }
-
-    /// Runs `describe`, and for a filter `changes-bytes`, in an instance that nothing was granted to.
-    async fn ask(&self, limits: &Limits) -> anyhow::Result<(Option<Manifest>, bool)> {
-        let metrics = Arc::new(Metrics::default());
-        let names = Names {
-            plugin: self.name.clone(),
-            ..Names::default()
-        };
-        let nothing = Arc::new(Surroundings {
-            names: names.clone(),
-            settings: Settings::default(),
-            blobs: Vec::new(),
-            limits: limits.clone(),
-            metrics: Arc::clone(&metrics),
-            quota: ExportQuota::new(limits, &TenantQuota::unlimited()),
-            log: Arc::new(GuestLog::new(names, limits.log, metrics)),
-            peaks: Peaks::default(),
-            next: None,
-            changes_bytes: false,
-        });
-        let failed = |failure: Failure| anyhow::anyhow!("{}", failure.text);
-        let mut instance = self.instance(&nothing, 0).await.map_err(failed)?;
-        let info = instance
-            .describe()
-            .await
-            .map_err(|error| failed(error.into_failure()))?;
-        let changes_bytes = instance
-            .changes_bytes()
-            .await
-            .map_err(|error| failed(error.into_failure()))?;
-        Ok((info.map(Manifest::new).transpose()?, changes_bytes))
+        }))
     }
 
     /// Its name: by its manifest, or else the file's.
@@ -159,7 +92,7 @@ impl Plugin {
     /// What it exports and imports.
     #[must_use]
     pub fn world(&self) -> &World {
-        &self.world
+        self.examined.world()
     }
 
     /// What it says of itself, if it does.
@@ -215,6 +148,43 @@ impl Plugin {
         around: &Arc<Surroundings>,
         number: u64,
     ) -> Result<Instance, Failure> {
-        Instance::new(&self.pre, &self.indices, around, number).await
+        self.examined.instance(around, number).await
     }
+}
+
+/// Runs `describe`, and for a filter `changes-bytes`, in an instance that nothing was granted to. `name` stands in
+/// the log.
+async fn ask(
+    examined: &Examined,
+    name: &str,
+    limits: &Limits,
+) -> anyhow::Result<(Option<Manifest>, bool)> {
+    let metrics = Arc::new(Metrics::default());
+    let names = Names {
+        plugin: name.to_owned(),
+        ..Names::default()
+    };
+    let nothing = Arc::new(Surroundings {
+        names: names.clone(),
+        settings: Settings::default(),
+        blobs: Vec::new(),
+        limits: limits.clone(),
+        metrics: Arc::clone(&metrics),
+        quota: ExportQuota::new(limits, &TenantQuota::unlimited()),
+        log: Arc::new(GuestLog::new(names, limits.log, metrics)),
+        peaks: Peaks::default(),
+        next: None,
+        changes_bytes: false,
+    });
+    let failed = |failure: Failure| anyhow::anyhow!("{}", failure.text);
+    let mut instance = examined.instance(&nothing, 0).await.map_err(failed)?;
+    let info = instance
+        .describe()
+        .await
+        .map_err(|error| failed(error.into_failure()))?;
+    let changes_bytes = instance
+        .changes_bytes()
+        .await
+        .map_err(|error| failed(error.into_failure()))?;
+    Ok((info.map(Manifest::new).transpose()?, changes_bytes))
 }

@@ -1,0 +1,77 @@
+//! A component that was looked at: it has the shape of a plugin, and nothing of it has run.
+
+use std::sync::Arc;
+
+use device::fault::Failure;
+use wasmtime::component::{Component, InstancePre};
+
+use crate::abi::world::World;
+use crate::instance::Instance;
+use crate::instance::functions::Indices;
+use crate::instance::guest::{Guest, Surroundings};
+use crate::loaded::engine::Engine;
+
+/// A component whose type is a plugin's, linked with the host's functions. Making an instance of it is the first
+/// moment at which its code runs.
+pub struct Examined {
+    world: World,
+    indices: Indices,
+    pre: InstancePre<Guest>,
+}
+
+impl std::fmt::Debug for Examined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Examined")
+            .field("world", &self.world)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Examined {
+    /// Compiles and examines a component within this process: no child, no cache, none of its code runs. For
+    /// fuzzing, which can't start a process for each input. Blocks for as long as the compiler takes.
+    ///
+    /// # Errors
+    /// The bytes aren't a component, or the component can't be a plugin: the reason in words.
+    pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Self> {
+        let component = Component::new(engine.wasmtime(), bytes)
+            .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
+        Self::new(engine, &component)
+    }
+
+    /// Examines a compiled component.
+    ///
+    /// # Errors
+    /// It can't be a plugin: the reason in words.
+    pub(crate) fn new(engine: &Engine, component: &Component) -> anyhow::Result<Self> {
+        let world = World::of(component)?;
+        let pre = engine
+            .linker()
+            .instantiate_pre(component)
+            .map_err(|error| anyhow::anyhow!("it doesn't fit this nbdbox: {error:#}"))?;
+        let indices = Indices::of(component, &world)?;
+        Ok(Self {
+            world,
+            indices,
+            pre,
+        })
+    }
+
+    /// What it exports and imports.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Makes an instance, within the limits of `around`.
+    ///
+    /// # Errors
+    /// The instance was stopped, or the limits allow none.
+    pub(crate) async fn instance(
+        &self,
+        around: &Arc<Surroundings>,
+        number: u64,
+    ) -> Result<Instance, Failure> {
+        Instance::new(&self.pre, &self.indices, around, number).await
+    }
+}
