@@ -26,15 +26,14 @@ use crate::abi::names::tell;
 use crate::abi::wit::{DeviceInfo, InstanceMode};
 use crate::export::offer::offer;
 use crate::export::pool::{Acquired, Lease, Pool, Vacancy};
-use crate::instance::guest::Surroundings;
+use crate::instance::context::ExportContext;
 use crate::instance::{CallError, Instance};
 use crate::loaded::plugin::Plugin;
-use crate::next::Next;
 
 /// An export that a plugin serves.
 pub struct PluginExport {
     plugin: Arc<Plugin>,
-    around: Arc<Surroundings>,
+    ctx: Arc<ExportContext>,
     /// What the first instance said; the others must say the same.
     info: DeviceInfo,
     terms: Arc<Terms>,
@@ -62,43 +61,40 @@ impl PluginExport {
     /// Makes the first instance and opens the export in it, for a filter over the layer `below`.
     pub(crate) async fn open(
         plugin: Arc<Plugin>,
-        mut around: Surroundings,
+        ctx: ExportContext,
         policy: Policy,
         below: Option<Arc<Self>>,
     ) -> Result<Self, Failure> {
-        around.next = below
-            .as_ref()
-            .map(|layer| Arc::new(Next::new(Arc::new(layer.served()), layer.is_immutable())));
-        let around = Arc::new(around);
-        let Some(share) = around.quota.tenant.instances.take() else {
-            around.metrics.refusals(Budget::Instances).one();
+        let ctx = Arc::new(ctx);
+        let Some(share) = ctx.quota.tenant.instances.take() else {
+            ctx.metrics.refusals(Budget::Instances).one();
             return Err(no_instance());
         };
-        let mut instance = plugin.instance(&around, 0).await?;
+        let mut instance = plugin.instance(&ctx, 0).await?;
         instance.share = Some(share);
         let mut info = instance
-            .open(&around.names.export)
+            .open(&ctx.names.export)
             .await
             .map_err(CallError::into_failure)?;
         info.immutable |= policy.immutable;
-        let export = offer(&plugin, &around, &info, policy.read_only)?;
+        let export = offer(&plugin, &ctx, &info, policy.read_only)?;
         let most = match info.mode {
             InstanceMode::Single => 1,
-            InstanceMode::Parallel => around.limits.instances,
+            InstanceMode::Parallel => ctx.limits.instances,
         };
-        let (quota, metrics) = (&around.quota.tenant.instances, &around.metrics);
+        let (quota, metrics) = (&ctx.quota.tenant.instances, &ctx.metrics);
         let pool = Pool::new(most, Arc::clone(quota), Arc::clone(metrics), instance);
         let immutable = info.immutable && export.flags.contains(ExportFlags::READ_ONLY);
         let terms = Arc::new(Terms {
             export,
-            limits: around.limits.clone(),
-            quota: Some(Arc::clone(&around.quota)),
+            limits: ctx.limits.clone(),
+            quota: Some(Arc::clone(&ctx.quota)),
             extents_on_error: policy.extents_on_error,
         });
         Ok(Self {
-            recall: Recall::new(plugin.world(), &around, immutable),
+            recall: Recall::new(plugin.world(), &ctx, immutable),
             plugin,
-            around,
+            ctx,
             info,
             terms,
             pool,
@@ -132,7 +128,7 @@ impl PluginExport {
     /// It as it's served, to clients or to a filter above.
     #[must_use]
     pub fn served(self: &Arc<Self>) -> Served<Self> {
-        let (terms, metrics) = (Arc::clone(&self.terms), Arc::clone(&self.around.metrics));
+        let (terms, metrics) = (Arc::clone(&self.terms), Arc::clone(&self.ctx.metrics));
         Served::new(Arc::clone(self), terms, metrics)
     }
 
@@ -145,7 +141,7 @@ impl PluginExport {
     /// Its counters.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.around.metrics
+        &self.ctx.metrics
     }
 
     /// Its plugin.
@@ -166,7 +162,7 @@ impl PluginExport {
     /// What its tenant may use.
     #[must_use]
     pub fn quota(&self) -> &Arc<TenantQuota> {
-        &self.around.quota.tenant
+        &self.ctx.quota.tenant
     }
 
     /// Whether any call may meet a fresh instance: mode `parallel`.
@@ -190,7 +186,7 @@ impl PluginExport {
     /// The most that its calls have taken.
     #[must_use]
     pub fn peaks(&self) -> &Peaks {
-        &self.around.peaks
+        &self.ctx.peaks
     }
 
     fn read_only(&self) -> bool {
@@ -199,10 +195,14 @@ impl PluginExport {
 
     /// Whether there is anything to flush: in an instance, in a blob, or in the layer below.
     fn is_unflushed(&self) -> bool {
-        let around = &self.around;
+        let ctx = &self.ctx;
         self.pool.is_dirty()
-            || around.blobs.iter().any(Blob::is_unsynced)
-            || around.next.as_ref().is_some_and(|next| next.is_unflushed())
+            || ctx.grants.blobs.iter().any(Blob::is_unsynced)
+            || ctx
+                .grants
+                .next
+                .as_ref()
+                .is_some_and(|next| next.is_unflushed())
     }
 
     async fn acquire(&self) -> Result<Lease<'_>, Failure> {
@@ -210,7 +210,7 @@ impl PluginExport {
             Acquired::Ready(lease) => Ok(lease),
             Acquired::Vacant(vacancy) => self.fill(vacancy).await,
             Acquired::Later(wait) => {
-                tell!(debug, &self.around.names, ?wait, "not restarted yet");
+                tell!(debug, &self.ctx.names, ?wait, "not restarted yet");
                 Err(Failure::plugin(
                     Cause::Trap,
                     "the plugin crashed and will be restarted",
@@ -236,12 +236,12 @@ impl PluginExport {
     }
 
     async fn reopen(&self, number: u64) -> Result<Instance, Failure> {
-        let mut instance = self.plugin.instance(&self.around, number).await?;
-        let opened = instance.open(&self.around.names.export).await;
+        let mut instance = self.plugin.instance(&self.ctx, number).await?;
+        let opened = instance.open(&self.ctx.names.export).await;
         let mut info = opened.map_err(CallError::into_failure)?;
         info.immutable |= self.policy.immutable;
         if !info.is_like(&self.info) {
-            let names = &self.around.names;
+            let names = &self.ctx.names;
             tell!(warn, names, ?info, "another instance says something else");
             return Err(Failure::plugin(
                 Cause::Changed,
@@ -256,7 +256,7 @@ impl PluginExport {
         let mut lease = self.acquire().await?;
         let called = lease.instance().report(map).await;
         let map = self.settle(lease, called)?;
-        self.around.metrics.note_extents(&map);
+        self.ctx.metrics.note_extents(&map);
         self.learn_extents(&map);
         Ok(map)
     }
@@ -310,13 +310,13 @@ impl PluginExport {
         } else {
             "as on-failure says"
         };
-        let names = &self.around.names;
+        let names = &self.ctx.names;
         tell!(error, names, "the export has failed for good: {why}");
     }
 
     /// Tells the operator of a rule that was broken without costing the instance.
     fn tell(&self, failure: &Failure) {
-        let names = &self.around.names;
+        let names = &self.ctx.names;
         match failure.whose {
             Whose::Plugin(_) => tell!(warn, names, "{}", failure.text),
             _ => tell!(debug, names, errno = %failure.errno, "{}", failure.text),
@@ -337,20 +337,20 @@ impl Device for PluginExport {
         mut reply: Box<ReadReply>,
     ) -> Result<Box<ReadReply>, Failure> {
         if self.recall(offset, length, &mut reply).await? {
-            return carry_out::read(&self.around, reply).await;
+            return carry_out::read(&self.ctx, reply).await;
         }
         let mut lease = self.acquire().await?;
         let called = lease.instance().read(reply, offset, length).await;
         let reply = self.settle(lease, called)?;
         if let Err(error) = reply.finish() {
-            tell!(warn, &self.around.names, offset, length, "{error}");
+            tell!(warn, &self.ctx.names, offset, length, "{error}");
             return Err(Failure::plugin(
                 Cause::Reply,
                 "the plugin's reply has the wrong length",
             ));
         }
         // The instance is free meanwhile.
-        carry_out::read(&self.around, reply).await
+        carry_out::read(&self.ctx, reply).await
     }
 
     async fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Result<(), Failure> {
@@ -360,12 +360,12 @@ impl Device for PluginExport {
         if plan.stores.is_empty() {
             Ok(())
         } else {
-            carry_out::write(&self.around, plan, flags).await
+            carry_out::write(&self.ctx, plan, flags).await
         }
     }
 
     async fn flush(&self) -> Result<(), Failure> {
-        let next = self.around.next.as_ref();
+        let next = self.ctx.grants.next.as_ref();
         let flushes = next.map_or(0, |next| next.flushes());
         let mut dirty = self.pool.dirty();
         let mut any = false;
@@ -382,7 +382,7 @@ impl Device for PluginExport {
         }
         // The host stored bytes by reference after its call had returned: the plugin's own flush may
         // have come in between, and then knows of nothing more to do.
-        carry_out::flush(&self.around, flushes).await?;
+        carry_out::flush(&self.ctx, flushes).await?;
         if self.pool.take_changes_lost() {
             let text = "an instance was stopped before its changes were flushed";
             return Err(Failure::plugin(Cause::Lost, text));
@@ -415,7 +415,7 @@ impl Device for PluginExport {
         if let Err(failure) = self.flush().await {
             // A flush of another connection, maybe of the same client, is to hear of it.
             self.pool.lose_changes();
-            let names = &self.around.names;
+            let names = &self.ctx.names;
             let text = failure.text;
             tell!(error, names, "what was changed last isn't durable: {text}");
         }

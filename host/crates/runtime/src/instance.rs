@@ -1,9 +1,11 @@
 //! One instance: a store, the guest's functions, and the rules of a call.
 
+pub(crate) mod context;
 pub(crate) mod functions;
 pub(crate) mod guest;
 pub(crate) mod imports;
 pub(crate) mod log;
+pub(crate) mod request;
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -24,9 +26,11 @@ use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource
 
 use crate::abi::names::tell;
 use crate::abi::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
+use crate::instance::context::ExportContext;
 use crate::instance::functions::{Functions, Indices};
-use crate::instance::guest::{Guest, Lent, Surroundings, WritePlan};
+use crate::instance::guest::Guest;
 use crate::instance::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
+use crate::instance::request::{Lent, WritePlan};
 use crate::mapping::Draft;
 use crate::meter::cpu::{GuestClock, Slice};
 use crate::meter::stop;
@@ -74,24 +78,24 @@ impl CallError {
 type Called<T> = Result<T, CallError>;
 
 impl Instance {
-    /// Makes a store with the limits of `around` and instantiates the plugin in it.
+    /// Makes a store with the limits of `ctx` and instantiates the plugin in it.
     pub(crate) async fn new(
         pre: &InstancePre<Guest>,
         indices: &Indices,
-        around: &Arc<Surroundings>,
+        ctx: &Arc<ExportContext>,
         number: u64,
     ) -> Result<Self, Failure> {
         let engine = pre.engine();
-        let mut store = Store::new(engine, Guest::new(Arc::clone(around)));
+        let mut store = Store::new(engine, Guest::new(Arc::clone(ctx)));
         store.limiter(|guest| &mut guest.memory);
         store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
         store.set_hostcall_fuel(DIRECT as usize + SLACK);
         store.set_epoch_deadline(1);
-        store.data_mut().cpu.begin(around.limits.open_cpu);
+        store.data_mut().cpu.begin(ctx.limits.open_cpu);
         let slice = store.data().cpu.slice().clone();
         let waits = store.data().waits.clone();
         let instantiated = slice.during(pre.instantiate_async(&mut store));
-        let Some(made) = within(around.limits.wall, &waits, instantiated).await else {
+        let Some(made) = within(ctx.limits.wall, &waits, instantiated).await else {
             return Err(out_of_time(&store));
         };
         let functions = made.and_then(|instance| indices.functions(&mut store, &instance));
@@ -114,7 +118,7 @@ impl Instance {
         let Some(describe) = self.functions.describe else {
             return Ok(None);
         };
-        let budget = self.store.data().around.limits.open_cpu;
+        let budget = self.store.data().ctx.limits.open_cpu;
         let ((info,), _) = self.call(describe, (), Lent::Nothing, 0, budget).await?;
         Ok(Some(info))
     }
@@ -124,7 +128,7 @@ impl Instance {
         let Some(changes_bytes) = self.functions.changes_bytes else {
             return Ok(false);
         };
-        let budget = self.store.data().around.limits.open_cpu;
+        let budget = self.store.data().ctx.limits.open_cpu;
         let ((changes,), _) = self
             .call(changes_bytes, (), Lent::Nothing, 0, budget)
             .await?;
@@ -133,7 +137,7 @@ impl Instance {
 
     /// Opens the export `name`.
     pub(crate) async fn open(&mut self, name: &str) -> Called<DeviceInfo> {
-        let budget = self.store.data().around.limits.open_cpu;
+        let budget = self.store.data().ctx.limits.open_cpu;
         let open = self.functions.open;
         let ((info,), _) = self
             .call(open, (name.to_owned(),), Lent::Nothing, 0, budget)
@@ -294,7 +298,7 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let budget = self.store.data().around.limits.cpu_for(length as u64);
+        let budget = self.store.data().ctx.limits.cpu_for(length as u64);
         self.call(function, params, lent, length, budget).await
     }
 
@@ -320,7 +324,7 @@ impl Instance {
         let guest = store.data_mut();
         guest.begin(lent);
         guest.cpu.begin(budget);
-        let wall = guest.around.limits.wall;
+        let wall = guest.ctx.limits.wall;
         let waits = guest.waits.clone();
         let clock = GuestClock::default();
         let call = clock.during(function.call_async(&mut *store, params));
@@ -368,7 +372,7 @@ async fn within<F: Future>(wall: Duration, waits: &Waits, call: F) -> Option<F::
 fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
     let guest = store.data();
     let failure = stop::failure(error, guest.memory.refused());
-    let (names, cpu) = (&guest.around.names, guest.cpu.used());
+    let (names, cpu) = (&guest.ctx.names, guest.cpu.used());
     let detail = stop::one_line(error);
     tell!(warn, names, ?cpu, "{}: {detail}", failure.text);
     failure
@@ -376,7 +380,7 @@ fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
 
 fn out_of_time(store: &Store<Guest>) -> Failure {
     let guest = store.data();
-    let (names, wall) = (&guest.around.names, guest.around.limits.wall);
+    let (names, wall) = (&guest.ctx.names, guest.ctx.limits.wall);
     let failure = Failure::plugin(Cause::WallTime, "the plugin took too long");
     tell!(warn, names, ?wall, "{}", failure.text);
     failure

@@ -10,20 +10,21 @@ use device::reply::ReadReply;
 use nbd_proto::Errno;
 
 use crate::abi::names::tell;
-use crate::instance::guest::{Surroundings, Target, WritePlan};
+use crate::instance::context::ExportContext;
+use crate::instance::request::{Target, WritePlan};
 use crate::next::Next;
 
 /// Fills the places that a reply reserved.
 pub(crate) async fn read(
-    around: &Surroundings,
+    ctx: &ExportContext,
     mut reply: Box<ReadReply>,
 ) -> Result<Box<ReadReply>, Failure> {
     if !reply.reads_below().is_empty() {
-        reply = read_below(next(around)?, reply).await?;
+        reply = read_below(next(ctx)?, reply).await?;
     }
     if !reply.reads().is_empty() {
-        let fulfilled = Blob::fulfil(&around.blobs, reply).await;
-        reply = fulfilled.map_err(|error| blob_failure(around, &error))?;
+        let fulfilled = Blob::fulfil(&ctx.grants.blobs, reply).await;
+        reply = fulfilled.map_err(|error| blob_failure(ctx, &error))?;
     }
     // A layer above would take what is left of the plan for its own.
     reply.carried_out();
@@ -47,22 +48,22 @@ async fn read_below(next: &Next, mut reply: Box<ReadReply>) -> Result<Box<ReadRe
 
 /// Moves the bytes of a write to where the plan says, in its order.
 pub(crate) async fn write(
-    around: &Surroundings,
+    ctx: &ExportContext,
     plan: WritePlan,
     flags: WriteFlags,
 ) -> Result<(), Failure> {
     for (index, piece) in plan.stores.iter().enumerate() {
         let bytes = plan.payload.slice(piece.start..piece.start + piece.length);
         match piece.target {
-            Target::Below => next(around)?.write(piece.offset, bytes, flags).await?,
+            Target::Below => next(ctx)?.write(piece.offset, bytes, flags).await?,
             Target::Blob(blob) => {
                 // Once for each blob, with its last piece.
                 let later = &plan.stores[index + 1..];
                 let fua = flags.contains(WriteFlags::FUA);
                 let sync = fua && later.iter().all(|other| other.target != piece.target);
-                let blob = &around.blobs[blob as usize];
+                let blob = &ctx.grants.blobs[blob as usize];
                 let written = blob.write(piece.offset, bytes, sync).await;
-                written.map_err(|error| blob_failure(around, &error))?;
+                written.map_err(|error| blob_failure(ctx, &error))?;
             }
         }
     }
@@ -71,25 +72,25 @@ pub(crate) async fn write(
 
 /// Makes durable what was carried out: a guest's own flush may have come in between, and then knew of
 /// nothing more to do. `flushes`: those of the layer below before the guest's began.
-pub(crate) async fn flush(around: &Surroundings, flushes: u64) -> Result<(), Failure> {
-    for blob in around.blobs.iter().filter(|blob| blob.is_unsynced()) {
+pub(crate) async fn flush(ctx: &ExportContext, flushes: u64) -> Result<(), Failure> {
+    for blob in ctx.grants.blobs.iter().filter(|blob| blob.is_unsynced()) {
         let synced = blob.flush().await;
-        synced.map_err(|error| blob_failure(around, &error))?;
+        synced.map_err(|error| blob_failure(ctx, &error))?;
     }
-    match &around.next {
+    match &ctx.grants.next {
         Some(next) if next.is_unflushed_since(flushes) => next.flush().await,
         _ => Ok(()),
     }
 }
 
-fn next(around: &Surroundings) -> Result<&Arc<Next>, Failure> {
+fn next(ctx: &ExportContext) -> Result<&Arc<Next>, Failure> {
     let lost = || Failure::host(Errno::Eio, "the layer below was lost");
-    around.next.as_ref().ok_or_else(lost)
+    ctx.grants.next.as_ref().ok_or_else(lost)
 }
 
 /// The host could not do what a plan said.
-pub(crate) fn blob_failure(around: &Surroundings, error: &BlobError) -> Failure {
-    tell!(error, &around.names, "{error}");
+pub(crate) fn blob_failure(ctx: &ExportContext, error: &BlobError) -> Failure {
+    tell!(error, &ctx.names, "{error}");
     match error {
         error if error.is_full() => Failure::host(Errno::Enospc, "the host's disk is full"),
         BlobError::Range { .. } => {

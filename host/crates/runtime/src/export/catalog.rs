@@ -8,7 +8,6 @@ use blob::Blob;
 use device::fault::{Cause, Failure};
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
-use device::peaks::Peaks;
 use device::{Absent, Catalog, ExportQuota, Listed, Opened, TenantQuota};
 use nbd_proto::limits::MAX_STRING;
 use nbdbox_config::limits::{FILTERS, Limits};
@@ -20,9 +19,9 @@ use tokio::sync::Mutex;
 use crate::abi::names::Names;
 use crate::export::PluginExport;
 use crate::instance::CallError;
-use crate::instance::guest::Surroundings;
-use crate::instance::log::GuestLog;
+use crate::instance::context::{ExportContext, Grants};
 use crate::loaded::plugin::Plugin;
+use crate::next::Next;
 
 /// Exports that a plugin may list, and that are open at once. Restrains the plugin.
 const LISTED: usize = 1024;
@@ -205,31 +204,27 @@ impl PluginCatalog {
         layers
     }
 
-    fn surroundings(
+    /// What surrounds the instances of `layer`, which stands on `next`.
+    fn context(
         &self,
         name: &str,
         layer: &LayerSpec<'_>,
         quota: &Arc<ExportQuota>,
-    ) -> Surroundings {
+        next: Option<Arc<Next>>,
+    ) -> ExportContext {
         let names = Names {
             tenant: self.spec.tenant.clone(),
             export: name.to_owned(),
             plugin: layer.plugin.name().to_owned(),
         };
-        let metrics = Arc::clone(layer.metrics);
-        let log = GuestLog::new(names.clone(), layer.limits.log, Arc::clone(&metrics));
-        Surroundings {
-            names,
+        let grants = Grants {
             settings: layer.settings.clone(),
             blobs: layer.blobs.to_vec(),
-            limits: layer.limits.clone(),
-            metrics,
-            quota: Arc::clone(quota),
-            log: Arc::new(log),
-            peaks: Peaks::default(),
-            next: None,
+            next,
             changes_bytes: layer.plugin.changes_bytes(),
-        }
+        };
+        let (metrics, quota) = (Arc::clone(layer.metrics), Arc::clone(quota));
+        ExportContext::new(names, metrics, quota, grants, layer.limits.clone())
     }
 
     /// Opens an export, or joins it where it's open.
@@ -245,11 +240,15 @@ impl PluginCatalog {
         }
         // One for all layers: what an export may use it shares out among them.
         let quota = self.quota();
-        let mut below = None;
+        let mut below: Option<Arc<PluginExport>> = None;
         for layer in self.layers() {
-            let around = self.surroundings(name, &layer, &quota);
+            let next = below.as_ref().map(|below| {
+                let immutable = below.is_immutable();
+                Arc::new(Next::new(Arc::new(below.served()), immutable))
+            });
+            let ctx = self.context(name, &layer, &quota, next);
             let plugin = Arc::clone(layer.plugin);
-            let opened = PluginExport::open(plugin, around, self.spec.policy, below).await;
+            let opened = PluginExport::open(plugin, ctx, self.spec.policy, below).await;
             let opened = opened.inspect_err(|failure| layer.metrics.blame(failure));
             let opened = opened.map_err(|failure| Refused::new(layer.plugin, failure))?;
             below = Some(Arc::new(opened));
@@ -263,9 +262,9 @@ impl PluginCatalog {
     async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
         let _one_at_a_time = self.listing.lock().await;
         let bottom = self.bottom();
-        let around = Arc::new(self.surroundings("", &bottom, &self.quota()));
+        let ctx = Arc::new(self.context("", &bottom, &self.quota(), None));
         let listed = async {
-            let mut instance = self.plugin.instance(&around, 0).await?;
+            let mut instance = self.plugin.instance(&ctx, 0).await?;
             let listed = instance.list_exports().await;
             listed.map_err(CallError::into_failure)
         };

@@ -6,7 +6,7 @@ use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
 
 use crate::abi::names::tell;
 use crate::abi::wit::DeviceInfo;
-use crate::instance::guest::Surroundings;
+use crate::instance::context::ExportContext;
 use crate::loaded::plugin::Plugin;
 
 /// The largest size that can be served, in bytes: offsets are signed in kernels.
@@ -15,12 +15,12 @@ const MAX_SIZE: u64 = i64::MAX as u64;
 /// Checks what a plugin said of its export.
 pub(crate) fn offer(
     plugin: &Plugin,
-    around: &Surroundings,
+    ctx: &ExportContext,
     info: &DeviceInfo,
     read_only: bool,
 ) -> Result<Export, Failure> {
     let refuse = |text: String| {
-        tell!(warn, &around.names, "{text}");
+        tell!(warn, &ctx.names, "{text}");
         Failure {
             errno: Errno::Einval,
             text: text.into(),
@@ -29,7 +29,7 @@ pub(crate) fn offer(
     };
     let block = match info.block_sizes {
         // A filter passes on what there is.
-        None => match &around.next {
+        None => match &ctx.grants.next {
             Some(next) => next.export().block,
             None => BlockSizes::default(),
         },
@@ -47,7 +47,7 @@ pub(crate) fn offer(
         cut.replace('\0', " ")
     });
     Ok(Export {
-        name: around.names.export.clone(),
+        name: ctx.names.export.clone(),
         description,
         // The rest of a broken block can't be reached.
         size: info.size - info.size % u64::from(block.minimum()),

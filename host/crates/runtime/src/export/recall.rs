@@ -13,7 +13,7 @@ use super::PluginExport;
 use crate::abi::world::World;
 use crate::export::carry_out::blob_failure;
 use crate::instance::CallError;
-use crate::instance::guest::Surroundings;
+use crate::instance::context::ExportContext;
 use crate::mapping::{Memory, Place, Region, Turn};
 
 /// Fewer runs than these aren't worth asking for.
@@ -33,9 +33,9 @@ pub(super) struct Recall {
 
 impl Recall {
     /// Half of the limit for each part.
-    pub(super) fn new(world: &World, around: &Surroundings, immutable: bool) -> Self {
-        let (half, metrics) = (around.limits.mapping / 2, &around.metrics);
-        let quota = &around.quota.memory;
+    pub(super) fn new(world: &World, ctx: &ExportContext, immutable: bool) -> Self {
+        let (half, metrics) = (ctx.limits.mapping / 2, &ctx.metrics);
+        let quota = &ctx.quota.memory;
         let mapping = Memory::new(half, Arc::clone(quota), Arc::clone(metrics));
         let extents = Memory::new(half, Arc::clone(quota), Arc::clone(metrics));
         let roomy = immutable && mapping.most_runs() >= LEAST_RUNS;
@@ -118,13 +118,13 @@ impl PluginExport {
             return Ok(false);
         }
         for read in reply.reads() {
-            let inside = match self.around.blobs.get(read.blob as usize) {
+            let inside = match self.ctx.grants.blobs.get(read.blob as usize) {
                 Some(blob) => blob.check(read.offset, read.length.into()),
                 None => Ok(()),
             };
-            inside.map_err(|error| blob_failure(&self.around, &error))?;
+            inside.map_err(|error| blob_failure(&self.ctx, &error))?;
         }
-        self.around.metrics.recalled_reads.one();
+        self.ctx.metrics.recalled_reads.one();
         Ok(true)
     }
 
@@ -135,7 +135,7 @@ impl PluginExport {
         };
         let at = wanted.start;
         let draft = crate::mapping::Draft::new(at, self.terms.export.size, mapping.most_runs());
-        self.around.metrics.located.one();
+        self.ctx.metrics.located.one();
         let mut lease = self.acquire().await?;
         let called = lease.instance().locate(draft, wanted).await;
         let fatal = matches!(called, Err(CallError::Fatal(_)));
@@ -155,7 +155,7 @@ impl PluginExport {
                 Err(failure)
             }
             Err(failure) => {
-                self.around.metrics.blame(&failure);
+                self.ctx.metrics.blame(&failure);
                 turn.fruitless();
                 Ok(false)
             }
@@ -188,7 +188,7 @@ impl PluginExport {
             map.clear();
             return false;
         }
-        self.around.metrics.recalled_extents.one();
+        self.ctx.metrics.recalled_extents.one();
         true
     }
 
@@ -196,7 +196,7 @@ impl PluginExport {
     /// and the client's next questions, each for one more, need none.
     pub(super) fn wider_question(&self, map: &ExtentMap) -> Option<Box<ExtentMap>> {
         let extents = self.recall.extents()?;
-        let most = extents.most_runs().min(self.around.limits.extents);
+        let most = extents.most_runs().min(self.ctx.limits.extents);
         (map.wanted() == Wanted::One)
             .then(|| ExtentMap::new(map.range().clone(), Wanted::All, most).ok())
             .flatten()

@@ -4,21 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blob::Blob;
-use bytes::Bytes;
-use device::ExportQuota;
 use device::fault::{Cause, Failure};
-use device::metrics::Metrics;
-use device::peaks::Peaks;
 use device::reply::ReadReply;
 use extent_map::ExtentMap;
 use nbd_proto::limits::MAX_STRING;
-use nbdbox_config::limits::{DIRECT, HANDLES, Limits, PIECES, QUESTIONS};
-use nbdbox_config::settings::Settings;
+use nbdbox_config::limits::{DIRECT, HANDLES, QUESTIONS};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::abi::names::Names;
-use crate::instance::log::{GuestLog, LogStream};
+use crate::instance::context::ExportContext;
+use crate::instance::log::LogStream;
+use crate::instance::request::{Lent, WritePlan};
 use crate::mapping::Draft;
 use crate::meter::cpu::CpuMeter;
 use crate::meter::memory::MemoryMeter;
@@ -27,62 +23,9 @@ use crate::meter::turns::Turns;
 use crate::meter::waits::Waits;
 use crate::next::{Misuse, Next};
 
-/// What all instances of an export share: what it was granted, and where its lines go.
-#[derive(Debug)]
-pub(crate) struct Surroundings {
-    pub(crate) names: Names,
-    pub(crate) settings: Settings,
-    pub(crate) blobs: Vec<Blob>,
-    pub(crate) limits: Limits,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) quota: Arc<ExportQuota>,
-    pub(crate) log: Arc<GuestLog>,
-    pub(crate) peaks: Peaks,
-    /// What a filter stands on.
-    pub(crate) next: Option<Arc<Next>>,
-    /// A filter that says so: nothing of the layer below is passed on as it is.
-    pub(crate) changes_bytes: bool,
-}
-
-/// What the current call lends to the guest.
-#[derive(Debug, Default)]
-pub(crate) enum Lent {
-    #[default]
-    Nothing,
-    Read(Box<ReadReply>),
-    Write(WritePlan),
-    Extents(Box<ExtentMap>),
-    Mapping(Draft),
-}
-
-/// A write: its bytes, and where the guest wants them.
-#[derive(Debug, Default)]
-pub(crate) struct WritePlan {
-    pub(crate) payload: Bytes,
-    pub(crate) stores: Vec<StorePiece>,
-}
-
-/// Bytes of the payload that go somewhere. The ranges were checked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StorePiece {
-    pub(crate) target: Target,
-    pub(crate) offset: u64,
-    pub(crate) start: usize,
-    pub(crate) length: usize,
-}
-
-/// Where bytes of a payload go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// Into a blob, by its index among those granted.
-    Blob(u32),
-    /// Into the layer below.
-    Below,
-}
-
 /// The data of a store.
 pub(crate) struct Guest {
-    pub(crate) around: Arc<Surroundings>,
+    pub(crate) ctx: Arc<ExportContext>,
     pub(crate) memory: MemoryMeter,
     pub(crate) cpu: CpuMeter,
     pub(crate) lent: Lent,
@@ -104,19 +47,19 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(around: Arc<Surroundings>) -> Self {
+    pub(crate) fn new(ctx: Arc<ExportContext>) -> Self {
         let memory = MemoryMeter::new(
-            around.limits.memory,
-            Arc::clone(&around.quota.memory),
-            Arc::clone(&around.metrics),
+            ctx.limits.memory,
+            Arc::clone(&ctx.quota.memory),
+            Arc::clone(&ctx.metrics),
         );
         let waits = Waits::default();
-        let share = around.quota.cpu.as_ref();
-        let turns = share.map(|share| Turns::new(share, &around.metrics, &waits));
+        let share = ctx.quota.cpu.as_ref();
+        let turns = share.map(|share| Turns::new(share, &ctx.metrics, &waits));
         // No preopens, no sockets, no environment, no arguments; what it prints is its log.
         let wasi = WasiCtx::builder()
-            .stdout(LogStream(Arc::clone(&around.log)))
-            .stderr(LogStream(Arc::clone(&around.log)))
+            .stdout(LogStream(Arc::clone(&ctx.log)))
+            .stderr(LogStream(Arc::clone(&ctx.log)))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
@@ -125,9 +68,9 @@ impl Guest {
         // WASI's handles live in the host's memory, of which nobody else keeps count.
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES as usize);
-        around.metrics.instances.rise(1);
+        ctx.metrics.instances.rise(1);
         Self {
-            around,
+            ctx,
             memory,
             cpu: CpuMeter::new(turns),
             lent: Lent::Nothing,
@@ -156,7 +99,7 @@ impl Guest {
 
     /// Takes note of what a call has taken, and of how long it had a thread.
     pub(crate) fn note_end(&self, ran: Duration) {
-        let Surroundings { peaks, metrics, .. } = &*self.around;
+        let ExportContext { peaks, metrics, .. } = &*self.ctx;
         peaks.note(self.memory.held(), self.cpu.used(), self.most_handles);
         // 584 years.
         let nanoseconds = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
@@ -166,8 +109,8 @@ impl Guest {
     /// A call has ended: what it was lent, unless it broke a rule.
     pub(crate) fn end(&mut self) -> Result<Lent, Failure> {
         let lent = std::mem::take(&mut self.lent);
-        self.around.metrics.guest_calls.one();
-        self.around.metrics.host_calls.add(self.host_calls);
+        self.ctx.metrics.guest_calls.one();
+        self.ctx.metrics.host_calls.add(self.host_calls);
         match self.blamed.take() {
             Some(failure) => Err(failure),
             None => Ok(lent),
@@ -239,7 +182,7 @@ impl Guest {
 
     /// The layer below, if this is a filter, and is open.
     pub(crate) fn next(&self) -> Result<Arc<Next>, Stop> {
-        self.around.next.clone().ok_or(Stop::Below)
+        self.ctx.grants.next.clone().ok_or(Stop::Below)
     }
 
     /// Counts a question to the layer below.
@@ -264,24 +207,13 @@ impl Guest {
 
     /// A granted blob, by the index that its handle stands for.
     pub(crate) fn blob(&self, rep: u32) -> Result<&Blob, Stop> {
-        self.around.blobs.get(rep as usize).ok_or(Stop::Handle)
+        self.ctx.grants.blobs.get(rep as usize).ok_or(Stop::Handle)
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.around.metrics.instances.fall(1);
-    }
-}
-
-impl WritePlan {
-    /// Adds a piece; `false` when there are too many.
-    pub(crate) fn store(&mut self, piece: StorePiece) -> bool {
-        let room = self.stores.len() < PIECES;
-        if room {
-            self.stores.push(piece);
-        }
-        room
+        self.ctx.metrics.instances.fall(1);
     }
 }
 

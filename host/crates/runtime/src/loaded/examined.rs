@@ -7,8 +7,9 @@ use wasmtime::component::{Component, InstancePre};
 
 use crate::abi::world::World;
 use crate::instance::Instance;
+use crate::instance::context::ExportContext;
 use crate::instance::functions::Indices;
-use crate::instance::guest::{Guest, Surroundings};
+use crate::instance::guest::Guest;
 use crate::loaded::engine::Engine;
 
 /// A component whose type is a plugin's, linked with the host's functions. Making an instance of it is the first
@@ -63,15 +64,15 @@ impl Examined {
         &self.world
     }
 
-    /// Makes an instance, within the limits of `around`.
+    /// Makes an instance, within the limits of `ctx`.
     ///
     /// # Errors
     /// The instance was stopped, or the limits allow none.
     pub(crate) async fn instance(
         &self,
-        around: &Arc<Surroundings>,
+        ctx: &Arc<ExportContext>,
         number: u64,
     ) -> Result<Instance, Failure> {
-        Instance::new(&self.pre, &self.indices, around, number).await
+        Instance::new(&self.pre, &self.indices, ctx, number).await
     }
 }

@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use blob::Blob;
 use device::fault::Failure;
 use device::metrics::{CompileMetrics, Metrics};
-use device::peaks::Peaks;
 use device::{ExportQuota, TenantQuota};
 use nbdbox_config::limits::Limits;
 use nbdbox_config::settings::Settings;
@@ -18,8 +17,7 @@ use crate::abi::names::Names;
 use crate::abi::world::World;
 use crate::component::cache::Digest;
 use crate::instance::Instance;
-use crate::instance::guest::Surroundings;
-use crate::instance::log::GuestLog;
+use crate::instance::context::{ExportContext, Grants};
 use crate::loaded::engine::Engine;
 use crate::loaded::examined::Examined;
 
@@ -142,13 +140,13 @@ impl Plugin {
         &self.compiling
     }
 
-    /// Makes an instance, within the limits of `around`.
+    /// Makes an instance, within the limits of `ctx`.
     pub(crate) async fn instance(
         &self,
-        around: &Arc<Surroundings>,
+        ctx: &Arc<ExportContext>,
         number: u64,
     ) -> Result<Instance, Failure> {
-        self.examined.instance(around, number).await
+        self.examined.instance(ctx, number).await
     }
 }
 
@@ -164,20 +162,12 @@ async fn ask(
         plugin: name.to_owned(),
         ..Names::default()
     };
-    let nothing = Arc::new(Surroundings {
-        names: names.clone(),
-        settings: Settings::default(),
-        blobs: Vec::new(),
-        limits: limits.clone(),
-        metrics: Arc::clone(&metrics),
-        quota: ExportQuota::new(limits, &TenantQuota::unlimited()),
-        log: Arc::new(GuestLog::new(names, limits.log, metrics)),
-        peaks: Peaks::default(),
-        next: None,
-        changes_bytes: false,
-    });
+    let quota = ExportQuota::new(limits, &TenantQuota::unlimited());
+    let nothing = Grants::default();
+    let ctx = ExportContext::new(names, metrics, quota, nothing, limits.clone());
+    let ctx = Arc::new(ctx);
     let failed = |failure: Failure| anyhow::anyhow!("{}", failure.text);
-    let mut instance = examined.instance(&nothing, 0).await.map_err(failed)?;
+    let mut instance = examined.instance(&ctx, 0).await.map_err(failed)?;
     let info = instance
         .describe()
         .await

@@ -30,7 +30,8 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
             let name = name.to_str(&store)?;
             let found = store
                 .data()
-                .around
+                .ctx
+                .grants
                 .blobs
                 .iter()
                 .position(|blob| blob.name() == name);
@@ -185,7 +186,7 @@ pub(super) fn errno(guest: &Guest, blob: &Blob, error: &BlobError) -> Errno {
         BlobError::Range { .. } => Errno::Einval,
         BlobError::Unsupported(_) => Errno::Enotsup,
         BlobError::Shrunk { .. } | BlobError::Io { .. } => {
-            tell!(error, &guest.around.names, blob = blob.name(), "{error}");
+            tell!(error, &guest.ctx.names, blob = blob.name(), "{error}");
             if error.is_full() {
                 Errno::Enospc
             } else {

@@ -16,7 +16,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
             let text = text.to_str(&store)?;
             // Cut before anything is copied: the line may be as long as the guest's memory.
             let text = &text[..text.floor_char_boundary(LOG_LINE)];
-            store.data().around.log.line(level, text);
+            store.data().ctx.log.line(level, text);
             Ok(())
         },
     )?;

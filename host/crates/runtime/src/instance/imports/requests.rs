@@ -14,7 +14,8 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList};
 use super::blobs::errno;
 use super::{BlobHandle, ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
 use crate::abi::wit::{Errno, Extent, ExtentKind, Progress};
-use crate::instance::guest::{Guest, Lent, StorePiece, Target};
+use crate::instance::guest::Guest;
+use crate::instance::request::{Lent, StorePiece, Target};
 use crate::meter::stop::Stop;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
@@ -210,7 +211,7 @@ async fn add_blob(
     if let Err(error) = blob.check(offset, length) {
         return Ok(Err(errno(store.data(), &blob, &error)));
     }
-    let most = store.data().around.limits.extents;
+    let most = store.data().ctx.limits.extents;
     let map = store.data_mut().extents()?;
     // One charge for the call itself, useful or not.
     let progress = match map.add(position, 0, Kind::Data) {

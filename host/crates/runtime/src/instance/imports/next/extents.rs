@@ -56,7 +56,7 @@ async fn report(
     };
     let from = offset + (splice.range.start - position);
     let to = from + (splice.range.end - splice.range.start);
-    let most = store.data().around.limits.extents;
+    let most = store.data().ctx.limits.extents;
     let found = next.extents(from..to, splice.wanted, most).await;
     let found = match leave(store, found) {
         Ok(found) => found,
@@ -88,7 +88,7 @@ fn add(
     range: Range<u64>,
     position: u64,
 ) -> Result<Outcome<Progress>, Stop> {
-    let changes = guest.around.changes_bytes;
+    let changes = guest.ctx.grants.changes_bytes;
     let known = found.end().min(range.end);
     for extent in cut(found, range.start..known) {
         let at = position + (extent.offset - range.start);
@@ -135,9 +135,9 @@ async fn list(
     if length == 0 || most == 0 {
         return Ok(leave(store, Ok(Vec::new())));
     }
-    let limits = &store.data().around.limits;
+    let limits = &store.data().ctx.limits;
     let most = (most as usize).min(limits.extents);
-    let changes = store.data().around.changes_bytes;
+    let changes = store.data().ctx.grants.changes_bytes;
     let found = next.extents(offset..end, Wanted::All, most).await;
     let found = leave(store, found);
     let listed = |found: Box<ExtentMap>| {

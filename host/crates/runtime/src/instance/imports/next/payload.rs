@@ -7,8 +7,9 @@ use wasmtime::component::{LinkerInstance, Resource, WasmList};
 
 use super::{Outcome, Store, enter, leave, refuse};
 use crate::abi::wit::WriteFlags;
-use crate::instance::guest::{Guest, StorePiece, Target};
+use crate::instance::guest::Guest;
 use crate::instance::imports::WritePayloadHandle;
+use crate::instance::request::{StorePiece, Target};
 use crate::meter::stop::Stop;
 use crate::next::{Misuse, Next};
 
@@ -29,7 +30,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
          (_, offset, start, length, mode): (Handle, u64, u32, u32, WriteFlags)| {
             Box::new(async move {
                 let payload = part(store.data_mut(), start, length)?;
-                let changes = store.data().around.changes_bytes;
+                let changes = store.data().ctx.grants.changes_bytes;
                 Ok((write(&mut store, offset, payload, mode, changes).await?,))
             })
         },
@@ -60,7 +61,7 @@ fn forward(guest: &mut Guest, offset: u64, start: u32, length: u32) -> Result<()
     if length == 0 {
         return Ok(());
     }
-    if let Err(misuse) = check(&next, offset, length.into(), guest.around.changes_bytes) {
+    if let Err(misuse) = check(&next, offset, length.into(), guest.ctx.grants.changes_bytes) {
         guest.blame_misuse(misuse);
         return Ok(());
     }

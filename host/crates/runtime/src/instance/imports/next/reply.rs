@@ -5,8 +5,9 @@ use nbdbox_config::limits::DIRECT;
 use wasmtime::component::{LinkerInstance, Resource};
 
 use super::{Outcome, Store, enter, leave, refuse};
-use crate::instance::guest::{Guest, Lent};
+use crate::instance::guest::Guest;
 use crate::instance::imports::ReadReplyHandle;
+use crate::instance::request::Lent;
 use crate::meter::stop::Stop;
 use crate::next::{Misuse, Next};
 
@@ -44,7 +45,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
 
 /// What is passed on by reference.
 fn check(guest: &Guest, next: &Next, offset: u64, length: u64) -> Result<(), Misuse> {
-    if guest.around.changes_bytes {
+    if guest.ctx.grants.changes_bytes {
         return Err(Misuse::Changed);
     }
     next.check_transfer(offset, length)
