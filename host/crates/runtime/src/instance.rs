@@ -30,7 +30,7 @@ use crate::instance::context::ExportContext;
 use crate::instance::functions::{Functions, Indices};
 use crate::instance::guest::Guest;
 use crate::instance::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
-use crate::instance::request::{Lent, WritePlan};
+use crate::instance::request::{Lend, WritePlan};
 use crate::mapping::Draft;
 use crate::meter::cpu::{GuestClock, Slice};
 use crate::meter::stop;
@@ -119,7 +119,7 @@ impl Instance {
             return Ok(None);
         };
         let budget = self.store.data().ctx.limits.open_cpu;
-        let ((info,), _) = self.call(describe, (), Lent::Nothing, 0, budget).await?;
+        let ((info,), _) = self.call(describe, (), (), 0, budget).await?;
         Ok(Some(info))
     }
 
@@ -129,9 +129,7 @@ impl Instance {
             return Ok(false);
         };
         let budget = self.store.data().ctx.limits.open_cpu;
-        let ((changes,), _) = self
-            .call(changes_bytes, (), Lent::Nothing, 0, budget)
-            .await?;
+        let ((changes,), _) = self.call(changes_bytes, (), (), 0, budget).await?;
         Ok(changes)
     }
 
@@ -139,9 +137,7 @@ impl Instance {
     pub(crate) async fn open(&mut self, name: &str) -> Called<DeviceInfo> {
         let budget = self.store.data().ctx.limits.open_cpu;
         let open = self.functions.open;
-        let ((info,), _) = self
-            .call(open, (name.to_owned(),), Lent::Nothing, 0, budget)
-            .await?;
+        let ((info,), _) = self.call(open, (name.to_owned(),), (), 0, budget).await?;
         self.store.data_mut().memory.ready();
         self.answered(info)
     }
@@ -157,7 +153,7 @@ impl Instance {
         let Some(list) = self.functions.list_exports else {
             return Ok(Vec::new());
         };
-        let ((exports,), _) = self.request(list, (), Lent::Nothing, 0).await?;
+        let ((exports,), _) = self.request(list, (), (), 0).await?;
         self.answered(exports)
     }
 
@@ -169,15 +165,12 @@ impl Instance {
         length: u32,
     ) -> Called<Box<ReadReply>> {
         let handle = Resource::<ReadReplyHandle>::new_borrow(THE_ONE);
-        let (lent, params) = (Lent::Read(reply), (handle, offset, length));
-        let ((done,), lent) = self
-            .request(self.functions.read, params, lent, length as usize)
+        let params = (handle, offset, length);
+        let ((done,), reply) = self
+            .request(self.functions.read, params, reply, length as usize)
             .await?;
         self.answered(done)?;
-        match lent {
-            Lent::Read(reply) => Ok(reply),
-            _ => Err(misplaced()),
-        }
+        Ok(reply)
     }
 
     /// Shows the guest a payload; what comes back says what the host has to store where.
@@ -193,18 +186,15 @@ impl Instance {
         self.dirty = true;
         let handle = Resource::<WritePayloadHandle>::new_borrow(THE_ONE);
         let length = payload.len();
-        let lent = Lent::Write(WritePlan {
+        let plan = WritePlan {
             payload,
             stores: Vec::new(),
-        });
-        let ((done,), lent) = self
-            .request(write, (handle, offset, mode), lent, length)
+        };
+        let ((done,), plan) = self
+            .request(write, (handle, offset, mode), plan, length)
             .await?;
         self.answered(done)?;
-        match lent {
-            Lent::Write(plan) => Ok(plan),
-            _ => Err(misplaced()),
-        }
+        Ok(plan)
     }
 
     /// Flushes what this instance took.
@@ -212,7 +202,7 @@ impl Instance {
         let Some(flush) = self.functions.flush else {
             return Ok(());
         };
-        let ((done,), _) = self.request(flush, (), Lent::Nothing, 0).await?;
+        let ((done,), _) = self.request(flush, (), (), 0).await?;
         self.answered(done)?;
         self.dirty = false;
         Ok(())
@@ -224,9 +214,7 @@ impl Instance {
             return Err(not_exported());
         };
         self.dirty = true;
-        let ((done,), _) = self
-            .request(trim, (offset, length, mode), Lent::Nothing, 0)
-            .await?;
+        let ((done,), _) = self.request(trim, (offset, length, mode), (), 0).await?;
         self.answered(done)
     }
 
@@ -236,9 +224,7 @@ impl Instance {
             return Err(not_exported());
         };
         self.dirty = true;
-        let ((done,), _) = self
-            .request(zero, (offset, length, mode), Lent::Nothing, 0)
-            .await?;
+        let ((done,), _) = self.request(zero, (offset, length, mode), (), 0).await?;
         self.answered(done)
     }
 
@@ -247,9 +233,7 @@ impl Instance {
         let Some(cache) = self.functions.cache else {
             return Err(not_exported());
         };
-        let ((done,), _) = self
-            .request(cache, (offset, length), Lent::Nothing, 0)
-            .await?;
+        let ((done,), _) = self.request(cache, (offset, length), (), 0).await?;
         self.answered(done)
     }
 
@@ -261,12 +245,9 @@ impl Instance {
         let handle = Resource::<ExtentsHandle>::new_borrow(THE_ONE);
         let (range, one) = (map.range(), map.wanted() == Wanted::One);
         let params = (handle, range.start, range.end - range.start, one);
-        let ((done,), lent) = self.request(report, params, Lent::Extents(map), 0).await?;
+        let ((done,), map) = self.request(report, params, map, 0).await?;
         self.answered(done)?;
-        match lent {
-            Lent::Extents(map) => Ok(map),
-            _ => Err(misplaced()),
-        }
+        Ok(map)
     }
 
     /// Lets the guest tell where the bytes around `wanted` are.
@@ -276,27 +257,23 @@ impl Instance {
         };
         let handle = Resource::<MappingHandle>::new_borrow(THE_ONE);
         let params = (handle, wanted.start, wanted.end - wanted.start);
-        let ((done,), lent) = self
-            .request(locate, params, Lent::Mapping(draft), 0)
-            .await?;
+        let ((done,), draft) = self.request(locate, params, draft, 0).await?;
         self.answered(done)?;
-        match lent {
-            Lent::Mapping(draft) => Ok(draft),
-            _ => Err(misplaced()),
-        }
+        Ok(draft)
     }
 
     /// A call within the limits of a request.
-    async fn request<P, R>(
+    async fn request<P, R, L>(
         &mut self,
         function: TypedFunc<P, R>,
         params: P,
-        lent: Lent,
+        lent: L,
         length: usize,
-    ) -> Called<(R, Lent)>
+    ) -> Called<(R, L)>
     where
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
+        L: Lend,
     {
         let budget = self.store.data().ctx.limits.cpu_for(length as u64);
         self.call(function, params, lent, length, budget).await
@@ -305,17 +282,18 @@ impl Instance {
     /// A guest call: lends, meters, times, and takes back what was lent.
     ///
     /// `length`: bytes that the request itself is worth.
-    async fn call<P, R>(
+    async fn call<P, R, L>(
         &mut self,
         function: TypedFunc<P, R>,
         params: P,
-        lent: Lent,
+        lent: L,
         length: usize,
         budget: Duration,
-    ) -> Called<(R, Lent)>
+    ) -> Called<(R, L)>
     where
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
+        L: Lend,
     {
         self.calls += 1;
         let store = &mut self.store;
@@ -332,8 +310,11 @@ impl Instance {
         store.data().note_end(clock.ran());
         match ended {
             Some(Ok(result)) => {
-                let lent = store.data_mut().end().map_err(CallError::Request)?;
-                Ok((result, lent))
+                let guest = store.data_mut();
+                // Out of the store in any case: nothing of a request outlives its call there.
+                let lent = guest.take_back();
+                guest.end().map_err(CallError::Request)?;
+                Ok((result, lent.map_err(|_| misplaced())?))
             }
             Some(Err(error)) => Err(CallError::Fatal(fault(store, &error))),
             None => Err(CallError::Fatal(out_of_time(store))),

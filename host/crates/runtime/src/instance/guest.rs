@@ -14,7 +14,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::instance::context::ExportContext;
 use crate::instance::log::LogStream;
-use crate::instance::request::{Lent, WritePlan};
+use crate::instance::request::{Lend, RequestState, WritePlan};
 use crate::mapping::Draft;
 use crate::meter::cpu::CpuMeter;
 use crate::meter::memory::MemoryMeter;
@@ -28,7 +28,8 @@ pub(crate) struct Guest {
     pub(crate) ctx: Arc<ExportContext>,
     pub(crate) memory: MemoryMeter,
     pub(crate) cpu: CpuMeter,
-    pub(crate) lent: Lent,
+    /// What the current call lends.
+    request: RequestState,
     pub(crate) explained: Option<String>,
     /// The first rule that the current call broke without being stopped for it.
     blamed: Option<Failure>,
@@ -73,7 +74,7 @@ impl Guest {
             ctx,
             memory,
             cpu: CpuMeter::new(turns),
-            lent: Lent::Nothing,
+            request: RequestState::default(),
             explained: None,
             blamed: None,
             handles: 0,
@@ -87,9 +88,9 @@ impl Guest {
         }
     }
 
-    /// A call begins.
-    pub(crate) fn begin(&mut self, lent: Lent) {
-        self.lent = lent;
+    /// A call begins, and lends.
+    pub(crate) fn begin(&mut self, lent: impl Lend) {
+        self.lend(lent);
         self.explained = None;
         self.blamed = None;
         self.host_calls = 0;
@@ -106,15 +107,32 @@ impl Guest {
         metrics.guest_nanoseconds.add(nanoseconds);
     }
 
-    /// A call has ended: what it was lent, unless it broke a rule.
-    pub(crate) fn end(&mut self) -> Result<Lent, Failure> {
-        let lent = std::mem::take(&mut self.lent);
+    /// A call has ended.
+    ///
+    /// # Errors
+    /// It broke a rule.
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
         self.ctx.metrics.guest_calls.one();
         self.ctx.metrics.host_calls.add(self.host_calls);
-        match self.blamed.take() {
-            Some(failure) => Err(failure),
-            None => Ok(lent),
-        }
+        self.blamed.take().map_or(Ok(()), Err)
+    }
+
+    /// Lends to the guest, in place of what was lent before.
+    pub(crate) fn lend(&mut self, lent: impl Lend) {
+        self.request = lent.into();
+    }
+
+    /// Takes back what was lent.
+    ///
+    /// # Errors
+    /// Something else was lent.
+    pub(crate) fn take_back<L: Lend>(&mut self) -> Result<L, Stop> {
+        L::take_from(std::mem::take(&mut self.request)).ok_or(Stop::Handle)
+    }
+
+    /// What is lent, where it is: of a call that lends something else the guest has no valid handle.
+    fn lent<L: Lend>(&mut self) -> Result<&mut L, Stop> {
+        L::find_in(&mut self.request).ok_or(Stop::Handle)
     }
 
     /// The guest calls the host for what its request lends.
@@ -150,34 +168,22 @@ impl Guest {
 
     /// The reply of the current read.
     pub(crate) fn reply(&mut self) -> Result<&mut ReadReply, Stop> {
-        match &mut self.lent {
-            Lent::Read(reply) => Ok(reply),
-            _ => Err(Stop::Handle),
-        }
+        self.lent::<Box<_>>().map(|reply| &mut **reply)
     }
 
     /// The plan of the current write.
     pub(crate) fn plan(&mut self) -> Result<&mut WritePlan, Stop> {
-        match &mut self.lent {
-            Lent::Write(plan) => Ok(plan),
-            _ => Err(Stop::Handle),
-        }
+        self.lent()
     }
 
     /// The map of the current report.
     pub(crate) fn extents(&mut self) -> Result<&mut ExtentMap, Stop> {
-        match &mut self.lent {
-            Lent::Extents(map) => Ok(map),
-            _ => Err(Stop::Handle),
-        }
+        self.lent::<Box<_>>().map(|map| &mut **map)
     }
 
-    /// What is told of where bytes are.
+    /// What the guest says of where its bytes are.
     pub(crate) fn draft(&mut self) -> Result<&mut Draft, Stop> {
-        match &mut self.lent {
-            Lent::Mapping(draft) => Ok(draft),
-            _ => Err(Stop::Handle),
-        }
+        self.lent()
     }
 
     /// The layer below, if this is a filter, and is open.

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use blob::{Access, FileExtent};
 use device::fault::Cause;
+use device::reply::ReadReply;
 use extent_map::{AddError, Kind, Progress as MapProgress, Wanted};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList};
@@ -15,7 +16,7 @@ use super::blobs::errno;
 use super::{BlobHandle, ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
 use crate::abi::wit::{Errno, Extent, ExtentKind, Progress};
 use crate::instance::guest::Guest;
-use crate::instance::request::{Lent, StorePiece, Target};
+use crate::instance::request::{StorePiece, Target};
 use crate::meter::stop::Stop;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
@@ -40,11 +41,9 @@ fn link_read_reply(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
             store.data_mut().count_host_call();
             // Out of the store for a moment, so that guest memory and reply can be held at once:
             // bytes are copied once, from one to the other.
-            let Lent::Read(mut reply) = std::mem::take(&mut store.data_mut().lent) else {
-                return Err(Stop::Handle.into());
-            };
+            let mut reply: Box<ReadReply> = store.data_mut().take_back()?;
             reply.data(bytes.as_le_slice(&store));
-            store.data_mut().lent = Lent::Read(reply);
+            store.data_mut().lend(reply);
             Ok(())
         },
     )?;

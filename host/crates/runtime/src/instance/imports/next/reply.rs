@@ -7,8 +7,6 @@ use wasmtime::component::{LinkerInstance, Resource};
 use super::{Outcome, Store, enter, leave, refuse};
 use crate::instance::guest::Guest;
 use crate::instance::imports::ReadReplyHandle;
-use crate::instance::request::Lent;
-use crate::meter::stop::Stop;
 use crate::next::{Misuse, Next};
 
 type Handle = Resource<ReadReplyHandle>;
@@ -53,9 +51,8 @@ fn check(guest: &Guest, next: &Next, offset: u64, length: u64) -> Result<(), Mis
 
 async fn fill(store: &mut Store<'_>, offset: u64, length: u32) -> wasmtime::Result<Outcome<()>> {
     let next = enter(store)?;
-    if !matches!(store.data().lent, Lent::Read(_)) {
-        return Err(Stop::Handle.into());
-    }
+    // Only a read has a reply to fill.
+    store.data_mut().reply()?;
     if let Err(misuse) = check(store.data(), &next, offset, length.into()) {
         return Ok(refuse(store, misuse));
     }
