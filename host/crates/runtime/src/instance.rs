@@ -7,12 +7,10 @@ pub(crate) mod imports;
 pub(crate) mod log;
 pub(crate) mod request;
 
-use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use device::fault::{Cause, Failure};
@@ -20,7 +18,6 @@ use device::reply::ReadReply;
 use extent_map::{ExtentMap, Wanted};
 use nbdbox_config::limits::DIRECT;
 use quota::CountShare;
-use tokio::time::timeout;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
@@ -32,9 +29,8 @@ use crate::instance::guest::Guest;
 use crate::instance::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
 use crate::instance::request::{Lend, WritePlan};
 use crate::mapping::Draft;
-use crate::meter::cpu::{GuestClock, Slice};
+use crate::meter::call::Clocks;
 use crate::meter::stop;
-use crate::meter::waits::Waits;
 
 /// Bytes that any host call may hand over, beside the request's own.
 const SLACK: usize = 64 << 10;
@@ -47,8 +43,8 @@ pub(crate) struct Instance {
     store: Store<Guest>,
     /// Boxed, so that an instance is cheap to move in and out of its pool.
     functions: Box<Functions>,
-    /// The store's own, to be had while a call has the store.
-    slice: Slice,
+    /// Those of the store, to be had while a call has the store.
+    clocks: Clocks,
     /// Calls so far, `open` included.
     pub(crate) calls: u64,
     /// It took a change since it was last flushed.
@@ -88,20 +84,22 @@ impl Instance {
         let engine = pre.engine();
         let mut store = Store::new(engine, Guest::new(Arc::clone(ctx)));
         store.limiter(|guest| &mut guest.memory);
-        store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
+        store.epoch_deadline_callback(|mut store| store.data_mut().call.tick());
         store.set_hostcall_fuel(DIRECT as usize + SLACK);
         store.set_epoch_deadline(1);
-        store.data_mut().cpu.begin(ctx.limits.open_cpu);
-        let slice = store.data().cpu.slice().clone();
-        let waits = store.data().waits.clone();
-        let instantiated = slice.during(pre.instantiate_async(&mut store));
-        let Some(made) = within(ctx.limits.wall, &waits, instantiated).await else {
+        store.data_mut().call.begin(ctx.limits.open_cpu);
+        let clocks = store.data().call.clocks();
+        let ended = {
+            let instantiated = pin!(pre.instantiate_async(&mut store));
+            clocks.run(ctx.limits.wall, instantiated).await
+        };
+        let Some(made) = ended.output else {
             return Err(out_of_time(&store));
         };
         let functions = made.and_then(|instance| indices.functions(&mut store, &instance));
         match functions {
             Ok(functions) => Ok(Self {
-                slice,
+                clocks,
                 store,
                 functions: Box::new(functions),
                 calls: 0,
@@ -300,15 +298,14 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.set_hostcall_fuel(length.max(DIRECT as usize) + SLACK);
         let guest = store.data_mut();
-        guest.begin(lent);
-        guest.cpu.begin(budget);
+        guest.begin(budget, lent);
         let wall = guest.ctx.limits.wall;
-        let waits = guest.waits.clone();
-        let clock = GuestClock::default();
-        let call = clock.during(function.call_async(&mut *store, params));
-        let ended = within(wall, &waits, self.slice.during(call)).await;
-        store.data().note_end(clock.ran());
-        match ended {
+        let ended = {
+            let call = pin!(function.call_async(&mut *store, params));
+            self.clocks.run(wall, call).await
+        };
+        store.data().note_end(ended.ran);
+        match ended.output {
             Some(Ok(result)) => {
                 let guest = store.data_mut();
                 // Out of the store in any case: nothing of a request outlives its call there.
@@ -330,30 +327,11 @@ impl Instance {
     }
 }
 
-/// Waits for a call, for so long at most. Most calls end without waiting at all: the timer, which costs
-/// as much as a short call, is only made for those that don't. What others take isn't the call's.
-async fn within<F: Future>(wall: Duration, waits: &Waits, call: F) -> Option<F::Output> {
-    let mut call = pin!(call);
-    let at_once = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
-    if let Poll::Ready(done) = at_once {
-        return Some(done);
-    }
-    let start = Instant::now();
-    let mut left = wall;
-    loop {
-        if let Ok(done) = timeout(left, call.as_mut()).await {
-            return Some(done);
-        }
-        let own = start.elapsed().saturating_sub(waits.so_far());
-        left = wall.checked_sub(own).filter(|left| !left.is_zero())?;
-    }
-}
-
 /// A guest was stopped: tells the operator, and says what the client gets.
 fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
     let guest = store.data();
     let failure = stop::failure(error, guest.memory.refused());
-    let (names, cpu) = (&guest.ctx.names, guest.cpu.used());
+    let (names, cpu) = (&guest.ctx.names, guest.call.used());
     let detail = stop::one_line(error);
     tell!(warn, names, ?cpu, "{}: {detail}", failure.text);
     failure

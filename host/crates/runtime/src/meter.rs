@@ -1,9 +1,10 @@
 //! What a call of a guest may use: CPU time by the engine's clock, time on the wall, memory, and its turns on the
 //! cores. `stop` names each reason for which a guest is stopped.
 
+pub(crate) mod call;
 pub(crate) mod clock;
-pub(crate) mod cpu;
+mod cpu;
 pub(crate) mod memory;
 pub(crate) mod stop;
-pub(crate) mod turns;
-pub(crate) mod waits;
+mod turns;
+mod waits;

@@ -11,8 +11,6 @@
 use extent_map::Kind;
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
-use blob;
-
 /// The package, as in every interface's name.
 pub(crate) const PACKAGE: &str = "nbdbox:plugin";
 

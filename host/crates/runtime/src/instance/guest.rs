@@ -16,18 +16,17 @@ use crate::instance::context::ExportContext;
 use crate::instance::log::LogStream;
 use crate::instance::request::{Lend, RequestState, WritePlan};
 use crate::mapping::Draft;
-use crate::meter::cpu::CpuMeter;
+use crate::meter::call::Call;
 use crate::meter::memory::MemoryMeter;
 use crate::meter::stop::Stop;
-use crate::meter::turns::Turns;
-use crate::meter::waits::Waits;
 use crate::next::{Misuse, Next};
 
 /// The data of a store.
 pub(crate) struct Guest {
     pub(crate) ctx: Arc<ExportContext>,
     pub(crate) memory: MemoryMeter,
-    pub(crate) cpu: CpuMeter,
+    /// CPU and time of the current call.
+    pub(crate) call: Call,
     /// What the current call lends.
     request: RequestState,
     pub(crate) explained: Option<String>,
@@ -36,8 +35,6 @@ pub(crate) struct Guest {
     handles: u32,
     /// Questions to the layer below that the current call may still ask.
     questions: u32,
-    /// When the current call waits for others.
-    pub(crate) waits: Waits,
     /// Calls to the host since the guest was entered: counted here first, where it costs nothing.
     host_calls: u64,
     /// The most handles so far.
@@ -54,9 +51,7 @@ impl Guest {
             Arc::clone(&ctx.quota.memory),
             Arc::clone(&ctx.metrics),
         );
-        let waits = Waits::default();
-        let share = ctx.quota.cpu.as_ref();
-        let turns = share.map(|share| Turns::new(share, &ctx.metrics, &waits));
+        let call = Call::new(ctx.quota.cpu.as_ref(), &ctx.metrics);
         // No preopens, no sockets, no environment, no arguments; what it prints is its log.
         let wasi = WasiCtx::builder()
             .stdout(LogStream(Arc::clone(&ctx.log)))
@@ -73,13 +68,12 @@ impl Guest {
         Self {
             ctx,
             memory,
-            cpu: CpuMeter::new(turns),
+            call,
             request: RequestState::default(),
             explained: None,
             blamed: None,
             handles: 0,
             questions: 0,
-            waits,
             host_calls: 0,
             most_handles: 0,
             born: Instant::now(),
@@ -88,20 +82,20 @@ impl Guest {
         }
     }
 
-    /// A call begins, and lends.
-    pub(crate) fn begin(&mut self, lent: impl Lend) {
+    /// A call begins, which may use `budget` of CPU time; it lends.
+    pub(crate) fn begin(&mut self, budget: Duration, lent: impl Lend) {
         self.lend(lent);
         self.explained = None;
         self.blamed = None;
         self.host_calls = 0;
         self.questions = QUESTIONS;
-        self.waits.begin();
+        self.call.begin(budget);
     }
 
     /// Takes note of what a call has taken, and of how long it had a thread.
     pub(crate) fn note_end(&self, ran: Duration) {
         let ExportContext { peaks, metrics, .. } = &*self.ctx;
-        peaks.note(self.memory.held(), self.cpu.used(), self.most_handles);
+        peaks.note(self.memory.held(), self.call.used(), self.most_handles);
         // 584 years.
         let nanoseconds = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
         metrics.guest_nanoseconds.add(nanoseconds);

@@ -7,13 +7,12 @@ mod host;
 mod mappings;
 mod next;
 mod requests;
+mod waiting;
 
-use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
 use crate::abi::wit;
 use crate::instance::guest::Guest;
-use crate::meter::clock;
 
 /// What stands for a `blob` handle.
 pub(crate) enum BlobHandle {}
@@ -35,11 +34,4 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     requests::link(&mut linker.instance(wit::interface!("requests"))?)?;
     mappings::link(&mut linker.instance(wit::interface!("mappings"))?)?;
     next::link(&mut linker.instance(wit::interface!("next"))?)
-}
-
-/// To be called by a host function that has waited, before it returns to the guest: the ticks
-/// meanwhile aren't its.
-fn after_waiting(store: &mut StoreContextMut<'_, Guest>) {
-    store.set_epoch_deadline(1);
-    clock::note_guest();
 }

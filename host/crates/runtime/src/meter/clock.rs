@@ -12,7 +12,6 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use blob;
 use wasmtime::{Engine, EngineWeak};
 
 /// The time between two ticks of the engines' epochs.

@@ -8,11 +8,10 @@
 //! Where tenants share the cores, a guest that has met a tick goes on only when it's its tenant's turn
 //! (`turns`).
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fair_cores::Place;
 use rustix::time::{ClockId, clock_gettime};
@@ -88,47 +87,14 @@ impl Slice {
         }
     }
 
-    /// Runs a guest call. Whenever it waits the stretch is over: what the thread does meanwhile, and
-    /// which thread goes on with it, is others' affair.
-    pub(crate) async fn during<F: Future>(&self, call: F) -> F::Output {
-        let mut call = pin!(call);
-        poll_fn(|cx| {
-            let polled = call.as_mut().poll(cx);
-            if self.0.has_place.load(Ordering::Relaxed) {
-                self.leave();
-            }
-            if polled.is_pending() {
-                self.forget();
-            }
-            polled
-        })
-        .await
-    }
-}
-
-/// How long a guest call has had a thread, on the wall's clock: reading the thread's own is a system call,
-/// which costs more than a short call does.
-#[derive(Debug, Default)]
-pub(crate) struct GuestClock(AtomicU64);
-
-impl GuestClock {
-    /// Runs a guest call and adds up the stretches for which it isn't waiting.
-    pub(crate) async fn during<F: Future>(&self, call: F) -> F::Output {
-        let mut call = pin!(call);
-        poll_fn(|cx| {
-            let start = Instant::now();
-            let polled = call.as_mut().poll(cx);
-            // 584 years.
-            let ran = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.0.fetch_add(ran, Ordering::Relaxed);
-            polled
-        })
-        .await
-    }
-
-    /// All stretches together.
-    pub(crate) fn ran(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    /// The guest no longer has the thread: it waits, or its call has ended.
+    pub(crate) fn end(&self, waits: bool) {
+        if self.0.has_place.load(Ordering::Relaxed) {
+            self.leave();
+        }
+        if waits {
+            self.forget();
+        }
     }
 }
 

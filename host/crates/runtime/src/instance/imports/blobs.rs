@@ -7,9 +7,11 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList, WasmStr};
 
 use super::BlobHandle;
+use super::waiting::{Asked, waiting};
 use crate::abi::names::tell;
 use crate::abi::wit::{Access, Errno, WriteFlags};
 use crate::instance::guest::Guest;
+use crate::meter::call::WaitsFor;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Handle = Resource<BlobHandle>;
@@ -70,114 +72,113 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
 }
 
 fn link_read(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "[method]blob.read",
-        |mut store: Store<'_>, (blob, offset, length): (Handle, u64, u32)| {
-            Box::new(async move {
-                let blob = store.data().blob(blob.rep())?.clone();
-                let bytes = if blob.access() < blob::Access::ReadOnly {
-                    Err(Errno::Eperm)
-                } else if length > DIRECT {
-                    Err(Errno::Einval)
-                } else {
-                    let read = blob.read(offset, length as usize).await;
-                    read.map_err(|error| errno(store.data(), &blob, &error))
-                };
-                super::after_waiting(&mut store);
-                Ok((bytes,))
-            })
+        WaitsFor::Blob,
+        |store, (blob, offset, length): (Handle, u64, u32)| {
+            let blob = store.data().blob(blob.rep())?.clone();
+            if blob.access() < blob::Access::ReadOnly {
+                return Ok(Asked::Answer((Err(Errno::Eperm),)));
+            }
+            if length > DIRECT {
+                return Ok(Asked::Answer((Err(Errno::Einval),)));
+            }
+            Ok(Asked::Wait(async move {
+                let read = blob.read(offset, length as usize).await;
+                (blob, read)
+            }))
         },
+        answer,
     )
 }
 
 fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "[method]blob.write",
-        |mut store: Store<'_>,
-         (blob, offset, bytes, mode): (Handle, u64, WasmList<u8>, WriteFlags)| {
-            Box::new(async move {
-                let bytes = Bytes::copy_from_slice(bytes.as_le_slice(&store));
-                let fua = mode.contains(WriteFlags::FUA);
-                let blob = writable(&store, &blob)?;
-                let done = match &blob {
-                    // As for a client that writes past the end of an export.
-                    Ok(blob) if blob.check(offset, bytes.len() as u64).is_err() => {
-                        return Ok((Err(Errno::Enospc),));
-                    }
-                    Ok(blob) => blob.write(offset, bytes, fua).await,
-                    Err(error) => return Ok((Err(*error),)),
-                };
-                finish(&mut store, blob, done)
-            })
+        WaitsFor::Blob,
+        |store, (blob, offset, bytes, mode): (Handle, u64, WasmList<u8>, WriteFlags)| {
+            let bytes = Bytes::copy_from_slice(bytes.as_le_slice(&*store));
+            let Some(blob) = writable(store, &blob)? else {
+                return Ok(Asked::Answer((Err(Errno::Eperm),)));
+            };
+            // As for a client that writes past the end of an export.
+            if blob.check(offset, bytes.len() as u64).is_err() {
+                return Ok(Asked::Answer((Err(Errno::Enospc),)));
+            }
+            Ok(Asked::Wait(async move {
+                let done = blob.write(offset, bytes, mode.contains(WriteFlags::FUA));
+                let done = done.await;
+                (blob, done)
+            }))
         },
+        answer,
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "[method]blob.flush",
-        |mut store: Store<'_>, (blob,): (Handle,)| {
-            Box::new(async move {
-                let blob = writable(&store, &blob)?;
-                let done = match &blob {
-                    Ok(blob) => blob.flush().await,
-                    // Nothing can have been written.
-                    Err(_) => return Ok((Ok(()),)),
-                };
-                finish(&mut store, blob, done)
-            })
+        WaitsFor::Blob,
+        |store, (blob,): (Handle,)| {
+            let Some(blob) = writable(store, &blob)? else {
+                // Nothing can have been written.
+                return Ok(Asked::Answer((Ok(()),)));
+            };
+            Ok(Asked::Wait(async move {
+                let done = blob.flush().await;
+                (blob, done)
+            }))
         },
+        answer,
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "[method]blob.trim",
-        |mut store: Store<'_>, (blob, offset, length, mode): (Handle, u64, u64, WriteFlags)| {
-            Box::new(async move {
-                let blob = writable(&store, &blob)?;
-                let done = match &blob {
-                    Ok(blob) => {
-                        blob.trim(offset, length, mode.contains(WriteFlags::FUA))
-                            .await
-                    }
-                    Err(error) => return Ok((Err(*error),)),
-                };
-                finish(&mut store, blob, done)
-            })
+        WaitsFor::Blob,
+        |store, (blob, offset, length, mode): (Handle, u64, u64, WriteFlags)| {
+            let Some(blob) = writable(store, &blob)? else {
+                return Ok(Asked::Answer((Err(Errno::Eperm),)));
+            };
+            Ok(Asked::Wait(async move {
+                let done = blob.trim(offset, length, mode.contains(WriteFlags::FUA));
+                let done = done.await;
+                (blob, done)
+            }))
         },
+        answer,
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "[method]blob.zero",
-        |mut store: Store<'_>, (blob, offset, length, mode): (Handle, u64, u64, WriteFlags)| {
-            Box::new(async move {
-                let blob = writable(&store, &blob)?;
+        WaitsFor::Blob,
+        |store, (blob, offset, length, mode): (Handle, u64, u64, WriteFlags)| {
+            let Some(blob) = writable(store, &blob)? else {
+                return Ok(Asked::Answer((Err(Errno::Eperm),)));
+            };
+            Ok(Asked::Wait(async move {
                 let has = |flag| mode.contains(flag);
                 let (no_hole, fast) = (has(WriteFlags::NO_HOLE), has(WriteFlags::FAST_ZERO));
-                let done = match &blob {
-                    Ok(blob) => {
-                        blob.zero(offset, length, no_hole, fast, has(WriteFlags::FUA))
-                            .await
-                    }
-                    Err(error) => return Ok((Err(*error),)),
-                };
-                finish(&mut store, blob, done)
-            })
+                let fua = has(WriteFlags::FUA);
+                let done = blob.zero(offset, length, no_hole, fast, fua).await;
+                (blob, done)
+            }))
         },
+        answer,
     )
 }
 
 /// The blob, if it was granted `rw`.
-fn writable(store: &Store<'_>, handle: &Handle) -> wasmtime::Result<Outcome<Blob>> {
+fn writable(store: &Store<'_>, handle: &Handle) -> wasmtime::Result<Option<Blob>> {
     let blob = store.data().blob(handle.rep())?;
-    Ok(match blob.access() {
-        blob::Access::ReadWrite => Ok(blob.clone()),
-        _ => Err(Errno::Eperm),
-    })
+    let writable = blob.access() == blob::Access::ReadWrite;
+    Ok(writable.then(|| blob.clone()))
 }
 
-fn finish(
-    store: &mut Store<'_>,
-    blob: Outcome<Blob>,
-    done: Result<(), BlobError>,
-) -> wasmtime::Result<(Outcome<()>,)> {
-    super::after_waiting(store);
-    let told = |blob| done.map_err(|error| errno(store.data(), &blob, &error));
-    Ok((blob.and_then(told),))
+fn answer<T>(
+    guest: &mut Guest,
+    (blob, done): (Blob, Result<T, BlobError>),
+) -> wasmtime::Result<(Outcome<T>,)> {
+    Ok((done.map_err(|error| errno(guest, &blob, &error)),))
 }
 
 /// The errno for the plugin. What is the host's affair is told to the operator.

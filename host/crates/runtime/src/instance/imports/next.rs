@@ -12,8 +12,10 @@ use nbd_proto::ExportFlags;
 use wasmtime::StoreContextMut;
 use wasmtime::component::LinkerInstance;
 
+use super::waiting::{Asked, waiting};
 use crate::abi::wit::{Errno, LayerInfo, WriteFlags};
 use crate::instance::guest::Guest;
+use crate::meter::call::WaitsFor;
 use crate::meter::stop::Stop;
 use crate::next::{Misuse, Next};
 
@@ -50,61 +52,71 @@ fn describe(next: &Next) -> LayerInfo {
 
 /// Questions without bytes.
 fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap_async("pause", |mut store: Store<'_>, (milliseconds,): (u32,)| {
-        Box::new(async move {
-            store.data().next()?;
-            store.data_mut().take_question()?;
+    waiting(
+        linker,
+        "pause",
+        WaitsFor::Pause,
+        |store, (milliseconds,): (u32,)| {
+            let _next = question(store.data_mut())?;
             let pause = Duration::from_millis(milliseconds.into()).min(LONGEST_PAUSE);
-            tokio::time::sleep(pause).await;
-            super::after_waiting(&mut store);
-            Ok(())
-        })
-    })?;
-    linker.func_wrap_async("flush", |mut store: Store<'_>, (): ()| {
-        Box::new(async move {
-            let next = enter(&mut store)?;
-            let done = next.flush().await;
-            Ok((leave(&mut store, done),))
-        })
-    })?;
-    linker.func_wrap_async(
+            Ok(Asked::Wait(tokio::time::sleep(pause)))
+        },
+        |_, ()| Ok(()),
+    )?;
+    waiting(
+        linker,
+        "flush",
+        WaitsFor::LayerBelow,
+        |store, (): ()| {
+            let next = question(store.data_mut())?;
+            Ok(Asked::Wait(async move { next.flush().await }))
+        },
+        |guest, done| Ok((answer(guest, done),)),
+    )?;
+    waiting(
+        linker,
         "trim",
-        |mut store: Store<'_>, (offset, length, mode): (u64, u64, WriteFlags)| {
-            Box::new(async move {
-                let next = enter(&mut store)?;
-                if let Err(misuse) = check_change(&next, offset, length) {
-                    return Ok((refuse(&mut store, misuse),));
-                }
-                let done = next.trim(offset, length, mode.into()).await;
-                Ok((leave(&mut store, done),))
-            })
+        WaitsFor::LayerBelow,
+        |store, (offset, length, mode): (u64, u64, WriteFlags)| {
+            let next = question(store.data_mut())?;
+            if let Err(misuse) = check_change(&next, offset, length) {
+                return Ok(Asked::Answer((refuse(store.data_mut(), misuse),)));
+            }
+            let flags = mode.into();
+            Ok(Asked::Wait(async move {
+                next.trim(offset, length, flags).await
+            }))
         },
+        |guest, done| Ok((answer(guest, done),)),
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "zero",
-        |mut store: Store<'_>, (offset, length, mode): (u64, u64, WriteFlags)| {
-            Box::new(async move {
-                let next = enter(&mut store)?;
-                if let Err(misuse) = check_change(&next, offset, length) {
-                    return Ok((refuse(&mut store, misuse),));
-                }
-                let done = next.zero(offset, length, mode.into()).await;
-                Ok((leave(&mut store, done),))
-            })
+        WaitsFor::LayerBelow,
+        |store, (offset, length, mode): (u64, u64, WriteFlags)| {
+            let next = question(store.data_mut())?;
+            if let Err(misuse) = check_change(&next, offset, length) {
+                return Ok(Asked::Answer((refuse(store.data_mut(), misuse),)));
+            }
+            let flags = mode.into();
+            Ok(Asked::Wait(async move {
+                next.zero(offset, length, flags).await
+            }))
         },
+        |guest, done| Ok((answer(guest, done),)),
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "cache",
-        |mut store: Store<'_>, (offset, length): (u64, u64)| {
-            Box::new(async move {
-                let next = enter(&mut store)?;
-                if let Err(misuse) = next.check(offset, length) {
-                    return Ok((refuse(&mut store, misuse),));
-                }
-                let done = next.cache(offset, length).await;
-                Ok((leave(&mut store, done),))
-            })
+        WaitsFor::LayerBelow,
+        |store, (offset, length): (u64, u64)| {
+            let next = question(store.data_mut())?;
+            if let Err(misuse) = next.check(offset, length) {
+                return Ok(Asked::Answer((refuse(store.data_mut(), misuse),)));
+            }
+            Ok(Asked::Wait(async move { next.cache(offset, length).await }))
         },
+        |guest, done| Ok((answer(guest, done),)),
     )
 }
 
@@ -113,38 +125,26 @@ fn check_change(next: &Next, offset: u64, length: u64) -> Result<(), Misuse> {
     next.check(offset, length)
 }
 
-/// The layer below has the word: the guest's own clocks stand.
-fn enter(store: &mut Store<'_>) -> Result<Arc<Next>, Stop> {
-    let guest = store.data_mut();
+/// The layer below, of which one more question is asked.
+fn question(guest: &mut Guest) -> Result<Arc<Next>, Stop> {
     let next = guest.next()?;
     guest.take_question()?;
-    guest.cpu.pause()?;
-    guest.waits.enter();
     Ok(next)
 }
 
 /// The layer below has answered: an errno for the guest, and its words, should the guest return it.
-fn leave<T>(store: &mut Store<'_>, done: Result<T, Failure>) -> Outcome<T> {
-    go_on(store);
+fn answer<T>(guest: &mut Guest, done: Result<T, Failure>) -> Outcome<T> {
     done.map_err(|failure| {
-        store.data_mut().explain(&failure.text);
+        guest.explain(&failure.text);
         failure.errno.into()
     })
 }
 
 /// The question isn't passed on.
-fn refuse<T>(store: &mut Store<'_>, misuse: Misuse) -> Outcome<T> {
-    go_on(store);
-    store.data_mut().explain(&misuse.to_string());
+fn refuse<T>(guest: &mut Guest, misuse: Misuse) -> Outcome<T> {
+    guest.explain(&misuse.to_string());
     Err(match misuse {
         Misuse::ReadOnly => Errno::Eperm,
         Misuse::Range | Misuse::Blocks | Misuse::Length | Misuse::Changed => Errno::Einval,
     })
-}
-
-fn go_on(store: &mut Store<'_>) {
-    let guest = store.data_mut();
-    guest.waits.leave();
-    guest.cpu.resume();
-    super::after_waiting(store);
 }

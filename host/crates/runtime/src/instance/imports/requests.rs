@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use blob::{Access, FileExtent};
+use blob::{Access, Blob, BlobError, FileExtent};
 use device::fault::Cause;
 use device::reply::ReadReply;
 use extent_map::{AddError, Kind, Progress as MapProgress, Wanted};
@@ -13,10 +13,12 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList};
 
 use super::blobs::errno;
+use super::waiting::{Asked, Asking, waiting};
 use super::{BlobHandle, ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
 use crate::abi::wit::{Errno, Extent, ExtentKind, Progress};
 use crate::instance::guest::Guest;
 use crate::instance::request::{StorePiece, Target};
+use crate::meter::call::WaitsFor;
 use crate::meter::stop::Stop;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
@@ -174,16 +176,14 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             Ok(())
         },
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "[method]extents.blob",
-        |mut store: Store<'_>,
-         (_, blob, offset, length, position): (Handle, Resource<BlobHandle>, u64, u64, u64)| {
-            Box::new(async move {
-                let added = add_blob(&mut store, blob.rep(), offset, length, position).await?;
-                super::after_waiting(&mut store);
-                Ok((added,))
-            })
+        WaitsFor::Blob,
+        |store, (_, blob, offset, length, position): (Handle, Resource<BlobHandle>, u64, u64, u64)| {
+            ask_blob(store.data_mut(), blob.rep(), offset, length, position)
         },
+        |guest, (search, found)| Ok((answer_blob(guest, &search, found)?,)),
     )
 }
 
@@ -195,23 +195,34 @@ pub(super) fn add(guest: &mut Guest, offset: u64, length: u64, kind: Kind) -> Re
     }
 }
 
-/// Adds a file's extents: asks only for what the map can still take.
-async fn add_blob(
-    store: &mut Store<'_>,
+/// What is searched for in a file.
+struct Search {
+    blob: Blob,
+    /// Where in the map it goes.
+    wanted: Range<u64>,
+    /// Only how long the first extent is.
+    only: bool,
+}
+
+type Found = Result<Vec<FileExtent>, BlobError>;
+
+/// Searches for a file's extents: only for those that the map can still take.
+fn ask_blob(
+    guest: &mut Guest,
     rep: u32,
     offset: u64,
     length: u64,
     position: u64,
-) -> wasmtime::Result<Added> {
-    let blob = store.data().blob(rep)?.clone();
+) -> Asking<(Added,), impl Future<Output = (Search, Found)> + Send + use<>> {
+    let blob = guest.blob(rep)?.clone();
     let Some(end) = position.checked_add(length) else {
-        return Ok(Err(Errno::Einval));
+        return Ok(Asked::Answer((Err(Errno::Einval),)));
     };
     if let Err(error) = blob.check(offset, length) {
-        return Ok(Err(errno(store.data(), &blob, &error)));
+        return Ok(Asked::Answer((Err(errno(guest, &blob, &error)),)));
     }
-    let most = store.data().ctx.limits.extents;
-    let map = store.data_mut().extents()?;
+    let most = guest.ctx.limits.extents;
+    let map = guest.extents()?;
     // One charge for the call itself, useful or not.
     let progress = match map.add(position, 0, Kind::Data) {
         Ok(progress) => progress,
@@ -223,25 +234,24 @@ async fn add_blob(
     let only = map.wanted() == Wanted::One && wanted.start == map.range().start;
     let most = if only { 1 } else { most + 1 };
     if wanted.is_empty() || full {
-        return Ok(Ok(progress.into()));
+        return Ok(Asked::Answer((Ok(progress.into()),)));
     }
     let from = offset + (wanted.start - position);
-    let found = match blob.extents(from, wanted.end - wanted.start, most).await {
-        Ok(found) => found,
-        Err(error) => return Ok(Err(errno(store.data(), &blob, &error))),
-    };
-    Ok(take(store.data_mut(), &found, wanted, only)?)
+    Ok(Asked::Wait(async move {
+        let found = blob.extents(from, wanted.end - wanted.start, most).await;
+        (Search { blob, wanted, only }, found)
+    }))
 }
 
-/// Adds what was found in `wanted`; of `only` the first extent the rest isn't known.
-fn take(
-    guest: &mut Guest,
-    found: &[FileExtent],
-    wanted: Range<u64>,
-    only: bool,
-) -> Result<Added, Stop> {
+/// Adds what was found; of `only` the first extent the rest isn't known.
+fn answer_blob(guest: &mut Guest, search: &Search, found: Found) -> Result<Added, Stop> {
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(errno(guest, &search.blob, &error))),
+    };
+    let (wanted, only) = (&search.wanted, search.only);
     let mut told = wanted.start;
-    for extent in found {
+    for extent in &found {
         let kind = if extent.data { Kind::Data } else { Kind::Hole };
         let added = add(guest, told, extent.length, kind)?;
         if added != Ok(Progress::More) {

@@ -2,67 +2,98 @@
 
 use std::ops::Range;
 
+use device::fault::Failure;
 use extent_map::{Extent, ExtentMap, Kind, Progress as MapProgress, Wanted};
 use wasmtime::component::{LinkerInstance, Resource};
 
-use super::{Outcome, Store, enter, leave, refuse};
+use super::{Outcome, answer, question, refuse};
 use crate::abi::wit::{self, Errno, Progress};
 use crate::instance::guest::Guest;
+use crate::instance::imports::waiting::{Asked, Asking, waiting};
 use crate::instance::imports::{ExtentsHandle, requests};
+use crate::meter::call::WaitsFor;
 use crate::meter::stop::Stop;
 use crate::next::Misuse;
 
 type Handle = Resource<ExtentsHandle>;
 
 pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "report",
-        |mut store: Store<'_>, (_, offset, length, position): (Handle, u64, u64, u64)| {
-            Box::new(async move { Ok((report(&mut store, offset, length, position).await?,)) })
+        WaitsFor::LayerBelow,
+        |store, (_, offset, length, position): (Handle, u64, u64, u64)| {
+            ask_splice(store.data_mut(), offset, length, position)
         },
+        |guest, answered| Ok((answer_splice(guest, answered)?,)),
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "list-extents",
-        |mut store: Store<'_>, (offset, length, most): (u64, u64, u32)| {
-            Box::new(async move { Ok((list(&mut store, offset, length, most).await?,)) })
+        WaitsFor::LayerBelow,
+        |store, (offset, length, most): (u64, u64, u32)| {
+            ask_list(store.data_mut(), offset, length, most)
         },
+        |guest, answered| Ok((answer_list(guest, answered),)),
     )
 }
 
-/// What of a splice is still wanted: its place in the map, and how far the layer below is shifted.
+type Found = Result<Box<ExtentMap>, Failure>;
+
+/// What of a splice is still wanted: its place in the map, and how much of it.
 struct Splice {
     range: Range<u64>,
     wanted: Wanted,
 }
 
-/// Splices the layer's extents in. Asks only for what the map can still take.
-async fn report(
-    store: &mut Store<'_>,
+/// What the layer below said for a splice.
+struct ForSplice {
+    found: Found,
+    /// What it was asked for.
+    range: Range<u64>,
+    /// Where that goes in the map.
+    position: u64,
+}
+
+/// Asks for the layer's extents, to splice them in: only for what the map can still take.
+fn ask_splice(
+    guest: &mut Guest,
     offset: u64,
     length: u64,
     position: u64,
-) -> wasmtime::Result<Outcome<Progress>> {
-    let next = enter(store)?;
+) -> Asking<(Outcome<Progress>,), impl Future<Output = ForSplice> + Send + use<>> {
+    let next = question(guest)?;
     let Some(end) = position.checked_add(length) else {
-        return Ok(leave_with(store, Errno::Einval));
+        return Ok(Asked::Answer((Err(Errno::Einval),)));
     };
     let inside = offset.checked_add(length);
     if inside.is_none_or(|end| end > next.export().size) {
-        return Ok(refuse(store, Misuse::Range));
+        return Ok(Asked::Answer((refuse(guest, Misuse::Range),)));
     }
-    let splice = match splice(store.data_mut(), position..end)? {
+    let Splice {
+        range: place,
+        wanted,
+    } = match splice(guest, position..end)? {
         Ok(splice) => splice,
-        Err(progress) => return Ok(leave(store, Ok(progress))),
+        Err(progress) => return Ok(Asked::Answer((Ok(progress),))),
     };
-    let from = offset + (splice.range.start - position);
-    let to = from + (splice.range.end - splice.range.start);
-    let most = store.data().ctx.limits.extents;
-    let found = next.extents(from..to, splice.wanted, most).await;
-    let found = match leave(store, found) {
-        Ok(found) => found,
-        Err(errno) => return Ok(Err(errno)),
-    };
-    Ok(add(store.data_mut(), &found, from..to, splice.range.start)?)
+    let from = offset + (place.start - position);
+    let range = from..from + (place.end - place.start);
+    let most = guest.ctx.limits.extents;
+    Ok(Asked::Wait(async move {
+        ForSplice {
+            found: next.extents(range.clone(), wanted, most).await,
+            range,
+            position: place.start,
+        }
+    }))
+}
+
+fn answer_splice(guest: &mut Guest, answered: ForSplice) -> Result<Outcome<Progress>, Stop> {
+    match answer(guest, answered.found) {
+        Ok(found) => add(guest, &found, answered.range, answered.position),
+        Err(errno) => Ok(Err(errno)),
+    }
 }
 
 /// What is to be asked for; or that nothing is, and why.
@@ -121,38 +152,46 @@ fn cut(map: &ExtentMap, range: Range<u64>) -> impl Iterator<Item = Extent> + '_ 
     })
 }
 
-async fn list(
-    store: &mut Store<'_>,
+/// What the layer below said for a list.
+struct ForList {
+    found: Found,
+    /// What it was asked for.
+    range: Range<u64>,
+    most: usize,
+}
+
+fn ask_list(
+    guest: &mut Guest,
     offset: u64,
     length: u64,
     most: u32,
-) -> wasmtime::Result<Outcome<Vec<wit::Extent>>> {
-    let next = enter(store)?;
+) -> Asking<(Outcome<Vec<wit::Extent>>,), impl Future<Output = ForList> + Send + use<>> {
+    let next = question(guest)?;
     let end = offset.checked_add(length);
     let Some(end) = end.filter(|&end| end <= next.export().size) else {
-        return Ok(refuse(store, Misuse::Range));
+        return Ok(Asked::Answer((refuse(guest, Misuse::Range),)));
     };
     if length == 0 || most == 0 {
-        return Ok(leave(store, Ok(Vec::new())));
+        return Ok(Asked::Answer((Ok(Vec::new()),)));
     }
-    let limits = &store.data().ctx.limits;
-    let most = (most as usize).min(limits.extents);
-    let changes = store.data().ctx.grants.changes_bytes;
-    let found = next.extents(offset..end, Wanted::All, most).await;
-    let found = leave(store, found);
-    let listed = |found: Box<ExtentMap>| {
-        let extents = cut(&found, offset..end).take(most);
-        let listed = extents.map(|extent| wit::Extent {
-            offset: extent.offset,
-            length: extent.length,
-            kind: if changes { Kind::Data } else { extent.kind }.into(),
-        });
-        listed.collect()
-    };
-    Ok(found.map(listed))
+    let (range, most) = (offset..end, (most as usize).min(guest.ctx.limits.extents));
+    Ok(Asked::Wait(async move {
+        ForList {
+            found: next.extents(range.clone(), Wanted::All, most).await,
+            range,
+            most,
+        }
+    }))
 }
 
-fn leave_with<T>(store: &mut Store<'_>, errno: Errno) -> Outcome<T> {
-    let _: Outcome<()> = leave(store, Ok(()));
-    Err(errno)
+fn answer_list(guest: &mut Guest, answered: ForList) -> Outcome<Vec<wit::Extent>> {
+    let found = answer(guest, answered.found)?;
+    let changes = guest.ctx.grants.changes_bytes;
+    let extents = cut(&found, answered.range).take(answered.most);
+    let listed = extents.map(|extent| wit::Extent {
+        offset: extent.offset,
+        length: extent.length,
+        kind: if changes { Kind::Data } else { extent.kind }.into(),
+    });
+    Ok(listed.collect())
 }

@@ -1,15 +1,17 @@
 //! Writes: by reference from the payload, and out of the guest.
 
 use bytes::Bytes;
-use device::fault::Cause;
+use device::fault::{Cause, Failure};
 use nbdbox_config::limits::DIRECT;
 use wasmtime::component::{LinkerInstance, Resource, WasmList};
 
-use super::{Outcome, Store, enter, leave, refuse};
+use super::{Outcome, Store, answer, question, refuse};
 use crate::abi::wit::WriteFlags;
 use crate::instance::guest::Guest;
 use crate::instance::imports::WritePayloadHandle;
+use crate::instance::imports::waiting::{Asked, Asking, waiting};
 use crate::instance::request::{StorePiece, Target};
+use crate::meter::call::WaitsFor;
 use crate::meter::stop::Stop;
 use crate::next::{Misuse, Next};
 
@@ -24,33 +26,30 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
             Ok(())
         },
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "store",
-        |mut store: Store<'_>,
-         (_, offset, start, length, mode): (Handle, u64, u32, u32, WriteFlags)| {
-            Box::new(async move {
-                let payload = part(store.data_mut(), start, length)?;
-                let changes = store.data().ctx.grants.changes_bytes;
-                Ok((write(&mut store, offset, payload, mode, changes).await?,))
-            })
+        WaitsFor::LayerBelow,
+        |store, (_, offset, start, length, mode): (Handle, u64, u32, u32, WriteFlags)| {
+            let guest = store.data_mut();
+            let payload = Some(part(guest, start, length)?);
+            let changes = guest.ctx.grants.changes_bytes;
+            write(guest, offset, payload, mode, changes)
         },
+        |guest, done| Ok((answer(guest, done),)),
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "write",
-        |mut store: Store<'_>, (offset, bytes, mode): (u64, WasmList<u8>, WriteFlags)| {
-            Box::new(async move {
-                let too_long = bytes.len() > DIRECT as usize;
-                let bytes = match too_long {
-                    true => Bytes::new(),
-                    false => Bytes::copy_from_slice(bytes.as_le_slice(&store)),
-                };
-                if too_long {
-                    enter(&mut store)?;
-                    return Ok((refuse(&mut store, Misuse::Length),));
-                }
-                Ok((write(&mut store, offset, bytes, mode, false).await?,))
-            })
+        WaitsFor::LayerBelow,
+        |store, (offset, bytes, mode): (u64, WasmList<u8>, WriteFlags)| {
+            let bytes = match bytes.len() <= DIRECT as usize {
+                true => Some(Bytes::copy_from_slice(bytes.as_le_slice(&*store))),
+                false => None,
+            };
+            write(store.data_mut(), offset, bytes, mode, false)
         },
+        |guest, done| Ok((answer(guest, done),)),
     )
 }
 
@@ -96,20 +95,28 @@ fn check(next: &Next, offset: u64, length: u64, changes: bool) -> Result<(), Mis
     next.check_transfer(offset, length)
 }
 
-async fn write(
-    store: &mut Store<'_>,
+/// Writes `bytes` to the layer below; `None` stands for more of them than may be handed over at once.
+fn write(
+    guest: &mut Guest,
     offset: u64,
-    bytes: Bytes,
+    bytes: Option<Bytes>,
     mode: WriteFlags,
     changes: bool,
-) -> wasmtime::Result<Outcome<()>> {
-    let next = enter(store)?;
-    if let Err(misuse) = check(&next, offset, bytes.len() as u64, changes) {
-        return Ok(refuse(store, misuse));
-    }
+) -> Asking<(Outcome<()>,), impl Future<Output = Result<(), Failure>> + Send + use<>> {
+    let next = question(guest)?;
+    let checked = match bytes {
+        None => Err(Misuse::Length),
+        Some(bytes) => check(&next, offset, bytes.len() as u64, changes).map(|()| bytes),
+    };
+    let bytes = match checked {
+        Ok(bytes) => bytes,
+        Err(misuse) => return Ok(Asked::Answer((refuse(guest, misuse),))),
+    };
     if bytes.is_empty() {
-        return Ok(leave(store, Ok(())));
+        return Ok(Asked::Answer((Ok(()),)));
     }
-    let done = next.write(offset, bytes, mode.into()).await;
-    Ok(leave(store, done))
+    let flags = mode.into();
+    Ok(Asked::Wait(async move {
+        next.write(offset, bytes, flags).await
+    }))
 }

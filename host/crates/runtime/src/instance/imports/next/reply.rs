@@ -1,12 +1,15 @@
 //! Reads: by reference into the reply, and into the guest.
 
+use device::fault::Failure;
 use device::reply::ReadReply;
 use nbdbox_config::limits::DIRECT;
 use wasmtime::component::{LinkerInstance, Resource};
 
-use super::{Outcome, Store, enter, leave, refuse};
+use super::{Outcome, Store, answer, question, refuse};
 use crate::instance::guest::Guest;
 use crate::instance::imports::ReadReplyHandle;
+use crate::instance::imports::waiting::{Asked, Asking, waiting};
+use crate::meter::call::WaitsFor;
 use crate::next::{Misuse, Next};
 
 type Handle = Resource<ReadReplyHandle>;
@@ -27,17 +30,23 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
             Ok(())
         },
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "fill",
-        |mut store: Store<'_>, (_, offset, length): (Handle, u64, u32)| {
-            Box::new(async move { Ok((fill(&mut store, offset, length).await?,)) })
+        WaitsFor::LayerBelow,
+        |store, (_, offset, length): (Handle, u64, u32)| fill(store.data_mut(), offset, length),
+        |guest, read| {
+            let answered = answer(guest, read);
+            let reply = guest.reply()?;
+            Ok((answered.map(|read| reply.append(&read)),))
         },
     )?;
-    linker.func_wrap_async(
+    waiting(
+        linker,
         "read",
-        |mut store: Store<'_>, (offset, length): (u64, u32)| {
-            Box::new(async move { Ok((read(&mut store, offset, length).await?,)) })
-        },
+        WaitsFor::LayerBelow,
+        |store, (offset, length): (u64, u32)| read(store.data_mut(), offset, length),
+        |guest, read| Ok((answer(guest, read).map(|reply| whole(*reply)),)),
     )
 }
 
@@ -49,45 +58,51 @@ fn check(guest: &Guest, next: &Next, offset: u64, length: u64) -> Result<(), Mis
     next.check_transfer(offset, length)
 }
 
-async fn fill(store: &mut Store<'_>, offset: u64, length: u32) -> wasmtime::Result<Outcome<()>> {
-    let next = enter(store)?;
-    // Only a read has a reply to fill.
-    store.data_mut().reply()?;
-    if let Err(misuse) = check(store.data(), &next, offset, length.into()) {
-        return Ok(refuse(store, misuse));
-    }
-    if length == 0 {
-        return Ok(leave(store, Ok(())));
-    }
-    // No more than the request is worth.
-    if length > store.data_mut().reply()?.missing() {
-        return Ok(refuse(store, Misuse::Length));
-    }
-    let read = next.read(offset, length, Box::default()).await;
-    let answer = leave(store, read);
-    let reply = store.data_mut().reply()?;
-    Ok(answer.map(|answer| reply.append(&answer)))
-}
+type Read = Result<Box<ReadReply>, Failure>;
 
-async fn read(
-    store: &mut Store<'_>,
+fn fill(
+    guest: &mut Guest,
     offset: u64,
     length: u32,
-) -> wasmtime::Result<Outcome<Vec<u8>>> {
-    let next = enter(store)?;
+) -> Asking<(Outcome<()>,), impl Future<Output = Read> + Send + use<>> {
+    let next = question(guest)?;
+    // No more than the request is worth; only a read has a reply to fill.
+    let missing = guest.reply()?.missing();
+    let checked = match check(guest, &next, offset, length.into()) {
+        Ok(()) if length > missing => Err(Misuse::Length),
+        checked => checked,
+    };
+    if let Err(misuse) = checked {
+        return Ok(Asked::Answer((refuse(guest, misuse),)));
+    }
+    if length == 0 {
+        return Ok(Asked::Answer((Ok(()),)));
+    }
+    Ok(Asked::Wait(async move {
+        next.read(offset, length, Box::default()).await
+    }))
+}
+
+fn read(
+    guest: &mut Guest,
+    offset: u64,
+    length: u32,
+) -> Asking<(Outcome<Vec<u8>>,), impl Future<Output = Read> + Send + use<>> {
+    let next = question(guest)?;
     let checked = if length > DIRECT {
         Err(Misuse::Length)
     } else {
         next.check_transfer(offset, length.into())
     };
     if let Err(misuse) = checked {
-        return Ok(refuse(store, misuse));
+        return Ok(Asked::Answer((refuse(guest, misuse),)));
     }
     if length == 0 {
-        return Ok(leave(store, Ok(Vec::new())));
+        return Ok(Asked::Answer((Ok(Vec::new()),)));
     }
-    let read = next.read(offset, length, Box::default()).await;
-    Ok(leave(store, read).map(|reply| whole(*reply)))
+    Ok(Asked::Wait(async move {
+        next.read(offset, length, Box::default()).await
+    }))
 }
 
 /// The bytes of a reply in one piece.

@@ -1,0 +1,69 @@
+//! Host functions that wait. This is the only way to link one, so that none forgets a guest's clocks.
+//!
+//! Such a function has two halves and a wait between them. The first half asks: it sees the guest, checks, and says
+//! what to wait for. The wait itself sees neither guest nor store, and the clocks stand or go on as
+//! [`WaitsFor`] says. The second half answers: it sees the guest again, and what was waited for.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentNamedList, Lift, LinkerInstance, Lower};
+
+use crate::instance::guest::Guest;
+use crate::meter::call::WaitsFor;
+use crate::meter::clock;
+
+/// What the first half of a host function found.
+pub(super) enum Asked<R, W> {
+    /// The answer, at once.
+    Answer(R),
+    /// What has to be waited for.
+    Wait(W),
+}
+
+/// What the first half of a host function returns. An error stops the guest.
+pub(super) type Asking<R, W> = wasmtime::Result<Asked<R, W>>;
+
+/// Links a host function that waits for `wait`. An error of either half stops the guest.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that links async functions, and minds the clocks"
+)]
+pub(super) fn waiting<P, R, W>(
+    linker: &mut LinkerInstance<'_, Guest>,
+    name: &str,
+    wait: WaitsFor,
+    ask: impl Fn(&mut StoreContextMut<'_, Guest>, P) -> Asking<R, W> + Copy + Send + Sync + 'static,
+    answer: impl Fn(&mut Guest, W::Output) -> wasmtime::Result<R> + Copy + Send + Sync + 'static,
+) -> wasmtime::Result<()>
+where
+    P: ComponentNamedList + Lift + Send + 'static,
+    R: ComponentNamedList + Lower + Send + 'static,
+    W: Future<Output: Send> + Send + 'static,
+{
+    linker.func_wrap_async(name, move |mut store, params| {
+        Box::new(async move {
+            let waiting = match ask(&mut store, params)? {
+                Asked::Answer(answer) => return Ok(answer),
+                Asked::Wait(waiting) => pin!(waiting),
+            };
+            let waited = host_wait(&mut store, wait, waiting).await?;
+            answer(store.data_mut(), waited)
+        })
+    })
+}
+
+/// Waits on behalf of the guest: its ticks meanwhile aren't its own.
+async fn host_wait<W: Future>(
+    store: &mut StoreContextMut<'_, Guest>,
+    wait: WaitsFor,
+    mut waiting: Pin<&mut W>,
+) -> wasmtime::Result<W::Output> {
+    store.data_mut().call.wait_begins(wait)?;
+    let waited = poll_fn(|cx| waiting.as_mut().poll(cx)).await;
+    store.data_mut().call.wait_ends(wait);
+    store.set_epoch_deadline(1);
+    clock::note_guest();
+    Ok(waited)
+}
