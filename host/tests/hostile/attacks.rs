@@ -121,6 +121,12 @@ pub(crate) const ATTACKS: &[Attack] = &[
     ),
     attack(
         Read,
+        "reads",
+        "reads a granted file for ever",
+        Fault(Cause::CpuTime),
+    ),
+    attack(
+        Read,
         "wait",
         "asks for the time for ever",
         Fault(Cause::CpuTime),

@@ -456,6 +456,11 @@ impl Bad {
             "not-granted" => {
                 let _blob = Blob::open("/etc/passwd")?;
             }
+            // Granted files answer at once from the host's memory: the guest never waits.
+            "reads" => loop {
+                let blob = self.blob.as_ref().ok_or(Errno::Eperm)?;
+                std::hint::black_box(blob.read(0, 512)?);
+            },
             "wait" => loop {
                 let _now = nbdbox_plugin::wall_ms();
             },

@@ -54,16 +54,25 @@ where
     })
 }
 
-/// Waits on behalf of the guest: its ticks meanwhile aren't its own.
+/// Waits on behalf of the guest. Ticks while it really waits aren't its own. What is ready at once wasn't waited for:
+/// the ticks are the guest's, or it would ask again and again and never meet one.
 async fn host_wait<W: Future>(
     store: &mut StoreContextMut<'_, Guest>,
     wait: WaitsFor,
     mut waiting: Pin<&mut W>,
 ) -> wasmtime::Result<W::Output> {
     store.data_mut().call.wait_begins(wait)?;
-    let waited = poll_fn(|cx| waiting.as_mut().poll(cx)).await;
+    let mut pending = false;
+    let waited = poll_fn(|cx| {
+        let polled = waiting.as_mut().poll(cx);
+        pending |= polled.is_pending();
+        polled
+    })
+    .await;
     store.data_mut().call.wait_ends(wait);
-    store.set_epoch_deadline(1);
-    clock::note_guest();
+    if pending {
+        store.set_epoch_deadline(1);
+        clock::note_guest();
+    }
     Ok(waited)
 }
