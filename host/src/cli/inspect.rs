@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use nbdbox_config::limits::Limits;
 use nbdbox_config::size::Bytes;
-use runtime::{Engine, Manifest, Plugin, World, cache::Cache};
+use runtime::{Engine, INTERFACES, Interfaces, Manifest, Plugin, World, cache::Cache};
 
 use super::signals::Signals;
 
@@ -46,7 +46,8 @@ fn report(plugin: &Plugin) -> String {
             None => "earlier, found in the cache".to_owned(),
         },
     );
-    if plugin.world().filter {
+    let filter = plugin.world().has(Interfaces::FILTER);
+    if filter {
         let kind = match plugin.changes_bytes() {
             true => "over a plugin; it changes bytes, so nothing below is passed on as it is",
             false => "over a plugin; bytes that it only moves don't pass through it",
@@ -68,7 +69,7 @@ fn report(plugin: &Plugin) -> String {
         );
     }
     match plugin.manifest() {
-        Some(manifest) => lines.extend(needs(manifest, plugin.world().filter)),
+        Some(manifest) => lines.extend(needs(manifest, filter)),
         None => line("needs", "unknown: it has no manifest".to_owned()),
     }
     lines.concat()
@@ -87,23 +88,12 @@ fn heading(plugin: &Plugin) -> String {
 /// The world's name, and what exporting more would bring.
 fn world(world: &World) -> String {
     let name = world.name().unwrap_or("one of its own");
-    let more = [
-        (
-            world.manifest,
-            "manifest",
-            "settings and grants are checked before it runs",
-        ),
-        (world.sparse, "sparse", "holes are told"),
-        (world.writable, "writable", "it can be written"),
-        (
-            world.zeroable || !world.writable,
-            "zeroable",
-            "it can be trimmed and zeroed",
-        ),
-    ];
-    let lacks = more.into_iter().filter(|(has, ..)| !has);
+    let all = world.interfaces;
+    let lacks = INTERFACES
+        .iter()
+        .filter(|row| !all.contains(row.flag) && all.contains(row.needs));
     let lacks: Vec<String> = lacks
-        .map(|(_, interface, so)| format!("with `{interface}` {so}"))
+        .filter_map(|row| Some(format!("with `{}` {}", row.name(), row.advice?)))
         .collect();
     match &lacks[..] {
         [] => name.to_owned(),
@@ -113,23 +103,12 @@ fn world(world: &World) -> String {
 
 /// NBD's words for what the exported interfaces mean.
 fn features(world: &World) -> String {
-    let mut features = vec!["READ"];
-    if world.writable {
-        features.extend(["WRITE", "FLUSH", "FUA"]);
-    } else {
-        features.push("(read-only)");
-    }
-    if world.writable && world.zeroable {
-        features.extend(["TRIM", "WRITE_ZEROES", "FAST_ZERO"]);
-    }
-    if world.sparse {
-        features.push("BLOCK_STATUS base:allocation");
-    }
-    if world.prefetch {
-        features.push("CACHE");
-    }
-    if world.export_list {
-        features.push("LIST of its own");
+    let of_use = INTERFACES
+        .iter()
+        .filter(|row| row.is_of_use(world.interfaces));
+    let mut features: Vec<&str> = of_use.flat_map(|row| row.features).copied().collect();
+    if !world.has(Interfaces::WRITABLE) {
+        features.insert(1, "(read-only)");
     }
     features.join(" ")
 }

@@ -3,6 +3,7 @@
 //! Runs nothing. The level above, `component`, makes bytes into machine code.
 
 pub(crate) mod advice;
+pub(crate) mod interfaces;
 pub(crate) mod manifest;
 pub(crate) mod names;
 pub(crate) mod wit;

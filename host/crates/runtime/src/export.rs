@@ -22,6 +22,7 @@ use nbd_proto::ExportFlags;
 use nbdbox_config::policy::{OnFailure, Policy};
 
 use self::recall::{Recall, retell};
+use crate::abi::interfaces::Interfaces;
 use crate::abi::names::tell;
 use crate::abi::wit::{DeviceInfo, InstanceMode};
 use crate::export::offer::offer;
@@ -180,7 +181,7 @@ impl PluginExport {
     /// Whether the plugin tells where its bytes are, and that never changes.
     #[must_use]
     pub fn is_mapped(&self) -> bool {
-        self.plugin.world().mappable && self.is_immutable() && self.read_only()
+        self.plugin.world().has(Interfaces::MAPPABLE) && self.is_immutable() && self.read_only()
     }
 
     /// The most that its calls have taken.

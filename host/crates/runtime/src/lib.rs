@@ -19,6 +19,7 @@ mod mapping;
 mod meter;
 mod next;
 
+pub use abi::interfaces::{INTERFACES, Interface, Interfaces};
 pub use abi::manifest::{BlobNeed, Manifest, Setting, SettingKind};
 pub use abi::world::World;
 pub use component::{cache, compile};

@@ -4,27 +4,14 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::abi::advice;
+use crate::abi::interfaces::{INTERFACES, Interfaces};
 use crate::abi::wit::{self, PACKAGE};
 
-/// A plugin's optional interfaces, and what it imports.
+/// What a plugin exports and imports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
-    /// `manifest`.
-    pub manifest: bool,
-    /// `writable`: not read-only; FLUSH, FUA.
-    pub writable: bool,
-    /// `zeroable`: TRIM, WRITE_ZEROES, fast zeroes.
-    pub zeroable: bool,
-    /// `sparse`: extents.
-    pub sparse: bool,
-    /// `mappable`: the host remembers where bytes are.
-    pub mappable: bool,
-    /// `prefetch`: CACHE.
-    pub prefetch: bool,
-    /// `export-list`: more than one export.
-    pub export_list: bool,
-    /// `filter`: it stands on another layer.
-    pub filter: bool,
+    /// The optional interfaces that it exports.
+    pub interfaces: Interfaces,
     /// Full names of all imported interfaces.
     pub imports: Vec<String>,
     /// Full names of all exported interfaces.
@@ -55,43 +42,41 @@ impl World {
         if let Some(import) = imports.iter().find(|import| !is_known(import)) {
             anyhow::bail!(unknown_import(import));
         }
-        let filter = has(wit::interface!("filter"));
+        let exported = INTERFACES.iter().filter(|row| has(row.full_name));
+        let interfaces = Interfaces::from_iter(exported.map(|row| row.flag));
+        let filter = interfaces.contains(Interfaces::FILTER);
         if !filter && imports.iter().any(|import| import == NEXT) {
             anyhow::bail!("it needs {NEXT}, which only a filter gets: it doesn't export filter");
         }
-        if filter && has(wit::interface!("export-list")) {
+        if filter && interfaces.contains(Interfaces::EXPORT_LIST) {
             anyhow::bail!("it is a filter, and lists exports: that is the plugin's to do");
         }
         Ok(Self {
-            filter,
-            manifest: has(wit::interface!("manifest")),
-            writable: has(wit::interface!("writable")),
-            zeroable: has(wit::interface!("zeroable")),
-            sparse: has(wit::interface!("sparse")),
-            mappable: has(wit::interface!("mappable")),
-            prefetch: has(wit::interface!("prefetch")),
-            export_list: has(wit::interface!("export-list")),
+            interfaces,
             imports,
             exports,
         })
     }
 
+    /// Whether it exports all of `interfaces`.
+    #[must_use]
+    pub fn has(&self, interfaces: Interfaces) -> bool {
+        self.interfaces.contains(interfaces)
+    }
+
     /// Its name in the WIT, if it is a plugin that exports what one of the package's worlds does.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
-        if self.filter {
-            return None;
-        }
-        let common = (self.manifest, self.sparse);
-        let changes = (self.writable, self.zeroable);
-        let more = (self.mappable, self.prefetch, self.export_list);
-        match (common, changes, more) {
-            ((false, false), (false, false), (false, false, false)) => Some("minimal"),
-            ((true, true), (false, false), (false, false, false)) => Some("read-only"),
-            ((true, true), (true, true), (false, false, false)) => Some("read-write"),
-            ((true, true), (true, true), (true, true, true)) => Some("full"),
-            _ => None,
-        }
+        let worlds = [
+            ("minimal", Interfaces::empty()),
+            ("read-only", READ_ONLY),
+            ("read-write", READ_WRITE),
+            ("full", FULL),
+        ];
+        let found = worlds
+            .into_iter()
+            .find(|(_, world)| *world == self.interfaces);
+        found.map(|(name, _)| name)
     }
 
     /// Whether it asks for WASI at all. All that it gets is clocks, random numbers and a log.
@@ -100,6 +85,16 @@ impl World {
         self.imports.iter().any(|name| name.starts_with("wasi:"))
     }
 }
+
+/// The worlds of the package.
+const READ_ONLY: Interfaces = Interfaces::MANIFEST.union(Interfaces::SPARSE);
+const READ_WRITE: Interfaces = READ_ONLY
+    .union(Interfaces::WRITABLE)
+    .union(Interfaces::ZEROABLE);
+const FULL: Interfaces = READ_WRITE
+    .union(Interfaces::MAPPABLE)
+    .union(Interfaces::PREFETCH)
+    .union(Interfaces::EXPORT_LIST);
 
 /// The interfaces of WASI 0.2 that are linked, with nothing behind them.
 const WASI: [&str; 6] = [

@@ -16,6 +16,7 @@ use nbdbox_config::settings::Settings;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use crate::abi::interfaces::Interfaces;
 use crate::abi::names::Names;
 use crate::export::PluginExport;
 use crate::instance::CallError;
@@ -97,7 +98,7 @@ impl PluginCatalog {
         if spec.name.len() > MAX_STRING || spec.name.contains('\0') {
             bail!("the export's name is longer than {MAX_STRING} bytes or has a NUL in it");
         }
-        let lists = plugin.world().export_list;
+        let lists = plugin.world().has(Interfaces::EXPORT_LIST);
         let catalog = Self {
             plugin,
             spec,
@@ -127,7 +128,7 @@ impl PluginCatalog {
         filters: &mut [FilterSpec],
     ) -> anyhow::Result<()> {
         let mut wrong = Vec::new();
-        if plugin.world().filter {
+        if plugin.world().has(Interfaces::FILTER) {
             let name = plugin.name();
             wrong.push(format!("{name} is a filter: it needs a plugin below"));
         }
@@ -135,7 +136,7 @@ impl PluginCatalog {
         wrong.extend(checked.err().map(|error| error.to_string()));
         for filter in &mut *filters {
             let name = filter.plugin.name().to_owned();
-            if !filter.plugin.world().filter {
+            if !filter.plugin.world().has(Interfaces::FILTER) {
                 wrong.push(format!("{name} isn't a filter, but a plugin"));
             }
             let checked = filter.plugin.check(&mut filter.settings, &filter.blobs);
@@ -287,7 +288,7 @@ impl PluginCatalog {
     async fn resolve(&self, name: &str) -> Result<String, Absent> {
         let own = &self.spec.name;
         let asked = if name.is_empty() { own } else { name };
-        if !self.plugin.world().export_list {
+        if !self.plugin.world().has(Interfaces::EXPORT_LIST) {
             return if asked == own {
                 Ok(own.clone())
             } else {
@@ -357,7 +358,7 @@ impl Catalog for PluginCatalog {
     }
 
     async fn list(&self, _: &Client) -> Result<Vec<Listed>, Failure> {
-        if self.plugin.world().export_list {
+        if self.plugin.world().has(Interfaces::EXPORT_LIST) {
             return self.ask_list().await;
         }
         let export = self.open(&self.spec.name).await;

@@ -4,6 +4,7 @@
 use device::fault::{Cause, Failure, Whose};
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
 
+use crate::abi::interfaces::{INTERFACES, Interfaces};
 use crate::abi::names::tell;
 use crate::abi::wit::DeviceInfo;
 use crate::instance::context::ExportContext;
@@ -53,23 +54,21 @@ pub(crate) fn offer(
         size: info.size - info.size % u64::from(block.minimum()),
         flags: flags(plugin, read_only || info.read_only),
         block,
-        allocation: plugin.world().sparse,
+        allocation: plugin.world().has(Interfaces::SPARSE),
     })
 }
 
 /// The interfaces that the plugin exports decide.
 fn flags(plugin: &Plugin, read_only: bool) -> ExportFlags {
-    let world = plugin.world();
-    let writable = world.writable && !read_only;
-    let mut flags = ExportFlags::HAS_FLAGS;
+    let mut interfaces = plugin.world().interfaces;
+    if read_only {
+        interfaces.remove(Interfaces::WRITABLE);
+    }
+    let of_use = INTERFACES.iter().filter(|row| row.is_of_use(interfaces));
+    let mut flags = ExportFlags::HAS_FLAGS | of_use.map(|row| row.flags).collect();
+    let writable = interfaces.contains(Interfaces::WRITABLE);
     flags.set(ExportFlags::READ_ONLY, !writable);
-    flags.set(ExportFlags::SEND_FLUSH | ExportFlags::SEND_FUA, writable);
-    let zeroable =
-        ExportFlags::SEND_TRIM | ExportFlags::SEND_WRITE_ZEROES | ExportFlags::SEND_FAST_ZERO;
-    flags.set(zeroable, writable && world.zeroable);
-    flags.set(ExportFlags::SEND_CACHE, world.prefetch);
     // A flush reaches every instance that took a change, whoever asked for it, and reads of a
     // `single` instance queue behind its writes: connections see each other's changes.
-    flags.set(ExportFlags::CAN_MULTI_CONN, true);
-    flags
+    flags | ExportFlags::CAN_MULTI_CONN
 }

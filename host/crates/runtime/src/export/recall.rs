@@ -10,6 +10,7 @@ use device::reply::ReadReply;
 use extent_map::{ExtentMap, Kind, Progress, Wanted};
 
 use super::PluginExport;
+use crate::abi::interfaces::Interfaces;
 use crate::abi::world::World;
 use crate::export::carry_out::blob_failure;
 use crate::instance::CallError;
@@ -40,8 +41,8 @@ impl Recall {
         let extents = Memory::new(half, Arc::clone(quota), Arc::clone(metrics));
         let roomy = immutable && mapping.most_runs() >= LEAST_RUNS;
         Self {
-            mapping: (roomy && world.mappable).then_some(mapping),
-            extents: (roomy && world.sparse).then_some(extents),
+            mapping: (roomy && world.has(Interfaces::MAPPABLE)).then_some(mapping),
+            extents: (roomy && world.has(Interfaces::SPARSE)).then_some(extents),
             turn: Turn::default(),
             stopped: AtomicBool::new(false),
         }

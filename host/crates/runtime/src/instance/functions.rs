@@ -1,11 +1,14 @@
 //! The guest's functions, found by name and checked by type.
 
+use std::collections::BTreeMap;
+
 use wasmtime::Store;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Lift, Lower, Resource, TypedFunc,
 };
 
-use crate::abi::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
+use crate::abi::interfaces::INTERFACES;
+use crate::abi::wit::{DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::abi::world::World;
 use crate::instance::guest::Guest;
 use crate::instance::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, WritePayloadHandle};
@@ -40,94 +43,84 @@ pub(crate) struct Functions {
     pub(crate) list_exports: Option<ListExports>,
 }
 
-/// Where the functions are in the component: looked up by name once, not in every instance.
-pub(crate) struct Indices {
-    describe: Option<ComponentExportIndex>,
-    changes_bytes: Option<ComponentExportIndex>,
-    open: ComponentExportIndex,
-    read: ComponentExportIndex,
-    write: Option<ComponentExportIndex>,
-    flush: Option<ComponentExportIndex>,
-    trim: Option<ComponentExportIndex>,
-    zero: Option<ComponentExportIndex>,
-    report: Option<ComponentExportIndex>,
-    locate: Option<ComponentExportIndex>,
-    cache: Option<ComponentExportIndex>,
-    list_exports: Option<ComponentExportIndex>,
-}
+/// Where the functions are in the component, by name: looked up once, not in every instance.
+pub(crate) struct Indices(BTreeMap<&'static str, ComponentExportIndex>);
 
 impl Indices {
+    /// Finds all functions of the interfaces that the component exports.
+    ///
+    /// # Errors
+    /// An interface lacks one.
     pub(crate) fn of(component: &Component, world: &World) -> anyhow::Result<Self> {
-        let function = |interface: &str, name: &str| {
-            let interface_index = component.get_export_index(None, interface);
-            interface_index
-                .and_then(|index| component.get_export_index(Some(&index), name))
-                .ok_or_else(|| anyhow::anyhow!("its {interface} has no function `{name}`"))
-        };
-        let optional = |has: bool, interface: &str, name: &str| {
-            has.then(|| function(interface, name)).transpose()
-        };
-        let (writable, zeroable) = (wit::interface!("writable"), wit::interface!("zeroable"));
-        Ok(Self {
-            describe: optional(world.manifest, wit::interface!("manifest"), "describe")?,
-            changes_bytes: optional(world.filter, wit::interface!("filter"), "changes-bytes")?,
-            open: function(wit::interface!("device"), "open")?,
-            read: function(wit::interface!("device"), "read")?,
-            write: optional(world.writable, writable, "write")?,
-            flush: optional(world.writable, writable, "flush")?,
-            trim: optional(world.zeroable, zeroable, "trim")?,
-            zero: optional(world.zeroable, zeroable, "zero")?,
-            report: optional(world.sparse, wit::interface!("sparse"), "report")?,
-            locate: optional(world.mappable, wit::interface!("mappable"), "locate")?,
-            cache: optional(world.prefetch, wit::interface!("prefetch"), "cache")?,
-            list_exports: optional(
-                world.export_list,
-                wit::interface!("export-list"),
-                "list-exports",
-            )?,
-        })
+        let mut indices = BTreeMap::new();
+        for interface in INTERFACES.iter().filter(|row| world.has(row.flag)) {
+            let full_name = interface.full_name;
+            let found = component.get_export_index(None, full_name);
+            for name in interface.functions {
+                let index = found.and_then(|found| component.get_export_index(Some(&found), name));
+                let lacks = || anyhow::anyhow!("its {full_name} has no function `{name}`");
+                indices.insert(*name, index.ok_or_else(lacks)?);
+            }
+        }
+        Ok(Self(indices))
     }
 
     /// The functions of an instance, with their types checked.
+    ///
+    /// # Errors
+    /// A function has another type than the WIT says.
     pub(crate) fn functions(
         &self,
         store: &mut Store<Guest>,
         instance: &wasmtime::component::Instance,
     ) -> wasmtime::Result<Functions> {
-        let indices = self;
-        macro_rules! typed {
-            ($index:expr) => {
-                $index
-                    .as_ref()
-                    .map(|index| typed(instance, store, index))
-                    .transpose()?
-            };
-        }
+        let mut find = Find {
+            indices: self,
+            store,
+            instance,
+        };
         Ok(Functions {
-            open: typed(instance, store, &indices.open)?,
-            read: typed(instance, store, &indices.read)?,
-            describe: typed!(indices.describe),
-            changes_bytes: typed!(indices.changes_bytes),
-            write: typed!(indices.write),
-            flush: typed!(indices.flush),
-            trim: typed!(indices.trim),
-            zero: typed!(indices.zero),
-            report: typed!(indices.report),
-            locate: typed!(indices.locate),
-            cache: typed!(indices.cache),
-            list_exports: typed!(indices.list_exports),
+            open: find.required("open")?,
+            read: find.required("read")?,
+            describe: find.optional("describe")?,
+            changes_bytes: find.optional("changes-bytes")?,
+            write: find.optional("write")?,
+            flush: find.optional("flush")?,
+            trim: find.optional("trim")?,
+            zero: find.optional("zero")?,
+            report: find.optional("report")?,
+            locate: find.optional("locate")?,
+            cache: find.optional("cache")?,
+            list_exports: find.optional("list-exports")?,
         })
     }
 }
 
-fn typed<P, R>(
-    instance: &wasmtime::component::Instance,
-    store: &mut Store<Guest>,
-    index: &ComponentExportIndex,
-) -> wasmtime::Result<TypedFunc<P, R>>
-where
-    P: ComponentNamedList + Lower,
-    R: ComponentNamedList + Lift,
-{
-    instance.get_typed_func(store, index)
+/// Finds functions of one instance.
+struct Find<'a> {
+    indices: &'a Indices,
+    store: &'a mut Store<Guest>,
+    instance: &'a wasmtime::component::Instance,
+}
+
+impl Find<'_> {
+    fn optional<P, R>(&mut self, name: &str) -> wasmtime::Result<Option<TypedFunc<P, R>>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let index = self.indices.0.get(name);
+        index
+            .map(|index| self.instance.get_typed_func(&mut *self.store, index))
+            .transpose()
+    }
+
+    fn required<P, R>(&mut self, name: &str) -> wasmtime::Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let found = self.optional(name)?;
+        found.ok_or_else(|| wasmtime::format_err!("it has no function `{name}`"))
+    }
 }
