@@ -30,7 +30,7 @@ impl Drop for Hold {
     fn drop(&mut self) {
         self.places = None;
         if self.slot.connections() == 0 {
-            self.export.rest();
+            self.export.release_idle();
         }
     }
 }

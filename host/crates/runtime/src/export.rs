@@ -1,8 +1,8 @@
 //! One export of a plugin, as the data path sees it.
 
+mod advertise;
 pub(crate) mod carry_out;
 pub(crate) mod catalog;
-mod offer;
 mod pool;
 mod recall;
 
@@ -21,11 +21,11 @@ use extent_map::ExtentMap;
 use nbd_proto::ExportFlags;
 use nbdbox_config::policy::{OnFailure, Policy};
 
-use self::recall::{Recall, retell};
+use self::recall::{Recall, copy};
 use crate::abi::interfaces::Interfaces;
-use crate::abi::names::tell;
+use crate::abi::names::log_export;
 use crate::abi::wit::{DeviceInfo, InstanceMode};
-use crate::export::offer::offer;
+use crate::export::advertise::advertise;
 use crate::export::pool::{Acquired, Lease, Pool, Vacancy};
 use crate::instance::context::ExportContext;
 use crate::instance::{CallError, Instance};
@@ -78,7 +78,7 @@ impl PluginExport {
             .await
             .map_err(CallError::into_failure)?;
         info.immutable |= policy.immutable;
-        let export = offer(&plugin, &ctx, &info, policy.read_only)?;
+        let export = advertise(&plugin, &ctx, &info, policy.read_only)?;
         let most = match info.mode {
             InstanceMode::Single => 1,
             InstanceMode::Parallel => ctx.limits.instances,
@@ -111,13 +111,13 @@ impl PluginExport {
     }
 
     /// Nobody is connected: gives back what isn't needed for the data to stay.
-    pub fn rest(&self) {
+    pub fn release_idle(&self) {
         if !self.holds_the_data() {
-            self.pool.rest();
+            self.pool.release_idle();
         }
         self.recall.forget();
         if let Some(below) = &self.below {
-            below.rest();
+            below.release_idle();
         }
     }
 
@@ -211,7 +211,7 @@ impl PluginExport {
             Acquired::Ready(lease) => Ok(lease),
             Acquired::Vacant(vacancy) => self.fill(vacancy).await,
             Acquired::Later(wait) => {
-                tell!(debug, &self.ctx.names, ?wait, "not restarted yet");
+                log_export!(debug, &self.ctx.names, ?wait, "not restarted yet");
                 Err(Failure::plugin(
                     Cause::Trap,
                     "the plugin crashed and will be restarted",
@@ -243,7 +243,7 @@ impl PluginExport {
         info.immutable |= self.policy.immutable;
         if !info.is_like(&self.info) {
             let names = &self.ctx.names;
-            tell!(warn, names, ?info, "another instance says something else");
+            log_export!(warn, names, ?info, "another instance says something else");
             return Err(Failure::plugin(
                 Cause::Changed,
                 "the plugin changed its mind",
@@ -253,17 +253,21 @@ impl PluginExport {
     }
 
     /// Asks the plugin for extents, and remembers them where that's of use.
-    async fn report(&self, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
+    async fn ask_extents(&self, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
         let mut lease = self.acquire().await?;
-        let called = lease.instance().report(map).await;
-        let map = self.settle(lease, called)?;
+        let called = lease.instance().extents(map).await;
+        let map = self.finish_call(lease, called)?;
         self.ctx.metrics.note_extents(&map);
-        self.learn_extents(&map);
+        self.insert_extents(&map);
         Ok(map)
     }
 
     /// A call has ended: keeps the instance, or lets it go.
-    fn settle<T>(&self, mut lease: Lease<'_>, called: Result<T, CallError>) -> Result<T, Failure> {
+    fn finish_call<T>(
+        &self,
+        mut lease: Lease<'_>,
+        called: Result<T, CallError>,
+    ) -> Result<T, Failure> {
         match called {
             Ok(value) => {
                 if self.wears_out(lease.instance()) {
@@ -312,15 +316,15 @@ impl PluginExport {
             "as on-failure says"
         };
         let names = &self.ctx.names;
-        tell!(error, names, "the export has failed for good: {why}");
+        log_export!(error, names, "the export has failed for good: {why}");
     }
 
     /// Tells the operator of a rule that was broken without costing the instance.
     fn tell(&self, failure: &Failure) {
         let names = &self.ctx.names;
         match failure.whose {
-            Whose::Plugin(_) => tell!(warn, names, "{}", failure.text),
-            _ => tell!(debug, names, errno = %failure.errno, "{}", failure.text),
+            Whose::Plugin(_) => log_export!(warn, names, "{}", failure.text),
+            _ => log_export!(debug, names, errno = %failure.errno, "{}", failure.text),
         }
     }
 }
@@ -337,14 +341,14 @@ impl Device for PluginExport {
         length: u32,
         mut reply: Box<ReadReply>,
     ) -> Result<Box<ReadReply>, Failure> {
-        if self.recall(offset, length, &mut reply).await? {
+        if self.lookup(offset, length, &mut reply).await? {
             return carry_out::read(&self.ctx, reply).await;
         }
         let mut lease = self.acquire().await?;
         let called = lease.instance().read(reply, offset, length).await;
-        let reply = self.settle(lease, called)?;
+        let reply = self.finish_call(lease, called)?;
         if let Err(error) = reply.finish() {
-            tell!(warn, &self.ctx.names, offset, length, "{error}");
+            log_export!(warn, &self.ctx.names, offset, length, "{error}");
             return Err(Failure::plugin(
                 Cause::Reply,
                 "the plugin's reply has the wrong length",
@@ -357,7 +361,7 @@ impl Device for PluginExport {
     async fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Result<(), Failure> {
         let mut lease = self.acquire().await?;
         let called = lease.instance().write(payload, offset, flags.into()).await;
-        let plan = self.settle(lease, called)?;
+        let plan = self.finish_call(lease, called)?;
         if plan.stores.is_empty() {
             Ok(())
         } else {
@@ -373,13 +377,13 @@ impl Device for PluginExport {
         while let Some(mut lease) = dirty.next().await {
             any = true;
             let called = lease.instance().flush().await;
-            self.settle(lease, called)?;
+            self.finish_call(lease, called)?;
         }
         if !any {
             // Changes of an earlier life of this server may still be on their way.
             let mut lease = self.acquire().await?;
             let called = lease.instance().flush().await;
-            self.settle(lease, called)?;
+            self.finish_call(lease, called)?;
         }
         // The host stored bytes by reference after its call had returned: the plugin's own flush may
         // have come in between, and then knows of nothing more to do.
@@ -394,19 +398,19 @@ impl Device for PluginExport {
     async fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
         let mut lease = self.acquire().await?;
         let called = lease.instance().trim(offset, length, flags.into()).await;
-        self.settle(lease, called)
+        self.finish_call(lease, called)
     }
 
     async fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
         let mut lease = self.acquire().await?;
         let called = lease.instance().zero(offset, length, flags.into()).await;
-        self.settle(lease, called)
+        self.finish_call(lease, called)
     }
 
     async fn cache(&self, offset: u64, length: u64) -> Result<(), Failure> {
         let mut lease = self.acquire().await?;
         let called = lease.instance().cache(offset, length).await;
-        self.settle(lease, called)
+        self.finish_call(lease, called)
     }
 
     async fn leave(&self) {
@@ -418,19 +422,19 @@ impl Device for PluginExport {
             self.pool.lose_changes();
             let names = &self.ctx.names;
             let text = failure.text;
-            tell!(error, names, "what was changed last isn't durable: {text}");
+            log_export!(error, names, "what was changed last isn't durable: {text}");
         }
     }
 
     async fn extents(&self, mut map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
-        if self.recall_extents(&mut map) {
+        if self.lookup_extents(&mut map) {
             return Ok(map);
         }
         if let Some(wider) = self.wider_question(&map) {
-            let wider = self.report(wider).await?;
-            retell(&wider, &mut map);
+            let wider = self.ask_extents(wider).await?;
+            copy(&wider, &mut map);
             return Ok(map);
         }
-        self.report(map).await
+        self.ask_extents(map).await
     }
 }

@@ -21,7 +21,7 @@ use quota::CountShare;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
-use crate::abi::names::tell;
+use crate::abi::names::log_export;
 use crate::abi::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
 use crate::instance::context::ExportContext;
 use crate::instance::functions::{Functions, Indices};
@@ -30,7 +30,7 @@ use crate::instance::imports::{ExtentsHandle, MappingHandle, ReadReplyHandle, Wr
 use crate::instance::request::{Lend, WritePlan};
 use crate::mapping::Draft;
 use crate::meter::call::Clocks;
-use crate::meter::stop;
+use crate::meter::host_trap;
 
 /// Bytes that any host call may hand over, beside the request's own.
 const SLACK: usize = 64 << 10;
@@ -236,7 +236,7 @@ impl Instance {
     }
 
     /// Lets the guest report extents.
-    pub(crate) async fn report(&mut self, map: Box<ExtentMap>) -> Called<Box<ExtentMap>> {
+    pub(crate) async fn extents(&mut self, map: Box<ExtentMap>) -> Called<Box<ExtentMap>> {
         let Some(report) = self.functions.report else {
             return Err(not_exported());
         };
@@ -330,10 +330,10 @@ impl Instance {
 /// A guest was stopped: tells the operator, and says what the client gets.
 fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
     let guest = store.data();
-    let failure = stop::failure(error, guest.memory.refused());
+    let failure = host_trap::failure(error, guest.memory.refused());
     let (names, cpu) = (&guest.ctx.names, guest.call.used());
-    let detail = stop::one_line(error);
-    tell!(warn, names, ?cpu, "{}: {detail}", failure.text);
+    let detail = host_trap::one_line(error);
+    log_export!(warn, names, ?cpu, "{}: {detail}", failure.text);
     failure
 }
 
@@ -341,7 +341,7 @@ fn out_of_time(store: &Store<Guest>) -> Failure {
     let guest = store.data();
     let (names, wall) = (&guest.ctx.names, guest.ctx.limits.wall);
     let failure = Failure::plugin(Cause::WallTime, "the plugin took too long");
-    tell!(warn, names, ?wall, "{}", failure.text);
+    log_export!(warn, names, ?wall, "{}", failure.text);
     failure
 }
 

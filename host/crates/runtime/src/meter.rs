@@ -3,8 +3,8 @@
 
 pub(crate) mod call;
 pub(crate) mod clock;
+mod core_queue;
 mod cpu;
+pub(crate) mod host_trap;
 pub(crate) mod memory;
-pub(crate) mod stop;
-mod turns;
 mod waits;

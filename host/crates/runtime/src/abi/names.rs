@@ -17,8 +17,8 @@ impl Names {
 }
 
 /// Writes a line about an export, with its names and with the request that is being served:
-/// `tell!(warn, names, field = value, "text")`. With `warn @ "plugin"` its target is that.
-macro_rules! tell {
+/// `log_export!(warn, names, field = value, "text")`. With `warn @ "plugin"` its target is that.
+macro_rules! log_export {
     ($level:ident @ $target:expr, $names:expr, $($line:tt)+) => {{
         let names: &$crate::abi::names::Names = $names;
         tracing::$level!(
@@ -31,8 +31,8 @@ macro_rules! tell {
         )
     }};
     ($level:ident, $names:expr, $($line:tt)+) => {
-        tell!($level @ "nbdbox::plugin", $names, $($line)+)
+        log_export!($level @ "nbdbox::plugin", $names, $($line)+)
     };
 }
 
-pub(crate) use tell;
+pub(crate) use log_export;

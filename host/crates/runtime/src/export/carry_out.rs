@@ -9,7 +9,7 @@ use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
 use nbd_proto::Errno;
 
-use crate::abi::names::tell;
+use crate::abi::names::log_export;
 use crate::instance::context::ExportContext;
 use crate::instance::request::{Target, WritePlan};
 use crate::next::Next;
@@ -90,7 +90,7 @@ fn next(ctx: &ExportContext) -> Result<&Arc<Next>, Failure> {
 
 /// The host could not do what a plan said.
 pub(crate) fn blob_failure(ctx: &ExportContext, error: &BlobError) -> Failure {
-    tell!(error, &ctx.names, "{error}");
+    log_export!(error, &ctx.names, "{error}");
     match error {
         error if error.is_full() => Failure::host(Errno::Enospc, "the host's disk is full"),
         BlobError::Range { .. } => {

@@ -158,7 +158,7 @@ impl Pool {
     }
 
     /// Drops the instances that nobody uses, for others of the tenant. Those with changes to flush stay.
-    pub(crate) fn rest(&self) {
+    pub(crate) fn release_idle(&self) {
         let mut state = self.state();
         let State { idle, dirty, .. } = &mut *state;
         let (keep, rest): (Vec<_>, Vec<_>) = std::mem::take(idle)

@@ -15,7 +15,7 @@ use crate::abi::world::World;
 use crate::export::carry_out::blob_failure;
 use crate::instance::CallError;
 use crate::instance::context::ExportContext;
-use crate::mapping::{Memory, Place, Region, Turn};
+use crate::mapping::{Location, ProbeGate, Region, RegionCache};
 
 /// Fewer runs than these aren't worth asking for.
 const LEAST_RUNS: usize = 16;
@@ -26,9 +26,9 @@ const QUESTIONS: usize = 8;
 
 /// The memory of one export. Its parts are there only where there is something to remember.
 pub(super) struct Recall {
-    mapping: Option<Memory<Place>>,
-    extents: Option<Memory<Kind>>,
-    turn: Turn,
+    mapping: Option<RegionCache<Location>>,
+    extents: Option<RegionCache<Kind>>,
+    gate: ProbeGate,
     stopped: AtomicBool,
 }
 
@@ -37,13 +37,13 @@ impl Recall {
     pub(super) fn new(world: &World, ctx: &ExportContext, immutable: bool) -> Self {
         let (half, metrics) = (ctx.limits.mapping / 2, &ctx.metrics);
         let quota = &ctx.quota.memory;
-        let mapping = Memory::new(half, Arc::clone(quota), Arc::clone(metrics));
-        let extents = Memory::new(half, Arc::clone(quota), Arc::clone(metrics));
+        let mapping = RegionCache::new(half, Arc::clone(quota), Arc::clone(metrics));
+        let extents = RegionCache::new(half, Arc::clone(quota), Arc::clone(metrics));
         let roomy = immutable && mapping.most_runs() >= LEAST_RUNS;
         Self {
             mapping: (roomy && world.has(Interfaces::MAPPABLE)).then_some(mapping),
             extents: (roomy && world.has(Interfaces::SPARSE)).then_some(extents),
-            turn: Turn::default(),
+            gate: ProbeGate::default(),
             stopped: AtomicBool::new(false),
         }
     }
@@ -54,12 +54,12 @@ impl Recall {
         self.forget();
     }
 
-    fn mapping(&self) -> Option<&Memory<Place>> {
+    fn mapping(&self) -> Option<&RegionCache<Location>> {
         let stopped = self.stopped.load(Ordering::Relaxed);
         self.mapping.as_ref().filter(|_| !stopped)
     }
 
-    fn extents(&self) -> Option<&Memory<Kind>> {
+    fn extents(&self) -> Option<&RegionCache<Kind>> {
         let stopped = self.stopped.load(Ordering::Relaxed);
         self.extents.as_ref().filter(|_| !stopped)
     }
@@ -87,7 +87,7 @@ enum Filled {
 impl PluginExport {
     /// Fills `reply` by what is remembered, having asked for that where it's unknown. `false`: the plugin
     /// has to, and the reply is as empty as before.
-    pub(super) async fn recall(
+    pub(super) async fn lookup(
         &self,
         offset: u64,
         length: u32,
@@ -99,7 +99,7 @@ impl PluginExport {
         let range = offset..offset + u64::from(length);
         for _ in 0..QUESTIONS {
             match fill(mapping, &range, reply) {
-                Filled::Wholly => return self.recalled(length, reply),
+                Filled::Wholly => return self.looked_up(length, reply),
                 Filled::Computed => break,
                 Filled::To(at) if self.locate(mapping, at..range.end).await? => {
                     reply.reset(length);
@@ -112,7 +112,7 @@ impl PluginExport {
     }
 
     /// What was filled is sent only if every piece is still inside its blob.
-    fn recalled(&self, length: u32, reply: &mut ReadReply) -> Result<bool, Failure> {
+    fn looked_up(&self, length: u32, reply: &mut ReadReply) -> Result<bool, Failure> {
         if reply.finish().is_err() {
             // In too many pieces: the plugin knows what it can do.
             reply.reset(length);
@@ -130,8 +130,12 @@ impl PluginExport {
     }
 
     /// Asks the plugin where the first byte of `wanted` is. `false`: that isn't known now.
-    async fn locate(&self, mapping: &Memory<Place>, wanted: Range<u64>) -> Result<bool, Failure> {
-        let Some(turn) = self.recall.turn.take() else {
+    async fn locate(
+        &self,
+        mapping: &RegionCache<Location>,
+        wanted: Range<u64>,
+    ) -> Result<bool, Failure> {
+        let Some(probe) = self.recall.gate.take() else {
             return Ok(false);
         };
         let at = wanted.start;
@@ -140,24 +144,24 @@ impl PluginExport {
         let mut lease = self.acquire().await?;
         let called = lease.instance().locate(draft, wanted).await;
         let fatal = matches!(called, Err(CallError::Fatal(_)));
-        match self.settle(lease, called) {
+        match self.finish_call(lease, called) {
             Ok(draft) => {
                 let region = draft.finish();
-                let learnt = region.is_some_and(|region| mapping.learn(at, &region));
+                let learnt = region.is_some_and(|region| mapping.insert(at, &region));
                 if learnt {
-                    turn.fruitful();
+                    probe.fruitful();
                 } else {
-                    turn.fruitless();
+                    probe.fruitless();
                 }
                 Ok(learnt)
             }
             Err(failure) if fatal => {
-                turn.last();
+                probe.last();
                 Err(failure)
             }
             Err(failure) => {
                 self.ctx.metrics.blame(&failure);
-                turn.fruitless();
+                probe.fruitless();
                 Ok(false)
             }
         }
@@ -165,13 +169,13 @@ impl PluginExport {
 
     /// Answers a question about extents by what is remembered: all of it, or one extent where only that is
     /// wanted. `false`: the plugin has to.
-    pub(super) fn recall_extents(&self, map: &mut ExtentMap) -> bool {
+    pub(super) fn lookup_extents(&self, map: &mut ExtentMap) -> bool {
         let Some(extents) = self.recall.extents() else {
             return false;
         };
         let range = map.range().clone();
         let mut full = false;
-        let told = extents.recall(&range, |run, kind| {
+        let known_until = extents.lookup(&range, |run, kind| {
             let added = map.add(run.start, run.end - run.start, kind);
             full = added != Ok(Progress::More);
             if full {
@@ -181,11 +185,11 @@ impl PluginExport {
             }
         });
         let enough = match map.wanted() {
-            Wanted::One => told > range.start,
-            Wanted::All => full || told == range.end,
+            Wanted::One => known_until > range.start,
+            Wanted::All => full || known_until == range.end,
         };
         // Where it was told to stop: a shorter reply.
-        if !enough || map.end_at(told).is_err() {
+        if !enough || map.end_at(known_until).is_err() {
             map.clear();
             return false;
         }
@@ -205,7 +209,7 @@ impl PluginExport {
     }
 
     /// Remembers what a plugin said, not what was taken for data because it said nothing.
-    pub(super) fn learn_extents(&self, map: &ExtentMap) {
+    pub(super) fn insert_extents(&self, map: &ExtentMap) {
         let Some(extents) = self.recall.extents() else {
             return;
         };
@@ -225,13 +229,13 @@ impl PluginExport {
             }
         }
         if let Some(region) = known {
-            let _room_or_not = extents.learn(start, &region);
+            let _room_or_not = extents.insert(start, &region);
         }
     }
 }
 
 /// Says in an empty `map` what was said of the same range in `from`.
-pub(super) fn retell(from: &ExtentMap, map: &mut ExtentMap) {
+pub(super) fn copy(from: &ExtentMap, map: &mut ExtentMap) {
     let told = from.told().min(from.end());
     for extent in from.iter().take_while(|extent| extent.offset < told) {
         let length = extent.length.min(told - extent.offset);
@@ -249,14 +253,14 @@ pub(super) fn retell(from: &ExtentMap, map: &mut ExtentMap) {
 }
 
 /// Fills an empty reply as far as what is remembered goes.
-fn fill(mapping: &Memory<Place>, range: &Range<u64>, reply: &mut ReadReply) -> Filled {
+fn fill(mapping: &RegionCache<Location>, range: &Range<u64>, reply: &mut ReadReply) -> Filled {
     let mut computed = false;
-    let end = mapping.recall(range, |run, place| {
+    let end = mapping.lookup(range, |run, place| {
         let length = run.end - run.start;
         match place {
-            Place::Zero => reply.zeroes(length),
-            Place::Blob { blob, offset } => reply.blob(blob, offset, length),
-            Place::Computed => {
+            Location::Zero => reply.zeroes(length),
+            Location::Blob { blob, offset } => reply.blob(blob, offset, length),
+            Location::Computed => {
                 computed = true;
                 return ControlFlow::Break(());
             }

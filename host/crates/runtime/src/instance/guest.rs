@@ -17,8 +17,8 @@ use crate::instance::log::LogStream;
 use crate::instance::request::{Lend, RequestState, WritePlan};
 use crate::mapping::Draft;
 use crate::meter::call::Call;
+use crate::meter::host_trap::HostTrap;
 use crate::meter::memory::MemoryMeter;
-use crate::meter::stop::Stop;
 use crate::next::{Misuse, Next};
 
 /// The data of a store.
@@ -120,13 +120,13 @@ impl Guest {
     ///
     /// # Errors
     /// Something else was lent.
-    pub(crate) fn take_back<L: Lend>(&mut self) -> Result<L, Stop> {
-        L::take_from(std::mem::take(&mut self.request)).ok_or(Stop::Handle)
+    pub(crate) fn take_back<L: Lend>(&mut self) -> Result<L, HostTrap> {
+        L::take_from(std::mem::take(&mut self.request)).ok_or(HostTrap::Handle)
     }
 
     /// What is lent, where it is: of a call that lends something else the guest has no valid handle.
-    fn lent<L: Lend>(&mut self) -> Result<&mut L, Stop> {
-        L::find_in(&mut self.request).ok_or(Stop::Handle)
+    fn lent<L: Lend>(&mut self) -> Result<&mut L, HostTrap> {
+        L::find_in(&mut self.request).ok_or(HostTrap::Handle)
     }
 
     /// The guest calls the host for what its request lends.
@@ -146,9 +146,9 @@ impl Guest {
     }
 
     /// Counts a new handle.
-    pub(crate) fn take_handle(&mut self) -> Result<(), Stop> {
+    pub(crate) fn take_handle(&mut self) -> Result<(), HostTrap> {
         if self.handles >= HANDLES {
-            return Err(Stop::Handles);
+            return Err(HostTrap::Handles);
         }
         self.handles += 1;
         self.most_handles = self.most_handles.max(self.handles);
@@ -161,33 +161,33 @@ impl Guest {
     }
 
     /// The reply of the current read.
-    pub(crate) fn reply(&mut self) -> Result<&mut ReadReply, Stop> {
+    pub(crate) fn reply(&mut self) -> Result<&mut ReadReply, HostTrap> {
         self.lent::<Box<_>>().map(|reply| &mut **reply)
     }
 
     /// The plan of the current write.
-    pub(crate) fn plan(&mut self) -> Result<&mut WritePlan, Stop> {
+    pub(crate) fn plan(&mut self) -> Result<&mut WritePlan, HostTrap> {
         self.lent()
     }
 
     /// The map of the current report.
-    pub(crate) fn extents(&mut self) -> Result<&mut ExtentMap, Stop> {
+    pub(crate) fn extents(&mut self) -> Result<&mut ExtentMap, HostTrap> {
         self.lent::<Box<_>>().map(|map| &mut **map)
     }
 
     /// What the guest says of where its bytes are.
-    pub(crate) fn draft(&mut self) -> Result<&mut Draft, Stop> {
+    pub(crate) fn draft(&mut self) -> Result<&mut Draft, HostTrap> {
         self.lent()
     }
 
     /// The layer below, if this is a filter, and is open.
-    pub(crate) fn next(&self) -> Result<Arc<Next>, Stop> {
-        self.ctx.grants.next.clone().ok_or(Stop::Below)
+    pub(crate) fn next(&self) -> Result<Arc<Next>, HostTrap> {
+        self.ctx.grants.next.clone().ok_or(HostTrap::Below)
     }
 
     /// Counts a question to the layer below.
-    pub(crate) fn take_question(&mut self) -> Result<(), Stop> {
-        self.questions = self.questions.checked_sub(1).ok_or(Stop::Questions)?;
+    pub(crate) fn take_question(&mut self) -> Result<(), HostTrap> {
+        self.questions = self.questions.checked_sub(1).ok_or(HostTrap::Questions)?;
         Ok(())
     }
 
@@ -206,8 +206,12 @@ impl Guest {
     }
 
     /// A granted blob, by the index that its handle stands for.
-    pub(crate) fn blob(&self, rep: u32) -> Result<&Blob, Stop> {
-        self.ctx.grants.blobs.get(rep as usize).ok_or(Stop::Handle)
+    pub(crate) fn blob(&self, rep: u32) -> Result<&Blob, HostTrap> {
+        self.ctx
+            .grants
+            .blobs
+            .get(rep as usize)
+            .ok_or(HostTrap::Handle)
     }
 }
 

@@ -10,7 +10,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::abi::names::{Names, tell};
+use crate::abi::names::{Names, log_export};
 use crate::abi::wit::Level;
 
 /// Where the lines of one export's plugin go.
@@ -40,10 +40,10 @@ impl GuestLog {
         }
         drop(rate);
         match level {
-            Level::Error => tell!(error @ "plugin", &self.names, "{text}"),
-            Level::Warn => tell!(warn @ "plugin", &self.names, "{text}"),
-            Level::Info => tell!(info @ "plugin", &self.names, "{text}"),
-            Level::Debug => tell!(debug @ "plugin", &self.names, "{text}"),
+            Level::Error => log_export!(error @ "plugin", &self.names, "{text}"),
+            Level::Warn => log_export!(warn @ "plugin", &self.names, "{text}"),
+            Level::Info => log_export!(info @ "plugin", &self.names, "{text}"),
+            Level::Debug => log_export!(debug @ "plugin", &self.names, "{text}"),
         }
     }
 }

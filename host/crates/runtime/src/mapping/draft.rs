@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Place, Region};
+use super::{Location, Region};
 
 /// Why a piece isn't taken: it begins below the end of the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) struct Draft {
     /// One less than are kept at most.
     most: usize,
     full: bool,
-    region: Option<Region<Place>>,
+    region: Option<Region<Location>>,
 }
 
 impl Draft {
@@ -45,7 +45,7 @@ impl Draft {
         &mut self,
         position: u64,
         length: u64,
-        place: Place,
+        place: Location,
     ) -> Result<bool, Downwards> {
         let end = position.saturating_add(length).min(self.size);
         let told = self.region.as_ref().map(Region::end);
@@ -58,13 +58,13 @@ impl Draft {
         Ok(self.full || told.is_some_and(|told| told >= self.size))
     }
 
-    fn put(&mut self, piece: Range<u64>, place: Place) {
+    fn put(&mut self, piece: Range<u64>, place: Location) {
         let Some(region) = &mut self.region else {
             self.region = Region::new(piece, place);
             return;
         };
         // A piece adds two runs at most: the gap before it, and itself.
-        region.push(piece.start - region.end(), Place::Computed);
+        region.push(piece.start - region.end(), Location::Computed);
         region.push(piece.end - piece.start, place);
         while region.runs() > self.most && region.forget_first_below(self.wanted) {}
         self.full = region.runs() >= self.most && region.end() > self.wanted;
@@ -72,7 +72,7 @@ impl Draft {
 
     /// All that was told, if the byte that is wanted is in it.
     #[must_use]
-    pub(crate) fn finish(self) -> Option<Region<Place>> {
+    pub(crate) fn finish(self) -> Option<Region<Location>> {
         let wanted = self.wanted;
         let mut region = self.region?;
         region.shrink();
@@ -84,8 +84,8 @@ impl Draft {
 mod tests {
     use super::*;
 
-    fn at(offset: u64) -> Place {
-        Place::Blob { blob: 0, offset }
+    fn at(offset: u64) -> Location {
+        Location::Blob { blob: 0, offset }
     }
 
     #[test]
@@ -93,13 +93,13 @@ mod tests {
         let mut draft = Draft::new(5, 100, 10);
         assert_eq!(draft.add(0, 10, at(0)), Ok(false));
         assert_eq!(draft.add(9, 1, at(0)), Err(Downwards));
-        assert_eq!(draft.add(20, 10, Place::Zero), Ok(false));
+        assert_eq!(draft.add(20, 10, Location::Zero), Ok(false));
         let region = draft.finish().unwrap();
         let runs: Vec<_> = region.within(0..30).collect();
         let expected = [
             (0..10, at(0)),
-            (10..20, Place::Computed),
-            (20..30, Place::Zero),
+            (10..20, Location::Computed),
+            (20..30, Location::Zero),
         ];
         assert_eq!(runs, expected);
     }

@@ -7,7 +7,7 @@ use extent_map::Kind;
 
 /// Where bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// Nowhere: they're zeroes.
     Zero,
     /// In a blob.
@@ -28,7 +28,7 @@ pub(crate) trait Value: Copy + PartialEq {
     fn after(self, distance: u64) -> Self;
 }
 
-impl Value for Place {
+impl Value for Location {
     fn after(self, distance: u64) -> Self {
         match self {
             // Checked with its run's length when it was told.
@@ -145,14 +145,14 @@ impl<V: Value> Region<V> {
 mod tests {
     use super::*;
 
-    fn at(offset: u64) -> Place {
-        Place::Blob { blob: 0, offset }
+    fn at(offset: u64) -> Location {
+        Location::Blob { blob: 0, offset }
     }
 
-    fn region() -> Region<Place> {
+    fn region() -> Region<Location> {
         let mut region = Region::new(10..20, at(100)).unwrap();
         region.push(5, at(110));
-        region.push(5, Place::Zero);
+        region.push(5, Location::Zero);
         region.push(0, at(7));
         region.push(10, at(120));
         region
@@ -168,7 +168,11 @@ mod tests {
     fn runs_are_cut_at_the_borders() {
         let region = region();
         let runs: Vec<_> = region.within(12..32).collect();
-        let expected = [(12..25, at(102)), (25..30, Place::Zero), (30..32, at(120))];
+        let expected = [
+            (12..25, at(102)),
+            (25..30, Location::Zero),
+            (30..32, at(120)),
+        ];
         assert_eq!(runs, expected);
         assert_eq!(
             region.within(39..40).collect::<Vec<_>>(),
@@ -182,7 +186,7 @@ mod tests {
         let part = region().cut(&(0..27)).unwrap();
         assert_eq!((part.start(), part.end()), (10, 27));
         let runs: Vec<_> = part.within(24..27).collect();
-        assert_eq!(runs, [(24..25, at(114)), (25..27, Place::Zero)]);
+        assert_eq!(runs, [(24..25, at(114)), (25..27, Location::Zero)]);
         assert_eq!(region().cut(&(40..50)), None);
     }
 }

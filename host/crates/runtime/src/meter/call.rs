@@ -15,9 +15,9 @@ use fair_cores::CpuShare;
 use tokio::time::timeout;
 use wasmtime::UpdateDeadline;
 
+use crate::meter::core_queue::CoreQueue;
 use crate::meter::cpu::{CpuMeter, Slice};
-use crate::meter::stop::Stop;
-use crate::meter::turns::Turns;
+use crate::meter::host_trap::HostTrap;
 use crate::meter::waits::Waits;
 
 /// What a guest waits for in a host function.
@@ -48,7 +48,7 @@ impl Call {
     /// Meters for a store that takes turns by `share` with others, where there is one.
     pub(crate) fn new(share: Option<&Arc<CpuShare>>, metrics: &Arc<Metrics>) -> Self {
         let waits = Waits::default();
-        let turns = share.map(|share| Turns::new(share, metrics, &waits));
+        let turns = share.map(|share| CoreQueue::new(share, metrics, &waits));
         let cpu = CpuMeter::new(turns);
         Self { cpu, waits }
     }
@@ -84,7 +84,7 @@ impl Call {
     ///
     /// # Errors
     /// The call's CPU time is used up: there is nothing left to wait for.
-    pub(crate) fn wait_begins(&mut self, wait: WaitsFor) -> Result<(), Stop> {
+    pub(crate) fn wait_begins(&mut self, wait: WaitsFor) -> Result<(), HostTrap> {
         if wait.stops_the_clocks() {
             self.cpu.pause()?;
             self.waits.enter();

@@ -19,8 +19,8 @@ use tokio::task::yield_now;
 use wasmtime::UpdateDeadline;
 
 use crate::meter::clock::{self, TICK};
-use crate::meter::stop::Stop;
-use crate::meter::turns::Turns;
+use crate::meter::core_queue::CoreQueue;
+use crate::meter::host_trap::HostTrap;
 
 /// What a store's current call has used.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub(crate) struct CpuMeter {
     used: Duration,
     slice: Slice,
     /// Where the cores are shared.
-    turns: Option<Turns>,
+    turns: Option<CoreQueue>,
 }
 
 /// The stretch for which a guest has the thread, shared with whoever sees it given up.
@@ -100,7 +100,7 @@ impl Slice {
 
 impl CpuMeter {
     /// A meter for a guest that takes `turns` with others.
-    pub(crate) fn new(turns: Option<Turns>) -> Self {
+    pub(crate) fn new(turns: Option<CoreQueue>) -> Self {
         Self {
             turns,
             ..Self::default()
@@ -126,14 +126,14 @@ impl CpuMeter {
     }
 
     /// The guest is about to wait for the layer below, whose time isn't its own.
-    pub(crate) fn pause(&mut self) -> Result<(), Stop> {
+    pub(crate) fn pause(&mut self) -> Result<(), HostTrap> {
         if self.slice.is_measured() {
             self.used += self.slice.cost();
             self.slice.leave();
             self.slice.forget();
         }
         if self.used >= self.budget {
-            return Err(Stop::CpuTime);
+            return Err(HostTrap::CpuTime);
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ impl CpuMeter {
         self.used += cost;
         self.slice.leave();
         if self.used >= self.budget {
-            return Err(Stop::CpuTime.into());
+            return Err(HostTrap::CpuTime.into());
         }
         let (slice, turns) = (self.slice.clone(), self.turns.clone());
         let yielded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {

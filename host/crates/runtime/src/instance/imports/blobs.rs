@@ -8,7 +8,7 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList, Wasm
 
 use super::BlobHandle;
 use super::waiting::{Asked, waiting};
-use crate::abi::names::tell;
+use crate::abi::names::log_export;
 use crate::abi::wit::{Access, Errno, WriteFlags};
 use crate::instance::guest::Guest;
 use crate::meter::call::WaitsFor;
@@ -187,7 +187,7 @@ pub(super) fn errno(guest: &Guest, blob: &Blob, error: &BlobError) -> Errno {
         BlobError::Range { .. } => Errno::Einval,
         BlobError::Unsupported(_) => Errno::Enotsup,
         BlobError::Shrunk { .. } | BlobError::Io { .. } => {
-            tell!(error, &guest.ctx.names, blob = blob.name(), "{error}");
+            log_export!(error, &guest.ctx.names, blob = blob.name(), "{error}");
             if error.is_full() {
                 Errno::Enospc
             } else {

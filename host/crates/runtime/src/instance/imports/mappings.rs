@@ -8,8 +8,8 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceType};
 use super::{BlobHandle, MappingHandle};
 use crate::abi::wit::Progress;
 use crate::instance::guest::Guest;
-use crate::mapping::Place;
-use crate::meter::stop::Stop;
+use crate::mapping::Location;
+use crate::meter::host_trap::HostTrap;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Handle = Resource<MappingHandle>;
@@ -21,13 +21,13 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
     linker.func_wrap(
         "[method]mapping.zeroes",
         |mut store: Store<'_>, (_, position, length): (Handle, u64, u64)| {
-            Ok((add(store.data_mut(), position, length, Place::Zero)?,))
+            Ok((add(store.data_mut(), position, length, Location::Zero)?,))
         },
     )?;
     linker.func_wrap(
         "[method]mapping.computed",
         |mut store: Store<'_>, (_, position, length): (Handle, u64, u64)| {
-            Ok((add(store.data_mut(), position, length, Place::Computed)?,))
+            Ok((add(store.data_mut(), position, length, Location::Computed)?,))
         },
     )?;
     linker.func_wrap(
@@ -40,12 +40,17 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
                 return Ok((Progress::Full,));
             }
             let blob = blob.rep();
-            Ok((add(guest, position, length, Place::Blob { blob, offset })?,))
+            Ok((add(guest, position, length, Location::Blob { blob, offset })?,))
         },
     )
 }
 
-fn add(guest: &mut Guest, position: u64, length: u64, place: Place) -> Result<Progress, Stop> {
+fn add(
+    guest: &mut Guest,
+    position: u64,
+    length: u64,
+    place: Location,
+) -> Result<Progress, HostTrap> {
     guest.count_host_call();
     match guest.draft()?.add(position, length, place) {
         Ok(false) => Ok(Progress::More),

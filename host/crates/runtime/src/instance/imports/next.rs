@@ -16,7 +16,7 @@ use super::waiting::{Asked, waiting};
 use crate::abi::wit::{Errno, LayerInfo, WriteFlags};
 use crate::instance::guest::Guest;
 use crate::meter::call::WaitsFor;
-use crate::meter::stop::Stop;
+use crate::meter::host_trap::HostTrap;
 use crate::next::{Misuse, Next};
 
 /// The longest pause at once. Restrains the filter, beside its time on the clock.
@@ -126,7 +126,7 @@ fn check_change(next: &Next, offset: u64, length: u64) -> Result<(), Misuse> {
 }
 
 /// The layer below, of which one more question is asked.
-fn question(guest: &mut Guest) -> Result<Arc<Next>, Stop> {
+fn question(guest: &mut Guest) -> Result<Arc<Next>, HostTrap> {
     let next = guest.next()?;
     guest.take_question()?;
     Ok(next)

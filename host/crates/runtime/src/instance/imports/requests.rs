@@ -19,7 +19,7 @@ use crate::abi::wit::{Errno, Extent, ExtentKind, Progress};
 use crate::instance::guest::Guest;
 use crate::instance::request::{StorePiece, Target};
 use crate::meter::call::WaitsFor;
-use crate::meter::stop::Stop;
+use crate::meter::host_trap::HostTrap;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Added = Result<Progress, Errno>;
@@ -96,7 +96,7 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
             let start = start as usize;
             let end = start.saturating_add(length as usize);
             if end > payload.len() {
-                return Err(Stop::Payload.into());
+                return Err(HostTrap::Payload.into());
             }
             // Not a copy: it's made when the bytes go into the guest's memory.
             Ok((payload.slice(start..end),))
@@ -172,7 +172,7 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
                 .data_mut()
                 .extents()?
                 .end_at(offset)
-                .map_err(|_| Stop::Extents)?;
+                .map_err(|_| HostTrap::Extents)?;
             Ok(())
         },
     )?;
@@ -187,11 +187,16 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
     )
 }
 
-pub(super) fn add(guest: &mut Guest, offset: u64, length: u64, kind: Kind) -> Result<Added, Stop> {
+pub(super) fn add(
+    guest: &mut Guest,
+    offset: u64,
+    length: u64,
+    kind: Kind,
+) -> Result<Added, HostTrap> {
     match guest.extents()?.add(offset, length, kind) {
         Ok(progress) => Ok(Ok(progress.into())),
         Err(AddError::Overflow) => Ok(Err(Errno::Einval)),
-        Err(AddError::BudgetExhausted) => Err(Stop::Extents),
+        Err(AddError::BudgetExhausted) => Err(HostTrap::Extents),
     }
 }
 
@@ -226,7 +231,7 @@ fn ask_blob(
     // One charge for the call itself, useful or not.
     let progress = match map.add(position, 0, Kind::Data) {
         Ok(progress) => progress,
-        Err(_) => return Err(Stop::Extents.into()),
+        Err(_) => return Err(HostTrap::Extents.into()),
     };
     let wanted = position.max(map.range().start)..end.min(map.end());
     let full = progress == MapProgress::Full;
@@ -244,7 +249,7 @@ fn ask_blob(
 }
 
 /// Adds what was found; of `only` the first extent the rest isn't known.
-fn answer_blob(guest: &mut Guest, search: &Search, found: Found) -> Result<Added, Stop> {
+fn answer_blob(guest: &mut Guest, search: &Search, found: Found) -> Result<Added, HostTrap> {
     let found = match found {
         Ok(found) => found,
         Err(error) => return Ok(Err(errno(guest, &search.blob, &error))),
@@ -261,7 +266,7 @@ fn answer_blob(guest: &mut Guest, search: &Search, found: Found) -> Result<Added
     }
     let map = guest.extents()?;
     if only && told < wanted.end {
-        map.end_at(told).map_err(|_| Stop::Extents)?;
+        map.end_at(told).map_err(|_| HostTrap::Extents)?;
     }
     Ok(Ok(map.progress().into()))
 }

@@ -12,7 +12,7 @@ use crate::instance::guest::Guest;
 use crate::instance::imports::waiting::{Asked, Asking, waiting};
 use crate::instance::imports::{ExtentsHandle, requests};
 use crate::meter::call::WaitsFor;
-use crate::meter::stop::Stop;
+use crate::meter::host_trap::HostTrap;
 use crate::next::Misuse;
 
 type Handle = Resource<ExtentsHandle>;
@@ -89,7 +89,7 @@ fn ask_splice(
     }))
 }
 
-fn answer_splice(guest: &mut Guest, answered: ForSplice) -> Result<Outcome<Progress>, Stop> {
+fn answer_splice(guest: &mut Guest, answered: ForSplice) -> Result<Outcome<Progress>, HostTrap> {
     match answer(guest, answered.found) {
         Ok(found) => add(guest, &found, answered.range, answered.position),
         Err(errno) => Ok(Err(errno)),
@@ -97,11 +97,11 @@ fn answer_splice(guest: &mut Guest, answered: ForSplice) -> Result<Outcome<Progr
 }
 
 /// What is to be asked for; or that nothing is, and why.
-fn splice(guest: &mut Guest, place: Range<u64>) -> Result<Result<Splice, Progress>, Stop> {
+fn splice(guest: &mut Guest, place: Range<u64>) -> Result<Result<Splice, Progress>, HostTrap> {
     let map = guest.extents()?;
     // One charge for the call itself, useful or not.
     let progress = map.add(place.start, 0, Kind::Data);
-    let progress = progress.map_err(|_| Stop::Extents)?;
+    let progress = progress.map_err(|_| HostTrap::Extents)?;
     let wanted = place.start.max(map.range().start)..place.end.min(map.end());
     if wanted.is_empty() || progress == MapProgress::Full {
         return Ok(Err(progress.into()));
@@ -118,7 +118,7 @@ fn add(
     found: &ExtentMap,
     range: Range<u64>,
     position: u64,
-) -> Result<Outcome<Progress>, Stop> {
+) -> Result<Outcome<Progress>, HostTrap> {
     let changes = guest.ctx.grants.changes_bytes;
     let known = found.end().min(range.end);
     for extent in cut(found, range.start..known) {
@@ -133,7 +133,7 @@ fn add(
     if known < range.end {
         let end = position + known.saturating_sub(range.start);
         let ended = guest.extents()?.end_at(end);
-        ended.map_err(|_| Stop::Extents)?;
+        ended.map_err(|_| HostTrap::Extents)?;
         return Ok(Ok(Progress::Full));
     }
     Ok(Ok(guest.extents()?.progress().into()))

@@ -12,7 +12,7 @@ use crate::instance::imports::WritePayloadHandle;
 use crate::instance::imports::waiting::{Asked, Asking, waiting};
 use crate::instance::request::{StorePiece, Target};
 use crate::meter::call::WaitsFor;
-use crate::meter::stop::Stop;
+use crate::meter::host_trap::HostTrap;
 use crate::next::{Misuse, Next};
 
 type Handle = Resource<WritePayloadHandle>;
@@ -54,7 +54,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
 }
 
 /// Plans that a part of the payload goes to the layer below.
-fn forward(guest: &mut Guest, offset: u64, start: u32, length: u32) -> Result<(), Stop> {
+fn forward(guest: &mut Guest, offset: u64, start: u32, length: u32) -> Result<(), HostTrap> {
     let next = guest.next()?;
     part(guest, start, length)?;
     if length == 0 {
@@ -77,12 +77,12 @@ fn forward(guest: &mut Guest, offset: u64, start: u32, length: u32) -> Result<()
 }
 
 /// A part of the payload; not a copy.
-fn part(guest: &mut Guest, start: u32, length: u32) -> Result<Bytes, Stop> {
+fn part(guest: &mut Guest, start: u32, length: u32) -> Result<Bytes, HostTrap> {
     let payload = &guest.plan()?.payload;
     let start = start as usize;
     let end = start.saturating_add(length as usize);
     if end > payload.len() {
-        return Err(Stop::Payload);
+        return Err(HostTrap::Payload);
     }
     Ok(payload.slice(start..end))
 }

@@ -8,7 +8,7 @@ const LONGEST: u32 = 1024;
 /// The right to ask: one at a time, since what the others want is likely told in the same answer; and
 /// after an answer that was of no use with a pause, which doubles.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct ProbeGate {
     taken: AtomicBool,
     /// Requests that still go without.
     left: AtomicU32,
@@ -16,11 +16,11 @@ pub(crate) struct Turn {
     pause: AtomicU32,
 }
 
-/// A turn that was taken; over when it's dropped.
+/// The right to ask, taken; given back when it's dropped.
 #[derive(Debug)]
-pub(crate) struct Taken<'a>(&'a Turn);
+pub(crate) struct Taken<'a>(&'a ProbeGate);
 
-impl Turn {
+impl ProbeGate {
     /// Takes it, unless somebody has it or it pauses.
     #[must_use]
     pub(crate) fn take(&self) -> Option<Taken<'_>> {
@@ -31,7 +31,7 @@ impl Turn {
             return None;
         }
         let free = !self.taken.swap(true, Ordering::Acquire);
-        // Made only then: it gives the turn back when it's dropped.
+        // Made only then: it gives the right back when it's dropped.
         free.then(|| Taken(self))
     }
 }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn one_at_a_time() {
-        let turn = Turn::default();
+        let turn = ProbeGate::default();
         let taken = turn.take().unwrap();
         assert!(turn.take().is_none());
         taken.fruitful();
@@ -78,14 +78,14 @@ mod tests {
 
     #[test]
     fn a_last_turn_is_the_last() {
-        let turn = Turn::default();
+        let turn = ProbeGate::default();
         turn.take().unwrap().last();
         assert!((0..5000).all(|_| turn.take().is_none()));
     }
 
     #[test]
     fn pauses_double_and_end_with_a_success() {
-        let turn = Turn::default();
+        let turn = ProbeGate::default();
         let waits = || (0..).take_while(|_| turn.take().is_none()).count();
         for expected in [1, 2, 4, 8] {
             turn.take().unwrap().fruitless();

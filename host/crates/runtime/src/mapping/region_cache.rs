@@ -22,7 +22,7 @@ const RUNS: usize = 16_384;
 /// Holds `limit` bytes at most, each charged to the quota and counted. When there's no room those regions go that
 /// weren't asked for since the last time that room was looked for (the "clock" of page replacement).
 #[derive(Debug)]
-pub(crate) struct Memory<V> {
+pub(crate) struct RegionCache<V> {
     limit: u64,
     quota: Arc<MemoryQuota>,
     metrics: Arc<Metrics>,
@@ -54,7 +54,7 @@ struct Paid {
     metrics: Arc<Metrics>,
 }
 
-impl<V: Value> Memory<V> {
+impl<V: Value> RegionCache<V> {
     /// Nothing known so far.
     #[must_use]
     pub(crate) fn new(limit: u64, quota: Arc<MemoryQuota>, metrics: Arc<Metrics>) -> Self {
@@ -79,7 +79,7 @@ impl<V: Value> Memory<V> {
 
     /// Shows the runs from `range.start` on that are known, in order and without a gap, up to the range's
     /// end or until it's told to stop. Returns the end of what was shown.
-    pub(crate) fn recall(
+    pub(crate) fn lookup(
         &self,
         range: &Range<u64>,
         mut show: impl FnMut(Range<u64>, V) -> ControlFlow<()>,
@@ -103,7 +103,7 @@ impl<V: Value> Memory<V> {
 
     /// Keeps what is new of a region around the byte at `wanted`. `false`: nothing, for there's no room
     /// within the limit or the tenant's quota, or somebody else was faster.
-    pub(crate) fn learn(&self, wanted: u64, region: &Region<V>) -> bool {
+    pub(crate) fn insert(&self, wanted: u64, region: &Region<V>) -> bool {
         let mut state = self.write();
         let Some(mut region) = region.cut(&state.gap(wanted)) else {
             return false;
@@ -212,31 +212,31 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::mapping::Place;
+    use crate::mapping::Location;
 
     const SIZE: u64 = 1000;
 
     /// What the byte at `offset` of the disk is in truth: runs of eight bytes, of three sorts.
-    fn truth(offset: u64) -> Place {
+    fn truth(offset: u64) -> Location {
         match offset / 8 % 3 {
-            0 => Place::Zero,
-            1 => Place::Computed,
-            _ => Place::Blob {
+            0 => Location::Zero,
+            1 => Location::Computed,
+            _ => Location::Blob {
                 blob: 7,
                 offset: 10_000 - offset / 8 * 16 + offset % 8,
             },
         }
     }
 
-    fn region(range: Range<u64>) -> Region<Place> {
+    fn region(range: Range<u64>) -> Region<Location> {
         let mut region = Region::new(range.start..range.start + 1, truth(range.start)).unwrap();
         (range.start + 1..range.end).for_each(|at| region.push(1, truth(at)));
         region
     }
 
-    fn memory(limit: u64) -> (Memory<Place>, Arc<MemoryQuota>) {
+    fn memory(limit: u64) -> (RegionCache<Location>, Arc<MemoryQuota>) {
         let quota = MemoryQuota::new(limit);
-        let memory = Memory::new(limit, Arc::clone(&quota), Arc::default());
+        let memory = RegionCache::new(limit, Arc::clone(&quota), Arc::default());
         (memory, quota)
     }
 
@@ -252,7 +252,7 @@ mod tests {
     }
 
     /// Whether it knows of a byte, which isn't asked for by that.
-    fn knows(memory: &Memory<Place>, at: u64) -> bool {
+    fn knows(memory: &RegionCache<Location>, at: u64) -> bool {
         memory.read().at(at).is_some()
     }
 
@@ -271,7 +271,7 @@ mod tests {
                 if dice(2) == 0 {
                     let wanted = start + dice(end - start);
                     let known = knows(&memory, wanted);
-                    let new = memory.learn(wanted, &region(start..end));
+                    let new = memory.insert(wanted, &region(start..end));
                     assert!(!(known && new));
                     assert_eq!(knows(&memory, wanted), known || new);
                     if new {
@@ -279,7 +279,7 @@ mod tests {
                     }
                 }
                 let mut at = start;
-                let known = memory.recall(&(start..end), |run, value| {
+                let known = memory.lookup(&(start..end), |run, value| {
                     assert_eq!(run.start, at, "no gap");
                     at = run.end;
                     for byte in run.clone() {
@@ -301,11 +301,11 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_outlives_what_is_not() {
-        let (memory, _) = memory(4 * (OVERHEAD + 4 * run_size::<Place>()));
+        let (memory, _) = memory(4 * (OVERHEAD + 4 * run_size::<Location>()));
         let known = |at| knows(&memory, at);
-        let ask = |at: u64| memory.recall(&(at..at + 1), |_, _| ControlFlow::Break(()));
+        let ask = |at: u64| memory.lookup(&(at..at + 1), |_, _| ControlFlow::Break(()));
         for start in (0..900).step_by(30) {
-            assert!(memory.learn(start, &region(start..start + 16)));
+            assert!(memory.insert(start, &region(start..start + 16)));
             let _shown = ask(0);
         }
         assert!(known(0) && known(870));
@@ -315,10 +315,10 @@ mod tests {
     #[test]
     fn without_room_nothing_is_learnt() {
         let (small, _) = memory(OVERHEAD);
-        assert!(!small.learn(0, &region(0..8)));
+        assert!(!small.insert(0, &region(0..8)));
         let quota = MemoryQuota::new(100);
-        let poor = Memory::new(1 << 20, Arc::clone(&quota), Arc::default());
-        assert!(!poor.learn(0, &region(0..8)));
+        let poor = RegionCache::new(1 << 20, Arc::clone(&quota), Arc::default());
+        assert!(!poor.insert(0, &region(0..8)));
         assert_eq!((poor.read().held, quota.used()), (0, 0));
         assert_eq!(memory(0).0.most_runs(), 0);
     }

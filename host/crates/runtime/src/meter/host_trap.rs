@@ -8,7 +8,7 @@ use device::fault::{Cause, Failure};
 
 /// The host stops a guest: returned from host functions and callbacks as an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum Stop {
+pub(crate) enum HostTrap {
     /// Past the CPU time of one call.
     #[error("the call used up its CPU time")]
     CpuTime,
@@ -35,7 +35,7 @@ pub(crate) enum Stop {
     Handle,
 }
 
-impl Stop {
+impl HostTrap {
     const fn cause(self) -> Cause {
         match self {
             Self::CpuTime => Cause::CpuTime,
@@ -60,7 +60,7 @@ impl Stop {
 
 /// What an error out of a guest call is: always the plugin's fault, and the store is done for.
 pub(crate) fn failure(error: &wasmtime::Error, memory_refused: bool) -> Failure {
-    if let Some(stop) = error.downcast_ref::<Stop>() {
+    if let Some(stop) = error.downcast_ref::<HostTrap>() {
         return Failure::plugin(stop.cause(), stop.text());
     }
     if is_hostcall_fuel(error) {

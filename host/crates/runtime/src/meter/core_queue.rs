@@ -17,13 +17,13 @@ use crate::meter::waits::Waits;
 
 /// Where one store's guest waits for its turns, and who is told of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns {
+pub(crate) struct CoreQueue {
     share: Arc<CpuShare>,
     metrics: Arc<Metrics>,
     waits: Waits,
 }
 
-impl Turns {
+impl CoreQueue {
     /// Turns by `share`. Waits are noted in `metrics`, and in `waits` as no time of the call.
     pub(crate) fn new(share: &Arc<CpuShare>, metrics: &Arc<Metrics>, waits: &Waits) -> Self {
         Self {

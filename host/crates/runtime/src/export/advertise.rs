@@ -5,7 +5,7 @@ use device::fault::{Cause, Failure, Whose};
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
 
 use crate::abi::interfaces::{INTERFACES, Interfaces};
-use crate::abi::names::tell;
+use crate::abi::names::log_export;
 use crate::abi::wit::DeviceInfo;
 use crate::instance::context::ExportContext;
 use crate::loaded::plugin::Plugin;
@@ -14,14 +14,14 @@ use crate::loaded::plugin::Plugin;
 const MAX_SIZE: u64 = i64::MAX as u64;
 
 /// Checks what a plugin said of its export.
-pub(crate) fn offer(
+pub(crate) fn advertise(
     plugin: &Plugin,
     ctx: &ExportContext,
     info: &DeviceInfo,
     read_only: bool,
 ) -> Result<Export, Failure> {
     let refuse = |text: String| {
-        tell!(warn, &ctx.names, "{text}");
+        log_export!(warn, &ctx.names, "{text}");
         Failure {
             errno: Errno::Einval,
             text: text.into(),
