@@ -110,7 +110,8 @@ impl PluginExport {
         std::iter::successors(Some(self), |layer| layer.below.as_deref())
     }
 
-    /// Nobody is connected: gives back what isn't needed for the data to stay.
+    /// Drops idle instances and what is remembered, in this layer and those below. To be called when no client is
+    /// connected. Never drops an instance whose memory is the disk, or that has changes to flush. Doesn't block.
     pub fn release_idle(&self) {
         if !self.holds_the_data() {
             self.pool.release_idle();
@@ -139,13 +140,13 @@ impl PluginExport {
         &self.terms
     }
 
-    /// Its counters.
+    /// Counts what this layer alone does; each layer has counters of its own.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.ctx.metrics
     }
 
-    /// Its plugin.
+    /// The plugin of this layer.
     #[must_use]
     pub fn plugin(&self) -> &Plugin {
         &self.plugin

@@ -73,8 +73,14 @@ impl CallError {
 
 type Called<T> = Result<T, CallError>;
 
+/// Each call runs the guest within its limits of CPU time, time on the wall and memory. After
+/// [`CallError::Fatal`], or if a call's future is dropped before its end, the instance can't be used again.
 impl Instance {
-    /// Makes a store with the limits of `ctx` and instantiates the plugin in it.
+    /// Makes a store with the limits of `ctx` and instantiates the plugin in it. `number` tells the instance from its
+    /// like. Dropping the future drops the store.
+    ///
+    /// # Errors
+    /// The plugin was stopped, ran out of time, or isn't what its type says.
     pub(crate) async fn new(
         pre: &InstancePre<Guest>,
         indices: &Indices,
@@ -146,7 +152,7 @@ impl Instance {
         !self.dirty && self.store.data().memory.is_worn()
     }
 
-    /// Asks for the exports.
+    /// Asks for the exports of a plugin that lists its own; without that interface there are none.
     pub(crate) async fn list_exports(&mut self) -> Called<Vec<ListedExport>> {
         let Some(list) = self.functions.list_exports else {
             return Ok(Vec::new());
@@ -155,7 +161,8 @@ impl Instance {
         self.answered(exports)
     }
 
-    /// Lets the guest fill `reply`.
+    /// Lets the guest fill `reply` with `length` bytes from `offset`. What comes back may be incomplete, and may have
+    /// places that the host has yet to fill.
     pub(crate) async fn read(
         &mut self,
         reply: Box<ReadReply>,
@@ -195,7 +202,7 @@ impl Instance {
         Ok(plan)
     }
 
-    /// Flushes what this instance took.
+    /// Makes durable what this instance took, as far as the guest has that in hand.
     pub(crate) async fn flush(&mut self) -> Called<()> {
         let Some(flush) = self.functions.flush else {
             return Ok(());
@@ -206,7 +213,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Trims.
+    /// Tells the guest that a range isn't needed any more.
     pub(crate) async fn trim(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
         let Some(trim) = self.functions.trim else {
             return Err(not_exported());
@@ -216,7 +223,7 @@ impl Instance {
         self.answered(done)
     }
 
-    /// Zeroes.
+    /// Lets the guest make a range read as zeroes.
     pub(crate) async fn zero(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
         let Some(zero) = self.functions.zero else {
             return Err(not_exported());
@@ -226,7 +233,7 @@ impl Instance {
         self.answered(done)
     }
 
-    /// Reads ahead.
+    /// Tells the guest that a range will be read soon.
     pub(crate) async fn cache(&mut self, offset: u64, length: u64) -> Called<()> {
         let Some(cache) = self.functions.cache else {
             return Err(not_exported());

@@ -28,4 +28,4 @@ pub use export::catalog::{ExportSpec, FilterSpec, PluginCatalog};
 pub use loaded::engine::Engine;
 pub use loaded::examined::Examined;
 pub use loaded::plugin::Plugin;
-pub use nbdbox_config::policy::{OnFailure, Policy};
+pub use nbdbox_config::policy::Policy;

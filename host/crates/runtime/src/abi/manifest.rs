@@ -15,40 +15,40 @@ const ENTRIES: usize = 64;
 /// Bytes of text in a manifest. Restrains the plugin.
 const TEXT: usize = 64 << 10;
 
-/// A plugin's own word on what it is and needs.
+/// What a plugin says that it is and needs: read once, when it's loaded, and checked for length and form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// The plugin's name.
+    /// The plugin's name, which the log and `inspect` show in place of the file's.
     pub name: String,
-    /// Its version.
+    /// The plugin's version, in words of its own.
     pub version: String,
-    /// One line.
+    /// What the plugin is, in one line.
     pub summary: String,
-    /// The settings that it knows.
+    /// The settings that the operator may give; any other is refused.
     pub settings: Vec<Setting>,
-    /// The blobs that it can't do without.
+    /// The files that the operator has to grant.
     pub blobs: Vec<BlobNeed>,
 }
 
 /// One `KEY=VALUE` setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// The key.
+    /// The key, as the operator writes it.
     pub key: String,
     /// What its value must be.
     pub kind: SettingKind,
-    /// It must be given.
+    /// Without a value for it the export isn't opened.
     pub required: bool,
-    /// Its value otherwise.
+    /// The value where the operator gives none.
     pub default: Option<String>,
-    /// One line.
+    /// What the setting is for, in one line.
     pub help: String,
 }
 
 /// What a setting's value must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingKind {
-    /// Anything.
+    /// Any text.
     Text,
     /// A number of bytes.
     Size,
@@ -61,11 +61,11 @@ pub enum SettingKind {
 /// A blob that must be granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobNeed {
-    /// Under this name.
+    /// The name under which the plugin opens the file.
     pub name: String,
-    /// With this access at least.
+    /// The least access that the plugin needs.
     pub access: Access,
-    /// One line.
+    /// What the file is for, in one line.
     pub help: String,
 }
 

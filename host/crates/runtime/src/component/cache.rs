@@ -43,7 +43,7 @@ impl Digest {
         Ok(Self::of(&read_component(path)?))
     }
 
-    /// Its bytes.
+    /// The digest's 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -165,7 +165,7 @@ impl Cache {
         self
     }
 
-    /// Its counters.
+    /// Counts compilations, and what the cache already had.
     pub(crate) fn metrics(&self) -> &Arc<CompileMetrics> {
         &self.metrics
     }

@@ -30,15 +30,15 @@ const LISTED: usize = 1024;
 /// What the operator decided about an export.
 #[derive(Clone, Debug)]
 pub struct ExportSpec {
-    /// Whose it is; empty where there are no tenants.
+    /// The tenant that it belongs to; empty where there are no tenants.
     pub tenant: String,
     /// Its name; where the plugin lists exports of its own, the one that stands for the empty name.
     pub name: String,
     /// `KEY=VALUE` settings.
     pub settings: Settings,
-    /// Granted files.
+    /// Files granted to the plugin.
     pub blobs: Vec<Blob>,
-    /// Limits.
+    /// Limits of the plugin, and of the export as a whole.
     pub limits: Limits,
     /// What its tenant may use.
     pub quota: Arc<TenantQuota>,
@@ -54,11 +54,11 @@ pub struct ExportSpec {
 /// A filter over a plugin, and what the operator gave it.
 #[derive(Clone, Debug)]
 pub struct FilterSpec {
-    /// The filter.
+    /// The filter, which is a plugin that exports `filter`.
     pub plugin: Arc<Plugin>,
     /// `KEY=VALUE` settings.
     pub settings: Settings,
-    /// Granted files.
+    /// Files granted to the filter.
     pub blobs: Vec<Blob>,
     /// Its own limits.
     pub limits: Limits,
@@ -152,7 +152,7 @@ impl PluginCatalog {
         Ok(())
     }
 
-    /// The plugin.
+    /// The plugin at the bottom, below all filters.
     #[must_use]
     pub fn plugin(&self) -> &Plugin {
         &self.plugin

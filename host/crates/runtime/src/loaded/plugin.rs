@@ -81,7 +81,7 @@ impl Plugin {
         &self.name
     }
 
-    /// Its file.
+    /// The file that it was loaded from; the file may have changed since.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
