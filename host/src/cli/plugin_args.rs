@@ -10,10 +10,9 @@ use device::ExtentsOnError;
 use device::TenantQuota;
 use nbdbox_config::filter::FilterWord;
 use nbdbox_config::limits::{self, Limits};
+use nbdbox_config::policy::OnFailure;
 use nbdbox_config::settings::Settings;
-use runtime::{
-    Engine, ExportSpec, FilterSpec, OnFailure, Plugin, PluginCatalog, Policy, cache::Cache,
-};
+use runtime::{Engine, ExportSpec, FilterSpec, Plugin, PluginCatalog, Policy, cache::Cache};
 use tokio::task::spawn_blocking;
 
 /// A plugin, its settings, its grants and its limits.
