@@ -2,14 +2,17 @@
 //!
 //! Counts and sums are refused past their limit ([`CountQuota`], [`MemoryQuota`]), flows make requests queue
 //! ([`FlowQuota`]), and a rate tells each request how long to wait ([`Rates`], which takes `now` as an argument).
+//! What fails is tried again after a pause ([`Backoff`], which takes `now` too).
 //! Limits can change while they're in use, when the configuration does: what is held beyond a new limit is kept,
 //! and nothing more is given until it's back under it.
 
+mod backoff;
 mod count;
 mod flow;
 mod memory;
 mod rate;
 
+pub use backoff::Backoff;
 pub use count::{CountQuota, CountShare};
 pub use flow::{FlowQuota, Turn};
 pub use memory::{MemoryQuota, MemoryShare};

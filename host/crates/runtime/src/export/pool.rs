@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use device::metrics::{Budget, Metrics};
-use quota::{CountQuota, CountShare};
+use quota::{Backoff, CountQuota, CountShare};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::instance::Instance;
@@ -28,7 +28,6 @@ pub(crate) struct Pool {
     metrics: Arc<Metrics>,
 }
 
-#[derive(Default)]
 struct State {
     idle: Vec<Instance>,
     /// Returned instances that a flush waits for, each with its permit.
@@ -43,7 +42,7 @@ struct State {
     /// Permits that were put aside when the tenant's quota had no room: calls wait for the instances
     /// that there are.
     put_aside: usize,
-    crashes: Crashes,
+    crashes: Backoff,
     /// An instance that had taken changes was lost before they were flushed.
     changes_lost: bool,
     /// No instance is to be made again.
@@ -75,8 +74,14 @@ impl Pool {
         let state = State {
             next_number: first.number + 1,
             idle: vec![first],
+            handed: Vec::new(),
+            wanted: BTreeMap::new(),
+            dirty: BTreeSet::new(),
             taken: 1,
-            ..State::default()
+            put_aside: 0,
+            crashes: Backoff::new(BACKOFF, LONGEST_BACKOFF),
+            changes_lost: false,
+            closed: false,
         };
         Self {
             permits: Semaphore::new(most),
@@ -311,7 +316,7 @@ impl<'a> Vacancy<'a> {
 
     /// It could not be made.
     pub(crate) fn failed(self) {
-        self.pool.state().crashes.note(Instant::now());
+        self.pool.state().crashes.note_failure(Instant::now());
     }
 }
 
@@ -360,7 +365,7 @@ impl<'a> Lease<'a> {
             return;
         };
         let mut state = self.pool.state();
-        state.crashes.forget();
+        state.crashes.note_success();
         if instance.dirty {
             state.dirty.insert(instance.number);
         } else {
@@ -389,7 +394,7 @@ impl<'a> Lease<'a> {
             return;
         };
         let mut state = self.pool.state();
-        state.crashes.forget();
+        state.crashes.note_success();
         state.dirty.remove(&instance.number);
         state.taken -= 1;
         self.release();
@@ -418,7 +423,7 @@ impl Drop for Lease<'_> {
         let mut state = self.pool.state();
         state.dirty.remove(&instance.number);
         state.changes_lost |= instance.dirty;
-        state.crashes.note(Instant::now());
+        state.crashes.note_failure(Instant::now());
         state.taken -= 1;
         self.release();
         let awaited = state.is_awaited();
@@ -427,54 +432,5 @@ impl Drop for Lease<'_> {
         if awaited {
             self.pool.returned.notify_waiters();
         }
-    }
-}
-
-/// How soon after a crash the next instance may be made.
-#[derive(Debug, Default)]
-struct Crashes {
-    in_a_row: u32,
-    not_before: Option<Instant>,
-}
-
-impl Crashes {
-    fn note(&mut self, now: Instant) {
-        let pause = BACKOFF
-            .saturating_mul(1 << self.in_a_row.min(16))
-            .min(LONGEST_BACKOFF);
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        self.not_before = Some(now + pause);
-    }
-
-    fn forget(&mut self) {
-        *self = Self::default();
-    }
-
-    fn wait(&self, now: Instant) -> Option<Duration> {
-        let wait = self.not_before?.saturating_duration_since(now);
-        (!wait.is_zero()).then_some(wait)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_a_bound_and_end_with_a_success() {
-        let start = Instant::now();
-        let mut crashes = Crashes::default();
-        assert_eq!(crashes.wait(start), None);
-        crashes.note(start);
-        assert_eq!(crashes.wait(start), Some(BACKOFF));
-        crashes.note(start);
-        assert_eq!(crashes.wait(start), Some(2 * BACKOFF));
-        for _ in 0..100 {
-            crashes.note(start);
-        }
-        assert_eq!(crashes.wait(start), Some(LONGEST_BACKOFF));
-        assert_eq!(crashes.wait(start + LONGEST_BACKOFF), None);
-        crashes.forget();
-        assert_eq!(crashes.wait(start), None);
     }
 }
