@@ -467,6 +467,38 @@ fn a_flush_syncs_what_was_stored_by_reference_whatever_the_plugin_does() {
     assert_eq!(letters(&log), "wrsrr", "{log}");
 }
 
+/// Its bytes were stored by reference, so that the host alone knows whether there is anything to sync.
+#[test]
+fn a_flush_does_not_answer_while_another_one_syncs() {
+    let disk = full(MIB);
+    let grant = format!("--blob=b={}:rw", disk.path().display());
+    let plugin = nbdbox_tests::guest("bad").display().to_string();
+    let settings = ["mode=parallel", "blob=b", "at=write", "do=store"];
+    let words = [grant.as_str(), plugin.as_str()]
+        .into_iter()
+        .chain(settings);
+    let server = Server::start(words);
+    let (mut one, mut two) = (connect(&server), connect(&server));
+    one.write(0, &[1; 512], NONE).unwrap();
+    let arguments = [
+        format!("--trace={TELLING}"),
+        "--decode-fds=path".to_owned(),
+        "--inject=fdatasync:delay_enter=500000".to_owned(),
+    ];
+    let strace = Strace::attach(&server, &arguments, false);
+    thread::scope(|scope| {
+        scope.spawn(|| one.flush().unwrap());
+        // So that it comes while the first one syncs. On a slow machine it may come later: then nothing is shown.
+        thread::sleep(Duration::from_millis(100));
+        two.flush().unwrap();
+    });
+    let log = strace.detach();
+    let first = |what: &dyn Fn(&str) -> bool| log.lines().position(what);
+    let synced = first(&|line| line.contains("fdatasync") && line.contains("= 0"));
+    let answered = first(&|line| line.contains("<socket:"));
+    assert!(synced.unwrap() < answered.unwrap(), "{log}");
+}
+
 #[test]
 fn a_flush_syncs_what_other_connections_wrote() {
     let disk = full(MIB);

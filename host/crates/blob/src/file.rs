@@ -13,6 +13,7 @@ use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use tokio::task::spawn_blocking;
 
+use crate::durability::Unflushed;
 use crate::error::BlobError;
 use crate::missing::Missing;
 use crate::{Access, Grant};
@@ -29,10 +30,7 @@ struct Inner {
     file: File,
     /// At the time of opening. A blob never grows for its plugin.
     size: u64,
-    /// Something that was written may not have reached the disk.
-    lost: AtomicBool,
-    /// It was written since its last sync began.
-    unsynced: AtomicBool,
+    unflushed: Unflushed,
     /// Its file system takes no write without waiting.
     waits: AtomicBool,
     /// Its file system can't be asked for what is in the page cache only.
@@ -54,8 +52,7 @@ impl Blob {
                     grant: grant.clone(),
                     file,
                     size,
-                    lost: AtomicBool::new(false),
-                    unsynced: AtomicBool::new(false),
+                    unflushed: Unflushed::new(),
                     waits: AtomicBool::new(false),
                     no_looks: AtomicBool::new(false),
                     missing: Missing::default(),
@@ -143,11 +140,11 @@ impl Blob {
     /// Whether something was written that no sync covers.
     #[must_use]
     pub fn is_unsynced(&self) -> bool {
-        self.inner.unsynced.load(Ordering::SeqCst)
+        self.unflushed().is_pending()
     }
 
-    pub(super) fn set_unsynced(&self, unsynced: bool) {
-        self.inner.unsynced.store(unsynced, Ordering::SeqCst);
+    pub(super) fn unflushed(&self) -> &Unflushed {
+        &self.inner.unflushed
     }
 
     pub(super) fn always_waits(&self) -> bool {
@@ -184,14 +181,6 @@ impl Blob {
         // Nothing that holds the lock panics.
         let lock = self.inner.slow_until.lock();
         lock.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn has_lost(&self) -> bool {
-        self.inner.lost.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn note_loss(&self) {
-        self.inner.lost.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn lost(&self) -> BlobError {

@@ -48,19 +48,16 @@ impl Blob {
             self.write_cached(offset, &bytes)
         };
         if done == bytes.len() {
-            self.set_unsynced(true);
+            self.unflushed().note_change();
             return Ok(());
         }
         let blob = self.clone();
         let short = !fua && bytes.len() <= SHORT;
         let work = move || {
-            blob.write_waiting(offset + done as u64, &bytes[done..])?;
-            // After the bytes are there: a sync that began before may not have met them.
-            blob.set_unsynced(true);
-            if fua {
-                blob.sync()?;
-            }
-            Ok(())
+            let written = blob.write_waiting(offset + done as u64, &bytes[done..]);
+            blob.unflushed().note_change();
+            written?;
+            if fua { blob.sync() } else { Ok(()) }
         };
         if short {
             self.briefly(work).await
@@ -164,14 +161,72 @@ impl Blob {
     /// of a failed write-back only once, and drops the bytes (see "Error reporting" in its
     /// Documentation/filesystems/vfs.rst), so that a second try would succeed without them.
     pub(super) fn sync(&self) -> Result<(), BlobError> {
-        if self.has_lost() {
+        self.sync_by(|| rustix::fs::fdatasync(self.file()))
+    }
+
+    fn sync_by(&self, fdatasync: impl FnOnce() -> Result<(), Errno>) -> Result<(), BlobError> {
+        let unflushed = self.unflushed();
+        if unflushed.lost().any() {
             return Err(self.lost());
         }
-        // Before, so that what is written meanwhile counts as unsynced.
-        self.set_unsynced(false);
-        rustix::fs::fdatasync(self.file()).map_err(|error| {
-            self.note_loss();
+        let epoch = unflushed.begin_flush();
+        fdatasync().map_err(|error| {
+            unflushed.lost().note();
             self.failed(error)
+        })?;
+        unflushed.finish_flush(epoch);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::NamedTempFile;
+
+    use super::*;
+    use crate::{Access, Grant};
+
+    fn blob() -> (NamedTempFile, Blob) {
+        let file = NamedTempFile::new().unwrap();
+        let grant = Grant {
+            name: "disk".to_owned(),
+            path: file.path().to_owned(),
+            access: Access::ReadWrite,
+        };
+        file.as_file().set_len(4096).unwrap();
+        (file, Blob::open(grant).unwrap())
+    }
+
+    #[test]
+    fn a_change_is_unsynced_until_fdatasync_has_returned() {
+        let (_file, blob) = blob();
+        blob.unflushed().note_change();
+        blob.sync_by(|| {
+            assert!(blob.is_unsynced(), "another flush must not answer now");
+            Ok(())
         })
+        .unwrap();
+        assert!(!blob.is_unsynced());
+    }
+
+    #[test]
+    fn a_change_during_a_sync_waits_for_the_next_one() {
+        let (_file, blob) = blob();
+        blob.sync_by(|| {
+            blob.unflushed().note_change();
+            Ok(())
+        })
+        .unwrap();
+        assert!(blob.is_unsynced());
+    }
+
+    #[test]
+    fn what_a_sync_has_lost_stays_lost() {
+        let (_file, blob) = blob();
+        blob.unflushed().note_change();
+        blob.sync_by(|| Err(Errno::IO)).unwrap_err();
+        assert!(blob.is_unsynced());
+        blob.sync_by(|| Ok(())).unwrap_err();
+        assert!(blob.is_unsynced());
     }
 }

@@ -18,7 +18,9 @@ impl Blob {
         self.check(offset, length)?;
         let blob = self.clone();
         on_a_thread(move || {
-            match blob.punch(offset, length) {
+            let punched = blob.punch(offset, length);
+            blob.unflushed().note_change();
+            match punched {
                 Ok(()) | Err(BlobError::Unsupported(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -42,7 +44,9 @@ impl Blob {
         self.check(offset, length)?;
         let blob = self.clone();
         on_a_thread(move || {
-            blob.zero_waiting(offset, length, no_hole, fast)?;
+            let zeroed = blob.zero_waiting(offset, length, no_hole, fast);
+            blob.unflushed().note_change();
+            zeroed?;
             if fua { blob.sync() } else { Ok(()) }
         })
         .await
