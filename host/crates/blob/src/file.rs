@@ -31,6 +31,8 @@ struct Inner {
     /// At the time of opening. A blob never grows for its plugin.
     size: u64,
     unflushed: Unflushed,
+    /// Held by the one who syncs.
+    syncing: Mutex<()>,
     /// Its file system takes no write without waiting.
     waits: AtomicBool,
     /// Its file system can't be asked for what is in the page cache only.
@@ -53,6 +55,7 @@ impl Blob {
                     file,
                     size,
                     unflushed: Unflushed::new(),
+                    syncing: Mutex::default(),
                     waits: AtomicBool::new(false),
                     no_looks: AtomicBool::new(false),
                     missing: Missing::default(),
@@ -145,6 +148,13 @@ impl Blob {
 
     pub(super) fn unflushed(&self) -> &Unflushed {
         &self.inner.unflushed
+    }
+
+    /// Waits for those that sync.
+    pub(super) fn sync_turn(&self) -> MutexGuard<'_, ()> {
+        // It guards nothing that a panic could leave half-done.
+        let lock = self.inner.syncing.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn always_waits(&self) -> bool {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 
+use crate::durability::Mark;
 use crate::error::BlobError;
 use crate::file::{Blob, on_a_thread};
 
@@ -160,14 +161,27 @@ impl Blob {
     /// Makes all durable that was written, or says ever after that something may be lost: Linux tells
     /// of a failed write-back only once, and drops the bytes (see "Error reporting" in its
     /// Documentation/filesystems/vfs.rst), so that a second try would succeed without them.
+    ///
+    /// One at a time, for the same reason: of two at once, one would be told of the loss, and the other one
+    /// would take what was lost for durable. Those that wait share the next one, which covers them all.
     pub(super) fn sync(&self) -> Result<(), BlobError> {
-        self.sync_by(|| rustix::fs::fdatasync(self.file()))
+        let asked = self.unflushed().mark();
+        self.sync_since(asked, || rustix::fs::fdatasync(self.file()))
     }
 
-    fn sync_by(&self, fdatasync: impl FnOnce() -> Result<(), Errno>) -> Result<(), BlobError> {
+    /// As [`sync`](Self::sync), for what was changed before `asked`.
+    fn sync_since(
+        &self,
+        asked: Mark,
+        fdatasync: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), BlobError> {
+        let _turn = self.sync_turn();
         let unflushed = self.unflushed();
         if unflushed.lost().any() {
             return Err(self.lost());
+        }
+        if unflushed.has_flushed_since(asked) {
+            return Ok(());
         }
         let epoch = unflushed.begin_flush();
         fdatasync().map_err(|error| {
@@ -181,6 +195,9 @@ impl Blob {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
     use tempfile::NamedTempFile;
 
     use super::*;
@@ -195,6 +212,12 @@ mod tests {
         };
         file.as_file().set_len(4096).unwrap();
         (file, Blob::open(grant).unwrap())
+    }
+
+    impl Blob {
+        fn sync_by(&self, fdatasync: impl FnOnce() -> Result<(), Errno>) -> Result<(), BlobError> {
+            self.sync_since(self.unflushed().mark(), fdatasync)
+        }
     }
 
     #[test]
@@ -228,5 +251,42 @@ mod tests {
         assert!(blob.is_unsynced());
         blob.sync_by(|| Ok(())).unwrap_err();
         assert!(blob.is_unsynced());
+    }
+
+    /// The kernel would tell only the first one.
+    #[test]
+    fn a_sync_that_waits_for_one_that_fails_fails_too() {
+        let (_file, blob) = blob();
+        let (began, begun) = mpsc::channel();
+        thread::scope(|scope| {
+            let first = scope.spawn(|| {
+                blob.sync_by(|| {
+                    began.send(()).unwrap();
+                    // Long enough for the second one to wait, where it may; it fails in any case.
+                    thread::sleep(std::time::Duration::from_millis(20));
+                    Err(Errno::IO)
+                })
+            });
+            begun.recv().unwrap();
+            let second = scope.spawn(|| blob.sync_by(|| Ok(())));
+            first.join().unwrap().unwrap_err();
+            second.join().unwrap().unwrap_err();
+        });
+    }
+
+    #[test]
+    fn those_that_waited_share_one_sync() {
+        let (_file, blob) = blob();
+        let asked = blob.unflushed().mark();
+        blob.sync_by(|| Ok(())).unwrap();
+        let never = || unreachable!("the one before began after it was asked for");
+        blob.sync_since(asked, never).unwrap();
+        let mut synced = false;
+        blob.sync_by(|| {
+            synced = true;
+            Ok(())
+        })
+        .unwrap();
+        assert!(synced, "a flush that is asked for later is one of its own");
     }
 }
