@@ -26,7 +26,7 @@ use crate::abi::interfaces::Interfaces;
 use crate::abi::names::log_export;
 use crate::abi::wit::{DeviceInfo, InstanceMode};
 use crate::export::advertise::advertise;
-use crate::export::pool::{Acquired, Lease, Pool, Vacancy};
+use crate::export::pool::{Acquired, Lease, Pool, Pooled, Vacancy};
 use crate::instance::context::ExportContext;
 use crate::instance::{CallError, Instance};
 use crate::loaded::plugin::Plugin;
@@ -38,7 +38,7 @@ pub struct PluginExport {
     /// What the first instance said; the others must say the same.
     info: DeviceInfo,
     terms: Arc<Terms>,
-    pool: Pool,
+    pool: Pool<Instance>,
     policy: Policy,
     recall: Recall,
     /// What a filter stands on.
@@ -72,7 +72,6 @@ impl PluginExport {
             return Err(no_instance());
         };
         let mut instance = plugin.instance(&ctx, 0).await?;
-        instance.share = Some(share);
         let mut info = instance
             .open(&ctx.names.export)
             .await
@@ -84,7 +83,13 @@ impl PluginExport {
             InstanceMode::Parallel => ctx.limits.instances,
         };
         let (quota, metrics) = (&ctx.quota.tenant.instances, &ctx.metrics);
-        let pool = Pool::new(most, Arc::clone(quota), Arc::clone(metrics), instance);
+        let pool = Pool::new(
+            most,
+            Arc::clone(quota),
+            Arc::clone(metrics),
+            instance,
+            share,
+        );
         let immutable = info.immutable && export.flags.contains(ExportFlags::READ_ONLY);
         let terms = Arc::new(Terms {
             export,
@@ -207,7 +212,7 @@ impl PluginExport {
                 .is_some_and(|next| next.is_unflushed())
     }
 
-    async fn acquire(&self) -> Result<Lease<'_>, Failure> {
+    async fn acquire(&self) -> Result<Lease<'_, Instance>, Failure> {
         match self.pool.acquire().await {
             Acquired::Ready(lease) => Ok(lease),
             Acquired::Vacant(vacancy) => self.fill(vacancy).await,
@@ -227,7 +232,10 @@ impl PluginExport {
     }
 
     /// Makes another instance.
-    async fn fill<'a>(&'a self, vacancy: Vacancy<'a>) -> Result<Lease<'a>, Failure> {
+    async fn fill<'a>(
+        &'a self,
+        vacancy: Vacancy<'a, Instance>,
+    ) -> Result<Lease<'a, Instance>, Failure> {
         match self.reopen(vacancy.number).await {
             Ok(instance) => Ok(vacancy.fill(instance)),
             Err(failure) => {
@@ -266,7 +274,7 @@ impl PluginExport {
     /// A call has ended: keeps the instance, or lets it go.
     fn finish_call<T>(
         &self,
-        mut lease: Lease<'_>,
+        mut lease: Lease<'_, Instance>,
         called: Result<T, CallError>,
     ) -> Result<T, Failure> {
         match called {
@@ -333,6 +341,16 @@ impl PluginExport {
 /// The tenant has as many instances as it may.
 fn no_instance() -> Failure {
     Failure::plugin(Cause::Budget, "the tenant has no instance left")
+}
+
+impl Pooled for Instance {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.dirty
+    }
 }
 
 impl Device for PluginExport {

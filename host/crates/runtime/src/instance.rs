@@ -17,7 +17,6 @@ use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
 use extent_map::{ExtentMap, Wanted};
 use nbdbox_config::limits::DIRECT;
-use quota::CountShare;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
 
@@ -49,8 +48,6 @@ pub(crate) struct Instance {
     pub(crate) calls: u64,
     /// It took a change since it was last flushed.
     pub(crate) dirty: bool,
-    /// Its place among its tenant's instances.
-    pub(crate) share: Option<CountShare>,
     /// For finding it again among its like.
     pub(crate) number: u64,
 }
@@ -110,7 +107,6 @@ impl Instance {
                 functions: Box::new(functions),
                 calls: 0,
                 dirty: false,
-                share: None,
                 number,
             }),
             Err(error) => Err(fault(&store, &error)),

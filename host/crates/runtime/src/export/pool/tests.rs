@@ -1,0 +1,541 @@
+//! The pool, with instances of nothing.
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+
+/// An instance of nothing.
+#[derive(Debug)]
+struct Thing {
+    number: u64,
+    dirty: bool,
+}
+
+impl Pooled for Thing {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+}
+
+type Things = Pool<Thing>;
+
+/// A tenant with room for more than any export here wants.
+fn roomy() -> Arc<CountQuota> {
+    CountQuota::new(100)
+}
+
+fn pool(most: usize, quota: &Arc<CountQuota>) -> Things {
+    let first = thing(0);
+    let share = quota.take().unwrap();
+    Pool::new(most, Arc::clone(quota), Arc::default(), first, share)
+}
+
+fn thing(number: u64) -> Thing {
+    Thing {
+        number,
+        dirty: false,
+    }
+}
+
+impl Things {
+    /// Nobody uses it: each permit is free or put aside, each instance idle.
+    #[track_caller]
+    fn assert_at_rest(&self) {
+        let state = self.state();
+        self.check(&state);
+        let free = self.permits.available_permits();
+        assert_eq!(free + state.put_aside, self.most, "permits");
+        assert_eq!(state.idle.len(), state.taken, "places");
+        assert!(state.handed.is_empty() && state.wanted.is_empty());
+    }
+
+    /// Acquires, where nothing stands in the way.
+    #[track_caller]
+    fn acquire_now(&self) -> Acquired<'_, Thing> {
+        finished(pin!(self.acquire()))
+    }
+
+    #[track_caller]
+    fn ready(&self) -> Lease<'_, Thing> {
+        is_ready(self.acquire_now())
+    }
+
+    #[track_caller]
+    fn vacant(&self) -> Vacancy<'_, Thing> {
+        match self.acquire_now() {
+            Acquired::Vacant(vacancy) => vacancy,
+            other => panic!("{}", name(&other)),
+        }
+    }
+
+    /// Makes another instance, which is lent.
+    #[track_caller]
+    fn make(&self) -> Lease<'_, Thing> {
+        let vacancy = self.vacant();
+        let thing = thing(vacancy.number);
+        vacancy.fill(thing)
+    }
+}
+
+fn name(acquired: &Acquired<'_, Thing>) -> &'static str {
+    match acquired {
+        Acquired::Ready(_) => "ready",
+        Acquired::Vacant(_) => "vacant",
+        Acquired::Later(_) => "later",
+        Acquired::Closed => "closed",
+        Acquired::Full => "full",
+    }
+}
+
+#[track_caller]
+fn is_ready<'a>(acquired: Acquired<'a, Thing>) -> Lease<'a, Thing> {
+    match acquired {
+        Acquired::Ready(lease) => lease,
+        other => panic!("{}", name(&other)),
+    }
+}
+
+fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[track_caller]
+fn finished<F: Future>(future: Pin<&mut F>) -> F::Output {
+    match poll(future) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+fn waits<F: Future>(future: Pin<&mut F>) -> bool {
+    poll(future).is_pending()
+}
+
+/// The call has changed something.
+fn give_back_dirty(mut lease: Lease<'_, Thing>) {
+    lease.instance().dirty = true;
+    lease.give_back();
+}
+
+/// The call has flushed.
+fn give_back_clean(mut lease: Lease<'_, Thing>) {
+    lease.instance().dirty = false;
+    lease.give_back();
+}
+
+#[test]
+fn as_many_are_lent_as_there_are_permits() {
+    let pool = pool(2, &roomy());
+    let (one, two) = (pool.ready(), pool.make());
+    let mut third = pin!(pool.acquire());
+    assert!(waits(third.as_mut()));
+    two.give_back();
+    let two = is_ready(finished(third.as_mut()));
+    one.give_back();
+    two.give_back();
+    pool.assert_at_rest();
+}
+
+#[test]
+fn calls_get_one_in_the_order_of_asking() {
+    let pool = pool(1, &roomy());
+    let lease = pool.ready();
+    let (mut one, mut two) = (pin!(pool.acquire()), pin!(pool.acquire()));
+    assert!(waits(one.as_mut()) && waits(two.as_mut()));
+    lease.give_back();
+    assert!(waits(two.as_mut()));
+    is_ready(finished(one.as_mut())).give_back();
+    is_ready(finished(two.as_mut())).give_back();
+    pool.assert_at_rest();
+}
+
+#[test]
+fn a_call_that_is_given_up_while_it_waits_holds_nothing() {
+    let pool = pool(1, &roomy());
+    let lease = pool.ready();
+    {
+        let mut gone = pin!(pool.acquire());
+        assert!(waits(gone.as_mut()));
+        lease.give_back();
+        // The permit is its own now.
+        assert!(matches!(poll(pin!(pool.acquire())), Poll::Pending));
+    }
+    pool.assert_at_rest();
+    pool.ready().give_back();
+}
+
+#[test]
+fn a_vacancy_that_is_dropped_is_free_again() {
+    let quota = CountQuota::new(2);
+    let pool = pool(2, &quota);
+    let one = pool.ready();
+    let vacancy = pool.vacant();
+    assert_eq!(vacancy.number, 1);
+    assert!(!quota.has_room());
+    drop(vacancy);
+    assert!(quota.has_room());
+    assert_eq!(pool.vacant().number, 2, "no number is used twice");
+    one.give_back();
+    pool.assert_at_rest();
+}
+
+#[test]
+fn an_instance_that_could_not_be_made_makes_others_wait() {
+    let pool = pool(2, &roomy());
+    let one = pool.ready();
+    pool.vacant().failed();
+    assert!(matches!(pool.acquire_now(), Acquired::Later(wait) if wait <= BACKOFF));
+    // A call that goes well shows that the plugin is in order.
+    one.give_back();
+    let _one = pool.ready();
+    assert!(matches!(pool.acquire_now(), Acquired::Vacant(_)));
+}
+
+#[test]
+fn without_room_in_the_quota_calls_wait_for_what_there_is() {
+    let quota = CountQuota::new(1);
+    let pool = pool(3, &quota);
+    let lease = pool.ready();
+    let (mut one, mut two) = (pin!(pool.acquire()), pin!(pool.acquire()));
+    assert!(waits(one.as_mut()) && waits(two.as_mut()));
+    assert_eq!(pool.state().put_aside, 2);
+    lease.give_back();
+    is_ready(finished(one.as_mut())).give_back();
+    is_ready(finished(two.as_mut())).give_back();
+    pool.assert_at_rest();
+}
+
+#[test]
+fn a_permit_that_was_put_aside_comes_back_when_there_is_room() {
+    let quota = CountQuota::new(2);
+    let pool = pool(2, &quota);
+    let of_another_export = quota.take().unwrap();
+    let lease = pool.ready();
+    let mut second = pin!(pool.acquire());
+    assert!(waits(second.as_mut()));
+    drop(of_another_export);
+    lease.give_back();
+    assert_eq!(pool.state().put_aside, 0);
+    let one = is_ready(finished(second.as_mut()));
+    let two = pool.make();
+    one.give_back();
+    two.give_back();
+    pool.assert_at_rest();
+}
+
+#[test]
+fn without_room_and_without_an_instance_a_call_is_refused() {
+    let quota = CountQuota::new(1);
+    let pool = pool(2, &quota);
+    pool.release_idle();
+    let of_another_export = quota.take().unwrap();
+    assert!(matches!(pool.acquire_now(), Acquired::Full));
+    drop(of_another_export);
+    pool.make().give_back();
+    pool.assert_at_rest();
+}
+
+#[test]
+fn the_place_of_one_that_is_retired_is_there_for_who_waits() {
+    let quota = CountQuota::new(1);
+    let pool = pool(1, &quota);
+    let lease = pool.ready();
+    let mut next = pin!(pool.acquire());
+    assert!(waits(next.as_mut()));
+    lease.retire();
+    assert!(matches!(finished(next.as_mut()), Acquired::Vacant(_)));
+    pool.assert_at_rest();
+}
+
+#[test]
+fn a_lease_that_is_dropped_is_a_crash() {
+    let pool = pool(1, &roomy());
+    drop(pool.ready());
+    assert!(matches!(pool.acquire_now(), Acquired::Later(_)));
+    assert!(!pool.take_changes_lost(), "there were none");
+    pool.assert_at_rest();
+}
+
+#[test]
+fn changes_that_a_crash_has_lost_are_told_once() {
+    let pool = pool(1, &roomy());
+    let mut lease = pool.ready();
+    lease.instance().dirty = true;
+    drop(lease);
+    assert!(!pool.is_dirty(), "there is nothing left to flush");
+    assert!(pool.take_changes_lost());
+    assert!(!pool.take_changes_lost());
+}
+
+#[test]
+fn a_flush_comes_before_those_that_wait_for_any() {
+    let pool = pool(1, &roomy());
+    give_back_dirty(pool.ready());
+    let lease = pool.ready();
+    let mut call = pin!(pool.acquire());
+    assert!(waits(call.as_mut()));
+    let mut dirty = pool.dirty();
+    {
+        let mut flush = pin!(dirty.next());
+        assert!(waits(flush.as_mut()));
+        lease.give_back();
+        assert!(waits(call.as_mut()));
+        give_back_clean(finished(flush.as_mut()).unwrap());
+    }
+    assert!(finished(pin!(dirty.next())).is_none());
+    is_ready(finished(call.as_mut())).give_back();
+    drop(dirty);
+    pool.assert_at_rest();
+    assert!(!pool.is_dirty());
+}
+
+/// Each return has a call that waits for it already.
+#[test]
+fn a_busy_export_does_not_starve_a_flush() {
+    let pool = pool(2, &roomy());
+    let (one, two) = (pool.ready(), pool.make());
+    give_back_dirty(one);
+    give_back_dirty(two);
+    let (one, two) = (pool.ready(), pool.ready());
+    let mut calls: Vec<_> = (0..8).map(|_| Box::pin(pool.acquire())).collect();
+    assert!(calls.iter_mut().all(|call| waits(call.as_mut())));
+    let mut dirty = pool.dirty();
+    for lease in [one, two] {
+        let mut flush = pin!(dirty.next());
+        assert!(waits(flush.as_mut()));
+        lease.give_back();
+        give_back_clean(finished(flush.as_mut()).unwrap());
+    }
+    assert!(finished(pin!(dirty.next())).is_none());
+    for mut call in calls {
+        is_ready(finished(call.as_mut())).give_back();
+    }
+    drop(dirty);
+    pool.assert_at_rest();
+}
+
+#[test]
+fn a_flush_gets_each_dirty_instance_once_and_no_other() {
+    let pool = pool(3, &roomy());
+    let (one, two, three) = (pool.ready(), pool.make(), pool.make());
+    give_back_dirty(one);
+    two.give_back();
+    give_back_dirty(three);
+    let mut dirty = pool.dirty();
+    let mut numbers = Vec::new();
+    while let Some(mut lease) = finished(pin!(dirty.next())) {
+        numbers.push(lease.instance().number);
+        // It isn't flushed: then it's still dirty, and for the next flush.
+        lease.give_back();
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 2]);
+    assert!(pool.is_dirty());
+    drop(dirty);
+    pool.assert_at_rest();
+}
+
+#[test]
+fn two_flushes_share_what_one_of_them_did() {
+    let pool = pool(1, &roomy());
+    give_back_dirty(pool.ready());
+    let lease = pool.ready();
+    let (mut one, mut two) = (pool.dirty(), pool.dirty());
+    {
+        let (mut first, mut second) = (pin!(one.next()), pin!(two.next()));
+        assert!(waits(first.as_mut()) && waits(second.as_mut()));
+        lease.give_back();
+        give_back_clean(finished(first.as_mut()).unwrap());
+        assert!(finished(second.as_mut()).is_none());
+    }
+    drop((one, two));
+    pool.assert_at_rest();
+}
+
+#[test]
+fn two_flushes_get_what_stays_dirty_one_after_the_other() {
+    let pool = pool(1, &roomy());
+    give_back_dirty(pool.ready());
+    let lease = pool.ready();
+    let (mut one, mut two) = (pool.dirty(), pool.dirty());
+    {
+        let (mut first, mut second) = (pin!(one.next()), pin!(two.next()));
+        assert!(waits(first.as_mut()) && waits(second.as_mut()));
+        lease.give_back();
+        let lease = finished(first.as_mut()).unwrap();
+        assert!(waits(second.as_mut()));
+        lease.give_back();
+        finished(second.as_mut()).unwrap().give_back();
+    }
+    drop((one, two));
+    pool.assert_at_rest();
+}
+
+#[test]
+fn a_flush_that_is_given_up_gives_back_what_it_was_handed() {
+    let pool = pool(1, &roomy());
+    give_back_dirty(pool.ready());
+    let lease = pool.ready();
+    let mut call = pin!(pool.acquire());
+    assert!(waits(call.as_mut()));
+    let dirty = pool.dirty();
+    lease.give_back();
+    assert!(waits(call.as_mut()));
+    drop(dirty);
+    is_ready(finished(call.as_mut())).give_back();
+    pool.assert_at_rest();
+    assert!(pool.is_dirty());
+}
+
+#[test]
+fn a_flush_does_not_wait_for_an_instance_that_is_gone() {
+    for retired in [true, false] {
+        let pool = pool(1, &roomy());
+        give_back_dirty(pool.ready());
+        let mut lease = pool.ready();
+        let mut dirty = pool.dirty();
+        {
+            let mut flush = pin!(dirty.next());
+            assert!(waits(flush.as_mut()));
+            if retired {
+                lease.instance().dirty = false;
+                lease.retire();
+            } else {
+                drop(lease);
+            }
+            assert!(finished(flush.as_mut()).is_none());
+        }
+        assert_eq!(pool.take_changes_lost(), !retired);
+        drop(dirty);
+        pool.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_closed_pool_lends_to_flushes_only() {
+    let pool = pool(1, &roomy());
+    give_back_dirty(pool.ready());
+    pool.close();
+    assert!(pool.is_closed());
+    assert!(matches!(pool.acquire_now(), Acquired::Closed));
+    let mut dirty = pool.dirty();
+    give_back_clean(finished(pin!(dirty.next())).unwrap());
+    assert!(finished(pin!(dirty.next())).is_none());
+    drop(dirty);
+    pool.assert_at_rest();
+}
+
+#[test]
+fn what_is_dirty_is_kept_when_idle_instances_go() {
+    let quota = CountQuota::new(2);
+    let pool = pool(2, &quota);
+    let (one, two) = (pool.ready(), pool.make());
+    give_back_dirty(one);
+    two.give_back();
+    pool.release_idle();
+    assert_eq!(quota.used(), 1);
+    assert!(pool.is_dirty());
+    assert_eq!(pool.ready().instance().number, 0);
+}
+
+/// What a random walk holds.
+#[derive(Default)]
+struct Walk<'a> {
+    leases: Vec<Lease<'a, Thing>>,
+    vacancies: Vec<Vacancy<'a, Thing>>,
+    calls: Vec<Pin<Box<dyn Future<Output = Acquired<'a, Thing>> + 'a>>>,
+    flushes: Vec<Dirty<'a, Thing>>,
+}
+
+impl<'a> Walk<'a> {
+    fn step(&mut self, pool: &'a Things, random: u32) {
+        let (choice, which) = (random % 16, random as usize / 16);
+        match choice {
+            0..5 => self.calls.push(Box::pin(pool.acquire())),
+            5..7 => self.flushes.push(pool.dirty()),
+            7 if !self.flushes.is_empty() => {
+                self.flushes.swap_remove(which % self.flushes.len());
+            }
+            8 if !self.calls.is_empty() => {
+                drop(self.calls.swap_remove(which % self.calls.len()));
+            }
+            9 if !self.vacancies.is_empty() => {
+                let vacancy = self.vacancies.swap_remove(which % self.vacancies.len());
+                if which.is_multiple_of(2) {
+                    vacancy.failed();
+                }
+            }
+            10 => pool.release_idle(),
+            _ if !self.leases.is_empty() => {
+                let mut lease = self.leases.swap_remove(which % self.leases.len());
+                match choice {
+                    11 => drop(lease),
+                    12 if !lease.instance().dirty => lease.retire(),
+                    13 | 14 => give_back_dirty(lease),
+                    _ => give_back_clean(lease),
+                }
+            }
+            _ => {}
+        }
+        self.go_on();
+    }
+
+    /// Lets all go on that can.
+    fn go_on(&mut self) {
+        for vacancy in self.vacancies.drain(..) {
+            let thing = thing(vacancy.number);
+            self.leases.push(vacancy.fill(thing));
+        }
+        let mut calls = std::mem::take(&mut self.calls);
+        calls.retain_mut(|call| match poll(call.as_mut()) {
+            Poll::Ready(Acquired::Ready(lease)) => {
+                self.leases.push(lease);
+                false
+            }
+            Poll::Ready(Acquired::Vacant(vacancy)) => {
+                self.vacancies.push(vacancy);
+                false
+            }
+            Poll::Ready(_) => false,
+            Poll::Pending => true,
+        });
+        self.calls = calls;
+        let leases = &mut self.leases;
+        self.flushes.retain_mut(|flush| {
+            match poll(pin!(flush.next())) {
+                Poll::Ready(Some(lease)) => leases.push(lease),
+                Poll::Ready(None) => return false,
+                Poll::Pending => {}
+            }
+            true
+        });
+    }
+}
+
+/// The invariants are checked at each transition, and nothing is missing at the end.
+#[test]
+fn permits_and_places_add_up_whatever_happens() {
+    for (seed, limit) in [(1, 100), (2, 3), (3, 1), (4, 2)] {
+        let quota = CountQuota::new(limit);
+        let pool = pool(3, &quota);
+        let mut random: u32 = seed;
+        let mut walk = Walk::default();
+        for _ in 0..5000 {
+            // Xorshift.
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            walk.step(&pool, random);
+            // A pause after a crash would keep all else from happening.
+            pool.state().crashes.note_success();
+        }
+        drop(walk);
+        pool.assert_at_rest();
+        assert_eq!(quota.used(), pool.state().taken);
+    }
+}
