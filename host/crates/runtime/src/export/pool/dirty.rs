@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use tokio::sync::SemaphorePermit;
+
 use super::{Lease, Member, Pool, Pooled};
 
 /// The instances that had something to flush at some moment. When they're lent, they come here next,
@@ -9,6 +11,17 @@ use super::{Lease, Member, Pool, Pooled};
 pub(crate) struct Dirty<'a, T: Pooled> {
     pool: &'a Pool<T>,
     numbers: BTreeSet<u64>,
+}
+
+/// How a flush finds the next instance.
+enum Next<'a, T: Pooled> {
+    Found(Lease<'a, T>),
+    /// That was all.
+    None,
+    /// All that are left are lent.
+    Lent,
+    /// One is idle, but calls that are about to use one have all permits.
+    NoPermit,
 }
 
 impl<'a, T: Pooled> Dirty<'a, T> {
@@ -19,20 +32,28 @@ impl<'a, T: Pooled> Dirty<'a, T> {
 
     /// The next one, leaving out those that are gone or were flushed by somebody else.
     pub(crate) async fn next(&mut self) -> Option<Lease<'a, T>> {
+        let pool = self.pool;
+        let mut permit = None;
         loop {
-            let returned = self.pool.returned.notified();
+            let returned = pool.returned.notified();
             tokio::pin!(returned);
             // From here on no return is missed.
             returned.as_mut().enable();
-            if let Some(found) = self.try_next() {
-                return found;
+            match self.try_next(permit.take()) {
+                Next::Found(lease) => return Some(lease),
+                Next::None => return None,
+                Next::Lent => returned.await,
+                // A call may give its permit up instead of using it: then nothing returns.
+                Next::NoPermit => tokio::select! {
+                    () = returned => {}
+                    free = pool.permits.acquire() => permit = free.ok(),
+                },
             }
-            returned.await;
         }
     }
 
-    /// `None`: wait. `Some(None)`: that was all.
-    fn try_next(&mut self) -> Option<Option<Lease<'a, T>>> {
+    /// Finds the next one. `permit` is for one that is idle, if the caller has one already.
+    fn try_next(&mut self, permit: Option<SemaphorePermit<'a>>) -> Next<'a, T> {
         let pool = self.pool;
         let mut state = pool.state();
         let done: Vec<u64> = self.numbers.difference(&state.dirty).copied().collect();
@@ -42,22 +63,25 @@ impl<'a, T: Pooled> Dirty<'a, T> {
         }
         if self.numbers.is_empty() {
             pool.check(&state);
-            return Some(None);
+            return Next::None;
         }
         let wanted = |one: &Member<T>| self.numbers.contains(&one.instance.number());
         let (member, permit) = if let Some(index) = state.handed.iter().position(wanted) {
             (state.handed.swap_remove(index), None)
-        } else {
-            let index = state.idle.iter().position(wanted)?;
-            let permit = pool.permits.try_acquire().ok()?;
+        } else if let Some(index) = state.idle.iter().position(wanted) {
+            let Some(permit) = permit.or_else(|| pool.permits.try_acquire().ok()) else {
+                return Next::NoPermit;
+            };
             (state.idle.swap_remove(index), Some(permit))
+        } else {
+            return Next::Lent;
         };
         let number = member.instance.number();
         self.numbers.remove(&number);
         // It was taken out of `handed` above: no permit comes free.
         state.unwant(number);
         pool.check(&state);
-        Some(Some(Lease::new(pool, member, permit)))
+        Next::Found(Lease::new(pool, member, permit))
     }
 }
 

@@ -416,6 +416,25 @@ fn a_flush_does_not_wait_for_an_instance_that_is_gone() {
     }
 }
 
+/// The permit was on its way to a call, and comes back though nothing was lent.
+#[test]
+fn a_flush_goes_on_when_a_call_gives_up_its_permit() {
+    let pool = pool(1, &roomy());
+    let lease = pool.ready();
+    let mut call = Box::pin(pool.acquire());
+    assert!(waits(call.as_mut()));
+    give_back_dirty(lease);
+    let mut dirty = pool.dirty();
+    {
+        let mut flush = pin!(dirty.next());
+        assert!(waits(flush.as_mut()), "the call has the permit");
+        drop(call);
+        give_back_clean(finished(flush.as_mut()).unwrap());
+    }
+    drop(dirty);
+    pool.assert_at_rest();
+}
+
 #[test]
 fn a_closed_pool_lends_to_flushes_only() {
     let pool = pool(1, &roomy());
