@@ -44,7 +44,7 @@ impl Blob {
         let end = offset + length;
         let blob = self.clone();
         let mut extents = self
-            .briefly(move || blob.seek(offset..end, most.min(FEW)))
+            .inline_or_thread(move || blob.seek(offset..end, most.min(FEW)))
             .await?;
         let done = extents.last().map_or(offset, FileExtent::end);
         if done < end && extents.len() < most {

@@ -13,9 +13,9 @@ use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use tokio::task::spawn_blocking;
 
+use crate::cold_reads::ColdReads;
 use crate::durability::Unflushed;
 use crate::error::BlobError;
-use crate::missing::Missing;
 use crate::{Access, Grant};
 
 /// A granted file, open. Clones share it.
@@ -37,7 +37,7 @@ struct Inner {
     waits: AtomicBool,
     /// Its file system can't be asked for what is in the page cache only.
     no_looks: AtomicBool,
-    missing: Missing,
+    cold_reads: ColdReads,
     /// It has kept a worker waiting: until when it's left to threads.
     slow_until: Mutex<Option<Instant>>,
 }
@@ -58,7 +58,7 @@ impl Blob {
                     syncing: Mutex::default(),
                     waits: AtomicBool::new(false),
                     no_looks: AtomicBool::new(false),
-                    missing: Missing::default(),
+                    cold_reads: ColdReads::default(),
                     slow_until: Mutex::new(None),
                 }),
             })
@@ -174,8 +174,8 @@ impl Blob {
         self.inner.no_looks.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn missing(&self) -> &Missing {
-        &self.inner.missing
+    pub(super) fn cold_reads(&self) -> &ColdReads {
+        &self.inner.cold_reads
     }
 
     pub(super) fn is_slow(&self, now: Instant) -> bool {

@@ -61,7 +61,7 @@ impl Blob {
             if fua { blob.sync() } else { Ok(()) }
         };
         if short {
-            self.briefly(work).await
+            self.inline_or_thread(work).await
         } else {
             on_a_thread(work).await
         }

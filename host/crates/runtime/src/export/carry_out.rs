@@ -23,8 +23,8 @@ pub(crate) async fn read(
         reply = read_below(next(ctx)?, reply).await?;
     }
     if !reply.reads().is_empty() {
-        let fulfilled = Blob::fulfil(&ctx.grants.blobs, reply).await;
-        reply = fulfilled.map_err(|error| blob_failure(ctx, &error))?;
+        let filled = Blob::fill_from_blobs(&ctx.grants.blobs, reply).await;
+        reply = filled.map_err(|error| blob_failure(ctx, &error))?;
     }
     // A layer above would take what is left of the plan for its own.
     reply.carried_out();

@@ -56,7 +56,7 @@ fn run() {
         thread::sleep(TICK);
         tick();
         // What waits in place does so for a guest that has just run: while the clock ticks.
-        blob::relieve();
+        blob::wake_spare_worker();
         quiet = if ACTIVITY.take() { 0 } else { quiet + 1 };
         if quiet >= QUIET {
             ACTIVITY.stop(thread::park);

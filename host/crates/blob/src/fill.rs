@@ -3,7 +3,7 @@
 //! The look at the page cache (`preadv2` with `RWF_NOWAIT`) has started the disk already: in Linux's
 //! mm/filemap.c, `filemap_get_pages` reads ahead what it misses before it answers EAGAIN. What is left is
 //! to wait, and a few threads for each file do that for all replies in turn. What has come meanwhile is
-//! taken along, and those who asked are woken once for all of it; a thread for each read would cost a
+//! taken along, and those who wait are woken once for all of it; a thread for each read would cost a
 //! wake-up there and another one back.
 
 use std::io;
@@ -12,9 +12,9 @@ use device::reply::ReadReply;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use crate::cold_reads::{ColdRead, Outcome, PartialReply};
 use crate::error::BlobError;
 use crate::file::{Blob, on_a_thread};
-use crate::missing::{Awaited, Fulfilled, Unfinished};
 
 /// Replies that are told of together, at most.
 const TOLD: usize = 64;
@@ -24,33 +24,33 @@ impl Blob {
     ///
     /// # Errors
     /// As [`read`](Self::read). The ranges were checked when the plan was made.
-    pub async fn fulfil(
-        blobs: &[Self],
-        reply: Box<ReadReply>,
-    ) -> Result<Box<ReadReply>, BlobError> {
-        let mut unfinished = Unfinished::new(reply);
-        if unfinished.take_cached(blobs) {
-            return Ok(unfinished.reply);
+    pub async fn fill_from_blobs(blobs: &[Self], reply: Box<ReadReply>) -> Outcome {
+        let mut partial = PartialReply::new(reply);
+        if partial.take_cached(blobs) {
+            return Ok(partial.reply);
         }
-        let read = unfinished.reply.reads()[unfinished.next];
+        let read = partial.reply.reads()[partial.next];
         let blob = &blobs[read.blob as usize];
         if blob.looks_start_reads() {
-            return blob.await_missing(blobs, unfinished).await;
+            return blob.wait_for_disk(blobs, partial).await;
         }
         let blobs = blobs.to_vec();
         on_a_thread(move || {
-            unfinished.wait(&blobs)?;
-            Ok(unfinished.reply)
+            partial.wait(&blobs)?;
+            Ok(partial.reply)
         })
         .await
     }
 
     /// Waits for the rest of a reply, whose next bytes come from this file.
-    async fn await_missing(&self, blobs: &[Self], unfinished: Unfinished) -> Fulfilled {
-        let (asker, answer) = oneshot::channel();
-        if self.missing().push(Awaited { unfinished, asker }) {
+    async fn wait_for_disk(&self, blobs: &[Self], partial: PartialReply) -> Outcome {
+        let (waiter, answer) = oneshot::channel();
+        if self.cold_reads().push(ColdRead {
+            reply: partial,
+            waiter,
+        }) {
             let (blob, blobs) = (self.clone(), blobs.to_vec());
-            spawn_blocking(move || blob.wait_for_all(&blobs));
+            spawn_blocking(move || blob.go_through_cold_reads(&blobs));
         }
         answer.await.unwrap_or_else(|_| {
             let error = io::Error::other("the thread that waited for it is gone");
@@ -58,20 +58,20 @@ impl Blob {
         })
     }
 
-    /// On a thread: goes through all that is awaited of this file.
-    fn wait_for_all(&self, blobs: &[Self]) {
+    /// On a thread: goes through all replies that wait for this file.
+    fn go_through_cold_reads(&self, blobs: &[Self]) {
         let mut done = Vec::new();
-        while let Some(Awaited {
-            mut unfinished,
-            asker,
-        }) = self.missing().pop()
+        while let Some(ColdRead {
+            reply: mut partial,
+            waiter,
+        }) = self.cold_reads().pop()
         {
             let mut waited = Ok(());
-            if !unfinished.take_cached(blobs) {
+            if !partial.take_cached(blobs) {
                 tell(&mut done);
-                waited = unfinished.wait(blobs);
+                waited = partial.wait(blobs);
             }
-            done.push((asker, waited.map(|()| unfinished.reply)));
+            done.push((waiter, waited.map(|()| partial.reply)));
             if done.len() >= TOLD {
                 tell(&mut done);
             }
@@ -80,14 +80,14 @@ impl Blob {
     }
 }
 
-fn tell(done: &mut Vec<(oneshot::Sender<Fulfilled>, Fulfilled)>) {
-    for (asker, done) in done.drain(..) {
-        // Who asked may be gone.
-        let _ = asker.send(done);
+fn tell(done: &mut Vec<(oneshot::Sender<Outcome>, Outcome)>) {
+    for (waiter, done) in done.drain(..) {
+        // The one who waits may be gone.
+        let _ = waiter.send(done);
     }
 }
 
-impl Unfinished {
+impl PartialReply {
     fn new(reply: Box<ReadReply>) -> Self {
         Self {
             reply,

@@ -15,11 +15,11 @@ const PER_THREAD: usize = 32;
 const THREADS: usize = 4;
 
 /// What comes of a reply.
-pub(super) type Fulfilled = Result<Box<ReadReply>, BlobError>;
+pub(super) type Outcome = Result<Box<ReadReply>, BlobError>;
 
 /// A reply that lacks bytes.
 #[derive(Debug)]
-pub(super) struct Unfinished {
+pub(super) struct PartialReply {
     /// The reply so far.
     pub(super) reply: Box<ReadReply>,
     /// Its reads before this one are done.
@@ -28,38 +28,38 @@ pub(super) struct Unfinished {
     pub(super) got: usize,
 }
 
-/// An unfinished reply, and who wants it.
+/// A reply that waits for the disk, and the one who waits for it.
 #[derive(Debug)]
-pub(super) struct Awaited {
-    pub(super) unfinished: Unfinished,
-    pub(super) asker: oneshot::Sender<Fulfilled>,
+pub(super) struct ColdRead {
+    pub(super) reply: PartialReply,
+    pub(super) waiter: oneshot::Sender<Outcome>,
 }
 
 /// The replies that wait for one file, first come first.
 #[derive(Debug, Default)]
-pub(super) struct Missing {
+pub(super) struct ColdReads {
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Awaited>,
+    queue: VecDeque<ColdRead>,
     /// Threads that go through the queue.
     threads: usize,
 }
 
-impl Missing {
+impl ColdReads {
     /// Adds one. Whether one more thread is to go through the queue, until [`pop`](Self::pop) has none.
-    pub(super) fn push(&self, awaited: Awaited) -> bool {
+    pub(super) fn push(&self, read: ColdRead) -> bool {
         let mut state = self.state();
-        state.queue.push_back(awaited);
+        state.queue.push_back(read);
         let wanted = state.threads < THREADS && state.queue.len() > state.threads * PER_THREAD;
         state.threads += usize::from(wanted);
         wanted
     }
 
     /// The next one. Where there is none the thread ends.
-    pub(super) fn pop(&self) -> Option<Awaited> {
+    pub(super) fn pop(&self) -> Option<ColdRead> {
         let mut state = self.state();
         let next = state.queue.pop_front();
         state.threads -= usize::from(next.is_none());
@@ -76,31 +76,28 @@ impl Missing {
 mod tests {
     use super::*;
 
-    fn awaited() -> Awaited {
-        let unfinished = Unfinished {
+    fn read() -> ColdRead {
+        let reply = PartialReply {
             reply: Box::default(),
             next: 0,
             got: 0,
         };
-        let (asker, _) = oneshot::channel();
-        Awaited { unfinished, asker }
+        let (waiter, _) = oneshot::channel();
+        ColdRead { reply, waiter }
     }
 
     #[test]
     fn threads_come_with_work_and_go_without_it() {
-        let missing = Missing::default();
-        let started = (0..100).filter(|_| missing.push(awaited())).count();
+        let reads = ColdReads::default();
+        let started = (0..100).filter(|_| reads.push(read())).count();
         assert_eq!(started, THREADS);
         for _ in 0..100 {
-            assert!(missing.pop().is_some());
+            assert!(reads.pop().is_some());
         }
         for _ in 0..THREADS {
-            assert!(missing.pop().is_none());
+            assert!(reads.pop().is_none());
         }
-        assert!(
-            missing.push(awaited()),
-            "the first one starts a thread again"
-        );
-        assert!(!missing.push(awaited()), "which does for the next ones too");
+        assert!(reads.push(read()), "the first one starts a thread again");
+        assert!(!reads.push(read()), "which does for the next ones too");
     }
 }

@@ -3,7 +3,7 @@
 //! A write into the page cache or a question for holes takes less time than the way to another thread
 //! and back. But either may wait, for a disk that is busy or a file server that is gone, and then the
 //! worker that made it waits too. So while one waits in place another one is always left for everybody
-//! else, [`relieve`] wakes that one if it sleeps, and a file that has kept a worker waiting is left to
+//! else, [`wake_spare_worker`] wakes that one if it sleeps, and a file that has kept a worker waiting is left to
 //! threads for a while.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,20 +20,20 @@ const LONG: Duration = Duration::from_millis(5);
 /// How long a file that made somebody wait is left to threads.
 const PAUSE: Duration = Duration::from_secs(1);
 
-static PLACES: Mutex<Places> = Mutex::new(Places::new());
+static BLOCKED: Mutex<BlockedWorkers> = Mutex::new(BlockedWorkers::new());
 
 impl Blob {
     /// Does `work`, which is short unless the file keeps it waiting.
-    pub(super) async fn briefly<T: Send + 'static>(
+    pub(super) async fn inline_or_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
     ) -> Result<T, BlobError> {
         let began = Instant::now();
-        if self.is_slow(began) || !places().take(Handle::current()) {
+        if self.is_slow(began) || !blocked_workers().begin(Handle::current()) {
             return on_a_thread(work).await;
         }
         let done = work();
-        places().give_back();
+        blocked_workers().end();
         if began.elapsed() >= LONG {
             self.note_slow(Instant::now() + PAUSE);
         }
@@ -44,65 +44,65 @@ impl Blob {
 /// Wakes a worker when another one has been kept waiting since the last time this was called: the one
 /// that waits may be the one that listened for what the sockets have. To be called every millisecond or
 /// so while anything runs.
-pub fn relieve() {
-    let relief = places().relief();
-    if let Some(runtime) = relief {
+pub fn wake_spare_worker() {
+    let runtime = blocked_workers().runtime_to_wake();
+    if let Some(runtime) = runtime {
         runtime.spawn(async {});
     }
 }
 
-fn places() -> MutexGuard<'static, Places> {
+fn blocked_workers() -> MutexGuard<'static, BlockedWorkers> {
     // Nothing that holds the lock panics.
-    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
+    BLOCKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who waits in place.
-struct Places {
+/// The workers that are in a system call, and may be kept waiting there.
+struct BlockedWorkers {
     /// Workers in such a call.
     waiting: usize,
     /// Calls that began or ended since the last look.
     moves: u32,
-    /// Somebody was woken for those that wait.
-    relieved: bool,
+    /// A worker was woken for those that wait.
+    woken: bool,
     /// The runtime of the last one.
     runtime: Option<Handle>,
 }
 
-impl Places {
+impl BlockedWorkers {
     const fn new() -> Self {
         Self {
             waiting: 0,
             moves: 0,
-            relieved: false,
+            woken: false,
             runtime: None,
         }
     }
 
-    /// Takes a place, if another worker is left.
-    fn take(&mut self, runtime: Handle) -> bool {
+    /// This worker begins a call, if another one is left for everybody else.
+    fn begin(&mut self, runtime: Handle) -> bool {
         if self.waiting + 1 >= runtime.metrics().num_workers() {
             return false;
         }
         self.waiting += 1;
         self.moves = self.moves.saturating_add(1);
-        self.relieved = false;
+        self.woken = false;
         self.runtime = Some(runtime);
         true
     }
 
-    fn give_back(&mut self) {
+    fn end(&mut self) {
         self.waiting -= 1;
         self.moves = self.moves.saturating_add(1);
     }
 
-    /// The runtime to wake a worker of: somebody waits, nothing has moved since the last look, and
+    /// The runtime to wake a worker of: a worker waits, nothing has moved since the last look, and
     /// nobody was woken for it.
-    fn relief(&mut self) -> Option<Handle> {
+    fn runtime_to_wake(&mut self) -> Option<Handle> {
         let moved = std::mem::take(&mut self.moves) > 0;
-        if self.waiting == 0 || moved || self.relieved {
+        if self.waiting == 0 || moved || self.woken {
             return None;
         }
-        self.relieved = true;
+        self.woken = true;
         self.runtime.clone()
     }
 }
@@ -126,28 +126,28 @@ mod tests {
     #[test]
     fn one_worker_is_always_left() {
         let (one, three) = (runtime(1), runtime(3));
-        let mut places = Places::new();
-        assert!(!places.take(one.handle().clone()));
-        assert!(places.take(three.handle().clone()));
-        assert!(places.take(three.handle().clone()));
-        assert!(!places.take(three.handle().clone()));
-        places.give_back();
-        assert!(places.take(three.handle().clone()));
+        let mut blocked = BlockedWorkers::new();
+        assert!(!blocked.begin(one.handle().clone()));
+        assert!(blocked.begin(three.handle().clone()));
+        assert!(blocked.begin(three.handle().clone()));
+        assert!(!blocked.begin(three.handle().clone()));
+        blocked.end();
+        assert!(blocked.begin(three.handle().clone()));
     }
 
     #[test]
-    fn relief_comes_once_to_those_that_wait_from_one_look_to_the_next() {
+    fn a_worker_is_woken_once_for_those_that_wait_from_one_look_to_the_next() {
         let two = runtime(2);
-        let mut places = Places::new();
-        assert!(places.relief().is_none());
-        assert!(places.take(two.handle().clone()));
-        assert!(places.relief().is_none(), "it has only begun");
-        assert!(places.relief().is_some());
-        assert!(places.relief().is_none());
-        places.give_back();
-        assert!(places.take(two.handle().clone()));
-        assert!(places.relief().is_none());
-        assert!(places.relief().is_some());
+        let mut blocked = BlockedWorkers::new();
+        assert!(blocked.runtime_to_wake().is_none());
+        assert!(blocked.begin(two.handle().clone()));
+        assert!(blocked.runtime_to_wake().is_none(), "it has only begun");
+        assert!(blocked.runtime_to_wake().is_some());
+        assert!(blocked.runtime_to_wake().is_none());
+        blocked.end();
+        assert!(blocked.begin(two.handle().clone()));
+        assert!(blocked.runtime_to_wake().is_none());
+        assert!(blocked.runtime_to_wake().is_some());
     }
 
     /// One worker waits in a system call; what comes over sockets meanwhile is dealt with.
@@ -173,7 +173,7 @@ mod tests {
         let blob = Blob::open(grant).unwrap();
         let (began, begun) = mpsc::channel();
         let waits = two.spawn(async move {
-            blob.briefly(move || {
+            blob.inline_or_thread(move || {
                 began.send(()).unwrap();
                 let _ = stopped.recv();
                 Ok(())
@@ -186,7 +186,7 @@ mod tests {
         std::thread::spawn(|| {
             loop {
                 std::thread::sleep(Duration::from_millis(1));
-                relieve();
+                wake_spare_worker();
             }
         });
         two.block_on(async {
