@@ -1,23 +1,21 @@
-//! Files that the operator granted: the only things outside that a plugin can reach, by name.
+//! What the operator granted: the only things outside that a plugin can reach, by name.
 //!
-//! A [`Grant`] is what the operator wrote; a [`Blob`] is the open file behind it. Nothing that a
-//! guest says ever becomes a path.
+//! A [`Grant`] is what the operator wrote; a [`Blob`] is what is open behind it: a file, or another [`Source`]. Nothing
+//! that a guest says ever becomes a path. What was changed since the last flush is [`Unflushed`]'s to know.
 
-mod blocked_workers;
-mod cold_reads;
+mod blob;
 mod durability;
 mod error;
-mod extents;
 mod file;
 mod fill;
 mod losses;
-mod transfer;
-mod zeroing;
+mod source;
 
-pub use blocked_workers::wake_spare_worker;
+pub use blob::Blob;
 pub use durability::{Epoch, Mark, Unflushed};
 pub use error::BlobError;
-pub use extents::FileExtent;
-pub use file::Blob;
+pub use file::{FileExtent, wake_spare_worker};
+pub use fill::fill_from_blobs;
 pub use losses::{Heard, Losses};
 pub use nbdbox_config::grant::{Access, Grant, GrantError};
+pub use source::{Answer, Facts, Identity, Source};

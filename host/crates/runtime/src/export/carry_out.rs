@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use blob::{Blob, BlobError};
+use blob::BlobError;
 use device::WriteFlags;
 use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
@@ -23,7 +23,7 @@ pub(crate) async fn read(
         reply = read_below(next(ctx)?, reply).await?;
     }
     if !reply.reads().is_empty() {
-        let filled = Blob::fill_from_blobs(&ctx.grants.blobs, reply).await;
+        let filled = blob::fill_from_blobs(&ctx.grants.blobs, reply).await;
         reply = filled.map_err(|error| blob_failure(ctx, &error))?;
     }
     // A layer above would take what is left of the plan for its own.
@@ -59,10 +59,10 @@ pub(crate) async fn write(
             Target::Blob(blob) => {
                 // Once for each blob, with its last piece.
                 let later = &plan.stores[index + 1..];
-                let fua = flags.contains(WriteFlags::FUA);
-                let sync = fua && later.iter().all(|other| other.target != piece.target);
+                let is_last = later.iter().all(|other| other.target != piece.target);
+                let flags = if is_last { flags } else { WriteFlags::empty() };
                 let blob = &ctx.grants.blobs[blob as usize];
-                let written = blob.write(piece.offset, bytes, sync).await;
+                let written = blob.write(piece.offset, bytes, flags).await;
                 written.map_err(|error| blob_failure(ctx, &error))?;
             }
         }

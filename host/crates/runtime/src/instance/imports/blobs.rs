@@ -108,8 +108,7 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
                 return Ok(Asked::Answer((Err(Errno::Enospc),)));
             }
             Ok(Asked::Wait(async move {
-                let done = blob.write(offset, bytes, mode.contains(WriteFlags::FUA));
-                let done = done.await;
+                let done = blob.write(offset, bytes, mode.into()).await;
                 (blob, done)
             }))
         },
@@ -140,8 +139,7 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
                 return Ok(Asked::Answer((Err(Errno::Eperm),)));
             };
             Ok(Asked::Wait(async move {
-                let done = blob.trim(offset, length, mode.contains(WriteFlags::FUA));
-                let done = done.await;
+                let done = blob.trim(offset, length, mode.into()).await;
                 (blob, done)
             }))
         },
@@ -156,10 +154,7 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
                 return Ok(Asked::Answer((Err(Errno::Eperm),)));
             };
             Ok(Asked::Wait(async move {
-                let has = |flag| mode.contains(flag);
-                let (no_hole, fast) = (has(WriteFlags::NO_HOLE), has(WriteFlags::FAST_ZERO));
-                let fua = has(WriteFlags::FUA);
-                let done = blob.zero(offset, length, no_hole, fast, fua).await;
+                let done = blob.zero(offset, length, mode.into()).await;
                 (blob, done)
             }))
         },

@@ -1,73 +1,65 @@
 //! Trimming and zeroing, as the file system can (fallocate(2)).
 
+use device::WriteFlags;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use crate::error::BlobError;
-use crate::file::{Blob, on_a_thread};
+use crate::file::{FileSource, on_a_thread};
 
 /// Bytes written at once where zeroes have to be written one by one.
 const ZEROES: usize = 1 << 20;
 
-impl Blob {
-    /// Gives the range back to the file system where that is possible; a hint.
-    ///
-    /// # Errors
-    /// Range, I/O.
-    pub async fn trim(&self, offset: u64, length: u64, fua: bool) -> Result<(), BlobError> {
-        self.check(offset, length)?;
-        let blob = self.clone();
+impl FileSource {
+    /// As [`Source::trim`](crate::Source::trim).
+    pub(crate) async fn trim(
+        &self,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), BlobError> {
+        let file = self.clone();
         on_a_thread(move || {
-            let punched = blob.punch(offset, length);
-            blob.unflushed().note_change();
+            let punched = file.punch(offset, length);
+            file.unflushed().note_change();
             match punched {
                 Ok(()) | Err(BlobError::Unsupported(_)) => {}
                 Err(error) => return Err(error),
             }
-            if fua { blob.sync() } else { Ok(()) }
+            file.sync_if_wanted(flags)
         })
         .await
     }
 
-    /// Makes the range read as zeroes.
-    ///
-    /// # Errors
-    /// Range, I/O; [`BlobError::Unsupported`] for `fast` where zeroes would have to be written.
-    pub async fn zero(
+    /// As [`Source::zero`](crate::Source::zero).
+    pub(crate) async fn zero(
         &self,
         offset: u64,
         length: u64,
-        no_hole: bool,
-        fast: bool,
-        fua: bool,
+        flags: WriteFlags,
     ) -> Result<(), BlobError> {
-        self.check(offset, length)?;
-        let blob = self.clone();
+        let file = self.clone();
         on_a_thread(move || {
-            let zeroed = blob.zero_waiting(offset, length, no_hole, fast);
-            blob.unflushed().note_change();
+            let zeroed = file.zero_waiting(offset, length, flags);
+            file.unflushed().note_change();
             zeroed?;
-            if fua { blob.sync() } else { Ok(()) }
+            file.sync_if_wanted(flags)
         })
         .await
     }
 
-    fn zero_waiting(
-        &self,
-        offset: u64,
-        length: u64,
-        no_hole: bool,
-        fast: bool,
-    ) -> Result<(), BlobError> {
-        if !no_hole {
+    fn zero_waiting(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), BlobError> {
+        if !flags.contains(WriteFlags::NO_HOLE) {
             match self.punch(offset, length) {
                 Err(BlobError::Unsupported(_)) => {}
                 done => return done,
             }
         }
-        let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
-        match self.allocate(flags, offset, length) {
-            Err(BlobError::Unsupported(_)) if !fast => self.write_zeroes(offset, length),
+        let in_place = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
+        match self.allocate(in_place, offset, length) {
+            Err(BlobError::Unsupported(_)) if !flags.contains(WriteFlags::FAST_ZERO) => {
+                self.write_zeroes(offset, length)
+            }
             done => done,
         }
     }

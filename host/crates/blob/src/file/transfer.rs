@@ -7,42 +7,41 @@
 use std::io::{IoSlice, IoSliceMut};
 
 use bytes::Bytes;
+use device::WriteFlags;
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::durability::Mark;
 use crate::error::BlobError;
-use crate::file::{Blob, on_a_thread};
+use crate::file::{FileSource, on_a_thread};
 
 /// Bytes that are soon copied into the page cache.
 const SHORT: usize = 1 << 20;
 
-impl Blob {
-    /// Reads `length` bytes into a new buffer.
-    ///
-    /// # Errors
-    /// Range, I/O, a file that shrank.
-    pub async fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, BlobError> {
-        self.check(offset, length as u64)?;
+impl FileSource {
+    /// As [`Source::read`](crate::Source::read).
+    pub(crate) async fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, BlobError> {
         let mut bytes = vec![0; length];
         let got = self.read_cached(offset, &mut bytes);
         if got == length {
             return Ok(bytes);
         }
-        let blob = self.clone();
+        let file = self.clone();
         on_a_thread(move || {
-            blob.read_waiting(offset + got as u64, &mut bytes[got..])?;
+            file.read_waiting(offset + got as u64, &mut bytes[got..])?;
             Ok(bytes)
         })
         .await
     }
 
-    /// Writes `bytes` at `offset`, durably if asked.
-    ///
-    /// # Errors
-    /// Range, I/O.
-    pub async fn write(&self, offset: u64, bytes: Bytes, fua: bool) -> Result<(), BlobError> {
-        self.check(offset, bytes.len() as u64)?;
+    /// As [`Source::write`](crate::Source::write).
+    pub(crate) async fn write(
+        &self,
+        offset: u64,
+        bytes: Bytes,
+        flags: WriteFlags,
+    ) -> Result<(), BlobError> {
+        let fua = flags.contains(WriteFlags::FUA);
         let done = if fua {
             0
         } else {
@@ -52,13 +51,13 @@ impl Blob {
             self.unflushed().note_change();
             return Ok(());
         }
-        let blob = self.clone();
+        let file = self.clone();
         let short = !fua && bytes.len() <= SHORT;
         let work = move || {
-            let written = blob.write_waiting(offset + done as u64, &bytes[done..]);
-            blob.unflushed().note_change();
+            let written = file.write_waiting(offset + done as u64, &bytes[done..]);
+            file.unflushed().note_change();
             written?;
-            if fua { blob.sync() } else { Ok(()) }
+            file.sync_if_wanted(flags)
         };
         if short {
             self.inline_or_thread(work).await
@@ -67,30 +66,22 @@ impl Blob {
         }
     }
 
-    /// Makes all that was written durable.
-    ///
-    /// # Errors
-    /// I/O: what was written before may be lost.
-    pub async fn flush(&self) -> Result<(), BlobError> {
-        let blob = self.clone();
-        on_a_thread(move || blob.sync()).await
+    /// As [`Source::flush`](crate::Source::flush).
+    pub(crate) async fn flush(&self) -> Result<(), BlobError> {
+        let file = self.clone();
+        on_a_thread(move || file.sync()).await
     }
 
-    /// Starts reading ahead; returns at once.
-    ///
-    /// # Errors
-    /// Range.
-    pub fn prefetch(&self, offset: u64, length: u64) -> Result<(), BlobError> {
-        self.check(offset, length)?;
+    /// As [`Source::prefetch`](crate::Source::prefetch).
+    pub(crate) fn prefetch(&self, offset: u64, length: u64) {
         let length = std::num::NonZeroU64::new(length);
-        // A hint: a file that takes none is no error.
+        // A file that takes no hint is no error.
         let _ = rustix::fs::fadvise(self.file(), offset, length, Advice::WillNeed);
-        Ok(())
     }
 
     /// Fills `bytes` from `offset` if that takes no waiting; says how many bytes it got. A file system
     /// that can't do that (FUSE, for one) isn't asked again.
-    pub(super) fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize {
+    pub(crate) fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize {
         if !self.looks_start_reads() {
             return 0;
         }
@@ -158,6 +149,15 @@ impl Blob {
         Ok(())
     }
 
+    /// What a change ends with.
+    pub(super) fn sync_if_wanted(&self, flags: WriteFlags) -> Result<(), BlobError> {
+        if flags.contains(WriteFlags::FUA) {
+            self.sync()
+        } else {
+            Ok(())
+        }
+    }
+
     /// Makes all durable that was written, or says ever after that something may be lost: Linux tells
     /// of a failed write-back only once, and drops the bytes (see "Error reporting" in its
     /// Documentation/filesystems/vfs.rst), so that a second try would succeed without them.
@@ -201,20 +201,13 @@ mod tests {
     use tempfile::NamedTempFile;
 
     use super::*;
-    use crate::{Access, Grant};
 
-    fn blob() -> (NamedTempFile, Blob) {
+    fn disk() -> FileSource {
         let file = NamedTempFile::new().unwrap();
-        let grant = Grant {
-            name: "disk".to_owned(),
-            path: file.path().to_owned(),
-            access: Access::ReadWrite,
-        };
-        file.as_file().set_len(4096).unwrap();
-        (file, Blob::open(grant).unwrap())
+        FileSource::open(file.path(), true).unwrap()
     }
 
-    impl Blob {
+    impl FileSource {
         fn sync_by(&self, fdatasync: impl FnOnce() -> Result<(), Errno>) -> Result<(), BlobError> {
             self.sync_since(self.unflushed().mark(), fdatasync)
         }
@@ -222,45 +215,48 @@ mod tests {
 
     #[test]
     fn a_change_is_unsynced_until_fdatasync_has_returned() {
-        let (_file, blob) = blob();
-        blob.unflushed().note_change();
-        blob.sync_by(|| {
-            assert!(blob.is_unsynced(), "another flush must not answer now");
+        let disk = disk();
+        disk.unflushed().note_change();
+        disk.sync_by(|| {
+            assert!(
+                disk.unflushed().is_pending(),
+                "another flush must not answer now"
+            );
             Ok(())
         })
         .unwrap();
-        assert!(!blob.is_unsynced());
+        assert!(!disk.unflushed().is_pending());
     }
 
     #[test]
     fn a_change_during_a_sync_waits_for_the_next_one() {
-        let (_file, blob) = blob();
-        blob.sync_by(|| {
-            blob.unflushed().note_change();
+        let disk = disk();
+        disk.sync_by(|| {
+            disk.unflushed().note_change();
             Ok(())
         })
         .unwrap();
-        assert!(blob.is_unsynced());
+        assert!(disk.unflushed().is_pending());
     }
 
     #[test]
     fn what_a_sync_has_lost_stays_lost() {
-        let (_file, blob) = blob();
-        blob.unflushed().note_change();
-        blob.sync_by(|| Err(Errno::IO)).unwrap_err();
-        assert!(blob.is_unsynced());
-        blob.sync_by(|| Ok(())).unwrap_err();
-        assert!(blob.is_unsynced());
+        let disk = disk();
+        disk.unflushed().note_change();
+        disk.sync_by(|| Err(Errno::IO)).unwrap_err();
+        assert!(disk.unflushed().is_pending());
+        disk.sync_by(|| Ok(())).unwrap_err();
+        assert!(disk.unflushed().is_pending());
     }
 
     /// The kernel would tell only the first one.
     #[test]
     fn a_sync_that_waits_for_one_that_fails_fails_too() {
-        let (_file, blob) = blob();
+        let disk = disk();
         let (began, begun) = mpsc::channel();
         thread::scope(|scope| {
             let first = scope.spawn(|| {
-                blob.sync_by(|| {
+                disk.sync_by(|| {
                     began.send(()).unwrap();
                     // Long enough for the second one to wait, where it may; it fails in any case.
                     thread::sleep(std::time::Duration::from_millis(20));
@@ -268,7 +264,7 @@ mod tests {
                 })
             });
             begun.recv().unwrap();
-            let second = scope.spawn(|| blob.sync_by(|| Ok(())));
+            let second = scope.spawn(|| disk.sync_by(|| Ok(())));
             first.join().unwrap().unwrap_err();
             second.join().unwrap().unwrap_err();
         });
@@ -276,13 +272,13 @@ mod tests {
 
     #[test]
     fn those_that_waited_share_one_sync() {
-        let (_file, blob) = blob();
-        let asked = blob.unflushed().mark();
-        blob.sync_by(|| Ok(())).unwrap();
+        let disk = disk();
+        let asked = disk.unflushed().mark();
+        disk.sync_by(|| Ok(())).unwrap();
         let never = || unreachable!("the one before began after it was asked for");
-        blob.sync_since(asked, never).unwrap();
+        disk.sync_since(asked, never).unwrap();
         let mut synced = false;
-        blob.sync_by(|| {
+        disk.sync_by(|| {
             synced = true;
             Ok(())
         })

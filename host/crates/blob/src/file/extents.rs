@@ -7,7 +7,7 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use crate::error::BlobError;
-use crate::file::{Blob, on_a_thread};
+use crate::file::{FileSource, on_a_thread};
 
 /// A stretch of a file, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,27 +29,23 @@ impl FileExtent {
 /// Extents that are soon found; a file of many is walked through on a thread.
 const FEW: usize = 64;
 
-impl Blob {
-    /// Where the range has data and where holes; at most `most` extents, then the list ends early.
-    ///
-    /// # Errors
-    /// Range, I/O.
-    pub async fn extents(
+impl FileSource {
+    /// As [`Source::extents`](crate::Source::extents).
+    pub(crate) async fn extents(
         &self,
         offset: u64,
         length: u64,
         most: usize,
     ) -> Result<Vec<FileExtent>, BlobError> {
-        self.check(offset, length)?;
         let end = offset + length;
-        let blob = self.clone();
+        let file = self.clone();
         let mut extents = self
-            .inline_or_thread(move || blob.seek(offset..end, most.min(FEW)))
+            .inline_or_thread(move || file.seek(offset..end, most.min(FEW)))
             .await?;
         let done = extents.last().map_or(offset, FileExtent::end);
         if done < end && extents.len() < most {
-            let (blob, left) = (self.clone(), most - extents.len());
-            extents.extend(on_a_thread(move || blob.seek(done..end, left)).await?);
+            let (file, left) = (self.clone(), most - extents.len());
+            extents.extend(on_a_thread(move || file.seek(done..end, left)).await?);
         }
         Ok(extents)
     }

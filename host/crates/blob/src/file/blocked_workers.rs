@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::error::BlobError;
-use crate::file::{Blob, on_a_thread};
+use crate::file::{FileSource, on_a_thread};
 
 /// A call that takes longer has waited for something.
 const LONG: Duration = Duration::from_millis(5);
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 static BLOCKED: Mutex<BlockedWorkers> = Mutex::new(BlockedWorkers::new());
 
-impl Blob {
+impl FileSource {
     /// Does `work`, which is short unless the file keeps it waiting.
     pub(super) async fn inline_or_thread<T: Send + 'static>(
         &self,
@@ -165,22 +165,17 @@ mod tests {
             }
         });
         let file = tempfile::NamedTempFile::new().unwrap();
-        let grant = crate::Grant {
-            name: "disk".to_owned(),
-            path: file.path().to_owned(),
-            access: crate::Access::ReadWrite,
-        };
-        let blob = Blob::open(grant).unwrap();
+        let disk = FileSource::open(file.path(), true).unwrap();
         let (began, begun) = mpsc::channel();
         let waits = two.spawn(async move {
-            blob.inline_or_thread(move || {
+            disk.inline_or_thread(move || {
                 began.send(()).unwrap();
                 let _ = stopped.recv();
                 Ok(())
             })
             .await
             .unwrap();
-            blob.is_slow(Instant::now())
+            disk.is_slow(Instant::now())
         });
         begun.recv().unwrap();
         std::thread::spawn(|| {

@@ -1,0 +1,196 @@
+//! Replies that wait for bytes of a file that aren't in the page cache, and the threads that wait for them.
+//!
+//! The look at the page cache (`preadv2` with `RWF_NOWAIT`) has started the disk already: in Linux's
+//! mm/filemap.c, `filemap_get_pages` reads ahead what it misses before it answers EAGAIN. What is left is
+//! to wait, and a few threads for each file do that for all replies in turn. What has come meanwhile is
+//! taken along, and those who wait are woken once for all of it; a thread for each read would cost a
+//! wake-up there and another one back.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use crate::error::BlobError;
+use crate::file::{FileSource, PartialReply, on_a_thread};
+
+/// Replies for which one thread waits, before there is another.
+const PER_THREAD: usize = 32;
+
+/// The most threads that wait for one file.
+const THREADS: usize = 4;
+
+/// Replies that are told of together, at most.
+const TOLD: usize = 64;
+
+/// What comes of a reply.
+type Outcome = Result<PartialReply, BlobError>;
+
+/// A reply that waits for the disk, and the one who waits for it.
+#[derive(Debug)]
+struct ColdRead {
+    reply: PartialReply,
+    /// The file's index among the blobs of this reply.
+    blob: u32,
+    waiter: oneshot::Sender<Outcome>,
+}
+
+/// The replies that wait for one file, first come first.
+#[derive(Debug, Default)]
+pub(super) struct ColdReads {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<ColdRead>,
+    /// Threads that go through the queue.
+    threads: usize,
+}
+
+impl FileSource {
+    /// Waits for the bytes that are missing next, up to those of another blob. They are of this file, which is `blob`
+    /// in this reply.
+    ///
+    /// # Errors
+    /// I/O; the file has shrunk.
+    pub(crate) async fn fill(&self, blob: u32, mut reply: PartialReply) -> Outcome {
+        if self.looks_start_reads() {
+            return self.wait_for_disk(blob, reply).await;
+        }
+        let file = self.clone();
+        on_a_thread(move || {
+            file.fill_waiting(blob, &mut reply)?;
+            Ok(reply)
+        })
+        .await
+    }
+
+    async fn wait_for_disk(&self, blob: u32, reply: PartialReply) -> Outcome {
+        let (waiter, answer) = oneshot::channel();
+        let read = ColdRead {
+            reply,
+            blob,
+            waiter,
+        };
+        if self.cold_reads().push(read) {
+            let file = self.clone();
+            spawn_blocking(move || file.go_through_cold_reads());
+        }
+        answer.await.unwrap_or_else(|_| {
+            let error = io::Error::other("the thread that waited for it is gone");
+            Err(self.io_error(error))
+        })
+    }
+
+    /// On a thread: goes through all replies that wait for this file.
+    fn go_through_cold_reads(&self) {
+        let mut done = Vec::new();
+        while let Some(ColdRead {
+            mut reply,
+            blob,
+            waiter,
+        }) = self.cold_reads().pop()
+        {
+            let mut filled = Ok(());
+            if !self.fill_cached(blob, &mut reply) {
+                tell(&mut done);
+                filled = self.fill_waiting(blob, &mut reply);
+            }
+            done.push((waiter, filled.map(|()| reply)));
+            if done.len() >= TOLD {
+                tell(&mut done);
+            }
+        }
+        tell(&mut done);
+    }
+
+    /// Takes what the page cache has of this file; whether that was all.
+    fn fill_cached(&self, blob: u32, reply: &mut PartialReply) -> bool {
+        while let Some(gap) = reply.gap()
+            && gap.blob == blob
+        {
+            let wanted = gap.bytes.len();
+            let got = self.read_cached(gap.offset, gap.bytes);
+            reply.advance(got);
+            if got < wanted {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads all that is missing of this file, waiting for it.
+    fn fill_waiting(&self, blob: u32, reply: &mut PartialReply) -> Result<(), BlobError> {
+        while let Some(gap) = reply.gap()
+            && gap.blob == blob
+        {
+            let wanted = gap.bytes.len();
+            self.read_waiting(gap.offset, gap.bytes)?;
+            reply.advance(wanted);
+        }
+        Ok(())
+    }
+}
+
+fn tell(done: &mut Vec<(oneshot::Sender<Outcome>, Outcome)>) {
+    for (waiter, done) in done.drain(..) {
+        // The one who waits may be gone.
+        let _ = waiter.send(done);
+    }
+}
+
+impl ColdReads {
+    /// Adds one. Whether one more thread is to go through the queue, until [`pop`](Self::pop) has none.
+    fn push(&self, read: ColdRead) -> bool {
+        let mut state = self.state();
+        state.queue.push_back(read);
+        let wanted = state.threads < THREADS && state.queue.len() > state.threads * PER_THREAD;
+        state.threads += usize::from(wanted);
+        wanted
+    }
+
+    /// The next one. Where there is none the thread ends.
+    fn pop(&self) -> Option<ColdRead> {
+        let mut state = self.state();
+        let next = state.queue.pop_front();
+        state.threads -= usize::from(next.is_none());
+        next
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock panics.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read() -> ColdRead {
+        let (waiter, _) = oneshot::channel();
+        ColdRead {
+            reply: PartialReply::new(Box::default()),
+            blob: 0,
+            waiter,
+        }
+    }
+
+    #[test]
+    fn threads_come_with_work_and_go_without_it() {
+        let reads = ColdReads::default();
+        let started = (0..100).filter(|_| reads.push(read())).count();
+        assert_eq!(started, THREADS);
+        for _ in 0..100 {
+            assert!(reads.pop().is_some());
+        }
+        for _ in 0..THREADS {
+            assert!(reads.pop().is_none());
+        }
+        assert!(reads.push(read()), "the first one starts a thread again");
+        assert!(!reads.push(read()), "which does for the next ones too");
+    }
+}
