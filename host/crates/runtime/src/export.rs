@@ -390,7 +390,7 @@ impl Device for PluginExport {
 
     async fn flush(&self) -> Result<(), Failure> {
         let next = self.ctx.grants.next.as_ref();
-        let flushes = next.map_or(0, |next| next.flushes());
+        let before = next.map(|next| next.mark());
         let mut dirty = self.pool.dirty();
         let mut any = false;
         while let Some(mut lease) = dirty.next().await {
@@ -406,7 +406,7 @@ impl Device for PluginExport {
         }
         // The host stored bytes by reference after its call had returned: the plugin's own flush may
         // have come in between, and then knows of nothing more to do.
-        carry_out::flush(&self.ctx, flushes).await?;
+        carry_out::flush(&self.ctx, before).await?;
         if self.pool.take_changes_lost() {
             let text = "an instance was stopped before its changes were flushed";
             return Err(Failure::plugin(Cause::Lost, text));

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use blob::{Mark, Unflushed};
 use bytes::Bytes;
 use device::fault::{Failure, Whose};
 use device::reply::ReadReply;
@@ -43,10 +43,7 @@ pub(crate) enum Misuse {
 pub(crate) struct Next {
     layer: Arc<dyn DynServed>,
     immutable: bool,
-    /// Something was changed since the layer's last flush began.
-    unflushed: AtomicBool,
-    /// Flushes that were begun.
-    flushes: AtomicU64,
+    unflushed: Unflushed,
 }
 
 impl std::fmt::Debug for Next {
@@ -64,8 +61,7 @@ impl Next {
         Self {
             layer,
             immutable,
-            unflushed: AtomicBool::new(false),
-            flushes: AtomicU64::new(0),
+            unflushed: Unflushed::new(),
         }
     }
 
@@ -88,23 +84,23 @@ impl Next {
         self.export().flags.contains(flags)
     }
 
-    /// How many flushes were begun so far.
+    /// Now, for [`is_unflushed_since`](Self::is_unflushed_since).
     #[must_use]
-    pub(crate) fn flushes(&self) -> u64 {
-        self.flushes.load(Ordering::SeqCst)
+    pub(crate) fn mark(&self) -> Mark {
+        self.unflushed.mark()
     }
 
-    /// Whether something was changed since its last flush began.
+    /// Whether something was changed that no flush has covered.
     #[must_use]
     pub(crate) fn is_unflushed(&self) -> bool {
-        self.unflushed.load(Ordering::SeqCst)
+        self.unflushed.is_pending()
     }
 
-    /// Whether it's still to be flushed: none was begun since there had been `flushes`, or something
-    /// was changed since.
+    /// Whether it's still to be flushed: no flush that began after `mark` has succeeded, or something was changed
+    /// since.
     #[must_use]
-    pub(crate) fn is_unflushed_since(&self, flushes: u64) -> bool {
-        self.flushes() == flushes || self.is_unflushed()
+    pub(crate) fn is_unflushed_since(&self, mark: Mark) -> bool {
+        !self.unflushed.has_flushed_since(mark) || self.is_unflushed()
     }
 
     /// Checks a range: not past the end, and on whole blocks.
@@ -177,8 +173,7 @@ impl Next {
         // The other flags are about zeroing.
         let flags = flags & WriteFlags::FUA;
         let done = self.layer.write(offset, payload, flags).await;
-        // After it's done: a flush that began before may not have met it.
-        self.unflushed.store(true, Ordering::SeqCst);
+        self.unflushed.note_change();
         done.map_err(told_below)
     }
 
@@ -190,10 +185,10 @@ impl Next {
         if self.has(ExportFlags::READ_ONLY) {
             return Ok(());
         }
-        // Before, so that what is changed meanwhile counts as unflushed.
-        self.unflushed.store(false, Ordering::SeqCst);
-        self.flushes.fetch_add(1, Ordering::SeqCst);
-        self.layer.flush().await.map_err(told_below)
+        let epoch = self.unflushed.begin_flush();
+        self.layer.flush().await.map_err(told_below)?;
+        self.unflushed.finish_flush(epoch);
+        Ok(())
     }
 
     /// Trims, where the layer does that.
@@ -212,7 +207,7 @@ impl Next {
         // The other flags are about zeroing.
         let flags = flags & WriteFlags::FUA;
         let done = self.layer.trim(offset, length, flags).await;
-        self.unflushed.store(true, Ordering::SeqCst);
+        self.unflushed.note_change();
         done.map_err(told_below)
     }
 
@@ -236,7 +231,7 @@ impl Next {
             return self.write_zeroes(offset, length, flags).await;
         }
         let done = self.layer.zero(offset, length, flags).await;
-        self.unflushed.store(true, Ordering::SeqCst);
+        self.unflushed.note_change();
         done.map_err(told_below)
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use blob::BlobError;
+use blob::{BlobError, Mark};
 use device::WriteFlags;
 use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
@@ -71,14 +71,14 @@ pub(crate) async fn write(
 }
 
 /// Makes durable what was carried out: a guest's own flush may have come in between, and then knew of
-/// nothing more to do. `flushes`: those of the layer below before the guest's began.
-pub(crate) async fn flush(ctx: &ExportContext, flushes: u64) -> Result<(), Failure> {
+/// nothing more to do. `before`: a mark of the layer below, of before the guest's began.
+pub(crate) async fn flush(ctx: &ExportContext, before: Option<Mark>) -> Result<(), Failure> {
     for blob in ctx.grants.blobs.iter().filter(|blob| blob.is_unsynced()) {
         let synced = blob.flush().await;
         synced.map_err(|error| blob_failure(ctx, &error))?;
     }
-    match &ctx.grants.next {
-        Some(next) if next.is_unflushed_since(flushes) => next.flush().await,
+    match ctx.grants.next.as_ref().zip(before) {
+        Some((next, before)) if next.is_unflushed_since(before) => next.flush().await,
         _ => Ok(()),
     }
 }
