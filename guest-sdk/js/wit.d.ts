@@ -1,6 +1,6 @@
-// Generated from wit/ (tests/tests/languages/js_types.rs): what plugins may import, and what they export, for
-// TypeScript and for editors. Offsets and lengths are in bytes; u64 is bigint. What a call throws has an errno as
-// its payload.
+// Generated from wit/ (tests/tests/plugins/languages/js_types.rs): what plugins may import, and what they export,
+// for TypeScript and for editors. Offsets and lengths are in bytes; u64 is bigint. What a call throws has an errno
+// as its payload.
 
 /**
  * What makes a component a filter: it exports this interface and `device`, and imports `next`.

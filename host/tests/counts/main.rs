@@ -1,7 +1,7 @@
 //! What a read costs, counted, not timed: the numbers are the same on every machine.
 //!
 //! The real plugin, the real connection; the client is so plain that it allocates nothing. (The
-//! system calls are counted from outside, in `tests/tests/syscalls.rs`.)
+//! system calls are counted from outside, in `tests/tests/protocol/syscalls.rs`.)
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod recall;

@@ -7,8 +7,8 @@ use crate::attacks::{ATTACKS, Meets};
 use crate::bytes::BYTES;
 use crate::starts::STARTS;
 
-const BAD_CLIENTS: &str = include_str!("../../../tests/tests/bad_clients.rs");
-const WASI: &str = include_str!("../../../tests/tests/wasi.rs");
+const BAD_CLIENTS: &str = include_str!("../../../tests/tests/protocol/bad_clients.rs");
+const WASI: &str = include_str!("../../../tests/tests/plugins/wasi.rs");
 
 /// Compares `tests/ATTACKS.md` with the catalogue, or writes it.
 pub(crate) fn check() {
@@ -56,12 +56,12 @@ fn document() -> String {
         writeln!(text, "- {}", bytes.words).unwrap();
     }
     text.push_str(
-        "\n## Clients\n\nFrom `tests/tests/bad_clients.rs`, each beside a neighbour that keeps \
+        "\n## Clients\n\nFrom `tests/tests/protocol/bad_clients.rs`, each beside a neighbour that keeps \
          reading right answers, with the server's memory looked at.\n\n",
     );
     push_told(&mut text, "a client that", BAD_CLIENTS);
     text.push_str(
-        "\n## Plugins with WASI\n\nFrom `tests/tests/wasi.rs`, each beside a neighbour likewise: what \
+        "\n## Plugins with WASI\n\nFrom `tests/tests/plugins/wasi.rs`, each beside a neighbour likewise: what \
          there is of WASI has nothing behind it.\n\n",
     );
     push_told(&mut text, "a plugin that", WASI);

@@ -1,0 +1,9 @@
+//! What plugin authors work with: a folder to start from, a server that follows their work, a contract
+//! that stays.
+
+mod compatibility;
+mod dev;
+mod manual;
+mod new;
+mod tutorial;
+mod wit_package;

@@ -1,0 +1,9 @@
+//! The example plugins against what does the same without nbdbox: other servers, a plain array.
+
+mod file;
+mod file_changes;
+mod memory;
+mod operation;
+mod pattern;
+mod sparse;
+mod sparse_file;

@@ -1,0 +1,11 @@
+//! Filters: the same bytes and maps as nbdkit's of the same purpose, and what the host lets through.
+
+mod compare;
+mod cow;
+mod hop;
+mod hosting;
+mod image;
+mod offset;
+mod partition;
+mod slow;
+mod truncate;

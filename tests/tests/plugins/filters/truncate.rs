@@ -1,0 +1,31 @@
+//! `truncate`, beside nbdkit's.
+
+use nbdbox_tests::Random;
+
+use super::compare::{Pair, content};
+
+const SIZE: usize = (3 << 20) + 1000;
+
+#[test]
+fn another_size_is_the_same_as_nbdkits() {
+    let mut random = Random::seeded(2);
+    for setting in [
+        "truncate=1000000",
+        "truncate=5M",
+        "round-up=1M",
+        "round-down=1M",
+    ] {
+        let bytes = content(&mut random, SIZE);
+        let filter = format!("truncate,{setting}");
+        let mut pair = Pair::new(&bytes, &filter, &["--filter=truncate"], &[setting]);
+        pair.assert_same(&mut random);
+        // Of those that reach past the end some are refused: by both.
+        pair.change(&mut random, 40);
+        let [ours, theirs] = pair.files();
+        assert_eq!(ours.len(), SIZE);
+        // What a write that is refused has done before the end is nobody's promise.
+        let grows = pair.theirs.size() > SIZE as u64;
+        let kept = if grows { SIZE - 200_000 } else { SIZE };
+        assert!(ours[..kept] == theirs[..kept], "{setting}: what came below");
+    }
+}

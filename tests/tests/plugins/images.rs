@@ -1,0 +1,13 @@
+//! Disk images in the sandbox: those that QEMU's tools make are read as QEMU reads them, bad ones are an
+//! error and nothing else.
+
+mod bad;
+mod folder;
+mod qcow2_grants;
+mod qcow2_like_qemu;
+mod qcow2_malformed;
+mod vhdx_bytes;
+mod vhdx_like_qemu;
+mod vhdx_malformed;
+mod vmdk_like_qemu;
+mod vmdk_malformed;

@@ -1,0 +1,164 @@
+//! Bad VHDX images: refused in words when they are opened, or an errno for the read that meets what is bad.
+
+use std::fs;
+
+use super::bad::{Image, assert_bad_read, assert_cuts_refused, damage, refusal};
+use super::folder::Folder;
+use super::vhdx_bytes::{BLOCKS, HEADERS, METADATA, REGIONS, create, patch_checked, region};
+
+const SIZE: u64 = 8 << 20;
+
+const IMAGE: Image = Image {
+    plugin: "vhdx",
+    size: SIZE,
+};
+
+#[test]
+fn bad_headers_are_refused_in_words() {
+    let cases: [(usize, &[u8], &str); 3] = [
+        (66, &[2], "version 2"),
+        (48, &[1; 16], "without a sequence"),
+        (48, &[1; 18], "a log of version"),
+    ];
+    for (at, bytes, words) in cases {
+        let folder = Folder::new();
+        create(&folder, SIZE);
+        for header in HEADERS {
+            patch_checked(&folder, header, 4096, at, bytes);
+        }
+        let said = refusal(&folder, &IMAGE, &[], &[]);
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let folder = Folder::new();
+    create(&folder, SIZE);
+    folder.patch("top", 0, b"vhdxFILE");
+    assert!(refusal(&folder, &IMAGE, &[], &[]).contains("not a VHDX image"));
+}
+
+#[test]
+fn a_broken_copy_is_no_harm_and_two_are() {
+    for (copies, words) in [
+        (HEADERS, "a header with a wrong checksum"),
+        (REGIONS, "a region table with a wrong"),
+    ] {
+        let folder = Folder::new();
+        create(&folder, SIZE);
+        folder.patch("top", copies[0] + 100, &[0x55; 8]);
+        let server = folder.serve("vhdx", &["image=top:ro"], &[]);
+        let mut client =
+            nbdbox_tests::Client::connect(&server.socket(), nbd_proto::Framing::Extended);
+        assert_eq!(client.read(0, 4096).unwrap(), [7; 4096]);
+        drop(client);
+        folder.patch("top", copies[1] + 100, &[0x55; 8]);
+        let said = refusal(&folder, &IMAGE, &[], &[]);
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn bad_regions_are_refused_in_words() {
+    let cases: [(usize, &[u8], &str); 5] = [
+        (8, &[0xff; 4], "4294967295 regions"),
+        (8, &[0; 4], "without a block table"),
+        (16, &[0; 16], "without a block table"),
+        (32, &[0xff; 8], "a region of"),
+        (32, &[0; 8], "a region of"),
+    ];
+    for (at, bytes, words) in cases {
+        let folder = Folder::new();
+        create(&folder, SIZE);
+        for table in REGIONS {
+            patch_checked(&folder, table, 64 << 10, at, bytes);
+        }
+        let said = refusal(&folder, &IMAGE, &[], &[]);
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let folder = Folder::new();
+    create(&folder, SIZE);
+    for table in REGIONS {
+        // A third one, of another kind, that is required.
+        patch_checked(&folder, table, 64 << 10, 8, &[3]);
+        patch_checked(&folder, table, 64 << 10, 80, &[1; 16]);
+        patch_checked(&folder, table, 64 << 10, 80 + 28, &[1]);
+    }
+    let said = refusal(&folder, &IMAGE, &[], &[]);
+    assert!(said.contains("unknown region that is required"), "{said}");
+}
+
+#[test]
+fn bad_metadata_is_refused_in_words() {
+    let folder = Folder::new();
+    create(&folder, SIZE);
+    let metadata = region(&folder, METADATA);
+    let bytes = fs::read(folder.path("top")).unwrap();
+    let start = usize::try_from(metadata).unwrap();
+    let item = |guid: [u8; 4]| {
+        let entries = bytes[start + 32..start + (64 << 10)].chunks(32);
+        let (number, entry) = entries
+            .enumerate()
+            .find(|(_, entry)| entry.starts_with(&guid))
+            .unwrap();
+        let offset = u32::from_le_bytes(entry[16..20].try_into().unwrap());
+        (
+            metadata + 32 + 32 * number as u64,
+            metadata + u64::from(offset),
+        )
+    };
+    let (parameters, block) = item([0x37, 0x67, 0xa1, 0xca]);
+    let (_, size) = item([0x24, 0x42, 0xa5, 0x2f]);
+    let (_, sector) = item([0x1d, 0xbf, 0x41, 0x81]);
+    let cases: [(u64, &[u8], &str); 10] = [
+        (metadata, b"METADATA", "no metadata"),
+        (metadata + 10, &[0xff; 2], "65535 items"),
+        (metadata + 10, &[0; 2], "without the disk's size"),
+        (parameters, &[0xee; 16], "unknown metadata that is required"),
+        (parameters + 16, &[0xff; 4], "outside its region"),
+        (block, &[0; 4], "blocks of 0 bytes"),
+        (block, &[0, 0, 0, 0x80], "blocks of 2147483648 bytes"),
+        (block + 4, &[2], "stands on a parent"),
+        (size, &[0xff; 8], "a disk of 18446744073709551615 bytes"),
+        (sector, &[1], "sectors of"),
+    ];
+    for (offset, change, words) in cases {
+        fs::write(folder.path("top"), &bytes).unwrap();
+        folder.patch("top", offset, change);
+        let said = refusal(&folder, &IMAGE, &[], &[]);
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    fs::write(folder.path("top"), &bytes).unwrap();
+    folder.patch("top", size, &(16_u64 << 40).to_le_bytes());
+    assert!(refusal(&folder, &IMAGE, &[], &[]).contains("too short for the disk"));
+}
+
+#[test]
+fn bad_blocks_are_an_errno_and_a_log_line() {
+    for (entry, words) in [
+        (u64::MAX << 20 | 6, "past the end"),
+        (6, "past the end"),
+        (4 << 20 | 4, "in state 4"),
+        (4 << 20 | 7, "partly in a parent"),
+    ] {
+        let folder = Folder::new();
+        create(&folder, SIZE);
+        let blocks = region(&folder, BLOCKS);
+        folder.patch("top", blocks, &entry.to_le_bytes());
+        assert_bad_read(&folder, &IMAGE, words);
+    }
+}
+
+#[test]
+fn files_cut_short_are_refused() {
+    assert_cuts_refused(
+        &IMAGE,
+        |folder| create(folder, SIZE),
+        &[0, 7, 70_000, 200_000, 1 << 20],
+    );
+}
+
+#[test]
+fn random_damage_never_ends_the_server() {
+    let folder = Folder::new();
+    create(&folder, SIZE);
+    let blocks = region(&folder, BLOCKS);
+    damage(&folder, &IMAGE, &[blocks, blocks + 32]);
+}

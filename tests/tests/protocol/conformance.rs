@@ -1,0 +1,18 @@
+//! The rules of the protocol: each point of `CHECKLIST.md`, from the handshake to extended headers.
+
+mod coverage;
+
+mod handshake;
+mod metadata;
+mod options;
+mod tls_off;
+
+mod many;
+mod ordering;
+mod ranges;
+mod requests;
+mod sizes;
+
+mod block_status;
+mod extended;
+mod reads;

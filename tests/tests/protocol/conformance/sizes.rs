@@ -1,0 +1,165 @@
+//! Requests that are too long, or only look so (points 45, 47, 48 of `CHECKLIST.md`).
+
+use nbd_proto::wire::{CommandFlags, command};
+use nbd_proto::{Errno, Framing};
+use nbdbox_tests::{Dialog, Disk, FRAMINGS, Server};
+
+const EPERM: u32 = Errno::Eperm.to_wire();
+const EINVAL: u32 = Errno::Einval.to_wire();
+
+/// The longest payload.
+const LONGEST: usize = 32 << 20;
+
+/// What a client may make the server hold, whatever it announces: a few buffers.
+const BOUND: u64 = 16 << 20;
+
+/// Sends a write that announces `length` bytes and sends `sent` of them; true if the server closed.
+fn announce(server: &Server, framing: Framing, length: u64, sent: usize) -> bool {
+    let mut dialog = Dialog::open(server, framing);
+    let flags = match framing {
+        Framing::Extended => CommandFlags::PAYLOAD_LEN.bits(),
+        Framing::Simple | Framing::Structured => 0,
+    };
+    dialog.send(flags, command::WRITE, 0, length);
+    let part = vec![0x25; 1 << 20];
+    // It may hang up at any time.
+    let cut = (0..sent >> 20).any(|_| dialog.transmission.raw.try_send(&part).is_err());
+    cut || dialog.transmission.raw.is_closed()
+}
+
+/// Point 45: draining the longest payload there may be costs no memory.
+#[test]
+fn draining_costs_no_memory() {
+    let server = Server::plugin("pattern", &["size=1M"]);
+    let payload = vec![0x25; LONGEST];
+    let mut dialog = Dialog::open(&server, Framing::Structured);
+    dialog.assert_in_step();
+    let before = server.peak_memory();
+    for _ in 0..4 {
+        assert_eq!(dialog.write(0, 0, &payload), EPERM);
+    }
+    dialog.assert_in_step();
+    let grown = server.peak_memory() - before;
+    assert!(grown < BOUND, "{grown} bytes more");
+}
+
+/// Point 47: a write longer than the longest payload is drained, or closes.
+#[test]
+fn an_oversize_write_closes() {
+    let server = Server::plugin("memory", &["size=1G"]);
+    for framing in FRAMINGS {
+        assert!(announce(
+            &server,
+            framing,
+            LONGEST as u64 + 1,
+            LONGEST + (1 << 20)
+        ));
+        server.assert_serves();
+    }
+}
+
+/// Point 47: a write that announces 4 GiB, or all there is, costs no memory.
+#[test]
+fn an_announced_write_costs_no_memory() {
+    let server = Server::plugin("memory", &["size=1G"]);
+    server.assert_serves();
+    let before = server.peak_memory();
+    for framing in FRAMINGS {
+        assert!(announce(&server, framing, u32::MAX.into(), 64 << 20));
+    }
+    for length in [1 << 32, 1 << 63, u64::MAX] {
+        assert!(announce(&server, Framing::Extended, length, 64 << 20));
+    }
+    let grown = server.peak_memory() - before;
+    assert!(grown < BOUND, "{grown} bytes more");
+    server.assert_serves();
+}
+
+/// Point 47: a client that leaves in the middle of a payload does no harm, and nothing is written.
+#[test]
+fn a_write_that_breaks_off_is_dropped() {
+    let server = Server::plugin("memory", &["size=64M"]);
+    for framing in FRAMINGS {
+        let mut dialog = Dialog::open(&server, framing);
+        let flags = match framing {
+            Framing::Extended => CommandFlags::PAYLOAD_LEN.bits(),
+            Framing::Simple | Framing::Structured => 0,
+        };
+        dialog.send(flags, command::WRITE, 0, 1 << 20);
+        dialog.transmission.raw.send(&vec![0xaa; 1 << 19]);
+        dialog.transmission.raw.finish_sending();
+        assert!(dialog.transmission.raw.is_closed());
+    }
+    let mut dialog = Dialog::open(&server, Framing::Structured);
+    assert_eq!(dialog.read(0, 1 << 20), vec![0; 1 << 20]);
+    server.assert_serves();
+}
+
+/// Point 47: a read longer than the longest payload is refused, and the connection lives.
+#[test]
+fn an_oversize_read_is_einval() {
+    let server = Server::plugin("memory", &["size=5G"]);
+    for framing in FRAMINGS {
+        let mut dialog = Dialog::open(&server, framing);
+        for length in [LONGEST as u64 + 1, 1 << 30, u32::MAX.into()] {
+            // Its length on this side would be the whole reply's: so no `ask`.
+            let cookie = dialog.send(0, command::READ, 0, length);
+            let answer = dialog.receive();
+            assert_eq!((answer.cookie, answer.error), (cookie, EINVAL));
+        }
+        dialog.assert_in_step();
+    }
+}
+
+/// Point 48: what has only an effect may be longer than any payload.
+#[test]
+fn long_effects_are_served() {
+    let server = Server::plugin("memory", &["size=3G"]);
+    for framing in FRAMINGS {
+        let mut dialog = Dialog::open(&server, framing);
+        for command in [command::TRIM, command::WRITE_ZEROES] {
+            for length in [LONGEST as u64 + 1, 3 << 30] {
+                assert_eq!(dialog.ask(0, command, 0, length).error, 0, "{command}");
+            }
+        }
+        if framing.has_chunks() {
+            let answer = dialog.ask(0, command::BLOCK_STATUS, 0, 3 << 30);
+            assert_eq!((answer.error, answer.extents[0].length), (0, 3 << 30));
+        }
+        dialog.assert_in_step();
+    }
+}
+
+/// Point 48: CACHE too.
+#[test]
+fn a_long_cache_is_served() {
+    let disk = Disk::empty(1 << 30);
+    let server = disk.serve();
+    for framing in FRAMINGS {
+        let mut dialog = Dialog::open(&server, framing);
+        assert_eq!(dialog.ask(0, command::CACHE, 0, 1 << 30).error, 0);
+        dialog.assert_in_step();
+    }
+}
+
+/// Point 48: effects of more than 4 GiB, which only extended headers can say.
+#[test]
+fn effects_of_64_bits_are_served() {
+    let server = Server::plugin("memory", &["size=1T"]);
+    let mut dialog = Dialog::open(&server, Framing::Extended);
+    for command in [command::TRIM, command::WRITE_ZEROES, command::BLOCK_STATUS] {
+        assert_eq!(dialog.ask(0, command, 0, 1 << 40).error, 0, "{command}");
+    }
+    dialog.assert_in_step();
+}
+
+/// Point 48: an effect that a plugin can't have in its limits fails, but doesn't disconnect.
+#[test]
+fn a_long_effect_that_fails_does_not_disconnect() {
+    let server = Server::plugin("memory", &["size=1T"]);
+    let mut dialog = Dialog::open(&server, Framing::Extended);
+    let no_hole = CommandFlags::NO_HOLE.bits();
+    let answer = dialog.ask(no_hole, command::WRITE_ZEROES, 0, 1 << 40);
+    assert_ne!(answer.error, 0, "there is no memory for that");
+    let _ = dialog.ask(0, command::READ, 0, 16);
+}

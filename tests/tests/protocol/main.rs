@@ -1,0 +1,13 @@
+//! The protocol, as clients meet it: point by point, with real clients, over TLS, with clients that misbehave,
+//! and the system calls that a read costs.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod smoke;
+
+mod conformance;
+
+mod clients;
+mod tls;
+
+mod bad_clients;
+mod syscalls;

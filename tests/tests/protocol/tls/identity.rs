@@ -1,0 +1,113 @@
+//! Who a certificate makes a client: what it sees of a server with many tenants.
+
+use std::path::Path;
+
+use nbd_proto::wire::{option, option_reply};
+use nbdbox_tests::{Raw, Server, plugin};
+use rcgen::SanType;
+
+use super::scene::over_tls;
+use nbdbox_tests::pki::{Authority, Says, localhost, says};
+
+/// Alice is known by her subject, Bob by a name, Carol's export is for nobody who has a certificate.
+fn config(folder: &Path) -> String {
+    let folder = folder.display();
+    let export = |tenant: &str, name: &str, size: &str| {
+        let plugin = plugin("pattern");
+        let plugin = plugin.display();
+        format!(
+            "[[tenant.{tenant}.export]]\nname = \"{name}\"\nplugin = \"{plugin}\"\n\
+             settings = {{ size = \"{size}\" }}\n"
+        )
+    };
+    format!(
+        "[[listener]]\nname = \"secured\"\nunix = \"FOLDER/socket\"\ntls = \"on\"\n\
+         certificate = \"{folder}/server-cert.pem\"\nkey = \"{folder}/server-key.pem\"\n\
+         client-ca = \"{folder}/ca-cert.pem\"\n\
+         [tenant.alice]\nclients = [{{ subject = \"CN=alice,O=Example\" }}]\n{}\
+         [tenant.bob]\nclients = [{{ san = \"spiffe://example.com/bob\" }}]\n{}\
+         [tenant.carol]\nclients = [{{ source = \"192.0.2.1\" }}]\n{}",
+        export("alice", "disk", "1M"),
+        export("bob", "disk", "2M"),
+        export("carol", "secret", "4M"),
+    )
+}
+
+fn bob() -> Says {
+    Says {
+        names: vec![SanType::URI("spiffe://example.com/bob".try_into().unwrap())],
+        ..says("somebody")
+    }
+}
+
+/// The names that a client is told.
+fn listed(raw: &mut Raw) -> Vec<String> {
+    let replies = raw.ask(option::LIST, &[]);
+    let names = replies
+        .iter()
+        .filter(|(kind, _)| *kind == option_reply::SERVER);
+    names
+        .map(|(_, data)| {
+            let length = u32::from_be_bytes(data[..4].try_into().unwrap());
+            String::from_utf8(data[4..][..length as usize].to_vec()).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn a_certificates_names_decide_whose_exports_a_client_gets() {
+    let authority = Authority::new();
+    let folder = authority.server(&localhost());
+    let server = Server::hosting(&config(folder.path()));
+    for (who, size) in [(says("alice"), 1 << 20), (bob(), 2 << 20)] {
+        let client = authority.client(&who);
+        let mut raw = over_tls(&server, client.path());
+        assert_eq!(listed(&mut raw), ["disk"]);
+        assert_eq!(raw.go("disk").size, size);
+    }
+}
+
+/// All of a refusal: every byte of the replies to INFO and GO, but for the name in it.
+fn refusals(raw: &mut Raw, name: &str) -> Vec<(u32, Vec<u8>)> {
+    let data = Raw::info_data(name, &[]);
+    let mut replies = raw.ask(option::INFO, &data);
+    replies.extend(raw.ask(option::GO, &data));
+    replies
+}
+
+#[test]
+fn anothers_export_is_answered_byte_by_byte_as_one_that_there_isnt() {
+    let authority = Authority::new();
+    let folder = authority.server(&localhost());
+    let server = Server::hosting(&config(folder.path()));
+    let alice = authority.client(&says("alice"));
+    let mut raw = over_tls(&server, alice.path());
+    let unknown = refusals(&mut raw, "nosuch");
+    assert_eq!(unknown.len(), 2);
+    assert!(
+        unknown
+            .iter()
+            .all(|(kind, _)| *kind == option_reply::ERR_UNKNOWN)
+    );
+    assert_eq!(refusals(&mut raw, "secret"), unknown);
+    assert!(!server.log().contains("secret"), "{}", server.log());
+}
+
+/// Who comes without a certificate, or with one that no rule fits, is nobody.
+#[test]
+fn strangers_see_nothing() {
+    let authority = Authority::new();
+    let folder = authority.server(&localhost());
+    let server = Server::hosting(&config(folder.path()));
+    let mut plain = Raw::negotiating(&server);
+    assert!(listed(&mut plain).is_empty());
+    let unknown = refusals(&mut plain, "nosuch");
+    assert_eq!(refusals(&mut plain, "disk"), unknown);
+    // Two attributes that look like Alice's are one: a comma in a name is no separator.
+    for name in ["mallory", "alice,O=Example", "Alice"] {
+        let client = authority.client(&says(name));
+        let mut raw = over_tls(&server, client.path());
+        assert!(listed(&mut raw).is_empty(), "{name}");
+        assert_eq!(refusals(&mut raw, "disk"), unknown, "{name}");
+    }
+}

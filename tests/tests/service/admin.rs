@@ -1,0 +1,10 @@
+//! What an operator sees of a running server: figures, manual, log and `nbdbox top`.
+
+mod figures;
+mod layers;
+mod listener;
+mod log;
+mod manual;
+mod plugins;
+mod scene;
+mod top;

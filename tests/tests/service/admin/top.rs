@@ -1,0 +1,125 @@
+//! `nbdbox top`, for scripts and in a terminal.
+
+use std::process::{Child, Command, Stdio};
+
+use nbdbox_tests::{Server, nbdbox, run, shell};
+use serde_json::Value;
+
+use super::scene::{hosting, socket, uri};
+
+/// A client that reads without end, until it's killed.
+struct Reader(Child);
+
+impl Reader {
+    fn start(server: &Server) -> Self {
+        let script = "import nbd, sys
+h = nbd.NBD()
+h.connect_uri(sys.argv[1])
+while True:
+    h.pread(65536, 0)
+";
+        let uri = uri(server, "alice", "disk");
+        let child = Command::new("/usr/bin/python3")
+            .args(["-c", script, &uri])
+            .stdin(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // It may have failed already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn top(server: &Server, options: &[&str]) -> String {
+    let socket = socket(server);
+    let arguments = ["top"].iter().chain(options).copied();
+    run(nbdbox(), arguments.chain([socket.to_str().unwrap()])).ok()
+}
+
+#[test]
+fn a_script_gets_what_a_client_does_as_json() {
+    let server = hosting();
+    let _reader = Reader::start(&server);
+    // The reader may be slow to start.
+    let rows = loop {
+        let rows: Value = serde_json::from_str(&top(&server, &["--json"])).unwrap();
+        if rows[0]["ops_per_second"].as_f64().unwrap() > 0.0 {
+            break rows;
+        }
+    };
+    assert_eq!(rows.as_array().unwrap().len(), 4);
+    let first = &rows[0];
+    assert_eq!(
+        (&first["tenant"], &first["export"]),
+        (&"alice".into(), &"disk".into())
+    );
+    let [ops, bytes] = ["ops_per_second", "bytes_per_second"].map(|key| first[key].as_f64());
+    // Between the two numbers some reads may have ended.
+    assert!(
+        (bytes.unwrap() / ops.unwrap() / 65536.0 - 1.0).abs() < 0.5,
+        "{first}"
+    );
+    assert!(first["p99_us"].as_u64().unwrap() > 0, "{first}");
+    assert!(first["cpu_percent"].as_f64().unwrap() > 0.0, "{first}");
+    assert!(first["memory"].as_u64().unwrap() >= 65536, "{first}");
+    assert_eq!(
+        (&first["connections"], &first["faults"]),
+        (&1.into(), &0.into())
+    );
+    // What is equal stays in the order of names.
+    let names: Vec<&Value> = (1..4).map(|row| &rows[row]["tenant"]).collect();
+    assert_eq!(names, ["bob", "carol", "mallory"]);
+    assert!(rows[1]["p99_us"].is_null());
+}
+
+#[test]
+fn once_prints_a_table() {
+    let server = hosting();
+    let table = top(&server, &["--once", "--sort", "name", "--by", "tenant"]);
+    let lines: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines.len(), 5, "{table}");
+    assert_eq!(lines[0][..4], ["TENANT", "EXPORT", "CONN", "OPS/S"]);
+    assert_eq!(lines[1][..6], ["alice", "-", "0", "0", "0.0", "-"]);
+    assert_eq!(lines[4][0], "mallory");
+}
+
+#[test]
+fn it_draws_in_a_terminal_and_q_ends_it() {
+    let server = hosting();
+    let program = nbdbox();
+    let (program, socket) = (program.display(), socket(&server));
+    let drawn = shell(&format!(
+        "(sleep 2; printf q) |
+         TERM=xterm script -qec 'stty rows 24 cols 100; {program} top {}' /dev/null",
+        socket.display()
+    ));
+    let drawn = drawn.ok();
+    assert!(
+        drawn.contains("TENANT") && drawn.contains("mallory"),
+        "{drawn}"
+    );
+    // The terminal is as it was: the alternate screen is left.
+    assert!(drawn.contains("\x1b[?1049l"), "{drawn:?}");
+}
+
+#[test]
+fn where_nobody_listens_it_says_so() {
+    let ran = run(nbdbox(), ["top", "--once", "/nowhere/admin"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr
+            .contains("can't ask the admin listener at /nowhere/admin"),
+        "{}",
+        ran.stderr
+    );
+    let ran = run(nbdbox(), ["top", "0.0.0.0:1"]);
+    assert_eq!(ran.code, 2);
+}

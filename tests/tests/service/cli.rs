@@ -1,0 +1,6 @@
+//! The program on the command line: each command and option, each mistake of an operator, and the manual.
+
+mod bad_input;
+mod commands;
+mod manual;
+mod scene;

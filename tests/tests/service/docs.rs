@@ -1,0 +1,155 @@
+//! What the documents say is there is there: files that they link to, tests that they name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every Markdown file of the project that isn't built or installed.
+fn documents() -> Vec<PathBuf> {
+    let folders = [".", "host", "tests", "guest-sdk", "wit", "example-plugins"];
+    let inside = ["example-plugins", "guest-sdk"].map(|folder| root().join(folder));
+    let examples = inside
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap());
+    let examples = examples.map(|entry| entry.unwrap().path());
+    let folders = folders
+        .iter()
+        .map(|folder| root().join(folder))
+        .chain(examples);
+    let is_markdown = |path: &PathBuf| path.extension().is_some_and(|end| end == "md");
+    folders
+        .filter(|folder| folder.is_dir())
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(is_markdown)
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut checked = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split(')').next().unwrap();
+            let path = target.split('#').next().unwrap();
+            if path.is_empty() || path.contains("://") {
+                continue;
+            }
+            let path = document.parent().unwrap().join(path);
+            assert!(path.exists(), "{} links to {target}", document.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 10);
+}
+
+#[test]
+fn every_promise_of_security_md_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let table = text
+        .split("## What is promised")
+        .nth(1)
+        .unwrap()
+        .split("## How")
+        .next()
+        .unwrap();
+    let sources = sources();
+    let rows = table
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.contains("held by"));
+    let mut promises = 0;
+    for row in rows {
+        let cell = row.rsplit('|').nth(1).unwrap();
+        let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing holds: {row}");
+        for name in names {
+            let exists = if name.contains('/') {
+                let prefix = name.split('*').next().unwrap();
+                let path = root().join(prefix);
+                path.exists() || has_file_with_prefix(&path)
+            } else {
+                sources.contains(&format!("fn {name}("))
+            };
+            assert!(exists, "SECURITY.md names {name}, which doesn't exist");
+        }
+        promises += 1;
+    }
+    assert!(promises > 10);
+}
+
+/// How many times as fast as nbdkit the server is in one row of RESULTS.md, to one decimal.
+fn measured(results: &str, row: &str) -> String {
+    let row = results
+        .lines()
+        .find(|line| line.starts_with(&format!("| {row} | nbdbox |")));
+    let row = row.unwrap_or_else(|| panic!("RESULTS.md has no such row"));
+    let rate = row
+        .split("rate × ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    format!("{:.1} times", rate.parse::<f64>().unwrap())
+}
+
+#[test]
+fn the_readme_says_what_was_measured() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let results = fs::read_to_string(root().join("tests/bench/RESULTS.md")).unwrap();
+    let readme = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence = readme.split("**Fast all the same**").nth(1).unwrap();
+    let sentence = sentence.split("RESULTS.md").next().unwrap();
+    let at_64 = |name: &str| measured(&results, &format!("4 KiB random reads{name}"));
+    let (pattern, memory, file) = (
+        at_64(", depth 64, `pattern`"),
+        at_64(", depth 64, `memory`"),
+        at_64(" in cache, depth 64, `file`"),
+    );
+    assert_eq!(memory, file, "they are named together");
+    for said in [
+        format!(
+            "with 64 reads of 4 KiB under way, a sandboxed plugin serves {pattern} (`pattern`)"
+        ),
+        format!("and {memory} (`memory`, `file`) as many as nbdkit's plugins in C"),
+        format!(
+            "with one under way {} as many",
+            at_64(", depth 1, `pattern`")
+        ),
+    ] {
+        assert!(sentence.contains(&said), "not in README.md: {said}");
+    }
+}
+
+fn has_file_with_prefix(prefix: &Path) -> bool {
+    let name = prefix.file_name().unwrap().to_string_lossy().into_owned();
+    let entries = fs::read_dir(prefix.parent().unwrap()).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name())
+        .any(|entry| entry.to_string_lossy().starts_with(&name))
+}
+
+/// The text of all tests, unit tests included.
+fn sources() -> String {
+    let files = ["tests/tests", "host"].map(|folder| files_below(&root().join(folder)));
+    let is_rust = |path: &PathBuf| path.extension().is_some_and(|end| end == "rs");
+    let files = files.into_iter().flatten().filter(is_rust);
+    files
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files_below(&path),
+            false => vec![path],
+        })
+        .collect()
+}

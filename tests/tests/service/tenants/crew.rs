@@ -1,0 +1,90 @@
+//! Clients whose reads make plugins compute, all to the same extent: who gets more of them done had more
+//! of the cores.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use nbd_proto::Framing;
+use nbdbox_tests::{Client, Server, guest};
+
+use super::scene::export;
+
+/// An export whose guests do the same work for each read, in so many instances.
+pub(crate) fn workshop(tenant: &str, name: &str, instances: usize, weight: u64) -> String {
+    let settings = "settings = { at = \"read\", do = \"work\", mode = \"parallel\" }";
+    let limits = format!(
+        "limits = {{ instances = {instances}, cpu-weight = {weight}, cpu = \"10s\", wall = \"10min\" }}"
+    );
+    export(tenant, name, "bad", &format!("{settings}\n{limits}"))
+}
+
+/// The same work, half of it in a filter that asks the plugin below again and again.
+pub(crate) fn filtered_workshop(tenant: &str, name: &str, instances: usize) -> String {
+    let sly = guest("sly");
+    let filter = format!(
+        "filters = [{{ plugin = \"{}\", settings = {{ do = \"work\" }} }}]",
+        sly.display()
+    );
+    format!("{}{filter}\n", workshop(tenant, name, instances, 100))
+}
+
+/// What the plugin's reads are full of.
+const FILL: u8 = 0x42;
+
+/// Where they read: there the filter works too.
+const THERE: u64 = 4096;
+
+/// So many clients of an export.
+pub(crate) struct Crew {
+    clients: Vec<Client>,
+}
+
+impl Crew {
+    pub(crate) fn hire(server: &Server, tenant: &str, name: &str, count: usize) -> Self {
+        let socket = server.folder().join(tenant);
+        let connect = |_| Client::connect_to(&socket, name, Framing::Structured);
+        let clients = (0..count).map(connect).collect();
+        Self { clients }
+    }
+
+    /// All read until there are `most` reads in all, or somebody says so. Returns how many there were.
+    pub(crate) fn work(&mut self, most: usize, stop: &AtomicBool) -> usize {
+        let done = AtomicUsize::new(0);
+        let work = |client: &mut Client| {
+            let _all = Stop(stop);
+            while !stop.load(Ordering::Relaxed) && done.load(Ordering::Relaxed) < most {
+                assert_eq!(client.read(THERE, 1).unwrap(), [FILL]);
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        thread::scope(|scope| {
+            for client in &mut self.clients {
+                scope.spawn(|| work(client));
+            }
+        });
+        done.into_inner()
+    }
+}
+
+/// Tells all to stop when it's dropped, in a panic too: nobody is left at work then.
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Both crews work until the first has read so often. How often has the second?
+pub(crate) fn beside(mine: &mut Crew, theirs: &mut Crew, most: usize) -> usize {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let others = scope.spawn(|| theirs.work(usize::MAX, &stop));
+        let _ = mine.work(most, &stop);
+        others.join().unwrap()
+    })
+}
+
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().unwrap().get()
+}

@@ -1,0 +1,94 @@
+//! Many tenants whose guests compute, on a single thread: nobody is forgotten, whatever others' clients do.
+
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use nbd_proto::Framing;
+use nbd_proto::wire::command;
+use nbdbox_tests::{Client, Raw, Server};
+
+use super::crew::{Crew, Stop, beside, workshop};
+use super::scene::{export, tenant};
+
+const TENANTS: usize = 10;
+
+/// Connections of each.
+const CREW: usize = 3;
+
+/// Reads of the slowest tenant.
+const MOST: usize = 8;
+
+/// Asks for work and hangs up, time after time: its guests wait for their turn, and have it, when nobody
+/// wants to know.
+fn desert(server: &Server, tenant: &str) {
+    for _ in 0..10 {
+        let mut raw = Raw::connect(&server.folder().join(tenant));
+        let _flags = raw.hello(3);
+        let mut client = raw.go("work");
+        for cookie in 0..3 {
+            client.request(0, command::READ, cookie, 0, 1);
+        }
+    }
+}
+
+#[test]
+fn many_tenants_on_one_worker_all_have_their_turns() {
+    let names: Vec<String> = (0..TENANTS).map(|number| format!("t{number}")).collect();
+    let config = names.iter().map(|name| {
+        let work = workshop(name, "work", CREW, 100);
+        tenant(name, "") + &work
+    });
+    let server = Server::hosting_with(&config.collect::<String>(), &["--threads", "1"]);
+    let mut crews: Vec<Crew> = names
+        .iter()
+        .map(|name| Crew::hire(&server, name, "work", CREW))
+        .collect();
+    let stop = AtomicBool::new(false);
+    let done = thread::scope(|scope| {
+        for name in ["t0", "t1"] {
+            let server = &server;
+            scope.spawn(move || desert(server, name));
+        }
+        let (last, others) = crews.split_last_mut().unwrap();
+        let stop = &stop;
+        let others: Vec<_> = others
+            .iter_mut()
+            .map(|crew| scope.spawn(move || crew.work(usize::MAX, stop)))
+            .collect();
+        let all = Stop(stop);
+        let _ = last.work(MOST, stop);
+        drop(all);
+        let join = |one: thread::ScopedJoinHandle<'_, usize>| one.join().unwrap();
+        others.into_iter().map(join).collect::<Vec<_>>()
+    });
+    // As many turns for each; at the end every connection has one more under way.
+    assert!(
+        done.iter().all(|done| *done <= 2 * (MOST + CREW)),
+        "{done:?}"
+    );
+    // Nobody left a place behind.
+    for name in &names {
+        let mut client = Client::connect_to(&server.folder().join(name), "work", Framing::Simple);
+        assert!(client.read(0, 1).is_ok());
+    }
+}
+
+/// A call is stopped for its own time, not for what others compute: else a neighbour could make an export
+/// fail, for good if its memory is the disk.
+#[test]
+fn waiting_for_the_cores_is_no_wall_time_of_a_call() {
+    let work = "settings = { at = \"read\", do = \"work\", mode = \"parallel\" }\n\
+                limits = { cpu = \"10s\", wall = \"1s\" }";
+    let config = [
+        tenant("alice", "cpu-weight = 1"),
+        export("alice", "work", "bad", work),
+        tenant("mallory", "cpu-weight = 100"),
+        workshop("mallory", "work", 8, 100),
+    ];
+    let server = Server::hosting_with(&config.concat(), &["--threads", "1"]);
+    let mut alice = Crew::hire(&server, "alice", "work", 1);
+    let mut mallory = Crew::hire(&server, "mallory", "work", 8);
+    // Each of her ticks waits for 100 of theirs; a call that is stopped would fail.
+    let _ = beside(&mut alice, &mut mallory, 2);
+    assert!(!server.log().contains("took too long"), "{}", server.log());
+}

@@ -1,0 +1,91 @@
+//! Plugins that take long to compile hold up their own tenant.
+
+use std::process::{Child, Command, Stdio};
+
+use nbdbox_tests::Server;
+
+use super::scene::{export, info, tenant, uri};
+
+/// A component around a module of so many functions: it takes seconds to find out that it's no plugin.
+fn slow(functions: u32) -> Vec<u8> {
+    let body = b"\x07\0\x20\0\x41\x01\x6a\x0b";
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, b"\x01\x60\x01\x7f\x01\x7f"),
+        section(3, &vector(functions, b"\0")),
+        section(10, &vector(functions, body)),
+    ];
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module.concat())].concat()
+}
+
+/// The same item so many times.
+fn vector(count: u32, item: &[u8]) -> Vec<u8> {
+    [number(count), item.repeat(count as usize)].concat()
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap();
+    [vec![id], number(length), content.to_vec()].concat()
+}
+
+/// LEB128.
+fn number(mut number: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number.to_le_bytes()[0]);
+    bytes
+}
+
+fn ask(server: &Server, name: &str) -> Child {
+    let mut client = Command::new("nbdinfo");
+    client.arg(uri(server, "alice", name));
+    client.stdout(Stdio::null()).stderr(Stdio::null());
+    client.spawn().unwrap()
+}
+
+#[test]
+fn a_tenants_plugins_that_take_long_to_compile_hold_up_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["one", "two", "three"];
+    let slow = names.iter().zip(400_000..).map(|(name, functions)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, slow(functions)).unwrap();
+        let path = path.display();
+        format!("[[tenant.alice.export]]\nname = \"{name}\"\nplugin = \"{path}\"\n")
+    });
+    let quick = export("bob", "disk", "pattern", "settings = { size = \"1M\" }");
+    let config = [
+        tenant("alice", ""),
+        slow.collect(),
+        tenant("bob", ""),
+        quick,
+    ];
+    let server = Server::hosting(&config.concat());
+    let mut waiting = names.map(|name| ask(&server, name));
+    while !is_compiling(&server) {
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        info(&server, "bob", "disk", "--size").ok().trim(),
+        "1048576"
+    );
+    for client in &mut waiting {
+        assert!(client.try_wait().unwrap().is_none(), "it had to wait");
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
+}
+
+/// Whether a thread of the server has started a compiler.
+fn is_compiling(server: &Server) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let children = |thread: std::fs::DirEntry| thread.path().join("children");
+    // A thread may end meanwhile.
+    threads
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(children(thread)).ok())
+        .any(|children| !children.trim().is_empty())
+}
