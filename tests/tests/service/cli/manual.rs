@@ -265,10 +265,12 @@ fn every_environment_variable_is_documented() {
         .flat_map(|row| quoted(&row[0]).map(str::to_owned).collect::<Vec<_>>())
         .collect();
     let mut sources = String::new();
-    collect(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src"),
-        &mut sources,
-    );
+    for folder in ["../host/src", "../host/crates"] {
+        collect(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join(folder),
+            &mut sources,
+        );
+    }
     // Names in capitals in the arguments of what reads the environment, or of a closure over it.
     let reads = [
         "var(\"",
