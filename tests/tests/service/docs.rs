@@ -9,7 +9,15 @@ fn root() -> PathBuf {
 
 /// Every Markdown file of the project that isn't built or installed.
 fn documents() -> Vec<PathBuf> {
-    let folders = [".", "host", "tests", "guest-sdk", "wit", "example-plugins"];
+    let folders = [
+        ".",
+        "host",
+        "tests",
+        "tests/bench",
+        "guest-sdk",
+        "wit",
+        "example-plugins",
+    ];
     let inside = ["example-plugins", "guest-sdk"].map(|folder| root().join(folder));
     let examples = inside
         .iter()
@@ -45,6 +53,33 @@ fn links_lead_somewhere() {
         }
     }
     assert!(checked > 10);
+}
+
+/// Paths in backticks of the two folders that the compiler doesn't look after, such as `tests/fuzz`.
+#[test]
+fn files_that_documents_name_exist() {
+    let mut checked = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for name in text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(is_path_of_sources)
+        {
+            let exists = root().join(name).exists();
+            assert!(exists, "{} names {name}", document.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "{checked}");
+}
+
+fn is_path_of_sources(name: &&str) -> bool {
+    let below = ["host/", "tests/"]
+        .iter()
+        .any(|folder| name.starts_with(folder));
+    below && !name.contains(char::is_whitespace)
 }
 
 #[test]
