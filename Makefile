@@ -23,19 +23,27 @@ help: ## Show this list
 	@echo
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 	@echo
-	@echo "First time here: make demo. Before a commit: make check."
+	@echo "First time here: make setup demo. Before a commit: make check."
 	@echo "Settings: FUZZ_SECONDS=60          seconds per fuzz target"
 	@echo "          BENCH_ROUNDS=5           rounds of make bench; BENCH_SECONDS=2, ROWS=word,word"
 	@echo "          NBDBOX_GUEST_TOOLCHAIN=  rustup or debian: where the guests' compiler comes from"
 
+# It may use sudo. No other target installs anything, except `bench`, which needs a header of nbdkit.
 .PHONY: setup
 setup: ## Install what is missing: NBD clients, C compiler, Rust for wasm
 	@tests/setup/clients.sh
 	@tests/setup/guest-toolchain.sh
 	@tests/setup/guest-kits.sh
 
+# Fails, and names `make setup`, if it has something to install.
+.PHONY: ready
+ready:
+	@tests/setup/clients.sh --check
+	@tests/setup/guest-toolchain.sh --check
+	@tests/setup/guest-kits.sh --check
+
 .PHONY: plugins
-plugins: setup ## Compile the example plugins to target/plugins/NAME.wasm
+plugins: ready ## Compile the example plugins to target/plugins/NAME.wasm
 	@tests/setup/plugins.sh
 	@tests/setup/plugins-kits.sh
 

@@ -2,7 +2,12 @@
 # The programs that nbdbox is built and tested with: Rust, a C and C++ compiler, and the real NBD
 # clients. Asks Debian's package manager only for what is missing, so a second run is instant and
 # needs no network.
+#
+#   tests/setup/clients.sh            installs what is missing, as root or with sudo
+#   tests/setup/clients.sh --check    installs nothing; fails if something is missing
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
+
+mode=$(setup_mode "$@")
 
 # Where the file systems' tools are, for those who aren't root.
 PATH=$PATH:/usr/sbin:/sbin
@@ -66,6 +71,8 @@ if [ "${#packages[@]}" -eq 0 ]; then
     say "clients: nbdkit, libnbd, qemu, fio, strace and the compilers are there"
     exit 0
 fi
+
+[ "$mode" = install ] || die "these are missing (Debian's names): ${packages[*]}" "install them: make setup"
 
 by_hand="install these by hand (Debian's names): ${packages[*]}"
 command -v apt-get >/dev/null || die "this isn't Debian or a relative of it" "$by_hand"

@@ -2,6 +2,9 @@
 # The compilers for guests in C, C++ and Zig (the PyPI package ziglang) and Python (componentize-py), in
 # a virtual environment, and for JavaScript and TypeScript (npm). All under target/guest-kits, with
 # pinned versions: a second run is instant.
+#
+#   tests/setup/guest-kits.sh            installs what is missing
+#   tests/setup/guest-kits.sh --check    installs nothing; fails if something is missing
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 readonly home=target/guest-kits
@@ -24,6 +27,7 @@ once() {
     local name=$1 versions=$2 stamp
     stamp=$home/$name.versions
     [ "$(cat "$stamp" 2>/dev/null)" != "$versions" ] || return 0
+    [ "$mode" = install ] || die "these are missing in $home: $versions" "install them: make setup"
     say "guest kits: installing $versions"
     rm -rf "$stamp" "${home:?}/$name"
     "$3"
@@ -57,4 +61,5 @@ debian() {
         install -y --no-install-recommends "$@"
 }
 
+mode=$(setup_mode "$@")
 main

@@ -2,6 +2,9 @@
 # The compiler for guests: Rust for wasm32-unknown-unknown. The Rust at hand has that target, or rustup adds
 # it. Where rustup can't reach its server, offline/debian-rust.sh is the way.
 #
+#   tests/setup/guest-toolchain.sh            installs what is missing
+#   tests/setup/guest-toolchain.sh --check    installs nothing; fails if something is missing
+#
 # NBDBOX_GUEST_TOOLCHAIN=rustup or =debian forces one way. The result is target/guest-toolchain/env, which
 # plugins.sh reads. It sets nothing where the Rust at hand is the compiler.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
@@ -20,12 +23,14 @@ main() {
     fi
 
     case $way in
-    auto) has_target || debian_has_target || add_with_rustup || use_debian || give_up ;;
-    rustup) has_target || add_with_rustup || give_up ;;
-    debian) debian_has_target || use_debian || give_up ;;
+    auto) has_target || debian_has_target || { may_install && { add_with_rustup || use_debian; }; } || give_up ;;
+    rustup) has_target || { may_install && add_with_rustup; } || give_up ;;
+    debian) debian_has_target || { may_install && use_debian; } || give_up ;;
     *) die "NBDBOX_GUEST_TOOLCHAIN=$way: it is rustup, debian, or unset for the first that works" ;;
     esac
 }
+
+may_install() { [ "$mode" = install ]; }
 
 # Each step says `|| return 1`: inside a chain of `||` the shell's own errexit is off.
 has_target() {
@@ -56,6 +61,7 @@ use_debian() {
 }
 
 give_up() {
+    may_install || die "the Rust compiler for guests ($target) is missing" "install it: make setup"
     die "no Rust compiler for $target." \
         "Either: rustup target add $target" \
         "Or, on Debian with its security updates enabled: apt-get update, then make setup again" \
@@ -71,4 +77,5 @@ write_env() {
     if cmp -s "$home/env.new" "$home/env"; then rm "$home/env.new"; else mv "$home/env.new" "$home/env"; fi
 }
 
+mode=$(setup_mode "$@")
 main

@@ -15,6 +15,15 @@ die() {
     exit 1
 }
 
+# What a script's only argument asks for: `install` what is missing or, with --check, fail if anything is.
+setup_mode() {
+    case ${1-} in
+    "") echo install ;;
+    --check) echo check ;;
+    *) die "usage: ${0##*/} [--check]" ;;
+    esac
+}
+
 # Runs a command as root. Fails, without asking anybody, where that can't be done.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
