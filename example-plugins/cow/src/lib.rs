@@ -241,7 +241,7 @@ impl Cow {
 fn zeroes(length: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(length as usize).is_err() {
-        return Err(overlay::full());
+        return Err(memory::full());
     }
     bytes.resize(length as usize, 0);
     Ok(bytes)

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nbdbox_plugin::{ReadReply, Result, WritePayload};
-
-use crate::overlay::full;
+use nbdbox_plugin::{Errno, Error, ReadReply, Result, WritePayload};
 
 /// Bytes that are kept free for the filter's own needs.
 const SPARE: usize = 64 * 1024;
@@ -90,4 +88,9 @@ fn each(block: u64, offset: u64, length: u64, mut work: impl FnMut(u64, usize, u
         work(start, (at - start) as usize, (stop - start) as usize);
         at = stop;
     }
+}
+
+/// The answer when there is no room for one more block.
+pub(crate) fn full() -> Error {
+    Error::new(Errno::Enospc, "the filter's memory limit is reached")
 }

@@ -1,8 +1,6 @@
 //! Where changed blocks are kept.
 
-use nbdbox_plugin::{
-    Access, Blob, Errno, Error, ReadReply, Result, WriteFlags, WritePayload, config,
-};
+use nbdbox_plugin::{Access, Blob, Error, ReadReply, Result, WriteFlags, WritePayload, config};
 
 use crate::blocks::Blocks;
 use crate::file::File;
@@ -108,9 +106,4 @@ impl Overlay {
             Self::Memory(_) => Ok(()),
         }
     }
-}
-
-/// What is said where there's no room.
-pub(crate) fn full() -> Error {
-    Error::new(Errno::Enospc, "the filter's memory limit is reached")
 }
