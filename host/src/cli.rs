@@ -1,9 +1,8 @@
 //! The command line: a module for each of `nbdbox`'s commands.
 
-mod admin;
+mod admin_args;
 mod check;
 mod dev;
-mod host;
 mod inspect;
 mod listen_args;
 mod log;
@@ -12,11 +11,9 @@ mod new;
 mod plugin_args;
 mod run;
 mod serve;
-mod signals;
 mod test;
 mod tls_args;
 mod top;
-mod watching;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write as _};

@@ -4,6 +4,7 @@
 //! Everything is in this library, so that it can be tested; `main.rs` only calls it.
 
 pub mod cli;
+mod service;
 
 pub mod admin;
 pub mod hosting;

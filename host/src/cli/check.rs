@@ -10,8 +10,8 @@ use nbdbox_config::config::Config;
 use runtime::{Engine, Plugin, cache::Cache};
 
 use super::log;
-use super::signals::Signals;
 use crate::hosting::{Blueprint, Hosting, Slot};
+use crate::service::Signals;
 
 /// Checks a configuration: a dry run, in which nothing listens and no export is opened.
 ///

@@ -21,9 +21,8 @@ use self::stage::Stage;
 use super::listen_args::ListenArgs;
 use super::plugin_args::PluginArgs;
 use super::serve::DRAIN;
-use super::signals::Signals;
-use super::watching::Watching;
 use super::{log, print};
+use crate::service::{FileWatcher, Signals};
 
 /// How often is told what calls took: rare enough to be read, whatever a client does.
 const TELL: Duration = Duration::from_secs(1);
@@ -69,7 +68,7 @@ impl Dev {
     async fn dev(&self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
         // Before it is loaded: what changes meanwhile is noticed.
-        let mut watching = Watching::start(self.plugin.plugin())?;
+        let mut watching = FileWatcher::start(self.plugin.plugin())?;
         let catalog = signals.unless_asked(self.load()).await?;
         let (address, _private) = self.listen.address()?;
         let listener = Listener::bind(&address).await?;

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::service::Signals;
 use clap::Args;
 use nbdbox_config::limits::Limits;
 use nbdbox_config::size::Bytes;
 use runtime::{Engine, INTERFACES, Interfaces, Manifest, Plugin, World, cache::Cache};
-
-use super::signals::Signals;
 
 /// Shows what a plugin exports and imports, which NBD features follow, and what it needs.
 ///

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 pub(super) const PLAIN: &str = "warn,plugin=info";
 
 /// What goes wrong, what becomes of the configuration, and the plugins' own lines.
-pub(super) const HOSTING: &str = "warn,nbdbox::cli=info,plugin=info";
+pub(super) const HOSTING: &str = "warn,nbdbox::service=info,plugin=info";
 
 /// What goes wrong, and the plugin's own lines, the debug lines too.
 pub(super) const AUTHOR: &str = "warn,plugin=debug";

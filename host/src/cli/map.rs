@@ -22,8 +22,8 @@ use self::tls_args::TlsArgs;
 use super::Cli;
 use super::log;
 use super::plugin_args::PluginArgs;
-use super::signals::Signals;
 use crate::map::{Coalesce, Ink, Json, Picture, Rendering, Svg, Table, TotalsJson, TotalsTable};
+use crate::service::Signals;
 
 /// Exit status where the command line is wrong, as clap has it.
 const USAGE: u8 = 2;

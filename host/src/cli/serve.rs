@@ -1,10 +1,7 @@
 //! `nbdbox serve`.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +18,10 @@ use tokio::sync::watch;
 
 use super::listen_args::{self, ListenArgs};
 use super::plugin_args::PluginArgs;
-use super::signals::Signals;
 use super::tls_args::TlsArgs;
-use super::{admin, host, log, run};
+use super::{admin_args, log, run};
 use crate::admin::Admin;
+use crate::service::{self, AdminListener, PidFile, Signals};
 
 /// Time that connections have to finish what is under way when the server stops. Restrains clients
 /// that don't read their replies.
@@ -75,7 +72,7 @@ pub(super) struct Serve {
 
     /// Let an operator look inside, here: the path of a unix socket, or a loopback address and port. With
     /// --config, `[admin]` says it
-    #[arg(long, value_name = "ADDRESS", value_parser = admin::parse)]
+    #[arg(long, value_name = "ADDRESS", value_parser = admin_args::parse)]
     admin: Option<config::Address>,
 
     /// Say more: connections, refused requests, the plugin's debug lines. `NBDBOX_LOG` sets it in
@@ -121,7 +118,7 @@ impl Serve {
             match &self.config {
                 Some(config) => {
                     let start_log = |format: LogFormat| self.start_log(log::HOSTING, format);
-                    host::host(config, self.pidfile.as_deref(), start_log).await
+                    service::serve_configuration(config, self.pidfile.as_deref(), start_log).await
                 }
                 None => {
                     self.start_log(log::PLAIN, LogFormat::default())?;
@@ -158,7 +155,7 @@ impl Serve {
         let observed: Arc<dyn Observed> = Arc::<PluginCatalog>::clone(&catalog);
         let server = Server::new(catalog, connections, DRAIN, stopped.clone());
         let shown = Admin::new(observed, Arc::clone(server.metrics()), stopped);
-        let mut looking = admin::Looking::new(shown);
+        let mut looking = AdminListener::new(shown);
         looking.adopt(looking.prepare(self.admin.as_ref())?).await;
         // Last: who waits for it finds all else done.
         let _pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
@@ -190,46 +187,6 @@ impl Serve {
         match &self.run {
             Some(_) if self.listen.is_silent() => listen_args::private(),
             _ => self.listen.address(),
-        }
-    }
-}
-
-/// A file with the process id, removed at the end.
-pub(super) struct PidFile<'a>(&'a Path);
-
-impl<'a> PidFile<'a> {
-    pub(super) fn write(path: &'a Path) -> anyhow::Result<Self> {
-        Self::put(path, &format!("{}\n", process::id()))
-            .with_context(|| format!("can't write the pidfile {}", path.display()))?;
-        Ok(Self(path))
-    }
-
-    /// Whole at once: who sees the file sees the number.
-    fn put(path: &Path, text: &str) -> io::Result<()> {
-        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            // A device, say: to be written, never to be replaced.
-            return fs::write(path, text);
-        }
-        let folder = path.parent().filter(|folder| *folder != Path::new(""));
-        let mut file = tempfile::Builder::new()
-            .prefix(".nbdbox-")
-            .permissions(Permissions::from_mode(0o644))
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        file.write_all(text.as_bytes())?;
-        file.persist(path)?;
-        Ok(())
-    }
-}
-
-impl Drop for PidFile<'_> {
-    fn drop(&mut self) {
-        if self
-            .0
-            .symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_file())
-        {
-            // Somebody else may have removed it.
-            let _ = fs::remove_file(self.0);
         }
     }
 }

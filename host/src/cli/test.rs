@@ -15,9 +15,9 @@ use device::{Absent, Terms};
 use runtime::{ExportSpec, Plugin, PluginCatalog, PluginExport};
 
 use super::plugin_args::PluginArgs;
-use super::signals::Signals;
 use super::{FAILED, log};
 use crate::conformance::{self, Claims, Outcome, Plan, Rule, Subject, Verdict};
+use crate::service::Signals;
 use report::Report;
 use spinner::Spinner;
 

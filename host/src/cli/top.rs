@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use self::figures::{Row, rows};
 use self::screen::{View, Wish};
-use super::admin;
+use super::admin_args;
 use crate::admin::Report;
 
 const EXAMPLES: &str = "\
@@ -42,7 +42,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Top {
     /// The admin listener: the path of a unix socket, or a loopback address and port
-    #[arg(value_name = "ADMIN", value_parser = admin::parse)]
+    #[arg(value_name = "ADMIN", value_parser = admin_args::parse)]
     admin: Address,
 
     /// Sort by this

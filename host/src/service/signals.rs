@@ -4,13 +4,13 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Both signals. From here on they don't end the process by themselves.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    pub(super) fn catch() -> anyhow::Result<Self> {
+    pub(crate) fn catch() -> anyhow::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate()).context("can't catch SIGTERM")?,
             interrupt: signal(SignalKind::interrupt()).context("can't catch SIGINT")?,
@@ -18,7 +18,7 @@ impl Signals {
     }
 
     /// Waits for either.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -27,7 +27,7 @@ impl Signals {
 
     /// Does `work`, unless a signal comes first. Then what it began is dropped and so cleaned up: a
     /// compiler's process and its half-written file, say.
-    pub(super) async fn unless_asked<T>(
+    pub(crate) async fn unless_asked<T>(
         &mut self,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::hosting::Hosting;
 
 /// Listeners, each with a task.
-pub(super) struct Listening {
+pub(super) struct Listeners {
     server: Server<Hosting>,
     inherited: Inherited,
     open: Vec<Open>,
@@ -31,7 +31,7 @@ enum Next {
     Open(usize, Option<Welcome>),
 }
 
-impl Listening {
+impl Listeners {
     pub(super) fn new(server: Server<Hosting>, inherited: Inherited) -> Self {
         Self {
             server,

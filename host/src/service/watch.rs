@@ -12,15 +12,15 @@ use tokio::time::timeout;
 const QUIET: Duration = Duration::from_millis(200);
 
 /// Watches a file, or the configuration files of a folder.
-pub(super) struct Watching {
+pub(crate) struct FileWatcher {
     changes: mpsc::Receiver<()>,
     /// Stops when it's dropped.
     _watcher: RecommendedWatcher,
 }
 
-impl Watching {
+impl FileWatcher {
     /// Begins to watch a file, or the `*.toml` of a folder.
-    pub(super) fn start(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("can't watch {}", path.display());
         let path = std::path::absolute(path).with_context(named)?;
         let is_folder = path.is_dir();
@@ -54,7 +54,7 @@ impl Watching {
     }
 
     /// Waits for a change, and for the end of what changes with it.
-    pub(super) async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
             // The watcher is gone: nothing will be noticed.
             std::future::pending::<()>().await;

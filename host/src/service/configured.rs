@@ -1,8 +1,5 @@
 //! `nbdbox serve --config`: many tenants, for as long as the configuration is there.
 
-mod listening;
-mod restart;
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,16 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use self::listening::Listening;
-use super::admin::Looking;
-use super::serve::PidFile;
-use super::signals::Signals;
-use super::watching::Watching;
+use super::listeners::Listeners;
+use super::{AdminListener, FileWatcher, PidFile, Signals, restart};
 use crate::admin::Admin;
 use crate::hosting::{Blueprint, Hosting};
 
 /// Serves a configuration until a signal ends it. `start_log`: how the log is written it has to say.
-pub(super) async fn host(
+pub(crate) async fn serve_configuration(
     path: &Path,
     pidfile: Option<&Path>,
     start_log: impl FnOnce(LogFormat) -> anyhow::Result<()>,
@@ -53,12 +47,12 @@ pub(super) async fn host(
         path: path.to_owned(),
         first: config.clone(),
         hosting,
-        listening: Listening::new(server, Inherited::from_environment()),
-        looking: Looking::new(admin),
+        listening: Listeners::new(server, Inherited::from_environment()),
+        looking: AdminListener::new(admin),
     };
     // All are new: none waits.
     let _ = host.adopt(&config).await?;
-    let mut watching = Watching::start(path)?;
+    let mut watching = FileWatcher::start(path)?;
     // Last: who waits for it finds all else done.
     let _pidfile = pidfile.map(PidFile::write).transpose()?;
     tell(&[NotifyState::Ready]);
@@ -87,8 +81,8 @@ struct Host {
     /// The configuration with which it began.
     first: Config,
     hosting: Arc<Hosting>,
-    listening: Listening,
-    looking: Looking,
+    listening: Listeners,
+    looking: AdminListener,
 }
 
 impl Host {
