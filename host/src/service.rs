@@ -1,15 +1,158 @@
-//! The life of a server process: what it opens, what it looks at again while it runs, and how it ends.
+//! The life of a server process, the same for `serve`, `serve --config` and `dev`.
+//!
+//! 1. **Boot**: the command catches [`Signals`], opens its exports, makes a [`Service`] of them and opens its
+//!    [`Sockets`]. What fails here ends the process, and a signal ends it early.
+//! 2. **Run**: [`Service::run`] writes the pidfile, tells the supervisor that it's ready, and waits for a signal.
+//! 3. **Reload**: whenever its [`Reload`] finds a reason, what is served is looked at again. One that fails changes
+//!    nothing.
+//! 4. **Drain**: nobody else is let in, and requests under way have [`Options::drain`] to end. Another signal ends it
+//!    at once.
+//!
+//! Nothing here reads arguments or prints: what a command has to say besides its log is its own.
 
 mod admin;
 mod configured;
 mod listeners;
 mod pidfile;
+mod reload;
 mod restart;
 mod signals;
+mod sockets;
+mod supervisor;
+mod threads;
 mod watch;
 
-pub(crate) use admin::AdminListener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use device::Catalog;
+use device::metrics::Observed;
+use nbd_server::Server;
+use tokio::sync::watch::{Sender, channel};
+
+use self::admin::AdminListener;
+use self::listeners::Listeners;
+use self::pidfile::PidFile;
+use crate::admin::Admin;
+
 pub(crate) use configured::serve_configuration;
-pub(crate) use pidfile::PidFile;
+pub(crate) use reload::{NoReload, Reload};
 pub(crate) use signals::Signals;
+pub(crate) use sockets::Sockets;
+pub(crate) use supervisor::Supervisor;
+pub(crate) use threads::block_on;
 pub(crate) use watch::FileWatcher;
+
+/// Time that connections have to finish what is under way when the server stops, unless a configuration sets
+/// another. Restrains clients that don't read their replies.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a service is told when it boots, and keeps.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// The time that requests under way have when it stops.
+    pub(crate) drain: Duration,
+    /// The file that has the process id while it runs.
+    pub(crate) pidfile: Option<PathBuf>,
+    /// Who is told how far it is.
+    pub(crate) supervisor: Supervisor,
+}
+
+impl Default for Options {
+    /// Without a pidfile and a supervisor, and with ten seconds to drain.
+    fn default() -> Self {
+        Self {
+            drain: DRAIN,
+            pidfile: None,
+            supervisor: Supervisor::None,
+        }
+    }
+}
+
+/// A server that booted: its exports are there, and clients come in by the sockets that are opened for it.
+pub(crate) struct Service<C> {
+    signals: Signals,
+    options: Options,
+    sockets: Sockets<C>,
+    /// `true` once it stops.
+    stop: Sender<bool>,
+}
+
+impl<C: Catalog + Observed> Service<C> {
+    /// A service of these exports, without a socket yet. Must be called in a runtime.
+    pub(crate) fn new(signals: Signals, catalog: Arc<C>, options: Options) -> Self {
+        let (stop, stopped) = channel(false);
+        let connections = catalog.limits().connections;
+        let observed: Arc<dyn Observed> = Arc::<C>::clone(&catalog);
+        let server = Server::new(catalog, connections, options.drain, stopped.clone());
+        let admin = Admin::new(observed, Arc::clone(server.metrics()), stopped);
+        Self {
+            signals,
+            options,
+            sockets: Sockets::new(Listeners::new(server), AdminListener::new(admin)),
+            stop,
+        }
+    }
+
+    /// The sockets of its clients and its operator.
+    pub(crate) fn sockets(&mut self) -> &mut Sockets<C> {
+        &mut self.sockets
+    }
+
+    /// Runs until a signal comes or `until` is done, then drains. Returns the status that `until` gave. Dropping it
+    /// stops the service too, and connections drain by themselves for as long as the runtime is there.
+    ///
+    /// # Errors
+    /// The pidfile can't be written; a reload or `until` says that the service can't go on; serving ended badly.
+    pub(crate) async fn run(
+        mut self,
+        reload: impl Reload<C>,
+        until: impl Future<Output = anyhow::Result<ExitCode>>,
+    ) -> anyhow::Result<ExitCode> {
+        // Last: whoever waits for the file finds all else done.
+        let pidfile = self.options.pidfile.take();
+        let _pidfile = pidfile.map(PidFile::write).transpose()?;
+        self.options.supervisor.ready();
+        let status = self.attend(reload, until).await?;
+        self.options.supervisor.stopping();
+        tracing::info!("stopping");
+        self.drain().await?;
+        Ok(status)
+    }
+
+    /// Reloads when there is a reason, until a signal comes or `until` is done. Drops `until`, so that a command that
+    /// runs in it is ended, and its connections with it, before the drain.
+    async fn attend(
+        &mut self,
+        mut reload: impl Reload<C>,
+        until: impl Future<Output = anyhow::Result<ExitCode>>,
+    ) -> anyhow::Result<ExitCode> {
+        let mut until = std::pin::pin!(until);
+        loop {
+            tokio::select! {
+                () = self.signals.wait() => return Ok(ExitCode::SUCCESS),
+                status = &mut until => return status,
+                reason = reload.reason() => {
+                    self.options.supervisor.reloading();
+                    reload.reload(reason, &mut self.sockets).await?;
+                    self.options.supervisor.ready();
+                }
+            }
+        }
+    }
+
+    /// Lets nobody else in, and waits for those who are connected.
+    async fn drain(mut self) -> anyhow::Result<()> {
+        // Nobody listens any more only if serving has ended already.
+        let _ = self.stop.send(true);
+        let ended = tokio::select! {
+            ended = self.sockets.ended() => ended,
+            // Asked again: at once.
+            () = self.signals.wait() => Ok(()),
+        };
+        self.sockets.close_admin().await;
+        ended
+    }
+}

@@ -11,7 +11,7 @@ use runtime::{Engine, Plugin, cache::Cache};
 
 use super::log;
 use crate::hosting::{Blueprint, Hosting, Slot};
-use crate::service::Signals;
+use crate::service::{self, Signals};
 
 /// Checks a configuration: a dry run, in which nothing listens and no export is opened.
 ///
@@ -29,12 +29,9 @@ type Row = [String; 6];
 impl Check {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         log::start(log::PLAIN, log::Format::Text)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?;
-        let done = runtime.block_on(async { Signals::catch()?.unless_asked(self.check()).await });
-        runtime.shutdown_background();
-        done
+        service::block_on(None, async {
+            Signals::catch()?.unless_asked(self.check()).await
+        })
     }
 
     async fn check(&self) -> anyhow::Result<ExitCode> {

@@ -8,21 +8,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
-use nbd_server::{Listener, Server, Welcome};
+use nbd_server::{Listener, Welcome};
 use nbdbox_config::size::Bytes;
 use runtime::PluginCatalog;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::journal::Journal;
 use self::stage::Stage;
 use super::listen_args::ListenArgs;
 use super::plugin_args::PluginArgs;
-use super::serve::DRAIN;
 use super::{log, print};
-use crate::service::{FileWatcher, Signals};
+use crate::service::{self, FileWatcher, Options, Reload, Service, Signals, Sockets};
 
 /// How often is told what calls took: rare enough to be read, whatever a client does.
 const TELL: Duration = Duration::from_secs(1);
@@ -55,20 +52,13 @@ pub(super) struct Dev {
 impl Dev {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         log::start(log::AUTHOR, log::Format::Text)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .context("can't start worker threads")?;
-        let done = runtime.block_on(self.dev());
-        // A disk that hangs must not keep the process.
-        runtime.shutdown_background();
-        done
+        service::block_on(None, self.dev())
     }
 
     async fn dev(&self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
         // Before it is loaded: what changes meanwhile is noticed.
-        let mut watching = FileWatcher::start(self.plugin.plugin())?;
+        let watcher = FileWatcher::start(self.plugin.plugin())?;
         let catalog = signals.unless_asked(self.load()).await?;
         let (address, _private) = self.listen.address()?;
         let listener = Listener::bind(&address).await?;
@@ -76,30 +66,17 @@ impl Dev {
         print(&format!("{}, on {uri}\n", introduction(&catalog)))?;
         let journal = Arc::new(Journal::new(self.calls));
         let stage = Arc::new(Stage::new(catalog, Arc::clone(&journal)));
-        let (stop, stopped) = watch::channel(false);
-        let connections = self.plugin.limits()?.connections;
-        let server = Server::new(Arc::clone(&stage), connections, DRAIN, stopped);
-        // In the clear, for as long as this: it's for the machine that the plugin is written on.
-        let (_welcome, welcome) = watch::channel(Welcome::Plain);
-        let serving = tokio::spawn(server.serve(listener, welcome));
-        let mut tell = interval(TELL);
-        tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = signals.wait() => break,
-                () = watching.changed() => self.reload(&stage).await?,
-                _ = tell.tick() => print(&journal.take())?,
-            }
-        }
+        let mut service = Service::new(signals, Arc::clone(&stage), Options::default());
+        // In the clear: it's for the machine that the plugin is written on.
+        service.sockets().listen(listener, Welcome::Plain);
+        let author = Author {
+            dev: self,
+            stage,
+            watcher,
+        };
+        let status = service.run(author, tell(&journal)).await?;
         print(&journal.take())?;
-        // Nobody listens any more only if serving has ended already.
-        let _ = stop.send(true);
-        tokio::select! {
-            done = serving => done.context("serving ended badly")?,
-            // Asked again: at once.
-            () = signals.wait() => {}
-        }
-        Ok(ExitCode::SUCCESS)
+        Ok(status)
     }
 
     async fn load(&self) -> anyhow::Result<Arc<PluginCatalog>> {
@@ -119,6 +96,37 @@ impl Dev {
             }
             Err(error) => print(&format!("not loaded, the one before stays: {error:#}\n")),
         }
+    }
+}
+
+/// The author, who builds the plugin anew while clients are connected.
+struct Author<'a> {
+    dev: &'a Dev,
+    stage: Arc<Stage>,
+    watcher: FileWatcher,
+}
+
+impl Reload<Stage> for Author<'_> {
+    async fn reason(&mut self) -> &'static str {
+        self.watcher.changed().await;
+        "the file changed"
+    }
+
+    async fn reload(&mut self, _: &str, _: &mut Sockets<Stage>) -> anyhow::Result<()> {
+        self.dev.reload(&self.stage).await
+    }
+}
+
+/// Prints what calls took, again and again.
+///
+/// # Errors
+/// Standard output can't be written to.
+async fn tell(journal: &Journal) -> anyhow::Result<ExitCode> {
+    let mut interval = interval(TELL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        print(&journal.take())?;
     }
 }
 

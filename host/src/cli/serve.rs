@@ -2,30 +2,18 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
-use device::Catalog as _;
-use device::metrics::Observed;
 use nbd_server::Tls;
-use nbd_server::{Address, Listener, Server, Welcome};
+use nbd_server::{Address, Listener, Welcome};
 use nbdbox_config::config::{self, LogFormat};
-use runtime::PluginCatalog;
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 use super::listen_args::{self, ListenArgs};
 use super::plugin_args::PluginArgs;
 use super::tls_args::TlsArgs;
 use super::{admin_args, log, run};
-use crate::admin::Admin;
-use crate::service::{self, AdminListener, PidFile, Signals};
-
-/// Time that connections have to finish what is under way when the server stops. Restrains clients
-/// that don't read their replies.
-pub(super) const DRAIN: Duration = Duration::from_secs(10);
+use crate::service::{self, NoReload, Options, Service, Signals};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,29 +94,18 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        if let Some(threads) = self.threads {
-            runtime.worker_threads(threads.into());
-        }
-        let runtime = runtime
-            .enable_all()
-            .build()
-            .context("can't start worker threads")?;
-        let done = runtime.block_on(async {
+        service::block_on(self.threads, async {
             match &self.config {
                 Some(config) => {
                     let start_log = |format: LogFormat| self.start_log(log::HOSTING, format);
-                    service::serve_configuration(config, self.pidfile.as_deref(), start_log).await
+                    service::serve_configuration(config, self.pidfile.clone(), start_log).await
                 }
                 None => {
                     self.start_log(log::PLAIN, LogFormat::default())?;
                     self.serve().await
                 }
             }
-        });
-        // A disk that hangs must not keep the process.
-        runtime.shutdown_background();
-        done
+        })
     }
 
     /// Starts the log: what the command line says counts more.
@@ -150,37 +127,20 @@ impl Serve {
         if self.print_uri {
             super::print(&format!("{uri}\n"))?;
         }
-        let (stop, stopped) = watch::channel(false);
-        let connections = catalog.limits().connections;
-        let observed: Arc<dyn Observed> = Arc::<PluginCatalog>::clone(&catalog);
-        let server = Server::new(catalog, connections, DRAIN, stopped.clone());
-        let shown = Admin::new(observed, Arc::clone(server.metrics()), stopped);
-        let mut looking = AdminListener::new(shown);
-        looking.adopt(looking.prepare(self.admin.as_ref())?).await;
-        // Last: who waits for it finds all else done.
-        let _pidfile = self.pidfile.as_deref().map(PidFile::write).transpose()?;
-        // It doesn't change, and is there for as long as this.
-        let (_welcome, welcome) = watch::channel(Welcome::from(tls));
-        let serving = tokio::spawn(server.serve(listener, welcome));
+        let options = Options {
+            pidfile: self.pidfile.clone(),
+            ..Options::default()
+        };
+        let mut service = Service::new(signals, catalog, options);
+        service.sockets().open_admin(self.admin.as_ref()).await?;
+        service.sockets().listen(listener, Welcome::from(tls));
         let command = async {
             match &self.run {
                 Some(command) => run::shell(command, &uri, &address, &self.listen.export).await,
                 None => std::future::pending().await,
             }
         };
-        let status = tokio::select! {
-            status = command => status?,
-            () = signals.wait() => ExitCode::SUCCESS,
-        };
-        // Nobody listens any more only if serving has ended already.
-        let _ = stop.send(true);
-        tokio::select! {
-            done = serving => done.context("serving ended badly")?,
-            // Asked again: at once.
-            () = signals.wait() => {}
-        }
-        looking.close().await;
-        Ok(status)
+        service.run(NoReload, command).await
     }
 
     fn address(&self) -> anyhow::Result<(Address, Option<TempDir>)> {

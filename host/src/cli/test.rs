@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use clap::Args;
 use device::peaks::Peaks;
 use device::{Absent, Terms};
@@ -17,7 +16,7 @@ use runtime::{ExportSpec, Plugin, PluginCatalog, PluginExport};
 use super::plugin_args::PluginArgs;
 use super::{FAILED, log};
 use crate::conformance::{self, Claims, Outcome, Plan, Rule, Subject, Verdict};
-use crate::service::Signals;
+use crate::service::{self, Signals};
 use report::Report;
 use spinner::Spinner;
 
@@ -78,18 +77,10 @@ fn parse_rule(name: &str) -> Result<Rule, String> {
 impl Test {
     pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
         log::start(log::PLAIN, log::Format::Text)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .context("can't start worker threads")?;
-        let done = runtime.block_on(async {
+        service::block_on(Some(2), async {
             let mut signals = Signals::catch()?;
             signals.unless_asked(self.test()).await
-        });
-        // A disk that hangs must not keep the process.
-        runtime.shutdown_background();
-        done
+        })
     }
 
     async fn test(&self) -> anyhow::Result<ExitCode> {

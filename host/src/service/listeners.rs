@@ -1,27 +1,34 @@
 //! The listeners that are open, and going over to others.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use device::Catalog;
 use nbd_server::{Inherited, Listener, Server, Welcome};
 use nbdbox_config::config::{self, Address};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::hosting::Hosting;
-
 /// Listeners, each with a task.
-pub(super) struct Listeners {
-    server: Server<Hosting>,
-    inherited: Inherited,
+pub(super) struct Listeners<C> {
+    server: Server<C>,
+    /// Those that stay until the end.
+    fixed: Vec<Serving>,
+    /// Those of the configuration.
     open: Vec<Open>,
     /// Tasks of listeners that were closed, for as long as somebody is connected.
     closed: Vec<JoinHandle<()>>,
 }
 
+/// A listener's task.
+struct Serving {
+    /// How those who come next are received; must be there for as long as the task.
+    welcome: watch::Sender<Welcome>,
+    task: JoinHandle<()>,
+}
+
 struct Open {
     /// As the configuration has it; the socket itself is still as it was opened.
     listener: config::Listener,
-    welcome: watch::Sender<Welcome>,
-    task: JoinHandle<()>,
+    serving: Serving,
 }
 
 /// A listener that is wanted, ready to be taken over.
@@ -31,14 +38,20 @@ enum Next {
     Open(usize, Option<Welcome>),
 }
 
-impl Listeners {
-    pub(super) fn new(server: Server<Hosting>, inherited: Inherited) -> Self {
+impl<C: Catalog> Listeners<C> {
+    pub(super) fn new(server: Server<C>) -> Self {
         Self {
             server,
-            inherited,
+            fixed: Vec::new(),
             open: Vec::new(),
             closed: Vec::new(),
         }
+    }
+
+    /// Lets clients in by a socket until the server stops.
+    pub(super) fn listen(&mut self, socket: Listener, welcome: Welcome) {
+        let serving = self.serve(socket, welcome);
+        self.fixed.push(serving);
     }
 
     /// Opens those that are new, changes how clients are received by those that stay, and closes those that
@@ -46,10 +59,14 @@ impl Listeners {
     ///
     /// # Errors
     /// One can't be opened, or would have another name: nothing has changed then.
-    pub(super) fn adopt(&mut self, wanted: &[config::Listener]) -> anyhow::Result<Vec<String>> {
+    pub(super) fn adopt(
+        &mut self,
+        wanted: &[config::Listener],
+        inherited: &Inherited,
+    ) -> anyhow::Result<Vec<String>> {
         let mut next = Vec::new();
         for listener in wanted {
-            next.push(self.prepare(listener, &next)?);
+            next.push(self.prepare(listener, inherited, &next)?);
         }
         let mut before: Vec<Option<Open>> = self.open.drain(..).map(Some).collect();
         let mut waiting = Vec::new();
@@ -73,17 +90,19 @@ impl Listeners {
     }
 
     /// All that can fail, before anything is changed; `others` are prepared already.
-    fn prepare(&self, listener: &config::Listener, others: &[Next]) -> anyhow::Result<Next> {
+    fn prepare(
+        &self,
+        listener: &config::Listener,
+        inherited: &Inherited,
+        others: &[Next],
+    ) -> anyhow::Result<Next> {
         let takes = |next: &Next, index| matches!(next, Next::Open(other, _) if *other == index);
         let taken = |index| others.iter().any(|next| takes(next, index));
         let mut open = self.open.iter().enumerate();
         let same = open.find(|(index, open)| !taken(*index) && is_same(&open.listener, listener));
         let Some((index, open)) = same else {
             let welcome = Welcome::load(listener)?;
-            return Ok(Next::New(
-                Listener::open(listener, &self.inherited)?,
-                welcome,
-            ));
+            return Ok(Next::New(Listener::open(listener, inherited)?, welcome));
         };
         let open = &open.listener;
         // Clients that came by the old name may be about to choose an export.
@@ -103,30 +122,41 @@ impl Listeners {
             Ok(address) => tracing::info!("{} listens on {address}", listener.name),
             Err(error) => tracing::warn!("{}: {error}", listener.name),
         }
-        let (welcome, welcomed) = watch::channel(welcome);
         Open {
-            task: tokio::spawn(self.server.clone().serve(socket, welcomed)),
             listener: listener.clone(),
+            serving: self.serve(socket, welcome),
+        }
+    }
+
+    fn serve(&self, socket: Listener, welcome: Welcome) -> Serving {
+        let (welcome, welcomed) = watch::channel(welcome);
+        Serving {
+            task: tokio::spawn(self.server.clone().serve(socket, welcomed)),
             welcome,
         }
     }
 
     fn close(&mut self, open: Open) {
         tracing::info!("no longer listening on {}", open.listener.name);
-        open.welcome.send_replace(Welcome::Closed);
-        self.closed.push(open.task);
+        open.serving.welcome.send_replace(Welcome::Closed);
+        self.closed.push(open.serving.task);
     }
 
     /// Waits until all connections have ended.
-    pub(super) async fn ended(&mut self) {
-        let open = self.open.drain(..).map(|open| (open.task, open.welcome));
-        let closed = self.closed.drain(..);
-        let (open, _welcomes): (Vec<_>, Vec<_>) = open.unzip();
-        for task in open.into_iter().chain(closed) {
-            if let Err(error) = task.await {
-                tracing::error!("serving ended badly: {error}");
-            }
+    ///
+    /// # Errors
+    /// A task ended badly, as far as is known when all have ended.
+    pub(super) async fn ended(&mut self) -> anyhow::Result<()> {
+        let open = self.open.drain(..).map(|open| open.serving);
+        let serving = self.fixed.drain(..).chain(open);
+        let serving = serving.map(|serving| (serving.task, serving.welcome));
+        let (mut tasks, _welcomes): (Vec<_>, Vec<_>) = serving.unzip();
+        tasks.append(&mut self.closed);
+        let mut all = Ok(());
+        for task in tasks {
+            all = all.and(task.await.context("serving ended badly"));
         }
+        all
     }
 }
 
@@ -134,7 +164,7 @@ impl Open {
     /// Goes over to what is wanted; says what can't change.
     fn adopt(&mut self, listener: &config::Listener, welcome: Option<Welcome>) -> Option<String> {
         if let Some(welcome) = welcome {
-            self.welcome.send_replace(welcome);
+            self.serving.welcome.send_replace(welcome);
         }
         if self.listener.address == listener.address {
             self.listener = listener.clone();

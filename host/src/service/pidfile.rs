@@ -3,17 +3,21 @@
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::Context as _;
 
 /// A file with the process id, removed at the end.
-pub(crate) struct PidFile<'a>(&'a Path);
+pub(super) struct PidFile(PathBuf);
 
-impl<'a> PidFile<'a> {
-    pub(crate) fn write(path: &'a Path) -> anyhow::Result<Self> {
-        Self::put(path, &format!("{}\n", process::id()))
+impl PidFile {
+    /// Writes this process's id to a file.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(super) fn write(path: PathBuf) -> anyhow::Result<Self> {
+        Self::put(&path, &format!("{}\n", process::id()))
             .with_context(|| format!("can't write the pidfile {}", path.display()))?;
         Ok(Self(path))
     }
@@ -35,7 +39,7 @@ impl<'a> PidFile<'a> {
     }
 }
 
-impl Drop for PidFile<'_> {
+impl Drop for PidFile {
     fn drop(&mut self) {
         if self
             .0
@@ -43,7 +47,7 @@ impl Drop for PidFile<'_> {
             .is_ok_and(|metadata| metadata.is_file())
         {
             // Somebody else may have removed it.
-            let _ = fs::remove_file(self.0);
+            let _ = fs::remove_file(&self.0);
         }
     }
 }

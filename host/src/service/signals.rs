@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the wish that it ends.
+//! The signals that an operator sends: SIGTERM and SIGINT end the process, SIGHUP asks for a reload.
 
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,5 +35,20 @@ impl Signals {
             done = work => done,
             () = self.wait() => bail!("stopped by a signal before it was ready"),
         }
+    }
+}
+
+/// SIGHUP. From here on it doesn't end the process.
+pub(super) struct Hangup(Signal);
+
+impl Hangup {
+    pub(super) fn catch() -> anyhow::Result<Self> {
+        let signal = signal(SignalKind::hangup()).context("can't catch SIGHUP")?;
+        Ok(Self(signal))
+    }
+
+    /// Waits for it. One that came before counts.
+    pub(super) async fn wait(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Call {
 }
 
 /// Takes notes of calls until they are printed.
+#[derive(Debug)]
 pub(super) struct Journal {
     /// Whether each call has a line.
     each: bool,
@@ -41,7 +42,7 @@ pub(super) struct Journal {
 }
 
 /// What was noted since the last time.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Page {
     calls: String,
     lines: usize,
@@ -49,7 +50,7 @@ struct Page {
     budgets: String,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Sum {
     count: u32,
     errors: u32,

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use device::fault::Failure;
 use device::identity::Client;
+use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
 use device::{Absent, Catalog, Listed, Opened};
 use nbdbox_config::limits::Limits;
 use runtime::PluginCatalog;
@@ -12,6 +13,7 @@ use super::journal::Journal;
 use super::timed::Timed;
 
 /// A catalog that another one can take the place of: for those who come later.
+#[derive(Debug)]
 pub(super) struct Stage {
     current: RwLock<Arc<PluginCatalog>>,
     limits: Limits,
@@ -35,6 +37,20 @@ impl Stage {
 
     pub(super) fn replace(&self, catalog: Arc<PluginCatalog>) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+    }
+}
+
+impl Observed for Stage {
+    fn exports(&self) -> Vec<SeenExport> {
+        self.current().exports()
+    }
+
+    fn tenants(&self) -> Vec<SeenTenant> {
+        self.current().tenants()
+    }
+
+    fn compiling(&self) -> Arc<CompileMetrics> {
+        self.current().compiling()
     }
 }
 

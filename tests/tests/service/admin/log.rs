@@ -97,7 +97,7 @@ except nbd.Error:
 fn json_or_text_is_what_the_command_line_says() {
     let pattern = tenant("alice", "disk", &plugin("pattern"), "size = \"1M\"");
     let text = Server::hosting(&pattern).stop().log;
-    assert!(text.contains(" INFO nbdbox::service::configured: stopping"), "{text}");
+    assert!(text.contains(" INFO nbdbox::service: stopping"), "{text}");
     let plugin = plugin("pattern");
     let arguments = ["--log-format", "json", plugin.to_str().unwrap(), "size=1M"];
     let server = Server::start(arguments);

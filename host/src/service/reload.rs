@@ -1,0 +1,29 @@
+//! What a service looks at again while it runs.
+
+use super::Sockets;
+
+/// A reason to look again, and what is done then.
+pub(crate) trait Reload<C> {
+    /// Waits until there is a reason to look again, and says which. Dropped when the service stops.
+    async fn reason(&mut self) -> &'static str;
+
+    /// Looks again: what can't be used changes nothing. It's driven to its end, so a signal that comes meanwhile
+    /// waits for it.
+    ///
+    /// # Errors
+    /// The service can't go on.
+    async fn reload(&mut self, reason: &str, sockets: &mut Sockets<C>) -> anyhow::Result<()>;
+}
+
+/// For a service that stays as it booted.
+pub(crate) struct NoReload;
+
+impl<C> Reload<C> for NoReload {
+    async fn reason(&mut self) -> &'static str {
+        std::future::pending().await
+    }
+
+    async fn reload(&mut self, _: &str, _: &mut Sockets<C>) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
