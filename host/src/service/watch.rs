@@ -14,6 +14,8 @@ const QUIET: Duration = Duration::from_millis(200);
 /// Watches a file, or the configuration files of a folder.
 pub(crate) struct FileWatcher {
     changes: mpsc::Receiver<()>,
+    /// A change was seen, and nobody has heard of it.
+    changed: bool,
     /// Stops when it's dropped.
     _watcher: RecommendedWatcher,
 }
@@ -49,16 +51,43 @@ impl FileWatcher {
             .with_context(|| format!("can't watch {}", folder.display()))?;
         Ok(Self {
             changes,
+            changed: false,
             _watcher: watcher,
         })
     }
 
-    /// Waits for a change, and for the end of what changes with it.
+    /// Waits for a change, and for the end of what changes with it. Dropping it loses no change.
     pub(crate) async fn changed(&mut self) {
-        if self.changes.recv().await.is_none() {
-            // The watcher is gone: nothing will be noticed.
-            std::future::pending::<()>().await;
+        if !self.changed {
+            if self.changes.recv().await.is_none() {
+                // The watcher is gone: nothing will be noticed.
+                std::future::pending::<()>().await;
+            }
+            self.changed = true;
         }
         while let Ok(Some(())) = timeout(QUIET, self.changes.recv()).await {}
+        self.changed = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_not_lost_when_nobody_waits_for_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("disk.wasm");
+        let mut watcher = FileWatcher::start(&file).unwrap();
+        std::fs::write(&file, "one").unwrap();
+        let seen = async {
+            while !watcher.changed {
+                // Shorter than the pause after a change: it never gets to the end.
+                let _ = timeout(QUIET / 10, watcher.changed()).await;
+            }
+        };
+        timeout(QUIET * 100, seen).await.unwrap();
+        timeout(QUIET * 100, watcher.changed()).await.unwrap();
+        assert!(!watcher.changed);
     }
 }
