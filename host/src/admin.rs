@@ -12,6 +12,7 @@ mod family;
 mod layers;
 mod report;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,9 +45,6 @@ const HEADERS: usize = 32;
 /// Bytes of a request's head.
 const HEAD_SIZE: usize = 16 << 10;
 
-/// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// What can be looked at.
 #[derive(Debug)]
 pub struct Admin {
@@ -74,37 +72,22 @@ impl Admin {
         })
     }
 
-    /// Answers all who come to a listener, until `close` says so.
-    pub async fn serve(self: Arc<Self>, listener: Listener, mut close: StopSignal) {
-        let closed = async move {
-            // An error means that nobody can say it any more.
-            let _ = close.wait_for(|close| *close).await;
+    /// Answers all who come to a listener, and never ends. Dropping it closes the listener and cuts off whoever is
+    /// connected.
+    pub async fn serve(self: Arc<Self>, mut listener: Listener) {
+        let failed = |error: &io::Error| {
+            tracing::error!("can't accept a connection to the admin listener: {error}");
         };
-        tokio::select! {
-            () = closed => {}
-            () = self.accept(listener) => {}
-        }
-    }
-
-    async fn accept(self: Arc<Self>, mut listener: Listener) {
         let places = Arc::new(Semaphore::new(CLIENTS));
-        // Dropped with this: whoever is connected then is cut off.
         let mut clients = JoinSet::new();
         loop {
             let place = Arc::clone(&places).acquire_owned().await;
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let admin = Arc::clone(&self);
-                    clients.spawn(async move {
-                        admin.serve_client(stream).await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::error!("can't accept a connection to the admin listener: {error}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+            let (stream, _) = listener.accept(failed).await;
+            let admin = Arc::clone(&self);
+            clients.spawn(async move {
+                admin.serve_client(stream).await;
+                drop(place);
+            });
             while clients.try_join_next().is_some() {}
         }
     }

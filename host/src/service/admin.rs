@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use nbd_server::Listener;
 use nbdbox_config::config::Address;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
@@ -17,7 +16,6 @@ pub(crate) struct AdminListener {
 
 struct Open {
     address: Address,
-    close: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -53,24 +51,21 @@ impl AdminListener {
         let Next::Other(other) = next else { return };
         self.close().await;
         self.open = other.map(|(address, listener)| {
-            let (close, closed) = watch::channel(false);
             tracing::info!("the admin listener is {address}");
-            let task = tokio::spawn(Arc::clone(&self.admin).serve(listener, closed));
-            Open {
-                address,
-                close,
-                task,
-            }
+            let task = tokio::spawn(Arc::clone(&self.admin).serve(listener));
+            Open { address, task }
         });
     }
 
     /// Nobody can look any more; the socket's file is gone.
     pub(crate) async fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
-        // Its task has ended only if it can't accept anybody.
-        let _ = open.close.send(true);
-        if let Err(error) = open.task.await {
-            tracing::error!("the admin listener ended badly: {error}");
+        open.task.abort();
+        match open.task.await {
+            Err(error) if !error.is_cancelled() => {
+                tracing::error!("the admin listener ended badly: {error}");
+            }
+            _ => {}
         }
     }
 }

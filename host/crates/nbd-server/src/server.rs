@@ -27,9 +27,6 @@ pub use welcome::Welcome;
 use crate::connection::{self, StopSignal, stopped};
 use crate::tls::Tls;
 
-/// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// What all listeners of a server share.
 #[derive(Debug)]
 pub struct Server<C> {
@@ -101,30 +98,25 @@ impl<C: Catalog> Server<C> {
                 _ = welcome.wait_for(Welcome::is_closed) => return,
                 place = Arc::clone(&self.places).acquire_owned() => place,
             };
-            let accepted = tokio::select! {
+            let failed = |error: &io::Error| {
+                self.metrics.accept_failures.one();
+                tracing::error!(target: "nbdbox::server", "can't accept a connection: {error}");
+            };
+            let (stream, client) = tokio::select! {
                 () = stopped(&mut self.stop) => return,
                 _ = welcome.wait_for(Welcome::is_closed) => return,
-                accepted = listener.accept() => accepted,
+                accepted = listener.accept(failed) => accepted,
             };
-            match accepted {
-                Ok((stream, client)) => {
-                    let tls = match &*welcome.borrow() {
-                        Welcome::Plain => None,
-                        Welcome::Secured(tls) => Some(Arc::clone(tls)),
-                        Welcome::Closed => return,
-                    };
-                    let served = serve_client(stream, client, tls, self.clone());
-                    connections.spawn(async move {
-                        served.await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    self.metrics.accept_failures.one();
-                    tracing::error!(target: "nbdbox::server", "can't accept a connection: {error}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+            let tls = match &*welcome.borrow() {
+                Welcome::Plain => None,
+                Welcome::Secured(tls) => Some(Arc::clone(tls)),
+                Welcome::Closed => return,
+            };
+            let served = serve_client(stream, client, tls, self.clone());
+            connections.spawn(async move {
+                served.await;
+                drop(place);
+            });
             while connections.try_join_next().is_some() {}
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use device::identity::{Client, Peer};
 use rustix::net::sockopt;
@@ -9,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_vsock::{VsockListener, VsockStream};
 
 use super::Address;
+
+/// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes that a unix socket may hold for a client, of which the kernel makes twice as many: a batch of
 /// replies in one piece. Restrains clients that don't read.
@@ -82,8 +86,19 @@ impl Listener {
         })
     }
 
-    /// The next one who comes in.
-    pub async fn accept(&mut self) -> io::Result<(Stream, Client)> {
+    /// Waits for the next client. A failure, which `failed` is told of, is followed by a pause and another attempt.
+    /// Dropping it loses no client.
+    pub async fn accept(&mut self, mut failed: impl FnMut(&io::Error)) -> (Stream, Client) {
+        loop {
+            match self.try_accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => failed(&error),
+            }
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
+    async fn try_accept(&mut self) -> io::Result<(Stream, Client)> {
         let (stream, peer) = match &mut self.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
