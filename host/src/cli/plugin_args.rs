@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::ensure;
 use blob::{Blob, Grant};
 use clap::Args;
 use device::ExtentsOnError;
@@ -13,7 +12,6 @@ use nbdbox_config::limits::{self, Limits};
 use nbdbox_config::policy::OnFailure;
 use nbdbox_config::settings::Settings;
 use runtime::{Engine, ExportSpec, FilterSpec, Plugin, PluginCatalog, Policy, cache::Cache};
-use tokio::task::spawn_blocking;
 
 /// A plugin, its settings, its grants and its limits.
 #[derive(Debug, Args)]
@@ -142,7 +140,7 @@ impl PluginArgs {
     ) -> anyhow::Result<(Arc<Plugin>, ExportSpec)> {
         let settings = Settings::parse(&self.settings)?;
         let limits = self.limits()?;
-        let blobs = open_blobs(&self.blobs, read_only).await?;
+        let blobs = Blob::open_all(&self.blobs, read_only).await?;
         let engine = Engine::new(Cache::default_folder()?)?;
         let plugin = Plugin::load(&engine, self.plugin(), &limits).await?;
         let mut filters = Vec::with_capacity(self.filters.len());
@@ -186,27 +184,8 @@ async fn load_filter(
     Ok(FilterSpec {
         plugin: Plugin::load(engine, &filter.plugin, &limits).await?,
         settings: filter.settings.clone(),
-        blobs: open_blobs(&filter.blobs, read_only).await?,
+        blobs: Blob::open_all(&filter.blobs, read_only).await?,
         limits,
         below: Arc::default(),
     })
-}
-
-/// Opens granted files. A read-only export gets no grant to write.
-async fn open_blobs(grants: &[Grant], read_only: bool) -> anyhow::Result<Vec<Blob>> {
-    let mut blobs: Vec<Blob> = Vec::with_capacity(grants.len());
-    for grant in grants {
-        ensure!(
-            blobs.iter().all(|blob| blob.name() != grant.name),
-            "the blob `{}` is granted twice",
-            grant.name
-        );
-        let mut grant = grant.clone();
-        if read_only {
-            grant.access = grant.access.min(blob::Access::ReadOnly);
-        }
-        // A disk that hangs, or a pipe, must not keep the process from being stopped.
-        blobs.push(spawn_blocking(move || Blob::open(grant)).await??);
-    }
-    Ok(blobs)
 }

@@ -3,14 +3,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use blob::{Access, Blob, Grant};
+use blob::{Blob, Grant};
 use device::metrics::{Metrics, SeenExport, SeenLayer, stem};
 use device::origin::Origin;
 use device::{Absent, Listed, Served, TenantQuota, Terms};
 use quota::{CountQuota, CountShare};
 use runtime::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 use tokio::sync::{Mutex, Semaphore};
-use tokio::task::spawn_blocking;
 
 use super::blueprint::Planned;
 use super::library::Library;
@@ -294,17 +293,8 @@ impl Slot {
         Ok(specs)
     }
 
-    /// Opens the granted files. A read-only export gets no grant to write.
+    /// Opens the granted files.
     async fn blobs(&self, grants: &[Grant]) -> anyhow::Result<Vec<Blob>> {
-        let mut blobs = Vec::with_capacity(grants.len());
-        for grant in grants {
-            let mut grant = grant.clone();
-            if self.planned.export.policy.read_only {
-                grant.access = grant.access.min(Access::ReadOnly);
-            }
-            // A disk that hangs must not keep a worker.
-            blobs.push(spawn_blocking(move || Blob::open(grant)).await??);
-        }
-        Ok(blobs)
+        Blob::open_all(grants, self.planned.export.policy.read_only).await
     }
 }

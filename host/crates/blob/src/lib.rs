@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod fill;
 mod losses;
+mod open_all;
 mod source;
 
 pub use blob::Blob;

@@ -1,0 +1,69 @@
+//! All that an export is granted, opened.
+
+use anyhow::ensure;
+use tokio::task::spawn_blocking;
+
+use crate::{Access, Blob, Grant};
+
+impl Blob {
+    /// Opens what an export, or one of its filters, is granted, in this order. A `read_only` export gets no grant to
+    /// write. Waits for a thread that opens the files, so that a disk that hangs keeps no worker; dropping it leaves
+    /// that thread to end by itself.
+    ///
+    /// # Errors
+    /// A name is granted twice; a file can't be opened, as for [`open`](Self::open).
+    pub async fn open_all(grants: &[Grant], read_only: bool) -> anyhow::Result<Vec<Self>> {
+        let mut blobs: Vec<Self> = Vec::with_capacity(grants.len());
+        for grant in grants {
+            ensure!(
+                blobs.iter().all(|blob| blob.name() != grant.name),
+                "the blob `{}` is granted twice",
+                grant.name
+            );
+            let mut grant = grant.clone();
+            if read_only {
+                grant.access = grant.access.min(Access::ReadOnly);
+            }
+            blobs.push(spawn_blocking(move || Self::open(grant)).await??);
+        }
+        Ok(blobs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn grant(name: &str, path: &Path, access: Access) -> Grant {
+        Grant {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            access,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_only_export_gets_no_grant_to_write() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let accesses = [Access::ReadWrite, Access::ReadOnly, Access::MapOnly];
+        let grants = ["a", "b", "c"].into_iter().zip(accesses);
+        let grants: Vec<Grant> = grants
+            .map(|(name, access)| grant(name, file.path(), access))
+            .collect();
+        for (read_only, first) in [(false, Access::ReadWrite), (true, Access::ReadOnly)] {
+            let blobs = Blob::open_all(&grants, read_only).await.unwrap();
+            let given: Vec<Access> = blobs.iter().map(Blob::access).collect();
+            assert_eq!(given, [first, Access::ReadOnly, Access::MapOnly]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_granted_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let grants = ["disk", "disk"].map(|name| grant(name, file.path(), Access::ReadOnly));
+        let error = Blob::open_all(&grants, false).await.err().unwrap();
+        assert_eq!(error.to_string(), "the blob `disk` is granted twice");
+    }
+}
