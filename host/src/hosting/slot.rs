@@ -7,7 +7,7 @@ use blob::{Blob, Grant};
 use device::metrics::{Metrics, SeenExport, SeenLayer, stem};
 use device::origin::Origin;
 use device::{Absent, Listed, Served, TenantQuota, Terms};
-use quota::{CountQuota, CountShare};
+use quota::{Backoff, CountQuota, CountShare};
 use runtime::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -37,14 +37,8 @@ pub struct Slot {
     below: Vec<Arc<Metrics>>,
     /// Set once; to be had without waiting.
     open: OnceLock<Arc<PluginExport>>,
-    failing: Mutex<Failing>,
-}
-
-/// Held while the export is opened.
-#[derive(Debug, Default)]
-struct Failing {
-    in_a_row: u32,
-    not_before: Option<Instant>,
+    /// Held while the export is opened.
+    failing: Mutex<Backoff>,
 }
 
 /// A connection's places: among the export's, and among its tenant's.
@@ -72,7 +66,7 @@ impl Slot {
             turn: Arc::clone(turn),
             metrics: Arc::default(),
             open: OnceLock::new(),
-            failing: Mutex::default(),
+            failing: Mutex::new(Backoff::new(PAUSE, LONGEST_PAUSE)),
         })
     }
 
@@ -177,12 +171,12 @@ impl Slot {
         if let Some(export) = self.opened() {
             return Ok(export);
         }
-        if failing.not_before.is_some_and(|time| Instant::now() < time) {
+        if failing.wait(Instant::now()).is_some() {
             return Err(Absent::Failed);
         }
         match self.make().await {
             Ok(export) => {
-                *failing = Failing::default();
+                failing.note_success();
                 Ok(Arc::clone(self.open.get_or_init(|| export)))
             }
             Err(error) => {
@@ -194,9 +188,7 @@ impl Slot {
                     request = Origin::field(),
                     "can't open the export: {error:#}"
                 );
-                let pause = PAUSE.saturating_mul(1 << failing.in_a_row.min(16));
-                failing.in_a_row += 1;
-                failing.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));
+                failing.note_failure(Instant::now());
                 Err(Absent::Failed)
             }
         }
