@@ -163,10 +163,10 @@ impl Catalog for Hosting {
     async fn find(&self, client: &Client, name: &str) -> Result<Opened<PluginExport>, Absent> {
         let tenant = self.tenant_of(client).ok_or(Absent::Unknown)?;
         let slot = tenant.slot(name).ok_or(Absent::Unknown)?;
-        let places = slot.take_places().ok_or(Absent::Full)?;
+        let permits = slot.take_permits().ok_or(Absent::Full)?;
         let export = slot.open().await?;
         let served = slot.served(&export);
-        let hold = Hold::new(places, slot, export);
+        let hold = Hold::new(permits, slot, export);
         Ok(Opened {
             served,
             hold: Some(Box::new(hold)),

@@ -4,22 +4,26 @@ use std::sync::Arc;
 
 use runtime::PluginExport;
 
-use super::slot::{Places, Slot};
+use super::slot::{ConnectionPermits, Slot};
 
 /// A connection's permits. When the export's last connection gives them back, the export gives back what it doesn't
 /// need for its data to stay.
 #[derive(Debug)]
 pub(super) struct Hold {
     /// Says how many are connected; dropped before `slot` is asked.
-    places: Option<Places>,
+    permits: Option<ConnectionPermits>,
     slot: Arc<Slot>,
     export: Arc<PluginExport>,
 }
 
 impl Hold {
-    pub(super) fn new(places: Places, slot: Arc<Slot>, export: Arc<PluginExport>) -> Self {
+    pub(super) fn new(
+        permits: ConnectionPermits,
+        slot: Arc<Slot>,
+        export: Arc<PluginExport>,
+    ) -> Self {
         Self {
-            places: Some(places),
+            permits: Some(permits),
             slot,
             export,
         }
@@ -28,7 +32,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.places = None;
+        self.permits = None;
         if self.slot.connections() == 0 {
             self.export.release_idle();
         }

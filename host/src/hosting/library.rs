@@ -39,8 +39,8 @@ impl Library {
         self.engine.metrics()
     }
 
-    /// The plugin with this digest, from its file unless it's there: in its tenant's `turn`, so that one who
-    /// has many plugins that take long holds up nobody else.
+    /// The plugin with this digest, from its file unless it's there. Loading needs its tenant's `permit`, so that a
+    /// tenant who has many plugins that take long holds up nobody else.
     ///
     /// # Errors
     /// It can't be loaded; the file isn't what it was when the configuration was read.
@@ -49,7 +49,7 @@ impl Library {
         path: &Path,
         digest: &Digest,
         limits: &Limits,
-        turn: &Semaphore,
+        permit: &Semaphore,
     ) -> anyhow::Result<Arc<Plugin>> {
         let place = {
             let mut shelf = self.shelf.lock().await;
@@ -59,14 +59,14 @@ impl Library {
         if let Some(plugin) = place.try_lock().ok().and_then(|place| place.upgrade()) {
             return Ok(plugin);
         }
-        // Before the place: whoever waits for a turn mustn't keep others from the same plugin.
-        let _tenants_turn = turn.acquire().await?;
+        // Before the shelf's place: a tenant that waits for its permit mustn't keep others from the same plugin.
+        let _permit = permit.acquire().await?;
         // Who wants the same one waits for it.
         let mut place = place.lock().await;
         if let Some(plugin) = place.upgrade() {
             return Ok(plugin);
         }
-        let _turn = self.loading.acquire().await?;
+        let _loading = self.loading.acquire().await?;
         let plugin = Plugin::load(&self.engine, path, limits).await?;
         ensure!(
             plugin.digest() == digest,

@@ -29,8 +29,8 @@ pub struct Slot {
     quota: Arc<TenantQuota>,
     connections: Arc<CountQuota>,
     library: Arc<Library>,
-    /// Its tenant's turn to load a plugin.
-    turn: Arc<Semaphore>,
+    /// Its tenant's permit to load a plugin.
+    load_permit: Arc<Semaphore>,
     /// The counters of the outermost layer.
     metrics: Arc<Metrics>,
     /// Those of each layer below it.
@@ -41,9 +41,9 @@ pub struct Slot {
     failing: Mutex<Backoff>,
 }
 
-/// A connection's places: among the export's, and among its tenant's.
+/// The permits that a connection holds while it's there: one of the export's, and one of its tenant's.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionPermits {
     pub(super) _export: CountShare,
     pub(super) _tenant: CountShare,
 }
@@ -54,7 +54,7 @@ impl Slot {
         planned: Planned,
         quota: &Arc<TenantQuota>,
         library: &Arc<Library>,
-        turn: &Arc<Semaphore>,
+        load_permit: &Arc<Semaphore>,
     ) -> Arc<Self> {
         Arc::new(Self {
             tenant: tenant.to_owned(),
@@ -63,7 +63,7 @@ impl Slot {
             planned,
             quota: Arc::clone(quota),
             library: Arc::clone(library),
-            turn: Arc::clone(turn),
+            load_permit: Arc::clone(load_permit),
             metrics: Arc::default(),
             open: OnceLock::new(),
             failing: Mutex::new(Backoff::new(PAUSE, LONGEST_PAUSE)),
@@ -123,19 +123,20 @@ impl Slot {
         self.connections.used()
     }
 
-    /// A place for one more connection.
-    pub(super) fn take_places(&self) -> Option<Places> {
+    /// Permits for one more connection, unless there are as many as the export or its tenant may have. Counts the
+    /// refusal.
+    pub(super) fn take_permits(&self) -> Option<ConnectionPermits> {
         let take = || {
-            Some(Places {
+            Some(ConnectionPermits {
                 _export: self.connections.take()?,
                 _tenant: self.quota.connections.take()?,
             })
         };
-        let places = take();
-        if places.is_none() {
+        let permits = take();
+        if permits.is_none() {
             self.metrics.refused_connections.one();
         }
-        places
+        permits
     }
 
     /// It as clients are served: with the operator's description, where there is one.
@@ -201,7 +202,7 @@ impl Slot {
     pub async fn load(&self) -> anyhow::Result<Arc<Plugin>> {
         let Planned { export, digest, .. } = &self.planned;
         self.library
-            .plugin(&export.plugin, digest, &export.limits, &self.turn)
+            .plugin(&export.plugin, digest, &export.limits, &self.load_permit)
             .await
     }
 
@@ -213,10 +214,10 @@ impl Slot {
         let Planned {
             export, filters, ..
         } = &self.planned;
-        let (library, turn) = (&self.library, &self.turn);
+        let (library, permit) = (&self.library, &self.load_permit);
         let mut plugins = Vec::with_capacity(filters.len());
         for (filter, planned) in export.filters.iter().zip(filters) {
-            let plugin = library.plugin(&filter.plugin, &planned.digest, &filter.limits, turn);
+            let plugin = library.plugin(&filter.plugin, &planned.digest, &filter.limits, permit);
             plugins.push(plugin.await?);
         }
         Ok(plugins)

@@ -22,8 +22,8 @@ pub struct Tenant {
     name: String,
     clients: Vec<ClientRule>,
     quota: Arc<TenantQuota>,
-    /// Its turn to load a plugin: one at a time.
-    turn: Arc<Semaphore>,
+    /// Its permit to load a plugin: one at a time.
+    load_permit: Arc<Semaphore>,
     exports: BTreeMap<String, Arc<Slot>>,
 }
 
@@ -44,8 +44,8 @@ impl Tenant {
             }
             None => TenantQuota::sharing(&tenant.limits, cores),
         };
-        let turn = match old {
-            Some(old) => Arc::clone(&old.turn),
+        let load_permit = match old {
+            Some(old) => Arc::clone(&old.load_permit),
             None => Arc::new(Semaphore::new(1)),
         };
         let slots = exports.into_iter().map(|planned| {
@@ -61,7 +61,7 @@ impl Tenant {
                         Some(_) => changes.changed += 1,
                         None => changes.added += 1,
                     }
-                    Slot::new(&tenant.name, planned, &quota, library, &turn)
+                    Slot::new(&tenant.name, planned, &quota, library, &load_permit)
                 }
             };
             (name, slot)
@@ -70,7 +70,7 @@ impl Tenant {
             exports: slots.collect(),
             clients: tenant.clients,
             quota,
-            turn,
+            load_permit,
             name: tenant.name,
         }
     }
