@@ -20,7 +20,7 @@ pub struct Report {
 /// An export.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ExportReport {
-    /// Whose it is; empty without a configuration.
+    /// Fault it is; empty without a configuration.
     pub tenant: String,
     /// Its name.
     pub export: String,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use device::fault::{Failure, Whose};
+use device::fault::{Failure, Fault};
 use device::reply::ReadReply;
 use device::{Device, Terms};
 use extent_map::{Extent, ExtentMap, Wanted};
@@ -194,7 +194,7 @@ impl<'a, S: Subject> Bench<'a, S> {
 
     /// Keeps a failure that wasn't an answer.
     pub(super) fn blame(&mut self, failure: &Failure, call: &str) {
-        if failure.whose != Whose::Answer {
+        if failure.fault != Fault::Answer {
             self.stock
                 .faults
                 .push(format!("{call}: {}", words(failure)));
@@ -252,11 +252,11 @@ pub(super) fn show(range: &Range<u64>) -> String {
 
 /// A failure as people read it.
 pub(super) fn words(failure: &Failure) -> String {
-    let who = match failure.whose {
-        Whose::Answer => "the plugin answered".to_owned(),
-        Whose::Plugin(cause) => format!("the plugin's fault ({}):", cause.name()),
-        Whose::Below => "the layer below failed:".to_owned(),
-        Whose::Host | Whose::Share | Whose::Shutdown => "the host failed:".to_owned(),
+    let who = match failure.fault {
+        Fault::Answer => "the plugin answered".to_owned(),
+        Fault::Plugin(cause) => format!("the plugin's fault ({}):", cause.name()),
+        Fault::Below => "the layer below failed:".to_owned(),
+        Fault::Host | Fault::Share | Fault::Shutdown => "the host failed:".to_owned(),
     };
     match &failure.text[..] {
         "" => format!("{who} {}", failure.errno),

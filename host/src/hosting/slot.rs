@@ -7,7 +7,7 @@ use blob::{Blob, Grant};
 use device::metrics::{Metrics, SeenExport, SeenLayer, stem};
 use device::origin::Origin;
 use device::{Absent, Listed, Served, TenantQuota, Terms};
-use quota::{Backoff, CountQuota, CountShare};
+use quota::{Backoff, CountPermit, CountQuota};
 use runtime::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -44,8 +44,8 @@ pub struct Slot {
 /// The permits that a connection holds while it's there: one of the export's, and one of its tenant's.
 #[derive(Debug)]
 pub(super) struct ConnectionPermits {
-    pub(super) _export: CountShare,
-    pub(super) _tenant: CountShare,
+    pub(super) _export: CountPermit,
+    pub(super) _tenant: CountPermit,
 }
 
 impl Slot {

@@ -15,12 +15,12 @@ pub struct Failure {
     /// The words that go with it, where the client can take any. Holds nothing of the host's own.
     pub text: Cow<'static, str>,
     /// Who is told.
-    pub whose: Whose,
+    pub fault: Fault,
 }
 
-/// Whose fault a failure is.
+/// Fault fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum Fault {
     /// Nobody's: the plugin answered an error, as is its right.
     Answer,
     /// The plugin broke its contract or its limits.
@@ -101,7 +101,7 @@ impl Failure {
         Self {
             errno,
             text,
-            whose: Whose::Answer,
+            fault: Fault::Answer,
         }
     }
 
@@ -111,7 +111,7 @@ impl Failure {
         Self {
             errno: Errno::Eio,
             text: text.into(),
-            whose: Whose::Plugin(cause),
+            fault: Fault::Plugin(cause),
         }
     }
 
@@ -121,7 +121,7 @@ impl Failure {
         Self {
             errno,
             text: text.into(),
-            whose: Whose::Host,
+            fault: Fault::Host,
         }
     }
 
@@ -131,7 +131,7 @@ impl Failure {
         Self {
             errno: Errno::Eio,
             text: text.into(),
-            whose: Whose::Share,
+            fault: Fault::Share,
         }
     }
 
@@ -142,7 +142,7 @@ impl Failure {
         Self {
             errno: Errno::Eshutdown,
             text,
-            whose: Whose::Shutdown,
+            fault: Fault::Shutdown,
         }
     }
 }

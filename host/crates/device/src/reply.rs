@@ -1,11 +1,11 @@
 //! The answer to a read while it's being filled: bounded, in order, exact.
 
-mod memory;
+mod buffer;
 
 use nbdbox_config::limits::PIECES;
 use thiserror::Error;
 
-use self::memory::Memory;
+use self::buffer::ReplyBuffer;
 
 /// A piece of a reply; pieces follow each other without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct ReadReply {
     wanted: u32,
     filled: u32,
     /// The first `used` bytes of it are this reply's.
-    memory: Memory,
+    memory: ReplyBuffer,
     used: usize,
     pieces: Vec<Piece>,
     reads: Vec<BlobRead>,

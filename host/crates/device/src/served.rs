@@ -11,7 +11,7 @@ use extent_map::ExtentMap;
 use nbd_proto::WriteFlags;
 use nbdbox_config::policy::ExtentsOnError;
 
-use crate::fault::{Failure, Whose};
+use crate::fault::{Failure, Fault};
 use crate::metrics::{Metrics, Operation, Outcome};
 use crate::reply::ReadReply;
 use crate::{Device, Terms};
@@ -205,7 +205,7 @@ impl<D: Device> Served<D> {
     }
 
     fn is_covered_for(&self, failure: &Failure) -> bool {
-        self.terms.extents_on_error == ExtentsOnError::Data && failure.whose != Whose::Shutdown
+        self.terms.extents_on_error == ExtentsOnError::Data && failure.fault != Fault::Shutdown
     }
 }
 

@@ -12,7 +12,7 @@ const USUAL_WEIGHT: u64 = 100;
 /// Those who take turns, each with something of their own.
 #[derive(Debug)]
 pub(super) struct Fair<T> {
-    /// The virtual time of the one whose turn was last.
+    /// The virtual time of the one share turn was last.
     now: u64,
     next: u64,
     members: BTreeMap<u64, Member<T>>,
@@ -117,7 +117,7 @@ impl<T> Fair<T> {
         }
     }
 
-    /// Whose turn is next.
+    /// ShareId turn is next.
     pub(super) fn first(&self) -> Option<u64> {
         self.waiting.first().map(|(_, number)| *number)
     }

@@ -21,7 +21,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use problem::{Place, Problem, Problems};
+pub use problem::{Position, Problem, Problems};
 pub use schema::schema;
 
 use crate::grant::Grant;
@@ -79,7 +79,7 @@ pub struct Listener {
     /// Whether, and as whom, it speaks TLS.
     pub tls: Tls,
     /// Where it's written.
-    pub place: Place,
+    pub place: Position,
 }
 
 /// An address to listen on.
@@ -93,7 +93,7 @@ pub enum Address {
         path: PathBuf,
         /// Its permission bits; as the umask has it otherwise.
         mode: Option<u32>,
-        /// Whose it is to be.
+        /// Fault it is to be.
         owner: Option<Owner>,
     },
     /// A port for the virtual machines of this host.
@@ -190,7 +190,7 @@ pub struct Export {
     /// Filters over the plugin, the outermost first; [`FILTERS`](crate::limits::FILTERS) at most.
     pub filters: Vec<Filter>,
     /// Where it's written.
-    pub place: Place,
+    pub place: Position,
 }
 
 /// A filter of an export.

@@ -12,7 +12,7 @@ pub struct CountQuota {
 
 /// One of them, given back when it's dropped.
 #[derive(Debug)]
-pub struct CountShare(Arc<CountQuota>);
+pub struct CountPermit(Arc<CountQuota>);
 
 impl CountQuota {
     /// A quota of `limit`.
@@ -43,17 +43,17 @@ impl CountQuota {
 
     /// One more, if it fits.
     #[must_use]
-    pub fn take(self: &Arc<Self>) -> Option<CountShare> {
+    pub fn take(self: &Arc<Self>) -> Option<CountPermit> {
         let limit = self.limit.load(Ordering::Relaxed);
         let more = |used: usize| (used < limit).then_some(used + 1);
         let taken = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok().map(|_| CountShare(Arc::clone(self)))
+        taken.ok().map(|_| CountPermit(Arc::clone(self)))
     }
 }
 
-impl Drop for CountShare {
+impl Drop for CountPermit {
     fn drop(&mut self) {
         self.0.used.fetch_sub(1, Ordering::Relaxed);
     }

@@ -24,7 +24,7 @@ struct State {
 /// A connection's part in a flow: its place in the queue, and what it has under way. Given back when
 /// it's dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub struct FlowTicket {
     quota: Arc<FlowQuota>,
     waiting: Option<u64>,
     requests: usize,
@@ -95,7 +95,7 @@ impl State {
     }
 }
 
-impl Turn {
+impl FlowTicket {
     /// Nothing under way.
     #[must_use]
     pub fn new(quota: Arc<FlowQuota>) -> Self {
@@ -173,7 +173,7 @@ fn queue_up(state: &mut State, waiting: Option<u64>, waker: &Waker) -> u64 {
     number
 }
 
-impl Drop for Turn {
+impl Drop for FlowTicket {
     fn drop(&mut self) {
         self.give_up();
         if self.requests > 0 {
@@ -199,10 +199,10 @@ mod tests {
     }
 
     /// A connection, and how often it was woken.
-    fn connection(quota: &Arc<FlowQuota>) -> (Turn, Arc<Count>, Waker) {
+    fn connection(quota: &Arc<FlowQuota>) -> (FlowTicket, Arc<Count>, Waker) {
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
-        (Turn::new(Arc::clone(quota)), count, waker)
+        (FlowTicket::new(Arc::clone(quota)), count, waker)
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod memory;
 mod rate;
 
 pub use backoff::Backoff;
-pub use count::{CountQuota, CountShare};
-pub use flow::{FlowQuota, Turn};
-pub use memory::{MemoryQuota, MemoryShare};
+pub use count::{CountPermit, CountQuota};
+pub use flow::{FlowQuota, FlowTicket};
+pub use memory::{MemoryCharge, MemoryQuota};
 pub use rate::Rates;

@@ -79,12 +79,12 @@ impl MemoryQuota {
 
 /// A part of a quota, given back when it's dropped.
 #[derive(Debug)]
-pub struct MemoryShare {
+pub struct MemoryCharge {
     quota: Arc<MemoryQuota>,
     held: u64,
 }
 
-impl MemoryShare {
+impl MemoryCharge {
     /// Nothing so far.
     #[must_use]
     pub fn new(quota: Arc<MemoryQuota>) -> Self {
@@ -108,7 +108,7 @@ impl MemoryShare {
     }
 }
 
-impl Drop for MemoryShare {
+impl Drop for MemoryCharge {
     fn drop(&mut self) {
         self.quota.give_back(self.held);
     }
@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn shares_together_stay_under_the_quota_and_are_given_back() {
         let quota = MemoryQuota::new(100);
-        let mut one = MemoryShare::new(Arc::clone(&quota));
-        let mut two = MemoryShare::new(Arc::clone(&quota));
+        let mut one = MemoryCharge::new(Arc::clone(&quota));
+        let mut two = MemoryCharge::new(Arc::clone(&quota));
         assert!(one.take(60));
         assert!(!two.take(41));
         assert!(!two.take(u64::MAX));
@@ -136,7 +136,7 @@ mod tests {
     fn what_the_tenant_refuses_is_not_taken_from_the_export() {
         let tenant = MemoryQuota::new(50);
         let export = MemoryQuota::within(&tenant, 100);
-        let mut share = MemoryShare::new(Arc::clone(&export));
+        let mut share = MemoryCharge::new(Arc::clone(&export));
         assert!(!share.take(60));
         assert_eq!((export.used(), tenant.used(), share.held()), (0, 0, 0));
         assert!(share.take(50));

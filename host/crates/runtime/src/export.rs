@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use blob::Blob;
 use bytes::Bytes;
 use device::TenantQuota;
-use device::fault::{Cause, Failure, Whose};
+use device::fault::{Cause, Failure, Fault};
 use device::metrics::{Budget, Metrics, SeenOpen};
 use device::peaks::Peaks;
 use device::reply::ReadReply;
@@ -331,8 +331,8 @@ impl PluginExport {
     /// Tells the operator of a rule that was broken without costing the instance.
     fn tell(&self, failure: &Failure) {
         let names = &self.ctx.names;
-        match failure.whose {
-            Whose::Plugin(_) => log_export!(warn, names, "{}", failure.text),
+        match failure.fault {
+            Fault::Plugin(_) => log_export!(warn, names, "{}", failure.text),
             _ => log_export!(debug, names, errno = %failure.errno, "{}", failure.text),
         }
     }

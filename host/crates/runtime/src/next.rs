@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use blob::{Mark, Unflushed};
 use bytes::Bytes;
-use device::fault::{Failure, Whose};
+use device::fault::{Failure, Fault};
 use device::reply::ReadReply;
 use device::{DynServed, Terms, WriteFlags};
 use extent_map::{ExtentMap, Wanted};
@@ -293,9 +293,9 @@ impl Next {
 
 /// A failure of the layer below, as it's told above: there it was counted.
 fn told_below(failure: Failure) -> Failure {
-    let whose = match failure.whose {
-        Whose::Shutdown => Whose::Shutdown,
-        _ => Whose::Below,
+    let fault = match failure.fault {
+        Fault::Shutdown => Fault::Shutdown,
+        _ => Fault::Below,
     };
-    Failure { whose, ..failure }
+    Failure { fault, ..failure }
 }

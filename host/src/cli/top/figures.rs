@@ -113,7 +113,7 @@ fn rate(before: u64, after: u64, seconds: f64) -> f64 {
     float(after.saturating_sub(before)) / seconds
 }
 
-/// Whose fault it was: a plugin's, by its causes, or the host's.
+/// Fault fault it was: a plugin's, by its causes, or the host's.
 fn faults(export: &ExportReport) -> u64 {
     let layers = export.layers.iter().flat_map(|layer| layer.faults.values());
     let host = export.operations.values().filter_map(|by| by.get("host"));

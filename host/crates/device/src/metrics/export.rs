@@ -5,7 +5,7 @@ use std::sync::Arc;
 use extent_map::ExtentMap;
 
 use super::{Counter, Histogram, Level, Operations};
-use crate::fault::{Cause, Failure, Whose};
+use crate::fault::{Cause, Failure, Fault};
 
 /// The counters of one export; where filters are over its plugin each of these layers has its own, and those
 /// of the outermost are also the export's, since that's whom clients meet.
@@ -94,7 +94,7 @@ impl Budget {
 impl Metrics {
     /// Counts whose fault it was, where that was the plugin's.
     pub fn blame(&self, failure: &Failure) {
-        if let Whose::Plugin(cause) = failure.whose {
+        if let Fault::Plugin(cause) = failure.fault {
             self.fault(cause).one();
         }
     }

@@ -22,7 +22,7 @@ pub trait Observed: fmt::Debug + Send + Sync + 'static {
 /// An export as it is at some moment.
 #[derive(Clone, Debug)]
 pub struct SeenExport {
-    /// Whose it is; empty where there are no tenants.
+    /// Fault it is; empty where there are no tenants.
     pub tenant: String,
     /// Its name.
     pub export: String,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Counter, Histogram};
-use crate::fault::{Failure, Whose};
+use crate::fault::{Failure, Fault};
 
 /// What a request wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +99,13 @@ impl Outcome {
 
 impl From<&Failure> for Outcome {
     fn from(failure: &Failure) -> Self {
-        match failure.whose {
-            Whose::Answer => Self::Answered,
-            Whose::Plugin(_) => Self::Plugin,
-            Whose::Below => Self::Below,
-            Whose::Host => Self::Host,
-            Whose::Share => Self::Share,
-            Whose::Shutdown => Self::Shutdown,
+        match failure.fault {
+            Fault::Answer => Self::Answered,
+            Fault::Plugin(_) => Self::Plugin,
+            Fault::Below => Self::Below,
+            Fault::Host => Self::Host,
+            Fault::Share => Self::Share,
+            Fault::Shutdown => Self::Shutdown,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::at::At;
-use super::problem::{Place, Problems};
+use super::problem::{Position, Problems};
 use super::raw::File;
 use super::{Address, CONNECTIONS, Config, DRAIN, LogFormat, Source};
 use crate::limits::{Limits, key};
@@ -67,8 +67,8 @@ impl Checker<'_, '_> {
         self.problems.add(place, key, text);
     }
 
-    fn place(&self, span: &Range<usize>) -> Place {
-        Place::of(self.source, span)
+    fn place(&self, span: &Range<usize>) -> Position {
+        Position::of(self.source, span)
     }
 
     /// A path of the file, from the folder of the file.

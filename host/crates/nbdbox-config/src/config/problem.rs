@@ -7,20 +7,20 @@ use super::Source;
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Position {
     /// The file.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
 }
 
-impl Place {
+impl Position {
     /// The line in which a span begins.
     pub(super) fn of(source: Source<'_>, span: &Range<usize>) -> Self {
         let before = source.text.as_bytes().get(..span.start);
@@ -37,7 +37,7 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where.
-    pub place: Place,
+    pub place: Position,
     /// The key, with the tables that it's in: `tenant.alice.export.plugin`. Empty where it's the file.
     pub key: String,
     /// What it is, and what was expected.
@@ -71,7 +71,7 @@ impl Problems {
     }
 
     /// Adds one.
-    pub fn add(&mut self, place: Place, key: impl Into<String>, text: impl Into<String>) {
+    pub fn add(&mut self, place: Position, key: impl Into<String>, text: impl Into<String>) {
         self.0.push(Problem {
             place,
             key: printable(key.into()),

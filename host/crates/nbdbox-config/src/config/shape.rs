@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::Source;
-use super::problem::{Place, Problems};
+use super::problem::{Position, Problems};
 use super::raw::File;
 use super::schema::schema;
 
@@ -21,7 +21,7 @@ const LARGEST: usize = 16 << 20;
 /// Reads what is well-formed in a file.
 pub(super) fn read(source: Source<'_>, problems: &mut Problems) -> File {
     let mut wrong = |span: Range<usize>, key: &str, text: String| {
-        problems.add(Place::of(source, &span), key, text);
+        problems.add(Position::of(source, &span), key, text);
     };
     if source.text.len() > LARGEST {
         wrong(0..0, "", "it is larger than 16 MiB".to_owned());

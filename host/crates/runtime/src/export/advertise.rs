@@ -1,7 +1,7 @@
 //! What clients get to see of an export: what the plugin said, checked, and what follows from the
 //! interfaces that it exports.
 
-use device::fault::{Cause, Failure, Whose};
+use device::fault::{Cause, Failure, Fault};
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
 
 use crate::abi::interfaces::{INTERFACES, Interfaces};
@@ -25,7 +25,7 @@ pub(crate) fn advertise(
         Failure {
             errno: Errno::Einval,
             text: text.into(),
-            whose: Whose::Plugin(Cause::Changed),
+            fault: Fault::Plugin(Cause::Changed),
         }
     };
     let block = match info.block_sizes {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use blob::Losses;
 use device::metrics::{Budget, Metrics};
-use quota::{Backoff, CountQuota, CountShare};
+use quota::{Backoff, CountPermit, CountQuota};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 pub(crate) use self::dirty::Dirty;
@@ -74,7 +74,7 @@ struct State<T> {
 /// An instance, and its place among its tenant's, which comes free after it's gone.
 struct Member<T> {
     instance: T,
-    _share: Option<CountShare>,
+    _share: Option<CountPermit>,
 }
 
 /// What a caller gets.
@@ -98,7 +98,7 @@ impl<T: Pooled> Pool<T> {
         quota: Arc<CountQuota>,
         metrics: Arc<Metrics>,
         first: T,
-        share: CountShare,
+        share: CountPermit,
     ) -> Self {
         let state = State {
             next_number: first.number() + 1,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use device::metrics::Metrics;
-use quota::{MemoryQuota, MemoryShare};
+use quota::{MemoryCharge, MemoryQuota};
 
 use super::{Region, Value};
 
@@ -50,7 +50,7 @@ struct Kept<V> {
 /// What a region takes, for as long as it's there.
 #[derive(Debug)]
 struct Paid {
-    share: MemoryShare,
+    share: MemoryCharge,
     metrics: Arc<Metrics>,
 }
 
@@ -128,7 +128,7 @@ impl<V: Value> RegionCache<V> {
     }
 
     fn pay(&self, bytes: u64) -> Option<Paid> {
-        let mut share = MemoryShare::new(Arc::clone(&self.quota));
+        let mut share = MemoryCharge::new(Arc::clone(&self.quota));
         share.take(bytes).then(|| {
             self.metrics.remembered.rise(bytes);
             let metrics = Arc::clone(&self.metrics);

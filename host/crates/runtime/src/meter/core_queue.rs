@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use device::metrics::Metrics;
-use fair_cores::{CpuShare, Entering, Place};
+use fair_cores::{CoreSlot, CoreTicket, CpuShare};
 use tokio::task::yield_now;
 
 use crate::meter::waits::Waits;
@@ -36,7 +36,7 @@ impl CoreQueue {
     /// Waits for leave to run. Then others go first who need none: clients that have sent something, and
     /// calls that end before they meet a tick. Whoever has leave stands in line for a thread with it, and
     /// so the others wait for it.
-    pub(crate) async fn next(&self) -> Place {
+    pub(crate) async fn next(&self) -> CoreSlot {
         let mut entering = self.share.enter();
         let at_once = poll_fn(|cx| Poll::Ready(Pin::new(&mut entering).poll(cx))).await;
         let place = match at_once {
@@ -47,7 +47,7 @@ impl CoreQueue {
         place
     }
 
-    async fn wait(&self, entering: Entering) -> Place {
+    async fn wait(&self, entering: CoreTicket) -> CoreSlot {
         let start = Instant::now();
         self.waits.enter();
         let place = entering.await;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fair_cores::Place;
+use fair_cores::CoreSlot;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::yield_now;
 use wasmtime::UpdateDeadline;
@@ -41,7 +41,7 @@ struct Stretch {
     /// The thread's CPU clock when the stretch began, in ns; 0 when that wasn't looked at.
     began: AtomicU64,
     /// Leave to run, where the cores are shared and this isn't the first stretch of a call.
-    place: Mutex<Option<Place>>,
+    place: Mutex<Option<CoreSlot>>,
     /// Whether there is one: most calls never need to look.
     has_place: AtomicBool,
 }
@@ -68,7 +68,7 @@ impl Slice {
     }
 
     /// Goes on with leave.
-    fn go_on(&self, place: Option<Place>) {
+    fn go_on(&self, place: Option<CoreSlot>) {
         self.0.has_place.store(place.is_some(), Ordering::Relaxed);
         // Nothing that holds the lock panics.
         *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = place;

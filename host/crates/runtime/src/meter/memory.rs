@@ -4,7 +4,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use device::metrics::{Budget, Metrics};
-use quota::{MemoryQuota, MemoryShare};
+use quota::{MemoryCharge, MemoryQuota};
 use wasmtime::ResourceLimiter;
 
 /// Bytes that a table's element takes in the host.
@@ -18,7 +18,7 @@ const PARTS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct MemoryMeter {
     limit: u64,
-    share: MemoryShare,
+    share: MemoryCharge,
     /// Bytes that were held when the instance was open.
     ready: u64,
     refused: bool,
@@ -29,7 +29,7 @@ impl MemoryMeter {
     pub(crate) fn new(limit: u64, quota: Arc<MemoryQuota>, metrics: Arc<Metrics>) -> Self {
         Self {
             limit,
-            share: MemoryShare::new(quota),
+            share: MemoryCharge::new(quota),
             ready: 0,
             refused: false,
             metrics,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use nbdbox_config::limits::Limits;
-use quota::{FlowQuota, Turn};
+use quota::{FlowQuota, FlowTicket};
 
 use super::OVERHEAD;
 
@@ -19,7 +19,7 @@ pub(super) struct Admission {
     requests: usize,
     bytes: u64,
     /// Its part in what all connections to the export may have under way, and all of its tenant's.
-    turns: Vec<Turn>,
+    turns: Vec<FlowTicket>,
     /// Bytes of the request that waits, and how many of `turns` have let it in: it has a place there
     /// while it waits at the next, always in this order.
     let_in: (u64, usize),
@@ -34,7 +34,7 @@ impl Admission {
     /// Nothing is under way. What is, counts for `flows` too.
     #[must_use]
     pub(super) fn new(limits: &Limits, flows: [Option<&Arc<FlowQuota>>; 2]) -> Self {
-        let turns = flows.into_iter().flatten().cloned().map(Turn::new);
+        let turns = flows.into_iter().flatten().cloned().map(FlowTicket::new);
         Self {
             most_requests: limits.requests,
             most_bytes: limits.inflight,
@@ -92,7 +92,7 @@ impl Admission {
     /// Whether a request waits for those of other connections.
     #[must_use]
     pub(super) fn is_queued(&self) -> bool {
-        self.turns.iter().any(Turn::is_queued)
+        self.turns.iter().any(FlowTicket::is_queued)
     }
 
     /// Requests under way.

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use device::metrics::Metrics;
-use fair_cores::{CpuShare, Entering, Place, SLICE, paid_here};
+use fair_cores::{CoreSlot, CoreTicket, CpuShare, SLICE, paid_here};
 use tokio::task::yield_now;
 
 /// A connection's time slice, one after another; does nothing where the cores aren't shared.
@@ -35,11 +35,11 @@ enum Leave {
     /// None is asked for.
     None,
     /// It's asked for, since then.
-    Awaited(Entering, Instant),
+    Awaited(CoreTicket, Instant),
     /// It's here, but others who need none go first.
-    InLine(Place),
+    InLine(CoreSlot),
     /// Work goes on, with a place or on credit.
-    Given(Option<Place>),
+    Given(Option<CoreSlot>),
 }
 
 impl TimeSlice {
@@ -140,7 +140,7 @@ impl Shared {
 
 /// Lets others go first who need no place, and those who have just been heard of queue up: the runtime looks
 /// for them before it wakes a task that yields.
-fn stand_in_line(place: Place, cx: &mut Context<'_>) -> Leave {
+fn stand_in_line(place: CoreSlot, cx: &mut Context<'_>) -> Leave {
     let yielded = pin!(yield_now()).poll(cx);
     debug_assert!(yielded.is_pending(), "the task is woken");
     Leave::InLine(place)

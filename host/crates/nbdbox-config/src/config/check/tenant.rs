@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Checker;
 use super::listener::{NAME, is_name};
 use crate::config::at::At;
-use crate::config::problem::Place;
+use crate::config::problem::Position;
 use crate::config::raw;
 use crate::config::{ClientRule, Export, Tenant};
 use crate::limits::{LimitError, TenantLimits, key};
@@ -16,7 +16,7 @@ pub(super) struct Tenants(BTreeMap<String, Gathered>);
 
 /// What the files say of one tenant.
 struct Gathered {
-    place: Place,
+    place: Position,
     clients: Option<Vec<ClientRule>>,
     limits: Option<TenantLimits>,
     exports: Vec<Export>,
@@ -97,7 +97,7 @@ impl Tenants {
 
 /// A name stands for one export.
 fn once(checker: &mut Checker<'_, '_>, exports: &[Export], table: &str) {
-    let mut places: BTreeMap<&str, &Place> = BTreeMap::new();
+    let mut places: BTreeMap<&str, &Position> = BTreeMap::new();
     for Export { name, place, .. } in exports {
         if let Some(first) = places.get(&name[..]) {
             let text = format!("another export is called `{name}`: see {first}");

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use quota::CountShare;
+use quota::CountPermit;
 use tokio::sync::SemaphorePermit;
 
 use super::{Lease, Member, Pool, Pooled};
@@ -11,7 +11,7 @@ use super::{Lease, Member, Pool, Pooled};
 pub(crate) struct Vacancy<'a, T: Pooled> {
     pool: &'a Pool<T>,
     permit: Option<SemaphorePermit<'a>>,
-    share: Option<CountShare>,
+    share: Option<CountPermit>,
     /// The new instance's number.
     pub(crate) number: u64,
 }
@@ -20,7 +20,7 @@ impl<'a, T: Pooled> Vacancy<'a, T> {
     pub(super) fn new(
         pool: &'a Pool<T>,
         permit: SemaphorePermit<'a>,
-        share: CountShare,
+        share: CountPermit,
         number: u64,
     ) -> Self {
         Self {

@@ -15,12 +15,12 @@ const START: usize = PAGE / 4;
 
 /// Initialised memory, kept from reply to reply so that bytes aren't zeroed only to be overwritten.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct ReplyBuffer {
     all: Vec<u8>,
     start: usize,
 }
 
-impl Memory {
+impl ReplyBuffer {
     /// Bytes that it takes.
     pub(super) fn capacity(&self) -> usize {
         self.all.capacity()
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn large_replies_begin_where_pages_do_not() {
         for length in [PAGE, PAGE + 1, 1 << 20] {
-            let mut memory = Memory::default();
+            let mut memory = ReplyBuffer::default();
             memory.make_room(length, 0, length);
             assert_eq!(memory.bytes().as_ptr().addr() % PAGE, START);
             assert!(memory.bytes().len() >= length);
@@ -84,14 +84,14 @@ mod tests {
 
     #[test]
     fn small_ones_take_what_they_need() {
-        let mut memory = Memory::default();
+        let mut memory = ReplyBuffer::default();
         memory.make_room(100, 0, 4000);
         assert_eq!(memory.capacity(), 100);
     }
 
     #[test]
     fn what_was_used_stays_as_it_grows() {
-        let mut memory = Memory::default();
+        let mut memory = ReplyBuffer::default();
         memory.make_room(3, 0, 1 << 20);
         memory.bytes_mut()[..3].copy_from_slice(b"abc");
         memory.make_room(PAGE, 3, 1 << 20);

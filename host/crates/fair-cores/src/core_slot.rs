@@ -1,4 +1,4 @@
-//! A place on the cores: waited for, held, given back.
+//! A slot on the cores: waited for, held, given back.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::CpuShare;
 
-/// A place, once there is one. Dropped before that, it waits no longer.
+/// A slot, once there is one. Dropped before that, it waits no longer.
 #[derive(Debug)]
-pub struct Entering {
+pub struct CoreTicket {
     share: Arc<CpuShare>,
     /// While it waits.
     ticket: Option<u64>,
@@ -19,7 +19,7 @@ pub struct Entering {
 
 /// Leave to run for a slice. Given back, and paid for, when it's dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct CoreSlot {
     share: Arc<CpuShare>,
     since: Instant,
     /// What somebody else has paid of it.
@@ -27,18 +27,18 @@ pub struct Place {
 }
 
 thread_local! {
-    /// What guests have run on this thread with places of their own.
+    /// What guests have run on this thread with slots of their own.
     static PAID: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// What guests have run on this thread with places of their own, ever since: for those who poll them, and
+/// What guests have run on this thread with slots of their own, ever since: for those who poll them, and
 /// time that.
 #[must_use]
 pub fn paid_here() -> Duration {
     PAID.get()
 }
 
-impl Entering {
+impl CoreTicket {
     pub(super) fn new(share: Arc<CpuShare>) -> Self {
         Self {
             share,
@@ -47,29 +47,29 @@ impl Entering {
     }
 }
 
-impl Future for Entering {
-    type Output = Place;
+impl Future for CoreTicket {
+    type Output = CoreSlot;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Place> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CoreSlot> {
         let share = Arc::clone(&self.share);
-        let whose = share.whose();
-        let mut places = share.cores().places();
+        let id = share.id();
+        let mut slots = share.cores().slots();
         let since = match self.ticket {
-            Some(ticket) => places.collect(whose, ticket, cx.waker()),
+            Some(ticket) => slots.collect(id, ticket, cx.waker()),
             None => {
-                places.charge(whose, share.take_owed());
-                places.take(whose, Instant::now())
+                slots.charge(id, share.take_owed());
+                slots.take(id, Instant::now())
             }
         };
         let Some(since) = since else {
             if self.ticket.is_none() {
-                self.ticket = Some(places.queue_up(whose, cx.waker()));
+                self.ticket = Some(slots.queue_up(id, cx.waker()));
             }
             return Poll::Pending;
         };
-        drop(places);
+        drop(slots);
         self.ticket = None;
-        Poll::Ready(Place {
+        Poll::Ready(CoreSlot {
             share,
             since,
             less: Duration::ZERO,
@@ -77,17 +77,17 @@ impl Future for Entering {
     }
 }
 
-impl Drop for Entering {
+impl Drop for CoreTicket {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            let whose = self.share.whose();
+            let id = self.share.id();
             let cores = self.share.cores();
-            cores.change(|places, now| places.give_up(whose, ticket, now));
+            cores.change(|slots, now| slots.give_up(id, ticket, now));
         }
     }
 }
 
-impl Place {
+impl CoreSlot {
     /// A guest's slice ends, for which it had this thread for so long.
     pub fn ran(self, time: Duration) {
         PAID.set(PAID.get().saturating_add(time));
@@ -99,12 +99,12 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for CoreSlot {
     fn drop(&mut self) {
-        let (whose, since, less) = (self.share.whose(), self.since, self.less);
-        self.share.cores().change(|places, now| {
+        let (id, since, less) = (self.share.id(), self.since, self.less);
+        self.share.cores().change(|slots, now| {
             let held = now.saturating_duration_since(since);
-            places.give_back(whose, held.saturating_sub(less));
+            slots.give_back(id, held.saturating_sub(less));
         });
     }
 }
@@ -118,10 +118,10 @@ mod tests {
     use super::*;
     use crate::{Cores, CpuQuota, SLICE};
 
-    fn poll(entering: &mut Entering) -> Option<Place> {
+    fn poll(entering: &mut CoreTicket) -> Option<CoreSlot> {
         let mut cx = Context::from_waker(Waker::noop());
         match Pin::new(entering).poll(&mut cx) {
-            Poll::Ready(place) => Some(place),
+            Poll::Ready(slot) => Some(slot),
             Poll::Pending => None,
         }
     }
@@ -144,12 +144,12 @@ mod tests {
         assert!(share.is_crowded());
         drop(second);
         drop(held);
-        // The place is the first's now, who gives up.
+        // The slot is the first's now, and it gives up.
         drop(first);
-        let place = poll(&mut third).unwrap();
+        let slot = poll(&mut third).unwrap();
         assert!(!share.is_crowded());
         assert!(poll(&mut share.enter()).is_none());
-        drop(place);
+        drop(slot);
         assert!(poll(&mut share.enter()).is_some());
     }
 
@@ -196,9 +196,9 @@ mod tests {
                 drop(entering);
                 continue;
             }
-            let place = entering.await;
+            let slot = entering.await;
             yield_now().await;
-            drop(place);
+            drop(slot);
         }
     }
 
@@ -218,7 +218,7 @@ mod tests {
             .iter()
             .map(|share| poll(&mut share.enter()).unwrap())
             .collect();
-        assert!(poll(&mut shares[0].enter()).is_none(), "no place too many");
+        assert!(poll(&mut shares[0].enter()).is_none(), "no slot too many");
         drop(all);
         assert!(shares.iter().all(|share| !share.is_crowded()));
     }
@@ -245,7 +245,7 @@ mod tests {
         let waits = tokio::spawn(entering);
         yield_now().await;
         drop(held);
-        let place = tokio::time::timeout(Duration::from_secs(60), waits).await;
-        assert!(place.unwrap().is_ok());
+        let slot = tokio::time::timeout(Duration::from_secs(60), waits).await;
+        assert!(slot.unwrap().is_ok());
     }
 }

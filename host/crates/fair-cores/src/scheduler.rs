@@ -1,4 +1,4 @@
-//! Who has a place on the cores, and who waits for one. Knows no tasks but by what wakes them, and no clock.
+//! Which shares have a slot on the cores, and which wait for one. It knows tasks only by their wakers, and no clock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use crate::SLICE;
 use crate::fair::Fair;
 
-/// All places.
+/// All slots.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Scheduler {
     count: usize,
     taken: usize,
     /// The number of the next who waits.
     next: u64,
     tenants: Fair<Tenant>,
-    /// Tickets with a place that nobody has come for yet, and since when it's theirs. As many as there are
-    /// places at most.
+    /// Tickets with a slot that nobody has come for yet, and since when it's theirs. As many as there are
+    /// slots at most.
     given: Vec<(u64, Instant)>,
 }
 
@@ -34,11 +34,11 @@ struct Export {
     queue: VecDeque<(u64, Waker)>,
 }
 
-/// Whose: the numbers of a tenant and of an export of it.
+/// The numbers of a tenant and of an export of it: one share of the cores.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Whose(pub(super) u64, pub(super) u64);
+pub(super) struct ShareId(pub(super) u64, pub(super) u64);
 
-impl Places {
+impl Scheduler {
     /// So many, all free.
     pub(super) fn new(count: usize) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Places {
         self.tenants.part(tenant);
     }
 
-    /// An export of which nobody waits, and nobody has a place, goes.
+    /// An export of which nobody waits, and nobody has a slot, goes.
     pub(super) fn part_export(&mut self, tenant: u64, export: u64) {
         if let Some(tenant) = self.tenants.own(tenant) {
             tenant.exports.part(export);
@@ -82,61 +82,66 @@ impl Places {
         self.tenants.set_weight(tenant, weight);
     }
 
-    /// Charges for what ran without a place.
-    pub(super) fn charge(&mut self, whose: Whose, cost: Duration) {
-        self.settle(whose, cost, Duration::ZERO);
+    /// Charges for what ran without a slot.
+    pub(super) fn charge(&mut self, share: ShareId, cost: Duration) {
+        self.settle(share, cost, Duration::ZERO);
     }
 
     /// Charges for what was had, beyond what was paid for it.
-    fn settle(&mut self, whose: Whose, cost: Duration, paid: Duration) {
-        self.tenants.charge(whose.0, cost, paid);
-        if let Some(tenant) = self.tenants.own(whose.0) {
-            tenant.exports.charge(whose.1, cost, paid);
+    fn settle(&mut self, share: ShareId, cost: Duration, paid: Duration) {
+        self.tenants.charge(share.0, cost, paid);
+        if let Some(tenant) = self.tenants.own(share.0) {
+            tenant.exports.charge(share.1, cost, paid);
         }
     }
 
-    /// Takes a place if there is one: then nobody waits for it, since they're handed out at once. Returns
+    /// Takes a slot if there is one: then nobody waits for it, since they're handed out at once. Returns
     /// since when it's taken.
-    pub(super) fn take(&mut self, whose: Whose, now: Instant) -> Option<Instant> {
+    pub(super) fn take(&mut self, share: ShareId, now: Instant) -> Option<Instant> {
         let free = self.taken < self.count;
         free.then(|| {
-            self.begin(whose);
+            self.begin(share);
             now
         })
     }
 
-    fn begin(&mut self, whose: Whose) {
+    fn begin(&mut self, share: ShareId) {
         self.taken += 1;
-        self.tenants.begin(whose.0);
-        if let Some(tenant) = self.tenants.own(whose.0) {
-            tenant.exports.begin(whose.1);
+        self.tenants.begin(share.0);
+        if let Some(tenant) = self.tenants.own(share.0) {
+            tenant.exports.begin(share.1);
         }
-        self.settle(whose, SLICE, Duration::ZERO);
+        self.settle(share, SLICE, Duration::ZERO);
     }
 
-    /// Gives back a place that was held for so long.
-    pub(super) fn give_back(&mut self, whose: Whose, held: Duration) {
+    /// Gives back a slot that was held for so long.
+    pub(super) fn give_back(&mut self, share: ShareId, held: Duration) {
         self.taken -= 1;
-        self.settle(whose, held, SLICE);
+        self.settle(share, held, SLICE);
     }
 
     /// Waits in line. Returns a ticket.
-    pub(super) fn queue_up(&mut self, whose: Whose, waker: &Waker) -> u64 {
+    pub(super) fn queue_up(&mut self, share: ShareId, waker: &Waker) -> u64 {
         let ticket = self.next;
         self.next += 1;
-        if let Some(export) = self.export(whose) {
+        if let Some(export) = self.export(share) {
             export.queue.push_back((ticket, waker.clone()));
-            self.wait(whose);
+            self.wait(share);
         }
         ticket
     }
 
-    /// The place that a ticket has got, and since when; else it still waits, and its task is the one to be
+    /// The slot that a ticket has got, and since when; else it still waits, and its task is the one to be
     /// woken.
-    pub(super) fn collect(&mut self, whose: Whose, ticket: u64, waker: &Waker) -> Option<Instant> {
+    pub(super) fn collect(
+        &mut self,
+        share: ShareId,
+        ticket: u64,
+        waker: &Waker,
+    ) -> Option<Instant> {
         let since = self.take_given(ticket);
         if since.is_none() {
-            let queue = self.export(whose).map(|export| &mut export.queue);
+            let queue = self.export(share).map(|export| &mut export.queue);
             let mut waiting = queue.into_iter().flatten();
             if let Some((_, own)) = waiting.find(|(own, _)| *own == ticket) {
                 own.clone_from(waker);
@@ -150,60 +155,60 @@ impl Places {
         Some(self.given.swap_remove(index).1)
     }
 
-    /// Gives up a ticket, or the place that it got.
-    pub(super) fn give_up(&mut self, whose: Whose, ticket: u64, now: Instant) {
+    /// Gives up a ticket, or the slot that it got.
+    pub(super) fn give_up(&mut self, share: ShareId, ticket: u64, now: Instant) {
         if let Some(since) = self.take_given(ticket) {
-            return self.give_back(whose, now.saturating_duration_since(since));
+            return self.give_back(share, now.saturating_duration_since(since));
         }
-        let Some(export) = self.export(whose) else {
+        let Some(export) = self.export(share) else {
             return;
         };
         let before = export.queue.len();
         export.queue.retain(|(own, _)| *own != ticket);
         if export.queue.len() < before {
-            self.unwait(whose);
+            self.unwait(share);
         }
     }
 
-    /// Gives places that are free to those who wait. To be called after each change by which a place may
+    /// Gives slots that are free to those who wait. To be called after each change by which a slot may
     /// have come free; who is returned is to be woken.
     pub(super) fn hand_out(&mut self, now: Instant) -> Vec<Waker> {
         let mut woken = Vec::new();
         while self.taken < self.count
-            && let Some((whose, (ticket, waker))) = self.pop()
+            && let Some((share, (ticket, waker))) = self.pop()
         {
-            self.begin(whose);
+            self.begin(share);
             self.given.push((ticket, now));
             woken.push(waker);
         }
         woken
     }
 
-    /// Whose turn it is; they wait no longer.
-    fn pop(&mut self) -> Option<(Whose, (u64, Waker))> {
+    /// The share whose turn it is, and the ticket that was its first: it waits no longer.
+    fn pop(&mut self) -> Option<(ShareId, (u64, Waker))> {
         let tenant = self.tenants.first()?;
-        let whose = Whose(tenant, self.tenants.own(tenant)?.exports.first()?);
-        let first = self.export(whose)?.queue.pop_front()?;
-        self.unwait(whose);
-        Some((whose, first))
+        let share = ShareId(tenant, self.tenants.own(tenant)?.exports.first()?);
+        let first = self.export(share)?.queue.pop_front()?;
+        self.unwait(share);
+        Some((share, first))
     }
 
-    fn export(&mut self, whose: Whose) -> Option<&mut Export> {
-        self.tenants.own(whose.0)?.exports.own(whose.1)
+    fn export(&mut self, share: ShareId) -> Option<&mut Export> {
+        self.tenants.own(share.0)?.exports.own(share.1)
     }
 
-    fn wait(&mut self, whose: Whose) {
-        self.tenants.wait(whose.0);
-        if let Some(tenant) = self.tenants.own(whose.0) {
-            tenant.exports.wait(whose.1);
+    fn wait(&mut self, share: ShareId) {
+        self.tenants.wait(share.0);
+        if let Some(tenant) = self.tenants.own(share.0) {
+            tenant.exports.wait(share.1);
             tenant.length.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn unwait(&mut self, whose: Whose) {
-        self.tenants.unwait(whose.0);
-        if let Some(tenant) = self.tenants.own(whose.0) {
-            tenant.exports.unwait(whose.1);
+    fn unwait(&mut self, share: ShareId) {
+        self.tenants.unwait(share.0);
+        if let Some(tenant) = self.tenants.own(share.0) {
+            tenant.exports.unwait(share.1);
             tenant.length.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -215,48 +220,48 @@ mod tests {
 
     /// Exports whose guests all compute without end, as many as there are threads at once.
     struct Scene {
-        places: Places,
+        slots: Scheduler,
         now: Instant,
     }
 
     /// A task: it runs its guests' slices one after the other.
     struct Task {
-        whose: Whose,
+        share: ShareId,
         /// Guests that wait.
         tickets: Vec<u64>,
-        /// Since when those that may run have their places.
+        /// Since when those that may run have their slots.
         running: Vec<Instant>,
     }
 
     impl Scene {
         fn new(cores: usize) -> Self {
             Self {
-                places: Places::new(cores),
+                slots: Scheduler::new(cores),
                 now: Instant::now(),
             }
         }
 
         fn tenant(&mut self, weight: u64) -> u64 {
-            self.places.join(weight, &Arc::default())
+            self.slots.join(weight, &Arc::default())
         }
 
         /// An export of the tenant's.
-        fn export(&mut self, tenant: u64, weight: u64) -> Whose {
-            Whose(tenant, self.places.join_export(tenant, weight))
+        fn export(&mut self, tenant: u64, weight: u64) -> ShareId {
+            ShareId(tenant, self.slots.join_export(tenant, weight))
         }
 
         /// A tenant with one export.
-        fn sole(&mut self, weight: u64) -> Whose {
+        fn sole(&mut self, weight: u64) -> ShareId {
             let tenant = self.tenant(weight);
             self.export(tenant, 100)
         }
 
         fn hand_out(&mut self, tasks: &mut [Task]) {
-            let _ = self.places.hand_out(self.now);
+            let _ = self.slots.hand_out(self.now);
             for task in tasks {
-                let Task { whose, tickets, .. } = task;
+                let Task { share, tickets, .. } = task;
                 tickets.retain(|ticket| {
-                    let since = self.places.collect(*whose, *ticket, Waker::noop());
+                    let since = self.slots.collect(*share, *ticket, Waker::noop());
                     task.running.extend(since);
                     since.is_none()
                 });
@@ -264,11 +269,11 @@ mod tests {
         }
 
         /// So many slices' time, with tasks of so many guests each. Returns how many slices each had.
-        fn run(&mut self, tasks: &[(Whose, usize)], slices: usize) -> Vec<usize> {
-            let mut queue_up = |(whose, guests): &(Whose, usize)| Task {
-                whose: *whose,
+        fn run(&mut self, tasks: &[(ShareId, usize)], slices: usize) -> Vec<usize> {
+            let mut queue_up = |(share, guests): &(ShareId, usize)| Task {
+                share: *share,
                 tickets: (0..*guests)
-                    .map(|_| self.places.queue_up(*whose, Waker::noop()))
+                    .map(|_| self.slots.queue_up(*share, Waker::noop()))
                     .collect(),
                 running: Vec::new(),
             };
@@ -283,9 +288,9 @@ mod tests {
                     }
                     let since = task.running.remove(0);
                     *got += 1;
-                    self.places.give_back(task.whose, self.now - since);
+                    self.slots.give_back(task.share, self.now - since);
                     task.tickets
-                        .push(self.places.queue_up(task.whose, Waker::noop()));
+                        .push(self.slots.queue_up(task.share, Waker::noop()));
                 }
             }
             got
@@ -293,8 +298,8 @@ mod tests {
     }
 
     /// So many tasks of one guest each.
-    fn tasks(whose: Whose, count: usize) -> Vec<(Whose, usize)> {
-        vec![(whose, 1); count]
+    fn tasks(share: ShareId, count: usize) -> Vec<(ShareId, usize)> {
+        vec![(share, 1); count]
     }
 
     fn sum(slices: &[usize]) -> usize {
@@ -341,7 +346,7 @@ mod tests {
     fn who_holds_places_without_a_thread_pays_for_them() {
         let mut scene = Scene::new(2);
         let (hoards, fair) = (scene.sole(100), scene.sole(100));
-        // All guests of the first are in one task: of two places it can use one.
+        // All guests of the first are in one task: of two slots it can use one.
         let all = [vec![(hoards, 64)], tasks(fair, 2)];
         let got = scene.run(&all.concat(), 1000);
         let fair = sum(&got[1..]);
@@ -352,17 +357,17 @@ mod tests {
     fn a_place_is_paid_for_from_when_it_was_given() {
         let mut scene = Scene::new(1);
         let (one, two) = (scene.sole(100), scene.sole(100));
-        let held = scene.places.take(one, scene.now).unwrap();
-        let late = scene.places.queue_up(two, Waker::noop());
+        let held = scene.slots.take(one, scene.now).unwrap();
+        let late = scene.slots.queue_up(two, Waker::noop());
         scene.now += SLICE;
-        scene.places.give_back(one, scene.now - held);
-        assert_eq!(scene.places.hand_out(scene.now).len(), 1);
+        scene.slots.give_back(one, scene.now - held);
+        assert_eq!(scene.slots.hand_out(scene.now).len(), 1);
         let given = scene.now;
         scene.now += 10 * SLICE;
-        // It comes for its place when others would have had ten turns.
-        let since = scene.places.collect(two, late, Waker::noop());
+        // It comes for its slot when others would have had ten turns.
+        let since = scene.slots.collect(two, late, Waker::noop());
         assert_eq!(since, Some(given));
-        scene.places.give_back(two, scene.now - given);
+        scene.slots.give_back(two, scene.now - given);
         let got = scene.run(&[tasks(one, 1), tasks(two, 1)].concat(), 8);
         assert_eq!(got, [8, 0]);
     }
@@ -371,7 +376,7 @@ mod tests {
     fn what_ran_without_a_place_counts() {
         let mut scene = Scene::new(1);
         let (one, two) = (scene.sole(100), scene.sole(100));
-        scene.places.charge(one, SLICE * 10);
+        scene.slots.charge(one, SLICE * 10);
         let got = scene.run(&[tasks(one, 1), tasks(two, 1)].concat(), 10);
         assert!(got[1] >= 9, "{got:?}");
     }
