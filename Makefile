@@ -80,7 +80,7 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS
 .PHONY: soak
 soak: plugins ## Ten minutes of mixed attacks (SOAK_SECONDS); the plot is tests/soak.svg
 	@echo "==> soak: $(SOAK_SECONDS) s"
-	@NBDBOX_SOAK_SECONDS=$(SOAK_SECONDS) cargo test -p nbdbox --test soak -- --nocapture
+	@NBDBOX_SOAK_SECONDS=$(SOAK_SECONDS) cargo test --workspace --test soak -- --nocapture
 
 .PHONY: scale
 scale: plugins build ## 1,000 exports in one process, beside 1,000 of nbdkit

@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub use report::{ExportReport, LayerReport, Report, TenantReport};
+pub(crate) use report::{ExportReport, LayerReport, Report};
 
 /// Clients at once; those who come later wait. Restrains one that opens many connections.
 const CLIENTS: usize = 16;
@@ -47,7 +47,7 @@ const HEAD_SIZE: usize = 16 << 10;
 
 /// What can be looked at.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     observed: Arc<dyn Observed>,
     server: Arc<ServerMetrics>,
     /// `true` once the server ends.
@@ -59,7 +59,7 @@ pub struct Admin {
 impl Admin {
     /// Shows these exports and this server; not well any more when `stopping` says so.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         observed: Arc<dyn Observed>,
         server: Arc<ServerMetrics>,
         stopping: StopSignal,
@@ -74,7 +74,7 @@ impl Admin {
 
     /// Answers all who come to a listener, and never ends. Dropping it closes the listener and cuts off whoever is
     /// connected.
-    pub async fn serve(self: Arc<Self>, mut listener: Listener) {
+    pub(crate) async fn serve(self: Arc<Self>, mut listener: Listener) {
         let failed = |error: &io::Error| {
             tracing::error!("can't accept a connection to the admin listener: {error}");
         };

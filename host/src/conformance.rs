@@ -20,16 +20,16 @@ mod reads;
 mod speed;
 mod writes;
 
-pub use rule::Rule;
-pub use subject::{Claims, Subject};
-pub use verdict::{Outcome, Verdict};
+pub(crate) use rule::Rule;
+pub(crate) use subject::{Claims, Subject};
+pub(crate) use verdict::{Outcome, Verdict};
 
 use bench::Bench;
 use verdict::Checked;
 
 /// What to do in a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Decides offsets, lengths and bytes.
     pub seed: u64,
     /// Whether the device may be written. Everything on it may be lost.
@@ -39,7 +39,7 @@ pub struct Plan {
 /// Checks `rules`, in the order given, and tells each verdict as it's there.
 ///
 /// [`Rule::Faults`] and the budgets speak of the rules before them: they come last in [`Rule::ALL`].
-pub async fn run<S: Subject>(
+pub(crate) async fn run<S: Subject>(
     subject: &S,
     plan: Plan,
     rules: &[Rule],

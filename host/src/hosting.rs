@@ -26,16 +26,16 @@ use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
 use runtime::{Engine, PluginExport};
 
-pub use blueprint::{Blueprint, Planned, PlannedFilter};
-pub use library::Library;
-pub use slot::Slot;
-pub use tenant::Tenant;
+pub(crate) use blueprint::Blueprint;
+pub(crate) use library::Library;
+pub(crate) use slot::Slot;
+pub(crate) use tenant::Tenant;
 
 use self::hold::Hold;
 
 /// All tenants.
 #[derive(Debug)]
-pub struct Hosting {
+pub(crate) struct Hosting {
     library: Arc<Library>,
     limits: Limits,
     cores: Arc<Cores>,
@@ -44,7 +44,7 @@ pub struct Hosting {
 
 /// What another blueprint changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// Exports that weren't there.
     pub added: usize,
     /// Exports for which new connections get something else.
@@ -58,7 +58,7 @@ pub struct Changes {
 impl Hosting {
     /// The tenants of a blueprint; nothing is loaded yet.
     #[must_use]
-    pub fn new(engine: Engine, blueprint: Blueprint) -> Self {
+    pub(crate) fn new(engine: Engine, blueprint: Blueprint) -> Self {
         let limits = Limits {
             handshake: blueprint.config.handshake,
             connections: blueprint.config.connections,
@@ -79,7 +79,7 @@ impl Hosting {
 
     /// Goes over to another blueprint: connections stay as they are, new ones meet what it says. Time
     /// for the handshake and the number of connections stay those of the first.
-    pub fn replace(&self, blueprint: Blueprint) -> Changes {
+    pub(crate) fn replace(&self, blueprint: Blueprint) -> Changes {
         let mut changes = Changes::default();
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let before: usize = tenants.iter().map(|tenant| tenant.len()).sum();
@@ -103,7 +103,7 @@ impl Hosting {
 
     /// The tenants, by name.
     #[must_use]
-    pub fn tenants(&self) -> Arc<Vec<Arc<Tenant>>> {
+    pub(crate) fn tenants(&self) -> Arc<Vec<Arc<Tenant>>> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&tenants)
     }

@@ -1,7 +1,18 @@
-//! The program. Everything is in the library, so that it can be tested.
+//! The program `nbdbox`: what its command line, its exports and its operator's pages need beyond the crates of
+//! `host/crates`, which ARCHITECTURE.md lists by layer.
+
+mod cli;
+mod service;
+
+mod admin;
+mod hosting;
+
+mod conformance;
+
+mod map;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    nbdbox::cli::main(std::env::args_os())
+    cli::main(std::env::args_os())
 }

@@ -16,19 +16,19 @@ use std::io::{self, Write};
 
 use extent_map::{Extent, Kind};
 
-pub use cells::{Cells, Shares};
-pub use coalesce::Coalesce;
-pub use json::{Json, TotalsJson};
-pub use picture::{Ink, Picture};
-pub use svg::Svg;
-pub use table::{Table, TotalsTable};
-pub use totals::Totals;
+pub(crate) use cells::{Cells, Shares};
+pub(crate) use coalesce::Coalesce;
+pub(crate) use json::{Json, TotalsJson};
+pub(crate) use picture::{Ink, Picture};
+pub(crate) use svg::Svg;
+pub(crate) use table::{Table, TotalsTable};
+pub(crate) use totals::Totals;
 
 /// All kinds, in the order in which pictures stack them: what costs most comes first.
-pub const KINDS: [Kind; 4] = [Kind::Data, Kind::Undefined, Kind::Zero, Kind::Hole];
+pub(crate) const KINDS: [Kind; 4] = [Kind::Data, Kind::Undefined, Kind::Zero, Kind::Hole];
 
 /// One way to show a map.
-pub trait Rendering {
+pub(crate) trait Rendering {
     /// Takes the next extent: the one that begins where the last one ended.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ pub trait Rendering {
 
 /// What `nbdinfo` calls a kind.
 #[must_use]
-pub const fn description(kind: Kind) -> &'static str {
+pub(crate) const fn description(kind: Kind) -> &'static str {
     match kind {
         Kind::Data => "data",
         Kind::Undefined => "hole",

@@ -113,13 +113,19 @@ impl<C: Catalog + Observed> Service<C> {
     ) -> anyhow::Result<ExitCode> {
         // Last: whoever waits for the file finds all else done.
         let pidfile = self.options.pidfile.take();
-        let _pidfile = pidfile.map(PidFile::write).transpose()?;
-        self.options.supervisor.ready();
-        let status = self.attend(reload, until).await?;
+        let pidfile = pidfile.map(PidFile::write).transpose();
+        let status = match &pidfile {
+            Ok(_) => {
+                self.options.supervisor.ready();
+                self.attend(reload, until).await
+            }
+            Err(_) => Ok(ExitCode::FAILURE),
+        };
         self.options.supervisor.stopping();
         tracing::info!("stopping");
+        // However it ends, the sockets that were opened are closed and their files removed.
         self.drain().await?;
-        Ok(status)
+        pidfile.and(status)
     }
 
     /// Reloads when there is a reason, until a signal comes or `until` is done. Drops `until`, so that a command that

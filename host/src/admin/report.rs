@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything at some moment. All counts are since the export was configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// The exports, by tenant and name.
     pub exports: Vec<ExportReport>,
     /// The tenants, by name; none without a configuration.
@@ -19,7 +19,7 @@ pub struct Report {
 
 /// An export.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ExportReport {
+pub(crate) struct ExportReport {
     /// Fault it is; empty without a configuration.
     pub tenant: String,
     /// Its name.
@@ -50,7 +50,7 @@ pub struct ExportReport {
 
 /// A layer of an export.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LayerReport {
+pub(crate) struct LayerReport {
     /// Its place, counted from the plugin, and its file's name.
     pub layer: String,
     /// SHA-256 of its file.
@@ -85,7 +85,7 @@ pub struct LayerReport {
 
 /// What a tenant has in use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TenantReport {
+pub(crate) struct TenantReport {
     /// Its name.
     pub tenant: String,
     /// Connections.

@@ -2,7 +2,7 @@
 
 /// One thing that a device has to do right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// Reads agree however they are cut.
     ReadCuts,
     /// The largest request is answered.
@@ -51,7 +51,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order in which they're checked.
-    pub const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::ReadCuts,
         Self::ReadLargest,
         Self::BlockSizes,
@@ -78,29 +78,20 @@ impl Rule {
 
     /// The word for reports and options.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         self.words().0
     }
 
     /// What it asks of a plugin, in a line.
     #[must_use]
-    pub const fn meaning(self) -> &'static str {
+    pub(crate) const fn meaning(self) -> &'static str {
         self.words().1
     }
 
     /// The rule of that name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rule| rule.name() == name)
-    }
-
-    /// Whether the device is written for it.
-    #[must_use]
-    pub const fn writes(self) -> bool {
-        matches!(
-            self,
-            Self::WriteModel | Self::WriteExtents | Self::ZeroModes | Self::Durable
-        )
     }
 
     const fn words(self) -> (&'static str, &'static str) {

@@ -7,7 +7,7 @@ use device::{Device, Terms};
 
 /// What a plugin claims of itself beyond what clients get to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// Any call may meet a fresh instance.
     pub parallel: bool,
     /// The contents never change.
@@ -17,7 +17,7 @@ pub struct Claims {
 }
 
 /// A plugin under test.
-pub trait Subject: Sync {
+pub(crate) trait Subject: Sync {
     /// What it opens.
     type Device: Device;
 

@@ -4,7 +4,7 @@ use super::rule::Rule;
 
 /// A rule's verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// The rule.
     pub rule: Rule,
     /// How it came out.
@@ -15,7 +15,7 @@ pub struct Verdict {
 
 /// How a rule came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Kept.
     Pass,
     /// Broken.
@@ -27,7 +27,7 @@ pub enum Outcome {
 impl Outcome {
     /// The word for it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Fail => "fail",

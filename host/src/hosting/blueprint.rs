@@ -11,7 +11,7 @@ use runtime::cache::Digest;
 
 /// A configuration of which everything outside was looked at.
 #[derive(Clone, Debug)]
-pub struct Blueprint {
+pub(crate) struct Blueprint {
     /// What the operator wrote, without the exports.
     pub config: Config,
     /// The exports of each tenant, in the order of `config.tenants`.
@@ -20,7 +20,7 @@ pub struct Blueprint {
 
 /// An export with all that has to be known to open it.
 #[derive(Clone, Debug)]
-pub struct Planned {
+pub(crate) struct Planned {
     /// What the operator wrote.
     pub export: Export,
     /// The digest of the plugin's file.
@@ -33,7 +33,7 @@ pub struct Planned {
 
 /// What has to be known to open a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedFilter {
+pub(crate) struct PlannedFilter {
     /// The digest of its file.
     pub digest: Digest,
     /// Its settings, secrets put in.
@@ -43,7 +43,7 @@ pub struct PlannedFilter {
 impl Planned {
     /// Whether nothing is different but the place where it's written.
     #[must_use]
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         let mut export = self.export.clone();
         export.place = other.export.place.clone();
         export == other.export
@@ -59,7 +59,7 @@ impl Blueprint {
     ///
     /// # Errors
     /// All that is wrong, one thing a line.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let mut texts = Vec::new();
         for file in files(path)? {
             let text = fs::read_to_string(&file);
@@ -88,7 +88,7 @@ impl Blueprint {
     }
 
     /// Each tenant with its exports.
-    pub fn into_tenants(self) -> impl Iterator<Item = (config::Tenant, Vec<Planned>)> {
+    pub(crate) fn into_tenants(self) -> impl Iterator<Item = (config::Tenant, Vec<Planned>)> {
         self.config.tenants.into_iter().zip(self.exports)
     }
 }

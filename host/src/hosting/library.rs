@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 /// Loaded plugins, by digest.
 #[derive(Debug)]
-pub struct Library {
+pub(crate) struct Library {
     engine: Engine,
     shelf: Mutex<HashMap<Digest, Arc<Mutex<Weak<Plugin>>>>>,
     /// Restrains many plugins that are asked for at once from starting as many compilers. Two at least: a
@@ -25,7 +25,7 @@ pub struct Library {
 impl Library {
     /// An empty one.
     #[must_use]
-    pub fn new(engine: Engine) -> Self {
+    pub(crate) fn new(engine: Engine) -> Self {
         Self {
             engine,
             shelf: Mutex::default(),
@@ -35,7 +35,7 @@ impl Library {
 
     /// The counters of the compiler.
     #[must_use]
-    pub fn metrics(&self) -> &Arc<CompileMetrics> {
+    pub(crate) fn metrics(&self) -> &Arc<CompileMetrics> {
         self.engine.metrics()
     }
 
@@ -44,7 +44,7 @@ impl Library {
     ///
     /// # Errors
     /// It can't be loaded; the file isn't what it was when the configuration was read.
-    pub async fn plugin(
+    pub(crate) async fn plugin(
         &self,
         path: &Path,
         digest: &Digest,

@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// An export of a tenant.
 #[derive(Debug)]
-pub struct Slot {
+pub(crate) struct Slot {
     tenant: String,
     planned: Planned,
     quota: Arc<TenantQuota>,
@@ -72,19 +72,19 @@ impl Slot {
 
     /// What it was made of.
     #[must_use]
-    pub fn planned(&self) -> &Planned {
+    pub(crate) fn planned(&self) -> &Planned {
         &self.planned
     }
 
     /// The export, if somebody has asked for it.
     #[must_use]
-    pub fn opened(&self) -> Option<Arc<PluginExport>> {
+    pub(crate) fn opened(&self) -> Option<Arc<PluginExport>> {
         self.open.get().cloned()
     }
 
     /// It as an operator sees it.
     #[must_use]
-    pub fn seen(&self) -> SeenExport {
+    pub(crate) fn seen(&self) -> SeenExport {
         let open = self.open.get();
         let plugin = match open.and_then(|export| export.layers().last()) {
             Some(bottom) => bottom.plugin().name().to_owned(),
@@ -119,7 +119,7 @@ impl Slot {
 
     /// Connections to it.
     #[must_use]
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.used()
     }
 
@@ -199,7 +199,7 @@ impl Slot {
     ///
     /// # Errors
     /// It can't be loaded.
-    pub async fn load(&self) -> anyhow::Result<Arc<Plugin>> {
+    pub(crate) async fn load(&self) -> anyhow::Result<Arc<Plugin>> {
         let Planned { export, digest, .. } = &self.planned;
         self.library
             .plugin(&export.plugin, digest, &export.limits, &self.load_permit)
@@ -210,7 +210,7 @@ impl Slot {
     ///
     /// # Errors
     /// One can't be loaded.
-    pub async fn load_filters(&self) -> anyhow::Result<Vec<Arc<Plugin>>> {
+    pub(crate) async fn load_filters(&self) -> anyhow::Result<Vec<Arc<Plugin>>> {
         let Planned {
             export, filters, ..
         } = &self.planned;
@@ -227,7 +227,7 @@ impl Slot {
     ///
     /// # Errors
     /// What is missing or doesn't fit; what the plugin said when it refused.
-    pub async fn make(&self) -> anyhow::Result<Arc<PluginExport>> {
+    pub(crate) async fn make(&self) -> anyhow::Result<Arc<PluginExport>> {
         let plugin = self.load().await?;
         let Planned {
             export, settings, ..
@@ -256,7 +256,7 @@ impl Slot {
     ///
     /// # Errors
     /// All that doesn't fit, one thing a line; a file can't be opened.
-    pub async fn check(
+    pub(crate) async fn check(
         &self,
         plugin: &Arc<Plugin>,
         filters: Vec<Arc<Plugin>>,

@@ -18,7 +18,7 @@ use super::slot::Slot;
 
 /// Somebody who has exports and clients of their own.
 #[derive(Debug)]
-pub struct Tenant {
+pub(crate) struct Tenant {
     name: String,
     clients: Vec<ClientRule>,
     quota: Arc<TenantQuota>,
@@ -77,19 +77,13 @@ impl Tenant {
 
     /// Its name.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// What it may use, and does.
-    #[must_use]
-    pub fn quota(&self) -> &TenantQuota {
-        &self.quota
     }
 
     /// What it has in use.
     #[must_use]
-    pub fn seen(&self) -> SeenTenant {
+    pub(crate) fn seen(&self) -> SeenTenant {
         let (requests, bytes) = self.quota.flow.used();
         SeenTenant {
             tenant: self.name.clone(),
@@ -102,7 +96,7 @@ impl Tenant {
     }
 
     /// Its exports, by name.
-    pub fn exports(&self) -> impl Iterator<Item = &Arc<Slot>> {
+    pub(crate) fn exports(&self) -> impl Iterator<Item = &Arc<Slot>> {
         self.exports.values()
     }
 

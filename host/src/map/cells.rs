@@ -7,12 +7,12 @@ use super::{KINDS, Totals, rank};
 
 /// What one cell holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shares([u64; KINDS.len()]);
+pub(crate) struct Shares([u64; KINDS.len()]);
 
 /// The cells of a map, in lines. Their size is a power of two, so that every line begins at a round
 /// offset.
 #[derive(Clone, Debug)]
-pub struct Cells {
+pub(crate) struct Cells {
     size: u64,
     cell: u64,
     columns: usize,
@@ -24,7 +24,7 @@ impl Cells {
     /// Cuts `size` bytes into at most `lines` lines of `columns` cells. If there are enough bytes,
     /// more than half of them are used.
     #[must_use]
-    pub fn new(size: u64, columns: usize, lines: usize) -> Self {
+    pub(crate) fn new(size: u64, columns: usize, lines: usize) -> Self {
         let room = (columns as u64).saturating_mul(lines as u64).max(1);
         let smallest = size.div_ceil(room).max(1);
         // Nothing is larger than half of the largest export, where there is more than one cell.
@@ -40,7 +40,7 @@ impl Cells {
     }
 
     /// Adds an extent; what is past the end is cut off.
-    pub fn add(&mut self, extent: &Extent) {
+    pub(crate) fn add(&mut self, extent: &Extent) {
         let end = extent.offset.saturating_add(extent.length).min(self.size);
         let mut at = extent.offset;
         self.totals.add(&Extent {
@@ -62,36 +62,24 @@ impl Cells {
 
     /// Bytes in the whole map.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
-    }
-
-    /// Bytes in one cell.
-    #[must_use]
-    pub fn cell(&self) -> u64 {
-        self.cell
-    }
-
-    /// Cells in a line, but for the last one.
-    #[must_use]
-    pub fn columns(&self) -> usize {
-        self.columns
     }
 
     /// Bytes in a line, but for the last one.
     #[must_use]
-    pub fn line(&self) -> u64 {
+    pub(crate) fn line(&self) -> u64 {
         self.cell.saturating_mul(self.columns as u64)
     }
 
     /// The lines from the top, each from the left.
-    pub fn lines(&self) -> std::slice::Chunks<'_, Shares> {
+    pub(crate) fn lines(&self) -> std::slice::Chunks<'_, Shares> {
         self.cells.chunks(self.columns)
     }
 
     /// The sums over all cells.
     #[must_use]
-    pub fn totals(&self) -> &Totals {
+    pub(crate) fn totals(&self) -> &Totals {
         &self.totals
     }
 
@@ -127,20 +115,20 @@ impl Shares {
 
     /// Bytes of a kind.
     #[must_use]
-    pub fn bytes(&self, kind: Kind) -> u64 {
+    pub(crate) fn bytes(&self, kind: Kind) -> u64 {
         self.0[rank(kind)]
     }
 
     /// Bytes of all kinds.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.0.iter().sum()
     }
 
     /// How high each of [`KINDS`] stands in a bar of eight steps: as near to its share as can be,
     /// but nothing that is there vanishes. The sum is 8, or 0 in an empty cell.
     #[must_use]
-    pub fn eighths(&self) -> [u8; KINDS.len()] {
+    pub(crate) fn eighths(&self) -> [u8; KINDS.len()] {
         let size = u128::from(self.size());
         if size == 0 {
             return [0; KINDS.len()];
@@ -202,10 +190,10 @@ mod tests {
             u64::MAX,
         ] {
             let cells = Cells::new(size, 64, 16);
-            assert!(cells.cell().is_power_of_two(), "{size}");
+            assert!(cells.cell.is_power_of_two(), "{size}");
             let used: usize = cells.lines().map(<[Shares]>::len).sum();
-            assert!(used <= 1024 && (used > 512 || cells.cell() == 1), "{size}");
-            assert_eq!(used as u64, size.div_ceil(cells.cell()), "{size}");
+            assert!(used <= 1024 && (used > 512 || cells.cell == 1), "{size}");
+            assert_eq!(used as u64, size.div_ceil(cells.cell), "{size}");
         }
         assert_eq!(Cells::new(0, 64, 16).lines().len(), 0);
     }
@@ -220,7 +208,7 @@ mod tests {
             (126, Kind::Undefined),
         ];
         let cells = cells(200, 4, 4, &map);
-        assert_eq!(cells.cell(), 16);
+        assert_eq!(cells.cell, 16);
         let kind_of: Vec<Kind> = map
             .iter()
             .flat_map(|(length, kind)| (0..*length).map(|_| *kind))

@@ -4,13 +4,13 @@ use extent_map::Extent;
 
 /// Joins neighbours. Holds the extent that may still grow.
 #[derive(Clone, Debug, Default)]
-pub struct Coalesce {
+pub(crate) struct Coalesce {
     growing: Option<Extent>,
 }
 
 impl Coalesce {
     /// Takes the next extent; gives the one that can't grow any more.
-    pub fn push(&mut self, next: Extent) -> Option<Extent> {
+    pub(crate) fn push(&mut self, next: Extent) -> Option<Extent> {
         match &mut self.growing {
             Some(last) if last.kind == next.kind && last.offset + last.length == next.offset => {
                 last.length += next.length;
@@ -21,7 +21,7 @@ impl Coalesce {
     }
 
     /// The last one.
-    pub fn finish(&mut self) -> Option<Extent> {
+    pub(crate) fn finish(&mut self) -> Option<Extent> {
         self.growing.take()
     }
 }

@@ -8,13 +8,13 @@ use super::{Rendering, Totals, description};
 
 /// An array with an object for each extent.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Json {
+pub(crate) struct Json {
     begun: bool,
 }
 
 /// An array with an object for each kind, as `nbdinfo --map --totals --json` prints it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TotalsJson(Totals);
+pub(crate) struct TotalsJson(Totals);
 
 impl Rendering for Json {
     fn extent(&mut self, extent: &Extent, out: &mut dyn Write) -> io::Result<()> {

@@ -22,7 +22,7 @@ const BARS: [char; 7] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇'];
 
 /// What the picture is drawn with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
+pub(crate) enum Ink {
     /// Blocks in 256 colours.
     Colour,
     /// ASCII characters, one for each kind.
@@ -31,7 +31,7 @@ pub enum Ink {
 
 /// Cells, and a legend with the sums.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub(crate) struct Picture {
     title: String,
     ink: Ink,
     cells: Cells,
@@ -40,7 +40,7 @@ pub struct Picture {
 impl Picture {
     /// A picture of an export of `size` bytes. The title has to be fit for a terminal.
     #[must_use]
-    pub fn new(title: &str, size: u64, ink: Ink) -> Self {
+    pub(crate) fn new(title: &str, size: u64, ink: Ink) -> Self {
         Self {
             title: title.to_owned(),
             ink,

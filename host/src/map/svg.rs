@@ -49,7 +49,7 @@ fill:#24292f;font-variant-numeric:tabular-nums}\
 
 /// An SVG document.
 #[derive(Clone, Debug)]
-pub struct Svg {
+pub(crate) struct Svg {
     title: String,
     cells: Cells,
 }
@@ -57,7 +57,7 @@ pub struct Svg {
 impl Svg {
     /// A picture of an export of `size` bytes.
     #[must_use]
-    pub fn new(title: &str, size: u64) -> Self {
+    pub(crate) fn new(title: &str, size: u64) -> Self {
         Self {
             title: title.to_owned(),
             cells: Cells::new(size, COLUMNS, LINES),

@@ -8,11 +8,11 @@ use super::{Rendering, Totals, description};
 
 /// A line for each extent: offset, length, type, description.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Table;
+pub(crate) struct Table;
 
 /// A line for each kind: bytes, percent, type, description. As `nbdinfo --map --totals` prints it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TotalsTable(Totals);
+pub(crate) struct TotalsTable(Totals);
 
 impl Rendering for Table {
     fn extent(&mut self, extent: &Extent, out: &mut dyn Write) -> io::Result<()> {

@@ -6,7 +6,7 @@ use super::{KINDS, rank};
 
 /// Sums over the extents of a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub(crate) struct Totals {
     bytes: [u64; KINDS.len()],
     extents: u64,
 }
@@ -21,7 +21,7 @@ pub(super) struct Total {
 
 impl Totals {
     /// Counts an extent.
-    pub fn add(&mut self, extent: &Extent) {
+    pub(crate) fn add(&mut self, extent: &Extent) {
         let bytes = &mut self.bytes[rank(extent.kind)];
         *bytes = bytes.saturating_add(extent.length);
         self.extents += 1;
@@ -29,13 +29,13 @@ impl Totals {
 
     /// Bytes of a kind.
     #[must_use]
-    pub fn bytes(&self, kind: Kind) -> u64 {
+    pub(crate) fn bytes(&self, kind: Kind) -> u64 {
         self.bytes[rank(kind)]
     }
 
     /// Bytes of all kinds.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.bytes
             .iter()
             .fold(0, |sum, bytes| sum.saturating_add(*bytes))
@@ -43,7 +43,7 @@ impl Totals {
 
     /// How many extents were counted.
     #[must_use]
-    pub fn extents(&self) -> u64 {
+    pub(crate) fn extents(&self) -> u64 {
         self.extents
     }
 

@@ -1,7 +1,7 @@
 //! Attacks by plugins, each beside a neighbour whose client keeps reading: what the attacker's own
 //! client gets, what is counted and logged, and that nothing else happens.
 //!
-//! `tests/ATTACKS.md` is made from this: `NBDBOX_WRITE_DOCS=1 cargo test -p nbdbox --test hostile`.
+//! `tests/ATTACKS.md` is made from this: `NBDBOX_WRITE_DOCS=1 cargo test --workspace --test hostile`.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod attacks;

@@ -70,11 +70,16 @@ fn each_cause_is_counted_where_it_happened_and_nowhere_else() {
 #[test]
 fn a_lost_export_and_one_that_changes_its_mind_are_counted() {
     let lost = "at = \"read\", do = \"trap\"";
+    let (deed, mark) = (
+        "changes-size\", blob = \"b",
+        "blobs = { b = \"FOLDER/mark:rw\" }",
+    );
+    let changed = bad("changed", "describe", deed, mark);
     let server = mallorys(
         "",
         &[
             export("lost", &guest("bad"), lost, ""),
-            bad("changed", "describe", "changes", ""),
+            changed,
             bad("refuses", "open", "einval", ""),
             bad("traps", "open", "trap", ""),
         ],
@@ -94,9 +99,11 @@ fn a_lost_export_and_one_that_changes_its_mind_are_counted() {
         (Some(1.0), Some(1.0))
     );
     // Its first instance goes when nobody is connected any more; the next one says something else.
-    while faults("changed", "changed").unwrap_or(0.0) == 0.0 {
+    std::fs::write(server.folder().join("mark"), [0; 4096]).unwrap();
+    for _ in 0..2 {
         let _ = nbdsh(&server.uri_of("changed"), &attempt(READ)).ok();
     }
+    assert_eq!(faults("changed", "changed"), Some(1.0));
     for (export, traps) in [("refuses", 0.0), ("traps", 1.0)] {
         assert_ne!(nbdsh(&server.uri_of(export), "").code, 0);
         assert_eq!(faults(export, "trap"), Some(traps), "{export}");
