@@ -7,8 +7,8 @@ use device::WriteFlags;
 
 use crate::durability::Unflushed;
 use crate::error::BlobError;
-use crate::file::{FileExtent, FileSource};
-use crate::source::{Facts, Source};
+use crate::file::FileSource;
+use crate::source::{Facts, Source, SourceExtent};
 use crate::{Access, Grant};
 
 /// What was granted under a name, open. Clones share it.
@@ -193,7 +193,7 @@ impl Blob {
         offset: u64,
         length: u64,
         most: usize,
-    ) -> Result<Vec<FileExtent>, BlobError> {
+    ) -> Result<Vec<SourceExtent>, BlobError> {
         self.check(offset, length)?;
         match self.behind() {
             Behind::File(file) => file.extents(offset, length, most).await,

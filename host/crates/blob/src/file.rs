@@ -24,11 +24,10 @@ use tokio::task::spawn_blocking;
 
 pub use self::blocked_workers::wake_spare_worker;
 use self::cold_reads::ColdReads;
-pub use self::extents::FileExtent;
 pub(crate) use self::partial_reply::PartialReply;
 use crate::durability::Unflushed;
 use crate::error::BlobError;
-use crate::source::{Answer, Facts, Identity, Source};
+use crate::source::{Answer, Facts, Identity, Source, SourceExtent};
 
 /// An open file. Clones share it.
 #[derive(Clone, Debug)]
@@ -203,7 +202,7 @@ impl Source for FileSource {
         Box::pin(self.flush())
     }
 
-    fn extents(&self, offset: u64, length: u64, most: usize) -> Answer<'_, Vec<FileExtent>> {
+    fn extents(&self, offset: u64, length: u64, most: usize) -> Answer<'_, Vec<SourceExtent>> {
         Box::pin(self.extents(offset, length, most))
     }
 

@@ -8,7 +8,6 @@ use device::WriteFlags;
 
 use crate::durability::Unflushed;
 use crate::error::BlobError;
-use crate::file::FileExtent;
 
 /// What a source answers, later.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BlobError>> + Send + 'a>>;
@@ -66,10 +65,28 @@ pub trait Source: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// I/O.
-    fn extents(&self, offset: u64, length: u64, most: usize) -> Answer<'_, Vec<FileExtent>>;
+    fn extents(&self, offset: u64, length: u64, most: usize) -> Answer<'_, Vec<SourceExtent>>;
 
     /// Starts reading ahead; a hint. At once.
     fn prefetch(&self, offset: u64, length: u64);
+}
+
+/// A stretch of a source, in bytes: all of it data, or all of it a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceExtent {
+    /// Start.
+    pub offset: u64,
+    /// Length, 1 or more.
+    pub length: u64,
+    /// Allocated, or a hole, which reads as zeroes.
+    pub data: bool,
+}
+
+impl SourceExtent {
+    /// The first byte behind it.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.length
+    }
 }
 
 /// What is known of a source while it's open. Never changes.

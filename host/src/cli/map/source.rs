@@ -2,7 +2,6 @@
 
 use anyhow::Context as _;
 use nbd_client::{Client, Stream, Tls, Uri, printable};
-use nbd_server;
 use tokio::net::UnixStream;
 
 use super::tls_args::TlsArgs;

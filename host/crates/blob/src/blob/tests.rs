@@ -97,9 +97,9 @@ impl Source for Memory {
         })
     }
 
-    fn extents(&self, offset: u64, length: u64, _: usize) -> Answer<'_, Vec<FileExtent>> {
+    fn extents(&self, offset: u64, length: u64, _: usize) -> Answer<'_, Vec<SourceExtent>> {
         self.note("extents");
-        let all = FileExtent {
+        let all = SourceExtent {
             offset,
             length,
             data: true,

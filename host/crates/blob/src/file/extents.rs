@@ -8,23 +8,7 @@ use rustix::io::Errno;
 
 use crate::error::BlobError;
 use crate::file::{FileSource, on_a_thread};
-
-/// A stretch of a file, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileExtent {
-    /// Start.
-    pub offset: u64,
-    /// Length, 1 or more.
-    pub length: u64,
-    /// Allocated, or a hole, which reads as zeroes.
-    pub data: bool,
-}
-
-impl FileExtent {
-    fn end(&self) -> u64 {
-        self.offset + self.length
-    }
-}
+use crate::source::SourceExtent;
 
 /// Extents that are soon found; a file of many is walked through on a thread.
 const FEW: usize = 64;
@@ -36,13 +20,13 @@ impl FileSource {
         offset: u64,
         length: u64,
         most: usize,
-    ) -> Result<Vec<FileExtent>, BlobError> {
+    ) -> Result<Vec<SourceExtent>, BlobError> {
         let end = offset + length;
         let file = self.clone();
         let mut extents = self
             .inline_or_thread(move || file.seek(offset..end, most.min(FEW)))
             .await?;
-        let done = extents.last().map_or(offset, FileExtent::end);
+        let done = extents.last().map_or(offset, SourceExtent::end);
         if done < end && extents.len() < most {
             let (file, left) = (self.clone(), most - extents.len());
             extents.extend(on_a_thread(move || file.seek(done..end, left)).await?);
@@ -50,13 +34,13 @@ impl FileSource {
         Ok(extents)
     }
 
-    fn seek(&self, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, BlobError> {
+    fn seek(&self, range: Range<u64>, most: usize) -> Result<Vec<SourceExtent>, BlobError> {
         seek(self.file(), range, most).map_err(|error| self.failed(error))
     }
 }
 
 /// Walks upwards through `range`, for at most `most` extents.
-fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, Errno> {
+fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<SourceExtent>, Errno> {
     let mut extents = Vec::new();
     // What a file has lost since it was opened reads as an error, not as zeroes: it's no hole.
     let end = rustix::fs::seek(file, SeekFrom::End(0))?.min(range.end);
@@ -71,7 +55,7 @@ fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, 
             Err(error) => return Err(error),
         };
         if data_at > at {
-            extents.push(FileExtent {
+            extents.push(SourceExtent {
                 offset: at,
                 length: data_at - at,
                 data: false,
@@ -84,7 +68,7 @@ fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, 
             Ok(_) | Err(Errno::NXIO | Errno::INVAL) => end,
             Err(error) => return Err(error),
         };
-        extents.push(FileExtent {
+        extents.push(SourceExtent {
             offset: at,
             length: hole_at - at,
             data: true,
@@ -92,7 +76,7 @@ fn seek(file: &File, range: Range<u64>, most: usize) -> Result<Vec<FileExtent>, 
         at = hole_at;
     }
     if at < range.end && extents.len() < most {
-        extents.push(FileExtent {
+        extents.push(SourceExtent {
             offset: at,
             length: range.end - at,
             data: true,

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use blob::{Access, Blob, BlobError, FileExtent};
+use blob::{Access, Blob, BlobError, SourceExtent};
 use device::fault::Cause;
 use device::reply::ReadReply;
 use extent_map::{AddError, Kind, Progress as MapProgress, Wanted};
@@ -209,7 +209,7 @@ struct Search {
     only: bool,
 }
 
-type Found = Result<Vec<FileExtent>, BlobError>;
+type Found = Result<Vec<SourceExtent>, BlobError>;
 
 /// Searches for a file's extents: only for those that the map can still take.
 fn ask_blob(
