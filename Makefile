@@ -6,8 +6,9 @@ SHELL := bash
 # Cargo uses all cores by itself, and the targets wait for each other.
 .NOTPARALLEL:
 
-# How long `make fuzz` runs each target; `make check` gives each ten seconds.
+# How long `make fuzz` runs each target, and how long `make check` runs each that is quick to build.
 FUZZ_SECONDS ?= 60
+SMOKE_SECONDS ?= 3
 
 # How long `make soak` attacks.
 SOAK_SECONDS ?= 600
@@ -24,7 +25,7 @@ help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 	@echo
 	@echo "First time here: make setup demo. Before a commit: make check."
-	@echo "Settings: FUZZ_SECONDS=60          seconds per fuzz target"
+	@echo "Settings: FUZZ_SECONDS=60          seconds per fuzz target; SMOKE_SECONDS=3 in make check"
 	@echo "          BENCH_ROUNDS=5           rounds of make bench; BENCH_SECONDS=2, ROWS=word,word"
 	@echo "          NBDBOX_GUEST_TOOLCHAIN=  rustup or debian: where the guests' compiler comes from"
 
@@ -68,10 +69,16 @@ test: plugins ## Run every test, doc tests and real clients included
 		-p image-format -p qcow2-format -p vhdx-format -p vmdk-format
 
 .PHONY: check
-check: plugins ## Everything before a commit: format, lints, docs, licences, tests, fuzz
+check: plugins ## Everything before a commit: format, lints, docs, shell scripts, a fuzz smoke, tests
 	@tests/setup/check.sh
+	@FUZZ_SECONDS=$(SMOKE_SECONDS) tests/fuzz/run.sh --light
 	@$(MAKE) --no-print-directory test
-	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10
+
+.PHONY: long
+long: check build ## What takes long: the release build, licences, longer fuzzing, the soak
+	@tests/setup/licences.sh
+	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory soak
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZ_SECONDS

@@ -2,6 +2,7 @@
 # Fuzzes the targets of fuzz_targets/, all or those named, FUZZ_SECONDS each (60 unless set).
 #
 #   tests/fuzz/run.sh                 every target
+#   tests/fuzz/run.sh --light         all but `load`, which brings in wasmtime
 #   tests/fuzz/run.sh handshake       one of them
 #
 # corpus/TARGET holds the few seeds worth keeping in git; what a run finds goes to
@@ -24,9 +25,11 @@ readonly instrumentation="--cfg fuzzing -Cpasses=sancov-module \
 -Cllvm-args=-sanitizer-coverage-trace-compares"
 
 targets=("$@")
-if [ "${#targets[@]}" -eq 0 ]; then
+if [ "${1:---all}" = --all ] || [ "$1" = --light ]; then
+    targets=()
     for source in tests/fuzz/fuzz_targets/*.rs; do
-        targets+=("$(basename "$source" .rs)")
+        target=$(basename "$source" .rs)
+        [ "$target" = load ] && [ "${1:-}" = --light ] || targets+=("$target")
     done
 fi
 

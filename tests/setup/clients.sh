@@ -29,6 +29,7 @@ readonly programs=(
     mcopy:mtools
     fsck.vfat:dosfstools
     zstd:zstd
+    shellcheck:shellcheck
     gcc:gcc
     g++:g++
 )

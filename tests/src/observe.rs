@@ -12,7 +12,7 @@ use rustix::process::{self, Pid, PidfdFlags, PidfdGetfdFlags, Signal};
 
 use crate::{Raw, Server};
 
-/// Long enough for the slowest machine; nothing is ever asserted about time.
+/// Long enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Server {

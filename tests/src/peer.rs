@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Long enough for the slowest machine; nothing is ever asserted about time.
+/// Long enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Another server, running on a unix socket of its own. Killed when it's dropped.

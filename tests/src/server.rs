@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{Raw, nbdbox};
 
-/// Long enough for the slowest machine; nothing is ever asserted about time.
+/// Long enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `nbdbox serve` on a unix socket of its own. Killed when it's dropped.

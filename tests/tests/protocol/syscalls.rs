@@ -32,7 +32,7 @@ const CALLS: &str = "read,write,readv,writev,recvfrom,recvmsg,sendto,sendmsg,pre
                      epoll_wait,epoll_pwait,epoll_pwait2,epoll_ctl,futex,mmap,munmap,madvise,\
                      mprotect,clock_gettime,sched_yield";
 
-/// Long enough for the slowest machine; nothing is ever asserted about time.
+/// Long enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nbdbox_tests::{guest, nbdbox, plugin, qemu_io, run};
 use tempfile::TempDir;
 
-/// Long enough for the slowest machine; nothing is ever asserted about time.
+/// Long enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `nbdbox dev`, whose plugin is `disk.wasm` in its folder.

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const NONE: CommandFlags = CommandFlags::empty();
 const MIB: u64 = 1 << 20;
 
-/// Long enough for the slowest machine; nothing is ever asserted about time.
+/// Long enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// strace on all threads of a server, for the system calls on its disk.

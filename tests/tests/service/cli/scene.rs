@@ -12,7 +12,7 @@ use nbdbox_tests::{Run, nbdbox};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// Long enough for the slowest machine; nothing is ever asserted about time.
+/// Long enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the program runs, with a place for temporary files that nobody else uses.
