@@ -56,20 +56,21 @@ build: ## Build the optimised server, target/release/nbdbox
 # Built as the tests are: alone, nbdbox would have other features in some dependencies, and `make
 # test` would compile wasmtime once more.
 .PHONY: demo
-demo: plugins ## Serve an example plugin and read it with real clients
-	@echo "==> demo: building nbdbox, and its tests"
-	@cargo test --workspace --no-run
+demo: ready ## Serve an example plugin and read it with real clients
+	@echo "==> demo: building nbdbox, its tests and the example plugins"
+	@tests/setup/build.sh
 	@example-plugins/demo.sh
 
 .PHONY: test
-test: plugins ## Run every test, doc tests and real clients included
+test: ready ## Run every test, doc tests and real clients included
+	@tests/setup/build.sh
 	@echo "==> test: the whole workspace"
 	@cargo test --workspace
 	@CARGO_TARGET_DIR=target/guests cargo test --manifest-path example-plugins/Cargo.toml \
 		-p image-format -p qcow2-format -p vhdx-format -p vmdk-format
 
 .PHONY: check
-check: plugins ## Everything before a commit: format, lints, docs, shell scripts, a fuzz smoke, tests
+check: ready ## Everything before a commit: format, lints, docs, shell scripts, a fuzz smoke, tests
 	@tests/setup/check.sh
 	@FUZZ_SECONDS=$(SMOKE_SECONDS) tests/fuzz/run.sh --light
 	@$(MAKE) --no-print-directory test
