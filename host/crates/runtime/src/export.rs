@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use blob::Blob;
 use bytes::Bytes;
-use device::TenantQuota;
 use device::fault::{Cause, Failure, Fault};
 use device::metrics::{Budget, Metrics, SeenOpen};
 use device::peaks::Peaks;
@@ -164,12 +163,6 @@ impl PluginExport {
             size: self.terms.export.size,
             read_only: self.read_only(),
         }
-    }
-
-    /// What its tenant may use.
-    #[must_use]
-    pub fn quota(&self) -> &Arc<TenantQuota> {
-        &self.ctx.quota.tenant
     }
 
     /// Whether any call may meet a fresh instance: mode `parallel`.

@@ -98,12 +98,13 @@ fn a_lost_export_and_one_that_changes_its_mind_are_counted() {
         (faults("lost", "trap"), faults("lost", "lost")),
         (Some(1.0), Some(1.0))
     );
-    // Its first instance goes when nobody is connected any more; the next one says something else.
+    // Its first instance goes when nobody is connected any more; each later one says something else. libnbd asks for
+    // the export twice in its handshake and has it in between no longer, so its first read meets a second instance.
     std::fs::write(server.folder().join("mark"), [0; 4096]).unwrap();
     for _ in 0..2 {
         let _ = nbdsh(&server.uri_of("changed"), &attempt(READ)).ok();
     }
-    assert!(faults("changed", "changed") >= Some(1.0));
+    assert_eq!(faults("changed", "changed"), Some(2.0));
     for (export, traps) in [("refuses", 0.0), ("traps", 1.0)] {
         assert_ne!(nbdsh(&server.uri_of(export), "").code, 0);
         assert_eq!(faults(export, "trap"), Some(traps), "{export}");
