@@ -25,6 +25,7 @@ mod random;
 mod raw;
 mod server;
 mod strace;
+pub mod tenancy;
 mod tools;
 
 pub use answer::{Answer, Chunk, StatusDescriptor};

@@ -334,7 +334,7 @@ fn every_limit_is_tested_at_its_edge() {
     // Those that need more tenants or exports than one are tested there.
     let sources = [
         include_str!("limit_edges.rs"),
-        include_str!("tenants/shares.rs"),
+        include_str!("../fairness/shares.rs"),
     ];
     let named: String = sources
         .concat()

@@ -3,19 +3,15 @@
 
 mod attack;
 mod certificates;
-mod crew;
 mod drain;
-mod fifth;
 mod guide;
 mod isolation;
 mod life;
 mod listeners;
 mod manual;
-mod one_worker;
 mod quotas;
 mod reload;
 mod same_digest;
 mod scene;
-mod shares;
 mod slow_plugins;
 mod stranger;

@@ -79,7 +79,7 @@ fn each_level_has_its_limits_and_each_limit_its_test() {
     let tests = [
         include_str!("../limit_edges.rs"),
         include_str!("quotas.rs"),
-        include_str!("shares.rs"),
+        include_str!("../../fairness/shares.rs"),
     ]
     .concat();
     let mut of_tenants = Vec::new();

@@ -2,27 +2,9 @@
 
 use std::process::{Child, Command, Stdio};
 
-use nbdbox_tests::{Run, Server, guest, run};
+use nbdbox_tests::{Run, Server, run};
 
-/// The exports of a tenant, as TOML.
-pub(crate) fn export(tenant: &str, name: &str, plugin: &str, more: &str) -> String {
-    let path = match plugin {
-        "bad" | "counter" | "many" => guest(plugin),
-        _ => nbdbox_tests::plugin(plugin),
-    };
-    format!(
-        "[[tenant.{tenant}.export]]\nname = \"{name}\"\nplugin = \"{}\"\n{more}\n",
-        path.display()
-    )
-}
-
-/// A tenant who comes by a socket called like it.
-pub(crate) fn tenant(name: &str, limits: &str) -> String {
-    format!(
-        "[[listener]]\nname = \"{name}\"\nunix = \"FOLDER/{name}\"\n\
-         [tenant.{name}]\nclients = [{{ listener = \"{name}\" }}]\nlimits = {{ {limits} }}\n"
-    )
-}
+pub(crate) use nbdbox_tests::tenancy::{export, tenant, uri};
 
 /// Alice and Bob have an export of the same name; Carol has another.
 pub(crate) fn three() -> String {
@@ -35,12 +17,6 @@ pub(crate) fn three() -> String {
         export("carol", "secret", "sparse", "settings = { size = \"4M\" }"),
     ]
     .concat()
-}
-
-/// The URI of an export as one tenant has it.
-pub(crate) fn uri(server: &Server, tenant: &str, name: &str) -> String {
-    let socket = server.folder().join(tenant);
-    format!("nbd+unix:///{name}?socket={}", socket.display())
 }
 
 /// `nbdinfo` of an export.

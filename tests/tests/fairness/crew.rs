@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use nbd_proto::Framing;
+use nbdbox_tests::tenancy::export;
 use nbdbox_tests::{Client, Server, guest};
-
-use super::scene::export;
 
 /// An export whose guests do the same work for each read, in so many instances.
 pub(crate) fn workshop(tenant: &str, name: &str, instances: usize, weight: u64) -> String {

@@ -4,10 +4,10 @@ use std::thread;
 use std::time::Instant;
 
 use nbdbox_tests::admin::{ADMIN, get, sample};
+use nbdbox_tests::tenancy::{export, tenant, uri};
 use nbdbox_tests::{Server, nbdsh};
 
-use super::crew::{Crew, beside, cores, filtered_workshop, workshop};
-use super::scene::{export, tenant, uri};
+use crate::crew::{Crew, beside, cores, filtered_workshop, workshop};
 
 const SIZE: &str = "settings = { size = \"64M\" }";
 
@@ -47,6 +47,7 @@ print(list(done.values()).count(0), list(done.values()).count(errno.EIO))
 
 #[test]
 fn a_tenants_requests_a_second_are_counted_over_all_its_exports() {
+    let _alone = crate::alone();
     let config = [
         tenant("alice", "iops = 20"),
         export("alice", "a", "pattern", SIZE),
@@ -71,6 +72,7 @@ fn a_tenants_requests_a_second_are_counted_over_all_its_exports() {
 
 #[test]
 fn an_exports_bytes_a_second_are_limited() {
+    let _alone = crate::alone();
     let limits = format!("{SIZE}\nlimits = {{ bandwidth = \"4MiB\" }}");
     let config = [
         tenant("alice", ""),
@@ -87,6 +89,7 @@ fn an_exports_bytes_a_second_are_limited() {
 
 #[test]
 fn a_tenants_bytes_a_second_are_counted_over_all_its_exports() {
+    let _alone = crate::alone();
     const LENGTH: usize = 16 << 10;
     let limits = format!("{SIZE}\nlimits = {{ wall = \"1s\" }}");
     let config = [
@@ -108,6 +111,7 @@ fn a_tenants_bytes_a_second_are_counted_over_all_its_exports() {
 
 #[test]
 fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
+    let _alone = crate::alone();
     let limits = format!("{SIZE}\nlimits = {{ iops = 4, wall = \"1s\" }}");
     let config = [
         tenant("alice", ""),
@@ -128,6 +132,7 @@ fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
 
 #[test]
 fn a_rate_changes_with_the_configuration_under_those_who_are_connected() {
+    let _alone = crate::alone();
     let with = |iops: &str| [tenant("alice", iops), export("alice", "a", "pattern", SIZE)].concat();
     let server = Server::hosting(&with(""));
     let _ = read(&server, "alice", "a", 1, 512);
@@ -141,6 +146,7 @@ fn a_rate_changes_with_the_configuration_under_those_who_are_connected() {
 
 #[test]
 fn cores_are_shared_by_tenants_however_many_connections_they_have() {
+    let _alone = crate::alone();
     const MINE: usize = 60;
     let greedy = 8 * cores();
     let config = [
@@ -160,6 +166,7 @@ fn cores_are_shared_by_tenants_however_many_connections_they_have() {
 
 #[test]
 fn what_a_filter_computes_is_its_tenants_too() {
+    let _alone = crate::alone();
     const MINE: usize = 40;
     let greedy = 8 * cores();
     let config = [
@@ -179,6 +186,7 @@ fn what_a_filter_computes_is_its_tenants_too() {
 /// Limit `cpu-weight`, of an export: those of a tenant share by it what the tenant has.
 #[test]
 fn cores_are_shared_by_a_tenants_exports_by_their_weights() {
+    let _alone = crate::alone();
     let each = 4 * cores();
     let most = 30 * cores();
     let config = [

@@ -5,10 +5,10 @@ use std::thread;
 
 use nbd_proto::Framing;
 use nbd_proto::wire::command;
+use nbdbox_tests::tenancy::{export, tenant};
 use nbdbox_tests::{Client, Raw, Server};
 
-use super::crew::{Crew, Stop, beside, workshop};
-use super::scene::{export, tenant};
+use crate::crew::{Crew, Stop, beside, workshop};
 
 const TENANTS: usize = 10;
 
@@ -33,6 +33,7 @@ fn desert(server: &Server, tenant: &str) {
 
 #[test]
 fn many_tenants_on_one_worker_all_have_their_turns() {
+    let _alone = crate::alone();
     let names: Vec<String> = (0..TENANTS).map(|number| format!("t{number}")).collect();
     let config = names.iter().map(|name| {
         let work = workshop(name, "work", CREW, 100);
@@ -77,6 +78,7 @@ fn many_tenants_on_one_worker_all_have_their_turns() {
 /// fail, for good if its memory is the disk.
 #[test]
 fn waiting_for_the_cores_is_no_wall_time_of_a_call() {
+    let _alone = crate::alone();
     let work = "settings = { at = \"read\", do = \"work\", mode = \"parallel\" }\n\
                 limits = { cpu = \"10s\", wall = \"1s\" }";
     let config = [

@@ -6,10 +6,10 @@ use std::thread;
 use nbd_proto::wire::command;
 use nbd_proto::{Errno, Framing};
 use nbdbox_tests::admin::{ADMIN, get, sample};
+use nbdbox_tests::tenancy::{export, tenant};
 use nbdbox_tests::{Client, Raw, Server, Transmission};
 
-use super::crew::{Crew, Stop, beside, cores, workshop};
-use super::scene::{export, tenant};
+use crate::crew::{Crew, Stop, beside, cores, workshop};
 
 /// Reads until somebody says so, and gets nothing but errors. Returns how many.
 fn fail(server: &Server, tenant: &str, stop: &AtomicBool) -> usize {
@@ -77,6 +77,7 @@ fn scene(many: usize) -> Server {
 
 #[test]
 fn while_others_loop_allocate_flood_and_dawdle_a_fifth_gets_its_share() {
+    let _alone = crate::alone();
     let most = 60 * cores();
     let (few, many) = (4 * cores(), 8 * cores());
     let server = scene(many);
