@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use device::fault::{Failure, Fault};
 use device::reply::ReadReply;
-use device::{Device, Terms};
+use device::{Deadline, Device, Terms};
 use extent_map::{Extent, ExtentMap, Wanted};
 use nbd_proto::ExportFlags;
 use nbd_proto::limits::MAX_PAYLOAD;
@@ -101,6 +101,11 @@ impl<'a, S: Subject> Bench<'a, S> {
         Arc::clone(device.expect("`renew` comes before every rule, and its failure ends the rule"))
     }
 
+    /// What is left to a question that begins now.
+    pub(super) fn deadline(&self) -> Deadline {
+        Deadline::unattended(self.terms().limits.wall)
+    }
+
     /// What the rule's device promises.
     pub(super) fn terms(&self) -> Arc<Terms> {
         self.subject.terms(&self.device())
@@ -145,7 +150,9 @@ impl<'a, S: Subject> Bench<'a, S> {
             .map_err(|_| Stop::Broken("the bench asks for too much at once".to_owned()))?;
         let mut reply = Box::<ReadReply>::default();
         reply.reset(length);
-        let read = device.read(range.start, length, reply).await;
+        let read = device
+            .read(&self.deadline(), range.start, length, reply)
+            .await;
         let mut reply = self.done(read, &format!("read {}", show(&range)))?;
         let pieces = reply.pieces().len().max(reply.reads().len());
         self.stock.pieces = self.stock.pieces.max(pieces);
@@ -163,7 +170,7 @@ impl<'a, S: Subject> Bench<'a, S> {
         let Ok(map) = ExtentMap::new(range.clone(), wanted, most) else {
             return broken("the bench asks about nothing");
         };
-        let said = device.extents(Box::new(map)).await;
+        let said = device.extents(&self.deadline(), Box::new(map)).await;
         let map = self.done(said, &format!("extents {}", show(&range)))?;
         self.stock.adds = self.stock.adds.max(map.adds());
         if map.end() == range.start {
@@ -256,7 +263,9 @@ pub(super) fn words(failure: &Failure) -> String {
         Fault::Answer => "the plugin answered".to_owned(),
         Fault::Plugin(cause) => format!("the plugin's fault ({}):", cause.name()),
         Fault::Below => "the layer below failed:".to_owned(),
-        Fault::Host | Fault::Share | Fault::Shutdown => "the host failed:".to_owned(),
+        Fault::Host | Fault::Share | Fault::HungUp | Fault::Shutdown => {
+            "the host failed:".to_owned()
+        }
     };
     match &failure.text[..] {
         "" => format!("{who} {}", failure.errno),

@@ -30,12 +30,14 @@ pub(super) async fn write<S: Subject>(
 ) -> Result<(), Stop> {
     let call = format!("write {}", show(&(offset..offset + bytes.len() as u64)));
     let device = bench.device();
-    let written = device.write(offset, Bytes::from(bytes), flags).await;
+    let written = device
+        .write(&bench.deadline(), offset, Bytes::from(bytes), flags)
+        .await;
     bench.done(written, &call)
 }
 
 pub(super) async fn flush<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Stop> {
-    let flushed = bench.device().flush().await;
+    let flushed = bench.device().flush(&bench.deadline()).await;
     bench.done(flushed, "flush")
 }
 
@@ -45,7 +47,10 @@ async fn zero<S: Subject>(
     length: u64,
     flags: WriteFlags,
 ) -> Result<(), Stop> {
-    let zeroed = bench.device().zero(offset, length, flags).await;
+    let zeroed = bench
+        .device()
+        .zero(&bench.deadline(), offset, length, flags)
+        .await;
     bench.done(
         zeroed,
         &format!("zero {}", show(&(offset..offset + length))),
@@ -58,7 +63,10 @@ async fn trim<S: Subject>(
     length: u64,
     flags: WriteFlags,
 ) -> Result<(), Stop> {
-    let trimmed = bench.device().trim(offset, length, flags).await;
+    let trimmed = bench
+        .device()
+        .trim(&bench.deadline(), offset, length, flags)
+        .await;
     bench.done(
         trimmed,
         &format!("trim {}", show(&(offset..offset + length))),
@@ -192,7 +200,9 @@ pub(super) async fn zero_modes<S: Subject>(bench: &mut Bench<'_, S>) -> Checked 
         let written = bench.dice.bytes(length);
         write(bench, window.start, written.clone(), WriteFlags::empty()).await?;
         let device = bench.device();
-        let zeroed = device.zero(window.start, length as u64, flags).await;
+        let zeroed = device
+            .zero(&bench.deadline(), window.start, length as u64, flags)
+            .await;
         let expected = match &zeroed {
             Err(failure) if flags.contains(fast_zero) && failure.errno == Errno::Enotsup => {
                 refused += 1;

@@ -5,9 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use blob::{Access, Blob, Grant};
-use device::Device as _;
-use device::TenantQuota;
 use device::reply::ReadReply;
+use device::{Deadline, Device as _, TenantQuota};
 use extent_map::{ExtentMap, Wanted};
 use nbdbox_config::settings::Settings;
 use runtime::{PluginExport, Policy};
@@ -32,10 +31,18 @@ async fn open(plugin: &str, blob: &str, path: &Path, policy: Policy) -> Arc<Plug
     catalog.join("").await.unwrap()
 }
 
+/// A question that no client waits for.
+fn unattended() -> Deadline {
+    Deadline::unattended(std::time::Duration::from_secs(3600))
+}
+
 async fn read(export: &PluginExport, offset: u64) -> Vec<u8> {
     let mut reply = Box::<ReadReply>::default();
     reply.reset(4096);
-    let mut reply = export.read(offset, 4096, reply).await.unwrap();
+    let mut reply = export
+        .read(&unattended(), offset, 4096, reply)
+        .await
+        .unwrap();
     reply.flatten();
     reply.bytes().to_vec()
 }
@@ -111,7 +118,7 @@ async fn extents_are_asked_for_once() {
     let export = image(folder.path(), "size=8M", &["write 1M 1M"]).await;
     let ask = async |wanted| {
         let map = ExtentMap::new(0..SIZE, wanted, 1000).unwrap();
-        let map = export.extents(Box::new(map)).await.unwrap();
+        let map = export.extents(&unattended(), Box::new(map)).await.unwrap();
         map.iter()
             .map(|one| (one.offset, one.kind))
             .collect::<Vec<_>>()
@@ -137,7 +144,7 @@ async fn extents_that_are_asked_for_one_by_one_are_told_once() {
         let mut at = 0;
         while at < SIZE {
             let map = ExtentMap::new(at..SIZE, Wanted::One, 1000).unwrap();
-            let map = export.extents(Box::new(map)).await.unwrap();
+            let map = export.extents(&unattended(), Box::new(map)).await.unwrap();
             assert_eq!(map.iter().count(), 1);
             at = map.end();
             ends.push(at >> 10);

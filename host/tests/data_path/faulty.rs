@@ -10,7 +10,9 @@ use device::fault::{Cause, Failure};
 use device::identity::Client;
 use device::metrics::Metrics;
 use device::reply::ReadReply;
-use device::{Absent, Catalog, Device, ExtentsOnError, Listed, Opened, Served, Terms, WriteFlags};
+use device::{
+    Absent, Catalog, Deadline, Device, ExtentsOnError, Listed, Opened, Served, Terms, WriteFlags,
+};
 use extent_map::ExtentMap;
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags};
 use nbdbox_config::limits::Limits;
@@ -85,6 +87,7 @@ pub(crate) fn pattern(offset: usize) -> u8 {
 impl Device for Faulty {
     async fn read(
         &self,
+        _: &Deadline,
         offset: u64,
         length: u32,
         mut reply: Box<ReadReply>,
@@ -106,29 +109,47 @@ impl Device for Faulty {
         Ok(reply)
     }
 
-    async fn write(&self, offset: u64, payload: Bytes, _: WriteFlags) -> Result<(), Failure> {
+    async fn write(
+        &self,
+        _: &Deadline,
+        offset: u64,
+        payload: Bytes,
+        _: WriteFlags,
+    ) -> Result<(), Failure> {
         let start = usize::try_from(offset).unwrap();
         self.bytes.lock().unwrap()[start..start + payload.len()].copy_from_slice(&payload);
         Ok(())
     }
 
-    async fn flush(&self) -> Result<(), Failure> {
+    async fn flush(&self, _: &Deadline) -> Result<(), Failure> {
         Err(Failure::host(Errno::Eio, "the disk is gone"))
     }
 
-    async fn trim(&self, _offset: u64, _length: u64, _: WriteFlags) -> Result<(), Failure> {
+    async fn trim(
+        &self,
+        _: &Deadline,
+        _offset: u64,
+        _length: u64,
+        _: WriteFlags,
+    ) -> Result<(), Failure> {
         Err(Failure::answer(Errno::Enotsup, None))
     }
 
-    async fn zero(&self, _offset: u64, _length: u64, _: WriteFlags) -> Result<(), Failure> {
+    async fn zero(
+        &self,
+        _: &Deadline,
+        _offset: u64,
+        _length: u64,
+        _: WriteFlags,
+    ) -> Result<(), Failure> {
         Err(Failure::answer(Errno::Enotsup, None))
     }
 
-    async fn cache(&self, _offset: u64, _length: u64) -> Result<(), Failure> {
+    async fn cache(&self, _: &Deadline, _offset: u64, _length: u64) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn extents(&self, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
+    async fn extents(&self, _: &Deadline, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
         if self.no_extents {
             return Err(Failure::plugin(Cause::CpuTime, "told to fail"));
         }

@@ -2,6 +2,7 @@
 
 mod compare;
 mod cow;
+mod ends;
 mod hop;
 mod hosting;
 mod image;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::WriteFlags;
 
+use crate::deadline::Deadline;
 use crate::fault::Failure;
 use crate::reply::ReadReply;
 
@@ -14,6 +15,9 @@ use crate::reply::ReadReply;
 /// Calls may overlap; the device queues what can't. Whoever calls has checked the request against the export's
 /// [`Terms`](crate::Terms): ranges lie inside the export, are aligned and not empty, no transfer is longer than the
 /// largest request, and nothing that the export's flags don't offer is called. Offsets and lengths are in bytes.
+///
+/// `deadline` is the request's, for all layers: whoever works piece by piece, or queues, stops when it has
+/// [ended](Deadline::check).
 ///
 /// Every call may wait: for an instance, a disk, a layer below. Dropping its future gives the request up, done or
 /// not: the device must stay usable, or say on the next call that it isn't. None blocks its thread for long.
@@ -25,6 +29,7 @@ pub trait Device: Send + Sync + 'static {
     /// [`ReadReply::finish`] has been asked.
     fn read(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u32,
         reply: Box<ReadReply>,
@@ -33,17 +38,19 @@ pub trait Device: Send + Sync + 'static {
     /// Stores `payload` at `offset`. Of the flags only FUA comes.
     fn write(
         &self,
+        deadline: &Deadline,
         offset: u64,
         payload: Bytes,
         flags: WriteFlags,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Makes durable every change that was answered before this was called.
-    fn flush(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn flush(&self, deadline: &Deadline) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Gives a range up: its bytes aren't needed any more, and may read as anything. Of the flags only FUA comes.
     fn trim(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u64,
         flags: WriteFlags,
@@ -53,18 +60,25 @@ pub trait Device: Send + Sync + 'static {
     /// would take as long as writing.
     fn zero(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u64,
         flags: WriteFlags,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Reads a range ahead: a hint, of which nobody sees a result.
-    fn cache(&self, offset: u64, length: u64) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn cache(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Adds what is known of the map's range to it: all of it, or the first extent where that's what is
     /// [wanted](ExtentMap::wanted).
     fn extents(
         &self,
+        deadline: &Deadline,
         map: Box<ExtentMap>,
     ) -> impl Future<Output = Result<Box<ExtentMap>, Failure>> + Send;
 

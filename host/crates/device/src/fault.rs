@@ -18,7 +18,7 @@ pub struct Failure {
     pub fault: Fault,
 }
 
-/// Fault fault a failure is.
+/// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nobody's: the plugin answered an error, as is its right.
@@ -31,6 +31,8 @@ pub enum Fault {
     Host,
     /// Nobody's: its tenant's or export's share would have kept it waiting for too long.
     Share,
+    /// Nobody's: the client has gone, so the work for it was given up.
+    HungUp,
     /// The server is going down.
     Shutdown,
 }
@@ -132,6 +134,16 @@ impl Failure {
             errno: Errno::Eio,
             text: text.into(),
             fault: Fault::Share,
+        }
+    }
+
+    /// The client has gone, so nobody waits for the answer.
+    #[must_use]
+    pub fn hung_up() -> Self {
+        Self {
+            errno: Errno::Eshutdown,
+            text: "the client has hung up".into(),
+            fault: Fault::HungUp,
         }
     }
 

@@ -10,17 +10,22 @@ pub mod fault;
 pub mod identity;
 pub mod metrics;
 pub mod origin;
+pub mod pace;
 pub mod peaks;
 pub mod reply;
 
 mod catalog;
+mod deadline;
 mod device;
+mod hang_up;
 mod quotas;
 mod served;
 mod terms;
 
 pub use catalog::{Absent, Catalog, Listed, Opened};
+pub use deadline::{Deadline, Standstill};
 pub use device::Device;
+pub use hang_up::HangUp;
 pub use nbd_proto::WriteFlags;
 pub use nbdbox_config::policy::ExtentsOnError;
 pub use quotas::{ExportQuota, TenantQuota};

@@ -11,6 +11,7 @@ use extent_map::ExtentMap;
 use nbd_proto::WriteFlags;
 use nbdbox_config::policy::ExtentsOnError;
 
+use crate::deadline::Deadline;
 use crate::fault::{Failure, Fault};
 use crate::metrics::{Metrics, Operation, Outcome};
 use crate::reply::ReadReply;
@@ -98,11 +99,12 @@ impl<D: Device> Served<D> {
     pub async fn read(
         &self,
         since: Instant,
+        deadline: &Deadline,
         offset: u64,
         length: u32,
         reply: Box<ReadReply>,
     ) -> Result<Box<ReadReply>, Failure> {
-        let done = self.device.read(offset, length, reply).await;
+        let done = self.device.read(deadline, offset, length, reply).await;
         self.ended(Operation::Read, since, &done);
         if done.is_ok() {
             self.metrics.read_bytes.add(length.into());
@@ -117,12 +119,13 @@ impl<D: Device> Served<D> {
     pub async fn write(
         &self,
         since: Instant,
+        deadline: &Deadline,
         offset: u64,
         payload: Bytes,
         flags: WriteFlags,
     ) -> Result<(), Failure> {
         let bytes = payload.len() as u64;
-        let done = self.device.write(offset, payload, flags).await;
+        let done = self.device.write(deadline, offset, payload, flags).await;
         self.ended(Operation::Write, since, &done);
         if done.is_ok() {
             self.metrics.written_bytes.add(bytes);
@@ -134,8 +137,8 @@ impl<D: Device> Served<D> {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub async fn flush(&self, since: Instant) -> Result<(), Failure> {
-        let done = self.device.flush().await;
+    pub async fn flush(&self, since: Instant, deadline: &Deadline) -> Result<(), Failure> {
+        let done = self.device.flush(deadline).await;
         self.ended(Operation::Flush, since, &done);
         done
     }
@@ -147,11 +150,12 @@ impl<D: Device> Served<D> {
     pub async fn trim(
         &self,
         since: Instant,
+        deadline: &Deadline,
         offset: u64,
         length: u64,
         flags: WriteFlags,
     ) -> Result<(), Failure> {
-        let done = self.device.trim(offset, length, flags).await;
+        let done = self.device.trim(deadline, offset, length, flags).await;
         self.ended(Operation::Trim, since, &done);
         done
     }
@@ -163,11 +167,12 @@ impl<D: Device> Served<D> {
     pub async fn zero(
         &self,
         since: Instant,
+        deadline: &Deadline,
         offset: u64,
         length: u64,
         flags: WriteFlags,
     ) -> Result<(), Failure> {
-        let done = self.device.zero(offset, length, flags).await;
+        let done = self.device.zero(deadline, offset, length, flags).await;
         self.ended(Operation::Zero, since, &done);
         done
     }
@@ -176,8 +181,14 @@ impl<D: Device> Served<D> {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub async fn cache(&self, since: Instant, offset: u64, length: u64) -> Result<(), Failure> {
-        let done = self.device.cache(offset, length).await;
+    pub async fn cache(
+        &self,
+        since: Instant,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Failure> {
+        let done = self.device.cache(deadline, offset, length).await;
         self.ended(Operation::Cache, since, &done);
         done
     }
@@ -190,10 +201,11 @@ impl<D: Device> Served<D> {
     pub async fn extents(
         &self,
         since: Instant,
+        deadline: &Deadline,
         map: Box<ExtentMap>,
     ) -> Result<Box<ExtentMap>, Failure> {
         let data = map.fresh();
-        let done = self.device.extents(map).await;
+        let done = self.device.extents(deadline, map).await;
         self.ended(Operation::BlockStatus, since, &done);
         match done {
             Err(failure) if self.is_covered_for(&failure) => {
@@ -205,7 +217,8 @@ impl<D: Device> Served<D> {
     }
 
     fn is_covered_for(&self, failure: &Failure) -> bool {
-        self.terms.extents_on_error == ExtentsOnError::Data && failure.fault != Fault::Shutdown
+        let nobodys = matches!(failure.fault, Fault::Shutdown | Fault::HungUp);
+        self.terms.extents_on_error == ExtentsOnError::Data && !nobodys
     }
 }
 
@@ -216,20 +229,50 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send 
 pub trait DynServed: Send + Sync {
     /// The terms.
     fn terms(&self) -> &Terms;
+    /// The counters.
+    fn metrics(&self) -> &Metrics;
     /// As [`Served::read`].
-    fn read(&self, offset: u64, length: u32, reply: Box<ReadReply>) -> Answer<'_, Box<ReadReply>>;
+    fn read<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        offset: u64,
+        length: u32,
+        reply: Box<ReadReply>,
+    ) -> Answer<'a, Box<ReadReply>>;
     /// As [`Served::write`].
-    fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Answer<'_, ()>;
+    fn write<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        offset: u64,
+        payload: Bytes,
+        flags: WriteFlags,
+    ) -> Answer<'a, ()>;
     /// As [`Served::flush`].
-    fn flush(&self) -> Answer<'_, ()>;
+    fn flush<'a>(&'a self, deadline: &'a Deadline) -> Answer<'a, ()>;
     /// As [`Served::trim`].
-    fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()>;
+    fn trim<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Answer<'a, ()>;
     /// As [`Served::zero`].
-    fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()>;
+    fn zero<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Answer<'a, ()>;
     /// As [`Served::cache`].
-    fn cache(&self, offset: u64, length: u64) -> Answer<'_, ()>;
+    fn cache<'a>(&'a self, deadline: &'a Deadline, offset: u64, length: u64) -> Answer<'a, ()>;
     /// As [`Served::extents`].
-    fn extents(&self, map: Box<ExtentMap>) -> Answer<'_, Box<ExtentMap>>;
+    fn extents<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        map: Box<ExtentMap>,
+    ) -> Answer<'a, Box<ExtentMap>>;
 }
 
 impl<D: Device> DynServed for Served<D> {
@@ -237,31 +280,63 @@ impl<D: Device> DynServed for Served<D> {
         &self.terms
     }
 
-    fn read(&self, offset: u64, length: u32, reply: Box<ReadReply>) -> Answer<'_, Box<ReadReply>> {
-        Box::pin(self.read(Instant::now(), offset, length, reply))
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
-    fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Answer<'_, ()> {
-        Box::pin(self.write(Instant::now(), offset, payload, flags))
+    fn read<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        offset: u64,
+        length: u32,
+        reply: Box<ReadReply>,
+    ) -> Answer<'a, Box<ReadReply>> {
+        Box::pin(self.read(Instant::now(), deadline, offset, length, reply))
     }
 
-    fn flush(&self) -> Answer<'_, ()> {
-        Box::pin(self.flush(Instant::now()))
+    fn write<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        offset: u64,
+        payload: Bytes,
+        flags: WriteFlags,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.write(Instant::now(), deadline, offset, payload, flags))
     }
 
-    fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()> {
-        Box::pin(self.trim(Instant::now(), offset, length, flags))
+    fn flush<'a>(&'a self, deadline: &'a Deadline) -> Answer<'a, ()> {
+        Box::pin(self.flush(Instant::now(), deadline))
     }
 
-    fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()> {
-        Box::pin(self.zero(Instant::now(), offset, length, flags))
+    fn trim<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.trim(Instant::now(), deadline, offset, length, flags))
     }
 
-    fn cache(&self, offset: u64, length: u64) -> Answer<'_, ()> {
-        Box::pin(self.cache(Instant::now(), offset, length))
+    fn zero<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.zero(Instant::now(), deadline, offset, length, flags))
     }
 
-    fn extents(&self, map: Box<ExtentMap>) -> Answer<'_, Box<ExtentMap>> {
-        Box::pin(self.extents(Instant::now(), map))
+    fn cache<'a>(&'a self, deadline: &'a Deadline, offset: u64, length: u64) -> Answer<'a, ()> {
+        Box::pin(self.cache(Instant::now(), deadline, offset, length))
+    }
+
+    fn extents<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        map: Box<ExtentMap>,
+    ) -> Answer<'a, Box<ExtentMap>> {
+        Box::pin(self.extents(Instant::now(), deadline, map))
     }
 }

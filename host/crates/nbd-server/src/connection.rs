@@ -4,6 +4,7 @@
 //! invariant: whatever the client does, every request that was begun is driven to its end, so that
 //! no plugin's instance is left half-way.
 
+mod deadlines;
 mod gate;
 mod handshake;
 mod idle;

@@ -5,23 +5,20 @@
 
 use std::io::IoSlice;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use device::fault::Failure;
 use device::metrics::{Metrics, Operation, Outcome};
 use device::origin::Origin;
 use device::reply::{Piece, ReadReply};
-use device::{Device, Served, Terms};
+use device::{Deadline, Device, Served, Terms, pace};
 use extent_map::{Descriptor as MapDescriptor, ExtentMap, Wanted, Width, Wire};
-use futures_util::future::BoxFuture;
 use nbd_proto::limits::MAX_DESCRIPTORS;
 use nbd_proto::{
     Command, ContextId, Descriptor, Errno, Framing, Head, Incoming, Refusal, Session, StateFlags,
     reply,
 };
-use quota::Rates;
-use tokio::time::{Instant, sleep_until};
 
 /// A request with its payload, and what its connection agreed on.
 #[derive(Debug)]
@@ -151,6 +148,7 @@ impl Reply {
 /// Answers a request. `reply` is empty; what comes back is complete.
 pub(crate) async fn answer<D: Device>(
     served: &Served<D>,
+    deadline: &Deadline,
     request: Request,
     mut reply: Reply,
 ) -> Reply {
@@ -163,16 +161,18 @@ pub(crate) async fn answer<D: Device>(
         }
         return reply;
     };
-    let start = Instant::now();
-    if let Some(pace) = pace(served, &command, start) {
-        let paced = pace.await;
+    let start = deadline.begun();
+    let paced = pace::hold_up(served.terms(), served.metrics(), deadline, moved(&command));
+    if let Some(paced) = paced {
+        // Boxed, so that a request without rates doesn't carry it along.
+        let paced = Box::pin(paced).await;
         if let Err(failure) = &paced {
-            served.ended(operation, start.into_std(), &paced);
+            served.ended(operation, start, &paced);
             reply.fail(head, &command, failure);
             return reply;
         }
     }
-    carry_out(served, start.into_std(), request, reply).await
+    carry_out(served, start, deadline, request, reply).await
 }
 
 /// What the device is asked to do, if anything.
@@ -192,7 +192,8 @@ fn operation(command: &Command) -> Option<Operation> {
 /// Asks the device.
 async fn carry_out<D: Device>(
     served: &Served<D>,
-    since: std::time::Instant,
+    since: Instant,
+    deadline: &Deadline,
     request: Request,
     mut reply: Reply,
 ) -> Reply {
@@ -205,7 +206,7 @@ async fn carry_out<D: Device>(
         } => {
             let mut body = reply.body.take().unwrap_or_default();
             body.reset(length);
-            match served.read(since, offset, length, body).await {
+            match served.read(since, deadline, offset, length, body).await {
                 Ok(body) => {
                     reply.read(head, offset, dont_fragment, body);
                     return reply;
@@ -219,26 +220,28 @@ async fn carry_out<D: Device>(
             one,
         } => {
             let range = offset..offset + length;
-            match block_status(served, since, &request, range, one, &mut reply).await {
+            match block_status(served, since, deadline, &request, range, one, &mut reply).await {
                 Ok(()) => return reply,
                 Err(failure) => Err(failure),
             }
         }
         Command::Write { offset, flags, .. } => {
-            served.write(since, offset, request.payload, flags).await
+            served
+                .write(since, deadline, offset, request.payload, flags)
+                .await
         }
-        Command::Flush => served.flush(since).await,
+        Command::Flush => served.flush(since, deadline).await,
         Command::Trim {
             offset,
             length,
             flags,
-        } => served.trim(since, offset, length, flags).await,
+        } => served.trim(since, deadline, offset, length, flags).await,
         Command::WriteZeroes {
             offset,
             length,
             flags,
-        } => served.zero(since, offset, length, flags).await,
-        Command::Cache { offset, length } => served.cache(since, offset, length).await,
+        } => served.zero(since, deadline, offset, length, flags).await,
+        Command::Cache { offset, length } => served.cache(since, deadline, offset, length).await,
         // `answer` has dealt with them.
         Command::Refused(_) | Command::Nothing | Command::Disconnect => Ok(()),
     };
@@ -249,27 +252,12 @@ async fn carry_out<D: Device>(
     reply
 }
 
-/// What keeps a request to its rates, if there are any: none costs one that has none.
-fn pace<'a, D: Device>(
-    served: &'a Served<D>,
-    command: &Command,
-    now: Instant,
-) -> Option<BoxFuture<'a, Result<(), Failure>>> {
-    let rates = served.terms().rates()?;
-    let bytes = match *command {
+/// Bytes that count for the rates.
+fn moved(command: &Command) -> u64 {
+    match *command {
         Command::Read { length, .. } | Command::Write { length, .. } => length.into(),
         _ => 0,
-    };
-    Some(Box::pin(async move {
-        let most = served.terms().limits.wall;
-        let wait = Rates::reserve(&rates, now.into_std(), bytes, most);
-        let wait = wait.ok_or_else(|| Failure::share("past the rate for too long"))?;
-        if !wait.is_zero() {
-            served.metrics().rate_waits.note(wait);
-            sleep_until(now + wait).await;
-        }
-        Ok(())
-    }))
+    }
 }
 
 /// The client's fault: nothing was tried.
@@ -283,7 +271,8 @@ fn refuse<D: Device>(served: &Served<D>, head: Head, refusal: Refusal, reply: &m
 /// Asks for extents and encodes them.
 async fn block_status<D: Device>(
     served: &Served<D>,
-    since: std::time::Instant,
+    since: Instant,
+    deadline: &Deadline,
     request: &Request,
     range: Range<u64>,
     one: bool,
@@ -303,7 +292,7 @@ async fn block_status<D: Device>(
     // The parser lets no empty request through.
     let map =
         map.map_err(|_| Failure::host(Errno::Eio, "the host could not describe the range"))?;
-    let mut map = served.extents(since, map).await?;
+    let mut map = served.extents(since, deadline, map).await?;
     let head = request.incoming.head;
     let wire = Wire {
         min_block: export.block.minimum(),

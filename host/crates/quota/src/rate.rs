@@ -82,10 +82,16 @@ impl Rates {
         self.requests.rate().is_none() && self.bytes.rate().is_none()
     }
 
-    /// A request of so many bytes comes `now`, when all of `rates` hold: how long it has to wait. `None`
-    /// if that is longer than `most`, and then it isn't counted.
+    /// So many requests, of so many bytes together, come `now`, when all of `rates` hold: how long they have to wait.
+    /// `None` if that is longer than `most`, and then they aren't counted.
     #[must_use]
-    pub fn reserve(rates: &[&Self], now: Instant, bytes: u64, most: Duration) -> Option<Duration> {
+    pub fn reserve(
+        rates: &[&Self],
+        now: Instant,
+        requests: u64,
+        bytes: u64,
+        most: Duration,
+    ) -> Option<Duration> {
         let waits = rates
             .iter()
             .map(|rates| rates.requests.wait(now).max(rates.bytes.wait(now)));
@@ -94,7 +100,7 @@ impl Rates {
             return None;
         }
         for rates in rates {
-            rates.requests.enter(now, 1);
+            rates.requests.enter(now, requests);
             rates.bytes.enter(now, bytes);
         }
         Some(wait)
@@ -117,7 +123,7 @@ mod tests {
 
     /// How long each of `count` requests that come at once has to wait.
     fn waits(rates: &[&Rates], now: Instant, bytes: u64, count: usize) -> Vec<Duration> {
-        let reserve = || Rates::reserve(rates, now, bytes, LONG).unwrap();
+        let reserve = || Rates::reserve(rates, now, 1, bytes, LONG).unwrap();
         (0..count).map(|_| reserve()).collect()
     }
 
@@ -148,7 +154,7 @@ mod tests {
         let start = Instant::now();
         let mut now = start;
         for _ in 0..1000 {
-            now += Rates::reserve(&[&rates], now, 4096, LONG).unwrap();
+            now += Rates::reserve(&[&rates], now, 1, 4096, LONG).unwrap();
         }
         // 1000 × 4 KiB at 1 MiB a second.
         let took = now - start;
@@ -177,11 +183,11 @@ mod tests {
         let now = Instant::now();
         let _ = waits(&[&rates], now, 0, 4);
         for _ in 0..100 {
-            assert_eq!(Rates::reserve(&[&rates], now, 0, ms(2000)), None);
+            assert_eq!(Rates::reserve(&[&rates], now, 1, 0, ms(2000)), None);
         }
         let later = now + ms(2000);
         assert_eq!(
-            Rates::reserve(&[&rates], later, 0, ms(2000)),
+            Rates::reserve(&[&rates], later, 1, 0, ms(2000)),
             Some(ms(1900))
         );
     }

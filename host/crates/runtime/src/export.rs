@@ -15,10 +15,11 @@ use device::fault::{Cause, Failure, Fault};
 use device::metrics::{Budget, Metrics, SeenOpen};
 use device::peaks::Peaks;
 use device::reply::ReadReply;
-use device::{Device, Served, Terms, WriteFlags};
+use device::{Deadline, Device, Served, Terms, WriteFlags};
 use extent_map::ExtentMap;
 use nbd_proto::ExportFlags;
 use nbdbox_config::policy::{OnFailure, Policy};
+use tokio::time::sleep;
 
 use self::recall::{Recall, copy};
 use crate::abi::interfaces::Interfaces;
@@ -205,22 +206,29 @@ impl PluginExport {
                 .is_some_and(|next| next.is_unflushed())
     }
 
-    async fn acquire(&self) -> Result<Lease<'_, Instance>, Failure> {
-        match self.pool.acquire().await {
-            Acquired::Ready(lease) => Ok(lease),
-            Acquired::Vacant(vacancy) => self.fill(vacancy).await,
-            Acquired::Later(wait) => {
-                log_export!(debug, &self.ctx.names, ?wait, "not restarted yet");
-                Err(Failure::plugin(
-                    Cause::Trap,
-                    "the plugin crashed and will be restarted",
-                ))
+    /// An instance for a request, which queues for it no longer than it has time. While its plugin's restart pauses
+    /// after a crash, the request waits for that too.
+    async fn acquire(&self, deadline: &Deadline) -> Result<Lease<'_, Instance>, Failure> {
+        loop {
+            let pause = match self.pool.acquire(deadline).await? {
+                Acquired::Ready(lease) => return Ok(lease),
+                Acquired::Vacant(vacancy) => return self.fill(vacancy).await,
+                Acquired::Later(pause) => pause,
+                Acquired::Full => return Err(no_instance()),
+                Acquired::Closed => {
+                    return Err(Failure::plugin(
+                        Cause::Lost,
+                        "the plugin was stopped, and the export has failed for good",
+                    ));
+                }
+            };
+            log_export!(debug, &self.ctx.names, ?pause, "not restarted yet");
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ended = deadline.ended() => {
+                    deadline.check()?;
+                }
             }
-            Acquired::Full => Err(no_instance()),
-            Acquired::Closed => Err(Failure::plugin(
-                Cause::Lost,
-                "the plugin was stopped, and the export has failed for good",
-            )),
         }
     }
 
@@ -255,9 +263,13 @@ impl PluginExport {
     }
 
     /// Asks the plugin for extents, and remembers them where that's of use.
-    async fn ask_extents(&self, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
-        let mut lease = self.acquire().await?;
-        let called = lease.instance().extents(map).await;
+    async fn ask_extents(
+        &self,
+        deadline: &Deadline,
+        map: Box<ExtentMap>,
+    ) -> Result<Box<ExtentMap>, Failure> {
+        let mut lease = self.acquire(deadline).await?;
+        let called = lease.instance().extents(deadline, map).await;
         let map = self.finish_call(lease, called)?;
         self.ctx.metrics.note_extents(&map);
         self.insert_extents(&map);
@@ -349,15 +361,16 @@ impl Pooled for Instance {
 impl Device for PluginExport {
     async fn read(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u32,
         mut reply: Box<ReadReply>,
     ) -> Result<Box<ReadReply>, Failure> {
-        if self.lookup(offset, length, &mut reply).await? {
-            return carry_out::read(&self.ctx, reply).await;
+        if self.lookup(deadline, offset, length, &mut reply).await? {
+            return carry_out::read(&self.ctx, deadline, reply).await;
         }
-        let mut lease = self.acquire().await?;
-        let called = lease.instance().read(reply, offset, length).await;
+        let mut lease = self.acquire(deadline).await?;
+        let called = lease.instance().read(deadline, reply, offset, length).await;
         let reply = self.finish_call(lease, called)?;
         if let Err(error) = reply.finish() {
             log_export!(warn, &self.ctx.names, offset, length, "{error}");
@@ -367,39 +380,48 @@ impl Device for PluginExport {
             ));
         }
         // The instance is free meanwhile.
-        carry_out::read(&self.ctx, reply).await
+        carry_out::read(&self.ctx, deadline, reply).await
     }
 
-    async fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Result<(), Failure> {
-        let mut lease = self.acquire().await?;
-        let called = lease.instance().write(payload, offset, flags.into()).await;
+    async fn write(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        payload: Bytes,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let mut lease = self.acquire(deadline).await?;
+        let called = lease
+            .instance()
+            .write(deadline, payload, offset, flags.into())
+            .await;
         let plan = self.finish_call(lease, called)?;
         if plan.stores.is_empty() {
             Ok(())
         } else {
-            carry_out::write(&self.ctx, plan, flags).await
+            carry_out::write(&self.ctx, deadline, plan, flags).await
         }
     }
 
-    async fn flush(&self) -> Result<(), Failure> {
+    async fn flush(&self, deadline: &Deadline) -> Result<(), Failure> {
         let next = self.ctx.grants.next.as_ref();
         let before = next.map(|next| next.mark());
         let mut dirty = self.pool.dirty();
         let mut any = false;
-        while let Some(mut lease) = dirty.next().await {
+        while let Some(mut lease) = dirty.next(deadline).await? {
             any = true;
-            let called = lease.instance().flush().await;
+            let called = lease.instance().flush(deadline).await;
             self.finish_call(lease, called)?;
         }
         if !any {
             // Changes of an earlier life of this server may still be on their way.
-            let mut lease = self.acquire().await?;
-            let called = lease.instance().flush().await;
+            let mut lease = self.acquire(deadline).await?;
+            let called = lease.instance().flush(deadline).await;
             self.finish_call(lease, called)?;
         }
         // The host stored bytes by reference after its call had returned: the plugin's own flush may
         // have come in between, and then knows of nothing more to do.
-        carry_out::flush(&self.ctx, before).await?;
+        carry_out::flush(&self.ctx, deadline, before).await?;
         if self.pool.take_changes_lost() {
             let text = "an instance was stopped before its changes were flushed";
             return Err(Failure::plugin(Cause::Lost, text));
@@ -407,21 +429,39 @@ impl Device for PluginExport {
         Ok(())
     }
 
-    async fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
-        let mut lease = self.acquire().await?;
-        let called = lease.instance().trim(offset, length, flags.into()).await;
+    async fn trim(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let mut lease = self.acquire(deadline).await?;
+        let called = lease
+            .instance()
+            .trim(deadline, offset, length, flags.into())
+            .await;
         self.finish_call(lease, called)
     }
 
-    async fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
-        let mut lease = self.acquire().await?;
-        let called = lease.instance().zero(offset, length, flags.into()).await;
+    async fn zero(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let mut lease = self.acquire(deadline).await?;
+        let called = lease
+            .instance()
+            .zero(deadline, offset, length, flags.into())
+            .await;
         self.finish_call(lease, called)
     }
 
-    async fn cache(&self, offset: u64, length: u64) -> Result<(), Failure> {
-        let mut lease = self.acquire().await?;
-        let called = lease.instance().cache(offset, length).await;
+    async fn cache(&self, deadline: &Deadline, offset: u64, length: u64) -> Result<(), Failure> {
+        let mut lease = self.acquire(deadline).await?;
+        let called = lease.instance().cache(deadline, offset, length).await;
         self.finish_call(lease, called)
     }
 
@@ -429,7 +469,8 @@ impl Device for PluginExport {
         if !self.is_unflushed() {
             return;
         }
-        if let Err(failure) = self.flush().await {
+        let deadline = Deadline::unattended(self.ctx.limits.wall);
+        if let Err(failure) = self.flush(&deadline).await {
             // A flush of another connection, maybe of the same client, is to hear of it.
             self.pool.lose_changes();
             let names = &self.ctx.names;
@@ -438,15 +479,19 @@ impl Device for PluginExport {
         }
     }
 
-    async fn extents(&self, mut map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
+    async fn extents(
+        &self,
+        deadline: &Deadline,
+        mut map: Box<ExtentMap>,
+    ) -> Result<Box<ExtentMap>, Failure> {
         if self.lookup_extents(&mut map) {
             return Ok(map);
         }
         if let Some(wider) = self.wider_question(&map) {
-            let wider = self.ask_extents(wider).await?;
+            let wider = self.ask_extents(deadline, wider).await?;
             copy(&wider, &mut map);
             return Ok(map);
         }
-        self.ask_extents(map).await
+        self.ask_extents(deadline, map).await
     }
 }

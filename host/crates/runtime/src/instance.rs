@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use device::Deadline;
 use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
 use extent_map::{ExtentMap, Wanted};
@@ -90,7 +91,8 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| store.data_mut().call.tick());
         store.set_hostcall_fuel(DIRECT as usize + SLACK);
         store.set_epoch_deadline(1);
-        store.data_mut().call.begin(ctx.limits.open_cpu);
+        let deadline = Deadline::unattended(ctx.limits.wall);
+        store.data_mut().call.begin(ctx.limits.open_cpu, &deadline);
         let clocks = store.data().call.clocks();
         let ended = {
             let instantiated = pin!(pre.instantiate_async(&mut store));
@@ -119,7 +121,9 @@ impl Instance {
             return Ok(None);
         };
         let budget = self.store.data().ctx.limits.open_cpu;
-        let ((info,), _) = self.call(describe, (), (), 0, budget).await?;
+        let ((info,), _) = self
+            .call(&self.unattended(), describe, (), (), 0, budget)
+            .await?;
         Ok(Some(info))
     }
 
@@ -129,7 +133,9 @@ impl Instance {
             return Ok(false);
         };
         let budget = self.store.data().ctx.limits.open_cpu;
-        let ((changes,), _) = self.call(changes_bytes, (), (), 0, budget).await?;
+        let ((changes,), _) = self
+            .call(&self.unattended(), changes_bytes, (), (), 0, budget)
+            .await?;
         Ok(changes)
     }
 
@@ -137,7 +143,9 @@ impl Instance {
     pub(crate) async fn open(&mut self, name: &str) -> Called<DeviceInfo> {
         let budget = self.store.data().ctx.limits.open_cpu;
         let open = self.functions.open;
-        let ((info,), _) = self.call(open, (name.to_owned(),), (), 0, budget).await?;
+        let ((info,), _) = self
+            .call(&self.unattended(), open, (name.to_owned(),), (), 0, budget)
+            .await?;
         self.store.data_mut().memory.ready();
         self.answered(info)
     }
@@ -153,7 +161,7 @@ impl Instance {
         let Some(list) = self.functions.list_exports else {
             return Ok(Vec::new());
         };
-        let ((exports,), _) = self.request(list, (), (), 0).await?;
+        let ((exports,), _) = self.request(&self.unattended(), list, (), (), 0).await?;
         self.answered(exports)
     }
 
@@ -161,6 +169,7 @@ impl Instance {
     /// places that the host has yet to fill.
     pub(crate) async fn read(
         &mut self,
+        deadline: &Deadline,
         reply: Box<ReadReply>,
         offset: u64,
         length: u32,
@@ -168,7 +177,13 @@ impl Instance {
         let handle = Resource::<ReadReplyHandle>::new_borrow(THE_ONE);
         let params = (handle, offset, length);
         let ((done,), reply) = self
-            .request(self.functions.read, params, reply, length as usize)
+            .request(
+                deadline,
+                self.functions.read,
+                params,
+                reply,
+                length as usize,
+            )
             .await?;
         self.answered(done)?;
         Ok(reply)
@@ -177,6 +192,7 @@ impl Instance {
     /// Shows the guest a payload; what comes back says what the host has to store where.
     pub(crate) async fn write(
         &mut self,
+        deadline: &Deadline,
         payload: Bytes,
         offset: u64,
         mode: WriteFlags,
@@ -192,80 +208,118 @@ impl Instance {
             stores: Vec::new(),
         };
         let ((done,), plan) = self
-            .request(write, (handle, offset, mode), plan, length)
+            .request(deadline, write, (handle, offset, mode), plan, length)
             .await?;
         self.answered(done)?;
         Ok(plan)
     }
 
     /// Makes durable what this instance took, as far as the guest has that in hand.
-    pub(crate) async fn flush(&mut self) -> Called<()> {
+    pub(crate) async fn flush(&mut self, deadline: &Deadline) -> Called<()> {
         let Some(flush) = self.functions.flush else {
             return Ok(());
         };
-        let ((done,), _) = self.request(flush, (), (), 0).await?;
+        let ((done,), _) = self.request(deadline, flush, (), (), 0).await?;
         self.answered(done)?;
         self.dirty = false;
         Ok(())
     }
 
     /// Tells the guest that a range isn't needed any more.
-    pub(crate) async fn trim(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
+    pub(crate) async fn trim(
+        &mut self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+        mode: WriteFlags,
+    ) -> Called<()> {
         let Some(trim) = self.functions.trim else {
             return Err(not_exported());
         };
         self.dirty = true;
-        let ((done,), _) = self.request(trim, (offset, length, mode), (), 0).await?;
+        let ((done,), _) = self
+            .request(deadline, trim, (offset, length, mode), (), 0)
+            .await?;
         self.answered(done)
     }
 
     /// Lets the guest make a range read as zeroes.
-    pub(crate) async fn zero(&mut self, offset: u64, length: u64, mode: WriteFlags) -> Called<()> {
+    pub(crate) async fn zero(
+        &mut self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+        mode: WriteFlags,
+    ) -> Called<()> {
         let Some(zero) = self.functions.zero else {
             return Err(not_exported());
         };
         self.dirty = true;
-        let ((done,), _) = self.request(zero, (offset, length, mode), (), 0).await?;
+        let ((done,), _) = self
+            .request(deadline, zero, (offset, length, mode), (), 0)
+            .await?;
         self.answered(done)
     }
 
     /// Tells the guest that a range will be read soon.
-    pub(crate) async fn cache(&mut self, offset: u64, length: u64) -> Called<()> {
+    pub(crate) async fn cache(
+        &mut self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+    ) -> Called<()> {
         let Some(cache) = self.functions.cache else {
             return Err(not_exported());
         };
-        let ((done,), _) = self.request(cache, (offset, length), (), 0).await?;
+        let ((done,), _) = self
+            .request(deadline, cache, (offset, length), (), 0)
+            .await?;
         self.answered(done)
     }
 
     /// Lets the guest report extents.
-    pub(crate) async fn extents(&mut self, map: Box<ExtentMap>) -> Called<Box<ExtentMap>> {
+    pub(crate) async fn extents(
+        &mut self,
+        deadline: &Deadline,
+        map: Box<ExtentMap>,
+    ) -> Called<Box<ExtentMap>> {
         let Some(report) = self.functions.report else {
             return Err(not_exported());
         };
         let handle = Resource::<ExtentsHandle>::new_borrow(THE_ONE);
         let (range, one) = (map.range(), map.wanted() == Wanted::One);
         let params = (handle, range.start, range.end - range.start, one);
-        let ((done,), map) = self.request(report, params, map, 0).await?;
+        let ((done,), map) = self.request(deadline, report, params, map, 0).await?;
         self.answered(done)?;
         Ok(map)
     }
 
     /// Lets the guest tell where the bytes around `wanted` are.
-    pub(crate) async fn locate(&mut self, draft: Draft, wanted: Range<u64>) -> Called<Draft> {
+    pub(crate) async fn locate(
+        &mut self,
+        deadline: &Deadline,
+        draft: Draft,
+        wanted: Range<u64>,
+    ) -> Called<Draft> {
         let Some(locate) = self.functions.locate else {
             return Err(not_exported());
         };
         let handle = Resource::<MappingHandle>::new_borrow(THE_ONE);
         let params = (handle, wanted.start, wanted.end - wanted.start);
-        let ((done,), draft) = self.request(locate, params, draft, 0).await?;
+        let ((done,), draft) = self.request(deadline, locate, params, draft, 0).await?;
         self.answered(done)?;
         Ok(draft)
+    }
+
+    /// For calls that no client asked for.
+    fn unattended(&self) -> Deadline {
+        Deadline::unattended(self.store.data().ctx.limits.wall)
     }
 
     /// A call within the limits of a request.
     async fn request<P, R, L>(
         &mut self,
+        deadline: &Deadline,
         function: TypedFunc<P, R>,
         params: P,
         lent: L,
@@ -277,7 +331,8 @@ impl Instance {
         L: Lend,
     {
         let budget = self.store.data().ctx.limits.cpu_for(length as u64);
-        self.call(function, params, lent, length, budget).await
+        self.call(deadline, function, params, lent, length, budget)
+            .await
     }
 
     /// A guest call: lends, meters, times, and takes back what was lent.
@@ -285,6 +340,7 @@ impl Instance {
     /// `length`: bytes that the request itself is worth.
     async fn call<P, R, L>(
         &mut self,
+        deadline: &Deadline,
         function: TypedFunc<P, R>,
         params: P,
         lent: L,
@@ -301,7 +357,7 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.set_hostcall_fuel(length.max(DIRECT as usize) + SLACK);
         let guest = store.data_mut();
-        guest.begin(budget, lent);
+        guest.begin(budget, deadline, lent);
         let wall = guest.ctx.limits.wall;
         let ended = {
             let call = pin!(function.call_async(&mut *store, params));

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use blob::{Mark, Unflushed};
 use bytes::Bytes;
 use device::fault::{Failure, Fault};
+use device::pace;
 use device::reply::ReadReply;
-use device::{DynServed, Terms, WriteFlags};
+use device::{Deadline, DynServed, Terms, WriteFlags};
 use extent_map::{ExtentMap, Wanted};
 use nbd_proto::{Errno, Export, ExportFlags};
 use thiserror::Error;
+use tokio::task::yield_now;
 
 /// Bytes of zeroes that are written at once to a layer that can't zero by itself.
 const ZEROES: u32 = 1 << 20;
@@ -151,12 +153,13 @@ impl Next {
     /// that it was the layer below.
     pub(crate) async fn read(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u32,
         mut reply: Box<ReadReply>,
     ) -> Result<Box<ReadReply>, Failure> {
         reply.reset(length);
-        let done = self.layer.read(offset, length, reply).await;
+        let done = self.layer.read(deadline, offset, length, reply).await;
         done.map_err(told_below)
     }
 
@@ -166,13 +169,14 @@ impl Next {
     /// As [`read`](Self::read).
     pub(crate) async fn write(
         &self,
+        deadline: &Deadline,
         offset: u64,
         payload: Bytes,
         flags: WriteFlags,
     ) -> Result<(), Failure> {
         // The other flags are about zeroing.
         let flags = flags & WriteFlags::FUA;
-        let done = self.layer.write(offset, payload, flags).await;
+        let done = self.layer.write(deadline, offset, payload, flags).await;
         self.unflushed.note_change();
         done.map_err(told_below)
     }
@@ -181,12 +185,12 @@ impl Next {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub(crate) async fn flush(&self) -> Result<(), Failure> {
+    pub(crate) async fn flush(&self, deadline: &Deadline) -> Result<(), Failure> {
         if self.has(ExportFlags::READ_ONLY) {
             return Ok(());
         }
         let epoch = self.unflushed.begin_flush();
-        self.layer.flush().await.map_err(told_below)?;
+        self.layer.flush(deadline).await.map_err(told_below)?;
         self.unflushed.finish_flush(epoch);
         Ok(())
     }
@@ -197,6 +201,7 @@ impl Next {
     /// As [`read`](Self::read).
     pub(crate) async fn trim(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u64,
         flags: WriteFlags,
@@ -206,7 +211,7 @@ impl Next {
         }
         // The other flags are about zeroing.
         let flags = flags & WriteFlags::FUA;
-        let done = self.layer.trim(offset, length, flags).await;
+        let done = self.layer.trim(deadline, offset, length, flags).await;
         self.unflushed.note_change();
         done.map_err(told_below)
     }
@@ -217,6 +222,7 @@ impl Next {
     /// As [`read`](Self::read); ENOTSUP for a fast zero that wouldn't be.
     pub(crate) async fn zero(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u64,
         flags: WriteFlags,
@@ -228,15 +234,18 @@ impl Next {
             return Err(Failure::answer(Errno::Enotsup, None));
         }
         if !self.has(ExportFlags::SEND_WRITE_ZEROES) {
-            return self.write_zeroes(offset, length, flags).await;
+            return self.write_zeroes(deadline, offset, length, flags).await;
         }
-        let done = self.layer.zero(offset, length, flags).await;
+        let done = self.layer.zero(deadline, offset, length, flags).await;
         self.unflushed.note_change();
         done.map_err(told_below)
     }
 
+    /// Writes zeroes piece by piece. Each piece is paid for as a client's write of its length is, others have their
+    /// turn after it, and nothing more is written once the request has ended.
     async fn write_zeroes(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u64,
         flags: WriteFlags,
@@ -247,10 +256,14 @@ impl Next {
         let zeroes = Bytes::from(vec![0; most as usize]);
         let mut done = 0;
         while done < length {
+            deadline.check()?;
+            deadline.next_piece();
             let piece = u64::from(most).min(length - done);
+            pace::hold_up_piece(self.layer.terms(), self.layer.metrics(), deadline, piece).await?;
             let bytes = zeroes.slice(..usize::try_from(piece).unwrap_or(zeroes.len()));
-            self.write(offset + done, bytes, flags).await?;
+            self.write(deadline, offset + done, bytes, flags).await?;
             done += piece;
+            yield_now().await;
         }
         Ok(())
     }
@@ -259,11 +272,19 @@ impl Next {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub(crate) async fn cache(&self, offset: u64, length: u64) -> Result<(), Failure> {
+    pub(crate) async fn cache(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), Failure> {
         if length == 0 || !self.has(ExportFlags::SEND_CACHE) {
             return Ok(());
         }
-        self.layer.cache(offset, length).await.map_err(told_below)
+        self.layer
+            .cache(deadline, offset, length)
+            .await
+            .map_err(told_below)
     }
 
     /// What the layer knows of a range, which isn't empty and lies inside it: a map of at most `most`
@@ -273,6 +294,7 @@ impl Next {
     /// As [`read`](Self::read).
     pub(crate) async fn extents(
         &self,
+        deadline: &Deadline,
         range: Range<u64>,
         wanted: Wanted,
         most: usize,
@@ -287,7 +309,7 @@ impl Next {
         if !export.allocation {
             return Ok(map);
         }
-        self.layer.extents(map).await.map_err(told_below)
+        self.layer.extents(deadline, map).await.map_err(told_below)
     }
 }
 
@@ -295,6 +317,7 @@ impl Next {
 fn told_below(failure: Failure) -> Failure {
     let fault = match failure.fault {
         Fault::Shutdown => Fault::Shutdown,
+        Fault::HungUp => Fault::HungUp,
         _ => Fault::Below,
     };
     Failure { fault, ..failure }

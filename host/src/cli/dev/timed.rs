@@ -7,7 +7,7 @@ use bytes::Bytes;
 use device::fault::Failure;
 use device::metrics::Operation;
 use device::reply::ReadReply;
-use device::{Device, Served, WriteFlags};
+use device::{Deadline, Device, Served, WriteFlags};
 use extent_map::ExtentMap;
 use runtime::PluginExport;
 
@@ -56,37 +56,57 @@ impl Timed {
 impl Device for Timed {
     async fn read(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u32,
         reply: Box<ReadReply>,
     ) -> Result<Box<ReadReply>, Failure> {
-        let call = self.export.read(offset, length, reply);
+        let call = self.export.read(deadline, offset, length, reply);
         self.note(Operation::Read, offset, length.into(), call)
             .await
     }
 
-    async fn write(&self, offset: u64, payload: Bytes, flags: WriteFlags) -> Result<(), Failure> {
+    async fn write(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        payload: Bytes,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
         let length = payload.len() as u64;
-        let call = self.export.write(offset, payload, flags);
+        let call = self.export.write(deadline, offset, payload, flags);
         self.note(Operation::Write, offset, length, call).await
     }
 
-    async fn flush(&self) -> Result<(), Failure> {
-        self.note(Operation::Flush, 0, 0, self.export.flush()).await
+    async fn flush(&self, deadline: &Deadline) -> Result<(), Failure> {
+        self.note(Operation::Flush, 0, 0, self.export.flush(deadline))
+            .await
     }
 
-    async fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
-        let call = self.export.trim(offset, length, flags);
+    async fn trim(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let call = self.export.trim(deadline, offset, length, flags);
         self.note(Operation::Trim, offset, length, call).await
     }
 
-    async fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), Failure> {
-        let call = self.export.zero(offset, length, flags);
+    async fn zero(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let call = self.export.zero(deadline, offset, length, flags);
         self.note(Operation::Zero, offset, length, call).await
     }
 
-    async fn cache(&self, offset: u64, length: u64) -> Result<(), Failure> {
-        let call = self.export.cache(offset, length);
+    async fn cache(&self, deadline: &Deadline, offset: u64, length: u64) -> Result<(), Failure> {
+        let call = self.export.cache(deadline, offset, length);
         self.note(Operation::Cache, offset, length, call).await
     }
 
@@ -94,9 +114,13 @@ impl Device for Timed {
         self.export.leave().await;
     }
 
-    async fn extents(&self, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
+    async fn extents(
+        &self,
+        deadline: &Deadline,
+        map: Box<ExtentMap>,
+    ) -> Result<Box<ExtentMap>, Failure> {
         let range = map.range().clone();
-        let call = self.export.extents(map);
+        let call = self.export.extents(deadline, map);
         let length = range.end - range.start;
         self.note(Operation::BlockStatus, range.start, length, call)
             .await

@@ -115,6 +115,21 @@ impl Sly {
                     std::hint::black_box(at);
                 }
             },
+            // Each time it computes for less than a tick, then waits.
+            "nibble" => loop {
+                next::pause(1);
+                for at in 0..500_000_u32 {
+                    std::hint::black_box(at);
+                }
+            },
+            // Whatever the layer below says.
+            "nag" => loop {
+                drop(next::read(THERE, 1));
+            },
+            // Asks the layer below for what makes it ask too.
+            "ask" => loop {
+                next::read(4096, 1)?;
+            },
             "work" => {
                 work()?;
                 next::redirect(reply, THERE, length.into());

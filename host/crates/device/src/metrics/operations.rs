@@ -39,6 +39,8 @@ pub enum Outcome {
     Host,
     /// It would have waited for its tenant's or export's share for too long.
     Share,
+    /// Its client had gone, and the work for it was given up.
+    HungUp,
     /// The server was going down.
     Shutdown,
 }
@@ -72,13 +74,14 @@ impl Operation {
 
 impl Outcome {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ok,
         Self::Answered,
         Self::Plugin,
         Self::Below,
         Self::Host,
         Self::Share,
+        Self::HungUp,
         Self::Shutdown,
     ];
 
@@ -92,6 +95,7 @@ impl Outcome {
             Self::Below => "below",
             Self::Host => "host",
             Self::Share => "share",
+            Self::HungUp => "hung-up",
             Self::Shutdown => "shutdown",
         }
     }
@@ -105,6 +109,7 @@ impl From<&Failure> for Outcome {
             Fault::Below => Self::Below,
             Fault::Host => Self::Host,
             Fault::Share => Self::Share,
+            Fault::HungUp => Self::HungUp,
             Fault::Shutdown => Self::Shutdown,
         }
     }

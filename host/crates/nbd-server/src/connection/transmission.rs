@@ -13,11 +13,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use device::metrics::Connected;
 use device::origin::Origin;
-use device::{Device, Opened, Served};
+use device::{Deadline, Device, Opened, Served};
 use futures_util::future::BoxFuture;
 use nbd_proto::{Command, Parsed, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::deadlines::Deadlines;
 use super::gate::{Gate, Permit};
 use super::handshake::Agreed;
 use super::idle::Idle;
@@ -51,6 +52,7 @@ where
         session,
         served: &served,
         running: Running::default(),
+        deadlines: Deadlines::new(terms.limits.wall),
         last: Origin {
             connection: number,
             request: 0,
@@ -85,7 +87,8 @@ struct Transmission<'d, S, D> {
     wire: Wire<S>,
     session: Session,
     served: &'d Served<D>,
-    running: Running<'d, (Reply, Permit)>,
+    running: Running<'d, (Reply, Permit, Deadline)>,
+    deadlines: Deadlines,
     /// The request that was begun last.
     last: Origin,
     idle: Option<Idle>,
@@ -161,6 +164,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             Phase::Open => {}
             Phase::Stopping | Phase::Refusing => self.gate.give_up_core(),
             Phase::Closing(_) | Phase::Gone(_) => self.gate.step_back(),
+        }
+        if matches!(
+            phase,
+            Phase::Gone(_) | Phase::Closing(End::HungUp | End::Broken)
+        ) {
+            self.deadlines.hang_up();
         }
     }
 
@@ -253,9 +262,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             return self.wire.outbox.push(reply, permit);
         }
         self.last.request += 1;
-        let answer = async move { (dispatch::answer(served, request, reply).await, permit) };
+        let deadline = self.deadlines.begin(Instant::now());
+        let answer = async move {
+            let reply = dispatch::answer(served, &deadline, request, reply).await;
+            (reply, permit, deadline)
+        };
         match self.running.begin(self.last, answer, cx) {
-            Poll::Ready((reply, permit)) => self.wire.outbox.push(reply, permit),
+            Poll::Ready(done) => self.finish(done),
             Poll::Pending => self.gate.note_wait(Instant::now()),
         }
     }
@@ -263,11 +276,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
     /// Collects the replies of requests that had to wait.
     fn collect_replies(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while let Poll::Ready((reply, permit)) = self.running.poll_done(cx) {
-            self.wire.outbox.push(reply, permit);
+        while let Poll::Ready(done) = self.running.poll_done(cx) {
+            self.finish(done);
             progress = true;
         }
         progress
+    }
+
+    fn finish(&mut self, (reply, permit, deadline): (Reply, Permit, Deadline)) {
+        self.deadlines.end(deadline);
+        self.wire.outbox.push(reply, permit);
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> bool {

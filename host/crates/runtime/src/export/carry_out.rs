@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use blob::{BlobError, Mark};
-use device::WriteFlags;
 use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
+use device::{Deadline, WriteFlags};
 use nbd_proto::Errno;
 
 use crate::abi::names::log_export;
@@ -17,13 +17,16 @@ use crate::next::Next;
 /// Fills the places that a reply reserved.
 pub(crate) async fn read(
     ctx: &ExportContext,
+    deadline: &Deadline,
     mut reply: Box<ReadReply>,
 ) -> Result<Box<ReadReply>, Failure> {
     if !reply.reads_below().is_empty() {
-        reply = read_below(next(ctx)?, reply).await?;
+        reply = read_below(next(ctx)?, deadline, reply).await?;
     }
     if !reply.reads().is_empty() {
-        let filled = blob::fill_from_blobs(&ctx.grants.blobs, reply).await;
+        let filled = deadline
+            .standing(blob::fill_from_blobs(&ctx.grants.blobs, reply))
+            .await;
         reply = filled.map_err(|error| blob_failure(ctx, &error))?;
     }
     // A layer above would take what is left of the plan for its own.
@@ -32,15 +35,22 @@ pub(crate) async fn read(
 }
 
 /// A reply that is wholly the layer's is that layer's own, zeroes and all.
-async fn read_below(next: &Next, mut reply: Box<ReadReply>) -> Result<Box<ReadReply>, Failure> {
+async fn read_below(
+    next: &Next,
+    deadline: &Deadline,
+    mut reply: Box<ReadReply>,
+) -> Result<Box<ReadReply>, Failure> {
     if let (Some(offset), [read]) = (reply.wholly_below(), reply.reads_below()) {
         let length = read.length;
-        return next.read(offset, length, reply).await;
+        return next.read(deadline, offset, length, reply).await;
     }
     let mut answer = Box::<ReadReply>::default();
     for index in 0..reply.reads_below().len() {
         let read = reply.reads_below()[index];
-        answer = next.read(read.offset, read.length, answer).await?;
+        deadline.check()?;
+        answer = next
+            .read(deadline, read.offset, read.length, answer)
+            .await?;
         reply.put(&read, &answer);
     }
     Ok(reply)
@@ -49,20 +59,27 @@ async fn read_below(next: &Next, mut reply: Box<ReadReply>) -> Result<Box<ReadRe
 /// Moves the bytes of a write to where the plan says, in its order.
 pub(crate) async fn write(
     ctx: &ExportContext,
+    deadline: &Deadline,
     plan: WritePlan,
     flags: WriteFlags,
 ) -> Result<(), Failure> {
     for (index, piece) in plan.stores.iter().enumerate() {
+        deadline.check()?;
         let bytes = plan.payload.slice(piece.start..piece.start + piece.length);
         match piece.target {
-            Target::Below => next(ctx)?.write(piece.offset, bytes, flags).await?,
+            Target::Below => {
+                next(ctx)?
+                    .write(deadline, piece.offset, bytes, flags)
+                    .await?;
+            }
             Target::Blob(blob) => {
                 // Once for each blob, with its last piece.
                 let later = &plan.stores[index + 1..];
                 let is_last = later.iter().all(|other| other.target != piece.target);
                 let flags = if is_last { flags } else { WriteFlags::empty() };
                 let blob = &ctx.grants.blobs[blob as usize];
-                let written = blob.write(piece.offset, bytes, flags).await;
+                let write = blob.write(piece.offset, bytes, flags);
+                let written = deadline.standing(write).await;
                 written.map_err(|error| blob_failure(ctx, &error))?;
             }
         }
@@ -72,13 +89,17 @@ pub(crate) async fn write(
 
 /// Makes durable what was carried out: a guest's own flush may have come in between, and then knew of
 /// nothing more to do. `before`: a mark of the layer below, of before the guest's began.
-pub(crate) async fn flush(ctx: &ExportContext, before: Option<Mark>) -> Result<(), Failure> {
+pub(crate) async fn flush(
+    ctx: &ExportContext,
+    deadline: &Deadline,
+    before: Option<Mark>,
+) -> Result<(), Failure> {
     for blob in ctx.grants.blobs.iter().filter(|blob| blob.is_unsynced()) {
-        let synced = blob.flush().await;
+        let synced = deadline.standing(blob.flush()).await;
         synced.map_err(|error| blob_failure(ctx, &error))?;
     }
     match ctx.grants.next.as_ref().zip(before) {
-        Some((next, before)) if next.is_unflushed_since(before) => next.flush().await,
+        Some((next, before)) if next.is_unflushed_since(before) => next.flush(deadline).await,
         _ => Ok(()),
     }
 }

@@ -7,13 +7,17 @@ mod lease;
 mod vacancy;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use blob::Losses;
+use device::Deadline;
+use device::fault::Failure;
 use device::metrics::{Budget, Metrics};
 use quota::{Backoff, CountPermit, CountQuota};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::sleep;
 
 pub(crate) use self::dirty::Dirty;
 pub(crate) use self::lease::Lease;
@@ -24,6 +28,12 @@ const BACKOFF: Duration = Duration::from_millis(10);
 
 /// The longest pause.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+
+/// How often a request that queues looks whether its time stands still, until that is up. Must be 2 or more.
+const LOOKS: u32 = 8;
+
+/// The shortest time between two looks.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
 /// What a pool lends.
 pub(crate) trait Pooled {
@@ -67,6 +77,8 @@ struct State<T> {
     /// that there are.
     put_aside: usize,
     crashes: Backoff,
+    /// What is left to the requests that have an instance or a place to make one.
+    holders: Vec<Deadline>,
     /// No instance is to be made again.
     closed: bool,
 }
@@ -112,6 +124,7 @@ impl<T: Pooled> Pool<T> {
             taken: 1,
             put_aside: 0,
             crashes: Backoff::new(BACKOFF, LONGEST_BACKOFF),
+            holders: Vec::new(),
             closed: false,
         };
         Self {
@@ -149,39 +162,71 @@ impl<T: Pooled> Pool<T> {
         }));
     }
 
-    /// Waits for an instance, or for the place to make one, in the order of asking.
-    pub(crate) async fn acquire(&self) -> Acquired<'_, T> {
+    /// Waits for an instance, or for the place to make one, in the order of asking, for a request that has so much
+    /// time left. Its time stands still while all that have an instance wait with theirs standing still.
+    ///
+    /// # Errors
+    /// The request has ended.
+    pub(crate) async fn acquire(&self, request: &Deadline) -> Result<Acquired<'_, T>, Failure> {
         loop {
             let permit = match self.permits.try_acquire() {
                 Ok(permit) => permit,
-                Err(_) => match self.wait().await {
+                Err(_) => match self.wait(request).await? {
                     Some(permit) => permit,
-                    None => return Acquired::Closed,
+                    None => return Ok(Acquired::Closed),
                 },
             };
-            if let Some(acquired) = self.try_use(permit) {
-                return acquired;
+            if let Some(acquired) = self.try_use(permit, request) {
+                return Ok(acquired);
             }
         }
     }
 
     /// Waits for a permit; `None` if there will be none, which isn't so: the semaphore is never closed.
-    async fn wait(&self) -> Option<SemaphorePermit<'_>> {
+    async fn wait(&self, request: &Deadline) -> Result<Option<SemaphorePermit<'_>>, Failure> {
         let start = Instant::now();
-        let permit = self.permits.acquire().await.ok();
+        let waited = self.queue(request, self.permits.acquire()).await;
         self.metrics.instance_waits.note(start.elapsed());
-        permit
+        Ok(waited?.ok())
+    }
+
+    /// Waits for something that those who have an instance are to bring, for as long as the request has time.
+    ///
+    /// # Errors
+    /// The request has ended.
+    async fn queue<F: Future>(&self, request: &Deadline, wait: F) -> Result<F::Output, Failure> {
+        let mut wait = pin!(wait);
+        loop {
+            request.check()?;
+            let start = Instant::now();
+            let step = (request.left(start) / LOOKS).max(SHORTEST_LOOK);
+            tokio::select! {
+                biased;
+                done = &mut wait => return Ok(done),
+                () = request.abandoned() => return Err(Failure::hung_up()),
+                () = sleep(step) => {
+                    if self.state().is_standing_still() {
+                        request.forgive(start.elapsed());
+                    }
+                }
+            }
+        }
     }
 
     /// What a permit is good for; `None`: for nothing now, wait for another.
-    fn try_use<'a>(&'a self, permit: SemaphorePermit<'a>) -> Option<Acquired<'a, T>> {
+    fn try_use<'a>(
+        &'a self,
+        permit: SemaphorePermit<'a>,
+        request: &Deadline,
+    ) -> Option<Acquired<'a, T>> {
         let mut state = self.state();
         if state.closed {
             return Some(Acquired::Closed);
         }
         if let Some(member) = state.idle.pop() {
             self.check(&state);
-            return Some(Acquired::Ready(Lease::new(self, member, Some(permit))));
+            let lease = Lease::new(self, &mut state, member, Some(permit), request.clone());
+            return Some(Acquired::Ready(lease));
         }
         if let Some(wait) = state.crashes.wait(Instant::now()) {
             return Some(Acquired::Later(wait));
@@ -201,7 +246,8 @@ impl<T: Pooled> Pool<T> {
         state.next_number += 1;
         state.taken += 1;
         self.check(&state);
-        Some(Acquired::Vacant(Vacancy::new(self, permit, share, number)))
+        let vacancy = Vacancy::new(self, &mut state, permit, share, number, request.clone());
+        Some(Acquired::Vacant(vacancy))
     }
 
     /// A place came free, here or maybe in another export: a permit that was put aside may be of use.
@@ -266,6 +312,18 @@ impl<T: Pooled> State<T> {
     /// Whether a flush waits for any instance.
     fn is_awaited(&self) -> bool {
         !self.wanted.is_empty()
+    }
+
+    /// Whether all that have an instance wait, for a source or a core, so that nothing comes back by their own fault.
+    fn is_standing_still(&self) -> bool {
+        !self.holders.is_empty() && self.holders.iter().all(Deadline::is_standing_still)
+    }
+
+    /// A request has no instance any more.
+    fn let_go(&mut self, request: &Deadline) {
+        if let Some(index) = self.holders.iter().position(|own| own.is_same(request)) {
+            self.holders.swap_remove(index);
+        }
     }
 
     /// A flush doesn't wait for this one any more. Returns how many permits came free.

@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use device::Deadline;
 use device::fault::Failure;
 use device::reply::ReadReply;
 use extent_map::{ExtentMap, Kind, Progress, Wanted};
@@ -89,6 +90,7 @@ impl PluginExport {
     /// has to, and the reply is as empty as before.
     pub(super) async fn lookup(
         &self,
+        deadline: &Deadline,
         offset: u64,
         length: u32,
         reply: &mut ReadReply,
@@ -101,7 +103,7 @@ impl PluginExport {
             match fill(mapping, &range, reply) {
                 Filled::Wholly => return self.looked_up(length, reply),
                 Filled::Computed => break,
-                Filled::To(at) if self.locate(mapping, at..range.end).await? => {
+                Filled::To(at) if self.locate(deadline, mapping, at..range.end).await? => {
                     reply.reset(length);
                 }
                 Filled::To(_) => break,
@@ -132,6 +134,7 @@ impl PluginExport {
     /// Asks the plugin where the first byte of `wanted` is. `false`: that isn't known now.
     async fn locate(
         &self,
+        deadline: &Deadline,
         mapping: &RegionCache<Location>,
         wanted: Range<u64>,
     ) -> Result<bool, Failure> {
@@ -141,8 +144,8 @@ impl PluginExport {
         let at = wanted.start;
         let draft = crate::mapping::Draft::new(at, self.terms.export.size, mapping.most_runs());
         self.ctx.metrics.located.one();
-        let mut lease = self.acquire().await?;
-        let called = lease.instance().locate(draft, wanted).await;
+        let mut lease = self.acquire(deadline).await?;
+        let called = lease.instance().locate(deadline, draft, wanted).await;
         let fatal = matches!(called, Err(CallError::Fatal(_)));
         match self.finish_call(lease, called) {
             Ok(draft) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blob::Blob;
+use device::Deadline;
 use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
 use extent_map::ExtentMap;
@@ -82,14 +83,14 @@ impl Guest {
         }
     }
 
-    /// A call begins, which may use `budget` of CPU time; it lends.
-    pub(crate) fn begin(&mut self, budget: Duration, lent: impl Lend) {
+    /// A call begins for a request, which may use `budget` of CPU time; it lends.
+    pub(crate) fn begin(&mut self, budget: Duration, deadline: &Deadline, lent: impl Lend) {
         self.lend(lent);
         self.explained = None;
         self.blamed = None;
         self.host_calls = 0;
         self.questions = QUESTIONS;
-        self.call.begin(budget);
+        self.call.begin(budget, deadline);
     }
 
     /// Takes note of what a call has taken, and of how long it had a thread.
@@ -106,6 +107,7 @@ impl Guest {
     /// # Errors
     /// It broke a rule.
     pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        self.call.end();
         self.ctx.metrics.guest_calls.one();
         self.ctx.metrics.host_calls.add(self.host_calls);
         self.blamed.take().map_or(Ok(()), Err)

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use device::metrics::Metrics;
+use device::{Deadline, Standstill};
 use fair_cores::CpuShare;
 use tokio::time::timeout;
 use wasmtime::UpdateDeadline;
@@ -23,16 +24,29 @@ use crate::meter::waits::Waits;
 /// What a guest waits for in a host function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitsFor {
-    /// A granted file. The call's time on the wall goes on.
+    /// A granted blob. How long the operator's disk takes is no time of the guest's: both clocks of this call stand,
+    /// and the request's. What the host computes for it without waiting is the guest's CPU time.
     Blob,
-    /// A pause that the guest asked for. The call's time on the wall goes on.
+    /// A pause that the guest asked for. Time on the wall goes on.
     Pause,
-    /// The layer below, whose calls have clocks of their own: both clocks of this call stand.
+    /// The layer below, whose calls have clocks of their own: both clocks of this call stand, and the request's goes
+    /// on.
     LayerBelow,
 }
 
 impl WaitsFor {
-    const fn stops_the_clocks(self) -> bool {
+    /// Whether the call's own time on the wall stands meanwhile.
+    const fn stops_the_wall(self) -> bool {
+        matches!(self, Self::LayerBelow | Self::Blob)
+    }
+
+    /// Whether the request's time stands meanwhile: in the layer below it goes on.
+    const fn stops_the_request(self) -> bool {
+        matches!(self, Self::Blob)
+    }
+
+    /// Whether the others compute as soon as they are asked, on this thread.
+    const fn runs_others(self) -> bool {
         matches!(self, Self::LayerBelow)
     }
 }
@@ -42,6 +56,10 @@ impl WaitsFor {
 pub(crate) struct Call {
     cpu: CpuMeter,
     waits: Waits,
+    /// What is left to the request that is worked for.
+    request: Option<Deadline>,
+    /// While the request's time stands.
+    standstill: Option<Standstill>,
 }
 
 impl Call {
@@ -50,13 +68,29 @@ impl Call {
         let waits = Waits::default();
         let turns = share.map(|share| CoreQueue::new(share, metrics, &waits));
         let cpu = CpuMeter::new(turns);
-        Self { cpu, waits }
+        Self {
+            cpu,
+            waits,
+            request: None,
+            standstill: None,
+        }
     }
 
-    /// A call begins, which may use `budget` of CPU time.
-    pub(crate) fn begin(&mut self, budget: Duration) {
+    /// A call begins, which may use `budget` of CPU time, for a request to which so much is left.
+    pub(crate) fn begin(&mut self, budget: Duration, request: &Deadline) {
         self.cpu.begin(budget);
         self.waits.begin();
+        self.request = Some(request.clone());
+    }
+
+    /// The call has ended: nothing works for its request any more.
+    pub(crate) fn end(&mut self) {
+        self.request = None;
+    }
+
+    /// What is left to the request that is worked for.
+    pub(crate) fn request(&self) -> Option<&Deadline> {
+        self.request.as_ref()
     }
 
     /// The CPU time that the call was charged so far, to a millisecond.
@@ -77,7 +111,7 @@ impl Call {
     /// # Errors
     /// The call's CPU time is used up.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        self.cpu.tick()
+        self.cpu.tick(self.request.clone())
     }
 
     /// A host function is about to wait.
@@ -85,19 +119,44 @@ impl Call {
     /// # Errors
     /// The call's CPU time is used up: there is nothing left to wait for.
     pub(crate) fn wait_begins(&mut self, wait: WaitsFor) -> Result<(), HostTrap> {
-        if wait.stops_the_clocks() {
-            self.cpu.pause()?;
-            self.waits.enter();
+        if wait.runs_others() {
+            self.give_up_thread(wait);
         }
-        Ok(())
+        self.cpu.check()
     }
 
-    /// It has waited.
-    pub(crate) fn wait_ends(&mut self, wait: WaitsFor) {
-        if wait.stops_the_clocks() {
-            self.waits.leave();
-            self.cpu.resume();
+    /// It really waits: what it waits for wasn't ready at once.
+    pub(crate) fn wait_is_pending(&mut self, wait: WaitsFor) {
+        if !wait.runs_others() {
+            self.give_up_thread(wait);
         }
+    }
+
+    fn give_up_thread(&mut self, wait: WaitsFor) {
+        self.cpu.charge();
+        if wait.stops_the_wall() {
+            self.waits.enter();
+        }
+        if wait.stops_the_request() {
+            self.standstill = self.request.as_ref().map(Deadline::stand_still);
+        }
+    }
+
+    /// It has waited; `pending`: really.
+    ///
+    /// # Errors
+    /// As [`wait_begins`](Self::wait_begins).
+    pub(crate) fn wait_ends(&mut self, wait: WaitsFor, pending: bool) -> Result<(), HostTrap> {
+        if !pending && !wait.runs_others() {
+            return Ok(());
+        }
+        self.standstill = None;
+        if wait.stops_the_wall() {
+            self.waits.leave();
+        }
+        // From here on what it runs is measured, since it may wait again before it meets a tick.
+        self.cpu.resume();
+        self.cpu.check()
     }
 }
 

@@ -1,6 +1,6 @@
 //! A guest's turns on the cores, where tenants share them (`quota::cores`).
 //!
-//! Waiting for one is none of the guest's time, neither of CPU nor on the clock: it's others that compute,
+//! Waiting for one is none of the guest's time, neither of CPU nor on the clock, nor of its request's: others compute,
 //! and a call that is stopped half-way may cost its export what it remembers.
 
 use std::future::{Future as _, poll_fn};
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use device::Deadline;
 use device::metrics::Metrics;
 use fair_cores::{CoreSlot, CoreTicket, CpuShare};
 use tokio::task::yield_now;
@@ -36,12 +37,15 @@ impl CoreQueue {
     /// Waits for leave to run. Then others go first who need none: clients that have sent something, and
     /// calls that end before they meet a tick. Whoever has leave stands in line for a thread with it, and
     /// so the others wait for it.
-    pub(crate) async fn next(&self) -> CoreSlot {
+    pub(crate) async fn next(&self, request: Option<Deadline>) -> CoreSlot {
         let mut entering = self.share.enter();
         let at_once = poll_fn(|cx| Poll::Ready(Pin::new(&mut entering).poll(cx))).await;
         let place = match at_once {
             Poll::Ready(place) => place,
-            Poll::Pending => self.wait(entering).await,
+            Poll::Pending => {
+                let _others_compute = request.map(|request| request.stand_still());
+                self.wait(entering).await
+            }
         };
         yield_now().await;
         place

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use device::Deadline;
 use fair_cores::CoreSlot;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::yield_now;
@@ -125,13 +126,21 @@ impl CpuMeter {
         &self.slice
     }
 
-    /// The guest is about to wait for the layer below, whose time isn't its own.
-    pub(crate) fn pause(&mut self) -> Result<(), HostTrap> {
+    /// The guest waits from here on: charges the stretch that it ran, unless that was its call's first, which a tick
+    /// would have charged.
+    pub(crate) fn charge(&mut self) {
         if self.slice.is_measured() {
             self.used += self.slice.cost();
             self.slice.leave();
             self.slice.forget();
         }
+    }
+
+    /// Whether there is something left to go on with.
+    ///
+    /// # Errors
+    /// The call's CPU time is used up.
+    pub(crate) fn check(&self) -> Result<(), HostTrap> {
         if self.used >= self.budget {
             return Err(HostTrap::CpuTime);
         }
@@ -144,7 +153,7 @@ impl CpuMeter {
     }
 
     /// The guest met a tick: charge it, and let others run.
-    pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+    pub(crate) fn tick(&mut self, request: Option<Deadline>) -> wasmtime::Result<UpdateDeadline> {
         clock::note_guest();
         let cost = self.slice.cost();
         self.used += cost;
@@ -155,7 +164,7 @@ impl CpuMeter {
         let (slice, turns) = (self.slice.clone(), self.turns.clone());
         let yielded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             let place = match turns {
-                Some(turns) => Some(turns.next().await),
+                Some(turns) => Some(turns.next(request).await),
                 None => {
                     yield_now().await;
                     None

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use device::Deadline;
+use device::fault::Failure;
 use tokio::sync::SemaphorePermit;
 
 use super::{Lease, Member, Pool, Pooled};
@@ -30,8 +32,14 @@ impl<'a, T: Pooled> Dirty<'a, T> {
         Self { pool, numbers }
     }
 
-    /// The next one, leaving out those that are gone or were flushed by somebody else.
-    pub(crate) async fn next(&mut self) -> Option<Lease<'a, T>> {
+    /// The next one, for a request that flushes, leaving out those that are gone or were flushed by somebody else.
+    ///
+    /// # Errors
+    /// The request has ended.
+    pub(crate) async fn next(
+        &mut self,
+        request: &Deadline,
+    ) -> Result<Option<Lease<'a, T>>, Failure> {
         let pool = self.pool;
         let mut permit = None;
         loop {
@@ -39,21 +47,26 @@ impl<'a, T: Pooled> Dirty<'a, T> {
             tokio::pin!(returned);
             // From here on no return is missed.
             returned.as_mut().enable();
-            match self.try_next(permit.take()) {
-                Next::Found(lease) => return Some(lease),
-                Next::None => return None,
-                Next::Lent => returned.await,
+            match self.try_next(permit.take(), request) {
+                Next::Found(lease) => return Ok(Some(lease)),
+                Next::None => return Ok(None),
+                Next::Lent => pool.queue(request, returned).await?,
                 // A call may give its permit up instead of using it: then nothing returns.
-                Next::NoPermit => tokio::select! {
-                    () = returned => {}
-                    free = pool.permits.acquire() => permit = free.ok(),
-                },
+                Next::NoPermit => {
+                    let free = async {
+                        tokio::select! {
+                            () = returned => None,
+                            free = pool.permits.acquire() => free.ok(),
+                        }
+                    };
+                    permit = pool.queue(request, free).await?;
+                }
             }
         }
     }
 
     /// Finds the next one. `permit` is for one that is idle, if the caller has one already.
-    fn try_next(&mut self, permit: Option<SemaphorePermit<'a>>) -> Next<'a, T> {
+    fn try_next(&mut self, permit: Option<SemaphorePermit<'a>>, request: &Deadline) -> Next<'a, T> {
         let pool = self.pool;
         let mut state = pool.state();
         let done: Vec<u64> = self.numbers.difference(&state.dirty).copied().collect();
@@ -81,7 +94,8 @@ impl<'a, T: Pooled> Dirty<'a, T> {
         // It was taken out of `handed` above: no permit comes free.
         state.unwant(number);
         pool.check(&state);
-        Next::Found(Lease::new(pool, member, permit))
+        let lease = Lease::new(pool, &mut state, member, permit, request.clone());
+        Next::Found(lease)
     }
 }
 

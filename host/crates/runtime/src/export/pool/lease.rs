@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use device::Deadline;
 use tokio::sync::SemaphorePermit;
 
 use super::{Member, Pool, Pooled, State};
@@ -13,6 +14,8 @@ pub(crate) struct Lease<'a, T: Pooled> {
     member: Option<Member<T>>,
     /// `None` after a hand-over, when the permit was kept for whoever got the instance.
     permit: Option<SemaphorePermit<'a>>,
+    /// Whose call it is.
+    request: Deadline,
 }
 
 /// What is to become of an instance that was lent.
@@ -27,13 +30,17 @@ enum End {
 impl<'a, T: Pooled> Lease<'a, T> {
     pub(super) fn new(
         pool: &'a Pool<T>,
+        state: &mut State<T>,
         member: Member<T>,
         permit: Option<SemaphorePermit<'a>>,
+        request: Deadline,
     ) -> Self {
+        state.holders.push(request.clone());
         Self {
             pool,
             member: Some(member),
             permit,
+            request,
         }
     }
 
@@ -65,6 +72,7 @@ impl<'a, T: Pooled> Lease<'a, T> {
         // tenant's is free for whoever gets the permit.
         let pool = self.pool;
         let mut state = pool.state();
+        state.let_go(&self.request);
         if end == End::Broken {
             state.crashes.note_failure(Instant::now());
         } else {

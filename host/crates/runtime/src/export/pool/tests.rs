@@ -24,6 +24,17 @@ impl Pooled for Thing {
 
 type Things = Pool<Thing>;
 
+/// A request that has all the time there is.
+fn patient() -> Deadline {
+    Deadline::unattended(Duration::from_secs(3600))
+}
+
+impl<'a> Dirty<'a, Thing> {
+    async fn get(&mut self) -> Option<Lease<'a, Thing>> {
+        self.next(&patient()).await.unwrap()
+    }
+}
+
 /// A tenant with room for more than any export here wants.
 fn roomy() -> Arc<CountQuota> {
     CountQuota::new(100)
@@ -43,6 +54,11 @@ fn thing(number: u64) -> Thing {
 }
 
 impl Things {
+    /// Acquires for a request that has all the time there is.
+    async fn get(&self) -> Acquired<'_, Thing> {
+        self.acquire(&patient()).await.unwrap()
+    }
+
     /// Nobody uses it: each permit is free or put aside, each instance idle.
     #[track_caller]
     fn assert_at_rest(&self) {
@@ -57,7 +73,7 @@ impl Things {
     /// Acquires, where nothing stands in the way.
     #[track_caller]
     fn acquire_now(&self) -> Acquired<'_, Thing> {
-        finished(pin!(self.acquire()))
+        finished(pin!(self.get()))
     }
 
     #[track_caller]
@@ -128,11 +144,11 @@ fn give_back_clean(mut lease: Lease<'_, Thing>) {
     lease.give_back();
 }
 
-#[test]
-fn as_many_are_lent_as_there_are_permits() {
+#[tokio::test]
+async fn as_many_are_lent_as_there_are_permits() {
     let pool = pool(2, &roomy());
     let (one, two) = (pool.ready(), pool.make());
-    let mut third = pin!(pool.acquire());
+    let mut third = pin!(pool.get());
     assert!(waits(third.as_mut()));
     two.give_back();
     let two = is_ready(finished(third.as_mut()));
@@ -141,11 +157,11 @@ fn as_many_are_lent_as_there_are_permits() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn calls_get_one_in_the_order_of_asking() {
+#[tokio::test]
+async fn calls_get_one_in_the_order_of_asking() {
     let pool = pool(1, &roomy());
     let lease = pool.ready();
-    let (mut one, mut two) = (pin!(pool.acquire()), pin!(pool.acquire()));
+    let (mut one, mut two) = (pin!(pool.get()), pin!(pool.get()));
     assert!(waits(one.as_mut()) && waits(two.as_mut()));
     lease.give_back();
     assert!(waits(two.as_mut()));
@@ -154,23 +170,23 @@ fn calls_get_one_in_the_order_of_asking() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn a_call_that_is_given_up_while_it_waits_holds_nothing() {
+#[tokio::test]
+async fn a_call_that_is_given_up_while_it_waits_holds_nothing() {
     let pool = pool(1, &roomy());
     let lease = pool.ready();
     {
-        let mut gone = pin!(pool.acquire());
+        let mut gone = pin!(pool.get());
         assert!(waits(gone.as_mut()));
         lease.give_back();
         // The permit is its own now.
-        assert!(matches!(poll(pin!(pool.acquire())), Poll::Pending));
+        assert!(matches!(poll(pin!(pool.get())), Poll::Pending));
     }
     pool.assert_at_rest();
     pool.ready().give_back();
 }
 
-#[test]
-fn a_vacancy_that_is_dropped_is_free_again() {
+#[tokio::test]
+async fn a_vacancy_that_is_dropped_is_free_again() {
     let quota = CountQuota::new(2);
     let pool = pool(2, &quota);
     let one = pool.ready();
@@ -184,8 +200,8 @@ fn a_vacancy_that_is_dropped_is_free_again() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn an_instance_that_could_not_be_made_makes_others_wait() {
+#[tokio::test]
+async fn an_instance_that_could_not_be_made_makes_others_wait() {
     let pool = pool(2, &roomy());
     let one = pool.ready();
     pool.vacant().failed();
@@ -196,12 +212,12 @@ fn an_instance_that_could_not_be_made_makes_others_wait() {
     assert!(matches!(pool.acquire_now(), Acquired::Vacant(_)));
 }
 
-#[test]
-fn without_room_in_the_quota_calls_wait_for_what_there_is() {
+#[tokio::test]
+async fn without_room_in_the_quota_calls_wait_for_what_there_is() {
     let quota = CountQuota::new(1);
     let pool = pool(3, &quota);
     let lease = pool.ready();
-    let (mut one, mut two) = (pin!(pool.acquire()), pin!(pool.acquire()));
+    let (mut one, mut two) = (pin!(pool.get()), pin!(pool.get()));
     assert!(waits(one.as_mut()) && waits(two.as_mut()));
     assert_eq!(pool.state().put_aside, 2);
     lease.give_back();
@@ -210,13 +226,13 @@ fn without_room_in_the_quota_calls_wait_for_what_there_is() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn a_permit_that_was_put_aside_comes_back_when_there_is_room() {
+#[tokio::test]
+async fn a_permit_that_was_put_aside_comes_back_when_there_is_room() {
     let quota = CountQuota::new(2);
     let pool = pool(2, &quota);
     let of_another_export = quota.take().unwrap();
     let lease = pool.ready();
-    let mut second = pin!(pool.acquire());
+    let mut second = pin!(pool.get());
     assert!(waits(second.as_mut()));
     drop(of_another_export);
     lease.give_back();
@@ -228,8 +244,8 @@ fn a_permit_that_was_put_aside_comes_back_when_there_is_room() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn without_room_and_without_an_instance_a_call_is_refused() {
+#[tokio::test]
+async fn without_room_and_without_an_instance_a_call_is_refused() {
     let quota = CountQuota::new(1);
     let pool = pool(2, &quota);
     pool.release_idle();
@@ -240,20 +256,20 @@ fn without_room_and_without_an_instance_a_call_is_refused() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn the_place_of_one_that_is_retired_is_there_for_who_waits() {
+#[tokio::test]
+async fn the_place_of_one_that_is_retired_is_there_for_who_waits() {
     let quota = CountQuota::new(1);
     let pool = pool(1, &quota);
     let lease = pool.ready();
-    let mut next = pin!(pool.acquire());
+    let mut next = pin!(pool.get());
     assert!(waits(next.as_mut()));
     lease.retire();
     assert!(matches!(finished(next.as_mut()), Acquired::Vacant(_)));
     pool.assert_at_rest();
 }
 
-#[test]
-fn a_lease_that_is_dropped_is_a_crash() {
+#[tokio::test]
+async fn a_lease_that_is_dropped_is_a_crash() {
     let pool = pool(1, &roomy());
     drop(pool.ready());
     assert!(matches!(pool.acquire_now(), Acquired::Later(_)));
@@ -261,8 +277,8 @@ fn a_lease_that_is_dropped_is_a_crash() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn changes_that_a_crash_has_lost_are_told_once() {
+#[tokio::test]
+async fn changes_that_a_crash_has_lost_are_told_once() {
     let pool = pool(1, &roomy());
     let mut lease = pool.ready();
     lease.instance().dirty = true;
@@ -272,22 +288,22 @@ fn changes_that_a_crash_has_lost_are_told_once() {
     assert!(!pool.take_changes_lost());
 }
 
-#[test]
-fn a_flush_comes_before_those_that_wait_for_any() {
+#[tokio::test]
+async fn a_flush_comes_before_those_that_wait_for_any() {
     let pool = pool(1, &roomy());
     give_back_dirty(pool.ready());
     let lease = pool.ready();
-    let mut call = pin!(pool.acquire());
+    let mut call = pin!(pool.get());
     assert!(waits(call.as_mut()));
     let mut dirty = pool.dirty();
     {
-        let mut flush = pin!(dirty.next());
+        let mut flush = pin!(dirty.get());
         assert!(waits(flush.as_mut()));
         lease.give_back();
         assert!(waits(call.as_mut()));
         give_back_clean(finished(flush.as_mut()).unwrap());
     }
-    assert!(finished(pin!(dirty.next())).is_none());
+    assert!(finished(pin!(dirty.get())).is_none());
     is_ready(finished(call.as_mut())).give_back();
     drop(dirty);
     pool.assert_at_rest();
@@ -295,23 +311,23 @@ fn a_flush_comes_before_those_that_wait_for_any() {
 }
 
 /// Each return has a call that waits for it already.
-#[test]
-fn a_busy_export_does_not_starve_a_flush() {
+#[tokio::test]
+async fn a_busy_export_does_not_starve_a_flush() {
     let pool = pool(2, &roomy());
     let (one, two) = (pool.ready(), pool.make());
     give_back_dirty(one);
     give_back_dirty(two);
     let (one, two) = (pool.ready(), pool.ready());
-    let mut calls: Vec<_> = (0..8).map(|_| Box::pin(pool.acquire())).collect();
+    let mut calls: Vec<_> = (0..8).map(|_| Box::pin(pool.get())).collect();
     assert!(calls.iter_mut().all(|call| waits(call.as_mut())));
     let mut dirty = pool.dirty();
     for lease in [one, two] {
-        let mut flush = pin!(dirty.next());
+        let mut flush = pin!(dirty.get());
         assert!(waits(flush.as_mut()));
         lease.give_back();
         give_back_clean(finished(flush.as_mut()).unwrap());
     }
-    assert!(finished(pin!(dirty.next())).is_none());
+    assert!(finished(pin!(dirty.get())).is_none());
     for mut call in calls {
         is_ready(finished(call.as_mut())).give_back();
     }
@@ -319,8 +335,8 @@ fn a_busy_export_does_not_starve_a_flush() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn a_flush_gets_each_dirty_instance_once_and_no_other() {
+#[tokio::test]
+async fn a_flush_gets_each_dirty_instance_once_and_no_other() {
     let pool = pool(3, &roomy());
     let (one, two, three) = (pool.ready(), pool.make(), pool.make());
     give_back_dirty(one);
@@ -328,7 +344,7 @@ fn a_flush_gets_each_dirty_instance_once_and_no_other() {
     give_back_dirty(three);
     let mut dirty = pool.dirty();
     let mut numbers = Vec::new();
-    while let Some(mut lease) = finished(pin!(dirty.next())) {
+    while let Some(mut lease) = finished(pin!(dirty.get())) {
         numbers.push(lease.instance().number);
         // It isn't flushed: then it's still dirty, and for the next flush.
         lease.give_back();
@@ -340,14 +356,14 @@ fn a_flush_gets_each_dirty_instance_once_and_no_other() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn two_flushes_share_what_one_of_them_did() {
+#[tokio::test]
+async fn two_flushes_share_what_one_of_them_did() {
     let pool = pool(1, &roomy());
     give_back_dirty(pool.ready());
     let lease = pool.ready();
     let (mut one, mut two) = (pool.dirty(), pool.dirty());
     {
-        let (mut first, mut second) = (pin!(one.next()), pin!(two.next()));
+        let (mut first, mut second) = (pin!(one.get()), pin!(two.get()));
         assert!(waits(first.as_mut()) && waits(second.as_mut()));
         lease.give_back();
         give_back_clean(finished(first.as_mut()).unwrap());
@@ -357,14 +373,14 @@ fn two_flushes_share_what_one_of_them_did() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn two_flushes_get_what_stays_dirty_one_after_the_other() {
+#[tokio::test]
+async fn two_flushes_get_what_stays_dirty_one_after_the_other() {
     let pool = pool(1, &roomy());
     give_back_dirty(pool.ready());
     let lease = pool.ready();
     let (mut one, mut two) = (pool.dirty(), pool.dirty());
     {
-        let (mut first, mut second) = (pin!(one.next()), pin!(two.next()));
+        let (mut first, mut second) = (pin!(one.get()), pin!(two.get()));
         assert!(waits(first.as_mut()) && waits(second.as_mut()));
         lease.give_back();
         let lease = finished(first.as_mut()).unwrap();
@@ -376,12 +392,12 @@ fn two_flushes_get_what_stays_dirty_one_after_the_other() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn a_flush_that_is_given_up_gives_back_what_it_was_handed() {
+#[tokio::test]
+async fn a_flush_that_is_given_up_gives_back_what_it_was_handed() {
     let pool = pool(1, &roomy());
     give_back_dirty(pool.ready());
     let lease = pool.ready();
-    let mut call = pin!(pool.acquire());
+    let mut call = pin!(pool.get());
     assert!(waits(call.as_mut()));
     let dirty = pool.dirty();
     lease.give_back();
@@ -392,15 +408,15 @@ fn a_flush_that_is_given_up_gives_back_what_it_was_handed() {
     assert!(pool.is_dirty());
 }
 
-#[test]
-fn a_flush_does_not_wait_for_an_instance_that_is_gone() {
+#[tokio::test]
+async fn a_flush_does_not_wait_for_an_instance_that_is_gone() {
     for retired in [true, false] {
         let pool = pool(1, &roomy());
         give_back_dirty(pool.ready());
         let mut lease = pool.ready();
         let mut dirty = pool.dirty();
         {
-            let mut flush = pin!(dirty.next());
+            let mut flush = pin!(dirty.get());
             assert!(waits(flush.as_mut()));
             if retired {
                 lease.instance().dirty = false;
@@ -417,16 +433,16 @@ fn a_flush_does_not_wait_for_an_instance_that_is_gone() {
 }
 
 /// The permit was on its way to a call, and comes back though nothing was lent.
-#[test]
-fn a_flush_goes_on_when_a_call_gives_up_its_permit() {
+#[tokio::test]
+async fn a_flush_goes_on_when_a_call_gives_up_its_permit() {
     let pool = pool(1, &roomy());
     let lease = pool.ready();
-    let mut call = Box::pin(pool.acquire());
+    let mut call = Box::pin(pool.get());
     assert!(waits(call.as_mut()));
     give_back_dirty(lease);
     let mut dirty = pool.dirty();
     {
-        let mut flush = pin!(dirty.next());
+        let mut flush = pin!(dirty.get());
         assert!(waits(flush.as_mut()), "the call has the permit");
         drop(call);
         give_back_clean(finished(flush.as_mut()).unwrap());
@@ -435,22 +451,22 @@ fn a_flush_goes_on_when_a_call_gives_up_its_permit() {
     pool.assert_at_rest();
 }
 
-#[test]
-fn a_closed_pool_lends_to_flushes_only() {
+#[tokio::test]
+async fn a_closed_pool_lends_to_flushes_only() {
     let pool = pool(1, &roomy());
     give_back_dirty(pool.ready());
     pool.close();
     assert!(pool.is_closed());
     assert!(matches!(pool.acquire_now(), Acquired::Closed));
     let mut dirty = pool.dirty();
-    give_back_clean(finished(pin!(dirty.next())).unwrap());
-    assert!(finished(pin!(dirty.next())).is_none());
+    give_back_clean(finished(pin!(dirty.get())).unwrap());
+    assert!(finished(pin!(dirty.get())).is_none());
     drop(dirty);
     pool.assert_at_rest();
 }
 
-#[test]
-fn what_is_dirty_is_kept_when_idle_instances_go() {
+#[tokio::test]
+async fn what_is_dirty_is_kept_when_idle_instances_go() {
     let quota = CountQuota::new(2);
     let pool = pool(2, &quota);
     let (one, two) = (pool.ready(), pool.make());
@@ -475,7 +491,7 @@ impl<'a> Walk<'a> {
     fn step(&mut self, pool: &'a Things, random: u32) {
         let (choice, which) = (random % 16, random as usize / 16);
         match choice {
-            0..5 => self.calls.push(Box::pin(pool.acquire())),
+            0..5 => self.calls.push(Box::pin(pool.get())),
             5..7 => self.flushes.push(pool.dirty()),
             7 if !self.flushes.is_empty() => {
                 self.flushes.swap_remove(which % self.flushes.len());
@@ -526,7 +542,7 @@ impl<'a> Walk<'a> {
         self.calls = calls;
         let leases = &mut self.leases;
         self.flushes.retain_mut(|flush| {
-            match poll(pin!(flush.next())) {
+            match poll(pin!(flush.get())) {
                 Poll::Ready(Some(lease)) => leases.push(lease),
                 Poll::Ready(None) => return false,
                 Poll::Pending => {}
@@ -537,8 +553,8 @@ impl<'a> Walk<'a> {
 }
 
 /// The invariants are checked at each transition, and nothing is missing at the end.
-#[test]
-fn permits_and_places_add_up_whatever_happens() {
+#[tokio::test]
+async fn permits_and_places_add_up_whatever_happens() {
     for (seed, limit) in [(1, 100), (2, 3), (3, 1), (4, 2)] {
         let quota = CountQuota::new(limit);
         let pool = pool(3, &quota);

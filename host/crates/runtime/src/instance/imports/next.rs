@@ -7,6 +7,7 @@ mod reply;
 use std::sync::Arc;
 use std::time::Duration;
 
+use device::Deadline;
 use device::fault::Failure;
 use nbd_proto::ExportFlags;
 use wasmtime::StoreContextMut;
@@ -57,9 +58,15 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "pause",
         WaitsFor::Pause,
         |store, (milliseconds,): (u32,)| {
-            let _next = question(store.data_mut())?;
+            let (_, deadline) = question(store.data_mut())?;
             let pause = Duration::from_millis(milliseconds.into()).min(LONGEST_PAUSE);
-            Ok(Asked::Wait(tokio::time::sleep(pause)))
+            Ok(Asked::Wait(async move {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    // Then the filter's next question tells it so.
+                    () = deadline.abandoned() => {}
+                }
+            }))
         },
         |_, ()| Ok(()),
     )?;
@@ -68,8 +75,11 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "flush",
         WaitsFor::LayerBelow,
         |store, (): ()| {
-            let next = question(store.data_mut())?;
-            Ok(Asked::Wait(async move { next.flush().await }))
+            let (next, deadline) = question(store.data_mut())?;
+            Ok(Asked::Wait(async move {
+                deadline.ask()?;
+                next.flush(&deadline).await
+            }))
         },
         |guest, done| Ok((answer(guest, done),)),
     )?;
@@ -78,13 +88,14 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "trim",
         WaitsFor::LayerBelow,
         |store, (offset, length, mode): (u64, u64, WriteFlags)| {
-            let next = question(store.data_mut())?;
+            let (next, deadline) = question(store.data_mut())?;
             if let Err(misuse) = check_change(&next, offset, length) {
                 return Ok(Asked::Answer((refuse(store.data_mut(), misuse),)));
             }
             let flags = mode.into();
             Ok(Asked::Wait(async move {
-                next.trim(offset, length, flags).await
+                deadline.ask()?;
+                next.trim(&deadline, offset, length, flags).await
             }))
         },
         |guest, done| Ok((answer(guest, done),)),
@@ -94,13 +105,14 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "zero",
         WaitsFor::LayerBelow,
         |store, (offset, length, mode): (u64, u64, WriteFlags)| {
-            let next = question(store.data_mut())?;
+            let (next, deadline) = question(store.data_mut())?;
             if let Err(misuse) = check_change(&next, offset, length) {
                 return Ok(Asked::Answer((refuse(store.data_mut(), misuse),)));
             }
             let flags = mode.into();
             Ok(Asked::Wait(async move {
-                next.zero(offset, length, flags).await
+                deadline.ask()?;
+                next.zero(&deadline, offset, length, flags).await
             }))
         },
         |guest, done| Ok((answer(guest, done),)),
@@ -110,11 +122,14 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "cache",
         WaitsFor::LayerBelow,
         |store, (offset, length): (u64, u64)| {
-            let next = question(store.data_mut())?;
+            let (next, deadline) = question(store.data_mut())?;
             if let Err(misuse) = next.check(offset, length) {
                 return Ok(Asked::Answer((refuse(store.data_mut(), misuse),)));
             }
-            Ok(Asked::Wait(async move { next.cache(offset, length).await }))
+            Ok(Asked::Wait(async move {
+                deadline.ask()?;
+                next.cache(&deadline, offset, length).await
+            }))
         },
         |guest, done| Ok((answer(guest, done),)),
     )
@@ -125,11 +140,12 @@ fn check_change(next: &Next, offset: u64, length: u64) -> Result<(), Misuse> {
     next.check(offset, length)
 }
 
-/// The layer below, of which one more question is asked.
-fn question(guest: &mut Guest) -> Result<Arc<Next>, HostTrap> {
+/// The layer below, of which one more question is asked, and what is left to the request that it's asked for.
+fn question(guest: &mut Guest) -> Result<(Arc<Next>, Deadline), HostTrap> {
     let next = guest.next()?;
     guest.take_question()?;
-    Ok(next)
+    let request = guest.call.request().ok_or(HostTrap::Below)?;
+    Ok((next, request.clone()))
 }
 
 /// The layer below has answered: an errno for the guest, and its words, should the guest return it.

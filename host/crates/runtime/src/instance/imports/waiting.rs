@@ -65,11 +65,14 @@ async fn host_wait<W: Future>(
     let mut pending = false;
     let waited = poll_fn(|cx| {
         let polled = waiting.as_mut().poll(cx);
-        pending |= polled.is_pending();
+        if polled.is_pending() && !pending {
+            pending = true;
+            store.data_mut().call.wait_is_pending(wait);
+        }
         polled
     })
     .await;
-    store.data_mut().call.wait_ends(wait);
+    store.data_mut().call.wait_ends(wait, pending)?;
     if pending {
         store.set_epoch_deadline(1);
         clock::note_guest();

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use device::Deadline;
 use device::fault::Failure;
 use extent_map::{Extent, ExtentMap, Kind, Progress as MapProgress, Wanted};
 use wasmtime::component::{LinkerInstance, Resource};
@@ -13,7 +14,7 @@ use crate::instance::imports::waiting::{Asked, Asking, waiting};
 use crate::instance::imports::{ExtentsHandle, requests};
 use crate::meter::call::WaitsFor;
 use crate::meter::host_trap::HostTrap;
-use crate::next::Misuse;
+use crate::next::{Misuse, Next};
 
 type Handle = Resource<ExtentsHandle>;
 
@@ -55,6 +56,17 @@ struct ForSplice {
     position: u64,
 }
 
+async fn ask(
+    next: &Next,
+    deadline: &Deadline,
+    range: Range<u64>,
+    wanted: Wanted,
+    most: usize,
+) -> Found {
+    deadline.ask()?;
+    next.extents(deadline, range, wanted, most).await
+}
+
 /// Asks for the layer's extents, to splice them in: only for what the map can still take.
 fn ask_splice(
     guest: &mut Guest,
@@ -62,7 +74,7 @@ fn ask_splice(
     length: u64,
     position: u64,
 ) -> Asking<(Outcome<Progress>,), impl Future<Output = ForSplice> + Send + use<>> {
-    let next = question(guest)?;
+    let (next, deadline) = question(guest)?;
     let Some(end) = position.checked_add(length) else {
         return Ok(Asked::Answer((Err(Errno::Einval),)));
     };
@@ -82,7 +94,7 @@ fn ask_splice(
     let most = guest.ctx.limits.extents;
     Ok(Asked::Wait(async move {
         ForSplice {
-            found: next.extents(range.clone(), wanted, most).await,
+            found: ask(&next, &deadline, range.clone(), wanted, most).await,
             range,
             position: place.start,
         }
@@ -166,7 +178,7 @@ fn ask_list(
     length: u64,
     most: u32,
 ) -> Asking<(Outcome<Vec<wit::Extent>>,), impl Future<Output = ForList> + Send + use<>> {
-    let next = question(guest)?;
+    let (next, deadline) = question(guest)?;
     let end = offset.checked_add(length);
     let Some(end) = end.filter(|&end| end <= next.export().size) else {
         return Ok(Asked::Answer((refuse(guest, Misuse::Range),)));
@@ -177,7 +189,7 @@ fn ask_list(
     let (range, most) = (offset..end, (most as usize).min(guest.ctx.limits.extents));
     Ok(Asked::Wait(async move {
         ForList {
-            found: next.extents(range.clone(), Wanted::All, most).await,
+            found: ask(&next, &deadline, range.clone(), Wanted::All, most).await,
             range,
             most,
         }

@@ -103,7 +103,7 @@ fn write(
     mode: WriteFlags,
     changes: bool,
 ) -> Asking<(Outcome<()>,), impl Future<Output = Result<(), Failure>> + Send + use<>> {
-    let next = question(guest)?;
+    let (next, deadline) = question(guest)?;
     let checked = match bytes {
         None => Err(Misuse::Length),
         Some(bytes) => check(&next, offset, bytes.len() as u64, changes).map(|()| bytes),
@@ -117,6 +117,7 @@ fn write(
     }
     let flags = mode.into();
     Ok(Asked::Wait(async move {
-        next.write(offset, bytes, flags).await
+        deadline.ask()?;
+        next.write(&deadline, offset, bytes, flags).await
     }))
 }

@@ -65,7 +65,7 @@ fn fill(
     offset: u64,
     length: u32,
 ) -> Asking<(Outcome<()>,), impl Future<Output = Read> + Send + use<>> {
-    let next = question(guest)?;
+    let (next, deadline) = question(guest)?;
     // No more than the request is worth; only a read has a reply to fill.
     let missing = guest.reply()?.missing();
     let checked = match check(guest, &next, offset, length.into()) {
@@ -79,7 +79,8 @@ fn fill(
         return Ok(Asked::Answer((Ok(()),)));
     }
     Ok(Asked::Wait(async move {
-        next.read(offset, length, Box::default()).await
+        deadline.ask()?;
+        next.read(&deadline, offset, length, Box::default()).await
     }))
 }
 
@@ -88,7 +89,7 @@ fn read(
     offset: u64,
     length: u32,
 ) -> Asking<(Outcome<Vec<u8>>,), impl Future<Output = Read> + Send + use<>> {
-    let next = question(guest)?;
+    let (next, deadline) = question(guest)?;
     let checked = if length > DIRECT {
         Err(Misuse::Length)
     } else {
@@ -101,7 +102,8 @@ fn read(
         return Ok(Asked::Answer((Ok(Vec::new()),)));
     }
     Ok(Asked::Wait(async move {
-        next.read(offset, length, Box::default()).await
+        deadline.ask()?;
+        next.read(&deadline, offset, length, Box::default()).await
     }))
 }
 

@@ -1,0 +1,41 @@
+//! Whether the client of a connection is still there to hear of an answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+/// Tells the requests of a connection that their client has gone. Clones are of the same connection.
+#[derive(Clone, Debug, Default)]
+pub struct HangUp(Arc<Line>);
+
+#[derive(Debug, Default)]
+struct Line {
+    gone: AtomicBool,
+    told: Notify,
+}
+
+impl HangUp {
+    /// The client has gone. Wakes everybody who waits for that.
+    pub fn note(&self) {
+        self.0.gone.store(true, Ordering::Release);
+        self.0.told.notify_waiters();
+    }
+
+    /// Whether the client has gone.
+    #[must_use]
+    pub fn is_noted(&self) -> bool {
+        self.0.gone.load(Ordering::Acquire)
+    }
+
+    /// Waits until the client has gone, maybe for ever. Dropping it is safe.
+    pub async fn noted(&self) {
+        let told = self.0.told.notified();
+        let mut told = std::pin::pin!(told);
+        // From here on no note is missed.
+        told.as_mut().enable();
+        if !self.is_noted() {
+            told.await;
+        }
+    }
+}

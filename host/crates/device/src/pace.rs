@@ -1,0 +1,62 @@
+//! Requests are held up until their rates have room for them.
+
+use std::time::Instant;
+
+use quota::Rates;
+use tokio::time::sleep;
+
+use crate::fault::Failure;
+use crate::metrics::Metrics;
+use crate::{Deadline, Terms};
+
+/// Holds up a request that will move so many bytes, where the export or its tenant has rates: `None` where neither
+/// has, which takes no allocation. Dropping the future is safe; the request counts all the same.
+///
+/// # Errors
+/// It would be held up for longer than it has time, and doesn't count.
+#[must_use]
+pub fn hold_up<'a>(
+    terms: &'a Terms,
+    metrics: &'a Metrics,
+    deadline: &'a Deadline,
+    bytes: u64,
+) -> Option<impl Future<Output = Result<(), Failure>> + Send + use<'a>> {
+    let rates = terms.rates()?;
+    Some(wait(rates, metrics, deadline, 1, bytes))
+}
+
+/// Holds up what the host writes on behalf of a request that was counted already, piece by piece. As [`hold_up`].
+///
+/// # Errors
+/// As [`hold_up`].
+pub async fn hold_up_piece(
+    terms: &Terms,
+    metrics: &Metrics,
+    deadline: &Deadline,
+    bytes: u64,
+) -> Result<(), Failure> {
+    match terms.rates() {
+        Some(rates) => wait(rates, metrics, deadline, 0, bytes).await,
+        None => Ok(()),
+    }
+}
+
+async fn wait(
+    rates: [&Rates; 2],
+    metrics: &Metrics,
+    deadline: &Deadline,
+    requests: u64,
+    bytes: u64,
+) -> Result<(), Failure> {
+    let now = Instant::now();
+    let wait = Rates::reserve(&rates, now, requests, bytes, deadline.left(now));
+    let wait = wait.ok_or_else(|| Failure::share("past the rate for too long"))?;
+    if !wait.is_zero() {
+        metrics.rate_waits.note(wait);
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = deadline.abandoned() => return Err(Failure::hung_up()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! A request through layers has one end for all of them: its time, its questions, its client.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nbd_proto::wire::{command, option};
+use nbd_proto::{CommandFlags, Errno, Framing};
+use nbdbox_tests::admin::{ADMIN, get, sample};
+use nbdbox_tests::tenancy::{export, tenant};
+use nbdbox_tests::{Client, Raw, Server, Transmission, guest, plugin};
+
+/// The layer of the plugin itself.
+const BASE: &str = "0:bad";
+
+/// Half of the largest disk.
+const HUGE: u64 = 1 << 61;
+
+/// An export of the bad plugin below filters, the outermost first, with limits for each layer.
+fn stack(limits: &str, bad: &str, filters: &[(&str, &str)]) -> Server {
+    let path = |name: &str| match name {
+        "retry" | "offset" => plugin(name),
+        _ => guest(name),
+    };
+    let filters: Vec<String> = filters
+        .iter()
+        .map(|(name, settings)| {
+            let path = path(name);
+            let path = path.display();
+            format!(
+                "{{ plugin = \"{path}\", settings = {{ {settings} }}, limits = {{ {limits} }} }}"
+            )
+        })
+        .collect();
+    let more = format!(
+        "settings = {{ {bad} }}\nlimits = {{ {limits} }}\nfilters = [{}]",
+        filters.join(", ")
+    );
+    let config = [tenant("t", ""), export("t", "disk", "bad", &more)].concat() + ADMIN;
+    Server::hosting_with(&config, &["-t", "1"])
+}
+
+fn connect(server: &Server) -> Client {
+    Client::connect_to(&server.folder().join("t"), "disk", Framing::Extended)
+}
+
+fn raw(server: &Server) -> Transmission {
+    let mut raw = Raw::connect(&server.folder().join("t"));
+    let _flags = raw.hello(3);
+    raw.go("disk")
+}
+
+/// How many reads or writes the layer that is named in the label has had.
+fn asked(server: &Server, operation: &str, layer: &str) -> f64 {
+    let metrics = get(server, "/metrics");
+    let labels = [("operation", operation), ("layer", layer)];
+    sample(&metrics, "nbdbox_layer_operations_total", &labels).unwrap_or_default()
+}
+
+/// How many clients are connected.
+fn connections(server: &Server) -> f64 {
+    let metrics = get(server, "/metrics");
+    sample(&metrics, "nbdbox_connections", &[("export", "disk")]).unwrap_or_default()
+}
+
+/// Waits for it; no machine takes a minute.
+#[track_caller]
+fn until(mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never came");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// `flip` can't zero, so zeroes are written out through it.
+const NO_ZEROES: [(&str, &str); 2] = [("retry", "retries = 0"), ("flip", "")];
+
+const BAD: &str = "size = \"2305843009213693952\", mode = \"parallel\"";
+
+#[test]
+fn zeroes_that_would_be_written_for_ever_end_with_the_request() {
+    let server = stack("wall = \"1s\"", BAD, &NO_ZEROES);
+    let mut client = connect(&server);
+    let writes = thread::spawn(move || client.zero(0, HUGE, CommandFlags::empty()));
+    // On the one thread that there is.
+    let mut other = connect(&server);
+    for _ in 0..100 {
+        assert_eq!(other.read(0, 1).unwrap(), [!0x42]);
+    }
+    let refused = writes.join().unwrap().unwrap_err();
+    assert_eq!(refused.errno, Errno::Eio);
+    assert!(refused.text.contains("took too long"), "{}", refused.text);
+    let written = asked(&server, "write", BASE);
+    assert_eq!(other.read(0, 1).unwrap(), [!0x42]);
+    assert_eq!(asked(&server, "write", BASE), written, "nothing goes on");
+}
+
+#[test]
+fn zeroes_are_not_written_for_a_client_that_has_gone() {
+    let server = stack("wall = \"60min\"", BAD, &NO_ZEROES);
+    let mut client = Raw::connect(&server.folder().join("t"));
+    let _flags = client.hello(3);
+    client.option(option::EXTENDED_HEADERS, &[]);
+    let _agreed = client.option_reply(option::EXTENDED_HEADERS);
+    let mut client = client.go("disk");
+    client.extended_request(0, command::WRITE_ZEROES, 1, 0, HUGE);
+    until(|| asked(&server, "write", BASE) > 0.0);
+    drop(client);
+    // The connection ends when its last request has.
+    until(|| connections(&server) == 0.0);
+}
+
+#[test]
+fn zeroes_that_are_written_out_count_as_bytes() {
+    let limits = "wall = \"1s\", bandwidth = \"1MiB\"";
+    let server = stack(limits, "size = \"1G\", mode = \"parallel\"", &NO_ZEROES);
+    let mut client = connect(&server);
+    let refused = client.zero(0, 64 << 20, CommandFlags::empty()).unwrap_err();
+    assert_eq!(refused.errno, Errno::Eio);
+    assert!(refused.text.contains("rate"), "{}", refused.text);
+    assert!(asked(&server, "write", BASE) < 64.0);
+}
+
+#[test]
+fn filters_share_the_questions_of_a_request() {
+    // Each would ask the one below 4096 times.
+    let server = stack(
+        "cpu = \"10s\"",
+        "mode = \"parallel\"",
+        &[("sly", "do = \"ask\""), ("sly", "do = \"ask\"")],
+    );
+    let mut client = connect(&server);
+    let refused = client.read(4096, 512).unwrap_err();
+    assert_eq!(refused.errno, Errno::Eio, "{refused:?}");
+    let questions = asked(&server, "read", BASE);
+    assert!(questions < 4096.0, "{questions} questions");
+    assert_eq!(client.read(8192, 1).unwrap(), [0x42]);
+}
+
+#[test]
+fn a_filter_gets_no_more_answers_when_the_request_is_out_of_time() {
+    // The layer below takes half a second for each answer.
+    let server = stack(
+        "cpu = \"60s\", wall = \"2s\"",
+        "mode = \"parallel\", at = \"read\", do = \"slow\"",
+        &[("sly", "do = \"ask\"")],
+    );
+    let mut client = connect(&server);
+    let refused = client.read(4096, 512).unwrap_err();
+    assert_eq!(refused.errno, Errno::Eio, "{refused:?}");
+    assert!(refused.text.contains("took too long"), "{}", refused.text);
+    let questions = asked(&server, "read", BASE);
+    assert!(questions < 1000.0, "{questions} questions in two seconds");
+}
+
+#[test]
+fn a_filter_that_nags_for_a_client_that_has_gone_is_told_so() {
+    let server = stack(
+        "cpu = \"60min\", wall = \"60min\"",
+        "mode = \"parallel\", at = \"read\", do = \"slow\"",
+        &[("sly", "do = \"nag\"")],
+    );
+    let mut client = raw(&server);
+    client.request(0, command::READ, 1, 4096, 512);
+    until(|| asked(&server, "read", BASE) > 0.0);
+    drop(client);
+    until(|| connections(&server) == 0.0);
+    let questions = asked(&server, "read", BASE);
+    assert!(questions < 4096.0, "{questions} questions");
+}
+
+#[test]
+fn who_has_gone_does_not_queue_for_an_instance() {
+    let server = stack(
+        "cpu = \"60min\", wall = \"60min\", instances = 1",
+        "mode = \"parallel\", at = \"read\", do = \"loop\", offset = \"512\"",
+        &[],
+    );
+    let mut loops = raw(&server);
+    loops.request(0, command::READ, 1, 512, 1);
+    until(|| connections(&server) == 1.0);
+    let queued: Vec<Transmission> = (0..60)
+        .map(|_| {
+            let mut client = raw(&server);
+            client.request(0, command::READ, 1, 0, 1);
+            client
+        })
+        .collect();
+    until(|| connections(&server) == 61.0);
+    drop(queued);
+    until(|| connections(&server) == 1.0);
+}
+
+#[test]
+fn what_is_computed_between_waits_is_cpu_time() {
+    let server = stack(
+        "cpu = \"100ms\", wall = \"60min\"",
+        "mode = \"parallel\"",
+        &[("sly", "do = \"nibble\"")],
+    );
+    let mut client = connect(&server);
+    assert_eq!(client.read(4096, 512).unwrap_err().errno, Errno::Eio);
+    assert!(server.log().contains("out of CPU time"), "{}", server.log());
+}
+
+#[test]
+fn a_crash_fails_no_other_request() {
+    let server = stack(
+        "",
+        "mode = \"parallel\", at = \"read\", do = \"trap\", offset = \"512\"",
+        &[],
+    );
+    let mut bad = connect(&server);
+    let mut good = connect(&server);
+    for _ in 0..6 {
+        assert_eq!(bad.read(512, 1).unwrap_err().errno, Errno::Eio);
+        // While the restart pauses.
+        assert_eq!(good.read(0, 1).unwrap(), [0x42]);
+    }
+}
