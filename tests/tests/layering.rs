@@ -30,7 +30,15 @@ const PURE: &[(&str, &[&str])] = &[
     ("fair-cores", &[]),
     (
         "device",
-        &["bitflags", "bytes", "futures-util", "thiserror", "tracing"],
+        &[
+            "bitflags",
+            "bytes",
+            "futures-util",
+            "thiserror",
+            // For what a deadline waits for: time, and word of a hang-up.
+            "tokio",
+            "tracing",
+        ],
     ),
 ];
 

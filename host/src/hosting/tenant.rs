@@ -42,7 +42,7 @@ impl Tenant {
                 old.quota.set(&tenant.limits);
                 Arc::clone(&old.quota)
             }
-            None => TenantQuota::sharing(&tenant.limits, cores),
+            None => TenantQuota::sharing(&tenant.name, &tenant.limits, cores),
         };
         let load_permit = match old {
             Some(old) => Arc::clone(&old.load_permit),

@@ -139,7 +139,12 @@ async fn what_a_read_costs() {
     let _alone = ALONE.lock().await;
     count(TenantQuota::unlimited()).await;
     let cores = Cores::new(1);
-    count(TenantQuota::sharing(&TenantLimits::default(), &cores)).await;
+    count(TenantQuota::sharing(
+        "tenant",
+        &TenantLimits::default(),
+        &cores,
+    ))
+    .await;
 }
 
 async fn count(quota: Arc<TenantQuota>) {

@@ -28,7 +28,10 @@ async fn tenant(cores: &Arc<Cores>, connections: usize) -> Vec<Scene> {
         inflight: u64::MAX,
         ..TenantLimits::default()
     };
-    let quota = ExportQuota::new(&Limits::default(), &TenantQuota::sharing(&free, cores));
+    let quota = ExportQuota::new(
+        &Limits::default(),
+        &TenantQuota::sharing("tenant", &free, cores),
+    );
     let mut scenes = Vec::new();
     for _ in 0..connections {
         let mut device = Faulty::new(Limits::default());

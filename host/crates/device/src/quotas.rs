@@ -8,10 +8,14 @@ mod export;
 use std::sync::Arc;
 
 use fair_cores::{Cores, CpuQuota};
+use lanes::Lane;
 use nbdbox_config::limits::TenantLimits;
 use quota::{CountQuota, FlowQuota, MemoryQuota, Rates};
 
 pub use self::export::ExportQuota;
+
+/// The name of a tenant that is alone.
+const ALONE: &str = "alone";
 
 /// All quotas of one tenant.
 #[derive(Debug)]
@@ -28,23 +32,25 @@ pub struct TenantQuota {
     pub rates: Rates,
     /// Its share of the cores, where they're shared.
     pub cpu: Option<Arc<CpuQuota>>,
+    /// Threads for what blocks.
+    pub lane: Lane,
 }
 
 impl TenantQuota {
-    /// Quotas with these limits, for a tenant who has the cores to itself.
+    /// Quotas with these limits, for a tenant that has the cores to itself.
     #[must_use]
     pub fn new(limits: &TenantLimits) -> Arc<Self> {
-        Arc::new(Self::made(limits, None))
+        Arc::new(Self::made(ALONE, limits, None))
     }
 
-    /// Quotas with these limits, for a tenant who shares the cores with others.
+    /// Quotas with these limits, for a tenant of this name that shares the cores with others.
     #[must_use]
-    pub fn sharing(limits: &TenantLimits, cores: &Arc<Cores>) -> Arc<Self> {
+    pub fn sharing(name: &str, limits: &TenantLimits, cores: &Arc<Cores>) -> Arc<Self> {
         let cpu = CpuQuota::new(cores, limits.cpu_weight);
-        Arc::new(Self::made(limits, Some(cpu)))
+        Arc::new(Self::made(name, limits, Some(cpu)))
     }
 
-    fn made(limits: &TenantLimits, cpu: Option<Arc<CpuQuota>>) -> Self {
+    fn made(name: &str, limits: &TenantLimits, cpu: Option<Arc<CpuQuota>>) -> Self {
         Self {
             memory: MemoryQuota::new(limits.memory),
             instances: CountQuota::new(limits.instances),
@@ -52,6 +58,7 @@ impl TenantQuota {
             flow: FlowQuota::new(limits.requests, limits.inflight),
             rates: Rates::new(limits.iops, limits.bandwidth),
             cpu,
+            lane: Lane::new(name),
         }
     }
 

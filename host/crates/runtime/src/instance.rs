@@ -17,6 +17,7 @@ use device::Deadline;
 use device::fault::{Cause, Failure};
 use device::reply::ReadReply;
 use extent_map::{ExtentMap, Wanted};
+use lanes::thread_time;
 use nbdbox_config::limits::DIRECT;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource, TypedFunc};
@@ -75,7 +76,8 @@ type Called<T> = Result<T, CallError>;
 /// [`CallError::Fatal`], or if a call's future is dropped before its end, the instance can't be used again.
 impl Instance {
     /// Makes a store with the limits of `ctx` and instantiates the plugin in it. `number` tells the instance from its
-    /// like. Dropping the future drops the store.
+    /// like. Dropping the future drops the store. To be run on one thread, which it may keep for as long as it takes
+    /// to fill the memories: that is charged afterwards.
     ///
     /// # Errors
     /// The plugin was stopped, ran out of time, or isn't what its type says.
@@ -91,8 +93,9 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| store.data_mut().call.tick());
         store.set_hostcall_fuel(DIRECT as usize + SLACK);
         store.set_epoch_deadline(1);
-        let deadline = Deadline::unattended(ctx.limits.wall);
-        store.data_mut().call.begin(ctx.limits.open_cpu, &deadline);
+        // For no request: whoever starts asks nobody below.
+        store.data_mut().call.begin(ctx.limits.open_cpu, None);
+        let begun = thread_time();
         let clocks = store.data().call.clocks();
         let ended = {
             let instantiated = pin!(pre.instantiate_async(&mut store));
@@ -101,6 +104,9 @@ impl Instance {
         let Some(made) = ended.output else {
             return Err(out_of_time(&store));
         };
+        if thread_time() - begun > ctx.limits.open_cpu {
+            return Err(out_of_cpu(&store));
+        }
         let functions = made.and_then(|instance| indices.functions(&mut store, &instance));
         match functions {
             Ok(functions) => Ok(Self {
@@ -394,6 +400,15 @@ fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
     let detail = host_trap::one_line(error);
     log_export!(warn, names, ?cpu, "{}: {detail}", failure.text);
     failure
+}
+
+/// Filling memories and tables took longer than `open-cpu`.
+fn out_of_cpu(store: &Store<Guest>) -> Failure {
+    let guest = store.data();
+    let (names, limit) = (&guest.ctx.names, guest.ctx.limits.open_cpu);
+    let text = "the plugin takes too much CPU time to start";
+    log_export!(warn, names, open_cpu = ?limit, "{text}");
+    Failure::plugin(Cause::CpuTime, text)
 }
 
 fn out_of_time(store: &Store<Guest>) -> Failure {

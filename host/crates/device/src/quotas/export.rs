@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fair_cores::CpuShare;
+use lanes::Work;
 use nbdbox_config::limits::Limits;
 use quota::{FlowQuota, MemoryQuota, Rates};
 
@@ -20,6 +21,8 @@ pub struct ExportQuota {
     rates: Rates,
     /// Its share of the cores, where they're shared.
     pub cpu: Option<Arc<CpuShare>>,
+    /// The way to its tenant's threads, for what blocks.
+    pub work: Work,
 }
 
 impl ExportQuota {
@@ -32,11 +35,13 @@ impl ExportQuota {
             FlowQuota::new(requests.unwrap_or(usize::MAX), bytes.unwrap_or(u64::MAX))
         });
         let cpu = tenant.cpu.as_ref();
+        let cpu = cpu.map(|cpu| CpuShare::new(cpu, limits.cpu_weight));
         Arc::new(Self {
             memory: MemoryQuota::within(&tenant.memory, limits.total_memory.unwrap_or(u64::MAX)),
             flow,
             rates: Rates::new(limits.iops, limits.bandwidth),
-            cpu: cpu.map(|cpu| CpuShare::new(cpu, limits.cpu_weight)),
+            work: tenant.lane.charging(cpu.clone()),
+            cpu,
             tenant: Arc::clone(tenant),
         })
     }

@@ -90,7 +90,7 @@ impl Guest {
         self.blamed = None;
         self.host_calls = 0;
         self.questions = QUESTIONS;
-        self.call.begin(budget, deadline);
+        self.call.begin(budget, Some(deadline));
     }
 
     /// Takes note of what a call has taken, and of how long it had a thread.

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use device::fault::Failure;
+use device::origin::Origin;
+use nbd_proto::Errno;
+use tokio::runtime::Handle;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::abi::world::World;
@@ -16,6 +19,11 @@ use crate::loaded::engine::Engine;
 /// moment at which its code runs.
 pub struct Examined {
     world: World,
+    linked: Arc<Linked>,
+}
+
+/// All that an instance is made of.
+struct Linked {
     indices: Indices,
     pre: InstancePre<Guest>,
 }
@@ -53,8 +61,7 @@ impl Examined {
         let indices = Indices::of(component, &world)?;
         Ok(Self {
             world,
-            indices,
-            pre,
+            linked: Arc::new(Linked { indices, pre }),
         })
     }
 
@@ -64,15 +71,29 @@ impl Examined {
         &self.world
     }
 
-    /// Makes an instance, within the limits of `ctx`.
+    /// Makes an instance, within the limits of `ctx`. That's done on the lane of its tenant, since nothing ticks while
+    /// memories and tables are filled. Dropping the future leaves the instance to be made and dropped there.
     ///
     /// # Errors
-    /// The instance was stopped, or the limits allow none.
+    /// The instance was stopped, or the limits allow none; the lane has no thread.
     pub(crate) async fn instance(
         &self,
         ctx: &Arc<ExportContext>,
         number: u64,
     ) -> Result<Instance, Failure> {
-        Instance::new(&self.pre, &self.indices, ctx, number).await
+        let (linked, ctx) = (Arc::clone(&self.linked), Arc::clone(ctx));
+        let work = ctx.quota.work.clone();
+        let runtime = Handle::current();
+        let making = Origin::carry(async move {
+            Instance::new(&linked.pre, &linked.indices, &ctx, number).await
+        });
+        let made = work.run(move || runtime.block_on(making)).await;
+        made.unwrap_or_else(|error| {
+            tracing::error!(target: "nbdbox::plugin", "can't make an instance: {error}");
+            Err(Failure::host(
+                Errno::Eio,
+                "the host could not make an instance",
+            ))
+        })
     }
 }

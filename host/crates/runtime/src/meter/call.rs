@@ -76,11 +76,11 @@ impl Call {
         }
     }
 
-    /// A call begins, which may use `budget` of CPU time, for a request to which so much is left.
-    pub(crate) fn begin(&mut self, budget: Duration, request: &Deadline) {
+    /// A call begins, which may use `budget` of CPU time, for a request to which so much is left, if it's for one.
+    pub(crate) fn begin(&mut self, budget: Duration, request: Option<&Deadline>) {
         self.cpu.begin(budget);
         self.waits.begin();
-        self.request = Some(request.clone());
+        self.request = request.cloned();
     }
 
     /// The call has ended: nothing works for its request any more.

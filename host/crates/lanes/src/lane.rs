@@ -1,0 +1,306 @@
+//! A lane: its threads, and the way to them.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use fair_cores::CpuShare;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::clock::thread_time;
+use crate::queue::Queue;
+
+/// The most threads of a lane. Restrains a tenant; with fewer, a disk that could do several things at once does one.
+const THREADS: usize = 8;
+
+/// How long a thread waits for another job before it ends.
+const REST: Duration = Duration::from_secs(10);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads of one owner, for work that blocks. They begin when there's work for them, eight at most, and end after
+/// ten seconds without. Clones are of the same lane.
+#[derive(Clone)]
+pub struct Lane(Arc<Shared>);
+
+struct Shared {
+    owner: String,
+    queue: Mutex<Queue<Job>>,
+    come: Condvar,
+    /// What its threads have computed, in ns.
+    computed: AtomicU64,
+}
+
+/// Why a job came to nothing: the host's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum LaneError {
+    /// The system gives no thread.
+    #[error("the system gives the server no further thread")]
+    NoThread,
+    /// The work panicked.
+    #[error("the work ended in a panic")]
+    Panicked,
+}
+
+/// An export's way to its tenant's lane: what is done there is charged to the export.
+#[derive(Clone, Debug)]
+pub struct Work {
+    lane: Lane,
+    share: Option<Arc<CpuShare>>,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane")
+            .field("owner", &self.0.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lane {
+    /// A lane without threads, so far. `owner` stands in the names of its threads.
+    #[must_use]
+    pub fn new(owner: &str) -> Self {
+        Self(Arc::new(Shared {
+            owner: owner.to_owned(),
+            queue: Mutex::new(Queue::new(THREADS)),
+            come: Condvar::new(),
+            computed: AtomicU64::new(0),
+        }))
+    }
+
+    /// For work that is charged to `share`, where the cores are shared.
+    #[must_use]
+    pub fn charging(&self, share: Option<Arc<CpuShare>>) -> Work {
+        Work {
+            lane: self.clone(),
+            share,
+        }
+    }
+
+    /// Threads that it has now.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.queue().threads()
+    }
+
+    /// Jobs that wait for a thread.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue().waiting()
+    }
+
+    /// What its threads have computed so far.
+    #[must_use]
+    pub fn computed(&self) -> Duration {
+        Duration::from_nanos(self.0.computed.load(Ordering::Relaxed))
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<Job>> {
+        // Nothing that holds the lock panics.
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit(&self, job: Job) -> Result<(), LaneError> {
+        let begins = self.queue().push(job);
+        self.0.come.notify_one();
+        if !begins {
+            return Ok(());
+        }
+        // The kernel cuts the name off after 15 bytes.
+        let name = format!("lane-{}", self.0.owner);
+        let shared = Arc::clone(&self.0);
+        let thread = thread::Builder::new().name(name);
+        let Err(error) = thread.spawn(move || shared.work()) else {
+            return Ok(());
+        };
+        let owner = &self.0.owner;
+        tracing::error!(target: "nbdbox::lanes", owner, "can't start a thread: {error}");
+        let given_up = self.queue().cannot_begin();
+        if given_up.is_empty() {
+            // The threads that there are come to it.
+            return Ok(());
+        }
+        Err(LaneError::NoThread)
+    }
+}
+
+thread_local! {
+    /// Whether this thread is a lane's.
+    static IS_LANES: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Shared {
+    /// A thread's life.
+    fn work(&self) {
+        IS_LANES.set(true);
+        let lock = || self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock();
+        loop {
+            if let Some(job) = queue.pop() {
+                drop(queue);
+                job();
+                queue = lock();
+                continue;
+            }
+            queue.rest();
+            let waited = self.come.wait_timeout(queue, REST);
+            let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+            queue.wake();
+            if timeout.timed_out() && queue.waiting() == 0 {
+                queue.end();
+                return;
+            }
+        }
+    }
+}
+
+impl Work {
+    /// Does `work` on one of the lane's threads, when it's the export's turn. Dropping the future before that forgets
+    /// the work, or it's done all the same and its result is lost.
+    ///
+    /// Work that comes from a lane's own thread is done there at once, since that thread must not wait for another one.
+    ///
+    /// The queue has no bound of its own: what waits there belongs to requests, which their tenant's quotas bound.
+    ///
+    /// # Errors
+    /// There is no thread for it, or it panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LaneError> {
+        if IS_LANES.get() {
+            return catch_unwind(AssertUnwindSafe(work)).map_err(|_| LaneError::Panicked);
+        }
+        if let Some(share) = &self.share
+            && share.must_queue()
+        {
+            // Only the turn is waited for: a thread that waits for a disk needs no core meanwhile.
+            drop(share.enter().await);
+        }
+        let (sender, done) = oneshot::channel();
+        let (shared, share) = (Arc::clone(&self.lane.0), self.share.clone());
+        let job = move || {
+            let begun = thread_time();
+            let result = catch_unwind(AssertUnwindSafe(work));
+            let computed = thread_time().saturating_sub(begun);
+            if let Some(share) = share {
+                share.owe(computed);
+            }
+            // 584 years.
+            let nanoseconds = u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX);
+            shared.computed.fetch_add(nanoseconds, Ordering::Relaxed);
+            // Whoever asked may be gone.
+            let _ = sender.send(result);
+        };
+        self.lane.submit(Box::new(job))?;
+        match done.await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) => Err(LaneError::Panicked),
+            Err(_) => Err(LaneError::NoThread),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use fair_cores::{Cores, CpuQuota};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_on_the_owners_thread() {
+        let work = Lane::new("alice").charging(None);
+        let name = work
+            .run(|| thread::current().name().map(str::to_owned))
+            .await;
+        assert_eq!(name.unwrap().unwrap(), "lane-alice");
+        assert_eq!(work.lane.threads(), 1);
+    }
+
+    #[tokio::test]
+    async fn work_on_work_needs_no_second_thread() {
+        let lane = Lane::new("alice");
+        let (work, inner) = (lane.charging(None), lane.charging(None));
+        let runtime = tokio::runtime::Handle::current();
+        let done = work.run(move || runtime.block_on(inner.run(|| 7))).await;
+        assert_eq!(done, Ok(Ok(7)));
+        assert_eq!(lane.threads(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_the_thread_goes_on() {
+        let work = Lane::new("alice").charging(None);
+        let failed = work
+            .run(|| std::panic::resume_unwind(Box::new("told to")))
+            .await;
+        assert_eq!(failed, Err::<(), _>(LaneError::Panicked));
+        assert_eq!(work.run(|| 7).await, Ok(7));
+        assert_eq!(work.lane.threads(), 1);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_blocked_wholly_holds_up_no_other() {
+        let (alice, bob) = (Lane::new("alice"), Lane::new("bob"));
+        let (stop, mut blocked) = (Arc::new(std::sync::Barrier::new(THREADS + 1)), Vec::new());
+        for _ in 0..THREADS {
+            let (work, stop) = (alice.charging(None), Arc::clone(&stop));
+            blocked.push(tokio::spawn(async move {
+                work.run(move || drop(stop.wait())).await
+            }));
+        }
+        let (sent, work) = (Arc::new(Mutex::new(false)), alice.charging(None));
+        let late = {
+            let sent = Arc::clone(&sent);
+            tokio::spawn(async move { work.run(move || *sent.lock().unwrap() = true).await })
+        };
+        while alice.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(bob.charging(None).run(|| 7).await, Ok(7));
+        assert_eq!((alice.threads(), *sent.lock().unwrap()), (THREADS, false));
+        tokio::task::spawn_blocking(move || stop.wait())
+            .await
+            .unwrap();
+        for done in blocked {
+            done.await.unwrap().unwrap();
+        }
+        late.await.unwrap().unwrap();
+        assert!(*sent.lock().unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_was_computed_is_charged_before_the_next_job() {
+        let cores = Cores::new(1);
+        let share = CpuShare::new(&CpuQuota::new(&cores, 100), 100);
+        let other = CpuShare::new(&CpuQuota::new(&cores, 100), 100);
+        let lane = Lane::new("alice");
+        let work = lane.charging(Some(Arc::clone(&share)));
+        work.run(|| {
+            let begun = thread_time();
+            while thread_time() - begun < fair_cores::SLICE {
+                std::hint::spin_loop();
+            }
+        })
+        .await
+        .unwrap();
+        assert!(lane.computed() >= fair_cores::SLICE);
+        assert!(share.must_queue());
+        let held = other.enter().await;
+        let (told, heard) = mpsc::channel();
+        let next = tokio::spawn(async move { work.run(move || told.send(()).unwrap()).await });
+        tokio::task::yield_now().await;
+        assert!(heard.try_recv().is_err(), "the other has the core");
+        drop(held);
+        next.await.unwrap().unwrap();
+        heard.recv().unwrap();
+        assert!(!share.must_queue(), "it has paid");
+    }
+}
