@@ -253,7 +253,7 @@ mod tests {
         for _ in 0..THREADS {
             let (work, stop) = (alice.charging(None), Arc::clone(&stop));
             blocked.push(tokio::spawn(async move {
-                work.run(move || drop(stop.wait())).await
+                work.run(move || stop.wait().is_leader()).await
             }));
         }
         let (sent, work) = (Arc::new(Mutex::new(false)), alice.charging(None));

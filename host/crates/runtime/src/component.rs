@@ -2,4 +2,5 @@
 
 pub mod cache;
 pub mod compile;
+pub(crate) mod pieces;
 pub(crate) mod tunables;

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::abi::advice;
+use crate::component::pieces;
 use crate::component::tunables::new_engine;
 
 /// The hidden subcommand.
@@ -42,8 +43,9 @@ pub fn worker(output: &Path) -> anyhow::Result<()> {
         "it is larger than {COMPONENT} bytes"
     );
     let component = encode(bytes)?;
+    let pieces = pieces::cut(&component).context("it isn't a valid component")?;
     let code = new_engine()?
-        .precompile_component(&component)
+        .precompile_component(&pieces)
         .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
     let mut file = std::fs::File::create(output)?;
     file.write_all(&code)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use device::fault::Failure;
 use device::origin::Origin;
 use nbd_proto::Errno;
@@ -9,6 +10,7 @@ use tokio::runtime::Handle;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::abi::world::World;
+use crate::component::pieces;
 use crate::instance::Instance;
 use crate::instance::context::ExportContext;
 use crate::instance::functions::Indices;
@@ -43,7 +45,8 @@ impl Examined {
     /// # Errors
     /// The bytes aren't a component, or the component can't be a plugin: the reason in words.
     pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Self> {
-        let component = Component::new(engine.wasmtime(), bytes)
+        let pieces = pieces::cut(bytes).context("it isn't a valid component")?;
+        let component = Component::new(engine.wasmtime(), &pieces)
             .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
         Self::new(engine, &component)
     }
