@@ -263,6 +263,7 @@ pub(super) fn words(failure: &Failure) -> String {
         Fault::Answer => "the plugin answered".to_owned(),
         Fault::Plugin(cause) => format!("the plugin's fault ({}):", cause.name()),
         Fault::Below => "the layer below failed:".to_owned(),
+        Fault::Lost => "the export failed:".to_owned(),
         Fault::Host | Fault::Share | Fault::HungUp | Fault::Shutdown => {
             "the host failed:".to_owned()
         }

@@ -11,7 +11,8 @@ use device::identity::Client;
 use device::metrics::Metrics;
 use device::reply::ReadReply;
 use device::{
-    Absent, Catalog, Deadline, Device, ExtentsOnError, Listed, Opened, Served, Terms, WriteFlags,
+    Absent, Catalog, Deadline, Device, ExtentsOnError, Listed, Losses, Opened, Served, Terms,
+    WriteFlags,
 };
 use extent_map::ExtentMap;
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags};
@@ -31,6 +32,9 @@ pub(crate) struct Faulty {
     /// Reads at these offsets wait.
     pub(crate) waiting: HashSet<u64>,
     gate: Semaphore,
+    /// Flushes succeed.
+    pub(crate) flushes: bool,
+    pub(crate) losses: Arc<Losses>,
     /// Extents fail.
     pub(crate) no_extents: bool,
     /// Reads keep the thread busy for so long.
@@ -66,6 +70,8 @@ impl Faulty {
             broken: HashSet::new(),
             waiting: HashSet::new(),
             gate: Semaphore::new(0),
+            flushes: false,
+            losses: Arc::default(),
             no_extents: false,
             work: Duration::ZERO,
             begun: AtomicU64::new(0),
@@ -122,6 +128,9 @@ impl Device for Faulty {
     }
 
     async fn flush(&self, _: &Deadline) -> Result<(), Failure> {
+        if self.flushes {
+            return Ok(());
+        }
         Err(Failure::host(Errno::Eio, "the disk is gone"))
     }
 
@@ -154,6 +163,10 @@ impl Device for Faulty {
             return Err(Failure::plugin(Cause::CpuTime, "told to fail"));
         }
         Ok(map)
+    }
+
+    fn losses(&self) -> Vec<Arc<Losses>> {
+        vec![Arc::clone(&self.losses)]
     }
 
     async fn leave(&self) {}

@@ -106,6 +106,28 @@ async fn a_failing_read_is_an_error_and_the_next_one_is_fine() {
     }
 }
 
+/// A success of flush, or of a write with FUA, that follows a loss is none. What promises nothing goes on.
+#[tokio::test]
+async fn a_loss_is_told_once_by_what_promises_durability() {
+    let flush = Request::flush(Cookie(1));
+    let durable = Request::write(Framing::Simple, Cookie(1), 0, 4).with(CommandFlags::FUA);
+    for request in [flush, durable] {
+        let mut device = device();
+        device.flushes = true;
+        let mut scene = scene(Framing::Simple, device).await;
+        scene.device.losses.note();
+        for expected in [Some(Errno::Eio), None] {
+            let plain = Request::write(Framing::Simple, Cookie(2), 0, 4);
+            scene.client.ask(plain, b"data").await;
+            assert_eq!(errno(&scene.client.next().await.unwrap().0), None);
+            let payload: &[u8] = if request == flush { b"" } else { b"data" };
+            scene.client.ask(request, payload).await;
+            assert_eq!(errno(&scene.client.next().await.unwrap().0), expected);
+        }
+        assert_eq!(scene.device.metrics.operations.with(Outcome::Lost), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_write_is_read_back_however_large() {
     let mut scene = scene(Framing::Structured, device()).await;

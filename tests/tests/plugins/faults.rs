@@ -1,5 +1,7 @@
 //! A plugin that misbehaves fails its own request, is named in the log, and nothing more.
 
+use std::time::{Duration, Instant};
+
 use nbd_proto::wire::command;
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Disk, Raw, Server, Transmission, guest};
@@ -50,6 +52,21 @@ fn write(client: &mut Transmission, offset: u64, bytes: &[u8]) -> u32 {
         u32::try_from(bytes.len()).unwrap(),
     );
     client.raw.send(bytes);
+    client.simple_reply().0
+}
+
+/// A crashed instance comes back after a pause of some milliseconds.
+fn wait_for_restart(client: &mut Transmission) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while read(client, 0, 512).is_err() {
+        assert!(Instant::now() < deadline, "it isn't restarted");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn write_fua(client: &mut Transmission, offset: u64) -> u32 {
+    client.request(CommandFlags::FUA.bits(), command::WRITE, 8, offset, 1);
+    client.raw.send(b"x");
     client.simple_reply().0
 }
 
@@ -277,6 +294,73 @@ fn a_flush_fails_once_when_unflushed_changes_were_lost() {
     assert!(other.raw.is_closed());
     assert_eq!(effect(&mut client, command::FLUSH, 0, 0), EIO);
     assert_eq!(effect(&mut client, command::FLUSH, 0, 0), 0);
+}
+
+/// Linux' fsync tells each open file of a write that failed, whoever asks first.
+#[test]
+fn every_client_that_was_there_hears_once_of_lost_changes() {
+    for asks in [command::FLUSH, command::WRITE] {
+        let server = bad(&["mode=parallel", "at=write", "do=trap", "offset=512"]);
+        let mut clients = [connect(&server), connect(&server), connect(&server)];
+        let [writer, crasher, bystander] = &mut clients;
+        assert_eq!(write(writer, 0, b"answered, never flushed"), 0);
+        assert_eq!(write(crasher, 512, b"x"), EIO);
+        wait_for_restart(bystander);
+        let hears = |client: &mut Transmission| match asks {
+            command::FLUSH => effect(client, asks, 0, 0),
+            _ => write_fua(client, 1024),
+        };
+        // The one that lost its write asks last.
+        for client in [bystander, crasher, writer] {
+            assert_eq!(hears(client), EIO);
+            assert_eq!(hears(client), 0);
+        }
+        assert_eq!(hears(&mut connect(&server)), 0, "it came later");
+    }
+}
+
+/// A plugin that tells of a loss once, as fsync does, tells one client.
+#[test]
+fn a_flush_that_fails_fails_for_every_client_that_was_there() {
+    let server = bad(&["mode=parallel", "at=flush", "do=explain-once"]);
+    let (mut writer, mut flusher) = (connect(&server), connect(&server));
+    assert_eq!(write(&mut writer, 0, b"answered, not flushed"), 0);
+    assert_eq!(effect(&mut flusher, command::FLUSH, 0, 0), EIO);
+    assert_eq!(effect(&mut flusher, command::FLUSH, 0, 0), 0);
+    assert_eq!(effect(&mut writer, command::FLUSH, 0, 0), EIO);
+    assert_eq!(effect(&mut writer, command::FLUSH, 0, 0), 0);
+}
+
+/// The plugin below a filter loses changes: the filter hears of it, and so does each client.
+#[test]
+fn every_client_hears_of_what_the_layer_below_lost() {
+    let plain = nbdbox_tests::plugin("offset").display().to_string();
+    let server = bad_with(
+        &["--filter", &format!("{plain},range=512K")],
+        &["mode=parallel", "at=write", "do=trap", "offset=512"],
+    );
+    let (mut writer, mut crasher) = (connect(&server), connect(&server));
+    assert_eq!(write(&mut writer, 0, b"answered, never flushed"), 0);
+    assert_eq!(write(&mut crasher, 512, b"x"), EIO);
+    wait_for_restart(&mut crasher);
+    for client in [&mut crasher, &mut writer] {
+        assert_eq!(effect(client, command::FLUSH, 0, 0), EIO);
+        assert_eq!(effect(client, command::FLUSH, 0, 0), 0);
+    }
+}
+
+#[test]
+fn a_client_that_comes_back_hears_of_what_nobody_has_heard_of() {
+    let server = bad(&["mode=parallel", "at=write", "do=trap", "offset=512"]);
+    let mut client = connect(&server);
+    assert_eq!(write(&mut client, 0, b"answered, never flushed"), 0);
+    assert_eq!(write(&mut client, 512, b"x"), EIO);
+    client.request(0, command::DISC, 10, 0, 0);
+    assert!(client.raw.is_closed());
+    let mut again = connect(&server);
+    wait_for_restart(&mut again);
+    assert_eq!(effect(&mut again, command::FLUSH, 0, 0), EIO);
+    assert_eq!(effect(&mut again, command::FLUSH, 0, 0), 0);
 }
 
 #[test]

@@ -12,7 +12,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use crate::losses::Losses;
+use device::Losses;
 
 /// Whether anything was changed that no flush has made durable.
 ///

@@ -8,7 +8,6 @@ mod durability;
 mod error;
 mod file;
 mod fill;
-mod losses;
 mod open_all;
 mod source;
 
@@ -17,6 +16,5 @@ pub use durability::{Epoch, Mark, Unflushed};
 pub use error::BlobError;
 pub use file::wake_spare_worker;
 pub use fill::fill_from_blobs;
-pub use losses::{Heard, Losses};
 pub use nbdbox_config::grant::{Access, Grant, GrantError};
 pub use source::{Answer, Facts, Identity, Source, SourceExtent};

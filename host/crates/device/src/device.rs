@@ -1,11 +1,13 @@
 //! What an export does: the operations that the data path asks for.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use extent_map::ExtentMap;
 use nbd_proto::WriteFlags;
 
+use crate::Losses;
 use crate::deadline::Deadline;
 use crate::fault::Failure;
 use crate::reply::ReadReply;
@@ -44,7 +46,9 @@ pub trait Device: Send + Sync + 'static {
         flags: WriteFlags,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Makes durable every change that was answered before this was called.
+    /// Makes durable every change that was answered before this was called. One that fails, or finds that something was
+    /// lost, notes that among its [`losses`](Self::losses), and whoever was there hears of it: [`Served`](crate::Served)
+    /// sees to that.
     fn flush(&self, deadline: &Deadline) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Gives a range up: its bytes aren't needed any more, and may read as anything. Of the flags only FUA comes.
@@ -82,7 +86,10 @@ pub trait Device: Send + Sync + 'static {
         map: Box<ExtentMap>,
     ) -> impl Future<Output = Result<Box<ExtentMap>, Failure>> + Send;
 
+    /// What was lost of what it had answered, in each of its layers. At once.
+    fn losses(&self) -> Vec<Arc<Losses>>;
+
     /// A connection has ended: makes durable what was changed and not flushed, so that the server's own end loses
-    /// nothing that was answered. If that fails, the operator and the next flush are told.
+    /// nothing that was answered. If that fails, the operator is told, and it's noted as a loss.
     fn leave(&self) -> impl Future<Output = ()> + Send;
 }

@@ -33,6 +33,8 @@ pub enum Fault {
     Share,
     /// Nobody's: the client has gone, so the work for it was given up.
     HungUp,
+    /// Nobody's now: changes that were answered are lost, and whoever was at fault was told when that happened.
+    Lost,
     /// The server is going down.
     Shutdown,
 }
@@ -144,6 +146,16 @@ impl Failure {
             errno: Errno::Eshutdown,
             text: "the client has hung up".into(),
             fault: Fault::HungUp,
+        }
+    }
+
+    /// Changes that were answered before are lost: EIO.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self {
+            errno: Errno::Eio,
+            text: "changes that were answered before are lost".into(),
+            fault: Fault::Lost,
         }
     }
 

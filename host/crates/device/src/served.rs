@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::fault::{Failure, Fault};
 use crate::metrics::{Metrics, Operation, Outcome};
 use crate::reply::ReadReply;
-use crate::{Device, Terms};
+use crate::{Device, Terms, Witness};
 
 /// A device, the terms on which it's served, and its counters.
 ///
@@ -24,6 +24,8 @@ pub struct Served<D> {
     device: Arc<D>,
     terms: Arc<Terms>,
     metrics: Arc<Metrics>,
+    /// For whom it's served, if that one is to hear of losses.
+    witness: Option<Arc<Witness>>,
 }
 
 impl<D> Clone for Served<D> {
@@ -32,6 +34,7 @@ impl<D> Clone for Served<D> {
             device: Arc::clone(&self.device),
             terms: Arc::clone(&self.terms),
             metrics: Arc::clone(&self.metrics),
+            witness: self.witness.clone(),
         }
     }
 }
@@ -52,6 +55,7 @@ impl<D> Served<D> {
             device,
             terms,
             metrics,
+            witness: None,
         }
     }
 
@@ -92,6 +96,54 @@ impl<D> Served<D> {
 }
 
 impl<D: Device> Served<D> {
+    /// The same device for one connection, which begins now. Each loss of what was answered is told to it once, in place
+    /// of the next success that would promise durability: of a flush, or of a request with FUA.
+    #[must_use]
+    pub fn for_client(self) -> Self {
+        let witness = Witness::client(self.device.losses());
+        self.witnessed_by(witness)
+    }
+
+    /// As [`for_client`](Self::for_client), for a filter that stands on the device.
+    #[must_use]
+    pub fn for_filter(self) -> Self {
+        let witness = Witness::filter(self.device.losses());
+        self.witnessed_by(witness)
+    }
+
+    fn witnessed_by(self, witness: Witness) -> Self {
+        Self {
+            witness: Some(Arc::new(witness)),
+            ..self
+        }
+    }
+
+    /// What a request comes to that was done, and promises durability: something answered before may be lost.
+    fn promise(&self) -> Result<(), Failure> {
+        match &self.witness {
+            Some(witness) if witness.hears_of_a_loss() => Err(Failure::lost()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A change is done.
+    fn promise_if_wanted(&self, flags: WriteFlags) -> Result<(), Failure> {
+        if flags.contains(WriteFlags::FUA) {
+            self.promise()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A flush has ended. One that failed after it began has told of every loss by that.
+    fn flushed(&self, done: Result<(), Failure>) -> Result<(), Failure> {
+        let promised = match &done {
+            Err(failure) if matches!(failure.fault, Fault::Share | Fault::Shutdown) => Ok(()),
+            _ => self.promise(),
+        };
+        done.and(promised)
+    }
+
     /// As [`Device::read`].
     ///
     /// # Errors
@@ -126,6 +178,7 @@ impl<D: Device> Served<D> {
     ) -> Result<(), Failure> {
         let bytes = payload.len() as u64;
         let done = self.device.write(deadline, offset, payload, flags).await;
+        let done = done.and_then(|()| self.promise_if_wanted(flags));
         self.ended(Operation::Write, since, &done);
         if done.is_ok() {
             self.metrics.written_bytes.add(bytes);
@@ -138,7 +191,7 @@ impl<D: Device> Served<D> {
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn flush(&self, since: Instant, deadline: &Deadline) -> Result<(), Failure> {
-        let done = self.device.flush(deadline).await;
+        let done = self.flushed(self.device.flush(deadline).await);
         self.ended(Operation::Flush, since, &done);
         done
     }
@@ -156,6 +209,7 @@ impl<D: Device> Served<D> {
         flags: WriteFlags,
     ) -> Result<(), Failure> {
         let done = self.device.trim(deadline, offset, length, flags).await;
+        let done = done.and_then(|()| self.promise_if_wanted(flags));
         self.ended(Operation::Trim, since, &done);
         done
     }
@@ -173,6 +227,7 @@ impl<D: Device> Served<D> {
         flags: WriteFlags,
     ) -> Result<(), Failure> {
         let done = self.device.zero(deadline, offset, length, flags).await;
+        let done = done.and_then(|()| self.promise_if_wanted(flags));
         self.ended(Operation::Zero, since, &done);
         done
     }

@@ -15,7 +15,7 @@ use device::fault::{Cause, Failure, Fault};
 use device::metrics::{Budget, Metrics, SeenOpen};
 use device::peaks::Peaks;
 use device::reply::ReadReply;
-use device::{Deadline, Device, Served, Terms, WriteFlags};
+use device::{Deadline, Device, Losses, Served, Terms, WriteFlags};
 use extent_map::ExtentMap;
 use nbd_proto::ExportFlags;
 use nbdbox_config::policy::{OnFailure, Policy};
@@ -276,6 +276,19 @@ impl PluginExport {
         Ok(map)
     }
 
+    /// Lets an instance flush. An error that it answers is a loss: asked again it may know of nothing more to do.
+    async fn flush_instance(
+        &self,
+        deadline: &Deadline,
+        mut lease: Lease<'_, Instance>,
+    ) -> Result<(), Failure> {
+        let called = lease.instance().flush(deadline).await;
+        if let Err(CallError::Request(_)) = called {
+            self.pool.losses().note();
+        }
+        self.finish_call(lease, called)
+    }
+
     /// A call has ended: keeps the instance, or lets it go.
     fn finish_call<T>(
         &self,
@@ -408,25 +421,19 @@ impl Device for PluginExport {
         let before = next.map(|next| next.mark());
         let mut dirty = self.pool.dirty();
         let mut any = false;
-        while let Some(mut lease) = dirty.next(deadline).await? {
+        while let Some(lease) = dirty.next(deadline).await? {
             any = true;
-            let called = lease.instance().flush(deadline).await;
-            self.finish_call(lease, called)?;
+            self.flush_instance(deadline, lease).await?;
         }
         if !any {
             // Changes of an earlier life of this server may still be on their way.
-            let mut lease = self.acquire(deadline).await?;
-            let called = lease.instance().flush(deadline).await;
-            self.finish_call(lease, called)?;
+            let lease = self.acquire(deadline).await?;
+            self.flush_instance(deadline, lease).await?;
         }
         // The host stored bytes by reference after its call had returned: the plugin's own flush may
         // have come in between, and then knows of nothing more to do.
-        carry_out::flush(&self.ctx, deadline, before).await?;
-        if self.pool.take_changes_lost() {
-            let text = "an instance was stopped before its changes were flushed";
-            return Err(Failure::plugin(Cause::Lost, text));
-        }
-        Ok(())
+        let carried_out = carry_out::flush(&self.ctx, deadline, before).await;
+        carried_out.inspect_err(|_| self.pool.losses().note())
     }
 
     async fn trim(
@@ -465,14 +472,20 @@ impl Device for PluginExport {
         self.finish_call(lease, called)
     }
 
+    fn losses(&self) -> Vec<Arc<Losses>> {
+        self.layers()
+            .map(|layer| Arc::clone(layer.pool.losses()))
+            .collect()
+    }
+
     async fn leave(&self) {
         if !self.is_unflushed() {
             return;
         }
         let deadline = Deadline::unattended(self.ctx.limits.wall);
         if let Err(failure) = self.flush(&deadline).await {
-            // A flush of another connection, maybe of the same client, is to hear of it.
-            self.pool.lose_changes();
+            // Whoever is still connected, or comes next, is to hear of it.
+            self.pool.losses().note();
             let names = &self.ctx.names;
             let text = failure.text;
             log_export!(error, names, "what was changed last isn't durable: {text}");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use device::fault::Failure;
 use device::metrics::Operation;
 use device::reply::ReadReply;
-use device::{Deadline, Device, Served, WriteFlags};
+use device::{Deadline, Device, Losses, Served, WriteFlags};
 use extent_map::ExtentMap;
 use runtime::PluginExport;
 
@@ -108,6 +108,10 @@ impl Device for Timed {
     async fn cache(&self, deadline: &Deadline, offset: u64, length: u64) -> Result<(), Failure> {
         let call = self.export.cache(deadline, offset, length);
         self.note(Operation::Cache, offset, length, call).await
+    }
+
+    fn losses(&self) -> Vec<Arc<Losses>> {
+        self.export.losses()
     }
 
     async fn leave(&self) {

@@ -418,6 +418,11 @@ impl Bad {
             "log-long" => log(Level::Warn, &"x".repeat(1 << 20)),
             "log-huge" => log(Level::Warn, &"x".repeat(10 << 20)),
             "explain" => return Err(Error::io("the words of the plugin")),
+            // All later calls go well.
+            "explain-once" => {
+                self.good = u64::MAX;
+                return Err(Error::io("the words of the plugin"));
+            }
             "einval" => return Err(Errno::Einval.into()),
             "enotsup" => return Err(Errno::Enotsup.into()),
             "access" => {

@@ -41,6 +41,8 @@ pub enum Outcome {
     Share,
     /// Its client had gone, and the work for it was given up.
     HungUp,
+    /// It told of changes that had been lost before.
+    Lost,
     /// The server was going down.
     Shutdown,
 }
@@ -74,7 +76,7 @@ impl Operation {
 
 impl Outcome {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::Answered,
         Self::Plugin,
@@ -82,6 +84,7 @@ impl Outcome {
         Self::Host,
         Self::Share,
         Self::HungUp,
+        Self::Lost,
         Self::Shutdown,
     ];
 
@@ -96,6 +99,7 @@ impl Outcome {
             Self::Host => "host",
             Self::Share => "share",
             Self::HungUp => "hung-up",
+            Self::Lost => "lost",
             Self::Shutdown => "shutdown",
         }
     }
@@ -110,6 +114,7 @@ impl From<&Failure> for Outcome {
             Fault::Host => Self::Host,
             Fault::Share => Self::Share,
             Fault::HungUp => Self::HungUp,
+            Fault::Lost => Self::Lost,
             Fault::Shutdown => Self::Shutdown,
         }
     }

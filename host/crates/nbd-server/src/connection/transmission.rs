@@ -43,6 +43,7 @@ where
         },
         unread,
     } = agreed;
+    let served = served.for_client();
     let (terms, metrics) = (served.terms(), served.metrics());
     let _connected = Connected::new(Arc::clone(metrics));
     let mut transmission = Transmission {

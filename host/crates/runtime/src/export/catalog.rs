@@ -245,7 +245,8 @@ impl PluginCatalog {
         for layer in self.layers() {
             let next = below.as_ref().map(|below| {
                 let immutable = below.is_immutable();
-                Arc::new(Next::new(Arc::new(below.served()), immutable))
+                let served = Arc::new(below.served().for_filter());
+                Arc::new(Next::new(served, immutable))
             });
             let ctx = self.context(name, &layer, &quota, next);
             let plugin = Arc::clone(layer.plugin);

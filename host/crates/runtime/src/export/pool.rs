@@ -11,10 +11,9 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use blob::Losses;
-use device::Deadline;
 use device::fault::Failure;
 use device::metrics::{Budget, Metrics};
+use device::{Deadline, Losses};
 use quota::{Backoff, CountPermit, CountQuota};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::sleep;
@@ -59,7 +58,7 @@ pub(crate) struct Pool<T> {
     returned: Notify,
     metrics: Arc<Metrics>,
     /// Instances that had taken changes and were lost before those were flushed.
-    losses: Losses,
+    losses: Arc<Losses>,
 }
 
 struct State<T> {
@@ -134,7 +133,7 @@ impl<T: Pooled> Pool<T> {
             state: Mutex::new(state),
             returned: Notify::new(),
             metrics,
-            losses: Losses::new(),
+            losses: Arc::default(),
         }
     }
 
@@ -282,14 +281,9 @@ impl<T: Pooled> Pool<T> {
         self.state().closed
     }
 
-    /// Takes note, once, that changes were lost.
-    pub(crate) fn take_changes_lost(&self) -> bool {
-        self.losses.take()
-    }
-
-    /// Changes may be lost: the next flush of a client says so.
-    pub(crate) fn lose_changes(&self) {
-        self.losses.note();
+    /// What was lost of the changes that instances took.
+    pub(crate) fn losses(&self) -> &Arc<Losses> {
+        &self.losses
     }
 
     /// Whether an instance has something to flush.
