@@ -7,12 +7,16 @@
 //! exports are made of it.
 //!
 //! Another blueprint can take the place of the first while clients are connected: what is the same in
-//! both goes on as if nothing had been.
+//! both goes on as if nothing had been. What isn't is a new generation of its export, and no two generations that would
+//! each write alone are open at once.
 
 mod blueprint;
+mod generation;
 mod hold;
 mod library;
+mod plan;
 mod slot;
+mod standalone;
 mod tenant;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -28,7 +32,7 @@ use runtime::{Engine, PluginExport};
 
 pub(crate) use blueprint::Blueprint;
 pub(crate) use library::Library;
-pub(crate) use slot::Slot;
+pub(crate) use standalone::Standalone;
 pub(crate) use tenant::Tenant;
 
 use self::hold::Hold;
@@ -164,9 +168,9 @@ impl Catalog for Hosting {
         let tenant = self.tenant_of(client).ok_or(Absent::Unknown)?;
         let slot = tenant.slot(name).ok_or(Absent::Unknown)?;
         let permits = slot.take_permits().ok_or(Absent::Full)?;
-        let export = slot.open().await?;
-        let served = slot.served(&export);
-        let hold = Hold::new(permits, slot, export);
+        let presence = slot.open().await?;
+        let served = presence.generation().opened().served();
+        let hold = Hold::new(permits, slot, presence);
         Ok(Opened {
             served,
             hold: Some(Box::new(hold)),

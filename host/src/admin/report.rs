@@ -30,6 +30,10 @@ pub(crate) struct ExportReport {
     pub digest: String,
     /// Whether somebody has asked for it.
     pub open: bool,
+    /// Whether new connections get what is open though its configuration or a file of its has changed, until the last
+    /// client has left.
+    #[serde(default)]
+    pub pending: bool,
     /// Bytes, once it's open.
     pub size: Option<u64>,
     /// Whether it can't be written, once it's open.
@@ -117,6 +121,7 @@ fn export(seen: &SeenExport) -> ExportReport {
         plugin: seen.plugin.clone(),
         digest: seen.digest.clone(),
         open: seen.open.is_some(),
+        pending: seen.pending,
         size: seen.open.map(|open| open.size),
         read_only: seen.open.map(|open| open.read_only),
         connections: metrics.connections.now(),

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use blob::Grant;
 use clap::Args;
 use nbd_server::Welcome;
-use nbdbox_config::config::Config;
+use nbdbox_config::config::{Config, Export};
 use runtime::{Engine, Plugin, cache::Cache};
 
 use super::log;
-use crate::hosting::{Blueprint, Hosting, Slot};
+use crate::hosting::{Blueprint, Hosting};
 use crate::service::{self, Signals};
 
 /// Checks a configuration: a dry run, in which nothing listens and no export is opened.
@@ -42,16 +42,20 @@ impl Check {
             vec![["TENANT", "EXPORT", "PLUGIN", "NEEDS", "GRANTED", ""].map(str::to_owned)];
         for tenant in hosting.tenants().iter() {
             for slot in tenant.exports() {
-                let export = &slot.planned().export;
+                let planned = slot.planned();
+                let export = &planned.export;
                 let place = &export.place;
-                let loaded = async { Ok((slot.load().await?, slot.load_filters().await?)) };
+                let loaded = async {
+                    let plugin = slot.load(&planned).await?;
+                    Ok((plugin, slot.load_filters(&planned).await?))
+                };
                 let loaded: anyhow::Result<_> = loaded.await;
                 match loaded {
                     Ok((plugin, filters)) => {
                         for (filter, given) in filters.iter().zip(&export.filters) {
-                            rows.extend(needs(tenant.name(), slot, filter, &given.blobs));
+                            rows.extend(needs(tenant.name(), export, filter, &given.blobs));
                         }
-                        rows.extend(needs(tenant.name(), slot, &plugin, &export.blobs));
+                        rows.extend(needs(tenant.name(), export, &plugin, &export.blobs));
                         if let Err(error) = slot.check(&plugin, filters).await {
                             let lines = format!("{error:#}");
                             wrong.extend(lines.lines().map(|line| format!("{place}: {line}")));
@@ -78,8 +82,7 @@ fn unwelcome(config: &Config) -> Vec<String> {
 }
 
 /// What an export's plugin, or one of its filters, needs and what it's granted: a line each.
-fn needs(tenant: &str, slot: &Slot, plugin: &Plugin, blobs: &[Grant]) -> Vec<Row> {
-    let export = &slot.planned().export;
+fn needs(tenant: &str, export: &Export, plugin: &Plugin, blobs: &[Grant]) -> Vec<Row> {
     let row = |needs: String, granted: String, verdict: &str| {
         let name = match &export.name[..] {
             "" => "\"\"",

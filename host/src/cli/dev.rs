@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use blob::Opener;
 use clap::Args;
 use nbd_server::{Listener, Welcome};
 use nbdbox_config::size::Bytes;
@@ -19,6 +20,7 @@ use self::stage::Stage;
 use super::listen_args::ListenArgs;
 use super::plugin_args::PluginArgs;
 use super::{log, print};
+use crate::hosting::Standalone;
 use crate::service::{self, FileWatcher, Options, Reload, Service, Signals, Sockets};
 
 /// How often is told what calls took: rare enough to be read, whatever a client does.
@@ -59,13 +61,15 @@ impl Dev {
         let mut signals = Signals::catch()?;
         // Before it is loaded: what changes meanwhile is noticed.
         let watcher = FileWatcher::start(self.plugin.plugin())?;
-        let catalog = signals.unless_asked(self.load()).await?;
+        let opener = PluginArgs::opener(&self.listen.export);
+        let catalog = signals.unless_asked(self.load(&opener)).await?;
         let (address, _private) = self.listen.address()?;
         let listener = Listener::bind(&address).await?;
         let uri = listener.address()?.uri(&self.listen.export, None);
         print(&format!("{}, on {uri}\n", introduction(&catalog)))?;
         let journal = Arc::new(Journal::new(self.calls));
-        let stage = Arc::new(Stage::new(catalog, Arc::clone(&journal)));
+        let shown = Standalone::new(catalog);
+        let stage = Arc::new(Stage::new(shown, Arc::clone(&journal)));
         let mut service = Service::new(signals, Arc::clone(&stage), Options::default());
         // In the clear: it's for the machine that the plugin is written on.
         service.sockets().listen(listener, Welcome::Plain);
@@ -73,24 +77,29 @@ impl Dev {
             dev: self,
             stage,
             watcher,
+            opener,
+            waits: false,
         };
         let status = service.run(author, tell(&journal)).await?;
         print(&journal.take())?;
         Ok(status)
     }
 
-    async fn load(&self) -> anyhow::Result<Arc<PluginCatalog>> {
-        self.plugin.open(&self.listen.export, false).await
+    async fn load(&self, opener: &Opener) -> anyhow::Result<PluginCatalog> {
+        self.plugin.open(&self.listen.export, false, opener).await
     }
 
     /// Takes the file as it is now, if it can be used.
-    async fn reload(&self, stage: &Stage) -> anyhow::Result<()> {
+    async fn reload(&self, shown: &Standalone, opener: &Opener) -> anyhow::Result<()> {
         let start = Instant::now();
-        match self.load().await {
-            Ok(catalog) if catalog.plugin().digest() == stage.current().plugin().digest() => Ok(()),
+        let current = shown.current();
+        match self.load(&opener.next_generation()).await {
+            Ok(catalog) if catalog.plugin().digest() == current.opened().plugin().digest() => {
+                Ok(())
+            }
             Ok(catalog) => {
                 let introduction = introduction(&catalog);
-                stage.replace(catalog);
+                shown.replace(catalog);
                 let took = start.elapsed().as_millis();
                 print(&format!("loaded anew in {took} ms: {introduction}\n"))
             }
@@ -104,16 +113,31 @@ struct Author<'a> {
     dev: &'a Dev,
     stage: Arc<Stage>,
     watcher: FileWatcher,
+    opener: Opener,
+    /// The file has changed, and clients are connected to what mustn't be open twice.
+    waits: bool,
 }
 
 impl Reload<Stage> for Author<'_> {
     async fn reason(&mut self) -> &'static str {
-        self.watcher.changed().await;
-        "the file changed"
+        tokio::select! {
+            () = self.watcher.changed() => "the file changed",
+            () = self.stage.shown().left(), if self.waits => "a client has left",
+        }
     }
 
     async fn reload(&mut self, _: &str, _: &mut Sockets<Stage>) -> anyhow::Result<()> {
-        self.dev.reload(&self.stage).await
+        let shown = self.stage.shown();
+        let waited = std::mem::replace(&mut self.waits, shown.has_writer_of_files().await);
+        if !self.waits {
+            return self.dev.reload(shown, &self.opener).await;
+        }
+        if !waited {
+            print(
+                "the file changed: it's loaded when all clients have left, so that two don't write to one blob\n",
+            )?;
+        }
+        Ok(())
     }
 }
 

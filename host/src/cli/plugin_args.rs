@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use blob::{Blob, Grant};
+use blob::{Blob, Grant, Opener};
 use clap::Args;
 use device::ExtentsOnError;
 use device::TenantQuota;
+use nbdbox_config::blob_option::BlobOption;
 use nbdbox_config::filter::FilterWord;
 use nbdbox_config::limits::{self, Limits};
 use nbdbox_config::policy::OnFailure;
@@ -29,8 +30,13 @@ pub(super) struct PluginArgs {
     #[arg(long = "blob", value_name = "NAME=PATH[:ro|:rw|:map-only]", value_parser = clap::value_parser!(Grant))]
     blobs: Vec<Grant>,
 
+    /// Say more of a blob. `lock`, who else may use the file: `exclusive` (the default for `rw`) lets nobody
+    /// else write it, `shared`, `none`
+    #[arg(long = "blob-option", value_name = "NAME.KEY=VALUE", value_parser = clap::value_parser!(BlobOption))]
+    blob_options: Vec<BlobOption>,
+
     /// Put a filter over the plugin; the first one is the outermost. `blob.NAME=PATH[:ro|:rw|:map-only]`
-    /// grants it a file, `limit.NAME=VALUE` sets a limit of its own, `,,` stands for a comma
+    /// grants it a file, `blob-option.NAME.KEY=VALUE` says more of it, `limit.NAME=VALUE` sets a limit of its own, `,,` stands for a comma
     #[arg(long = "filter", value_name = "FILE[,KEY=VALUE…]", value_parser = clap::value_parser!(FilterWord))]
     filters: Vec<FilterWord>,
 
@@ -97,6 +103,7 @@ impl PluginArgs {
     pub(super) fn is_bare(&self) -> bool {
         let nothing = self.settings.is_empty()
             && self.blobs.is_empty()
+            && self.blob_options.is_empty()
             && self.limits.is_empty()
             && self.filters.is_empty();
         let by_default = matches!(
@@ -122,14 +129,20 @@ impl PluginArgs {
         Ok(limits)
     }
 
+    /// The export, as it opens files.
+    pub(super) fn opener(name: &str) -> Opener {
+        Opener::new(format!("export \"{name}\""))
+    }
+
     /// Loads the plugin and opens its export.
     pub(super) async fn open(
         &self,
         name: &str,
         read_only: bool,
-    ) -> anyhow::Result<Arc<PluginCatalog>> {
-        let (plugin, spec) = self.load(name, read_only).await?;
-        Ok(Arc::new(PluginCatalog::new(plugin, spec).await?))
+        opener: &Opener,
+    ) -> anyhow::Result<PluginCatalog> {
+        let (plugin, spec) = self.load(name, read_only, opener).await?;
+        PluginCatalog::new(plugin, spec).await
     }
 
     /// Loads the plugin, and says how its export is to be opened.
@@ -137,15 +150,18 @@ impl PluginArgs {
         &self,
         name: &str,
         read_only: bool,
+        opener: &Opener,
     ) -> anyhow::Result<(Arc<Plugin>, ExportSpec)> {
         let settings = Settings::parse(&self.settings)?;
         let limits = self.limits()?;
-        let blobs = Blob::open_all(&self.blobs, read_only).await?;
+        let mut grants = self.blobs.clone();
+        BlobOption::set_all(&self.blob_options, &mut grants)?;
+        let blobs = Blob::open_all(&grants, read_only, opener).await?;
         let engine = Engine::new(Cache::default_folder()?)?;
         let plugin = Plugin::load(&engine, self.plugin(), &limits).await?;
         let mut filters = Vec::with_capacity(self.filters.len());
         for filter in &self.filters {
-            filters.push(load_filter(&engine, filter, &limits, read_only).await?);
+            filters.push(load_filter(&engine, filter, &limits, read_only, opener).await?);
         }
         let spec = ExportSpec {
             tenant: String::new(),
@@ -179,12 +195,13 @@ async fn load_filter(
     filter: &FilterWord,
     limits: &Limits,
     read_only: bool,
+    opener: &Opener,
 ) -> anyhow::Result<FilterSpec> {
     let limits = filter.limits(limits)?;
     Ok(FilterSpec {
         plugin: Plugin::load(engine, &filter.plugin, &limits).await?,
         settings: filter.settings.clone(),
-        blobs: Blob::open_all(&filter.blobs, read_only).await?,
+        blobs: Blob::open_all(&filter.blobs, read_only, opener).await?,
         limits,
         below: Arc::default(),
     })

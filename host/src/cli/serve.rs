@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use nbd_server::Tls;
@@ -13,6 +14,7 @@ use super::listen_args::{self, ListenArgs};
 use super::plugin_args::PluginArgs;
 use super::tls_args::TlsArgs;
 use super::{admin_args, log, run};
+use crate::hosting::Standalone;
 use crate::service::{self, NoReload, Options, Service, Signals};
 
 const EXAMPLES: &str = "\
@@ -78,7 +80,7 @@ pub(super) struct Serve {
         long,
         value_name = "PATH",
         conflicts_with_all = [
-            "plugin", "settings", "blobs", "filters", "limits", "extents_on_error", "on_failure",
+            "plugin", "settings", "blobs", "blob_options", "filters", "limits", "extents_on_error", "on_failure",
             "unix", "ipaddr", "port", "export", "read_only", "run", "print_uri", "admin",
             "tls", "tls_certificates", "tls_verify_peer",
         ]
@@ -117,8 +119,11 @@ impl Serve {
     async fn serve(&self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
         let tls = Tls::load(&self.tls.tls()?)?;
-        let opening = self.plugin.open(&self.listen.export, self.read_only);
+        let name = &self.listen.export;
+        let opener = PluginArgs::opener(name);
+        let opening = self.plugin.open(name, self.read_only, &opener);
         let catalog = signals.unless_asked(opening).await?;
+        let catalog = Arc::new(Standalone::new(catalog));
         let (address, _private) = self.address()?;
         let listener = Listener::bind(&address).await?;
         let address = listener.address()?;

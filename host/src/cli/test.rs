@@ -84,7 +84,9 @@ impl Test {
     }
 
     async fn test(&self) -> anyhow::Result<ExitCode> {
-        let (plugin, spec) = self.plugin.load(&self.export, !self.write).await?;
+        let opener = PluginArgs::opener(&self.export);
+        let loading = self.plugin.load(&self.export, !self.write, &opener);
+        let (plugin, spec) = loading.await?;
         let under_test = UnderTest { plugin, spec };
         // What is wrong with settings and grants is no rule's affair.
         drop(under_test.open().await?);

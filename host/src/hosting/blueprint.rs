@@ -1,5 +1,7 @@
 //! From the configuration's files to all that has to be known before anything is served.
 
+mod same_file;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use anyhow::{Context as _, anyhow};
 use nbdbox_config::config::{self, Config, Export, Problems, Source, Value};
 use nbdbox_config::settings::Settings;
 use runtime::cache::Digest;
+
+use self::same_file::SameFiles;
 
 /// A configuration of which everything outside was looked at.
 #[derive(Clone, Debug)]
@@ -55,7 +59,8 @@ impl Planned {
 
 impl Blueprint {
     /// Reads a configuration: a file, or all `*.toml` of a folder in the order of their names. Reads the
-    /// plugins' files too, for their digests, and the secrets; loads nothing.
+    /// plugins' files too, for their digests, and the secrets, and looks which files two exports would write; loads
+    /// nothing.
     ///
     /// # Errors
     /// All that is wrong, one thing a line.
@@ -76,9 +81,13 @@ impl Blueprint {
     fn of(mut config: Config) -> anyhow::Result<Self> {
         let mut problems = Problems::default();
         let mut digests = HashMap::new();
+        let mut files = SameFiles::default();
         let mut exports = Vec::new();
         for tenant in &mut config.tenants {
             let key = format!("tenant.{}.export", tenant.name);
+            for export in &tenant.exports {
+                files.add(&tenant.name, export, &key, &mut problems);
+            }
             let planned = std::mem::take(&mut tenant.exports)
                 .into_iter()
                 .filter_map(|export| plan(export, &key, &mut digests, &mut problems));

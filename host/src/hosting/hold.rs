@@ -2,39 +2,41 @@
 
 use std::sync::Arc;
 
-use runtime::PluginExport;
+use super::generation::{Generation, Presence};
+use super::slot::{ConnectionPermits, Opened, Slot};
 
-use super::slot::{ConnectionPermits, Slot};
-
-/// A connection's permits. When the export's last connection gives them back, the export gives back what it doesn't
-/// need for its data to stay.
+/// A connection's permits, and its presence. When the last connection of what is open has left, that gives back what it
+/// doesn't need for its data to stay.
 #[derive(Debug)]
 pub(super) struct Hold {
-    /// Says how many are connected; dropped before `slot` is asked.
-    permits: Option<ConnectionPermits>,
-    slot: Arc<Slot>,
-    export: Arc<PluginExport>,
+    /// Given back when the generation knows that the client has left.
+    _permits: ConnectionPermits,
+    presence: Option<Presence<Opened>>,
+    generation: Arc<Generation<Opened>>,
+    /// A slot that isn't configured any more is there for as long as somebody is connected to it.
+    _slot: Arc<Slot>,
 }
 
 impl Hold {
     pub(super) fn new(
         permits: ConnectionPermits,
         slot: Arc<Slot>,
-        export: Arc<PluginExport>,
+        presence: Presence<Opened>,
     ) -> Self {
         Self {
-            permits: Some(permits),
-            slot,
-            export,
+            _permits: permits,
+            generation: Arc::clone(presence.generation()),
+            presence: Some(presence),
+            _slot: slot,
         }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.permits = None;
-        if self.slot.connections() == 0 {
-            self.export.release_idle();
+        self.presence = None;
+        if !self.generation.has_clients() {
+            self.generation.opened().export().release_idle();
         }
     }
 }

@@ -1,18 +1,22 @@
 //! One export of a tenant: planned, and opened when the first client comes.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use blob::{Blob, Grant};
-use device::metrics::{Metrics, SeenExport, SeenLayer, stem};
+use blob::{Blob, Grant, Look, Opener};
+use device::metrics::{SeenExport, stem};
 use device::origin::Origin;
-use device::{Absent, Listed, Served, TenantQuota, Terms};
+use device::{Absent, Device as _, Listed, Served, TenantQuota, Terms};
+use nbdbox_config::lock::Lock;
 use quota::{Backoff, CountPermit, CountQuota};
 use runtime::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::blueprint::Planned;
+use super::generation::{Generation, Presence, Step};
 use super::library::Library;
+use super::plan::Plan;
 
 /// The pause after an export could not be opened; it doubles with each further time. Restrains clients
 /// that ask again and again from keeping the host busy with what fails.
@@ -21,24 +25,39 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// An export of a tenant.
+/// An export of a tenant. What it's planned to be may change; what is open stays as long as [`Step`] says.
 #[derive(Debug)]
 pub(crate) struct Slot {
     tenant: String,
-    planned: Planned,
+    name: String,
     quota: Arc<TenantQuota>,
     connections: Arc<CountQuota>,
     library: Arc<Library>,
     /// Its tenant's permit to load a plugin.
     load_permit: Arc<Semaphore>,
-    /// The counters of the outermost layer.
-    metrics: Arc<Metrics>,
-    /// Those of each layer below it.
-    below: Vec<Arc<Metrics>>,
-    /// Set once; to be had without waiting.
-    open: OnceLock<Arc<PluginExport>>,
+    /// All of its generations, as they open files.
+    opener: Opener,
+    /// Never locked for longer than it takes to look, as for all that follow.
+    life: RwLock<Life>,
+    /// There was a reload since its files were found to be those at their paths.
+    reloaded: AtomicBool,
     /// Held while the export is opened.
     failing: Mutex<Backoff>,
+}
+
+#[derive(Debug)]
+struct Life {
+    plan: Arc<Plan>,
+    open: Option<Arc<Generation<Opened>>>,
+    /// New connections get what is open, though there's something new.
+    pending: bool,
+}
+
+/// An export that is open, and of what plan.
+#[derive(Debug)]
+pub(super) struct Opened {
+    plan: Arc<Plan>,
+    export: Arc<PluginExport>,
 }
 
 /// The permits that a connection holds while it's there: one of the export's, and one of its tenant's.
@@ -46,6 +65,28 @@ pub(crate) struct Slot {
 pub(super) struct ConnectionPermits {
     pub(super) _export: CountPermit,
     pub(super) _tenant: CountPermit,
+}
+
+impl Opened {
+    pub(super) fn export(&self) -> &Arc<PluginExport> {
+        &self.export
+    }
+
+    /// It as clients are served: with the operator's description, where there is one.
+    pub(super) fn served(&self) -> Served<PluginExport> {
+        let served = self.export.served();
+        let Some(description) = &self.plan.planned.export.description else {
+            return served;
+        };
+        let mut terms = Terms::clone(served.terms());
+        terms.export.description = Some(description.clone());
+        served.on(Arc::new(terms))
+    }
+
+    async fn is_as_opened(&self, look: Look) -> bool {
+        let blobs = self.export.blobs().cloned().collect();
+        Blob::are_as_opened(blobs, look).await
+    }
 }
 
 impl Slot {
@@ -56,71 +97,99 @@ impl Slot {
         library: &Arc<Library>,
         load_permit: &Arc<Semaphore>,
     ) -> Arc<Self> {
+        let name = planned.export.name.clone();
         Arc::new(Self {
+            opener: Opener::new(format!("export \"{name}\" of tenant {tenant}")),
             tenant: tenant.to_owned(),
+            name,
             connections: CountQuota::new(planned.export.limits.connections),
-            below: planned.filters.iter().map(|_| Arc::default()).collect(),
-            planned,
             quota: Arc::clone(quota),
             library: Arc::clone(library),
             load_permit: Arc::clone(load_permit),
-            metrics: Arc::default(),
-            open: OnceLock::new(),
+            life: RwLock::new(Life {
+                plan: Plan::new(planned),
+                open: None,
+                pending: false,
+            }),
+            reloaded: AtomicBool::new(false),
             failing: Mutex::new(Backoff::new(PAUSE, LONGEST_PAUSE)),
         })
     }
 
-    /// What it was made of.
-    #[must_use]
-    pub(crate) fn planned(&self) -> &Planned {
-        &self.planned
+    /// A configuration was read again, and this is what it has of the export. Whether anything is different but the
+    /// place where it's written.
+    pub(super) fn replan(&self, planned: Planned) -> bool {
+        self.reloaded.store(true, Relaxed);
+        let mut life = self.life.write().unwrap_or_else(PoisonError::into_inner);
+        if life.plan.planned.is_like(&planned) {
+            return false;
+        }
+        self.connections.set(planned.export.limits.connections);
+        let open = life.open.as_ref().map(|open| &open.opened().plan);
+        let as_open = open.filter(|plan| plan.planned.is_like(&planned));
+        life.plan = as_open.map_or_else(|| Plan::new(planned), Arc::clone);
+        true
     }
 
-    /// The export, if somebody has asked for it.
+    /// What new connections are to get.
     #[must_use]
-    pub(crate) fn opened(&self) -> Option<Arc<PluginExport>> {
-        self.open.get().cloned()
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.life().plan)
+    }
+
+    /// As the configuration has it.
+    #[must_use]
+    pub(crate) fn planned(&self) -> Planned {
+        self.plan().planned.clone()
+    }
+
+    fn life(&self) -> std::sync::RwLockReadGuard<'_, Life> {
+        self.life.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn generation(&self) -> Option<Arc<Generation<Opened>>> {
+        self.life().open.clone()
+    }
+
+    fn set_generation(&self, generation: Option<Arc<Generation<Opened>>>) {
+        let mut life = self.life.write().unwrap_or_else(PoisonError::into_inner);
+        // Dropped without the lock: that takes a while.
+        let before = std::mem::replace(&mut life.open, generation);
+        life.pending = false;
+        drop(life);
+        drop(before);
+    }
+
+    /// Whether it wasn't so before.
+    fn set_pending(&self) -> bool {
+        let mut life = self.life.write().unwrap_or_else(PoisonError::into_inner);
+        !std::mem::replace(&mut life.pending, true)
     }
 
     /// It as an operator sees it.
     #[must_use]
     pub(crate) fn seen(&self) -> SeenExport {
-        let open = self.open.get();
-        let plugin = match open.and_then(|export| export.layers().last()) {
+        let (open, pending) = {
+            let life = self.life();
+            (life.open.clone(), life.pending)
+        };
+        let export = open.as_ref().map(|open| &open.opened().export);
+        let plan = open.as_ref().map(|open| Arc::clone(&open.opened().plan));
+        let plan = plan.unwrap_or_else(|| self.plan());
+        let plugin = match export.and_then(|export| export.layers().last()) {
             Some(bottom) => bottom.plugin().name().to_owned(),
-            None => stem(&self.planned.export.plugin),
+            None => stem(&plan.planned.export.plugin),
         };
         SeenExport {
             tenant: self.tenant.clone(),
-            export: self.planned.export.name.clone(),
+            export: self.name.clone(),
             plugin,
-            digest: self.planned.digest.to_string(),
-            open: open.map(|export| export.seen()),
-            metrics: Arc::clone(&self.metrics),
-            layers: self.seen_layers(),
+            digest: plan.planned.digest.to_string(),
+            open: export.map(|export| export.seen()),
+            pending,
+            metrics: Arc::clone(&plan.metrics),
+            layers: plan.seen_layers(),
         }
-    }
-
-    fn seen_layers(&self) -> Vec<SeenLayer> {
-        let Planned {
-            export,
-            digest,
-            filters,
-            ..
-        } = &self.planned;
-        let files = export.filters.iter().map(|filter| &filter.plugin);
-        let files = files.chain([&export.plugin]);
-        let digests = filters.iter().map(|filter| &filter.digest);
-        let digests = digests.chain([digest]).map(ToString::to_string);
-        let metrics = std::iter::once(&self.metrics).chain(&self.below);
-        let layers = files.zip(digests).zip(metrics);
-        SeenLayer::stack(layers.map(|((file, digest), metrics)| (&**file, digest, metrics)))
-    }
-
-    /// Connections to it.
-    #[must_use]
-    pub(crate) fn connections(&self) -> usize {
-        self.connections.used()
     }
 
     /// Permits for one more connection, unless there are as many as the export or its tenant may have. Counts the
@@ -134,55 +203,63 @@ impl Slot {
         };
         let permits = take();
         if permits.is_none() {
-            self.metrics.refused_connections.one();
+            self.plan().metrics.refused_connections.one();
         }
         permits
     }
 
-    /// It as clients are served: with the operator's description, where there is one.
-    pub(super) fn served(&self, export: &Arc<PluginExport>) -> Served<PluginExport> {
-        let served = export.served();
-        let Some(description) = &self.planned.export.description else {
-            return served;
-        };
-        let mut terms = Terms::clone(served.terms());
-        terms.export.description = Some(description.clone());
-        served.on(Arc::new(terms))
+    /// Whether anybody is connected to it.
+    pub(super) fn has_clients(&self) -> bool {
+        self.connections.used() > 0
     }
 
     /// As it's listed; nothing is opened for it.
     pub(super) fn listed(&self) -> Listed {
-        let said = self.opened();
-        let said = said.and_then(|export| export.terms().export.description.clone());
+        let said = self.generation();
+        let said = said.and_then(|open| open.opened().export.terms().export.description.clone());
+        let description = self.plan().planned.export.description.clone();
         Listed {
-            name: self.planned.export.name.clone(),
-            description: self.planned.export.description.clone().or(said),
+            name: self.name.clone(),
+            description: description.or(said),
         }
     }
 
     /// Opens it, or joins it where it's open. Goes on where the client doesn't wait: the next one finds
     /// it done.
-    pub(super) async fn open(self: &Arc<Self>) -> Result<Arc<PluginExport>, Absent> {
+    pub(super) async fn open(self: &Arc<Self>) -> Result<Presence<Opened>, Absent> {
         let opening = tokio::spawn(Origin::carry(Arc::clone(self).open_or_join()));
         opening.await.unwrap_or(Err(Absent::Failed))
     }
 
-    async fn open_or_join(self: Arc<Self>) -> Result<Arc<PluginExport>, Absent> {
+    async fn open_or_join(self: Arc<Self>) -> Result<Presence<Opened>, Absent> {
         let mut failing = self.failing.lock().await;
-        if let Some(export) = self.opened() {
-            return Ok(export);
+        let before = self.generation();
+        if let Some(open) = &before {
+            match self.step(open).await {
+                Step::Join => return Ok(open.enter()),
+                Step::JoinOld => {
+                    if self.set_pending() {
+                        self.tell_of_pending();
+                    }
+                    return Ok(open.enter());
+                }
+                Step::Open => {}
+            }
         }
         if failing.wait(Instant::now()).is_some() {
             return Err(Absent::Failed);
         }
-        match self.make().await {
-            Ok(export) => {
+        let plan = self.plan();
+        match self.next_generation(&plan, before).await {
+            Ok(generation) => {
                 failing.note_success();
-                Ok(Arc::clone(self.open.get_or_init(|| export)))
+                let presence = generation.enter();
+                self.set_generation(Some(generation));
+                Ok(presence)
             }
             Err(error) => {
-                self.metrics.failed_opens.one();
-                let (tenant, export) = (&self.tenant, &self.planned.export.name);
+                plan.metrics.failed_opens.one();
+                let (tenant, export) = (&self.tenant, &self.name);
                 tracing::error!(
                     tenant,
                     export,
@@ -195,12 +272,70 @@ impl Slot {
         }
     }
 
+    /// What a new connection gets, where `open` is open.
+    async fn step(&self, open: &Generation<Opened>) -> Step {
+        let opened = open.opened();
+        let reloaded = self.reloaded.load(Relaxed);
+        let look = if reloaded { Look::Path } else { Look::File };
+        let is_planned = Arc::ptr_eq(&opened.plan, &self.plan());
+        let is_current = is_planned && opened.is_as_opened(look).await;
+        if is_current && reloaded {
+            self.reloaded.store(false, Relaxed);
+        }
+        Step::new(
+            is_current,
+            open.has_clients(),
+            opened.export.is_sole_writer(),
+        )
+    }
+
+    fn tell_of_pending(&self) {
+        let (tenant, export) = (&self.tenant, &self.name);
+        tracing::warn!(
+            tenant,
+            export,
+            request = Origin::field(),
+            "the configuration or a file of the export has changed: it's opened anew when the last client that is \
+             connected now, or comes meanwhile, has left, since only one instance of it may write"
+        );
+    }
+
+    /// Opens what is planned: beside `before` where that has clients, else in its place.
+    async fn next_generation(
+        &self,
+        plan: &Arc<Plan>,
+        before: Option<Arc<Generation<Opened>>>,
+    ) -> anyhow::Result<Arc<Generation<Opened>>> {
+        // What was opened before is open, and locked, throughout: no other program gets at it between the two.
+        let files: Vec<Blob> = before
+            .iter()
+            .flat_map(|before| before.opened().export.blobs().cloned())
+            .collect();
+        let before = match before {
+            Some(before) if !before.has_clients() => {
+                // Its last client has left, which made all durable that could be; this is the last chance.
+                before.opened().export.leave().await;
+                let untold = before.opened().export.has_untold_losses();
+                self.set_generation(None);
+                untold
+            }
+            _ => false,
+        };
+        let export = self.make(plan).await?;
+        drop(files);
+        if before {
+            export.inherit_losses();
+        }
+        let plan = Arc::clone(plan);
+        Ok(Generation::new(Opened { plan, export }))
+    }
+
     /// Loads the plugin.
     ///
     /// # Errors
     /// It can't be loaded.
-    pub(crate) async fn load(&self) -> anyhow::Result<Arc<Plugin>> {
-        let Planned { export, digest, .. } = &self.planned;
+    pub(crate) async fn load(&self, planned: &Planned) -> anyhow::Result<Arc<Plugin>> {
+        let Planned { export, digest, .. } = planned;
         self.library
             .plugin(&export.plugin, digest, &export.limits, &self.load_permit)
             .await
@@ -210,10 +345,10 @@ impl Slot {
     ///
     /// # Errors
     /// One can't be loaded.
-    pub(crate) async fn load_filters(&self) -> anyhow::Result<Vec<Arc<Plugin>>> {
+    pub(crate) async fn load_filters(&self, planned: &Planned) -> anyhow::Result<Vec<Arc<Plugin>>> {
         let Planned {
             export, filters, ..
-        } = &self.planned;
+        } = planned;
         let (library, permit) = (&self.library, &self.load_permit);
         let mut plugins = Vec::with_capacity(filters.len());
         for (filter, planned) in export.filters.iter().zip(filters) {
@@ -227,21 +362,27 @@ impl Slot {
     ///
     /// # Errors
     /// What is missing or doesn't fit; what the plugin said when it refused.
-    pub(crate) async fn make(&self) -> anyhow::Result<Arc<PluginExport>> {
-        let plugin = self.load().await?;
+    async fn make(&self, plan: &Plan) -> anyhow::Result<Arc<PluginExport>> {
+        let planned = &plan.planned;
+        let plugin = self.load(planned).await?;
         let Planned {
             export, settings, ..
-        } = &self.planned;
+        } = planned;
+        let (filters, opener) = (
+            self.load_filters(planned).await?,
+            self.opener.next_generation(),
+        );
+        let read_only = export.policy.read_only;
         let spec = ExportSpec {
             tenant: self.tenant.clone(),
-            metrics: Arc::clone(&self.metrics),
+            metrics: Arc::clone(&plan.metrics),
             name: export.name.clone(),
             settings: settings.clone(),
-            blobs: self.blobs(&export.blobs).await?,
+            blobs: Blob::open_all(&export.blobs, read_only, &opener).await?,
             limits: export.limits.clone(),
             quota: Arc::clone(&self.quota),
             policy: export.policy,
-            filters: self.filters(self.load_filters().await?).await?,
+            filters: open_filters(plan, filters, &opener).await?,
         };
         let catalog = PluginCatalog::new(plugin, spec).await?;
         let joined = catalog.join(&export.name).await;
@@ -252,7 +393,7 @@ impl Slot {
     }
 
     /// Whether what the operator gave fits what the plugin, and each filter, says it needs; the granted
-    /// files are opened, and nothing is run.
+    /// files are opened, but not locked, and nothing is run.
     ///
     /// # Errors
     /// All that doesn't fit, one thing a line; a file can't be opened.
@@ -261,33 +402,43 @@ impl Slot {
         plugin: &Arc<Plugin>,
         filters: Vec<Arc<Plugin>>,
     ) -> anyhow::Result<()> {
-        let blobs = self.blobs(&self.planned.export.blobs).await?;
-        let mut filters = self.filters(filters).await?;
-        let mut settings = self.planned.settings.clone();
+        let mut planned = self.plan().planned.clone();
+        let export = &mut planned.export;
+        let granted = export
+            .filters
+            .iter_mut()
+            .flat_map(|filter| &mut filter.blobs);
+        for grant in granted.chain(&mut export.blobs) {
+            grant.lock = Some(Lock::None);
+        }
+        let (read_only, opener) = (export.policy.read_only, self.opener.next_generation());
+        let blobs = Blob::open_all(&export.blobs, read_only, &opener).await?;
+        let mut settings = planned.settings.clone();
+        let mut filters = open_filters(&Plan::new(planned), filters, &opener).await?;
         PluginCatalog::check(plugin, &mut settings, &blobs, &mut filters)
     }
+}
 
-    /// The filters, with what they're given.
-    async fn filters(&self, plugins: Vec<Arc<Plugin>>) -> anyhow::Result<Vec<FilterSpec>> {
-        let Planned {
-            export, filters, ..
-        } = &self.planned;
-        let mut specs = Vec::with_capacity(plugins.len());
-        let filters = export.filters.iter().zip(filters).zip(&self.below);
-        for (plugin, ((filter, planned), below)) in plugins.into_iter().zip(filters) {
-            specs.push(FilterSpec {
-                plugin,
-                settings: planned.settings.clone(),
-                blobs: self.blobs(&filter.blobs).await?,
-                limits: filter.limits.clone(),
-                below: Arc::clone(below),
-            });
-        }
-        Ok(specs)
+/// The filters, with what they're given.
+async fn open_filters(
+    plan: &Plan,
+    plugins: Vec<Arc<Plugin>>,
+    opener: &Opener,
+) -> anyhow::Result<Vec<FilterSpec>> {
+    let Planned {
+        export, filters, ..
+    } = &plan.planned;
+    let mut specs = Vec::with_capacity(plugins.len());
+    let filters = export.filters.iter().zip(filters).zip(&plan.below);
+    for (plugin, ((filter, planned), below)) in plugins.into_iter().zip(filters) {
+        let blobs: &[Grant] = &filter.blobs;
+        specs.push(FilterSpec {
+            plugin,
+            settings: planned.settings.clone(),
+            blobs: Blob::open_all(blobs, export.policy.read_only, opener).await?,
+            limits: filter.limits.clone(),
+            below: Arc::clone(below),
+        });
     }
-
-    /// Opens the granted files.
-    async fn blobs(&self, grants: &[Grant]) -> anyhow::Result<Vec<Blob>> {
-        Blob::open_all(grants, self.planned.export.policy.read_only).await
-    }
+    Ok(specs)
 }

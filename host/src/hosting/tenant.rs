@@ -1,7 +1,7 @@
 //! A tenant: who is of it, what it may use, what it has.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use device::Listed;
 use device::TenantQuota;
@@ -25,6 +25,8 @@ pub(crate) struct Tenant {
     /// Its permit to load a plugin: one at a time.
     load_permit: Arc<Semaphore>,
     exports: BTreeMap<String, Arc<Slot>>,
+    /// Exports that aren't configured any more, and may still have clients: one that comes back goes on.
+    gone: BTreeMap<String, Weak<Slot>>,
 }
 
 impl Tenant {
@@ -50,24 +52,31 @@ impl Tenant {
         };
         let slots = exports.into_iter().map(|planned| {
             let name = planned.export.name.clone();
-            let before = old.and_then(|old| old.exports.get(&name));
-            let slot = match before {
-                Some(slot) if slot.planned().is_like(&planned) => {
-                    changes.kept += 1;
+            let slot = match old.and_then(|old| old.exports.get(&name)) {
+                Some(slot) => {
+                    match slot.replan(planned) {
+                        true => changes.changed += 1,
+                        false => changes.kept += 1,
+                    }
                     Arc::clone(slot)
                 }
-                before => {
-                    match before {
-                        Some(_) => changes.changed += 1,
-                        None => changes.added += 1,
+                None => {
+                    changes.added += 1;
+                    match old.and_then(|old| old.gone.get(&name)?.upgrade()) {
+                        Some(slot) => {
+                            let _ = slot.replan(planned);
+                            slot
+                        }
+                        None => Slot::new(&tenant.name, planned, &quota, library, &load_permit),
                     }
-                    Slot::new(&tenant.name, planned, &quota, library, &load_permit)
                 }
             };
             (name, slot)
         });
+        let exports: BTreeMap<_, _> = slots.collect();
         Self {
-            exports: slots.collect(),
+            gone: old.map_or_else(BTreeMap::new, |old| old.gone_without(&exports)),
+            exports,
             clients: tenant.clients,
             quota,
             load_permit,
@@ -79,6 +88,23 @@ impl Tenant {
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its exports that have clients and aren't among `next`, with those that were gone before.
+    fn gone_without(&self, next: &BTreeMap<String, Arc<Slot>>) -> BTreeMap<String, Weak<Slot>> {
+        let before = self
+            .gone
+            .iter()
+            .filter_map(|(name, slot)| Some((name, slot.upgrade()?)));
+        let now = self
+            .exports
+            .iter()
+            .map(|(name, slot)| (name, Arc::clone(slot)));
+        before
+            .chain(now)
+            .filter(|(name, slot)| slot.has_clients() && !next.contains_key(*name))
+            .map(|(name, slot)| (name.clone(), Arc::downgrade(&slot)))
+            .collect()
     }
 
     /// What it has in use.

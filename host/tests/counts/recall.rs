@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use blob::{Access, Blob, Grant};
+use blob::{Access, Blob, Grant, Opener};
 use device::reply::ReadReply;
 use device::{Deadline, Device as _, TenantQuota};
 use extent_map::{ExtentMap, Wanted};
@@ -24,8 +24,9 @@ async fn open(plugin: &str, blob: &str, path: &Path, policy: Policy) -> Arc<Plug
         name: blob.to_owned(),
         path: path.to_owned(),
         access: Access::ReadOnly,
+        lock: None,
     };
-    let blobs = vec![Blob::open(grant).unwrap()];
+    let blobs = vec![Blob::open(grant, &Opener::new("an export")).unwrap()];
     let quota = TenantQuota::unlimited();
     let catalog = catalog(plugin, Settings::default(), blobs, policy, quota).await;
     catalog.join("").await.unwrap()

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use blob::{Access, Blob, Grant};
+use blob::{Access, Blob, Grant, Opener};
 use device::TenantQuota;
 use device::identity;
 use nbd_server::{End, serve};
 use nbdbox_config::limits::Limits;
+use nbdbox_config::lock::Lock;
 use nbdbox_config::settings::Settings;
 use runtime::{Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache};
 use tokio::net::UnixStream;
@@ -134,13 +135,14 @@ impl World {
             name: "b".to_owned(),
             path: self.file.clone(),
             access,
+            lock: Some(Lock::Shared),
         };
         Ok(ExportSpec {
             tenant: String::new(),
             metrics: Arc::default(),
             name: name.to_owned(),
             settings: Settings::parse(settings)?,
-            blobs: vec![Blob::open(grant)?],
+            blobs: vec![Blob::open(grant, &Opener::new(name))?],
             limits: Limits {
                 cpu,
                 open_cpu: cpu,

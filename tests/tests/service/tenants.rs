@@ -4,6 +4,7 @@
 mod attack;
 mod certificates;
 mod drain;
+mod generations;
 mod guide;
 mod isolation;
 mod life;

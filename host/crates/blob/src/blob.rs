@@ -7,7 +7,8 @@ use device::WriteFlags;
 
 use crate::durability::Unflushed;
 use crate::error::BlobError;
-use crate::file::FileSource;
+use crate::file::{self, FileSource, Use};
+use crate::opener::Opener;
 use crate::source::{Facts, Source, SourceExtent};
 use crate::{Access, Grant};
 
@@ -24,6 +25,8 @@ struct Granted {
     name: String,
     access: Access,
     behind: Behind,
+    /// Of a file: says that it's in use.
+    user: Option<Arc<Use>>,
 }
 
 /// What is behind a grant. A file is called directly: a read that finds its bytes in the page cache takes no
@@ -35,33 +38,48 @@ pub(crate) enum Behind {
 }
 
 impl Blob {
-    /// Opens the operator's file. Blocks, on a disk that hangs for as long as it hangs.
+    /// Opens the operator's file for an export. Blocks, for two seconds while another program has it for itself, and on
+    /// a disk that hangs for as long as it hangs.
     ///
     /// # Errors
-    /// Names the grant and the path: not there, not allowed, neither a file nor a block device.
-    pub fn open(grant: Grant) -> anyhow::Result<Self> {
-        let file = FileSource::open(&grant.path, grant.access == Access::ReadWrite);
-        let file = file.map_err(|error| {
+    /// Names the grant and the path: not there, not allowed, neither a file nor a block device; another export or
+    /// program has it, and isn't to share it.
+    pub fn open(grant: Grant, opener: &Opener) -> anyhow::Result<Self> {
+        let opened = file::open(&grant, opener);
+        let (file, user) = opened.map_err(|error| {
             let path = grant.path.display();
             anyhow::anyhow!("blob `{}`: can't open {path}: {error}", grant.name)
         })?;
-        Ok(Self::new(grant.name, grant.access, Behind::File(file)))
+        let behind = Behind::File(file);
+        Ok(Self::new(grant.name, grant.access, behind, Some(user)))
     }
 
     /// Grants something that isn't a file, and is open.
     #[must_use]
     pub fn over(name: String, access: Access, source: Arc<dyn Source>) -> Self {
-        Self::new(name, access, Behind::Other(source))
+        Self::new(name, access, Behind::Other(source), None)
     }
 
-    fn new(name: String, access: Access, behind: Behind) -> Self {
+    fn new(name: String, access: Access, behind: Behind, user: Option<Arc<Use>>) -> Self {
         Self {
             granted: Arc::new(Granted {
                 name,
                 access,
                 behind,
+                user,
             }),
         }
+    }
+
+    /// The same grant over another file.
+    pub(crate) fn over_file(&self, file: FileSource) -> Self {
+        let user = self.granted.user.clone();
+        Self::new(
+            self.name().to_owned(),
+            self.access(),
+            Behind::File(file),
+            user,
+        )
     }
 
     /// The name that the plugin knows.

@@ -2,7 +2,11 @@
 
 mod blocked_workers;
 mod cold_reads;
+mod drift;
 mod extents;
+mod lock;
+mod lock_holder;
+mod open_files;
 mod partial_reply;
 mod transfer;
 mod zeroing;
@@ -11,7 +15,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -24,23 +28,25 @@ use tokio::task::spawn_blocking;
 
 pub use self::blocked_workers::wake_spare_worker;
 use self::cold_reads::ColdReads;
+pub(crate) use self::open_files::{Use, open};
 pub(crate) use self::partial_reply::PartialReply;
 use crate::durability::Unflushed;
 use crate::error::BlobError;
 use crate::source::{Answer, Facts, Identity, Source, SourceExtent};
 
-/// An open file. Clones share it.
+/// An open file, as it was when an export opened it. Clones share it, and so do exports that opened it in the same way.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSource {
     open: Arc<OpenFile>,
+    facts: Arc<Facts>,
 }
 
+/// What there is once for each open file description.
 #[derive(Debug)]
 struct OpenFile {
     /// The operator's.
     path: PathBuf,
     file: File,
-    facts: Facts,
     unflushed: Unflushed,
     /// Held by the one who syncs.
     syncing: Mutex<()>,
@@ -54,17 +60,17 @@ struct OpenFile {
 }
 
 impl FileSource {
-    /// Opens a file or a block device. Blocks.
+    /// Opens a file or a block device, of which nobody else takes note. Blocks.
     ///
     /// # Errors
     /// Not there, not allowed, neither a file nor a block device.
     pub(crate) fn open(path: &Path, writable: bool) -> io::Result<Self> {
-        let (file, facts) = open(path, writable)?;
+        let (file, facts) = open_at(path, writable)?;
         Ok(Self {
+            facts: Arc::new(facts),
             open: Arc::new(OpenFile {
                 path: path.to_owned(),
                 file,
-                facts,
                 unflushed: Unflushed::new(),
                 syncing: Mutex::default(),
                 waits: AtomicBool::new(false),
@@ -75,8 +81,17 @@ impl FileSource {
         })
     }
 
+    /// It through a description of the same file that is open already.
+    fn through(self, open: Arc<OpenFile>) -> Self {
+        Self { open, ..self }
+    }
+
+    fn downgrade(&self) -> Weak<OpenFile> {
+        Arc::downgrade(&self.open)
+    }
+
     pub(crate) fn facts(&self) -> &Facts {
-        &self.open.facts
+        &self.facts
     }
 
     pub(crate) fn unflushed(&self) -> &Unflushed {
@@ -211,7 +226,7 @@ impl Source for FileSource {
     }
 }
 
-fn open(path: &Path, writable: bool) -> io::Result<(File, Facts)> {
+fn open_at(path: &Path, writable: bool) -> io::Result<(File, Facts)> {
     // The operator's own links are followed; then only this one name is opened, in its folder.
     let path = path.canonicalize()?;
     // Before it's opened, too: opening a FIFO would wait for a writer.

@@ -3,6 +3,7 @@
 use anyhow::ensure;
 use tokio::task::spawn_blocking;
 
+use crate::opener::Opener;
 use crate::{Access, Blob, Grant};
 
 impl Blob {
@@ -12,7 +13,11 @@ impl Blob {
     ///
     /// # Errors
     /// A name is granted twice; a file can't be opened, as for [`open`](Self::open).
-    pub async fn open_all(grants: &[Grant], read_only: bool) -> anyhow::Result<Vec<Self>> {
+    pub async fn open_all(
+        grants: &[Grant],
+        read_only: bool,
+        opener: &Opener,
+    ) -> anyhow::Result<Vec<Self>> {
         let mut blobs: Vec<Self> = Vec::with_capacity(grants.len());
         for grant in grants {
             ensure!(
@@ -24,7 +29,8 @@ impl Blob {
             if read_only {
                 grant.access = grant.access.min(Access::ReadOnly);
             }
-            blobs.push(spawn_blocking(move || Self::open(grant)).await??);
+            let opener = opener.clone();
+            blobs.push(spawn_blocking(move || Self::open(grant, &opener)).await??);
         }
         Ok(blobs)
     }
@@ -41,6 +47,7 @@ mod tests {
             name: name.to_owned(),
             path: path.to_owned(),
             access,
+            lock: None,
         }
     }
 
@@ -53,7 +60,8 @@ mod tests {
             .map(|(name, access)| grant(name, file.path(), access))
             .collect();
         for (read_only, first) in [(false, Access::ReadWrite), (true, Access::ReadOnly)] {
-            let blobs = Blob::open_all(&grants, read_only).await.unwrap();
+            let opener = Opener::new("an export");
+            let blobs = Blob::open_all(&grants, read_only, &opener).await.unwrap();
             let given: Vec<Access> = blobs.iter().map(Blob::access).collect();
             assert_eq!(given, [first, Access::ReadOnly, Access::MapOnly]);
         }
@@ -63,7 +71,8 @@ mod tests {
     async fn a_name_is_granted_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let grants = ["disk", "disk"].map(|name| grant(name, file.path(), Access::ReadOnly));
-        let error = Blob::open_all(&grants, false).await.err().unwrap();
+        let opened = Blob::open_all(&grants, false, &Opener::new("an export")).await;
+        let error = opened.err().unwrap();
         assert_eq!(error.to_string(), "the blob `disk` is granted twice");
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::blob_option::{BlobOption, BlobOptionError};
 use crate::grant::{Grant, GrantError};
 use crate::limits::{LimitError, Limits};
 use crate::settings::{SettingError, Settings};
@@ -37,6 +38,9 @@ pub enum FilterError {
     /// A blob is granted twice.
     #[error("the blob `{0}` is granted twice")]
     Twice(String),
+    /// An option of a blob is wrong.
+    #[error(transparent)]
+    BlobOption(#[from] BlobOptionError),
     /// A limit is wrong.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -56,8 +60,8 @@ impl FilterWord {
     }
 }
 
-/// `blob.NAME=PATH` is a grant, `limit.NAME=VALUE` a limit, everything else a setting. `,,` stands for a
-/// comma.
+/// `blob.NAME=PATH` is a grant, `blob-option.NAME.KEY=VALUE` an option of one, `limit.NAME=VALUE` a limit, everything
+/// else a setting. `,,` stands for a comma.
 impl FromStr for FilterWord {
     type Err = FilterError;
 
@@ -67,6 +71,7 @@ impl FromStr for FilterWord {
         let plugin = plugin.ok_or(FilterError::File)?;
         let (mut settings, mut limits) = (Vec::new(), Vec::new());
         let mut blobs: Vec<Grant> = Vec::new();
+        let mut options: Vec<BlobOption> = Vec::new();
         for part in parts {
             if let Some(grant) = part.strip_prefix("blob.") {
                 let grant: Grant = grant.parse()?;
@@ -74,6 +79,8 @@ impl FromStr for FilterWord {
                     return Err(FilterError::Twice(grant.name));
                 }
                 blobs.push(grant);
+            } else if let Some(option) = part.strip_prefix("blob-option.") {
+                options.push(option.parse()?);
             } else if let Some(limit) = part.strip_prefix("limit.") {
                 Limits::default().set(limit)?;
                 limits.push(limit.to_owned());
@@ -81,6 +88,7 @@ impl FromStr for FilterWord {
                 settings.push(part);
             }
         }
+        BlobOption::set_all(&options, &mut blobs)?;
         Ok(Self {
             plugin: plugin.into(),
             settings: Settings::parse(&settings)?,
@@ -111,6 +119,7 @@ fn split(word: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::grant::Access;
+    use crate::lock::Lock;
 
     fn parse(word: &str) -> Result<FilterWord, FilterError> {
         word.parse()
@@ -118,13 +127,15 @@ mod tests {
 
     #[test]
     fn settings_grants_and_limits_are_told_apart() {
-        let filter = parse("cow.wasm,block=4K,blob.overlay=/a,,b:rw,limit.memory=1G").unwrap();
+        let word = "cow.wasm,blob-option.overlay.lock=shared,block=4K,blob.overlay=/a,,b:rw,limit.memory=1G";
+        let filter = parse(word).unwrap();
         assert_eq!(filter.plugin, PathBuf::from("cow.wasm"));
         assert_eq!(filter.settings.get("block"), Some("4K"));
         assert_eq!(filter.settings.iter().count(), 1);
         assert_eq!(filter.blobs.len(), 1);
         assert_eq!(filter.blobs[0].path, PathBuf::from("/a,b"));
         assert_eq!(filter.blobs[0].access, Access::ReadWrite);
+        assert_eq!(filter.blobs[0].lock, Some(Lock::Shared));
         let all = Limits {
             extents: 7,
             ..Limits::default()
@@ -142,6 +153,8 @@ mod tests {
             ("f.wasm,a=1,a=2", "`a=`"),
             ("f.wasm,blob.x=", "`x=`"),
             ("f.wasm,blob.x=/a,blob.x=/b", "`x`"),
+            ("f.wasm,blob-option.x.lock=none", "no blob `x`"),
+            ("f.wasm,blob.x=/a,blob-option.x.etag=1", "the keys are lock"),
             ("f.wasm,limit.room=1", "`room`"),
         ] {
             let error = parse(word).unwrap_err().to_string();

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::lock::Lock;
+
 /// What a plugin may do with a blob. Each includes those before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
@@ -37,6 +39,8 @@ pub struct Grant {
     pub path: PathBuf,
     /// What is allowed.
     pub access: Access,
+    /// Who else may use it, if that was said.
+    pub lock: Option<Lock>,
 }
 
 /// A word that is no grant.
@@ -61,7 +65,14 @@ impl Grant {
             name: name.to_owned(),
             path: path.into(),
             access,
+            lock: None,
         })
+    }
+
+    /// Who else may use it, as was said, or as its access has it.
+    #[must_use]
+    pub fn lock(&self) -> Lock {
+        self.lock.unwrap_or(Lock::for_access(self.access))
     }
 }
 

@@ -5,10 +5,12 @@
 //! bounds, and what is wrong is named with its place and with what was expected, all at once.
 #![forbid(unsafe_code)]
 
+pub mod blob_option;
 pub mod config;
 pub mod filter;
 pub mod grant;
 pub mod limits;
+pub mod lock;
 pub mod policy;
 pub mod settings;
 pub mod size;

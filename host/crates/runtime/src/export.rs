@@ -190,6 +190,29 @@ impl PluginExport {
         &self.ctx.peaks
     }
 
+    /// Whether a layer is `single` and may be written. Its one instance knows what no other does, so that two
+    /// generations of the export that are open at once would each go by what only it has written.
+    #[must_use]
+    pub fn is_sole_writer(&self) -> bool {
+        self.layers().any(Self::holds_the_data)
+    }
+
+    /// What all of its layers were granted.
+    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        self.layers().flat_map(|layer| &layer.ctx.grants.blobs)
+    }
+
+    /// Whether something was lost that was answered, and no client has heard of it.
+    #[must_use]
+    pub fn has_untold_losses(&self) -> bool {
+        self.losses().iter().any(|losses| losses.is_untold())
+    }
+
+    /// Its generation before this one has untold losses: clients of this one hear of them.
+    pub fn inherit_losses(&self) {
+        self.pool.losses().note();
+    }
+
     fn read_only(&self) -> bool {
         self.terms.export.flags.contains(ExportFlags::READ_ONLY)
     }

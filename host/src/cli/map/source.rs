@@ -1,5 +1,7 @@
 //! Where a map comes from: a server, or a plugin that this process runs.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use nbd_client::{Client, Stream, Tls, Uri, printable};
 use tokio::net::UnixStream;
@@ -63,9 +65,9 @@ impl<'a> Source<'a> {
                 })
             }
             Self::Plugin(arguments) => {
-                let catalog = arguments.open("", true).await?;
+                let catalog = arguments.open("", true, &PluginArgs::opener("")).await?;
                 let (ours, theirs) = UnixStream::pair()?;
-                tokio::spawn(nbd_server::serve_stream(theirs, catalog));
+                tokio::spawn(nbd_server::serve_stream(theirs, Arc::new(catalog)));
                 let stream: Stream = Box::new(ours);
                 Ok(Client::negotiate(stream, "").await?)
             }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use device::reply::ReadReply;
+use nbdbox_config::lock::Lock;
 use tempfile::NamedTempFile;
 
 use super::*;
@@ -118,7 +119,12 @@ fn grant(file: &NamedTempFile) -> Grant {
         name: "disk".to_owned(),
         path: file.path().to_owned(),
         access: Access::ReadWrite,
+        lock: None,
     }
+}
+
+fn opened(file: &NamedTempFile) -> Blob {
+    Blob::open(grant(file), &Opener::new("an export")).unwrap()
 }
 
 fn over(source: Arc<dyn Source>) -> Blob {
@@ -187,7 +193,7 @@ async fn works(blob: Blob) {
 #[tokio::test]
 async fn over_a_file() {
     let file = NamedTempFile::new().unwrap();
-    works(Blob::open(grant(&file)).unwrap()).await;
+    works(opened(&file)).await;
 }
 
 #[tokio::test]
@@ -221,7 +227,7 @@ async fn over_memory() {
 #[tokio::test]
 async fn a_reply_of_both_kinds() {
     let file = NamedTempFile::new().unwrap();
-    let blobs = [Blob::open(grant(&file)).unwrap(), over(Memory::new())];
+    let blobs = [opened(&file), over(Memory::new())];
     for (blob, byte) in blobs.iter().zip([1, 2]) {
         let bytes = Bytes::from(vec![byte; SIZE]);
         blob.write(0, bytes, WriteFlags::FUA).await.unwrap();
@@ -236,7 +242,68 @@ async fn a_reply_of_both_kinds() {
 #[test]
 fn a_file_is_known_by_its_inode() {
     let (one, two) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
-    let identity = |file| Blob::open(grant(file)).unwrap().facts().identity.clone();
+    let identity = |file| opened(file).facts().identity.clone();
     assert_eq!(identity(&one), identity(&one));
     assert_ne!(identity(&one), identity(&two));
+}
+
+#[test]
+fn a_file_has_no_two_writers_in_one_process() {
+    let file = NamedTempFile::new().unwrap();
+    let (one, two) = (Opener::new("export `one`"), Opener::new("export `two`"));
+    let first = Blob::open(grant(&file), &one).unwrap();
+    let error = Blob::open(grant(&file), &two).unwrap_err().to_string();
+    assert!(
+        error.contains("the same file as blob `disk` of export `one`"),
+        "{error}"
+    );
+    let error = Blob::open(grant(&file), &one).unwrap_err().to_string();
+    assert!(
+        error.contains("the same file"),
+        "twice in one generation: {error}"
+    );
+    let reader = Grant {
+        access: Access::ReadOnly,
+        ..grant(&file)
+    };
+    Blob::open(reader, &two).unwrap();
+    drop(first);
+    Blob::open(grant(&file), &two).unwrap();
+}
+
+#[test]
+fn two_writers_that_share_a_file_share_its_description() {
+    let file = NamedTempFile::new().unwrap();
+    let shared = || Grant {
+        lock: Some(Lock::Shared),
+        ..grant(&file)
+    };
+    let one = Blob::open(shared(), &Opener::new("export `one`")).unwrap();
+    let two = Blob::open(shared(), &Opener::new("export `two`")).unwrap();
+    one.unflushed().note_change();
+    assert!(
+        two.is_unsynced(),
+        "what one has changed the other one flushes"
+    );
+}
+
+/// The next generation of an export opens a file that has grown.
+#[tokio::test]
+async fn generations_share_a_description_and_each_has_its_size() {
+    let file = NamedTempFile::new().unwrap();
+    let old = Opener::new("an export");
+    let before = Blob::open(grant(&file), &old).unwrap();
+    let grown = grant(&file);
+    file.as_file().set_len(2 * SIZE as u64).unwrap();
+    let after = Blob::open(grown, &old.next_generation()).unwrap();
+    assert_eq!(
+        (before.size(), after.size()),
+        (SIZE as u64, 2 * SIZE as u64)
+    );
+    let end = Bytes::from_static(b"end");
+    after
+        .write(2 * SIZE as u64 - 3, end, WriteFlags::empty())
+        .await
+        .unwrap();
+    assert!(before.is_unsynced());
 }

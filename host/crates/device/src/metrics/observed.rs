@@ -32,6 +32,8 @@ pub struct SeenExport {
     pub digest: String,
     /// What it's like, once it's open.
     pub open: Option<SeenOpen>,
+    /// Whether something newer waits until the last client of what is open has left.
+    pub pending: bool,
     /// Its counters. Where there are filters, those of the outermost.
     pub metrics: Arc<Metrics>,
     /// The outermost filter and all below it, the plugin last.

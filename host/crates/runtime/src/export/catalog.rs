@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{bail, ensure};
-use blob::Blob;
+use blob::{Access, Blob, Look};
 use device::fault::{Cause, Failure};
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
-use device::{Absent, Catalog, ExportQuota, Listed, Opened, TenantQuota};
+use device::{Absent, Catalog, Device as _, ExportQuota, Listed, Opened, TenantQuota};
 use nbd_proto::limits::MAX_STRING;
 use nbdbox_config::limits::{FILTERS, Limits};
 use nbdbox_config::policy::Policy;
@@ -150,6 +150,51 @@ impl PluginCatalog {
         }
         ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         Ok(())
+    }
+
+    /// The same with its blobs as large as they are now: the same files, open as they are. Makes durable what this one's
+    /// clients changed, and opens its export, as [`new`](Self::new) does.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub async fn renewed(&self) -> anyhow::Result<Self> {
+        for export in self.open.lock().await.values() {
+            export.leave().await;
+        }
+        let mut spec = self.spec.clone();
+        spec.blobs = Blob::renew_all(spec.blobs).await?;
+        for filter in &mut spec.filters {
+            filter.blobs = Blob::renew_all(std::mem::take(&mut filter.blobs)).await?;
+        }
+        let next = Self::new(Arc::clone(&self.plugin), spec).await?;
+        if let (Some(next), Some(before)) = (next.own.get(), self.own.get())
+            && before.has_untold_losses()
+        {
+            next.inherit_losses();
+        }
+        Ok(next)
+    }
+
+    /// Whether none of its blobs has grown since it was opened. Waits for a thread that looks.
+    pub async fn is_as_opened(&self) -> bool {
+        Blob::are_as_opened(self.blobs().cloned().collect(), Look::File).await
+    }
+
+    /// Whether it may write to a blob.
+    #[must_use]
+    pub fn writes_to_blobs(&self) -> bool {
+        self.blobs().any(|blob| blob.access() == Access::ReadWrite)
+    }
+
+    fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        let filters = self.spec.filters.iter().flat_map(|filter| &filter.blobs);
+        self.spec.blobs.iter().chain(filters)
+    }
+
+    /// Whether one of its open exports [is a sole writer](PluginExport::is_sole_writer).
+    pub async fn is_sole_writer(&self) -> bool {
+        let open = self.open.lock().await;
+        open.values().any(|export| export.is_sole_writer())
     }
 
     /// The plugin at the bottom, below all filters.
@@ -337,6 +382,7 @@ impl Observed for PluginCatalog {
             plugin: self.plugin.name().to_owned(),
             digest: self.plugin.digest().to_string(),
             open: self.own.get().map(|own| own.seen()),
+            pending: false,
             metrics: Arc::clone(&self.spec.metrics),
             layers: SeenLayer::stack(layers),
         }]

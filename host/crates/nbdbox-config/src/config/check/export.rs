@@ -179,6 +179,7 @@ impl Checker<'_, '_> {
                 Blob::Table {
                     path: Some(path),
                     access,
+                    lock,
                 } => Some(Grant {
                     name: name.clone(),
                     path: path.into(),
@@ -187,6 +188,8 @@ impl Checker<'_, '_> {
                         Some("map-only") => Access::MapOnly,
                         _ => Access::ReadOnly,
                     },
+                    // The shape was checked.
+                    lock: lock.and_then(|word| word.parse().ok()),
                 }),
                 Blob::Table { path: None, .. } => None,
             };

@@ -29,6 +29,7 @@ pub(in super::super) enum Blob {
     Table {
         path: Option<String>,
         access: Option<String>,
+        lock: Option<String>,
     },
 }
 
@@ -43,6 +44,7 @@ struct TableOf {
     env: Option<String>,
     path: Option<String>,
     access: Option<String>,
+    lock: Option<String>,
 }
 
 impl<'de, T> Visitor<'de> for Words<T> {
@@ -99,6 +101,7 @@ impl<'de> Deserialize<'de> for Blob {
             Some(Self::Table {
                 path: table.path,
                 access: table.access,
+                lock: table.lock,
             })
         };
         deserializer.deserialize_any(Words(Self::Word, Some(table)))
@@ -146,6 +149,11 @@ impl JsonSchema for Blob {
                     "type": "string",
                     "description": "What the plugin may do with it.",
                     "enum": ["ro", "rw", "map-only"],
+                },
+                "lock": {
+                    "type": "string",
+                    "description": "Who else may use it: `exclusive`, where it's `rw`, lets nobody else write it; `shared`; `none` takes no locks.",
+                    "enum": ["exclusive", "shared", "none"],
                 },
             },
             "additionalProperties": false,

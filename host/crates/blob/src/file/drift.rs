@@ -1,0 +1,34 @@
+//! What has become of a file since it was opened.
+
+use std::sync::Arc;
+
+use rustix::fs::SeekFrom;
+
+use super::FileSource;
+use crate::source::{Facts, Identity};
+
+impl FileSource {
+    /// Its size in bytes now; 0 if that can't be told. Blocks.
+    pub(crate) fn size_now(&self) -> u64 {
+        rustix::fs::seek(self.file(), SeekFrom::End(0)).unwrap_or(0)
+    }
+
+    /// Whether its path still leads to it. Blocks.
+    pub(crate) fn is_at_its_path(&self) -> bool {
+        let found = rustix::fs::stat(&self.open.path);
+        found.is_ok_and(|found| {
+            let (device, inode) = (found.st_dev, found.st_ino);
+            Identity::File { device, inode } == self.facts.identity
+        })
+    }
+
+    /// The same open file, as far as it has grown. Blocks.
+    pub(crate) fn renewed(&self) -> Self {
+        let size = self.size_now().max(self.facts.size);
+        let facts = Facts::clone(&self.facts);
+        Self {
+            facts: Arc::new(Facts { size, ..facts }),
+            ..self.clone()
+        }
+    }
+}

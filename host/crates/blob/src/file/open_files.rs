@@ -1,0 +1,206 @@
+//! The files that this process has open for its exports, each once for each access: all that is known of a file, its
+//! locks among it, is its description's.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+
+use nbdbox_config::lock::Lock;
+use thiserror::Error;
+
+use super::{FileSource, OpenFile, lock, lock_holder};
+use crate::opener::Opener;
+use crate::source::Identity;
+use crate::{Access, Grant};
+
+static FILES: LazyLock<OpenFiles> = LazyLock::new(OpenFiles::default);
+
+#[derive(Default)]
+struct OpenFiles {
+    files: Mutex<HashMap<Identity, Arc<Mutex<Users>>>>,
+    /// Devices whose file systems have no locks, of which the operator was told.
+    without_locks: Mutex<Vec<u64>>,
+}
+
+/// Who has a file.
+#[derive(Default)]
+struct Users {
+    descriptions: Vec<(Terms, Weak<OpenFile>)>,
+    uses: Vec<Weak<Use>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Terms {
+    access: Access,
+    lock: Lock,
+}
+
+/// A file in use by an export, for as long as it's kept.
+#[derive(Debug)]
+pub(crate) struct Use {
+    opener: Opener,
+    /// Under which name it was granted.
+    blob: String,
+    terms: Terms,
+}
+
+/// Why a file that is there can't be used.
+#[derive(Debug, Error)]
+pub(crate) enum Unusable {
+    /// Another export of this process has it.
+    #[error(
+        "it's the same file as blob `{blob}` of {opener}, which {}: two exports would change it; \
+         set `lock = \"shared\"` for both if both can share it",
+        has(*access)
+    )]
+    SameFile {
+        blob: String,
+        opener: Opener,
+        access: Access,
+    },
+    /// Another program has it.
+    #[error(
+        "it's in use by {holder}: end that first, or set the blob's option `lock` to `shared` if both can share it, \
+         or to `none`"
+    )]
+    Locked { holder: String },
+    /// The kernel's word.
+    #[error("it can't be locked: {0}; the blob's option `lock = \"none\"` does without")]
+    Lock(#[from] nix::errno::Errno),
+}
+
+fn has(access: Access) -> &'static str {
+    match access {
+        Access::ReadWrite => "may write it",
+        Access::ReadOnly | Access::MapOnly => "has it for itself",
+    }
+}
+
+/// Opens what is granted, or shares the description that is open. Blocks, for two seconds while another program refuses
+/// it, and on a disk that hangs for as long as it hangs.
+///
+/// # Errors
+/// It can't be opened, or another export or program excludes it.
+pub(crate) fn open(grant: &Grant, opener: &Opener) -> anyhow::Result<(FileSource, Arc<Use>)> {
+    let terms = Terms {
+        access: grant.access,
+        lock: grant.lock(),
+    };
+    let fresh = FileSource::open(&grant.path, terms.is_writable())?;
+    let place = FILES.place(&fresh.facts().identity);
+    // Others that open the same file wait, those that open another one don't.
+    let mut users = held(&place);
+    users.forget_gone();
+    let user = Use {
+        opener: opener.clone(),
+        blob: grant.name.clone(),
+        terms,
+    };
+    users.admit(&user)?;
+    let file = match users.description(terms) {
+        Some(open) => fresh.through(open),
+        None => {
+            lock_it(&fresh, terms, &grant.path)?;
+            users.descriptions.push((terms, fresh.downgrade()));
+            fresh
+        }
+    };
+    let user = Arc::new(user);
+    users.uses.push(Arc::downgrade(&user));
+    Ok((file, user))
+}
+
+fn lock_it(file: &FileSource, terms: Terms, path: &Path) -> Result<(), Unusable> {
+    let Identity::File { device, inode } = file.facts().identity else {
+        return Ok(());
+    };
+    match lock::take(file.file(), terms.is_writable(), terms.lock)? {
+        lock::Outcome::Held => {}
+        lock::Outcome::Refused => {
+            let holder = lock_holder::of(inode);
+            return Err(Unusable::Locked { holder });
+        }
+        lock::Outcome::Unknown if FILES.is_news(device) => {
+            let path = path.display();
+            tracing::warn!(
+                target: "nbdbox::blob",
+                "{path}: its file system has no locks, so nothing keeps another program from writing what is on it"
+            );
+        }
+        lock::Outcome::Unknown => {}
+    }
+    Ok(())
+}
+
+impl Terms {
+    fn is_writable(self) -> bool {
+        self.access == Access::ReadWrite
+    }
+
+    /// Of those that can't write each sees the same description.
+    fn is_served_by(self, other: Self) -> bool {
+        self.is_writable() == other.is_writable() && self.lock == other.lock
+    }
+}
+
+impl OpenFiles {
+    /// Where those who have a file are noted.
+    fn place(&self, file: &Identity) -> Arc<Mutex<Users>> {
+        let mut files = held(&self.files);
+        // A place that nobody looks at and that is empty; one that is looked at is kept.
+        files.retain(|_, place| Arc::strong_count(place) > 1 || held(place).has_any());
+        Arc::clone(files.entry(file.clone()).or_default())
+    }
+
+    /// Whether it's the first time that a device is found to have no locks.
+    fn is_news(&self, device: u64) -> bool {
+        let mut told = held(&self.without_locks);
+        let news = !told.contains(&device);
+        if news {
+            told.push(device);
+        }
+        news
+    }
+}
+
+impl Users {
+    fn has_any(&self) -> bool {
+        self.uses.iter().any(|user| user.strong_count() > 0)
+    }
+
+    fn forget_gone(&mut self) {
+        self.descriptions
+            .retain(|(_, open)| open.strong_count() > 0);
+        self.uses.retain(|user| user.strong_count() > 0);
+    }
+
+    /// Whether another one may have the file besides.
+    fn admit(&self, new: &Use) -> Result<(), Unusable> {
+        let terms = |user: &Use| (user.terms.access, user.terms.lock);
+        let others = self.uses.iter().filter_map(Weak::upgrade);
+        let mut clashing = others.filter(|user| {
+            !user.opener.is_other_generation(&new.opener) && Lock::clash(terms(user), terms(new))
+        });
+        match clashing.next() {
+            None => Ok(()),
+            Some(user) => Err(Unusable::SameFile {
+                blob: user.blob.clone(),
+                opener: user.opener.clone(),
+                access: user.terms.access,
+            }),
+        }
+    }
+
+    fn description(&self, terms: Terms) -> Option<Arc<OpenFile>> {
+        let mut fitting = self
+            .descriptions
+            .iter()
+            .filter(|(other, _)| terms.is_served_by(*other));
+        fitting.find_map(|(_, open)| open.upgrade())
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds one of these locks leaves anything half-done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,44 @@
+//! What an export is to be opened with, and the counters that go with that.
+
+use std::sync::Arc;
+
+use device::metrics::{Metrics, SeenLayer};
+
+use super::blueprint::Planned;
+
+/// An export as a configuration has it. Its counters begin with it.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) planned: Planned,
+    /// The counters of the outermost layer.
+    pub(super) metrics: Arc<Metrics>,
+    /// Those of each layer below it.
+    pub(super) below: Vec<Arc<Metrics>>,
+}
+
+impl Plan {
+    pub(super) fn new(planned: Planned) -> Arc<Self> {
+        Arc::new(Self {
+            metrics: Arc::default(),
+            below: planned.filters.iter().map(|_| Arc::default()).collect(),
+            planned,
+        })
+    }
+
+    /// The layers as an operator sees them.
+    pub(super) fn seen_layers(&self) -> Vec<SeenLayer> {
+        let Planned {
+            export,
+            digest,
+            filters,
+            ..
+        } = &self.planned;
+        let files = export.filters.iter().map(|filter| &filter.plugin);
+        let files = files.chain([&export.plugin]);
+        let digests = filters.iter().map(|filter| &filter.digest);
+        let digests = digests.chain([digest]).map(ToString::to_string);
+        let metrics = std::iter::once(&self.metrics).chain(&self.below);
+        let layers = files.zip(digests).zip(metrics);
+        SeenLayer::stack(layers.map(|((file, digest), metrics)| (&**file, digest, metrics)))
+    }
+}
