@@ -3,4 +3,5 @@
 
 mod durability;
 mod faults;
+mod holes;
 mod locks;

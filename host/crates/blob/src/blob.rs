@@ -232,6 +232,23 @@ impl Blob {
         Ok(())
     }
 
+    /// Bytes of memory in which it's remembered where it has holes: 1.3 MiB at most. All that share an open file have it
+    /// together. At once.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        match self.behind() {
+            Behind::File(file) => file.remembered(),
+            Behind::Other(_) => 0,
+        }
+    }
+
+    /// Gives that memory back: nobody asks for the time being. At once.
+    pub fn forget(&self) {
+        if let Behind::File(file) = self.behind() {
+            file.forget();
+        }
+    }
+
     /// As [`Source::read_cached`]. The range was checked.
     pub(crate) fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize {
         match self.behind() {

@@ -73,6 +73,12 @@ impl Unflushed {
         flushed < self.changed.load(SeqCst)
     }
 
+    /// When the last change was noted: another one after each change.
+    #[must_use]
+    pub(crate) fn last_change(&self) -> u64 {
+        self.changed.load(SeqCst)
+    }
+
     /// Now, for [`has_flushed_since`](Self::has_flushed_since).
     #[must_use]
     pub fn mark(&self) -> Mark {

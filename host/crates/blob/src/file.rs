@@ -4,6 +4,8 @@ mod blocked_workers;
 mod cold_reads;
 mod drift;
 mod extents;
+mod hole_map;
+mod holes;
 mod lock;
 mod lock_holder;
 mod open_files;
@@ -28,6 +30,7 @@ use tokio::task::spawn_blocking;
 
 pub use self::blocked_workers::wake_spare_worker;
 use self::cold_reads::ColdReads;
+use self::holes::Holes;
 pub(crate) use self::open_files::{Use, open};
 pub(crate) use self::partial_reply::PartialReply;
 use crate::durability::Unflushed;
@@ -55,6 +58,7 @@ struct OpenFile {
     /// Its file system can't be asked for what is in the page cache only.
     no_looks: AtomicBool,
     cold_reads: ColdReads,
+    holes: Holes,
     /// It has kept a worker waiting: until when it's left to threads.
     slow_until: Mutex<Option<Instant>>,
 }
@@ -76,6 +80,7 @@ impl FileSource {
                 waits: AtomicBool::new(false),
                 no_looks: AtomicBool::new(false),
                 cold_reads: ColdReads::default(),
+                holes: Holes::default(),
                 slow_until: Mutex::new(None),
             }),
         })
@@ -140,6 +145,20 @@ impl FileSource {
 
     fn cold_reads(&self) -> &ColdReads {
         &self.open.cold_reads
+    }
+
+    fn holes(&self) -> &Holes {
+        &self.open.holes
+    }
+
+    /// Bytes of memory in which its holes are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.holes().bytes()
+    }
+
+    /// Gives them back.
+    pub(crate) fn forget(&self) {
+        self.holes().forget();
     }
 
     fn is_slow(&self, now: Instant) -> bool {

@@ -122,6 +122,7 @@ impl PluginExport {
             self.pool.release_idle();
         }
         self.recall.forget();
+        self.ctx.grants.blobs.iter().for_each(Blob::forget);
         if let Some(below) = &self.below {
             below.release_idle();
         }

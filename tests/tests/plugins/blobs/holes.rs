@@ -1,0 +1,97 @@
+//! Where a file has holes is looked for once, until it changes.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+
+use nbd_proto::{CommandFlags, Framing};
+use nbdbox_tests::{Client, Disk, Extent, Server, Strace};
+
+/// Data and holes in turn, so many of each.
+const FRAGMENTS: u64 = 500;
+
+/// Of a fragment, and of the hole behind it, in bytes.
+const LENGTH: u64 = 64 << 10;
+
+const SIZE: u64 = FRAGMENTS * 2 * LENGTH;
+
+fn fragmented() -> Disk {
+    let disk = Disk::empty(SIZE);
+    let file = File::options().write(true).open(disk.path()).unwrap();
+    for index in 0..FRAGMENTS {
+        file.write_all_at(&[7; 4096], index * 2 * LENGTH).unwrap();
+    }
+    file.sync_all().unwrap();
+    // Older than what is too new to be told from another change.
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(10))
+        .unwrap();
+    disk
+}
+
+fn map(client: &mut Client) -> Vec<Extent> {
+    client.map(0, SIZE, SIZE)
+}
+
+/// The map again, and how often the server looked for data or holes meanwhile.
+fn looks(server: &Server, client: &mut Client) -> (Vec<Extent>, usize) {
+    let strace = Strace::attach(server, "lseek");
+    let map = map(client);
+    let log = strace.detach();
+    (
+        map,
+        log.matches("SEEK_DATA").count() + log.matches("SEEK_HOLE").count(),
+    )
+}
+
+/// Until what was found is kept: not so soon after the file has changed.
+fn settled(server: &Server, client: &mut Client) -> Vec<Extent> {
+    loop {
+        let _found_now = map(client);
+        let (map, looks) = looks(server, client);
+        if looks == 0 {
+            return map;
+        }
+        assert!(
+            looks as u64 >= FRAGMENTS,
+            "all is forgotten, or nothing: {looks}"
+        );
+    }
+}
+
+#[test]
+fn holes_of_a_fragmented_file_are_looked_for_once() {
+    let disk = fragmented();
+    let server = disk.serve();
+    let mut client = Client::connect(&server.socket(), Framing::Extended);
+    let first = map(&mut client);
+    assert!(first.len() as u64 >= 2 * FRAGMENTS, "{}", first.len());
+    assert_eq!(settled(&server, &mut client), first);
+}
+
+#[test]
+fn a_change_is_seen_at_once_whoever_made_it() {
+    let disk = fragmented();
+    let server = disk.serve();
+    let mut client = Client::connect(&server.socket(), Framing::Extended);
+    let is_data = |client: &mut Client, index: u64| {
+        let extents = client.map((2 * index + 1) * LENGTH, 4096, 4096);
+        extents.iter().all(|extent| !extent.is_hole())
+    };
+    for index in 0..4 {
+        settled(&server, &mut client);
+        assert!(!is_data(&mut client, index));
+        let offset = (2 * index + 1) * LENGTH;
+        if index % 2 == 0 {
+            client
+                .write(offset, &[9; 4096], CommandFlags::empty())
+                .unwrap();
+        } else {
+            let file = File::options().write(true).open(disk.path()).unwrap();
+            file.write_all_at(&[9; 4096], offset).unwrap();
+        }
+        assert!(is_data(&mut client, index), "{index}");
+    }
+    settled(&server, &mut client);
+    client.trim(0, 2 * LENGTH, CommandFlags::empty()).unwrap();
+    assert!(client.map(0, 4096, 4096)[0].is_hole());
+}
