@@ -159,6 +159,12 @@ impl Failure {
         }
     }
 
+    /// Whether nothing was tried, or nothing more, since nobody wants it now: what it was about is as it was.
+    #[must_use]
+    pub fn was_given_up(&self) -> bool {
+        matches!(self.fault, Fault::Share | Fault::HungUp | Fault::Shutdown)
+    }
+
     /// The server is going down.
     #[must_use]
     pub fn shutdown() -> Self {

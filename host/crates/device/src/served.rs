@@ -138,7 +138,7 @@ impl<D: Device> Served<D> {
     /// A flush has ended. One that failed after it began has told of every loss by that.
     fn flushed(&self, done: Result<(), Failure>) -> Result<(), Failure> {
         let promised = match &done {
-            Err(failure) if matches!(failure.fault, Fault::Share | Fault::Shutdown) => Ok(()),
+            Err(failure) if failure.was_given_up() => Ok(()),
             _ => self.promise(),
         };
         done.and(promised)

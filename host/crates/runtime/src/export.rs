@@ -307,7 +307,8 @@ impl PluginExport {
         mut lease: Lease<'_, Instance>,
     ) -> Result<(), Failure> {
         let called = lease.instance().flush(deadline).await;
-        if let Err(CallError::Request(_)) = called {
+        // One that was given up is no loss: the next flush does it.
+        if matches!(called, Err(CallError::Request(_))) && deadline.check().is_ok() {
             self.pool.losses().note();
         }
         self.finish_call(lease, called)
@@ -457,7 +458,11 @@ impl Device for PluginExport {
         // The host stored bytes by reference after its call had returned: the plugin's own flush may
         // have come in between, and then knows of nothing more to do.
         let carried_out = carry_out::flush(&self.ctx, deadline, before).await;
-        carried_out.inspect_err(|_| self.pool.losses().note())
+        carried_out.inspect_err(|failure| {
+            if !failure.was_given_up() {
+                self.pool.losses().note();
+            }
+        })
     }
 
     async fn trim(
