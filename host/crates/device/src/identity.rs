@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use nbdbox_config::config::ClientRule;
+use nbdbox_config::config::{AltName, ClientRule};
 
 /// A client, as it came in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub enum Peer {
 pub struct Certificate {
     /// Its subject, as RFC 4514 writes it.
     pub subject: String,
-    /// Its subject alternative names: DNS names, e-mail addresses, URIs.
-    pub names: Vec<String>,
+    /// Its subject alternative names, of the kinds that rules can mean.
+    pub names: Vec<AltName>,
 }
 
 impl Client {
@@ -128,7 +128,7 @@ mod tests {
         let alice = Client {
             certificate: Some(Certificate {
                 subject: "CN=alice".into(),
-                names: vec!["alice.example.com".into()],
+                names: vec![AltName::Dns("alice.example.com".into())],
             }),
             ..Client::default()
         };
@@ -137,15 +137,21 @@ mod tests {
             ..rule()
         };
         let name = ClientRule {
-            san: Some("alice.example.com".into()),
+            san: Some(AltName::Dns("ALICE.example.com".into())),
             ..rule()
         };
         assert!(alice.fits(&subject) && alice.fits(&name));
-        let other = ClientRule {
-            san: Some("bob.example.com".into()),
-            ..subject.clone()
-        };
-        assert!(!alice.fits(&other));
+        for other in [
+            AltName::Dns("bob.example.com".into()),
+            AltName::Email("alice.example.com".into()),
+            AltName::Uri("alice.example.com".into()),
+        ] {
+            let other = ClientRule {
+                san: Some(other),
+                ..subject.clone()
+            };
+            assert!(!alice.fits(&other), "{other:?}");
+        }
         assert!(!Client::default().fits(&subject));
     }
 }

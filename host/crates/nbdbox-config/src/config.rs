@@ -6,6 +6,7 @@
 //!
 //! Nothing is opened here: paths are joined with the folder of their file, and stay paths.
 
+mod alt_name;
 mod at;
 mod check;
 mod problem;
@@ -21,6 +22,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use alt_name::AltName;
 pub use problem::{Position, Problem, Problems};
 pub use schema::schema;
 
@@ -158,8 +160,8 @@ pub struct ClientRule {
     /// The subject of its certificate, which one of the listener's CAs signed, as RFC 4514 writes it:
     /// `CN=alice,O=Example`.
     pub subject: Option<String>,
-    /// A subject alternative name of its certificate: a DNS name, an e-mail address or a URI.
-    pub san: Option<String>,
+    /// A subject alternative name of its certificate.
+    pub san: Option<AltName>,
     /// Its user on this machine; only over a unix socket.
     pub uid: Option<u32>,
     /// Its address; only over TCP.

@@ -111,3 +111,70 @@ fn strangers_see_nothing() {
         assert_eq!(refusals(&mut raw, "disk"), unknown, "{name}");
     }
 }
+
+/// What a client is known by, as the operator wrote it, and the names in clients' certificates, of which some have the
+/// rule's very text as another kind of name.
+#[test]
+fn a_name_in_a_certificate_cannot_pass_for_another_kind() {
+    let dns = |text: &str| SanType::DnsName(text.try_into().unwrap());
+    let email = |text: &str| SanType::Rfc822Name(text.try_into().unwrap());
+    let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+    let authority = Authority::new();
+    let folder = authority.server(&localhost());
+    for (rule, fits, others) in [
+        (
+            "bob.example.com",
+            vec![dns("bob.example.com"), dns("Bob.Example.COM")],
+            vec![
+                email("bob.example.com"),
+                uri("bob.example.com"),
+                dns("bob.example.co"),
+            ],
+        ),
+        (
+            "bob@example.com",
+            vec![email("bob@example.com")],
+            vec![
+                dns("bob@example.com"),
+                uri("bob@example.com"),
+                email("Bob@example.com"),
+            ],
+        ),
+        (
+            "spiffe://example.com/bob",
+            vec![uri("spiffe://example.com/bob")],
+            vec![
+                dns("spiffe://example.com/bob"),
+                email("spiffe://example.com/bob"),
+                uri("spiffe://example.com/Bob"),
+            ],
+        ),
+        (
+            "URI:bob:1",
+            vec![uri("bob:1")],
+            vec![
+                dns("bob:1"),
+                email("bob:1"),
+                uri("URI:bob:1"),
+                dns("URI:bob:1"),
+            ],
+        ),
+    ] {
+        let config = config(folder.path()).replace("spiffe://example.com/bob", rule);
+        let server = Server::hosting(&config);
+        let listed = |name: &SanType| {
+            let names = vec![name.clone()];
+            let client = authority.client(&Says {
+                names,
+                ..says("somebody")
+            });
+            listed(&mut over_tls(&server, client.path()))
+        };
+        for name in &fits {
+            assert_eq!(listed(name), ["disk"], "{rule}: {name:?}");
+        }
+        for name in &others {
+            assert!(listed(name).is_empty(), "{rule}: {name:?}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use device::identity::Certificate;
+use nbdbox_config::config::AltName;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
@@ -27,13 +28,13 @@ pub(super) fn of(der: &CertificateDer<'_>) -> io::Result<Certificate> {
     })
 }
 
-fn name(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
-            Some((*name).to_owned())
-        }
-        _ => None,
-    }
+fn name(name: &GeneralName<'_>) -> Option<AltName> {
+    Some(match name {
+        GeneralName::DNSName(name) => AltName::Dns((*name).to_owned()),
+        GeneralName::RFC822Name(name) => AltName::Email((*name).to_owned()),
+        GeneralName::URI(name) => AltName::Uri((*name).to_owned()),
+        _ => return None,
+    })
 }
 
 /// Section 2.1: "starting with the last element of the sequence and moving backwards toward the first".

@@ -116,7 +116,8 @@ pub(super) struct Tenant {
 pub(super) struct ClientRule {
     /// The subject of its certificate, as `CN=alice,O=Example`.
     pub(super) subject: Text,
-    /// A subject alternative name of its certificate: a DNS name, an e-mail address or a URI.
+    /// A subject alternative name of its certificate: `DNS:…`, `email:…` or `URI:…`. Without a prefix `://` makes it
+    /// a URI, `@` an e-mail address, and else it's a DNS name.
     pub(super) san: Text,
     /// Its user id on this machine; only over a unix socket.
     pub(super) uid: Option<At<i64>>,

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Checker;
-use crate::config::ClientRule;
 use crate::config::at::At;
 use crate::config::raw;
+use crate::config::{AltName, ClientRule};
 
 impl Checker<'_, '_> {
     pub(super) fn client(&mut self, rule: &At<raw::ClientRule>, key: &str) -> Option<ClientRule> {
@@ -25,12 +25,15 @@ impl Checker<'_, '_> {
         let source = source
             .as_ref()
             .map(|source| self.network(source, &format!("{key}.source")));
-        if matches!(uid, Some(None)) || matches!(source, Some(None)) {
+        let san = san
+            .as_ref()
+            .map(|san| self.alt_name(san, &format!("{key}.san")));
+        if matches!(uid, Some(None)) || matches!(source, Some(None)) || matches!(san, Some(None)) {
             return None;
         }
         let checked = ClientRule {
             subject: word(subject),
-            san: word(san),
+            san: san.flatten(),
             uid: uid.flatten(),
             source: source.flatten(),
             listener: word(listener),
@@ -42,6 +45,11 @@ impl Checker<'_, '_> {
             return None;
         }
         Some(checked)
+    }
+
+    fn alt_name(&mut self, word: &At<String>, key: &str) -> Option<AltName> {
+        let name = AltName::parse(word.get());
+        name.map_err(|text| self.wrong(word.span(), key, text)).ok()
     }
 
     fn network(&mut self, text: &At<String>, key: &str) -> Option<IpNet> {
