@@ -1,7 +1,7 @@
 //! What may be had at once, as values that know no sockets, no wasm and no clock.
 //!
-//! Counts and sums are refused past their limit ([`CountQuota`], [`MemoryQuota`]), flows make requests queue
-//! ([`FlowQuota`]), and a rate tells each request how long to wait ([`Rates`], which takes `now` as an argument).
+//! Counts and sums are refused past their limit ([`CountQuota`], [`MemoryQuota`]), and past what is kept for others
+//! ([`SharedCount`]), flows make requests queue ([`FlowQuota`]), and a rate tells each request how long to wait ([`Rates`], which takes `now` as an argument).
 //! What fails is tried again after a pause ([`Backoff`], which takes `now` too).
 //! Limits can change while they're in use, when the configuration does: what is held beyond a new limit is kept,
 //! and nothing more is given until it's back under it.
@@ -11,9 +11,11 @@ mod count;
 mod flow;
 mod memory;
 mod rate;
+mod shared_count;
 
 pub use backoff::Backoff;
 pub use count::{CountPermit, CountQuota};
 pub use flow::{FlowQuota, FlowTicket};
 pub use memory::{MemoryCharge, MemoryQuota};
 pub use rate::Rates;
+pub use shared_count::{CountParty, PartyPermit, SharedCount};

@@ -16,6 +16,15 @@ pub enum AltName {
     Uri(String),
 }
 
+/// The prefix of each kind, and how to make one.
+const KINDS: [(&str, Make); 3] = [
+    ("DNS:", AltName::Dns),
+    ("email:", AltName::Email),
+    ("URI:", AltName::Uri),
+];
+
+type Make = fn(String) -> AltName;
+
 /// What a word of the operator's is without its kind, and what would say it.
 const AMBIGUOUS: &str =
     "is neither a DNS name nor an e-mail address; write `DNS:…`, `email:…` or `URI:…` before it";
@@ -27,12 +36,7 @@ impl AltName {
     /// # Errors
     /// Says why it's none of these.
     pub fn parse(word: &str) -> Result<Self, String> {
-        let kinds: [(&str, fn(String) -> Self); 3] = [
-            ("DNS:", Self::Dns),
-            ("email:", Self::Email),
-            ("URI:", Self::Uri),
-        ];
-        let named = kinds.iter().find_map(|(prefix, kind)| {
+        let named = KINDS.iter().find_map(|(prefix, kind)| {
             let rest = word.strip_prefix(prefix)?;
             Some(kind(rest.to_owned()))
         });
