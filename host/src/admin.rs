@@ -12,7 +12,6 @@ mod family;
 mod layers;
 mod report;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +20,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use nbd_server::StopSignal;
-use nbd_server::{Listener, ServerMetrics, Stream};
+use nbd_server::{AcceptFailure, Listener, ServerMetrics, StopSignal, Stream, Tasks};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub(crate) use report::{ExportReport, LayerReport, Report};
@@ -53,7 +50,7 @@ pub(crate) struct Admin {
     /// `true` once the server ends.
     stopping: StopSignal,
     /// Answers that are put together at once: one, since each may be some megabytes of text.
-    making: Semaphore,
+    making: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -68,27 +65,26 @@ impl Admin {
             observed,
             server,
             stopping,
-            making: Semaphore::new(1),
+            making: Arc::new(Semaphore::new(1)),
         })
     }
 
     /// Answers all who come to a listener, and never ends. Dropping it closes the listener and cuts off whoever is
     /// connected.
     pub(crate) async fn serve(self: Arc<Self>, mut listener: Listener) {
-        let failed = |error: &io::Error| {
-            tracing::error!("can't accept a connection to the admin listener: {error}");
+        let name = listener.name().to_owned();
+        let failed = |failure: &AcceptFailure| {
+            if let AcceptFailure::Hosts(error) = failure {
+                tracing::error!(
+                    listener = name,
+                    "can't accept a connection, and will try again: {error}"
+                );
+            }
         };
-        let places = Arc::new(Semaphore::new(CLIENTS));
-        let mut clients = JoinSet::new();
+        let mut clients = Tasks::new("a client of the admin listener", CLIENTS);
         loop {
-            let place = Arc::clone(&places).acquire_owned().await;
             let (stream, _) = listener.accept(failed).await;
-            let admin = Arc::clone(&self);
-            clients.spawn(async move {
-                admin.serve_client(stream).await;
-                drop(place);
-            });
-            while clients.try_join_next().is_some() {}
+            clients.begin(Arc::clone(&self).serve_client(stream)).await;
         }
     }
 

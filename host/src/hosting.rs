@@ -28,6 +28,7 @@ use device::origin::Origin;
 use device::{Absent, Catalog, Listed, Opened};
 use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
+use quota::SharedCount;
 use runtime::{Engine, PluginExport};
 
 pub(crate) use blueprint::Blueprint;
@@ -43,6 +44,8 @@ pub(crate) struct Hosting {
     library: Arc<Library>,
     limits: Limits,
     cores: Arc<Cores>,
+    /// Connections of all tenants.
+    connections: Arc<SharedCount>,
     tenants: RwLock<Arc<Vec<Arc<Tenant>>>>,
 }
 
@@ -75,6 +78,7 @@ impl Hosting {
             library: Arc::new(Library::new(engine)),
             limits,
             cores: Cores::new(workers),
+            connections: SharedCount::new(blueprint.config.connections),
             tenants: RwLock::default(),
         };
         hosting.replace(blueprint);
@@ -90,19 +94,18 @@ impl Hosting {
         let next = blueprint.into_tenants().map(|(tenant, exports)| {
             let old = tenants.iter().find(|old| old.name() == tenant.name);
             let old = old.map(|old| &**old);
-            Arc::new(Tenant::new(
-                tenant,
-                exports,
-                old,
-                &self.library,
-                &self.cores,
-                &mut changes,
-            ))
+            Arc::new(Tenant::new(tenant, exports, old, self, &mut changes))
         });
         let next: Vec<Arc<Tenant>> = next.collect();
         *tenants = Arc::new(next);
         changes.removed = before - changes.kept - changes.changed;
         changes
+    }
+
+    /// How many connections each tenant finds, whatever others have; 0 if there are too few for that.
+    #[must_use]
+    pub(crate) fn kept_connections(&self) -> usize {
+        self.connections.kept()
     }
 
     /// The tenants, by name.
@@ -157,6 +160,10 @@ impl Catalog for Hosting {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    fn cores(&self) -> Option<&Arc<Cores>> {
+        Some(&self.cores)
     }
 
     async fn list(&self, client: &Client) -> Result<Vec<Listed>, Failure> {

@@ -1,6 +1,6 @@
 //! The life of a server process, the same for `serve`, `serve --config` and `dev`.
 //!
-//! 1. **Boot**: the command catches [`Signals`], opens its exports, makes a [`Service`] of them and opens its
+//! 1. **Boot**: the limit of descriptors is raised; the command catches [`Signals`], opens its exports, makes a [`Service`] of them and opens its
 //!    [`Sockets`]. What fails here ends the process, and a signal ends it early.
 //! 2. **Run**: [`Service::run`] writes the pidfile, tells the supervisor that it's ready, and waits for a signal.
 //! 3. **Reload**: whenever its [`Reload`] finds a reason, what is served is looked at again. One that fails changes
@@ -12,6 +12,7 @@
 
 mod admin;
 mod configured;
+mod descriptors;
 mod listeners;
 mod pidfile;
 mod reload;
@@ -38,6 +39,7 @@ use self::pidfile::PidFile;
 use crate::admin::Admin;
 
 pub(crate) use configured::serve_configuration;
+pub(crate) use descriptors::Demand;
 pub(crate) use reload::{NoReload, Reload};
 pub(crate) use signals::Signals;
 pub(crate) use sockets::Sockets;

@@ -55,10 +55,19 @@ impl Admin {
 
     /// Puts an answer together, away from the threads that serve tenants.
     async fn make(&self, kind: &'static str, make: Maker) -> Answer {
-        let _turn = self.making.acquire().await;
+        // A closed semaphore would let it through; nobody closes it.
+        let turn = Arc::clone(&self.making).acquire_owned().await;
         let (observed, server) = (Arc::clone(&self.observed), Arc::clone(&self.server));
-        let made = spawn_blocking(move || make(&*observed, &server)).await;
-        match made.ok().flatten() {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the operator's: one at a time, whether its client waits for it or not"
+        )]
+        let making = spawn_blocking(move || {
+            let made = make(&*observed, &server);
+            drop(turn);
+            made
+        });
+        match making.await.ok().flatten() {
             Some(text) => answer(StatusCode::OK, kind, text),
             None => {
                 tracing::error!("the answer of the admin listener can't be put together");

@@ -113,6 +113,12 @@ impl PluginArgs {
         nothing && by_default
     }
 
+    /// How many files are granted.
+    pub(super) fn granted_files(&self) -> usize {
+        let of_filters: usize = self.filters.iter().map(|filter| filter.blobs.len()).sum();
+        self.blobs.len() + of_filters
+    }
+
     /// The plugin's file.
     pub(super) fn plugin(&self) -> &Path {
         self.plugin

@@ -15,7 +15,7 @@ use super::plugin_args::PluginArgs;
 use super::tls_args::TlsArgs;
 use super::{admin_args, log, run};
 use crate::hosting::Standalone;
-use crate::service::{self, NoReload, Options, Service, Signals};
+use crate::service::{self, Demand, NoReload, Options, Service, Signals};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -139,6 +139,12 @@ impl Serve {
         let mut service = Service::new(signals, catalog, options);
         service.sockets().open_admin(self.admin.as_ref()).await?;
         service.sockets().listen(listener, Welcome::from(tls));
+        let demand = Demand {
+            listeners: 1,
+            connections: self.plugin.limits()?.connections,
+            files: self.plugin.granted_files(),
+        };
+        demand.check();
         let command = async {
             match &self.run {
                 Some(command) => run::shell(command, &uri, &address, &self.listen.export).await,

@@ -96,6 +96,18 @@ impl Blueprint {
         Ok(problems.or(Self { config, exports })?)
     }
 
+    /// How many files are granted to plugins and filters, each as often as it's granted.
+    #[must_use]
+    pub(crate) fn granted_files(&self) -> usize {
+        let exports = self.exports.iter().flatten().map(|planned| &planned.export);
+        let of_filters = |export: &Export| -> usize {
+            export.filters.iter().map(|filter| filter.blobs.len()).sum()
+        };
+        exports
+            .map(|export| export.blobs.len() + of_filters(export))
+            .sum()
+    }
+
     /// Each tenant with its exports.
     pub(crate) fn into_tenants(self) -> impl Iterator<Item = (config::Tenant, Vec<Planned>)> {
         self.config.tenants.into_iter().zip(self.exports)

@@ -9,9 +9,9 @@ use device::metrics::{SeenExport, stem};
 use device::origin::Origin;
 use device::{Absent, Device as _, Listed, Served, TenantQuota, Terms};
 use nbdbox_config::lock::Lock;
-use quota::{Backoff, CountPermit, CountQuota};
+use quota::{Backoff, CountParty, CountPermit, CountQuota, PartyPermit};
 use runtime::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use super::blueprint::Planned;
 use super::generation::{Generation, Presence, Step};
@@ -32,6 +32,8 @@ pub(crate) struct Slot {
     name: String,
     quota: Arc<TenantQuota>,
     connections: Arc<CountQuota>,
+    /// Its tenant's part in the connections of all tenants.
+    whole: Arc<CountParty>,
     library: Arc<Library>,
     /// Its tenant's permit to load a plugin.
     load_permit: Arc<Semaphore>,
@@ -42,7 +44,7 @@ pub(crate) struct Slot {
     /// There was a reload since its files were found to be those at their paths.
     reloaded: AtomicBool,
     /// Held while the export is opened.
-    failing: Mutex<Backoff>,
+    failing: Arc<Mutex<Backoff>>,
 }
 
 #[derive(Debug)]
@@ -60,11 +62,13 @@ pub(super) struct Opened {
     export: Arc<PluginExport>,
 }
 
-/// The permits that a connection holds while it's there: one of the export's, and one of its tenant's.
+/// The permits that a connection holds while it's there: one of the export's, one of its tenant's, and one of those
+/// that all tenants share.
 #[derive(Debug)]
 pub(super) struct ConnectionPermits {
     pub(super) _export: CountPermit,
     pub(super) _tenant: CountPermit,
+    pub(super) _whole: PartyPermit,
 }
 
 impl Opened {
@@ -93,7 +97,7 @@ impl Slot {
     pub(super) fn new(
         tenant: &str,
         planned: Planned,
-        quota: &Arc<TenantQuota>,
+        (quota, connections): (&Arc<TenantQuota>, &Arc<CountParty>),
         library: &Arc<Library>,
         load_permit: &Arc<Semaphore>,
     ) -> Arc<Self> {
@@ -103,6 +107,7 @@ impl Slot {
             tenant: tenant.to_owned(),
             name,
             connections: CountQuota::new(planned.export.limits.connections),
+            whole: Arc::clone(connections),
             quota: Arc::clone(quota),
             library: Arc::clone(library),
             load_permit: Arc::clone(load_permit),
@@ -112,7 +117,7 @@ impl Slot {
                 pending: false,
             }),
             reloaded: AtomicBool::new(false),
-            failing: Mutex::new(Backoff::new(PAUSE, LONGEST_PAUSE)),
+            failing: Arc::new(Mutex::new(Backoff::new(PAUSE, LONGEST_PAUSE))),
         })
     }
 
@@ -192,13 +197,14 @@ impl Slot {
         }
     }
 
-    /// Permits for one more connection, unless there are as many as the export or its tenant may have. Counts the
-    /// refusal.
+    /// Permits for one more connection, unless there are as many as the export or its tenant may have, or the rest of
+    /// the server's is kept for other tenants. Counts the refusal.
     pub(super) fn take_permits(&self) -> Option<ConnectionPermits> {
         let take = || {
             Some(ConnectionPermits {
                 _export: self.connections.take()?,
                 _tenant: self.quota.connections.take()?,
+                _whole: self.whole.take()?,
             })
         };
         let permits = take();
@@ -227,12 +233,21 @@ impl Slot {
     /// Opens it, or joins it where it's open. Goes on where the client doesn't wait: the next one finds
     /// it done.
     pub(super) async fn open(self: &Arc<Self>) -> Result<Presence<Opened>, Absent> {
-        let opening = tokio::spawn(Origin::carry(Arc::clone(self).open_or_join()));
+        // Before the task: one at a time opens an export, however many clients ask for it and leave.
+        let failing = Arc::clone(&self.failing).lock_owned().await;
+        let work = Origin::carry(Arc::clone(self).open_or_join(failing));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "its tenant's: one at a time for each export, which ends with its limits on time"
+        )]
+        let opening = tokio::spawn(work);
         opening.await.unwrap_or(Err(Absent::Failed))
     }
 
-    async fn open_or_join(self: Arc<Self>) -> Result<Presence<Opened>, Absent> {
-        let mut failing = self.failing.lock().await;
+    async fn open_or_join(
+        self: Arc<Self>,
+        mut failing: OwnedMutexGuard<Backoff>,
+    ) -> Result<Presence<Opened>, Absent> {
         let before = self.generation();
         if let Some(open) = &before {
             match self.step(open).await {

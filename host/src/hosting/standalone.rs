@@ -7,6 +7,7 @@ use device::fault::Failure;
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
 use device::{Absent, Catalog, Listed, Opened};
+use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
 use runtime::{PluginCatalog, PluginExport};
 use tokio::sync::{Mutex, Notify};
@@ -130,6 +131,10 @@ impl Catalog for Standalone {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    fn cores(&self) -> Option<&Arc<Cores>> {
+        None
     }
 
     async fn list(&self, client: &Client) -> Result<Vec<Listed>, Failure> {

@@ -7,14 +7,13 @@ use device::Listed;
 use device::TenantQuota;
 use device::identity::Client;
 use device::metrics::SeenTenant;
-use fair_cores::Cores;
 use nbdbox_config::config::{self, ClientRule};
+use quota::CountParty;
 use tokio::sync::Semaphore;
 
-use super::Changes;
 use super::blueprint::Planned;
-use super::library::Library;
 use super::slot::Slot;
+use super::{Changes, Hosting};
 
 /// Somebody who has exports and clients of their own.
 #[derive(Debug)]
@@ -22,6 +21,8 @@ pub(crate) struct Tenant {
     name: String,
     clients: Vec<ClientRule>,
     quota: Arc<TenantQuota>,
+    /// Its part in the connections of all tenants.
+    connections: Arc<CountParty>,
     /// Its permit to load a plugin: one at a time.
     load_permit: Arc<Semaphore>,
     exports: BTreeMap<String, Arc<Slot>>,
@@ -35,8 +36,7 @@ impl Tenant {
         tenant: config::Tenant,
         exports: Vec<Planned>,
         old: Option<&Self>,
-        library: &Arc<Library>,
-        cores: &Arc<Cores>,
+        hosting: &Hosting,
         changes: &mut Changes,
     ) -> Self {
         let quota = match old {
@@ -44,7 +44,11 @@ impl Tenant {
                 old.quota.set(&tenant.limits);
                 Arc::clone(&old.quota)
             }
-            None => TenantQuota::sharing(&tenant.name, &tenant.limits, cores),
+            None => TenantQuota::sharing(&tenant.name, &tenant.limits, &hosting.cores),
+        };
+        let connections = match old {
+            Some(old) => Arc::clone(&old.connections),
+            None => hosting.connections.join(),
         };
         let load_permit = match old {
             Some(old) => Arc::clone(&old.load_permit),
@@ -67,7 +71,13 @@ impl Tenant {
                             let _ = slot.replan(planned);
                             slot
                         }
-                        None => Slot::new(&tenant.name, planned, &quota, library, &load_permit),
+                        None => Slot::new(
+                            &tenant.name,
+                            planned,
+                            (&quota, &connections),
+                            &hosting.library,
+                            &load_permit,
+                        ),
                     }
                 }
             };
@@ -79,6 +89,7 @@ impl Tenant {
             exports,
             clients: tenant.clients,
             quota,
+            connections,
             load_permit,
             name: tenant.name,
         }

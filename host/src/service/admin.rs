@@ -52,6 +52,10 @@ impl AdminListener {
         self.close().await;
         self.open = other.map(|(address, listener)| {
             tracing::info!("the admin listener is {address}");
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the operator's: one, which ends when the listener is closed"
+            )]
             let task = tokio::spawn(Arc::clone(&self.admin).serve(listener));
             Open { address, task }
         });

@@ -10,7 +10,7 @@ use runtime::{Engine, cache::Cache};
 use tokio::task::spawn_blocking;
 
 use super::signals::Hangup;
-use super::{FileWatcher, Options, Reload, Service, Signals, Sockets, Supervisor, restart};
+use super::{Demand, FileWatcher, Options, Reload, Service, Signals, Sockets, Supervisor, restart};
 use crate::hosting::{Blueprint, Changes, Hosting};
 
 /// Serves a configuration until a signal ends it. `start_log` is called once the configuration says how the log is
@@ -27,6 +27,7 @@ pub(crate) async fn serve_configuration(
     let hangup = Hangup::catch()?;
     let blueprint = read(path).await?;
     let config = blueprint.config.clone();
+    let demand = demand(&blueprint, config.connections);
     start_log(config.log_format)?;
     let engine = Engine::new(Cache::default_folder()?)?;
     let hosting = Arc::new(Hosting::new(engine, blueprint));
@@ -39,6 +40,8 @@ pub(crate) async fn serve_configuration(
     let inherited = Inherited::from_environment();
     // All are new: none waits.
     let _ = service.sockets().adopt(&config, &inherited).await?;
+    demand.check();
+    check_connections(&hosting, config.connections);
     let configured = Configured {
         path: path.to_owned(),
         first: config,
@@ -86,12 +89,15 @@ impl Configured {
         let blueprint = read(&self.path).await?;
         let mut waiting = restart::waiting(&self.first, &blueprint.config);
         waiting.extend(sockets.adopt(&blueprint.config, &self.inherited).await?);
+        let demand = demand(&blueprint, self.first.connections);
         let Changes {
             added,
             changed,
             removed,
             kept,
         } = self.hosting.replace(blueprint);
+        demand.check();
+        check_connections(&self.hosting, self.first.connections);
         if !waiting.is_empty() {
             let keys = waiting.join(", ");
             tracing::warn!("changed, but as before until the server is started again: {keys}");
@@ -102,8 +108,34 @@ impl Configured {
     }
 }
 
+/// What a configuration can bring about with so many connections.
+fn demand(blueprint: &Blueprint, connections: usize) -> Demand {
+    Demand {
+        listeners: blueprint.config.listeners.len(),
+        connections,
+        files: blueprint.granted_files(),
+    }
+}
+
+/// Says it in the log if some tenants' connections can leave none for another.
+fn check_connections(hosting: &Hosting, connections: usize) {
+    let tenants = hosting.tenants().len();
+    if tenants > 1 && hosting.kept_connections() == 0 {
+        tracing::warn!(
+            "connections = {connections} keeps none for each of {tenants} tenants: some may find that others have \
+             all. Set it to {} or more, and start the server again",
+            2 * tenants
+        );
+    }
+}
+
 /// Files may be on a disk that hangs: not on a worker.
 async fn read(path: &Path) -> anyhow::Result<Blueprint> {
     let path = path.to_owned();
-    spawn_blocking(move || Blueprint::read(&path)).await?
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the operator's: one, which a reload waits for"
+    )]
+    let reading = spawn_blocking(move || Blueprint::read(&path));
+    reading.await?
 }

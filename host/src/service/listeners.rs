@@ -130,10 +130,13 @@ impl<C: Catalog> Listeners<C> {
 
     fn serve(&self, socket: Listener, welcome: Welcome) -> Serving {
         let (welcome, welcomed) = watch::channel(welcome);
-        Serving {
-            task: tokio::spawn(self.server.clone().serve(socket, welcomed)),
-            welcome,
-        }
+        let serving = self.server.clone().serve(socket, welcomed);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the operator's: one for each listener of the configuration, which ends when it's closed"
+        )]
+        let task = tokio::spawn(serving);
+        Serving { welcome, task }
     }
 
     fn close(&mut self, open: Open) {

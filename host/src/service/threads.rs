@@ -3,6 +3,8 @@
 use anyhow::Context as _;
 use tokio::runtime::Builder;
 
+use super::descriptors;
+
 /// Does `work` on so many worker threads, or on one for each core.
 ///
 /// # Errors
@@ -11,6 +13,7 @@ pub(crate) fn block_on<T>(
     threads: Option<u16>,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
+    descriptors::raise();
     let mut runtime = Builder::new_multi_thread();
     if let Some(threads) = threads {
         runtime.worker_threads(threads.into());

@@ -2,6 +2,8 @@
 //!
 //! The real plugin, the real connection; the client is so plain that it allocates nothing. (The
 //! system calls are counted from outside, in `tests/tests/protocol/syscalls.rs`.)
+
+#![expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod recall;

@@ -15,6 +15,7 @@ use device::{
     WriteFlags,
 };
 use extent_map::ExtentMap;
+use fair_cores::Cores;
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags};
 use nbdbox_config::limits::Limits;
 use tokio::sync::Semaphore;
@@ -180,6 +181,10 @@ impl Catalog for Only {
 
     fn limits(&self) -> &Limits {
         &self.0.terms.limits
+    }
+
+    fn cores(&self) -> Option<&Arc<Cores>> {
+        None
     }
 
     async fn list(&self, _: &Client) -> Result<Vec<Listed>, Failure> {

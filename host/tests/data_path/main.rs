@@ -1,4 +1,6 @@
 //! The data path over a stream in memory, with a device that fails and waits: no wasm, no sockets.
+
+#![expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod client;

@@ -2,6 +2,8 @@
 //! client gets, what is counted and logged, and that nothing else happens.
 //!
 //! `tests/ATTACKS.md` is made from this: `NBDBOX_WRITE_DOCS=1 cargo test --workspace --test hostile`.
+
+#![expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod attacks;

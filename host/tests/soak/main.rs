@@ -2,6 +2,8 @@
 //!
 //! Two rounds in `make test`; ten minutes in `make soak`, which leaves its plot in
 //! `tests/soak.svg`. (`NBDBOX_SOAK_SECONDS` says how long.)
+
+#![expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 #[path = "../hostile/attacks.rs"]

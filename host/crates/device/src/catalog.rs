@@ -1,5 +1,8 @@
 //! The exports that a listener serves, by name.
 
+use std::sync::Arc;
+
+use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
 
 use crate::fault::Failure;
@@ -42,6 +45,9 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// The limits before an export is chosen.
     fn limits(&self) -> &Limits;
+
+    /// The cores that its tenants share, and so what is done for clients that aren't known yet.
+    fn cores(&self) -> Option<&Arc<Cores>>;
 
     /// All exports that `client` may know of.
     fn list(&self, client: &Client) -> impl Future<Output = Result<Vec<Listed>, Failure>> + Send;

@@ -5,6 +5,7 @@
 //! no plugin's instance is left half-way.
 
 mod deadlines;
+mod entrance;
 mod gate;
 mod handshake;
 mod idle;
@@ -13,7 +14,9 @@ mod linger;
 mod outbox;
 mod running;
 mod secured;
+mod strangers;
 mod transmission;
+mod turns;
 mod wire;
 
 use std::io;
@@ -24,8 +27,11 @@ use device::Catalog;
 use device::identity::Client;
 use device::origin::Origin;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
+
+pub(crate) use entrance::{Entrance, Visitor};
+pub use strangers::STRANGERS;
 
 use crate::tls::Tls;
 
@@ -45,6 +51,8 @@ pub enum End {
     Handshake,
     /// The client took too long to choose.
     TimedOut,
+    /// The client hadn't chosen yet, and its place went to another one.
+    Displaced,
     /// The client disconnected as it should.
     Disconnected,
     /// The client hung up.
@@ -59,9 +67,10 @@ pub enum End {
 
 impl End {
     /// All ends, in the order of their counters.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Handshake,
         Self::TimedOut,
+        Self::Displaced,
         Self::Disconnected,
         Self::HungUp,
         Self::Broken,
@@ -75,6 +84,7 @@ impl End {
         match self {
             Self::Handshake => "handshake",
             Self::TimedOut => "timed-out",
+            Self::Displaced => "displaced",
             Self::Disconnected => "disconnected",
             Self::HungUp => "hung-up",
             Self::Broken => "broken",
@@ -87,7 +97,7 @@ impl End {
 /// The number of the next connection, for the log.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// Serves one client, who may go over to TLS if that is offered.
+/// Serves one client, who may go over to TLS if that is offered, and whom no other keeps waiting.
 ///
 /// # Errors
 /// The socket failed.
@@ -102,19 +112,58 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Catalog,
 {
+    let entrance = Entrance::new(Arc::new(Semaphore::new(1)), None);
+    let visitor = entrance.enter().await;
+    serve_visitor(stream, client, visitor, tls, catalog, stop).await
+}
+
+/// Serves one client that came in by an entrance.
+///
+/// # Errors
+/// The socket failed.
+pub(crate) async fn serve_visitor<S, C>(
+    stream: S,
+    client: Client,
+    visitor: Visitor,
+    tls: Option<Arc<Tls>>,
+    catalog: Arc<C>,
+    stop: StopSignal,
+) -> io::Result<End>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    C: Catalog,
+{
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(target: "nbdbox::connection", connection = number, listener = client.listener, peer = ?client.peer, "connected");
     let origin = Origin {
         connection: number,
         request: 0,
     };
-    let shake = handshake::shake(stream, client, tls.as_deref(), &*catalog, stop.clone());
-    let shaken = timeout(catalog.limits().handshake, origin.scope(shake)).await;
+    let shake = handshake::shake(
+        stream,
+        client,
+        &visitor,
+        tls.as_deref(),
+        &*catalog,
+        stop.clone(),
+    );
+    let shake = visitor.turns.charged(origin.scope(shake));
+    let shaken = timeout(catalog.limits().handshake, async {
+        tokio::select! {
+            biased;
+            shaken = shake => Some(shaken),
+            () = visitor.place.displaced() => None,
+        }
+    });
+    let shaken = shaken.await;
+    // Whoever has chosen is no stranger any more.
+    drop(visitor);
     let ended = match shaken {
         Err(_) => Ok(End::TimedOut),
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(None)) => Ok(End::Handshake),
-        Ok(Ok(Some(agreed))) => Ok(transmission::run(agreed, number, stop).await),
+        Ok(None) => Ok(End::Displaced),
+        Ok(Some(Err(error))) => Err(error),
+        Ok(Some(Ok(None))) => Ok(End::Handshake),
+        Ok(Some(Ok(Some(agreed)))) => Ok(transmission::run(agreed, number, stop).await),
     };
     match &ended {
         Ok(end) => {

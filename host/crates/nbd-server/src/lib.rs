@@ -8,10 +8,13 @@
 mod connection;
 mod dispatch;
 mod server;
+mod tasks;
 mod tls;
 
-pub use connection::{End, StopSignal, serve};
+pub use connection::{End, STRANGERS, StopSignal, serve};
 pub use server::{
-    Address, Inherited, Listener, Server, ServerMetrics, Stream, Welcome, serve_stream,
+    AcceptFailure, Address, Inherited, Listener, Server, ServerMetrics, Stream, Welcome,
+    serve_stream,
 };
+pub use tasks::Tasks;
 pub use tls::Tls;

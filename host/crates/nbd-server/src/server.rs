@@ -4,34 +4,43 @@ mod bind;
 mod inherited;
 mod listener;
 mod metrics;
+mod occasion;
 mod welcome;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use device::Catalog;
 use device::identity::Client;
+use fair_cores::{CpuQuota, CpuShare};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use inherited::Inherited;
-pub use listener::Listener;
 pub use listener::Stream;
+pub use listener::{AcceptFailure, Listener};
 pub use metrics::ServerMetrics;
 pub use nbd_client::Address;
 pub use welcome::Welcome;
 
-use crate::connection::{self, StopSignal, stopped};
+use self::occasion::Occasion;
+use crate::connection::{self, Entrance, STRANGERS, StopSignal, Visitor, stopped};
+use crate::tasks::Tasks;
 use crate::tls::Tls;
+
+/// What each listener's handshakes get of the cores where tenants compete for them: as much as a tenant by default.
+/// Restrains strangers who ask without end.
+const CPU_WEIGHT: u64 = 100;
 
 /// What all listeners of a server share.
 #[derive(Debug)]
 pub struct Server<C> {
     catalog: Arc<C>,
-    places: Arc<Semaphore>,
+    connections: usize,
+    /// Connections that have chosen an export.
+    rooms: Arc<Semaphore>,
     drain: Duration,
     stop: StopSignal,
     metrics: Arc<ServerMetrics>,
@@ -41,7 +50,8 @@ impl<C> Clone for Server<C> {
     fn clone(&self) -> Self {
         Self {
             catalog: Arc::clone(&self.catalog),
-            places: Arc::clone(&self.places),
+            connections: self.connections,
+            rooms: Arc::clone(&self.rooms),
             drain: self.drain,
             stop: self.stop.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -50,13 +60,15 @@ impl<C> Clone for Server<C> {
 }
 
 impl<C: Catalog> Server<C> {
-    /// A server of these exports, for so many connections at once, until `stop` says so. Then what is
-    /// under way has the time `drain`, which restrains clients that don't read their replies.
+    /// A server of these exports until `stop` says so, for so many connections at once that have chosen one, and
+    /// [`STRANGERS`] of each listener that haven't. When it stops, what is under way has the time `drain`, which
+    /// restrains clients that don't read their replies.
     #[must_use]
     pub fn new(catalog: Arc<C>, connections: usize, drain: Duration, stop: StopSignal) -> Self {
         Self {
             catalog,
-            places: Arc::new(Semaphore::new(connections)),
+            connections,
+            rooms: Arc::new(Semaphore::new(connections)),
             drain,
             stop,
             metrics: Arc::default(),
@@ -72,15 +84,16 @@ impl<C: Catalog> Server<C> {
     /// Serves all who come to a listener, each as `welcome` says then. Once it's closed nobody else is let
     /// in, and those who are connected stay. When the server stops, drains.
     pub async fn serve(mut self, listener: Listener, welcome: watch::Receiver<Welcome>) {
-        let mut connections = JoinSet::new();
-        self.accept(listener, welcome, &mut connections).await;
+        let most = self.connections.saturating_add(STRANGERS);
+        let mut clients = Tasks::new(format!("a client of {}", listener.name()), most);
+        self.accept(listener, welcome, &mut clients).await;
         tokio::select! {
-            () = all_ended(&mut connections) => return,
+            () = clients.all_ended() => return,
             () = stopped(&mut self.stop) => {}
         }
-        let drained = timeout(self.drain, all_ended(&mut connections)).await;
+        let drained = timeout(self.drain, clients.all_ended()).await;
         if drained.is_err() {
-            tracing::warn!(target: "nbdbox::server", "{} connections didn't end in time", connections.len());
+            tracing::warn!(target: "nbdbox::server", "{} connections didn't end in time", clients.count());
         }
     }
 
@@ -88,47 +101,65 @@ impl<C: Catalog> Server<C> {
     async fn accept(
         &mut self,
         mut listener: Listener,
-        mut welcome: watch::Receiver<Welcome>,
-        connections: &mut JoinSet<()>,
+        welcome: watch::Receiver<Welcome>,
+        clients: &mut Tasks,
     ) {
+        let cpu = self.catalog.cores();
+        let cpu = cpu.map(|cores| CpuShare::new(&CpuQuota::new(cores, CPU_WEIGHT), CPU_WEIGHT));
+        let entrance = Entrance::new(Arc::clone(&self.rooms), cpu);
+        let (mut stop, mut closed) = (self.stop.clone(), welcome.clone());
+        let mut failures = Occasion::default();
         loop {
-            // Those who come while all places are taken wait in the listener's backlog.
-            let place = tokio::select! {
-                () = stopped(&mut self.stop) => return,
-                _ = welcome.wait_for(Welcome::is_closed) => return,
-                place = Arc::clone(&self.places).acquire_owned() => place,
-            };
-            let failed = |error: &io::Error| {
-                self.metrics.accept_failures.one();
-                tracing::error!(target: "nbdbox::server", "can't accept a connection: {error}");
-            };
-            let (stream, client) = tokio::select! {
-                () = stopped(&mut self.stop) => return,
-                _ = welcome.wait_for(Welcome::is_closed) => return,
-                accepted = listener.accept(failed) => accepted,
-            };
-            let tls = match &*welcome.borrow() {
-                Welcome::Plain => None,
-                Welcome::Secured(tls) => Some(Arc::clone(tls)),
-                Welcome::Closed => return,
-            };
-            let served = serve_client(stream, client, tls, self.clone());
-            connections.spawn(async move {
-                served.await;
-                drop(place);
-            });
-            while connections.try_join_next().is_some() {}
+            let come = self.next(&mut listener, &welcome, &entrance, &mut failures, clients);
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                _ = closed.wait_for(Welcome::is_closed) => return,
+                () = come => {}
+            }
         }
     }
-}
 
-async fn all_ended(connections: &mut JoinSet<()>) {
-    while connections.join_next().await.is_some() {}
+    /// Lets the next client in. Those that come while there's no room for them wait in the listener's backlog, but for
+    /// the first.
+    async fn next(
+        &self,
+        listener: &mut Listener,
+        welcome: &watch::Receiver<Welcome>,
+        entrance: &Entrance,
+        failures: &mut Occasion,
+        clients: &mut Tasks,
+    ) {
+        let name = listener.name().to_owned();
+        let failed = |failure: &listener::AcceptFailure| match failure {
+            listener::AcceptFailure::Clients(_) => self.metrics.socket_failures.one(),
+            listener::AcceptFailure::Hosts(error) => {
+                self.metrics.accept_failures.one();
+                if let Some(times) = failures.note(Instant::now()) {
+                    tracing::error!(
+                        target: "nbdbox::server",
+                        listener = name,
+                        times,
+                        "can't accept a connection, and will try again: {error}"
+                    );
+                }
+            }
+        };
+        let (stream, client) = listener.accept(failed).await;
+        let visitor = entrance.enter().await;
+        let tls = match &*welcome.borrow() {
+            Welcome::Plain => None,
+            Welcome::Secured(tls) => Some(Arc::clone(tls)),
+            Welcome::Closed => return,
+        };
+        let served = serve_client(stream, client, visitor, tls, self.clone());
+        clients.begin(served).await;
+    }
 }
 
 async fn serve_client<C: Catalog>(
     stream: listener::Stream,
     client: Client,
+    visitor: Visitor,
     tls: Option<Arc<Tls>>,
     server: Server<C>,
 ) {
@@ -141,13 +172,13 @@ async fn serve_client<C: Catalog>(
     metrics.connections.rise(1);
     let ended = match stream {
         listener::Stream::Tcp(stream) => {
-            connection::serve(stream, client, tls, catalog, stop).await
+            connection::serve_visitor(stream, client, visitor, tls, catalog, stop).await
         }
         listener::Stream::Unix(stream) => {
-            connection::serve(stream, client, tls, catalog, stop).await
+            connection::serve_visitor(stream, client, visitor, tls, catalog, stop).await
         }
         listener::Stream::Vsock(stream) => {
-            connection::serve(stream, client, tls, catalog, stop).await
+            connection::serve_visitor(stream, client, visitor, tls, catalog, stop).await
         }
     };
     metrics.connections.fall(1);

@@ -13,7 +13,7 @@ use device::identity::Certificate;
 use nbd_proto::TlsMode;
 use nbdbox_config::config::{self, TlsFiles};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -26,7 +26,7 @@ use self::files::Stamps;
 pub struct Tls {
     mode: TlsMode,
     files: TlsFiles,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 /// What the files said when they were last of use.
@@ -63,7 +63,7 @@ impl Tls {
         Ok(Some(Arc::new(Self {
             mode,
             files: files.clone(),
-            state: Mutex::new(State { config, stamps }),
+            state: Arc::new(Mutex::new(State { config, stamps })),
         })))
     }
 
@@ -97,27 +97,34 @@ impl Tls {
 
     /// What the files say now, or said when they were last of use.
     async fn current(&self) -> Arc<ServerConfig> {
-        let mut state = self.state.lock().await;
+        let state = Arc::clone(&self.state).lock_owned().await;
+        let before = Arc::clone(&state.config);
         let files = self.files.clone();
-        let before = state.stamps.clone();
         // A disk that hangs must not keep a worker.
-        let looked = spawn_blocking(move || {
-            let stamps = files::stamps(&files);
-            (stamps != before).then(|| (stamps, files::read(&files)))
-        });
-        if let Ok(Some((stamps, read))) = looked.await {
-            state.stamps = stamps;
-            let certificate = self.files.certificate.display();
-            match read {
-                Ok(config) => {
-                    state.config = config;
-                    tracing::info!(target: "nbdbox::tls", "TLS: {certificate} and what belongs to it were read again");
-                }
-                Err(error) => {
-                    tracing::error!(target: "nbdbox::tls", "TLS goes on with the certificate it has: {error:#}");
-                }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the listener's: one at a time, since it holds the lock to its end, whether its client waits or not"
+        )]
+        let looked = spawn_blocking(move || look(state, &files));
+        looked.await.unwrap_or(before)
+    }
+}
+
+/// Looks at the files, and reads them if they've changed.
+fn look(mut state: OwnedMutexGuard<State>, files: &TlsFiles) -> Arc<ServerConfig> {
+    let stamps = files::stamps(files);
+    if stamps != state.stamps {
+        state.stamps = stamps;
+        let certificate = files.certificate.display();
+        match files::read(files) {
+            Ok(config) => {
+                state.config = config;
+                tracing::info!(target: "nbdbox::tls", "TLS: {certificate} and what belongs to it were read again");
+            }
+            Err(error) => {
+                tracing::error!(target: "nbdbox::tls", "TLS goes on with the certificate it has: {error:#}");
             }
         }
-        Arc::clone(&state.config)
     }
+    Arc::clone(&state.config)
 }

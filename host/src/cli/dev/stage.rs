@@ -9,6 +9,7 @@ use device::fault::Failure;
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
 use device::{Absent, Catalog, Listed, Opened};
+use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
 
 /// What is served, and where its calls are noted.
@@ -48,6 +49,10 @@ impl Catalog for Stage {
     /// The command line's: the same for all that come after each other.
     fn limits(&self) -> &Limits {
         self.shown.limits()
+    }
+
+    fn cores(&self) -> Option<&Arc<Cores>> {
+        None
     }
 
     async fn list(&self, client: &Client) -> Result<Vec<Listed>, Failure> {

@@ -28,6 +28,7 @@ impl Progress {
             bar.set_style(style);
         }
         let later = bar.clone();
+        #[expect(clippy::disallowed_methods, reason = "the command's own: one")]
         let shows = tokio::spawn(async move {
             if wanted {
                 tokio::time::sleep(PATIENCE).await;

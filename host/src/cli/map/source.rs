@@ -67,6 +67,10 @@ impl<'a> Source<'a> {
             Self::Plugin(arguments) => {
                 let catalog = arguments.open("", true, &PluginArgs::opener("")).await?;
                 let (ours, theirs) = UnixStream::pair()?;
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the command's own: one, for its one client"
+                )]
                 tokio::spawn(nbd_server::serve_stream(theirs, Arc::new(catalog)));
                 let stream: Stream = Box::new(ours);
                 Ok(Client::negotiate(stream, "").await?)

@@ -47,6 +47,10 @@ where
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Ends with the answer.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the command's own: one, for its one connection"
+    )]
     let connection = tokio::spawn(connection);
     let request = Request::get("/exports").header(HOST, "localhost");
     let answer = sender

@@ -13,6 +13,7 @@ use nbd_proto::{Event, Handshake, Policy, Session, limits::HANDSHAKE_BUFFER};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::entrance::{Room, Visitor};
 use super::linger::linger;
 use super::secured::Secured;
 use super::{StopSignal, stopped};
@@ -25,6 +26,8 @@ pub(super) struct Agreed<S, D> {
     pub(super) opened: Opened<D>,
     /// Bytes that came after it: requests.
     pub(super) unread: BytesMut,
+    /// What the connection holds of its server's connections.
+    pub(super) room: Option<Room>,
 }
 
 /// Time for another option when the server is stopping; it's refused with words. Restrains clients
@@ -38,6 +41,7 @@ const READ: usize = 4096;
 pub(super) async fn shake<S, C>(
     stream: S,
     mut client: Client,
+    visitor: &Visitor,
     tls: Option<&Tls>,
     catalog: &C,
     mut stop: StopSignal,
@@ -56,6 +60,7 @@ where
         if *stop.borrow() {
             handshake.shutting_down();
         }
+        visitor.turns.next().await;
         let (used, event) = handshake.advance(&inbox);
         inbox.advance(used);
         match event {
@@ -66,12 +71,21 @@ where
                     return Ok(None);
                 }
             }
-            Event::List => list(&mut handshake, catalog, &client).await,
+            Event::List => {
+                list(&mut handshake, catalog, &client).await;
+                // Many lists that are asked for at once aren't put together first.
+                send(&mut stream, &mut handshake).await?;
+            }
             Event::Find(lookup) => {
                 // The place that an earlier question took, where places are counted.
                 found = None;
-                match catalog.find(&client, &lookup.name).await {
+                match visitor
+                    .place
+                    .lend(catalog.find(&client, &lookup.name))
+                    .await
+                {
                     Ok(opened) => {
+                        visitor.turns.charge_to(opened.served.terms().cpu());
                         handshake.found(&opened.served.terms().export);
                         found = Some(opened);
                     }
@@ -81,6 +95,7 @@ where
                 }
             }
             Event::Ready(session) => {
+                let room = visitor.room().await;
                 send(&mut stream, &mut handshake).await?;
                 // The session is for the export that was found last.
                 let agreed = found.map(|opened| Agreed {
@@ -88,6 +103,7 @@ where
                     session: *session,
                     opened,
                     unread: inbox,
+                    room,
                 });
                 return Ok(agreed);
             }

@@ -42,6 +42,7 @@ where
             hold: _hold,
         },
         unread,
+        room: _room,
     } = agreed;
     let served = served.for_client();
     let (terms, metrics) = (served.terms(), served.metrics());

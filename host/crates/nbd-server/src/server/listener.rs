@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use device::identity::{Client, Peer};
+use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_vsock::{VsockListener, VsockStream};
 
 use super::Address;
 
-/// A pause after `accept` failed: out of descriptors, most likely, so trying at once is of no use.
+/// A pause after the host could not accept: out of descriptors, most likely, so trying at once is of no use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes that a unix socket may hold for a client, of which the kernel makes twice as many: a batch of
@@ -41,6 +42,38 @@ pub enum Stream {
     Unix(UnixStream),
     /// From a virtual machine.
     Vsock(VsockStream),
+}
+
+/// Why a client wasn't let in.
+#[derive(Debug)]
+pub enum AcceptFailure {
+    /// Its connection failed before it was let in. Others don't wait for that.
+    Clients(io::Error),
+    /// The host had no descriptor for it, or no memory.
+    Hosts(io::Error),
+}
+
+impl AcceptFailure {
+    fn of(error: io::Error) -> Self {
+        // accept(2): "Linux accept() passes already-pending network errors on the new socket as an error code from
+        // accept()", and "Firewall rules forbid connection".
+        match Errno::from_io_error(&error) {
+            Some(
+                Errno::CONNABORTED
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::INTR
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::NONET
+                | Errno::NOPROTOOPT
+                | Errno::OPNOTSUPP
+                | Errno::PERM
+                | Errno::PROTO,
+            ) => Self::Clients(error),
+            _ => Self::Hosts(error),
+        }
+    }
 }
 
 /// A socket's file.
@@ -86,15 +119,18 @@ impl Listener {
         })
     }
 
-    /// Waits for the next client. A failure, which `failed` is told of, is followed by a pause and another attempt.
-    /// Dropping it loses no client.
-    pub async fn accept(&mut self, mut failed: impl FnMut(&io::Error)) -> (Stream, Client) {
+    /// Waits for the next client. A failure, which `failed` is told of, is followed by another attempt: after a pause
+    /// if it's the host's. Dropping it loses no client.
+    pub async fn accept(&mut self, mut failed: impl FnMut(&AcceptFailure)) -> (Stream, Client) {
         loop {
-            match self.try_accept().await {
+            let failure = match self.try_accept().await {
                 Ok(accepted) => return accepted,
-                Err(error) => failed(&error),
+                Err(error) => AcceptFailure::of(error),
+            };
+            failed(&failure);
+            if let AcceptFailure::Hosts(_) = failure {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
-            tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }
 
@@ -102,8 +138,9 @@ impl Listener {
         let (stream, peer) = match &mut self.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // "It is RECOMMENDED that ... set TCP_NODELAY": replies are gathered here anyway.
-                stream.set_nodelay(true)?;
+                // "It is RECOMMENDED that ... set TCP_NODELAY": replies are gathered here anyway. A socket that
+                // can't is found to have failed when it's used.
+                let _ = stream.set_nodelay(true);
                 (Stream::Tcp(stream), Peer::Tcp(peer.ip()))
             }
             Kind::Unix(listener, _) => {
@@ -126,5 +163,27 @@ impl Listener {
             certificate: None,
         };
         Ok((stream, client))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_host_lacks_is_its_failure() {
+        let of = |errno: Errno| AcceptFailure::of(errno.into());
+        for errno in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::INVAL,
+        ] {
+            assert!(matches!(of(errno), AcceptFailure::Hosts(_)), "{errno}");
+        }
+        for errno in [Errno::CONNABORTED, Errno::PERM, Errno::NETDOWN] {
+            assert!(matches!(of(errno), AcceptFailure::Clients(_)), "{errno}");
+        }
     }
 }

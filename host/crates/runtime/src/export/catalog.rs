@@ -9,6 +9,7 @@ use device::fault::{Cause, Failure};
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
 use device::{Absent, Catalog, Device as _, ExportQuota, Listed, Opened, TenantQuota};
+use fair_cores::Cores;
 use nbd_proto::limits::MAX_STRING;
 use nbdbox_config::limits::{FILTERS, Limits};
 use nbdbox_config::policy::Policy;
@@ -402,6 +403,10 @@ impl Catalog for PluginCatalog {
 
     fn limits(&self) -> &Limits {
         &self.spec.limits
+    }
+
+    fn cores(&self) -> Option<&Arc<Cores>> {
+        None
     }
 
     async fn list(&self, _: &Client) -> Result<Vec<Listed>, Failure> {
