@@ -47,6 +47,33 @@ impl Server {
         Self::launch(Command::new(nbdbox()), folder, address, arguments)
     }
 
+    /// As [`start`](Self::start), with limits of descriptors, `SOFT:HARD`.
+    #[must_use]
+    pub fn within_descriptors(limits: &str, arguments: &[&str]) -> Self {
+        let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
+        let socket = folder.path().join("socket");
+        let mut program = Command::new("prlimit");
+        program.arg(format!("--nofile={limits}")).arg(nbdbox());
+        let address = [OsStr::new("-U"), socket.as_os_str()];
+        Self::launch(program, folder, address, arguments)
+    }
+
+    /// As [`start`](Self::start), with standard error somewhere else than where [`log`](Self::log) finds it.
+    #[must_use]
+    pub fn logging_to(log: impl Into<Stdio>, arguments: &[&str]) -> Self {
+        let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
+        fs::File::create(folder.path().join("log")).unwrap();
+        let socket = folder.path().join("socket");
+        let address = [OsStr::new("-U"), socket.as_os_str()];
+        Self::launch_logging_to(
+            log.into(),
+            Command::new(nbdbox()),
+            folder,
+            address,
+            arguments,
+        )
+    }
+
     /// Serves an example plugin with its settings on a TCP port that was free.
     #[must_use]
     pub fn plugin_over_tcp(name: &str, settings: &[&str]) -> Self {
@@ -108,12 +135,22 @@ impl Server {
 
     /// Starts the program and waits until it listens at `address`.
     fn launch<S: AsRef<OsStr>>(
-        mut program: Command,
+        program: Command,
         folder: TempDir,
         address: [&OsStr; 2],
         arguments: impl IntoIterator<Item = S>,
     ) -> Self {
         let log = fs::File::create(folder.path().join("log")).unwrap();
+        Self::launch_logging_to(log.into(), program, folder, address, arguments)
+    }
+
+    fn launch_logging_to<S: AsRef<OsStr>>(
+        log: Stdio,
+        mut program: Command,
+        folder: TempDir,
+        address: [&OsStr; 2],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
         let child = program
             .args(["serve", "-v"])
             .args(address)

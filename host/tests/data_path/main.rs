@@ -7,6 +7,7 @@ mod client;
 mod faulty;
 #[path = "../support/negotiate.rs"]
 mod negotiate;
+mod options;
 mod stints;
 
 use std::sync::Arc;

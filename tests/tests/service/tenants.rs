@@ -14,5 +14,6 @@ mod quotas;
 mod reload;
 mod same_digest;
 mod scene;
+mod silence;
 mod slow_plugins;
 mod stranger;
