@@ -54,6 +54,7 @@ impl Faulty {
             | ExportFlags::SEND_WRITE_ZEROES;
         Self {
             terms: Terms {
+                tenant: String::new(),
                 export: Export {
                     name: String::new(),
                     description: None,

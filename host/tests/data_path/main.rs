@@ -8,6 +8,7 @@ mod faulty;
 #[path = "../support/negotiate.rs"]
 mod negotiate;
 mod options;
+mod stall;
 mod stints;
 
 use std::sync::Arc;

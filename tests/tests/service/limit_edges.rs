@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nbd_proto::wire::command;
 use nbd_proto::{CommandFlags, Errno, Framing};
-use nbdbox_tests::{Client, Server, Transmission, guest};
+use nbdbox_tests::{Client, Raw, Server, Transmission, admin, guest, tenancy};
 
 /// A server for a plugin of the tests, within these limits.
 fn limited(plugin: &str, limits: &str, settings: &[&str]) -> Server {
@@ -320,6 +320,51 @@ fn silence_is_allowed_for_so_long() {
     let (mut silent, mut quiet) = (server.connect(), transmission(&server));
     assert!(quiet.raw.is_silent(Duration::from_millis(1500)));
     let _flags = silent.hello(3);
+}
+
+/// Limit `stall`: half a write is the end of its connection once another one waits, and not before it's been so long.
+#[test]
+fn stopping_half_way_is_allowed_for_so_long() {
+    let stopped_and_waiting = |stall: &str| {
+        let more = format!("settings = {{ size = \"1M\" }}\nlimits = {{ stall = \"{stall}\" }}");
+        let tenant = tenancy::tenant("alice", "requests = 1");
+        let export = tenancy::export("alice", "disk", "memory", &more);
+        let server = Server::hosting(&[admin::ADMIN, &tenant, &export].concat());
+        let connect = || {
+            let mut raw = Raw::connect(&server.folder().join("alice"));
+            let _flags = raw.hello(3);
+            raw.go("disk")
+        };
+        let (mut stops, mut waits) = (connect(), connect());
+        stops.request(0, command::WRITE, 1, 0, 4096);
+        stops.raw.send(&[7; 2048]);
+        let labels = [("tenant", "alice")];
+        let under_way = || {
+            admin::sample(
+                &admin::get(&server, "/metrics"),
+                "nbdbox_tenant_requests",
+                &labels,
+            )
+        };
+        while under_way() != Some(1.0) {}
+        waits.request(0, command::READ, 2, 0, 512);
+        (server, stops, waits)
+    };
+    let (server, mut stops, mut waits) = stopped_and_waiting("200ms");
+    assert_eq!(waits.simple_reply(), (0, 2));
+    assert!(stops.raw.is_closed());
+    let log = server.stop().log;
+    assert_eq!(
+        log.matches("doesn't send the rest of a write").count(),
+        1,
+        "{log}"
+    );
+
+    let (_server, mut stops, mut waits) = stopped_and_waiting("10min");
+    assert!(waits.raw.is_silent(Duration::from_millis(500)));
+    stops.raw.send(&[7; 2048]);
+    assert_eq!(stops.simple_reply(), (0, 1));
+    assert_eq!(waits.simple_reply(), (0, 2));
 }
 
 /// The manual's table of limits, and the tests above, name the same.

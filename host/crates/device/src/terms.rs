@@ -13,6 +13,8 @@ use crate::ExportQuota;
 /// The terms on which a device is served.
 #[derive(Clone, Debug)]
 pub struct Terms {
+    /// Whose export it is, for the log; empty where there are no tenants.
+    pub tenant: String,
     /// What clients get to see.
     pub export: Export,
     /// The limits of each connection.
@@ -25,6 +27,12 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// The tenant, if there are any.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        Some(&self.tenant[..]).filter(|tenant| !tenant.is_empty())
+    }
+
     /// What all connections may have in flight together, of the export first, then of its tenant.
     #[must_use]
     pub fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {

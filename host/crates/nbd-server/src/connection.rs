@@ -14,6 +14,7 @@ mod linger;
 mod outbox;
 mod running;
 mod secured;
+mod stall;
 mod strangers;
 mod transmission;
 mod turns;
@@ -61,13 +62,15 @@ pub enum End {
     Broken,
     /// The client sent no request for too long.
     Idle,
+    /// The client sent or read nothing for too long, while others waited for what it held.
+    Stalled,
     /// The server is stopping.
     Stopped,
 }
 
 impl End {
     /// All ends, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Handshake,
         Self::TimedOut,
         Self::Displaced,
@@ -75,6 +78,7 @@ impl End {
         Self::HungUp,
         Self::Broken,
         Self::Idle,
+        Self::Stalled,
         Self::Stopped,
     ];
 
@@ -89,6 +93,7 @@ impl End {
             Self::HungUp => "hung-up",
             Self::Broken => "broken",
             Self::Idle => "idle",
+            Self::Stalled => "stalled",
             Self::Stopped => "stopped",
         }
     }
@@ -135,6 +140,7 @@ where
 {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(target: "nbdbox::connection", connection = number, listener = client.listener, peer = ?client.peer, "connected");
+    let listener = client.listener.clone();
     let origin = Origin {
         connection: number,
         request: 0,
@@ -167,10 +173,10 @@ where
     };
     match &ended {
         Ok(end) => {
-            tracing::debug!(target: "nbdbox::connection", connection = number, ?end, "connection ended")
+            tracing::debug!(target: "nbdbox::connection", connection = number, listener, ?end, "connection ended")
         }
         Err(error) => {
-            tracing::debug!(target: "nbdbox::connection", connection = number, %error, "connection ended")
+            tracing::debug!(target: "nbdbox::connection", connection = number, listener, %error, "connection ended")
         }
     }
     ended

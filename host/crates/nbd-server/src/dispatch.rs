@@ -263,8 +263,9 @@ fn moved(command: &Command) -> u64 {
 /// The client's fault: nothing was tried.
 fn refuse<D: Device>(served: &Served<D>, head: Head, refusal: Refusal, reply: &mut Reply) {
     served.metrics().refused.one();
-    let (export, request) = (&served.terms().export.name, Origin::field());
-    tracing::debug!(target: "nbdbox::dispatch", export, request, "refused: {refusal}");
+    let (terms, request) = (served.terms(), Origin::field());
+    let (tenant, export) = (terms.tenant(), &terms.export.name);
+    tracing::debug!(target: "nbdbox::dispatch", tenant, export, request, "refused: {refusal}");
     reply.error(head, refusal.errno, refusal.text);
 }
 

@@ -58,6 +58,10 @@ pub struct Limits {
     /// Time without a request after which a connection is closed; `None` for never. Restrains clients
     /// that hold a place and don't use it.
     pub idle: Option<Duration>,
+    /// Time for which a client may send no more of a payload that it has begun, or read no replies, while other
+    /// connections wait for requests or bytes that it holds. Restrains clients that stop half-way. One that nobody
+    /// waits for is left alone.
+    pub stall: Duration,
     /// Time that a client has for the handshake. Restrains idle and slow strangers.
     pub handshake: Duration,
 }
@@ -83,6 +87,7 @@ impl Default for Limits {
             cpu_weight: 100,
             log: 16 << 10,
             idle: None,
+            stall: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
         }
     }
@@ -251,6 +256,13 @@ pub const KEYS: &[Key<Limits>] = &[
         least: 0,
         most: 0,
         field: |limits| Field::TimeOrNever(&mut limits.idle),
+    },
+    Key {
+        name: "stall",
+        about: "time in which a client moves less than 64 KiB of a payload or of replies, while others wait for what it holds",
+        least: 0,
+        most: 0,
+        field: |limits| Field::Time(&mut limits.stall),
     },
     Key {
         name: "handshake",

@@ -19,6 +19,8 @@ struct State {
     bytes: u64,
     queue: VecDeque<(u64, Waker)>,
     next: u64,
+    /// Those that want to hear when somebody queues up, each once.
+    watching: Vec<(u64, Waker)>,
 }
 
 /// A connection's part in a flow: its place in the queue, and what it has under way. Given back when
@@ -27,6 +29,8 @@ struct State {
 pub struct FlowTicket {
     quota: Arc<FlowQuota>,
     waiting: Option<u64>,
+    /// Its number among those that want to hear when somebody queues up.
+    watching: Option<u64>,
     requests: usize,
     bytes: u64,
 }
@@ -42,6 +46,7 @@ impl FlowQuota {
             bytes: 0,
             queue: VecDeque::new(),
             next: 0,
+            watching: Vec::new(),
         })))
     }
 
@@ -86,6 +91,19 @@ impl State {
         }
     }
 
+    /// Wakes this task when somebody queues up. Returns its number there.
+    fn watch(&mut self, watching: Option<u64>, waker: &Waker) -> u64 {
+        let mut all = self.watching.iter_mut();
+        if let Some((number, own)) = all.find(|(number, _)| watching == Some(*number)) {
+            own.clone_from(waker);
+            return *number;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.watching.push((number, waker.clone()));
+        number
+    }
+
     fn leave_queue(&mut self, number: u64) {
         let first = self.queue.front().is_some_and(|(own, _)| *own == number);
         self.queue.retain(|(own, _)| *own != number);
@@ -102,6 +120,7 @@ impl FlowTicket {
         Self {
             quota,
             waiting: None,
+            watching: None,
             requests: 0,
             bytes: 0,
         }
@@ -133,6 +152,22 @@ impl FlowTicket {
     #[must_use]
     pub fn is_queued(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// Whether it holds something that another connection waits for. If it holds something that nobody waits for, the
+    /// task is woken when somebody does.
+    #[must_use]
+    pub fn is_wanted(&mut self, cx: &Context<'_>) -> bool {
+        if self.requests == 0 {
+            return false;
+        }
+        let mut state = self.quota.state();
+        let others = |(number, _): &(u64, Waker)| Some(*number) != self.waiting;
+        if state.queue.iter().any(others) {
+            return true;
+        }
+        self.watching = Some(state.watch(self.watching, cx.waker()));
+        false
     }
 
     /// A request that held `bytes` has left.
@@ -170,12 +205,19 @@ fn queue_up(state: &mut State, waiting: Option<u64>, waker: &Waker) -> u64 {
     let number = state.next;
     state.next += 1;
     state.queue.push_back((number, waker.clone()));
+    for (_, watching) in state.watching.drain(..) {
+        watching.wake();
+    }
     number
 }
 
 impl Drop for FlowTicket {
     fn drop(&mut self) {
         self.give_up();
+        if let Some(watching) = self.watching {
+            let mut state = self.quota.state();
+            state.watching.retain(|(number, _)| *number != watching);
+        }
         if self.requests > 0 {
             self.give_back(self.requests, self.bytes);
         }
@@ -250,6 +292,30 @@ mod tests {
         drop(one);
         assert_eq!(quota.used(), (0, 0));
         assert!(three.enter(1, &Context::from_waker(&waker_3)));
+    }
+
+    #[test]
+    fn whoever_holds_what_others_want_hears_of_it() {
+        let quota = FlowQuota::new(1, 100);
+        let (mut one, woken, waker) = connection(&quota);
+        let (mut two, _, waker_2) = connection(&quota);
+        let cx = Context::from_waker(&waker);
+        assert!(!one.is_wanted(&cx), "it holds nothing");
+        assert!(one.enter(1, &cx));
+        for _ in 0..3 {
+            assert!(!one.is_wanted(&cx));
+        }
+        assert_eq!(quota.state().watching.len(), 1);
+        assert!(!one.enter(1, &cx));
+        assert!(!one.is_wanted(&cx), "it waits for itself");
+        let before = woken.0.load(Ordering::SeqCst);
+        assert!(!two.enter(1, &Context::from_waker(&waker_2)));
+        assert!(woken.0.load(Ordering::SeqCst) > before);
+        assert!(one.is_wanted(&cx));
+        drop(two);
+        assert!(!one.is_wanted(&cx));
+        drop(one);
+        assert!(quota.state().watching.is_empty());
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl PluginExport {
         );
         let immutable = info.immutable && export.flags.contains(ExportFlags::READ_ONLY);
         let terms = Arc::new(Terms {
+            tenant: ctx.names.tenant.clone(),
             export,
             limits: ctx.limits.clone(),
             quota: Some(Arc::clone(&ctx.quota)),

@@ -168,6 +168,16 @@ impl Gate {
         self.admission.requests() > 0 || self.admission.is_queued() || self.slice.is_waiting()
     }
 
+    /// Whether what is under way could be what other connections wait for.
+    pub(super) fn shares(&self) -> bool {
+        self.admission.shares()
+    }
+
+    /// Whether other connections wait for requests or bytes that this one has; else the task is woken when they do.
+    pub(super) fn is_wanted(&mut self, cx: &Context<'_>) -> bool {
+        self.admission.is_wanted(cx)
+    }
+
     /// Whether it's the turn of other connections.
     pub(super) fn is_go_over(&self) -> bool {
         self.rounds >= ROUNDS || self.waits.is_over() || self.slice.is_over()

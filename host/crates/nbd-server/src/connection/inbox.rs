@@ -76,6 +76,16 @@ impl Inbox {
             .map(|partial| (partial.incoming, partial.payload.into(), partial.permit))
     }
 
+    /// Whether a write has begun of which the rest hasn't come.
+    pub(super) fn awaits_payload(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Gives up a write of which the rest hasn't come: its permit, if there's one.
+    pub(super) fn abandon(&mut self) -> Option<Permit> {
+        self.partial.take().map(|partial| partial.permit)
+    }
+
     /// Moves bytes from the buffer to where they're awaited.
     fn settle(&mut self) {
         if self.discard > 0 {

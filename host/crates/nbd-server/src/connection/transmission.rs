@@ -24,6 +24,7 @@ use super::handshake::Agreed;
 use super::idle::Idle;
 use super::linger::linger;
 use super::running::Running;
+use super::stall::Stall;
 use super::wire::Wire;
 use super::{End, StopSignal, stopped};
 use crate::dispatch::{self, Reply, Request};
@@ -60,6 +61,7 @@ where
             request: 0,
         },
         idle: terms.limits.idle.map(Idle::new),
+        stall: Stall::new(terms.limits.stall),
         stopped: Box::pin(async move { stopped(&mut stop).await }),
     };
     let end = poll_fn(|cx| transmission.poll(cx)).await;
@@ -94,6 +96,7 @@ struct Transmission<'d, S, D> {
     /// The request that was begun last.
     last: Origin,
     idle: Option<Idle>,
+    stall: Stall,
     stopped: BoxFuture<'static, ()>,
 }
 
@@ -129,6 +132,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             progress |= self.check_stop(cx);
             progress |= self.receive(cx);
             if !progress {
+                progress = self.check_stall(cx);
+            }
+            if !progress {
                 return Poll::Pending;
             }
             if self.gate.is_go_over() {
@@ -158,6 +164,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         }
     }
 
+    /// Gives up on a client that owes something for too long, once others wait for what it holds meanwhile; whether it
+    /// has just done so.
+    fn check_stall(&mut self, cx: &mut Context<'_>) -> bool {
+        let sends_on = self.phase == Phase::Open && self.wire.inbox.awaits_payload();
+        let reads_on = !matches!(self.phase, Phase::Gone(_)) && !self.wire.outbox.is_empty();
+        if !(sends_on || reads_on) || !self.gate.shares() {
+            self.stall.settle();
+            return false;
+        }
+        if !self.stall.is_over(cx) || !self.gate.is_wanted(cx) {
+            return false;
+        }
+        let (terms, connection) = (self.served.terms(), self.last.connection);
+        let owed = if reads_on {
+            "reads no replies"
+        } else {
+            "doesn't send the rest of a write"
+        };
+        tracing::warn!(
+            target: "nbdbox::connection",
+            tenant = terms.tenant(),
+            export = terms.export.name,
+            connection,
+            stall = ?terms.limits.stall,
+            "closing: the client {owed}, and others wait for what it holds"
+        );
+        self.enter(Phase::Gone(End::Stalled));
+        true
+    }
+
     /// Goes over to the next phase. The connection waits no longer for what that phase doesn't need, so that no other
     /// waits behind it.
     fn enter(&mut self, phase: Phase) {
@@ -165,7 +201,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         match phase {
             Phase::Open => {}
             Phase::Stopping | Phase::Refusing => self.gate.give_up_core(),
-            Phase::Closing(_) | Phase::Gone(_) => self.gate.step_back(),
+            Phase::Closing(_) => self.gate.step_back(),
+            Phase::Gone(_) => {
+                self.gate.step_back();
+                if let Some(permit) = self.wire.inbox.abandon() {
+                    self.gate.leave(permit);
+                }
+            }
         }
         if matches!(
             phase,
@@ -223,8 +265,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         let incoming = match self.session.parse(inbox.request_bytes()?) {
             Parsed::Incomplete => return None,
             Parsed::Broken(broken) => {
-                let (export, connection) = (&self.session.export().name, self.last.connection);
-                tracing::debug!(target: "nbdbox::connection", export, connection, "closing: {broken}");
+                let (tenant, connection) = (self.served.terms().tenant(), self.last.connection);
+                let export = &self.session.export().name;
+                tracing::debug!(target: "nbdbox::connection", tenant, export, connection, "closing: {broken}");
                 self.enter(Phase::Closing(End::Broken));
                 return None;
             }
@@ -296,7 +339,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             self.wire.outbox.clear(leave);
             return false;
         }
-        self.wire.send(cx, leave).unwrap_or_else(|_| {
+        let before = self.wire.outbox.bytes();
+        let sent = self.wire.send(cx, leave);
+        self.stall.note_moved(before - self.wire.outbox.bytes());
+        sent.unwrap_or_else(|_| {
             self.enter(Phase::Gone(End::HungUp));
             true
         })
@@ -318,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
                     End::Broken
                 }));
             }
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(read)) => self.stall.note_moved(read),
             Poll::Ready(Err(_)) => self.enter(Phase::Gone(End::HungUp)),
         }
         true

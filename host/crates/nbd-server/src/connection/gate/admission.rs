@@ -95,6 +95,23 @@ impl Admission {
         self.turns.iter().any(FlowTicket::is_queued)
     }
 
+    /// Whether it holds something that other connections wait for; else the task is woken when they do.
+    #[must_use]
+    pub(super) fn is_wanted(&mut self, cx: &Context<'_>) -> bool {
+        let mut wanted = false;
+        // All are asked, so that each wakes the task.
+        for turn in &mut self.turns {
+            wanted |= turn.is_wanted(cx);
+        }
+        wanted
+    }
+
+    /// Whether it holds something that other connections could wait for.
+    #[must_use]
+    pub(super) fn shares(&self) -> bool {
+        self.requests > 0 && !self.turns.is_empty()
+    }
+
     /// Requests under way.
     #[must_use]
     pub(super) fn requests(&self) -> usize {
