@@ -115,8 +115,14 @@ impl Admin {
             .serve_connection(TokioIo::new(stream), service);
         match timeout(LIFE, served).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!("a client of the admin listener: {error}"),
-            Err(_) => tracing::debug!("a client of the admin listener took too long"),
+            Ok(Err(error)) => tracing::debug!(
+                listener = "admin",
+                "a client of the admin listener: {error}"
+            ),
+            Err(_) => tracing::debug!(
+                listener = "admin",
+                "a client of the admin listener took too long"
+            ),
         }
     }
 }

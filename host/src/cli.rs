@@ -93,7 +93,11 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Top(top) => top.run(),
         Command::CompilePlugin { output } => {
             let done = compile::worker(&output).map(|()| ExitCode::SUCCESS);
-            return done.unwrap_or_else(|error| failed(&format!("{error:#}")));
+            // To the pipe that its parent reads; there may be no memory left for a thread.
+            return done.unwrap_or_else(|error| {
+                let _ = writeln!(io::stderr(), "{error:#}");
+                ExitCode::from(FAILED)
+            });
         }
     };
     done.unwrap_or_else(|error| failed(&format!("nbdbox: {error:#}")))
@@ -101,7 +105,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn failed(words: &str) -> ExitCode {
     // Where nobody reads them, the status still says it.
-    let _ = writeln!(io::stderr(), "{words}");
+    crate::log::say(words);
     ExitCode::from(FAILED)
 }
 

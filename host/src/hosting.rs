@@ -124,6 +124,7 @@ impl Hosting {
         if let Some(second) = fitting.next() {
             let (first, second) = (first.name(), second.name());
             tracing::error!(
+                listener = client.listener,
                 first,
                 second,
                 ?client,

@@ -2,6 +2,7 @@
 //! `host/crates`, which ARCHITECTURE.md lists by layer.
 
 mod cli;
+mod log;
 mod service;
 
 mod admin;
@@ -14,5 +15,7 @@ mod map;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main(std::env::args_os())
+    let status = cli::main(std::env::args_os());
+    log::finish();
+    status
 }

@@ -70,7 +70,10 @@ impl Admin {
         match making.await.ok().flatten() {
             Some(text) => answer(StatusCode::OK, kind, text),
             None => {
-                tracing::error!("the answer of the admin listener can't be put together");
+                tracing::error!(
+                    listener = "admin",
+                    "the answer of the admin listener can't be put together"
+                );
                 answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "see the log\n")
             }
         }

@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use super::exports::Exports;
 use super::family::Family;
 use super::layers::Layers;
+use crate::log::{self, Dropped};
 
 /// The text; `None` if the library can't write it.
 pub(super) fn exposition(observed: &dyn Observed, server: &Arc<ServerMetrics>) -> Option<String> {
@@ -73,6 +74,16 @@ impl Collector for Process {
             "nbdbox_accept_failures",
             "Times that the kernel could not let somebody in",
             &|family| family.counter(&[], server.accept_failures.get()),
+        )?;
+        let Dropped { rate, unread } = log::dropped();
+        one(
+            MetricType::Counter,
+            "nbdbox_log_dropped",
+            "Lines of the log that were dropped, by why",
+            &|family| {
+                family.counter(&[("reason", "rate")], rate)?;
+                family.counter(&[("reason", "unread")], unread)
+            },
         )
     }
 }

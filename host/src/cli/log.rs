@@ -1,9 +1,11 @@
-//! The operator's log: on standard error, as much as was asked for.
+//! What is logged, and how, as the command line says it.
 
 use anyhow::anyhow;
 use clap::ValueEnum;
 use nbdbox_config::config::LogFormat;
 use tracing_subscriber::EnvFilter;
+
+use crate::log::{self, Form};
 
 /// What goes wrong, and the plugins' own lines.
 pub(super) const PLAIN: &str = "warn,plugin=info";
@@ -46,16 +48,11 @@ pub(super) fn start(plain: &str, format: Format) -> anyhow::Result<()> {
             )
         })?,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        // Where nobody reads the log any more, complaining there would panic.
-        .log_internal_errors(false);
-    match format {
-        Format::Text => builder.init(),
-        // A line's fields stand beside its message: no name of one is anybody else's to choose.
-        Format::Json => builder.json().flatten_event(true).init(),
-    }
-    Ok(())
+    log::start(
+        filter,
+        match format {
+            Format::Text => Form::Text,
+            Format::Json => Form::Json,
+        },
+    )
 }

@@ -5,6 +5,7 @@ mod cli;
 mod map;
 
 mod limit_edges;
+mod log;
 mod tenants;
 
 mod admin;

@@ -144,6 +144,7 @@ async fn start_tls<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Err((error, stream)) => {
             tracing::debug!(target: "nbdbox::connection",
+                listener = client.listener,
                 request = Origin::field(),
                 "the TLS handshake failed: {error}"
             );

@@ -1,7 +1,7 @@
 //! A plugin's log: escaped, cut, and rated, so that it can neither forge lines nor fill a disk.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use device::metrics::Metrics;
@@ -12,6 +12,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::abi::names::{Names, log_export};
 use crate::abi::wit::Level;
+
+/// The least time from telling what was dropped to telling it again.
+const PERIOD: Duration = Duration::from_secs(10);
 
 /// Where the lines of one export's plugin go.
 #[derive(Debug)]
@@ -34,17 +37,43 @@ impl GuestLog {
     pub(crate) fn line(&self, level: Level, text: &str) {
         let text = escaped(text);
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        if !rate.take(text.len() as u64, Instant::now()) {
+        let now = Instant::now();
+        if !rate.take(text.len() as u64, now) {
+            rate.dropped += 1;
             self.metrics.log_dropped.one();
             return;
         }
+        let dropped = rate.take_dropped(now);
         drop(rate);
+        self.tell(dropped);
         match level {
             Level::Error => log_export!(error @ "plugin", &self.names, "{text}"),
             Level::Warn => log_export!(warn @ "plugin", &self.names, "{text}"),
             Level::Info => log_export!(info @ "plugin", &self.names, "{text}"),
             Level::Debug => log_export!(debug @ "plugin", &self.names, "{text}"),
         }
+    }
+}
+
+impl GuestLog {
+    /// Says how many lines were dropped, if any were.
+    fn tell(&self, dropped: u64) {
+        if dropped > 0 {
+            log_export!(
+                warn,
+                &self.names,
+                lines = dropped,
+                "more lines of the plugin's log were dropped: they were past the limit `log`"
+            );
+        }
+    }
+}
+
+impl Drop for GuestLog {
+    fn drop(&mut self) {
+        let rate = self.rate.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let dropped = std::mem::take(&mut rate.dropped);
+        self.tell(dropped);
     }
 }
 
@@ -68,6 +97,9 @@ struct Rate {
     per_second: u64,
     left: u64,
     since: Instant,
+    /// Lines that were dropped and not told of.
+    dropped: u64,
+    told: Option<Instant>,
 }
 
 impl Rate {
@@ -76,7 +108,19 @@ impl Rate {
             per_second,
             left: per_second,
             since: now,
+            dropped: 0,
+            told: None,
         }
+    }
+
+    /// How many lines were dropped, if it's time to tell.
+    fn take_dropped(&mut self, now: Instant) -> u64 {
+        let recent = |told| now.saturating_duration_since(told) < PERIOD;
+        if self.dropped == 0 || self.told.is_some_and(recent) {
+            return 0;
+        }
+        self.told = Some(now);
+        std::mem::take(&mut self.dropped)
     }
 
     fn take(&mut self, bytes: u64, now: Instant) -> bool {
@@ -151,6 +195,18 @@ mod tests {
             "a\\u{1b}[2Jb\\nfake line\\r"
         );
         assert_eq!(escaped(&"é".repeat(5000)).len(), LOG_LINE);
+    }
+
+    #[test]
+    fn what_was_dropped_is_told_once_in_a_period() {
+        let start = Instant::now();
+        let mut rate = Rate::new(100, start);
+        assert_eq!(rate.take_dropped(start), 0);
+        rate.dropped = 3;
+        assert_eq!(rate.take_dropped(start), 3);
+        rate.dropped = 4;
+        assert_eq!(rate.take_dropped(start + PERIOD / 2), 0);
+        assert_eq!(rate.take_dropped(start + PERIOD), 4);
     }
 
     #[test]

@@ -1,0 +1,270 @@
+//! The thread that writes the log, and its queue.
+//!
+//! Whoever has a line written waits until it is, so that what a reply is about is in the log before the client has the
+//! reply. It waits for [`WRITTEN`] at most. If that wasn't enough nobody waits for a while: so somebody who doesn't read
+//! standard error, or reads slowly, costs each thread that has something to say a fiftieth of its time.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Write, stderr};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::rates::{PERIOD, RATES};
+
+/// Bytes that wait to be written; as many may be on their way. Restrains a reader of standard error that doesn't read.
+/// Fewer, and lines are dropped that come at once.
+const QUEUE: usize = 4 << 20;
+
+/// How long a line's author waits for it to be written. Less, and a busy machine writes lines after their replies.
+const WRITTEN: Duration = Duration::from_millis(20);
+
+/// How long nobody waits after that wasn't enough.
+const UNREAD: Duration = Duration::from_secs(1);
+
+/// The pause after standard error took nothing, where it doesn't block.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The process's writer.
+static WRITER: OnceLock<Writer> = OnceLock::new();
+
+thread_local! {
+    /// Whether this is the writer's thread, which must not wait for itself.
+    static IS_WRITER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A queue of lines, and the thread that writes them.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    state: Mutex<State>,
+    /// The queue isn't empty any more.
+    filled: Condvar,
+    /// A batch is written.
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Lines, one behind the other.
+    queue: Vec<u8>,
+    /// Lines are on their way.
+    writing: bool,
+    /// Batches that were taken, and are written or lost but for the one on its way.
+    taken: u64,
+    /// Until when nobody waits.
+    unread: Option<Instant>,
+    /// Lines that were dropped.
+    dropped: u64,
+    /// How many of them were told of.
+    told: u64,
+}
+
+impl Writer {
+    /// The process's writer, started if it isn't yet.
+    ///
+    /// # Errors
+    /// Its thread can't be started.
+    pub(super) fn get() -> anyhow::Result<&'static Self> {
+        if let Some(writer) = WRITER.get() {
+            return Ok(writer);
+        }
+        let writer = WRITER.get_or_init(Self::default);
+        let named = thread::Builder::new().name("log".to_owned());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the process's: one, for all lines of its log"
+        )]
+        let thread = named.spawn(|| writer.run());
+        thread.context("can't start the log's thread")?;
+        Ok(writer)
+    }
+
+    /// The process's writer, if it was started.
+    pub(super) fn started() -> Option<&'static Self> {
+        WRITER.get()
+    }
+
+    /// How many lines were dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.state().dropped
+    }
+
+    /// Queues a line, or drops it, and waits a little for it to be written.
+    fn push(&self, line: &[u8]) {
+        let mut state = self.state();
+        if !state.push(line, QUEUE) {
+            return;
+        }
+        self.filled.notify_one();
+        let now = Instant::now();
+        if IS_WRITER.get() || state.unread.is_some_and(|until| now < until) {
+            return;
+        }
+        // The next batch has this line.
+        let batch = state.taken + 1;
+        let waits = |state: &mut State| !state.is_written(batch);
+        let waited = self.written.wait_timeout_while(state, WRITTEN, waits);
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.unread = waited.timed_out().then(|| now + WRITTEN + UNREAD);
+    }
+
+    /// Queues the last words of a process, however much waits before them.
+    pub(super) fn push_last(&self, words: &str) {
+        self.state().queue.extend_from_slice(words.as_bytes());
+        self.filled.notify_one();
+    }
+
+    /// Waits until all is written, for so long at most.
+    pub(super) fn finish(&self, patience: Duration) {
+        let busy = |state: &mut State| state.writing || !state.queue.is_empty();
+        let waited = self
+            .written
+            .wait_timeout_while(self.state(), patience, busy);
+        // Written or not, the process goes on to its end.
+        drop(waited);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock panics half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is queued, and tells what was dropped: at the end of each period what was past a rate, and after a
+    /// jam what nobody read.
+    fn run(&self) {
+        IS_WRITER.set(true);
+        let mut period = Instant::now() + PERIOD;
+        loop {
+            let batch = self.take(period);
+            if !batch.is_empty()
+                && let Err(lost) = write_all(&batch)
+            {
+                self.state().dropped += lost;
+            }
+            let mut state = self.state();
+            state.writing = false;
+            let untold = state.take_untold();
+            drop(state);
+            self.written.notify_all();
+            if untold > 0 {
+                tracing::warn!(
+                    target: "nbdbox::log",
+                    lines = untold,
+                    "lines of the log were dropped: they couldn't be written as fast as they came"
+                );
+            }
+            let now = Instant::now();
+            if now >= period {
+                period = now + PERIOD;
+                RATES.tell(now);
+            }
+        }
+    }
+
+    /// Waits for lines until this time, and takes them all.
+    fn take(&self, until: Instant) -> Vec<u8> {
+        let empty = |state: &mut State| state.queue.is_empty();
+        let patience = until.saturating_duration_since(Instant::now());
+        let waited = self
+            .filled
+            .wait_timeout_while(self.state(), patience, empty);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.writing = !state.queue.is_empty();
+        state.taken += u64::from(state.writing);
+        std::mem::take(&mut state.queue)
+    }
+}
+
+impl State {
+    /// Queues a line if it fits; whether it did.
+    fn push(&mut self, line: &[u8], most: usize) -> bool {
+        let fits = self.queue.len() + line.len() <= most;
+        if fits {
+            self.queue.extend_from_slice(line);
+        } else {
+            self.dropped += 1;
+        }
+        fits
+    }
+
+    /// Whether a batch, by its number from 1, was written or lost.
+    fn is_written(&self, batch: u64) -> bool {
+        self.taken > batch || self.taken == batch && !self.writing
+    }
+
+    /// How many lines were dropped since this was asked last.
+    fn take_untold(&mut self) -> u64 {
+        let untold = self.dropped - self.told;
+        self.told = self.dropped;
+        untold
+    }
+}
+
+/// Writes to standard error; may wait for ever. Fails with the number of lines that were lost.
+fn write_all(mut bytes: &[u8]) -> Result<(), u64> {
+    while !bytes.is_empty() {
+        match stderr().write(bytes) {
+            Ok(0) => return Err(lines(bytes)),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Whoever shares it with this process made it so.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
+            Err(_) => return Err(lines(bytes)),
+        }
+    }
+    Ok(())
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.split_inclusive(|byte| *byte == b'\n').count() as u64
+}
+
+/// Where the log's formatter writes each line, in one piece.
+pub(super) struct Lines(pub(super) &'static Writer);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_dropped_whole_counted_and_told_once() {
+        let mut state = State::default();
+        for line in ["one\n", "two\n", "three\n", "4\n"] {
+            let _ = state.push(line.as_bytes(), 10);
+        }
+        assert_eq!(state.queue, b"one\ntwo\n4\n");
+        assert_eq!(state.dropped, 1);
+        assert_eq!(state.take_untold(), 1);
+        assert_eq!(state.take_untold(), 0);
+    }
+
+    #[test]
+    fn finishing_ends_when_all_is_written_or_it_takes_too_long() {
+        let writer = Writer::default();
+        writer.finish(Duration::from_secs(60));
+        // Nobody writes it: whoever comes next doesn't wait for that again.
+        writer.push(b"line\n");
+        assert!(
+            writer
+                .state()
+                .unread
+                .is_some_and(|until| until > Instant::now())
+        );
+        writer.finish(Duration::from_millis(1));
+        assert_eq!(writer.take(Instant::now()), b"line\n");
+        assert!(writer.state().writing);
+    }
+}
