@@ -165,10 +165,10 @@ impl Slot {
         drop(before);
     }
 
-    /// Whether it wasn't so before.
-    fn set_pending(&self) -> bool {
+    /// Whether it was otherwise before.
+    fn set_pending(&self, pending: bool) -> bool {
         let mut life = self.life.write().unwrap_or_else(PoisonError::into_inner);
-        !std::mem::replace(&mut life.pending, true)
+        std::mem::replace(&mut life.pending, pending) != pending
     }
 
     /// It as an operator sees it.
@@ -251,9 +251,12 @@ impl Slot {
         let before = self.generation();
         if let Some(open) = &before {
             match self.step(open).await {
-                Step::Join => return Ok(open.enter()),
+                Step::Join => {
+                    self.set_pending(false);
+                    return Ok(open.enter());
+                }
                 Step::JoinOld => {
-                    if self.set_pending() {
+                    if self.set_pending(true) {
                         self.tell_of_pending();
                     }
                     return Ok(open.enter());

@@ -86,7 +86,7 @@ impl Standalone {
         let is_sole_writer = catalog.is_sole_writer().await;
         let is_current = catalog.is_as_opened().await;
         match Step::new(is_current, open.has_clients(), is_sole_writer) {
-            Step::Join => {}
+            Step::Join => self.pending.store(false, Relaxed),
             Step::JoinOld => {
                 if !self.pending.swap(true, Relaxed) {
                     tracing::warn!(

@@ -104,14 +104,19 @@ fn flushed_writes_to_an_overlay_survive_a_reload_under_a_connected_client() {
             );
         }
     }
-    let _third = connect(&server);
+    let third = connect(&server);
     assert_eq!(
         server.log().matches("when the last client").count(),
         1,
         "{}",
         server.log()
     );
-    drop((first, second, _third));
+    // As it was: nothing is to come.
+    server.reload(&overlay(&disk, &changes, 100));
+    let fourth = connect(&server);
+    assert!(!pending(&server));
+    server.reload(&overlay(&disk, &changes, 101));
+    drop((first, second, third, fourth));
     until("the last one has left", || {
         drop(connect(&server));
         !pending(&server)
