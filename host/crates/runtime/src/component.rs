@@ -2,5 +2,6 @@
 
 pub mod cache;
 pub mod compile;
+pub(crate) mod footprint;
 pub(crate) mod pieces;
 pub(crate) mod tunables;
