@@ -11,6 +11,7 @@ mod exposition;
 mod family;
 mod layers;
 mod report;
+mod resources;
 
 use std::sync::Arc;
 use std::time::Duration;

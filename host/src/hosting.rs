@@ -25,7 +25,7 @@ use device::fault::Failure;
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
 use device::origin::Origin;
-use device::{Absent, Catalog, Listed, Opened};
+use device::{Absent, Catalog, Listed, Opened, ProcessQuota};
 use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
 use quota::SharedCount;
@@ -37,12 +37,14 @@ pub(crate) use standalone::Standalone;
 pub(crate) use tenant::Tenant;
 
 use self::hold::Hold;
+use crate::machine;
 
 /// All tenants.
 #[derive(Debug)]
 pub(crate) struct Hosting {
     library: Arc<Library>,
     limits: Limits,
+    process: Arc<ProcessQuota>,
     cores: Arc<Cores>,
     /// Connections of all tenants.
     connections: Arc<SharedCount>,
@@ -77,6 +79,7 @@ impl Hosting {
         let hosting = Self {
             library: Arc::new(Library::new(engine)),
             limits,
+            process: machine::budget(blueprint.config.memory),
             cores: Cores::new(workers),
             connections: SharedCount::new(blueprint.config.connections),
             tenants: RwLock::default(),
@@ -88,6 +91,8 @@ impl Hosting {
     /// Goes over to another blueprint: connections stay as they are, new ones meet what it says. Time
     /// for the handshake and the number of connections stay those of the first.
     pub(crate) fn replace(&self, blueprint: Blueprint) -> Changes {
+        let memory = machine::memory_budget(blueprint.config.memory);
+        self.process.memory.set(memory);
         let mut changes = Changes::default();
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let before: usize = tenants.iter().map(|tenant| tenant.len()).sum();
@@ -149,6 +154,10 @@ impl Observed for Hosting {
             .iter()
             .map(|tenant| tenant.seen())
             .collect()
+    }
+
+    fn process(&self) -> Arc<ProcessQuota> {
+        Arc::clone(&self.process)
     }
 
     fn compiling(&self) -> Arc<CompileMetrics> {

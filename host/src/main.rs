@@ -3,6 +3,7 @@
 
 mod cli;
 mod log;
+mod machine;
 mod service;
 
 mod admin;

@@ -11,6 +11,7 @@
 //! Nothing here reads arguments or prints: what a command has to say besides its log is its own.
 
 mod admin;
+mod cache;
 mod configured;
 mod descriptors;
 mod listeners;
@@ -38,6 +39,7 @@ use self::listeners::Listeners;
 use self::pidfile::PidFile;
 use crate::admin::Admin;
 
+pub(crate) use cache::open_cache;
 pub(crate) use configured::serve_configuration;
 pub(crate) use descriptors::Demand;
 pub(crate) use reload::{NoReload, Reload};

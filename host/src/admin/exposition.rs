@@ -20,12 +20,14 @@ use prometheus_client::registry::Registry;
 use super::exports::Exports;
 use super::family::Family;
 use super::layers::Layers;
+use super::resources::Resources;
 use crate::log::{self, Dropped};
 
 /// The text; `None` if the library can't write it.
 pub(super) fn exposition(observed: &dyn Observed, server: &Arc<ServerMetrics>) -> Option<String> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process(Arc::clone(server))));
+    registry.register_collector(Box::new(Resources(observed.process())));
     registry.register_collector(Box::new(Compiled(observed.compiling().snapshot())));
     registry.register_collector(Box::new(Tenants(observed.tenants())));
     let exports: Arc<[SeenExport]> = observed.exports().into();
@@ -152,8 +154,13 @@ const TENANT_GAUGES: &[TenantGauge] = &[
     ),
     (
         "nbdbox_tenant_memory_bytes",
-        "Guest memory of a tenant now",
+        "Memory that is charged to a tenant now",
         |tenant| tenant.memory,
+    ),
+    (
+        "nbdbox_tenant_mappings",
+        "Mappings of the address space that are charged to a tenant now",
+        |tenant| tenant.mappings,
     ),
     (
         "nbdbox_tenant_requests",

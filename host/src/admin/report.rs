@@ -96,8 +96,10 @@ pub(crate) struct TenantReport {
     pub connections: u64,
     /// Instances.
     pub instances: u64,
-    /// Bytes of guest memory.
+    /// Bytes that the host holds for it.
     pub memory: u64,
+    /// Mappings of the address space.
+    pub mappings: u64,
     /// Requests under way.
     pub requests: u64,
     /// Their bytes.
@@ -194,6 +196,7 @@ fn tenant(seen: SeenTenant) -> TenantReport {
         connections: seen.connections,
         instances: seen.instances,
         memory: seen.memory,
+        mappings: seen.mappings,
         requests: seen.requests,
         inflight: seen.bytes,
     }

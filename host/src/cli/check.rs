@@ -7,7 +7,7 @@ use blob::Grant;
 use clap::Args;
 use nbd_server::Welcome;
 use nbdbox_config::config::{Config, Export};
-use runtime::{Engine, Plugin, cache::Cache};
+use runtime::{Engine, Plugin};
 
 use super::log;
 use crate::hosting::{Blueprint, Hosting};
@@ -37,7 +37,10 @@ impl Check {
     async fn check(&self) -> anyhow::Result<ExitCode> {
         let blueprint = Blueprint::read(&self.config)?;
         let mut wrong = unwelcome(&blueprint.config);
-        let hosting = Hosting::new(Engine::new(Cache::default_folder()?)?, blueprint);
+        let hosting = Hosting::new(
+            Engine::new(service::open_cache(&blueprint.config.cache)?)?,
+            blueprint,
+        );
         let mut rows =
             vec![["TENANT", "EXPORT", "PLUGIN", "NEEDS", "GRANTED", ""].map(str::to_owned)];
         for tenant in hosting.tenants().iter() {

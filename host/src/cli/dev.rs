@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use blob::Opener;
 use clap::Args;
+use device::ProcessQuota;
 use nbd_server::{Listener, Welcome};
 use nbdbox_config::size::Bytes;
 use runtime::PluginCatalog;
@@ -21,6 +22,7 @@ use super::listen_args::ListenArgs;
 use super::plugin_args::PluginArgs;
 use super::{log, print};
 use crate::hosting::Standalone;
+use crate::machine;
 use crate::service::{self, FileWatcher, Options, Reload, Service, Signals, Sockets};
 
 /// How often is told what calls took: rare enough to be read, whatever a client does.
@@ -62,7 +64,8 @@ impl Dev {
         // Before it is loaded: what changes meanwhile is noticed.
         let watcher = FileWatcher::start(self.plugin.plugin())?;
         let opener = PluginArgs::opener(&self.listen.export);
-        let catalog = signals.unless_asked(self.load(&opener)).await?;
+        let process = machine::budget(None);
+        let catalog = signals.unless_asked(self.load(&opener, &process)).await?;
         let (address, _private) = self.listen.address()?;
         let listener = Listener::bind(&address).await?;
         let uri = listener.address()?.uri(&self.listen.export, None);
@@ -79,21 +82,32 @@ impl Dev {
             watcher,
             opener,
             waits: false,
+            process,
         };
         let status = service.run(author, tell(&journal)).await?;
         print(&journal.take())?;
         Ok(status)
     }
 
-    async fn load(&self, opener: &Opener) -> anyhow::Result<PluginCatalog> {
-        self.plugin.open(&self.listen.export, false, opener).await
+    async fn load(
+        &self,
+        opener: &Opener,
+        process: &Arc<ProcessQuota>,
+    ) -> anyhow::Result<PluginCatalog> {
+        let name = &self.listen.export;
+        self.plugin.open(name, false, opener, process).await
     }
 
     /// Takes the file as it is now, if it can be used.
-    async fn reload(&self, shown: &Standalone, opener: &Opener) -> anyhow::Result<()> {
+    async fn reload(
+        &self,
+        shown: &Standalone,
+        opener: &Opener,
+        process: &Arc<ProcessQuota>,
+    ) -> anyhow::Result<()> {
         let start = Instant::now();
         let current = shown.current();
-        match self.load(&opener.next_generation()).await {
+        match self.load(&opener.next_generation(), process).await {
             Ok(catalog) if catalog.plugin().digest() == current.opened().plugin().digest() => {
                 Ok(())
             }
@@ -116,6 +130,8 @@ struct Author<'a> {
     opener: Opener,
     /// The file has changed, and clients are connected to what mustn't be open twice.
     waits: bool,
+    /// What the one before and the one after may use together.
+    process: Arc<ProcessQuota>,
 }
 
 impl Reload<Stage> for Author<'_> {
@@ -130,7 +146,7 @@ impl Reload<Stage> for Author<'_> {
         let shown = self.stage.shown();
         let waited = std::mem::replace(&mut self.waits, shown.has_writer_of_files().await);
         if !self.waits {
-            return self.dev.reload(shown, &self.opener).await;
+            return self.dev.reload(shown, &self.opener, &self.process).await;
         }
         if !waited {
             print(

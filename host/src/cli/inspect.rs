@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::machine;
 use crate::service::Signals;
 use clap::Args;
-use nbdbox_config::limits::Limits;
+use device::TenantQuota;
+use nbdbox_config::limits::{Limits, TenantLimits};
 use nbdbox_config::size::Bytes;
 use runtime::{Engine, INTERFACES, Interfaces, Manifest, Plugin, World, cache::Cache};
 
@@ -25,7 +27,9 @@ impl Inspect {
         runtime.block_on(async {
             let engine = Engine::new(Cache::default_folder()?)?;
             let limits = Limits::default();
-            let loading = Plugin::load(&engine, &self.plugin, &limits);
+            let quota =
+                TenantQuota::new(&TenantLimits::of_the_command_line(), &machine::budget(None));
+            let loading = Plugin::load(&engine, &self.plugin, &limits, &quota);
             let plugin = Signals::catch()?.unless_asked(loading).await?;
             super::print(&report(&plugin))
         })

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use blob::{Blob, Grant, Opener};
 use clap::Args;
 use device::ExtentsOnError;
-use device::TenantQuota;
+use device::{ProcessQuota, TenantQuota};
 use nbdbox_config::blob_option::BlobOption;
 use nbdbox_config::filter::FilterWord;
-use nbdbox_config::limits::{self, Limits};
+use nbdbox_config::limits::{self, Limits, TenantLimits};
 use nbdbox_config::policy::OnFailure;
 use nbdbox_config::settings::Settings;
 use runtime::{Engine, ExportSpec, FilterSpec, Plugin, PluginCatalog, Policy, cache::Cache};
@@ -140,14 +140,15 @@ impl PluginArgs {
         Opener::new(format!("export \"{name}\""))
     }
 
-    /// Loads the plugin and opens its export.
+    /// Loads the plugin and opens its export, within what the `process` may use.
     pub(super) async fn open(
         &self,
         name: &str,
         read_only: bool,
         opener: &Opener,
+        process: &Arc<ProcessQuota>,
     ) -> anyhow::Result<PluginCatalog> {
-        let (plugin, spec) = self.load(name, read_only, opener).await?;
+        let (plugin, spec) = self.load(name, read_only, opener, process).await?;
         PluginCatalog::new(plugin, spec).await
     }
 
@@ -157,6 +158,7 @@ impl PluginArgs {
         name: &str,
         read_only: bool,
         opener: &Opener,
+        process: &Arc<ProcessQuota>,
     ) -> anyhow::Result<(Arc<Plugin>, ExportSpec)> {
         let settings = Settings::parse(&self.settings)?;
         let limits = self.limits()?;
@@ -164,10 +166,11 @@ impl PluginArgs {
         BlobOption::set_all(&self.blob_options, &mut grants)?;
         let blobs = Blob::open_all(&grants, read_only, opener).await?;
         let engine = Engine::new(Cache::default_folder()?)?;
-        let plugin = Plugin::load(&engine, self.plugin(), &limits).await?;
+        let quota = TenantQuota::new(&TenantLimits::of_the_command_line(), process);
+        let plugin = Plugin::load(&engine, self.plugin(), &limits, &quota).await?;
         let mut filters = Vec::with_capacity(self.filters.len());
         for filter in &self.filters {
-            filters.push(load_filter(&engine, filter, &limits, read_only, opener).await?);
+            filters.push(load_filter(&engine, filter, &limits, &quota, read_only, opener).await?);
         }
         let spec = ExportSpec {
             tenant: String::new(),
@@ -176,7 +179,7 @@ impl PluginArgs {
             settings,
             blobs,
             limits,
-            quota: TenantQuota::unlimited(),
+            quota,
             policy: Policy {
                 read_only,
                 immutable: false,
@@ -200,12 +203,13 @@ async fn load_filter(
     engine: &Engine,
     filter: &FilterWord,
     limits: &Limits,
+    quota: &Arc<TenantQuota>,
     read_only: bool,
     opener: &Opener,
 ) -> anyhow::Result<FilterSpec> {
     let limits = filter.limits(limits)?;
     Ok(FilterSpec {
-        plugin: Plugin::load(engine, &filter.plugin, &limits).await?,
+        plugin: Plugin::load(engine, &filter.plugin, &limits, quota).await?,
         settings: filter.settings.clone(),
         blobs: Blob::open_all(&filter.blobs, read_only, opener).await?,
         limits,

@@ -8,6 +8,7 @@ use clap::Args;
 use nbd_server::Tls;
 use nbd_server::{Address, Listener, Welcome};
 use nbdbox_config::config::{self, LogFormat};
+use nbdbox_config::size;
 use tempfile::TempDir;
 
 use super::listen_args::{self, ListenArgs};
@@ -15,6 +16,7 @@ use super::plugin_args::PluginArgs;
 use super::tls_args::TlsArgs;
 use super::{admin_args, log, run};
 use crate::hosting::Standalone;
+use crate::machine;
 use crate::service::{self, Demand, NoReload, Options, Service, Signals};
 
 const EXAMPLES: &str = "\
@@ -52,6 +54,11 @@ pub(super) struct Serve {
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
+    /// Memory that the server may hold for its plugins and clients, as `512MiB`; past it they're refused more
+    /// [default: 80 % of what the control group or the machine has]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    memory: Option<u64>,
+
     /// Run a shell command with `$uri` and `$unixsocket` set, then exit with its status
     #[arg(long, value_name = "CMD")]
     run: Option<String>,
@@ -81,7 +88,7 @@ pub(super) struct Serve {
         value_name = "PATH",
         conflicts_with_all = [
             "plugin", "settings", "blobs", "blob_options", "filters", "limits", "extents_on_error", "on_failure",
-            "unix", "ipaddr", "port", "export", "read_only", "run", "print_uri", "admin",
+            "unix", "ipaddr", "port", "export", "read_only", "run", "print_uri", "admin", "memory",
             "tls", "tls_certificates", "tls_verify_peer",
         ]
     )]
@@ -120,8 +127,8 @@ impl Serve {
         let mut signals = Signals::catch()?;
         let tls = Tls::load(&self.tls.tls()?)?;
         let name = &self.listen.export;
-        let opener = PluginArgs::opener(name);
-        let opening = self.plugin.open(name, self.read_only, &opener);
+        let (opener, process) = (PluginArgs::opener(name), machine::budget(self.memory));
+        let opening = self.plugin.open(name, self.read_only, &opener, &process);
         let catalog = signals.unless_asked(opening).await?;
         let catalog = Arc::new(Standalone::new(catalog));
         let (address, _private) = self.address()?;

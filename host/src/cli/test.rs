@@ -16,6 +16,7 @@ use runtime::{ExportSpec, Plugin, PluginCatalog, PluginExport};
 use super::plugin_args::PluginArgs;
 use super::{FAILED, log};
 use crate::conformance::{self, Claims, Outcome, Plan, Rule, Subject, Verdict};
+use crate::machine;
 use crate::service::{self, Signals};
 use report::Report;
 use spinner::Spinner;
@@ -84,8 +85,10 @@ impl Test {
     }
 
     async fn test(&self) -> anyhow::Result<ExitCode> {
-        let opener = PluginArgs::opener(&self.export);
-        let loading = self.plugin.load(&self.export, !self.write, &opener);
+        let (opener, process) = (PluginArgs::opener(&self.export), machine::budget(None));
+        let loading = self
+            .plugin
+            .load(&self.export, !self.write, &opener, &process);
         let (plugin, spec) = loading.await?;
         let under_test = UnderTest { plugin, spec };
         // What is wrong with settings and grants is no rule's affair.

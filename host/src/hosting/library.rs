@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::thread::available_parallelism;
 
 use anyhow::ensure;
+use device::TenantQuota;
 use device::metrics::CompileMetrics;
 use nbdbox_config::limits::Limits;
 use runtime::cache::Digest;
@@ -40,7 +41,7 @@ impl Library {
     }
 
     /// The plugin with this digest, from its file unless it's there. Loading needs its tenant's `permit`, so that a
-    /// tenant who has many plugins that take long holds up nobody else.
+    /// tenant who has many plugins that take long holds up nobody else, and is at the expense of its `quota`.
     ///
     /// # Errors
     /// It can't be loaded; the file isn't what it was when the configuration was read.
@@ -49,6 +50,7 @@ impl Library {
         path: &Path,
         digest: &Digest,
         limits: &Limits,
+        quota: &Arc<TenantQuota>,
         permit: &Semaphore,
     ) -> anyhow::Result<Arc<Plugin>> {
         let place = {
@@ -67,7 +69,7 @@ impl Library {
             return Ok(plugin);
         }
         let _loading = self.loading.acquire().await?;
-        let plugin = Plugin::load(&self.engine, path, limits).await?;
+        let plugin = Plugin::load(&self.engine, path, limits, quota).await?;
         ensure!(
             plugin.digest() == digest,
             "{} was changed since the configuration was read: its digest is {} now; reload",

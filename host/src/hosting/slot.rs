@@ -355,7 +355,13 @@ impl Slot {
     pub(crate) async fn load(&self, planned: &Planned) -> anyhow::Result<Arc<Plugin>> {
         let Planned { export, digest, .. } = planned;
         self.library
-            .plugin(&export.plugin, digest, &export.limits, &self.load_permit)
+            .plugin(
+                &export.plugin,
+                digest,
+                &export.limits,
+                &self.quota,
+                &self.load_permit,
+            )
             .await
     }
 
@@ -367,10 +373,11 @@ impl Slot {
         let Planned {
             export, filters, ..
         } = planned;
-        let (library, permit) = (&self.library, &self.load_permit);
+        let (library, quota, permit) = (&self.library, &self.quota, &self.load_permit);
         let mut plugins = Vec::with_capacity(filters.len());
         for (filter, planned) in export.filters.iter().zip(filters) {
-            let plugin = library.plugin(&filter.plugin, &planned.digest, &filter.limits, permit);
+            let (digest, limits) = (&planned.digest, &filter.limits);
+            let plugin = library.plugin(&filter.plugin, digest, limits, quota, permit);
             plugins.push(plugin.await?);
         }
         Ok(plugins)

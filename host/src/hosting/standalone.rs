@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use device::fault::Failure;
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
-use device::{Absent, Catalog, Listed, Opened};
+use device::{Absent, Catalog, Listed, Opened, ProcessQuota};
 use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
 use runtime::{PluginCatalog, PluginExport};
@@ -119,6 +119,10 @@ impl Observed for Standalone {
 
     fn tenants(&self) -> Vec<SeenTenant> {
         self.current().opened().tenants()
+    }
+
+    fn process(&self) -> Arc<ProcessQuota> {
+        self.current().opened().process()
     }
 
     fn compiling(&self) -> Arc<CompileMetrics> {

@@ -44,7 +44,12 @@ impl Tenant {
                 old.quota.set(&tenant.limits);
                 Arc::clone(&old.quota)
             }
-            None => TenantQuota::sharing(&tenant.name, &tenant.limits, &hosting.cores),
+            None => TenantQuota::sharing(
+                &tenant.name,
+                &tenant.limits,
+                &hosting.process,
+                &hosting.cores,
+            ),
         };
         let connections = match old {
             Some(old) => Arc::clone(&old.connections),
@@ -125,6 +130,7 @@ impl Tenant {
         SeenTenant {
             tenant: self.name.clone(),
             memory: self.quota.memory.used(),
+            mappings: self.quota.mappings.used(),
             instances: self.quota.instances.used() as u64,
             connections: self.quota.connections.used() as u64,
             requests: requests as u64,

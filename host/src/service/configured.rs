@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use nbd_server::Inherited;
 use nbdbox_config::config::{Config, LogFormat};
-use runtime::{Engine, cache::Cache};
+use runtime::Engine;
 use tokio::task::spawn_blocking;
 
 use super::signals::Hangup;
-use super::{Demand, FileWatcher, Options, Reload, Service, Signals, Sockets, Supervisor, restart};
+use super::{
+    Demand, FileWatcher, Options, Reload, Service, Signals, Sockets, Supervisor, open_cache,
+    restart,
+};
 use crate::hosting::{Blueprint, Changes, Hosting};
 
 /// Serves a configuration until a signal ends it. `start_log` is called once the configuration says how the log is
@@ -29,7 +32,7 @@ pub(crate) async fn serve_configuration(
     let config = blueprint.config.clone();
     let demand = demand(&blueprint, config.connections);
     start_log(config.log_format)?;
-    let engine = Engine::new(Cache::default_folder()?)?;
+    let engine = Engine::new(open_cache(&config.cache)?)?;
     let hosting = Arc::new(Hosting::new(engine, blueprint));
     let options = Options {
         drain: config.drain,

@@ -10,12 +10,15 @@ pub(super) fn waiting(first: &Config, now: &Config) -> Vec<String> {
         listeners: _,
         tenants: _,
         admin: _,
+        memory: _,
+        cache,
         log_format,
         connections,
         handshake,
         drain,
     } = now;
     let differs = [
+        ("cache", first.cache != *cache),
         ("log-format", first.log_format != *log_format),
         ("connections", first.connections != *connections),
         ("handshake", first.handshake != *handshake),

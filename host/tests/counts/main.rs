@@ -16,8 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use blob::Blob;
-use device::TenantQuota;
 use device::identity;
+use device::{ProcessQuota, TenantQuota};
 use fair_cores::Cores;
 use nbd_proto::client::{Goal, Request};
 use nbd_proto::{Cookie, Framing};
@@ -119,7 +119,9 @@ async fn catalog(
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins");
     let plugin = folder.join(plugin).with_extension("wasm");
     assert!(plugin.exists(), "run `make plugins`");
-    let plugin = Plugin::load(&engine, &plugin, &limits).await.unwrap();
+    let plugin = Plugin::load(&engine, &plugin, &limits, &TenantQuota::unlimited())
+        .await
+        .unwrap();
     let spec = ExportSpec {
         tenant: String::new(),
         metrics: Arc::default(),
@@ -144,6 +146,7 @@ async fn what_a_read_costs() {
     count(TenantQuota::sharing(
         "tenant",
         &TenantLimits::default(),
+        &ProcessQuota::unlimited(),
         &cores,
     ))
     .await;

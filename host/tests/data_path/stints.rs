@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use device::{ExportQuota, TenantQuota};
+use device::{ExportQuota, ProcessQuota, TenantQuota};
 use fair_cores::Cores;
 use nbd_proto::client::Request;
 use nbd_proto::{Cookie, Framing};
@@ -30,7 +30,7 @@ async fn tenant(cores: &Arc<Cores>, connections: usize) -> Vec<Scene> {
     };
     let quota = ExportQuota::new(
         &Limits::default(),
-        &TenantQuota::sharing("tenant", &free, cores),
+        &TenantQuota::sharing("tenant", &free, &ProcessQuota::unlimited(), cores),
     );
     let mut scenes = Vec::new();
     for _ in 0..connections {

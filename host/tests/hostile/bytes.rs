@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use device::TenantQuota;
 use nbdbox_config::limits::Limits;
 use runtime::{Engine, Plugin, cache::Cache};
 
@@ -32,6 +33,10 @@ enum Source {
     Functions(usize),
     /// Components in components, so deep.
     Nested(usize),
+    /// 60 instances of a core module that has the same item so many times.
+    Instances(&'static str, usize),
+    /// Components of which each instantiates the one before ten times.
+    Multiplied(usize),
 }
 
 pub(crate) const BYTES: &[Bytes] = &[
@@ -134,6 +139,16 @@ pub(crate) const BYTES: &[Bytes] = &[
         says: "",
     },
     Bytes {
+        words: "60 instances of 100,000 globals each",
+        source: Source::Instances("(global i32 (i32.const 0))", 100_000),
+        says: "raise the limit `memory`",
+    },
+    Bytes {
+        words: "10^40 components, each made of ten others",
+        source: Source::Multiplied(40),
+        says: "more than any server gives",
+    },
+    Bytes {
         words: "components 5,000 deep",
         source: Source::Nested(5_000),
         says: "",
@@ -144,7 +159,7 @@ pub(crate) const BYTES: &[Bytes] = &[
 pub(crate) async fn refuse(world: &World, bytes: &Bytes) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes.source.make()).unwrap();
-    let loaded = Plugin::load(&world.engine, file.path(), &Limits::default()).await;
+    let loaded = world.load_file(file.path()).await;
     let error = match loaded {
         Ok(_) => panic!("{} was loaded", bytes.words),
         Err(error) => format!("{error:#}"),
@@ -218,7 +233,7 @@ pub(crate) async fn cut_at_sections(world: &World, good: &[u8]) {
 async fn is_refused(world: &World, bytes: &[u8]) -> bool {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    let loaded = Plugin::load(&world.engine, file.path(), &Limits::default()).await;
+    let loaded = world.load_file(file.path()).await;
     if let Err(error) = &loaded {
         let error = format!("{error:#}");
         assert!(!error.contains('\n') && error.len() < 8192, "{error}");
@@ -235,9 +250,14 @@ pub(crate) async fn slow_to_compile(program: &std::path::Path) {
     let engine = Engine::new(cache).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), Source::Functions(50_000).make()).unwrap();
-    let error = Plugin::load(&engine, file.path(), &Limits::default())
-        .await
-        .unwrap_err();
+    let error = Plugin::load(
+        &engine,
+        file.path(),
+        &Limits::default(),
+        &TenantQuota::unlimited(),
+    )
+    .await
+    .unwrap_err();
     assert!(
         format!("{error:#}").contains("took longer than 300ms"),
         "{error:#}"
@@ -268,6 +288,28 @@ impl Source {
                     .collect();
                 wat::parse_str(format!("(component (type $t0 (list u8)) {types})")).unwrap()
             }
+            Self::Instances(item, count) => {
+                let instance = "(core instance (instantiate $many))";
+                let many = format!(
+                    "(core module $many {}) {})",
+                    item.repeat(*count),
+                    instance.repeat(60)
+                );
+                let plugin = plugin_around("");
+                let plugin = plugin.trim_end().strip_suffix(')').unwrap();
+                wat::parse_str(format!("{plugin} {many}")).unwrap()
+            }
+            Self::Multiplied(levels) => {
+                let mut text = "(component (component $c0)".to_owned();
+                for level in 1..=*levels {
+                    let below = level - 1;
+                    let ten = "(instance (instantiate $below))".repeat(10);
+                    text += &format!(
+                        "(component $c{level} (alias outer 1 $c{below} (component $below)) {ten})"
+                    );
+                }
+                wat::parse_str(text + &format!("(instance (instantiate $c{levels})))")).unwrap()
+            }
             Self::Nested(depth) => {
                 // By hand: a text parser would recurse too. Section 4 holds a component.
                 let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
@@ -283,7 +325,7 @@ impl Source {
     }
 }
 
-fn leb128(mut value: usize, out: &mut Vec<u8>) {
+pub(crate) fn leb128(mut value: usize, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(u8::try_from(value % 0x80).unwrap() | 0x80);
         value /= 0x80;

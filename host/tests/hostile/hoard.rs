@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use blob::Access;
-use device::TenantQuota;
+use device::{ProcessQuota, TenantQuota};
 use nbdbox_config::limits::TenantLimits;
 use runtime::PluginCatalog;
 
@@ -19,11 +19,12 @@ const QUOTA: u64 = 256 << 20;
 const SLACK: u64 = 64 << 20;
 
 pub(crate) async fn by_the_hundred(world: &World, neighbour: &Neighbour) {
-    let quota = TenantQuota::new(&TenantLimits {
+    let limits = TenantLimits {
         memory: QUOTA,
         instances: usize::MAX,
         ..TenantLimits::default()
-    });
+    };
+    let quota = TenantQuota::new(&limits, &ProcessQuota::unlimited());
     let before = resident();
     let mut open = Vec::new();
     let mut refused = 0;

@@ -16,6 +16,7 @@ mod negotiate;
 mod report;
 mod scene;
 mod starts;
+mod swollen;
 
 use std::path::Path;
 use std::time::Duration;
@@ -58,6 +59,9 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
         world.log.clear();
     }
     hoard::by_the_hundred(&world, &neighbour).await;
+    swollen::contexts_are_charged(&world, &neighbour).await;
+    swollen::the_host_is_to_blame_for_what_it_lacks(&world).await;
+    swollen::mappings_are_charged(&world).await;
     let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins/pattern.wasm");
     let good = std::fs::read(good).unwrap();
     bytes::cut_at_sections(&world, &good).await;

@@ -93,9 +93,13 @@ impl World {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
         let bad = target.join("test-guests/bad.wasm");
         assert!(bad.exists(), "run `make plugins`");
-        let bad = Plugin::load(&engine, &bad, &limits).await.unwrap();
+        let bad = Plugin::load(&engine, &bad, &limits, &TenantQuota::unlimited())
+            .await
+            .unwrap();
         let pattern = target.join("plugins/pattern.wasm");
-        let pattern = Plugin::load(&engine, &pattern, &limits).await.unwrap();
+        let pattern = Plugin::load(&engine, &pattern, &limits, &TenantQuota::unlimited())
+            .await
+            .unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, vec![1; 1 << 20]).unwrap();
         Self {
@@ -106,6 +110,12 @@ impl World {
             file,
             _folder: folder,
         }
+    }
+
+    /// Loads a file as an operator's command line would.
+    pub(crate) async fn load_file(&self, path: &Path) -> anyhow::Result<Arc<Plugin>> {
+        let quota = TenantQuota::unlimited();
+        Plugin::load(&self.engine, path, &Limits::default(), &quota).await
     }
 
     /// Makes an export `name` of a plugin; the error is what the operator would read.

@@ -165,6 +165,6 @@ impl World {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-guests");
         let path = folder.join(name).with_extension("wasm");
         assert!(path.exists(), "run `make plugins`");
-        Plugin::load(&self.engine, &path, &Limits::default()).await
+        self.load_file(&path).await
     }
 }

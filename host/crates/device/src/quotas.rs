@@ -4,15 +4,17 @@
 //! is kept, and nothing more is given until it's back under it.
 
 mod export;
+mod process;
 
 use std::sync::Arc;
 
 use fair_cores::{Cores, CpuQuota};
 use lanes::Lane;
 use nbdbox_config::limits::TenantLimits;
-use quota::{CountQuota, FlowQuota, MemoryQuota, Rates};
+use quota::{CountQuota, FlowQuota, Holder, MappingQuota, MemoryQuota, Rates};
 
 pub use self::export::ExportQuota;
+pub use self::process::ProcessQuota;
 
 /// The name of a tenant that is alone.
 const ALONE: &str = "alone";
@@ -20,8 +22,13 @@ const ALONE: &str = "alone";
 /// All quotas of one tenant.
 #[derive(Debug)]
 pub struct TenantQuota {
-    /// Memory of its plugins' instances.
+    /// What all tenants share.
+    pub process: Arc<ProcessQuota>,
+    /// Memory that the host holds for it: its plugins' instances, what is remembered of its exports, and what is kept
+    /// for its clients.
     pub memory: Arc<MemoryQuota>,
+    /// Mappings of its plugins' instances.
+    pub mappings: Arc<MappingQuota>,
     /// Instances of its plugins.
     pub instances: Arc<CountQuota>,
     /// Connections of its clients.
@@ -39,20 +46,32 @@ pub struct TenantQuota {
 impl TenantQuota {
     /// Quotas with these limits, for a tenant that has the cores to itself.
     #[must_use]
-    pub fn new(limits: &TenantLimits) -> Arc<Self> {
-        Arc::new(Self::made(ALONE, limits, None))
+    pub fn new(limits: &TenantLimits, process: &Arc<ProcessQuota>) -> Arc<Self> {
+        Arc::new(Self::made(ALONE, limits, process, None))
     }
 
     /// Quotas with these limits, for a tenant of this name that shares the cores with others.
     #[must_use]
-    pub fn sharing(name: &str, limits: &TenantLimits, cores: &Arc<Cores>) -> Arc<Self> {
+    pub fn sharing(
+        name: &str,
+        limits: &TenantLimits,
+        process: &Arc<ProcessQuota>,
+        cores: &Arc<Cores>,
+    ) -> Arc<Self> {
         let cpu = CpuQuota::new(cores, limits.cpu_weight);
-        Arc::new(Self::made(name, limits, Some(cpu)))
+        Arc::new(Self::made(name, limits, process, Some(cpu)))
     }
 
-    fn made(name: &str, limits: &TenantLimits, cpu: Option<Arc<CpuQuota>>) -> Self {
+    fn made(
+        name: &str,
+        limits: &TenantLimits,
+        process: &Arc<ProcessQuota>,
+        cpu: Option<Arc<CpuQuota>>,
+    ) -> Self {
         Self {
-            memory: MemoryQuota::new(limits.memory),
+            memory: MemoryQuota::within(&process.memory, Holder::Tenant, limits.memory),
+            mappings: MappingQuota::within(&process.mappings, Holder::Tenant, limits.mappings),
+            process: Arc::clone(process),
             instances: CountQuota::new(limits.instances),
             connections: CountQuota::new(limits.connections),
             flow: FlowQuota::new(limits.requests, limits.inflight),
@@ -65,19 +84,18 @@ impl TenantQuota {
     /// No limits but those of the exports.
     #[must_use]
     pub fn unlimited() -> Arc<Self> {
-        Self::new(&TenantLimits {
-            memory: u64::MAX,
-            instances: usize::MAX,
-            connections: usize::MAX,
+        let limits = TenantLimits {
             requests: usize::MAX,
             inflight: u64::MAX,
-            ..TenantLimits::default()
-        })
+            ..TenantLimits::of_the_command_line()
+        };
+        Self::new(&limits, &ProcessQuota::unlimited())
     }
 
     /// Sets other limits.
     pub fn set(&self, limits: &TenantLimits) {
         self.memory.set(limits.memory);
+        self.mappings.set(limits.mappings);
         self.instances.set(limits.instances);
         self.connections.set(limits.connections);
         self.flow.set(limits.requests, limits.inflight);

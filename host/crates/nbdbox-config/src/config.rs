@@ -50,6 +50,11 @@ pub struct Config {
     pub admin: Option<Address>,
     /// How the log is written, unless the command line says it.
     pub log_format: LogFormat,
+    /// Bytes that the server may hold for all tenants together; four fifths of what the process can get if `None`.
+    /// Restrains the tenants from taking what the host itself needs, and from being ended by the kernel for each other.
+    pub memory: Option<u64>,
+    /// Where compiled plugins are kept.
+    pub cache: Cache,
     /// Connections of all tenants together; those who come later wait. Restrains strangers from taking
     /// the process's descriptors.
     pub connections: usize,
@@ -69,6 +74,15 @@ pub enum LogFormat {
     Text,
     /// An object for each line.
     Json,
+}
+
+/// Where compiled plugins are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cache {
+    /// The folder; where the environment says it if `None`.
+    pub path: Option<PathBuf>,
+    /// Bytes that it keeps; what was used longest ago goes first.
+    pub size: Option<u64>,
 }
 
 /// A place where clients come in.

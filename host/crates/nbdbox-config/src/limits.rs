@@ -123,6 +123,10 @@ pub const COMPONENT: u64 = 64 << 20;
 /// Bytes of compiled code that the compiler may leave. Restrains the component's author.
 pub const COMPILED: u64 = 1 << 30;
 
+/// Bytes that an instance may take of the host beside its memories and tables, whatever its limit is. Restrains the
+/// component's author, whose components may be made of others that multiply: the compiler would follow them.
+pub const INSTANCE: u64 = 1 << 30;
+
 /// Address space of the compiler's process. Restrains the component's author.
 pub const COMPILER_MEMORY: u64 = 4 << 30;
 
@@ -248,7 +252,7 @@ pub const KEYS: &[Key<Limits>] = &[
         about: "share of what the tenant has of the cores, where its exports compete: 200 gets twice what 100 gets",
         least: 1,
         most: 10_000,
-        field: |limits| Field::Weight(&mut limits.cpu_weight),
+        field: |limits| Field::Number(&mut limits.cpu_weight),
     },
     Key {
         name: "idle",

@@ -24,6 +24,7 @@ use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, Resource
 
 use crate::abi::names::log_export;
 use crate::abi::wit::{self, DeviceInfo, Errno, ListedExport, PluginInfo, WriteFlags};
+use crate::component::footprint::Footprint;
 use crate::instance::context::ExportContext;
 use crate::instance::functions::{Functions, Indices};
 use crate::instance::guest::Guest;
@@ -32,6 +33,7 @@ use crate::instance::request::{Lend, WritePlan};
 use crate::mapping::Draft;
 use crate::meter::call::Clocks;
 use crate::meter::host_trap;
+use crate::meter::memory::Unaffordable;
 
 /// Bytes that any host call may hand over, beside the request's own.
 const SLACK: usize = 64 << 10;
@@ -75,20 +77,24 @@ type Called<T> = Result<T, CallError>;
 /// Each call runs the guest within its limits of CPU time, time on the wall and memory. After
 /// [`CallError::Fatal`], or if a call's future is dropped before its end, the instance can't be used again.
 impl Instance {
-    /// Makes a store with the limits of `ctx` and instantiates the plugin in it. `number` tells the instance from its
-    /// like. Dropping the future drops the store. To be run on one thread, which it may keep for as long as it takes
-    /// to fill the memories: that is charged afterwards.
+    /// Makes a store with the limits of `ctx`, charges `footprint`, and instantiates the plugin in it. `number` tells
+    /// the instance from its like. Dropping the future drops the store. To be run on one thread, which it may keep for
+    /// as long as it takes to fill the memories: that is charged afterwards.
     ///
     /// # Errors
-    /// The plugin was stopped, ran out of time, or isn't what its type says.
+    /// There's no room for what it takes; the plugin was stopped, ran out of time, or isn't what its type says.
     pub(crate) async fn new(
         pre: &InstancePre<Guest>,
         indices: &Indices,
+        footprint: Footprint,
         ctx: &Arc<ExportContext>,
         number: u64,
     ) -> Result<Self, Failure> {
         let engine = pre.engine();
-        let mut store = Store::new(engine, Guest::new(Arc::clone(ctx)));
+        let mut guest = Guest::new(Arc::clone(ctx));
+        let charged = guest.memory.charge(footprint);
+        charged.map_err(|lack| no_room(ctx, footprint, lack))?;
+        let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
         store.epoch_deadline_callback(|mut store| store.data_mut().call.tick());
         store.set_hostcall_fuel(DIRECT as usize + SLACK);
@@ -409,6 +415,21 @@ fn out_of_cpu(store: &Store<Guest>) -> Failure {
     let text = "the plugin takes too much CPU time to start";
     log_export!(warn, names, open_cpu = ?limit, "{text}");
     Failure::plugin(Cause::CpuTime, text)
+}
+
+/// An instance can't be made: tells the operator, and says what the client gets.
+fn no_room(ctx: &ExportContext, footprint: Footprint, lack: Unaffordable) -> Failure {
+    let failure = host_trap::unaffordable(lack);
+    let Footprint { bytes, mappings } = footprint;
+    log_export!(
+        warn,
+        &ctx.names,
+        bytes,
+        mappings,
+        "can't make an instance: {}",
+        failure.text
+    );
+    failure
 }
 
 fn out_of_time(store: &Store<Guest>) -> Failure {

@@ -8,7 +8,7 @@ use crate::hosting::Standalone;
 use device::fault::Failure;
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
-use device::{Absent, Catalog, Listed, Opened};
+use device::{Absent, Catalog, Listed, Opened, ProcessQuota};
 use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
 
@@ -36,6 +36,10 @@ impl Observed for Stage {
 
     fn tenants(&self) -> Vec<SeenTenant> {
         self.shown.tenants()
+    }
+
+    fn process(&self) -> Arc<ProcessQuota> {
+        self.shown.process()
     }
 
     fn compiling(&self) -> Arc<CompileMetrics> {

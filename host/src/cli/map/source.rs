@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 
 use super::tls_args::TlsArgs;
 use crate::cli::plugin_args::PluginArgs;
+use crate::machine;
 
 /// A server, or a plugin.
 pub(super) enum Source<'a> {
@@ -65,7 +66,9 @@ impl<'a> Source<'a> {
                 })
             }
             Self::Plugin(arguments) => {
-                let catalog = arguments.open("", true, &PluginArgs::opener("")).await?;
+                let opener = PluginArgs::opener("");
+                let process = machine::budget(None);
+                let catalog = arguments.open("", true, &opener, &process).await?;
                 let (ours, theirs) = UnixStream::pair()?;
                 #[expect(
                     clippy::disallowed_methods,

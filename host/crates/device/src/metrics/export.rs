@@ -45,7 +45,7 @@ pub struct Metrics {
     pub guest_nanoseconds: Counter,
     /// Instances: alive, and made.
     pub instances: Level,
-    /// Bytes of memory and tables that the instances hold together.
+    /// Bytes that the instances hold together.
     pub memory: Level,
     /// What was asked for beyond what may be had, by what it was, in the order of [`Budget::ALL`].
     refusals: [Counter; Budget::ALL.len()],
@@ -75,11 +75,13 @@ pub enum Budget {
     Memory,
     /// Instances of a tenant.
     Instances,
+    /// Mappings of the address space, of a tenant's instances or of all.
+    Mappings,
 }
 
 impl Budget {
     /// All, in the order of their counters.
-    pub const ALL: [Self; 2] = [Self::Memory, Self::Instances];
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Instances, Self::Mappings];
 
     /// The word for it.
     #[must_use]
@@ -87,6 +89,7 @@ impl Budget {
         match self {
             Self::Memory => "memory",
             Self::Instances => "instances",
+            Self::Mappings => "mappings",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{CompileMetrics, Metrics};
+use crate::ProcessQuota;
 
 /// Something that has exports. Looking waits for nobody: not for an export that is being opened, not for
 /// a plugin.
@@ -14,6 +15,9 @@ pub trait Observed: fmt::Debug + Send + Sync + 'static {
 
     /// Its tenants.
     fn tenants(&self) -> Vec<SeenTenant>;
+
+    /// What all its tenants may use together.
+    fn process(&self) -> Arc<ProcessQuota>;
 
     /// The counters of its compiler.
     fn compiling(&self) -> Arc<CompileMetrics>;
@@ -108,8 +112,10 @@ pub struct SeenOpen {
 pub struct SeenTenant {
     /// Its name.
     pub tenant: String,
-    /// Bytes of guest memory.
+    /// Bytes that the host holds for it.
     pub memory: u64,
+    /// Mappings of its instances.
+    pub mappings: u64,
     /// Instances.
     pub instances: u64,
     /// Connections.

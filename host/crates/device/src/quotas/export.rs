@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fair_cores::CpuShare;
 use lanes::Work;
 use nbdbox_config::limits::Limits;
-use quota::{FlowQuota, MemoryQuota, Rates};
+use quota::{FlowQuota, Holder, MemoryQuota, Rates};
 
 use super::TenantQuota;
 
@@ -14,7 +14,7 @@ use super::TenantQuota;
 pub struct ExportQuota {
     /// Its tenant's.
     pub tenant: Arc<TenantQuota>,
-    /// Memory of its instances, within its tenant's.
+    /// Memory that the host holds for it, within its tenant's.
     pub memory: Arc<MemoryQuota>,
     /// Requests under way on all its connections, and their bytes, if they're limited.
     flow: Option<Arc<FlowQuota>>,
@@ -37,7 +37,11 @@ impl ExportQuota {
         let cpu = tenant.cpu.as_ref();
         let cpu = cpu.map(|cpu| CpuShare::new(cpu, limits.cpu_weight));
         Arc::new(Self {
-            memory: MemoryQuota::within(&tenant.memory, limits.total_memory.unwrap_or(u64::MAX)),
+            memory: MemoryQuota::within(
+                &tenant.memory,
+                Holder::Export,
+                limits.total_memory.unwrap_or(u64::MAX),
+            ),
             flow,
             rates: Rates::new(limits.iops, limits.bandwidth),
             work: tenant.lane.charging(cpu.clone()),

@@ -13,9 +13,13 @@ use std::time::Duration;
 
 use super::at::At;
 use super::problem::{Position, Problems};
-use super::raw::File;
-use super::{Address, CONNECTIONS, Config, DRAIN, LogFormat, Source};
+use super::raw::{self, File};
+use super::{Address, CONNECTIONS, Cache, Config, DRAIN, LogFormat, Source};
 use crate::limits::{Limits, key};
+use crate::size::{self, Bytes};
+
+/// The least memory of a server: an instance of a small plugin fits.
+const LEAST_MEMORY: u64 = 16 << 20;
 
 /// Makes a configuration of the files; what is left out because it was wrong has been named.
 pub(super) fn check(files: Vec<(Source<'_>, File)>, problems: &mut Problems) -> Config {
@@ -24,6 +28,8 @@ pub(super) fn check(files: Vec<(Source<'_>, File)>, problems: &mut Problems) -> 
         tenants: Vec::new(),
         admin: None,
         log_format: LogFormat::default(),
+        memory: None,
+        cache: Cache::default(),
         connections: CONNECTIONS,
         handshake: Limits::default().handshake,
         drain: DRAIN,
@@ -107,6 +113,16 @@ impl Checker<'_, '_> {
             let fits = self.number(number, "connections", 1, 100_000);
             config.connections = fits.map_or(CONNECTIONS, |number| number as usize);
         }
+        if let Some(bytes) = &file.memory
+            && first(self, bytes.span(), "memory")
+        {
+            config.memory = self.bytes(bytes, "memory", LEAST_MEMORY);
+        }
+        if let Some(cache) = &file.cache
+            && first(self, cache.span(), "cache")
+        {
+            config.cache = self.cache(cache.get());
+        }
         if let Some(admin) = &file.admin
             && first(self, admin.span(), "admin")
         {
@@ -121,6 +137,27 @@ impl Checker<'_, '_> {
                 self.wrong(text.span(), key, format!("`{}`: {expected}", text.get()));
             }
         }
+    }
+
+    fn cache(&mut self, raw: &raw::Cache) -> Cache {
+        Cache {
+            path: raw.path.as_ref().map(|path| self.path(path.get())),
+            size: raw
+                .size
+                .as_ref()
+                .and_then(|size| self.bytes(size, "cache.size", 0)),
+        }
+    }
+
+    fn bytes(&mut self, text: &At<raw::Scalar>, key: &str, least: u64) -> Option<u64> {
+        let raw::Scalar(words) = text.get();
+        let wrong = match size::parse(words) {
+            Ok(bytes) if bytes >= least => return Some(bytes),
+            Ok(_) => format!("`{words}`: {} or more is expected", Bytes(least)),
+            Err(error) => error.to_string(),
+        };
+        self.wrong(text.span(), key, wrong);
+        None
     }
 
     fn number(&mut self, number: &At<i64>, key: &str, least: u32, most: u32) -> Option<u32> {

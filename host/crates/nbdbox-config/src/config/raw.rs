@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use limits::{Defined, Limits};
-pub(super) use value::{Blob, Setting};
+pub(super) use value::{Blob, Scalar, Setting};
 
 use super::LogFormat;
 use super::at::At;
@@ -34,12 +34,28 @@ pub(super) struct File {
     pub(super) admin: Option<At<Admin>>,
     /// How the log is written, unless `--log-format` says it.
     pub(super) log_format: Option<At<LogFormat>>,
+    /// Bytes that the server may hold for all tenants together, as `4GiB`; past it they're refused more. Default: 80 % of
+    /// what the control group or the machine has.
+    pub(super) memory: Option<At<Scalar>>,
+    /// Where compiled plugins are kept.
+    pub(super) cache: Option<At<Cache>>,
     /// Connections of all tenants together; those who come later wait.
     pub(super) connections: Option<At<i64>>,
     /// Time for the handshake, as `10s`.
     pub(super) handshake: Text,
     /// Time that requests under way have when the server stops, as `10s`.
     pub(super) drain: Text,
+}
+
+/// Where compiled plugins are kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct Cache {
+    /// A folder that belongs to the server's user and that nobody else can write to. Default: `$XDG_CACHE_HOME/nbdbox`,
+    /// `$CACHE_DIRECTORY/nbdbox` or `~/.cache/nbdbox`.
+    pub(super) path: Text,
+    /// Bytes that it keeps, as `2GiB`; what was used longest ago goes first. Default: 2GiB.
+    pub(super) size: Option<At<Scalar>>,
 }
 
 /// A place where clients come in: exactly one of `tcp`, `unix`, `vsock` and `inherited`.

@@ -33,7 +33,7 @@ pub enum Field<'a> {
     /// A plain number.
     Count(&'a mut usize),
     /// A number beside others of its kind.
-    Weight(&'a mut u64),
+    Number(&'a mut u64),
     /// A plain number, or `none`.
     NumberOrNone(&'a mut Option<u64>),
     /// A number of bytes, or `none`.
@@ -81,7 +81,7 @@ impl<T> Key<T> {
             }
             Field::TimeOrNever(place) => time(value).map(|time| *place = Some(time)),
             Field::Count(place) => self.number(value).map(|count| *place = count),
-            Field::Weight(place) => self.number(value).map(|weight| *place = weight),
+            Field::Number(place) => self.number(value).map(|weight| *place = weight),
             Field::NumberOrNone(place) | Field::BytesOrNone(place) if value == "none" => {
                 *place = None;
                 Ok(())
@@ -125,7 +125,7 @@ impl<T: Default> Key<T> {
             Field::Time(time) | Field::TimeOrNever(Some(time)) => format!("{time:?}"),
             Field::TimeOrNever(None) => "never".to_owned(),
             Field::Count(count) => count.to_string(),
-            Field::Weight(weight) => weight.to_string(),
+            Field::Number(weight) => weight.to_string(),
             Field::NumberOrNone(None) | Field::BytesOrNone(None) => "none".to_owned(),
             Field::NumberOrNone(Some(rate)) => rate.to_string(),
             Field::BytesOrNone(Some(rate)) => Bytes(*rate).to_string().replace(' ', ""),
@@ -138,7 +138,7 @@ impl<T: Default> Key<T> {
         match (self.field)(&mut T::default()) {
             Field::Bytes(_) | Field::BytesOrNone(_) => "bytes",
             Field::Time(_) | Field::TimeOrNever(_) => "time",
-            Field::Count(_) | Field::Weight(_) | Field::NumberOrNone(_) => "number",
+            Field::Count(_) | Field::Number(_) | Field::NumberOrNone(_) => "number",
         }
     }
 }

@@ -5,11 +5,15 @@ use super::{Field, Key};
 /// The limits of one tenant. Those of its exports hold besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantLimits {
-    /// Bytes of memory and tables in all instances of the tenant's plugins. Restrains one tenant from
-    /// taking the machine's memory by many exports, each within its own limit.
+    /// Bytes that the host holds for the tenant: its plugins' instances with their memories and tables, what is
+    /// remembered of its exports, what is kept for its clients. Restrains one tenant from taking the machine's memory
+    /// by many exports, each within its own limit.
     pub memory: u64,
-    /// Instances of all its plugins. Restrains it from taking the host's address space.
+    /// Instances of all its plugins. Restrains it from taking the host's memory by small ones.
     pub instances: usize,
+    /// Mappings of the address space that all its instances may take: about 8 each, and 4 for each memory beyond the
+    /// first. Restrains it from taking those of the process, of which Linux gives 65,530.
+    pub mappings: u64,
     /// Connections of all its clients. Restrains it from taking the process's descriptors.
     pub connections: usize,
     /// Requests under way on all its connections. Restrains it from taking the host's memory and
@@ -32,6 +36,7 @@ impl Default for TenantLimits {
         Self {
             memory: 1 << 30,
             instances: 64,
+            mappings: 4096,
             connections: 256,
             requests: 1024,
             inflight: 256 << 20,
@@ -43,11 +48,24 @@ impl Default for TenantLimits {
 }
 
 impl TenantLimits {
+    /// Those of the one tenant that a command line has: what it may have of memory, instances, mappings and connections
+    /// is the process's and the export's affair, and its clients have a tenant's defaults.
+    #[must_use]
+    pub fn of_the_command_line() -> Self {
+        Self {
+            memory: u64::MAX,
+            instances: usize::MAX,
+            mappings: u64::MAX,
+            connections: usize::MAX,
+            ..Self::default()
+        }
+    }
+
     /// Their names, in the order of the manual.
     pub const KEYS: &[Key<Self>] = &[
         Key {
             name: "memory",
-            about: "bytes of memory and tables in all instances of the tenant's plugins, and of what is remembered of its exports",
+            about: "bytes that the host holds for the tenant: all instances of its plugins, what is remembered of its exports, what is kept for its clients",
             least: 64 << 10,
             most: u64::MAX,
             field: |limits| Field::Bytes(&mut limits.memory),
@@ -58,6 +76,13 @@ impl TenantLimits {
             least: 1,
             most: 100_000,
             field: |limits| Field::Count(&mut limits.instances),
+        },
+        Key {
+            name: "mappings",
+            about: "mappings of the address space in all instances of its plugins: about 8 each, and 4 for each memory beyond the first",
+            least: 16,
+            most: 1_000_000,
+            field: |limits| Field::Number(&mut limits.mappings),
         },
         Key {
             name: "connections",
@@ -99,7 +124,7 @@ impl TenantLimits {
             about: "share of the cores where tenants compete for them: 200 gets twice what 100 gets",
             least: 1,
             most: 10_000,
-            field: |limits| Field::Weight(&mut limits.cpu_weight),
+            field: |limits| Field::Number(&mut limits.cpu_weight),
         },
     ];
 }

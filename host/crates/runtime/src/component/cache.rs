@@ -1,13 +1,16 @@
 //! Compiled code, kept by the digest of what it was made from.
 //!
 //! The folder is private to the operator's account: whoever can write there can run code as nbdbox.
-//! That is checked at start, and it's why precompiled files from anywhere else are refused.
+//! That is checked at start, and it's why precompiled files from anywhere else are refused. Each file is checked against
+//! its digest before it's used, and the folder is kept within a size.
+
+mod keeping;
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher as _};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,12 +22,21 @@ use nbdbox_config::limits::{COMPILER_TIME, COMPONENT};
 use nbdbox_config::size::Bytes;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use wasmtime::component::Component;
+use tokio::task::spawn_blocking;
 
+use self::keeping::Unfinished;
+use crate::component::artifact::{self, Artifact, Unusable};
 use crate::component::compile;
 
 /// This program, even if its file was replaced meanwhile (proc(5)).
 const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The layout of the files, and what is counted in them: changes with either.
+const FORMAT: u32 = 2;
+
+/// Bytes that a cache's folder keeps, unless the operator says otherwise. Restrains plugins that come and go from
+/// filling the disk: a server that compiles each night's build would otherwise keep them all.
+pub const SIZE: u64 = 2 << 30;
 
 /// SHA-256 of a plugin's file.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -70,6 +82,8 @@ pub struct Cache {
     program: PathBuf,
     /// The time that it has.
     time: Duration,
+    /// Bytes that the folder may take.
+    size: u64,
     metrics: Arc<CompileMetrics>,
     /// Of a cache for this process alone: removed at its end.
     _temporary: Option<TempDir>,
@@ -77,7 +91,7 @@ pub struct Cache {
 
 /// What [`Cache::component`] found or made.
 pub(crate) struct Compiled {
-    pub(crate) component: Component,
+    pub(crate) artifact: Artifact,
     pub(crate) digest: Digest,
     /// `None` if it was there.
     pub(crate) compile_time: Option<Duration>,
@@ -121,13 +135,7 @@ impl Cache {
             "{}: others can write to it; it must belong to you, with mode 700",
             named()
         );
-        Ok(Self {
-            folder: folder.to_owned(),
-            program: OWN_PROGRAM.into(),
-            time: COMPILER_TIME,
-            metrics: Arc::default(),
-            _temporary: None,
-        })
+        Ok(Self::made(folder.to_owned(), None))
     }
 
     /// A cache for this process alone.
@@ -141,14 +149,25 @@ impl Cache {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()
             .context("can't make a compile cache")?;
-        let folder = temporary.path().to_owned();
-        Ok(Self {
+        Ok(Self::made(temporary.path().to_owned(), Some(temporary)))
+    }
+
+    fn made(folder: PathBuf, temporary: Option<TempDir>) -> Self {
+        Self {
             folder,
             program: OWN_PROGRAM.into(),
             time: COMPILER_TIME,
+            size: SIZE,
             metrics: Arc::default(),
-            _temporary: Some(temporary),
-        })
+            _temporary: temporary,
+        }
+    }
+
+    /// Keeps other than [`SIZE`] bytes.
+    #[must_use]
+    pub fn keeping(mut self, size: u64) -> Self {
+        self.size = size;
+        self
     }
 
     /// Lets another program compile: for processes that use this library but aren't `nbdbox`.
@@ -170,32 +189,42 @@ impl Cache {
         &self.metrics
     }
 
-    /// The code for `bytes`: from the cache, or compiled by a child process.
+    /// Removes what killed servers left, and what is too much. Blocks.
+    pub(crate) fn tidy(&self) {
+        let tidied = keeping::remove_abandoned(&self.folder)
+            .and_then(|()| keeping::shrink(&self.folder, self.size));
+        self.warn_of_clutter(tidied);
+    }
+
+    /// The code for `bytes`: from the cache, or compiled by a child process. Reads and maps on a thread that may
+    /// block. Dropping the future ends the child.
     pub(crate) async fn component(
         &self,
         engine: &wasmtime::Engine,
         bytes: &[u8],
     ) -> anyhow::Result<Compiled> {
         let digest = Digest::of(bytes);
-        let path = self
-            .folder
-            .join(format!("{digest}-{:016x}.cwasm", compatibility(engine)));
-        // A file that can't be used, of another build of wasmtime say, is made again.
-        if let Ok(component) = load(engine, &path) {
+        let name = format!(
+            "{digest}-{:016x}.{}",
+            compatibility(engine),
+            keeping::ENDING
+        );
+        let path = self.folder.join(name);
+        if let Some(artifact) = look(engine, &path).await? {
             self.metrics.hit(digest.to_string());
             return Ok(Compiled {
-                component,
+                artifact,
                 digest,
                 compile_time: None,
             });
         }
         let start = Instant::now();
-        let component = self.compile(engine, bytes, &path).await;
+        let artifact = self.compile(engine, bytes, &path).await;
         let took = start.elapsed();
-        let component = component.inspect_err(|_| self.metrics.failed(digest.to_string()))?;
+        let artifact = artifact.inspect_err(|_| self.metrics.failed(digest.to_string()))?;
         self.metrics.compiled(digest.to_string(), took);
         Ok(Compiled {
-            component,
+            artifact,
             digest,
             compile_time: Some(took),
         })
@@ -207,32 +236,66 @@ impl Cache {
         engine: &wasmtime::Engine,
         bytes: &[u8],
         path: &Path,
-    ) -> anyhow::Result<Component> {
-        let output = tempfile::Builder::new()
-            .prefix(".compiling-")
-            .tempfile_in(&self.folder)
-            .context("can't write to the compile cache")?
-            .into_temp_path();
-        compile::in_a_child(&self.program, self.time, bytes, &output).await?;
-        output
-            .persist(path)
-            .context("can't write to the compile cache")?;
-        load(engine, path)
+    ) -> anyhow::Result<Artifact> {
+        const NAMED: &str = "can't write to the compile cache";
+        let Unfinished {
+            path: unfinished,
+            mut file,
+        } = Unfinished::create(&self.folder).context(NAMED)?;
+        compile::in_a_child(&self.program, self.time, bytes, &unfinished).await?;
+        let (engine, path, size) = (engine.clone(), path.to_owned(), self.size);
+        let (artifact, kept) = spawn_blocking(move || {
+            let artifact = artifact::open(&engine, &mut file)?;
+            let keep = || -> io::Result<()> {
+                // What is larger than the whole cache would throw out all else, and then itself.
+                if file.metadata()?.len() <= size {
+                    unfinished.persist(&path)?;
+                    keeping::shrink(path.parent().unwrap_or(&path), size)?;
+                }
+                Ok(())
+            };
+            Ok::<_, Unusable>((artifact, keep()))
+        })
+        .await?
+        .context("can't use what the compiler wrote")?;
+        self.warn_of_clutter(kept);
+        Ok(artifact)
+    }
+
+    /// A folder that can't be kept in order costs time or room, but no export.
+    fn warn_of_clutter(&self, tidied: io::Result<()>) {
+        if let Err(error) = tidied {
+            let folder = self.folder.display();
+            tracing::warn!(
+                "can't keep the compile cache {folder} in order, so it may grow: {error}"
+            );
+        }
     }
 }
 
-/// Maps compiled code into memory. The only unsafe code of the project.
-#[expect(
-    unsafe_code,
-    reason = "wasmtime can't know who wrote the file; this module does"
-)]
-fn load(engine: &wasmtime::Engine, path: &Path) -> anyhow::Result<Component> {
-    // SAFETY: the file must be what `precompile_component` returned, unchanged. Only `component`
-    // above names files in this folder, each written by our own compiler process and renamed into
-    // place whole; `folder` and `temporary` have made sure that nobody but this account can write
-    // there. wasmtime itself refuses code of another version or with other settings.
-    let component = unsafe { Component::deserialize_file(engine, path) };
-    component.map_err(|error| anyhow::anyhow!("{}: {error:#}", path.display()))
+/// The code at `path`, if it's there and can be used. What is damaged is told, and made again.
+async fn look(engine: &wasmtime::Engine, path: &Path) -> anyhow::Result<Option<Artifact>> {
+    let (engine, path) = (engine.clone(), path.to_owned());
+    let looked = spawn_blocking(move || {
+        let opened = File::open(&path)
+            .map_err(Unusable::from)
+            .and_then(|mut file| {
+                keeping::note_use(&file);
+                artifact::open(&engine, &mut file)
+            });
+        match opened {
+            Ok(artifact) => Some(artifact),
+            Err(Unusable::Read(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(unusable) => {
+                let path = path.display();
+                tracing::warn!(
+                    "can't use {path} of the compile cache, so the plugin is compiled again: {unusable}"
+                );
+                None
+            }
+        }
+    });
+    Ok(looked.await?)
 }
 
 /// A number that changes with everything that compiled code depends on.
@@ -240,6 +303,7 @@ fn compatibility(engine: &wasmtime::Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    FORMAT.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -252,7 +316,7 @@ pub(crate) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
         "{}: it isn't a file",
         named()
     );
-    let file = fs::File::open(path).with_context(named)?;
+    let file = File::open(path).with_context(named)?;
     let mut bytes = Vec::new();
     file.take(COMPONENT + 1)
         .read_to_end(&mut bytes)

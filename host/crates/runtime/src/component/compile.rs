@@ -4,13 +4,14 @@
 //! compile-plugin`, which limits its own memory, CPU time and files before it reads the first byte,
 //! writes the code, and exits. Both sides are here.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use nbdbox_config::limits::{COMPILED, COMPILER_MEMORY, COMPILER_TIME, COMPONENT};
+use nbdbox_config::limits::{COMPILED, COMPILER_MEMORY, COMPILER_TIME, COMPONENT, INSTANCE};
+use nbdbox_config::size::Bytes;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
@@ -18,6 +19,8 @@ use tokio::time::timeout;
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::abi::advice;
+use crate::component::artifact;
+use crate::component::footprint::Footprint;
 use crate::component::pieces;
 use crate::component::tunables::new_engine;
 
@@ -44,13 +47,18 @@ pub fn worker(output: &Path) -> anyhow::Result<()> {
     );
     let component = encode(bytes)?;
     let pieces = pieces::cut(&component).context("it isn't a valid component")?;
+    let footprint = Footprint::of(&pieces)?;
+    ensure!(
+        footprint.bytes <= INSTANCE,
+        "an instance of it takes {} for its globals, functions, imports and instances before it runs, which is more \
+         than any server gives: {}",
+        Bytes(footprint.bytes),
+        Bytes(INSTANCE)
+    );
     let code = new_engine()?
         .precompile_component(&pieces)
         .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
-    let mut file = std::fs::File::create(output)?;
-    file.write_all(&code)?;
-    // It will be run as it is: no crash of the machine may leave half of it under its final name.
-    file.sync_all()?;
+    artifact::write(&mut std::fs::File::create(output)?, &code, footprint)?;
     Ok(())
 }
 

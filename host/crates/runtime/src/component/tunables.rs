@@ -7,7 +7,7 @@ use wasmtime::{Config, OptLevel};
 const STACK: usize = 512 << 10;
 
 /// Stack of the fiber that a call runs on: the guest's, and what host functions need.
-const FIBER: usize = STACK + (256 << 10);
+pub(crate) const FIBER: usize = STACK + (256 << 10);
 
 /// An engine with the settings that compiled code depends on: whoever makes it.
 pub(crate) fn new_engine() -> anyhow::Result<wasmtime::Engine> {

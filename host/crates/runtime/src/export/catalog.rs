@@ -8,7 +8,9 @@ use blob::{Access, Blob, Look};
 use device::fault::{Cause, Failure};
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
-use device::{Absent, Catalog, Device as _, ExportQuota, Listed, Opened, TenantQuota};
+use device::{
+    Absent, Catalog, Device as _, ExportQuota, Listed, Opened, ProcessQuota, TenantQuota,
+};
 use fair_cores::Cores;
 use nbd_proto::limits::MAX_STRING;
 use nbdbox_config::limits::{FILTERS, Limits};
@@ -391,6 +393,10 @@ impl Observed for PluginCatalog {
 
     fn tenants(&self) -> Vec<SeenTenant> {
         Vec::new()
+    }
+
+    fn process(&self) -> Arc<ProcessQuota> {
+        Arc::clone(&self.spec.quota.process)
     }
 
     fn compiling(&self) -> Arc<CompileMetrics> {

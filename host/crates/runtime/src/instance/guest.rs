@@ -47,11 +47,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(ctx: Arc<ExportContext>) -> Self {
-        let memory = MemoryMeter::new(
-            ctx.limits.memory,
-            Arc::clone(&ctx.quota.memory),
-            Arc::clone(&ctx.metrics),
-        );
+        let memory = MemoryMeter::new(ctx.limits.memory, &ctx.quota, Arc::clone(&ctx.metrics));
         let call = Call::new(ctx.quota.cpu.as_ref(), &ctx.metrics);
         // No preopens, no sockets, no environment, no arguments; what it prints is its log.
         let wasi = WasiCtx::builder()

@@ -28,7 +28,8 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Makes the engine and starts its clock. Compiled code goes through `cache`.
+    /// Makes the engine and starts its clock. Compiled code goes through `cache`, which is tidied first: that blocks for
+    /// as long as the disk takes.
     ///
     /// # Errors
     /// This machine can't run WebAssembly as configured.
@@ -37,6 +38,7 @@ impl Engine {
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker)?;
         clock::tick_for(&engine)?;
+        cache.tidy();
         Ok(Self {
             engine,
             linker: Arc::new(linker),

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use device::fault::Failure;
 use device::origin::Origin;
 use nbd_proto::Errno;
+use nbdbox_config::limits::Limits;
+use nbdbox_config::size::Bytes;
 use tokio::runtime::Handle;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::abi::world::World;
+use crate::component::artifact::Artifact;
+use crate::component::footprint::Footprint;
 use crate::component::pieces;
 use crate::instance::Instance;
 use crate::instance::context::ExportContext;
@@ -27,6 +31,7 @@ pub struct Examined {
 /// All that an instance is made of.
 struct Linked {
     indices: Indices,
+    footprint: Footprint,
     pre: InstancePre<Guest>,
 }
 
@@ -48,14 +53,22 @@ impl Examined {
         let pieces = pieces::cut(bytes).context("it isn't a valid component")?;
         let component = Component::new(engine.wasmtime(), &pieces)
             .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
-        Self::new(engine, &component)
+        let footprint = Footprint::of(&pieces)?;
+        Self::new(
+            engine,
+            &Artifact {
+                component,
+                footprint,
+            },
+        )
     }
 
     /// Examines a compiled component.
     ///
     /// # Errors
     /// It can't be a plugin: the reason in words.
-    pub(crate) fn new(engine: &Engine, component: &Component) -> anyhow::Result<Self> {
+    pub(crate) fn new(engine: &Engine, artifact: &Artifact) -> anyhow::Result<Self> {
+        let component = &artifact.component;
         let world = World::of(component)?;
         let pre = engine
             .linker()
@@ -64,7 +77,11 @@ impl Examined {
         let indices = Indices::of(component, &world)?;
         Ok(Self {
             world,
-            linked: Arc::new(Linked { indices, pre }),
+            linked: Arc::new(Linked {
+                indices,
+                footprint: artifact.footprint,
+                pre,
+            }),
         })
     }
 
@@ -72,6 +89,22 @@ impl Examined {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// Whether an instance can fit `limits` at all.
+    ///
+    /// # Errors
+    /// It takes more of the host than that before any of its code runs.
+    pub(crate) fn check_room(&self, limits: &Limits) -> anyhow::Result<()> {
+        let Footprint { bytes, .. } = self.linked.footprint;
+        ensure!(
+            bytes <= limits.memory,
+            "an instance of it takes {} for its globals, functions, imports and instances before it runs, and may have \
+             {}: raise the limit `memory`, or build it with fewer",
+            Bytes(bytes),
+            Bytes(limits.memory)
+        );
+        Ok(())
     }
 
     /// Makes an instance, within the limits of `ctx`. That's done on the lane of its tenant, since nothing ticks while
@@ -88,7 +121,12 @@ impl Examined {
         let work = ctx.quota.work.clone();
         let runtime = Handle::current();
         let making = Origin::carry(async move {
-            Instance::new(&linked.pre, &linked.indices, &ctx, number).await
+            let Linked {
+                indices,
+                footprint,
+                pre,
+            } = &*linked;
+            Instance::new(pre, indices, *footprint, &ctx, number).await
         });
         let made = work.run(move || runtime.block_on(making)).await;
         made.unwrap_or_else(|error| {

@@ -47,18 +47,24 @@ impl Plugin {
     /// Loads a component, or a core module with component type information, from a file.
     ///
     /// Compiles it in a process of its own unless the cache has it, and runs its `describe`, within
-    /// `limits`, with nothing granted.
+    /// `limits` and at the expense of `tenant`, with nothing granted.
     ///
     /// # Errors
-    /// Says in words why it can't be a plugin.
-    pub async fn load(engine: &Engine, path: &Path, limits: &Limits) -> anyhow::Result<Arc<Self>> {
+    /// Says in words why it can't be a plugin, or why none of its instances would ever fit `limits`.
+    pub async fn load(
+        engine: &Engine,
+        path: &Path,
+        limits: &Limits,
+        tenant: &Arc<TenantQuota>,
+    ) -> anyhow::Result<Arc<Self>> {
         let cant_load = || format!("can't load {}", path.display());
         let bytes = crate::component::cache::read_component(path)?;
         let compiled = engine.cache().component(engine.wasmtime(), &bytes).await;
         let compiled = compiled.with_context(cant_load)?;
-        let examined = Examined::new(engine, &compiled.component).with_context(cant_load)?;
+        let examined = Examined::new(engine, &compiled.artifact).with_context(cant_load)?;
+        examined.check_room(limits).with_context(cant_load)?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let asked = ask(&examined, &stem, limits).await;
+        let asked = ask(&examined, &stem, limits, tenant).await;
         let (manifest, changes_bytes) =
             asked.with_context(|| format!("{}: its `describe` failed", cant_load()))?;
         let name = manifest.as_ref().map_or(&*stem, |manifest| &manifest.name);
@@ -156,13 +162,14 @@ async fn ask(
     examined: &Examined,
     name: &str,
     limits: &Limits,
+    tenant: &Arc<TenantQuota>,
 ) -> anyhow::Result<(Option<Manifest>, bool)> {
     let metrics = Arc::new(Metrics::default());
     let names = Names {
         plugin: name.to_owned(),
         ..Names::default()
     };
-    let quota = ExportQuota::new(limits, &TenantQuota::unlimited());
+    let quota = ExportQuota::new(limits, tenant);
     let nothing = Grants::default();
     let ctx = ExportContext::new(names, metrics, quota, nothing, limits.clone());
     let ctx = Arc::new(ctx);

@@ -129,11 +129,10 @@ impl<V: Value> RegionCache<V> {
 
     fn pay(&self, bytes: u64) -> Option<Paid> {
         let mut share = MemoryCharge::new(Arc::clone(&self.quota));
-        share.take(bytes).then(|| {
-            self.metrics.remembered.rise(bytes);
-            let metrics = Arc::clone(&self.metrics);
-            Paid { share, metrics }
-        })
+        share.take(bytes).ok()?;
+        self.metrics.remembered.rise(bytes);
+        let metrics = Arc::clone(&self.metrics);
+        Some(Paid { share, metrics })
     }
 
     /// Gives all of it back.
@@ -209,6 +208,8 @@ const fn run_size<V>() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use quota::Holder;
+
     use std::collections::BTreeSet;
 
     use super::*;
@@ -235,7 +236,7 @@ mod tests {
     }
 
     fn memory(limit: u64) -> (RegionCache<Location>, Arc<MemoryQuota>) {
-        let quota = MemoryQuota::new(limit);
+        let quota = MemoryQuota::new(Holder::Tenant, limit);
         let memory = RegionCache::new(limit, Arc::clone(&quota), Arc::default());
         (memory, quota)
     }
@@ -316,7 +317,7 @@ mod tests {
     fn without_room_nothing_is_learnt() {
         let (small, _) = memory(OVERHEAD);
         assert!(!small.insert(0, &region(0..8)));
-        let quota = MemoryQuota::new(100);
+        let quota = MemoryQuota::new(Holder::Tenant, 100);
         let poor = RegionCache::new(1 << 20, Arc::clone(&quota), Arc::default());
         assert!(!poor.insert(0, &region(0..8)));
         assert_eq!((poor.read().held, quota.used()), (0, 0));

@@ -5,6 +5,10 @@ use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
 use device::fault::{Cause, Failure};
+use nbd_proto::Errno;
+use quota::Holder;
+
+use crate::meter::memory::{Refused, Unaffordable};
 
 /// The host stops a guest: returned from host functions and callbacks as an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -58,8 +62,31 @@ impl HostTrap {
     }
 }
 
-/// What an error out of a guest call is: always the plugin's fault, and the store is done for.
-pub(crate) fn failure(error: &wasmtime::Error, memory_refused: bool) -> Failure {
+/// Where the process's own memory ends, it isn't the plugin's fault.
+fn no_memory_left() -> Failure {
+    Failure::host(Errno::Enomem, "the server has no memory left for this")
+}
+
+/// What it means that an instance can't be made for want of something.
+pub(crate) fn unaffordable(unaffordable: Unaffordable) -> Failure {
+    match unaffordable {
+        Unaffordable::Memory(Refused::Shared(Holder::Process)) => no_memory_left(),
+        Unaffordable::Memory(_) => {
+            Failure::plugin(Cause::Memory, "the plugin needs more memory than its limit")
+        }
+        Unaffordable::Mappings(Holder::Process) => {
+            let text = "the server has no mappings of the address space left for this";
+            Failure::host(Errno::Enomem, text)
+        }
+        Unaffordable::Mappings(_) => {
+            Failure::share("the tenant has no mappings of the address space left for this")
+        }
+    }
+}
+
+/// What an error out of a guest call is: the plugin's fault, unless the host had no memory for it. The store is done
+/// for.
+pub(crate) fn failure(error: &wasmtime::Error, memory_refused: Option<Refused>) -> Failure {
     if let Some(stop) = error.downcast_ref::<HostTrap>() {
         return Failure::plugin(stop.cause(), stop.text());
     }
@@ -77,14 +104,14 @@ pub(crate) fn failure(error: &wasmtime::Error, memory_refused: bool) -> Failure 
     }
     if error.downcast_ref::<Trap>().is_some() {
         // An abort after memory was refused is how most languages say "out of memory".
-        return if memory_refused {
-            Failure::plugin(Cause::Memory, "the plugin ran out of memory")
-        } else {
-            Failure::plugin(Cause::Trap, "the plugin trapped")
+        return match memory_refused {
+            Some(Refused::Shared(Holder::Process)) => no_memory_left(),
+            Some(_) => Failure::plugin(Cause::Memory, "the plugin ran out of memory"),
+            None => Failure::plugin(Cause::Trap, "the plugin trapped"),
         };
     }
-    if memory_refused {
-        return Failure::plugin(Cause::Memory, "the plugin needs more memory than its limit");
+    if let Some(refused) = memory_refused {
+        return unaffordable(Unaffordable::Memory(refused));
     }
     Failure::plugin(Cause::Abi, "the plugin broke the component model's rules")
 }

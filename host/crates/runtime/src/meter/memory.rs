@@ -1,43 +1,101 @@
-//! The memory of an instance: all its memories and tables together, charged to its export and tenant.
+//! The memory of an instance: its memories and tables, and what it takes of the host besides, charged to its export,
+//! its tenant and the process. And its mappings of the address space.
 
 use std::mem::size_of;
 use std::sync::Arc;
 
+use device::ExportQuota;
 use device::metrics::{Budget, Metrics};
-use quota::{MemoryCharge, MemoryQuota};
+use quota::{Holder, MappingCharge, MemoryCharge};
 use wasmtime::ResourceLimiter;
+
+use crate::component::footprint::Footprint;
+use crate::component::tunables::FIBER;
 
 /// Bytes that a table's element takes in the host.
 const TABLE_ELEMENT: u64 = size_of::<usize>() as u64;
 
 /// Core instances, memories and tables in one component instance. Restrains a component from being
-/// made of thousands, each of which costs the host bookkeeping outside this meter.
+/// made of thousands, each of which costs the host time when an instance is made.
 const PARTS: usize = 64;
+
+/// Which limit stood in the way of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its own: `memory`.
+    Instance,
+    /// One that it shares with others.
+    Shared(Holder),
+}
+
+/// What could not be had for an instance before it's made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unaffordable {
+    /// Memory.
+    Memory(Refused),
+    /// Mappings of the address space.
+    Mappings(Holder),
+}
 
 /// Sums what a store holds.
 #[derive(Debug)]
 pub(crate) struct MemoryMeter {
     limit: u64,
     share: MemoryCharge,
+    /// The stack of its calls, which lasts as long as the store. Not of the instance's own limit, since the stack's
+    /// size is the host's choice.
+    stack: MemoryCharge,
+    mappings: MappingCharge,
     /// Bytes that were held when the instance was open.
     ready: u64,
-    refused: bool,
+    /// Bytes that were charged for growth of which the end isn't known.
+    growing: u64,
+    refused: Option<Refused>,
     metrics: Arc<Metrics>,
 }
 
 impl MemoryMeter {
-    pub(crate) fn new(limit: u64, quota: Arc<MemoryQuota>, metrics: Arc<Metrics>) -> Self {
+    /// A meter of an instance that may hold `limit` bytes. Nothing is charged yet.
+    pub(crate) fn new(limit: u64, quota: &ExportQuota, metrics: Arc<Metrics>) -> Self {
         Self {
             limit,
-            share: MemoryCharge::new(quota),
+            share: MemoryCharge::new(Arc::clone(&quota.memory)),
+            stack: MemoryCharge::new(Arc::clone(&quota.memory)),
+            mappings: MappingCharge::new(Arc::clone(&quota.tenant.mappings)),
             ready: 0,
-            refused: false,
+            growing: 0,
+            refused: None,
             metrics,
         }
     }
 
-    /// Whether the guest was ever refused memory.
-    pub(crate) fn refused(&self) -> bool {
+    /// Charges what an instance takes whatever its guest does. To be called before it's made.
+    ///
+    /// # Errors
+    /// What there isn't enough of, and whose limit it is.
+    pub(crate) fn charge(&mut self, footprint: Footprint) -> Result<(), Unaffordable> {
+        let mapped = self.mappings.take(footprint.mappings);
+        mapped.map_err(|holder| {
+            self.metrics.refusals(Budget::Mappings).one();
+            Unaffordable::Mappings(holder)
+        })?;
+        let charged = self
+            .charge_stack()
+            .and_then(|()| self.grow(footprint.bytes));
+        charged.map_err(Unaffordable::Memory)
+    }
+
+    fn charge_stack(&mut self) -> Result<(), Refused> {
+        self.stack.take(FIBER as u64).map_err(|holder| {
+            self.metrics.refusals(Budget::Memory).one();
+            Refused::Shared(holder)
+        })?;
+        self.metrics.memory.rise(self.stack.held());
+        Ok(())
+    }
+
+    /// Which limit refused memory last, if any did.
+    pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
     }
 
@@ -52,7 +110,7 @@ impl MemoryMeter {
         self.held().saturating_sub(self.ready) > left / 2
     }
 
-    /// Bytes that the instance holds.
+    /// Bytes that the instance holds, of those that are limited for it alone.
     pub(crate) fn held(&self) -> u64 {
         self.share.held()
     }
@@ -66,30 +124,48 @@ impl MemoryMeter {
         maximum: Option<usize>,
         unit: u64,
     ) -> bool {
+        self.growing = 0;
         let elements = desired.saturating_sub(current) as u64;
-        maximum.is_none_or(|maximum| desired <= maximum) && self.grow(elements.saturating_mul(unit))
+        let bytes = elements.saturating_mul(unit);
+        let allowed = maximum.is_none_or(|maximum| desired <= maximum) && self.grow(bytes).is_ok();
+        if allowed {
+            self.growing = bytes;
+        }
+        allowed
     }
 
-    fn grow(&mut self, bytes: u64) -> bool {
-        let fits = self
-            .share
-            .held()
-            .checked_add(bytes)
-            .is_some_and(|sum| sum <= self.limit);
-        let granted = fits && self.share.take(bytes);
-        if !granted {
-            self.refused = true;
-            self.metrics.refusals(Budget::Memory).one();
-        } else {
-            self.metrics.memory.rise(bytes);
+    fn grow(&mut self, bytes: u64) -> Result<(), Refused> {
+        let sum = self.share.held().checked_add(bytes);
+        let granted = match sum.filter(|sum| *sum <= self.limit) {
+            Some(_) => self.share.take(bytes).map_err(Refused::Shared),
+            None => Err(Refused::Instance),
+        };
+        match granted {
+            Ok(()) => self.metrics.memory.rise(bytes),
+            Err(refused) => {
+                self.refused = Some(refused);
+                self.metrics.refusals(Budget::Memory).one();
+            }
         }
         granted
+    }
+
+    /// The system gave no memory for what was charged last: it's as if nobody had asked, and the host is to blame for
+    /// what comes of it.
+    fn take_back_growth(&mut self) {
+        let bytes = std::mem::take(&mut self.growing);
+        if bytes > 0 {
+            self.share.give_back(bytes);
+            self.metrics.memory.fall(bytes);
+            self.refused = Some(Refused::Shared(Holder::Process));
+        }
     }
 }
 
 impl Drop for MemoryMeter {
     fn drop(&mut self) {
-        self.metrics.memory.fall(self.share.held());
+        let held = self.share.held() + self.stack.held();
+        self.metrics.memory.fall(held);
     }
 }
 
@@ -103,6 +179,11 @@ impl ResourceLimiter for MemoryMeter {
         Ok(self.allows(current, desired, maximum, 1))
     }
 
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back_growth();
+        Ok(())
+    }
+
     fn table_growing(
         &mut self,
         current: usize,
@@ -110,6 +191,11 @@ impl ResourceLimiter for MemoryMeter {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(self.allows(current, desired, maximum, TABLE_ELEMENT))
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back_growth();
+        Ok(())
     }
 
     fn instances(&self) -> usize {
@@ -122,5 +208,73 @@ impl ResourceLimiter for MemoryMeter {
 
     fn memories(&self) -> usize {
         PARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use device::{ProcessQuota, TenantQuota};
+    use nbdbox_config::limits::{Limits, TenantLimits};
+
+    use super::*;
+
+    fn quota(memory: u64, mappings: u64) -> Arc<ExportQuota> {
+        let limits = TenantLimits {
+            memory,
+            mappings,
+            ..TenantLimits::default()
+        };
+        let tenant = TenantQuota::new(&limits, &ProcessQuota::unlimited());
+        ExportQuota::new(&Limits::default(), &tenant)
+    }
+
+    fn failed() -> wasmtime::Error {
+        wasmtime::format_err!("mprotect failed")
+    }
+
+    #[test]
+    fn memory_that_the_system_refused_is_given_back_and_is_the_hosts_fault() {
+        let quota = quota(u64::MAX, u64::MAX);
+        let metrics = Arc::new(Metrics::default());
+        let mut meter = MemoryMeter::new(1000, &quota, Arc::clone(&metrics));
+        assert!(meter.memory_growing(0, 100, None).unwrap());
+        assert!(meter.memory_growing(100, 700, None).unwrap());
+        meter.memory_grow_failed(failed()).unwrap();
+        let held = (meter.held(), quota.memory.used(), metrics.memory.now());
+        assert_eq!(held, (100, 100, 100));
+        assert_eq!(meter.refused(), Some(Refused::Shared(Holder::Process)));
+        assert!(meter.table_growing(0, 10, None).unwrap());
+        meter.table_grow_failed(failed()).unwrap();
+        assert_eq!(quota.memory.used(), 100);
+    }
+
+    /// wasmtime says so of growth past a table's maximum too, for which nothing was charged.
+    #[test]
+    fn a_failure_for_which_nothing_was_charged_gives_nothing_back() {
+        let quota = quota(u64::MAX, u64::MAX);
+        let mut meter = MemoryMeter::new(1000, &quota, Arc::default());
+        assert!(meter.table_growing(0, 10, Some(20)).unwrap());
+        assert!(!meter.table_growing(10, 30, Some(20)).unwrap());
+        meter.table_grow_failed(failed()).unwrap();
+        meter.table_grow_failed(failed()).unwrap();
+        assert_eq!((meter.held(), meter.refused()), (80, None));
+    }
+
+    #[test]
+    fn what_an_instance_takes_whatever_it_does_is_charged_before_it_is_made_and_given_back() {
+        let quota = quota(FIBER as u64 + 900, 8);
+        let footprint = |bytes, mappings| Footprint { bytes, mappings };
+        let meter = |limit| MemoryMeter::new(limit, &quota, Arc::default());
+        let own = Err(Unaffordable::Memory(Refused::Instance));
+        assert_eq!(meter(499).charge(footprint(500, 5)), own);
+        let (mut first, mut second) = (meter(500), meter(500));
+        assert_eq!(first.charge(footprint(500, 5)), Ok(()));
+        assert_eq!(first.held(), 500);
+        let tenants = Err(Unaffordable::Mappings(Holder::Tenant));
+        assert_eq!(second.charge(footprint(500, 4)), tenants);
+        let tenants = Err(Unaffordable::Memory(Refused::Shared(Holder::Tenant)));
+        assert_eq!(second.charge(footprint(500, 3)), tenants);
+        drop((first, second));
+        assert_eq!((quota.memory.used(), quota.tenant.mappings.used()), (0, 0));
     }
 }

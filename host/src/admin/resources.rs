@@ -1,0 +1,95 @@
+//! What the process has of the machine, beside what the meters say that it holds for tenants.
+
+use std::fmt;
+use std::sync::Arc;
+
+use device::ProcessQuota;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::family::Family;
+use crate::machine;
+
+/// A figure: type, name, help, value. One that the kernel doesn't tell has no sample.
+type Figure = (
+    MetricType,
+    &'static str,
+    &'static str,
+    fn(&ProcessQuota) -> Option<u64>,
+);
+
+const FIGURES: &[Figure] = &[
+    (
+        MetricType::Gauge,
+        "nbdbox_resident_bytes",
+        "Memory of the process, as the kernel counts it",
+        |_| machine::resident(),
+    ),
+    (
+        MetricType::Gauge,
+        "nbdbox_metered_bytes",
+        "Memory that is charged to tenants",
+        |quota| Some(quota.memory.used()),
+    ),
+    (
+        MetricType::Gauge,
+        "nbdbox_metered_limit_bytes",
+        "Memory that may be charged to all tenants together",
+        |quota| Some(quota.memory.limit()),
+    ),
+    (
+        MetricType::Counter,
+        "nbdbox_memory_refusals",
+        "Times that all tenants together had too much memory for more",
+        |quota| Some(quota.memory.refusals()),
+    ),
+    (
+        MetricType::Gauge,
+        "nbdbox_mappings",
+        "Mappings of the address space, as the kernel counts them",
+        |_| machine::mappings(),
+    ),
+    (
+        MetricType::Gauge,
+        "nbdbox_mappings_max",
+        "Mappings that the kernel gives the process",
+        |_| Some(machine::max_mappings()),
+    ),
+    (
+        MetricType::Gauge,
+        "nbdbox_metered_mappings",
+        "Mappings that are charged to tenants",
+        |quota| Some(quota.mappings.used()),
+    ),
+    (
+        MetricType::Gauge,
+        "nbdbox_metered_limit_mappings",
+        "Mappings that may be charged to all tenants together",
+        |quota| Some(quota.mappings.limit()),
+    ),
+    (
+        MetricType::Counter,
+        "nbdbox_mapping_refusals",
+        "Times that all tenants together had too many mappings for more",
+        |quota| Some(quota.mappings.refusals()),
+    ),
+];
+
+/// Figures of the machine and of the meters. Reads files of the kernel.
+#[derive(Debug)]
+pub(super) struct Resources(pub(super) Arc<ProcessQuota>);
+
+impl Collector for Resources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for (kind, name, help, value) in FIGURES {
+            let mut family = Family::new(&mut encoder, *kind, name, help)?;
+            match (kind, value(&self.0)) {
+                (_, None) => {}
+                (MetricType::Counter, Some(value)) => family.counter(&[], value)?,
+                (_, Some(value)) => family.gauge(&[], value)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! What the machine has for this process: memory, and mappings of an address space.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use device::ProcessQuota;
+
+/// The part of the memory that tenants may have together: the rest is the program's, the kernel's for sockets and page
+/// tables, and what no meter sees.
+const MEMORY_PARTS: (u64, u64) = (4, 5);
+
+/// The part of the mappings, likewise: compiled code, threads and large buffers take some too.
+const MAPPING_PARTS: (u64, u64) = (3, 4);
+
+/// What Linux gives a process where nobody has set anything (vm.max_map_count).
+const DEFAULT_MAPPINGS: u64 = 65_530;
+
+/// What tenants may have of this machine: `memory` bytes, or four fifths of what the process can get. Reads files of the
+/// kernel.
+pub(crate) fn budget(memory: Option<u64>) -> Arc<ProcessQuota> {
+    ProcessQuota::new(memory_budget(memory), part(max_mappings(), MAPPING_PARTS))
+}
+
+/// Bytes that tenants may have: `memory`, or four fifths of what the process can get.
+pub(crate) fn memory_budget(memory: Option<u64>) -> u64 {
+    memory.unwrap_or_else(|| part(available_memory(), MEMORY_PARTS))
+}
+
+/// Bytes of the process that are in memory now; `None` if the kernel doesn't tell.
+pub(crate) fn resident() -> Option<u64> {
+    bytes_of("VmRSS:", &fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// Mappings of the process now; `None` if the kernel doesn't tell.
+pub(crate) fn mappings() -> Option<u64> {
+    let maps = fs::read("/proc/self/maps").ok()?;
+    Some(maps.iter().filter(|byte| **byte == b'\n').count() as u64)
+}
+
+/// Mappings that the kernel gives a process.
+pub(crate) fn max_mappings() -> u64 {
+    number("/proc/sys/vm/max_map_count").unwrap_or(DEFAULT_MAPPINGS)
+}
+
+const fn part(whole: u64, (parts, of): (u64, u64)) -> u64 {
+    whole / of * parts
+}
+
+/// The machine's memory, or what the groups of this process leave it.
+fn available_memory() -> u64 {
+    let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let machine = bytes_of("MemTotal:", &machine).unwrap_or(u64::MAX);
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = limit_files(&groups).filter_map(|file| number(file));
+    limits.fold(machine, u64::min)
+}
+
+/// The number in a file of the kernel; `None` for words such as `max`.
+fn number(file: impl AsRef<Path>) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// What a line of `/proc/meminfo` or `/proc/self/status` says.
+fn bytes_of(name: &str, text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+/// The files that may limit the memory of the groups in `/proc/self/cgroup`, and of those that they're in: a group has
+/// no more than the one around it. A container may see its own group as the root.
+fn limit_files(groups: &str) -> impl Iterator<Item = PathBuf> {
+    groups.lines().flat_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (fields.next().unwrap_or(""), fields.next().unwrap_or("/"));
+        let (root, name) = match controllers {
+            "" => ("/sys/fs/cgroup", Some("memory.max")),
+            list if list.split(',').any(|controller| controller == "memory") => {
+                ("/sys/fs/cgroup/memory", Some("memory.limit_in_bytes"))
+            }
+            _ => ("", None),
+        };
+        let group = Path::new(group.trim_start_matches('/'));
+        name.into_iter().flat_map(move |name| {
+            let around = group
+                .ancestors()
+                .map(move |group| Path::new(root).join(group).join(name));
+            around.collect::<Vec<_>>()
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_memory_is_read() {
+        let meminfo = "MemFree:         100 kB\nMemTotal:        8038400 kB\n";
+        assert_eq!(bytes_of("MemTotal:", meminfo), Some(8_038_400 << 10));
+        assert_eq!(bytes_of("MemTotal:", "MemTotal: much"), None);
+        assert!(available_memory() > 16 << 20 && available_memory() < u64::MAX);
+    }
+
+    #[test]
+    fn a_group_is_limited_by_those_that_it_is_in() {
+        let files = |groups| {
+            limit_files(groups)
+                .map(|file| file.display().to_string())
+                .collect::<Vec<_>>()
+        };
+        let unified = [
+            "/sys/fs/cgroup/system.slice/nbdbox.service/memory.max",
+            "/sys/fs/cgroup/system.slice/memory.max",
+            "/sys/fs/cgroup/memory.max",
+        ];
+        assert_eq!(files("0::/system.slice/nbdbox.service\n"), unified);
+        let first = [
+            "/sys/fs/cgroup/memory/docker/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        ];
+        assert_eq!(files("5:cpu,cpuacct:/docker\n4:memory:/docker\n"), first);
+        assert_eq!(files("nonsense"), [""; 0]);
+    }
+
+    #[test]
+    fn the_process_is_seen_as_the_kernel_sees_it() {
+        assert!(resident().unwrap() > 1 << 20);
+        let mappings = mappings().unwrap();
+        assert!(mappings > 10 && mappings < max_mappings());
+    }
+
+    #[test]
+    fn what_the_operator_says_counts() {
+        assert_eq!(memory_budget(Some(1 << 30)), 1 << 30);
+        assert_eq!(budget(Some(1 << 30)).memory.limit(), 1 << 30);
+        assert_eq!(part(10, MEMORY_PARTS), 8);
+    }
+}

@@ -1,0 +1,226 @@
+//! Good plugins, swollen by core modules that they instantiate and don't need: what the host keeps for those is
+//! charged like memory, before it's there.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use blob::Access;
+use device::{ProcessQuota, TenantQuota};
+use nbdbox_config::limits::{Limits, TenantLimits};
+use runtime::{Plugin, PluginCatalog};
+use wasmparser::{Parser, Payload};
+
+use crate::bytes::leb128;
+use crate::scene::{AMPLE, Neighbour, World, resident};
+
+/// Instances of the module that swells a plugin: with the plugin's own, fewer than a store takes.
+const COPIES: usize = 40;
+
+/// What the host itself needs for so many stores.
+const SLACK: u64 = 64 << 20;
+
+/// A good plugin with `COPIES` instances of a core module of these items.
+fn swollen(good: &[u8], items: &str) -> Vec<u8> {
+    let module = wat::parse_str(format!("(module {items})")).unwrap();
+    let mut bytes = good.to_vec();
+    section(1, &module, &mut bytes);
+    let mut instances = Vec::new();
+    leb128(COPIES, &mut instances);
+    for _ in 0..COPIES {
+        // Of a module, by its index, without arguments.
+        instances.push(0);
+        leb128(core_modules(good), &mut instances);
+        instances.push(0);
+    }
+    section(2, &instances, &mut bytes);
+    bytes
+}
+
+fn section(id: u8, content: &[u8], bytes: &mut Vec<u8>) {
+    bytes.push(id);
+    leb128(content.len(), bytes);
+    bytes.extend(content);
+}
+
+/// How many core modules a component has of its own.
+fn core_modules(component: &[u8]) -> usize {
+    let (mut depth, mut modules) = (0, 0);
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.unwrap() {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ModuleSection { .. } if depth == 1 => modules += 1,
+            _ => {}
+        }
+    }
+    modules
+}
+
+async fn load(
+    world: &World,
+    bytes: &[u8],
+    limits: &Limits,
+    tenant: &Arc<TenantQuota>,
+) -> anyhow::Result<Arc<Plugin>> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    Plugin::load(&world.engine, file.path(), limits, tenant).await
+}
+
+/// Loads it for somebody without limits but the default ones.
+async fn load_freely(world: &World, bytes: &[u8]) -> Arc<Plugin> {
+    let quota = TenantQuota::unlimited();
+    let loaded = load(world, bytes, &Limits::default(), &quota).await;
+    loaded.unwrap()
+}
+
+fn good() -> Vec<u8> {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins");
+    let module = std::fs::read(plugins.join("pattern.wasm")).unwrap();
+    runtime::compile::encode(module).unwrap()
+}
+
+fn tenant(memory: u64, mappings: u64, process: &Arc<ProcessQuota>) -> Arc<TenantQuota> {
+    let limits = TenantLimits {
+        memory,
+        mappings,
+        instances: usize::MAX,
+        ..TenantLimits::default()
+    };
+    TenantQuota::new(&limits, process)
+}
+
+/// Opens exports of a swollen plugin until the tenant has no room, and closes them. Returns how many were open, the
+/// last refusal, and what the tenant had in use: bytes and mappings.
+async fn open_all(
+    world: &World,
+    plugin: &Arc<Plugin>,
+    quota: &Arc<TenantQuota>,
+    most: usize,
+) -> (usize, String, u64, u64) {
+    let mut open = Vec::new();
+    let mut refusal = String::new();
+    while open.len() < most {
+        let name = format!("swollen-{}", open.len());
+        let spec = world.spec(&name, &["size=1M"], Access::ReadOnly, AMPLE);
+        let mut spec = spec.unwrap();
+        spec.blobs.clear();
+        spec.quota = Arc::clone(quota);
+        match PluginCatalog::new(Arc::clone(plugin), spec).await {
+            Ok(catalog) => open.push(catalog),
+            Err(error) => {
+                refusal = format!("{error:#}");
+                break;
+            }
+        }
+    }
+    (
+        open.len(),
+        refusal,
+        quota.memory.used(),
+        quota.mappings.used(),
+    )
+}
+
+/// Globals, imports and elements of many instances cost their tenant what they cost the host.
+pub(crate) async fn contexts_are_charged(world: &World, neighbour: &Neighbour) {
+    const MANY: usize = 30_000;
+    let global = "(global i32 (i32.const 0))".repeat(MANY);
+    let element = format!("(func $f) (elem func {})", "$f ".repeat(MANY));
+    for items in [global, element] {
+        let bytes = swollen(&good(), &items);
+        // More than an instance may have, whoever asks.
+        let small = Limits {
+            memory: 1 << 20,
+            ..Limits::default()
+        };
+        let refused = load(world, &bytes, &small, &TenantQuota::unlimited()).await;
+        let refused = format!("{:#}", refused.unwrap_err());
+        assert!(refused.contains("raise the limit `memory`"), "{refused}");
+        // `describe` is its tenant's expense.
+        let poor = tenant(4 << 20, 4096, &ProcessQuota::unlimited());
+        let refused = load(world, &bytes, &Limits::default(), &poor).await;
+        let refused = format!("{:#}", refused.unwrap_err());
+        assert!(refused.contains("needs more memory"), "{refused}");
+        let quota = tenant(128 << 20, 4096, &ProcessQuota::unlimited());
+        let plugin = load(world, &bytes, &Limits::default(), &quota)
+            .await
+            .unwrap();
+        assert_eq!(quota.memory.used(), 0);
+        let before = resident();
+        let (open, refusal, charged, _) = open_all(world, &plugin, &quota, 100).await;
+        let grown = resident().saturating_sub(before);
+        assert!(
+            (2..12).contains(&open),
+            "{open} are open, and then: {refusal}"
+        );
+        assert!(refusal.contains("needs more memory"), "{refusal}");
+        let most = charged + charged / 10 + SLACK;
+        assert!(grown <= most, "{charged} bytes were charged, {grown} taken");
+        assert_eq!((quota.memory.used(), quota.mappings.used()), (0, 0));
+        neighbour.goes_on().await;
+    }
+}
+
+/// Where the process has no memory or mappings left, that's nobody's fault but the host's.
+pub(crate) async fn the_host_is_to_blame_for_what_it_lacks(world: &World) {
+    let plugin = load_freely(world, &swollen(&good(), "(memory 1)")).await;
+    for (process, says) in [
+        (
+            ProcessQuota::new(16 << 20, u64::MAX),
+            "the server has no memory left",
+        ),
+        (
+            ProcessQuota::new(u64::MAX, 500),
+            "the server has no mappings",
+        ),
+    ] {
+        let quota = tenant(u64::MAX, u64::MAX, &process);
+        world.log.clear();
+        let (open, refusal, ..) = open_all(world, &plugin, &quota, 100).await;
+        assert!(open > 0 && refusal.contains(says), "{open} open: {refusal}");
+        let lines = world.log.lines_of(&format!("swollen-{open}"));
+        assert!(lines.iter().any(|line| line.contains(says)), "{lines:?}");
+        assert_eq!((process.memory.used(), process.mappings.used()), (0, 0));
+        assert_eq!(process.memory.refusals() + process.mappings.refusals(), 1);
+    }
+    let quota = tenant(u64::MAX, 500, &ProcessQuota::unlimited());
+    let (open, refusal, ..) = open_all(world, &plugin, &quota, 100).await;
+    assert!(
+        open > 0 && refusal.contains("the tenant has no mappings"),
+        "{open} open: {refusal}"
+    );
+}
+
+/// What is charged for an instance of many memories is what the kernel counts, or more.
+pub(crate) async fn mappings_are_charged(world: &World) {
+    let parts = "(memory 1) (table 20000 funcref) (data (i32.const 0) \"data\")";
+    let plugin = load_freely(world, &swollen(&good(), parts)).await;
+    let quota = tenant(u64::MAX, u64::MAX, &ProcessQuota::unlimited());
+    let mut open = Vec::new();
+    let before = mappings();
+    for number in 0..10 {
+        let name = format!("mapped-{number}");
+        let mut spec = world
+            .spec(&name, &["size=1M"], Access::ReadOnly, AMPLE)
+            .unwrap();
+        spec.blobs.clear();
+        spec.quota = Arc::clone(&quota);
+        open.push(PluginCatalog::new(Arc::clone(&plugin), spec).await.unwrap());
+    }
+    let taken = mappings() - before;
+    let charged = usize::try_from(quota.mappings.used()).unwrap();
+    println!("ten instances: {charged} mappings charged, {taken} taken");
+    // Others of the process come and go.
+    assert!(
+        charged + 20 >= taken,
+        "{charged} were charged, {taken} taken"
+    );
+}
+
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps")
+        .unwrap()
+        .lines()
+        .count()
+}
