@@ -5,6 +5,7 @@
 
 mod client;
 mod faulty;
+mod kept;
 #[path = "../support/negotiate.rs"]
 mod negotiate;
 mod options;

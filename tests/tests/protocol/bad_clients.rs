@@ -11,6 +11,9 @@ use nbdbox_tests::{Neighbour, Raw, Server, Transmission};
 /// What a server may grow by under one of these attacks, in bytes: the limits of some connections.
 const BUDGET: u64 = 192 << 20;
 
+/// What one may still hold of what is nobody's any more.
+const LEFT: u64 = 64 << 20;
+
 /// A server with a neighbour at work.
 struct Scene {
     server: Server,
@@ -72,6 +75,31 @@ fn hundreds_of_idle_handshakes() {
     scene.neighbour.goes_on();
     // Those who come later get their turn when the idle ones have run out of time.
     Neighbour::check_read(&mut connect(&scene.server), 0);
+    drop(idle);
+    scene.end();
+}
+
+/// It asks for 4 MiB on each of 200 connections, and idles. Met: answers; what was kept for its next ones is given back.
+#[test]
+fn large_reads_on_many_connections_that_then_idle() {
+    const LARGE: u32 = 4 << 20;
+    let scene = Scene::new();
+    let idle: Vec<Transmission> = (0..200)
+        .map(|cookie| {
+            let mut client = connect(&scene.server);
+            client.request(0, command::READ, cookie, 0, LARGE);
+            assert_eq!(client.simple_reply(), (0, cookie));
+            assert_eq!(client.raw.receive(LARGE as usize).len(), LARGE as usize);
+            client
+        })
+        .collect();
+    // They'd be 800 MiB. A minute is much longer than anything is kept.
+    let rests = (0..600).any(|_| {
+        thread::sleep(Duration::from_millis(100));
+        resident(scene.server.pid()).saturating_sub(scene.before) <= LEFT
+    });
+    let left = resident(scene.server.pid()).saturating_sub(scene.before);
+    assert!(rests, "{left} bytes are left");
     drop(idle);
     scene.end();
 }

@@ -12,6 +12,7 @@ mod idle;
 mod inbox;
 mod linger;
 mod outbox;
+mod rest;
 mod running;
 mod secured;
 mod stall;

@@ -124,6 +124,13 @@ impl Inbox {
         read
     }
 
+    /// Gives back the buffer's memory, if there's nothing in it.
+    pub(super) fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
     /// Whether nothing would be lost by ending here.
     pub(super) fn is_empty(&self) -> bool {
         self.buffer.is_empty() && self.partial.is_none() && self.discard == 0

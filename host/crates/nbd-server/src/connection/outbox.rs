@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use quota::MemoryCharge;
 use tokio::io::AsyncWrite;
 
 use super::gate::Permit;
@@ -21,7 +22,7 @@ const SPARE: usize = 64;
 const SPARE_BYTES: usize = 4 << 20;
 
 /// Replies in the order in which they're sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     queue: VecDeque<(Reply, Permit)>,
     /// Bytes of the first reply that were sent.
@@ -33,9 +34,24 @@ pub(super) struct Outbox {
     spare: Vec<Reply>,
     /// Bytes of memory that `spare` keeps.
     spare_bytes: usize,
+    /// Charged for them: the most that they were since the connection last rested. `None` where nobody is charged.
+    charge: Option<MemoryCharge>,
 }
 
 impl Outbox {
+    /// An empty one. What it keeps for its memory is charged to `charge`.
+    pub(super) fn new(charge: Option<MemoryCharge>) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            sent: 0,
+            bytes: 0,
+            unflushed: false,
+            spare: Vec::new(),
+            spare_bytes: 0,
+            charge,
+        }
+    }
+
     /// An empty reply, with memory where there is some to reuse.
     pub(super) fn blank(&mut self) -> Reply {
         let spare = self.spare.pop().unwrap_or_default();
@@ -48,9 +64,32 @@ impl Outbox {
     fn keep(&mut self, mut sent: Reply) {
         sent.reset();
         let bytes = self.spare_bytes + sent.capacity();
-        if self.spare.len() < SPARE && bytes <= SPARE_BYTES {
+        if self.spare.len() < SPARE && bytes <= SPARE_BYTES && self.pay(bytes) {
             self.spare.push(sent);
             self.spare_bytes = bytes;
+        }
+    }
+
+    /// Whether so many bytes may be kept. Without room for them they aren't: the next reply makes its own.
+    fn pay(&mut self, bytes: usize) -> bool {
+        let Some(charge) = &mut self.charge else {
+            return true;
+        };
+        let more = (bytes as u64).saturating_sub(charge.held());
+        more == 0 || charge.take(more).is_ok()
+    }
+
+    /// Whether it keeps memory for replies to come.
+    pub(super) fn keeps_memory(&self) -> bool {
+        self.spare_bytes > 0
+    }
+
+    /// Gives back what it keeps.
+    pub(super) fn rest(&mut self) {
+        self.spare = Vec::new();
+        self.spare_bytes = 0;
+        if let Some(charge) = &mut self.charge {
+            charge.give_back(charge.held());
         }
     }
 
@@ -145,12 +184,16 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use quota::{Holder, MemoryQuota};
+
     use super::*;
 
     #[test]
     fn what_is_kept_for_its_memory_is_bounded_and_counted() {
         for size in [0, 1000, 100_000, SPARE_BYTES, SPARE_BYTES + 1] {
-            let mut outbox = Outbox::default();
+            let mut outbox = Outbox::new(None);
             for _ in 0..2 * SPARE {
                 outbox.keep(Reply::with_capacity(size));
             }
@@ -164,5 +207,23 @@ mod tests {
             }
             assert_eq!(outbox.spare_bytes, 0);
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_charged_and_given_back_at_rest() {
+        let quota = MemoryQuota::new(Holder::Tenant, 250_000);
+        let mut outbox = Outbox::new(Some(MemoryCharge::new(Arc::clone(&quota))));
+        for _ in 0..3 {
+            outbox.keep(Reply::with_capacity(100_000));
+        }
+        // Without room for the third.
+        assert_eq!((outbox.spare.len(), quota.used()), (2, 200_000));
+        let taken = (outbox.blank(), outbox.blank());
+        assert_eq!(quota.used(), 200_000, "they come back");
+        outbox.keep(taken.0);
+        assert!(outbox.keeps_memory());
+        outbox.rest();
+        assert!(!outbox.keeps_memory());
+        assert_eq!((outbox.spare_bytes, quota.used()), (0, 0));
     }
 }

@@ -23,6 +23,7 @@ use super::gate::{Gate, Permit};
 use super::handshake::Agreed;
 use super::idle::Idle;
 use super::linger::linger;
+use super::rest::Rest;
 use super::running::Running;
 use super::stall::Stall;
 use super::wire::Wire;
@@ -51,7 +52,7 @@ where
     let mut transmission = Transmission {
         phase: Phase::Open,
         gate: Gate::new(&terms.limits, terms.flows(), terms.cpu(), metrics),
-        wire: Wire::new(stream, unread),
+        wire: Wire::new(stream, unread, terms.charge()),
         session,
         served: &served,
         running: Running::default(),
@@ -62,6 +63,7 @@ where
         },
         idle: terms.limits.idle.map(Idle::new),
         stall: Stall::new(terms.limits.stall),
+        rest: Rest::default(),
         stopped: Box::pin(async move { stopped(&mut stop).await }),
     };
     let end = poll_fn(|cx| transmission.poll(cx)).await;
@@ -97,6 +99,7 @@ struct Transmission<'d, S, D> {
     last: Origin,
     idle: Option<Idle>,
     stall: Stall,
+    rest: Rest,
     stopped: BoxFuture<'static, ()>,
 }
 
@@ -135,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
                 progress = self.check_stall(cx);
             }
             if !progress {
+                self.check_rest(cx);
                 return Poll::Pending;
             }
             if self.gate.is_go_over() {
@@ -151,6 +155,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             self.enter(Phase::Stopping);
         }
         stopping
+    }
+
+    /// Gives back what is kept for the next request, where there has been none for a while.
+    fn check_rest(&mut self, cx: &mut Context<'_>) {
+        let (requests, is_busy) = (self.last.request, self.gate.is_busy());
+        if self.wire.outbox.keeps_memory() && self.rest.is_over(requests, is_busy, cx) {
+            self.wire.rest();
+        }
     }
 
     /// Closes a connection on which nothing is under way and nothing has come for too long.

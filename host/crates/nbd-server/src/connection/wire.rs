@@ -6,6 +6,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use quota::MemoryCharge;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::gate::Permit;
@@ -22,12 +23,12 @@ pub(super) struct Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// A wire on which the requests begin with these bytes.
-    pub(super) fn new(stream: S, unread: BytesMut) -> Self {
+    /// A wire on which the requests begin with these bytes. What it keeps between requests is charged to `charge`.
+    pub(super) fn new(stream: S, unread: BytesMut, charge: Option<MemoryCharge>) -> Self {
         Self {
             stream,
             inbox: Inbox::new(unread),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(charge),
         }
     }
 
@@ -63,6 +64,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Whether every reply has left, the stream's own buffer included.
     pub(super) fn is_sent(&self) -> bool {
         self.outbox.is_empty() && self.outbox.is_flushed()
+    }
+
+    /// Gives back the memory that it keeps for what comes next. Loses nothing.
+    pub(super) fn rest(&mut self) {
+        self.inbox.rest();
+        self.outbox.rest();
     }
 
     /// The stream, once nothing more is read or sent.
