@@ -28,6 +28,12 @@ const CONNECTIONS: Head = (
     "Connections to an export now",
 );
 
+const KEPT: Head = (
+    MetricType::Gauge,
+    "nbdbox_kept_bytes",
+    "Memory that connections to an export keep between requests",
+);
+
 const COUNTERS: &[Figure] = &[
     (
         "nbdbox_connections_made",
@@ -95,6 +101,9 @@ impl Collector for Exports {
         })?;
         self.each(encoder, CONNECTIONS, false, |family, seen, labels| {
             family.gauge(labels, seen.metrics.connections.now())
+        })?;
+        self.each(encoder, KEPT, false, |family, seen, labels| {
+            family.gauge(labels, seen.metrics.kept.now())
         })?;
         for (name, help, value) in COUNTERS {
             let head = (MetricType::Counter, *name, *help);

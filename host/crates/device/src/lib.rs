@@ -30,6 +30,6 @@ pub use hang_up::HangUp;
 pub use losses::{Losses, Witness};
 pub use nbd_proto::WriteFlags;
 pub use nbdbox_config::policy::ExtentsOnError;
-pub use quotas::{ExportQuota, ProcessQuota, TenantQuota};
+pub use quotas::{ExportQuota, KeptMemory, ProcessQuota, TenantQuota};
 pub use served::{Answer, DynServed, Served};
 pub use terms::Terms;

@@ -4,6 +4,7 @@
 //! is kept, and nothing more is given until it's back under it.
 
 mod export;
+mod kept;
 mod process;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use nbdbox_config::limits::TenantLimits;
 use quota::{CountQuota, FlowQuota, Holder, MappingQuota, MemoryQuota, Rates};
 
 pub use self::export::ExportQuota;
+pub use self::kept::KeptMemory;
 pub use self::process::ProcessQuota;
 
 /// The name of a tenant that is alone.

@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 use crate::fault::{Failure, Fault};
 use crate::metrics::{Metrics, Operation, Outcome};
 use crate::reply::ReadReply;
-use crate::{Device, Terms, Witness};
+use crate::{Device, KeptMemory, Terms, Witness};
 
 /// A device, the terms on which it's served, and its counters.
 ///
@@ -75,6 +75,13 @@ impl<D> Served<D> {
     #[must_use]
     pub fn terms(&self) -> &Arc<Terms> {
         &self.terms
+    }
+
+    /// What a connection to it may keep between requests; `None` for an export that shares nothing, where nobody pays.
+    #[must_use]
+    pub fn kept(&self) -> Option<KeptMemory> {
+        let quota = self.terms.quota.as_ref();
+        quota.map(|quota| KeptMemory::new(&quota.memory, &self.metrics))
     }
 
     /// The counters.

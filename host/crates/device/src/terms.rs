@@ -6,7 +6,7 @@ use fair_cores::CpuShare;
 use nbd_proto::Export;
 use nbdbox_config::limits::Limits;
 use nbdbox_config::policy::ExtentsOnError;
-use quota::{FlowQuota, MemoryCharge, Rates};
+use quota::{FlowQuota, Rates};
 
 use crate::ExportQuota;
 
@@ -44,13 +44,6 @@ impl Terms {
     #[must_use]
     pub fn cpu(&self) -> Option<&Arc<CpuShare>> {
         self.quota.as_ref()?.cpu.as_ref()
-    }
-
-    /// What pays for memory that a connection keeps; `None` for an export that shares nothing.
-    #[must_use]
-    pub fn charge(&self) -> Option<MemoryCharge> {
-        let quota = self.quota.as_ref();
-        quota.map(|quota| MemoryCharge::new(Arc::clone(&quota.memory)))
     }
 
     /// Requests and bytes a second, of the export and of its tenant. Both hold. `None` where neither has a rate.

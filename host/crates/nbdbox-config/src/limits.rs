@@ -11,8 +11,8 @@ pub use tenant::TenantLimits;
 /// The limits of one export and of the connections to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of memory and tables in one instance. Restrains the plugin, which would otherwise take
-    /// the host's.
+    /// Bytes of memory and tables in one instance, and of what the host keeps for its globals, functions, imports and
+    /// core instances. Restrains the plugin, which would otherwise take the host's.
     pub memory: u64,
     /// CPU time of one call, for each 4 MiB of the request's payload that were begun (see
     /// [`Limits::cpu_for`]). Restrains the plugin: a loop ends here.
@@ -43,8 +43,8 @@ pub struct Limits {
     /// Bytes a second that are read and written, on all connections to the export. Restrains the
     /// clients: those past it wait.
     pub bandwidth: Option<u64>,
-    /// Bytes of memory and tables in all its instances, and of what is remembered of it. Restrains the
-    /// plugin.
+    /// Bytes that the host holds for it: all its instances, what is remembered of it, what its connections keep between
+    /// requests. Restrains the plugin, and clients.
     pub total_memory: Option<u64>,
     /// Requests under way on all connections to the export. Restrains its clients from taking what their
     /// tenant has for others.
@@ -137,7 +137,7 @@ pub const COMPILER_TIME: Duration = Duration::from_secs(120);
 pub const KEYS: &[Key<Limits>] = &[
     Key {
         name: "memory",
-        about: "bytes of memory and tables in one instance",
+        about: "bytes of memory and tables in one instance, and of what the host keeps for its globals, functions and imports",
         least: 64 << 10,
         most: u64::MAX,
         field: |limits| Field::Bytes(&mut limits.memory),
@@ -228,7 +228,7 @@ pub const KEYS: &[Key<Limits>] = &[
     },
     Key {
         name: "total-memory",
-        about: "bytes of memory and tables in all instances, and of what is remembered",
+        about: "bytes that the host holds for the export: all instances, what is remembered, what is kept for clients",
         least: 64 << 10,
         most: u64::MAX,
         field: |limits| Field::BytesOrNone(&mut limits.total_memory),

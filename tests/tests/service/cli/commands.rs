@@ -249,8 +249,8 @@ fn threads_are_as_many_as_told() {
             run("nbdinfo", ["--size", &scene.uri()]).ok().trim(),
             "1048576"
         );
-        // A thread gives itself its name.
-        let named = (0..500).any(|_| {
+        // A thread gives itself its name; one that read the compile cache ends after 10 s of rest.
+        let named = (0..6000).any(|_| {
             thread::sleep(Duration::from_millis(10));
             workers(server.pid()).to_string() == count
         });

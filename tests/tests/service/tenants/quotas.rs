@@ -188,6 +188,23 @@ fn no_more_bytes_of_a_tenant_are_under_way_than_allowed() {
 }
 
 #[test]
+fn a_tenants_mappings_are_counted_over_all_its_instances() {
+    let config = [
+        tenant("alice", "mappings = 16"),
+        export("alice", "a", "pattern", SIZE),
+        export("alice", "b", "pattern", SIZE),
+        three().replace("alice", "dave"),
+    ];
+    let mut server = Server::hosting(&config.concat());
+    let reader = Reader::start(&server, "alice", "a");
+    assert_ne!(info(&server, "alice", "b", "--size").code, 0);
+    assert_eq!(info(&server, "bob", "disk", "--size").code, 0);
+    assert!(reader.stop() > 0);
+    let log = server.stop().log;
+    assert!(log.contains("the tenant has no mappings"), "{log}");
+}
+
+#[test]
 fn a_tenants_memory_is_shared_by_its_instances() {
     let config = [
         tenant("alice", "memory = \"40MiB\""),

@@ -60,6 +60,8 @@ pub struct Metrics {
     pub rate_waits: Histogram,
     /// Waits of its guests and connections for their turn on the cores, where they had to.
     pub core_waits: Histogram,
+    /// Bytes that its connections keep between requests.
+    pub kept: Level,
     /// Connections to it.
     pub connections: Level,
     /// Connections for which it had no place, or its tenant.

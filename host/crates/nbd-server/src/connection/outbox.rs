@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use quota::MemoryCharge;
+use device::KeptMemory;
 use tokio::io::AsyncWrite;
 
 use super::gate::Permit;
@@ -34,13 +34,13 @@ pub(super) struct Outbox {
     spare: Vec<Reply>,
     /// Bytes of memory that `spare` keeps.
     spare_bytes: usize,
-    /// Charged for them: the most that they were since the connection last rested. `None` where nobody is charged.
-    charge: Option<MemoryCharge>,
+    /// Who pays for them; `None` where nobody does.
+    kept: Option<KeptMemory>,
 }
 
 impl Outbox {
-    /// An empty one. What it keeps for its memory is charged to `charge`.
-    pub(super) fn new(charge: Option<MemoryCharge>) -> Self {
+    /// An empty one. `kept` pays for the memory that it keeps.
+    pub(super) fn new(kept: Option<KeptMemory>) -> Self {
         Self {
             queue: VecDeque::new(),
             sent: 0,
@@ -48,7 +48,7 @@ impl Outbox {
             unflushed: false,
             spare: Vec::new(),
             spare_bytes: 0,
-            charge,
+            kept,
         }
     }
 
@@ -72,11 +72,8 @@ impl Outbox {
 
     /// Whether so many bytes may be kept. Without room for them they aren't: the next reply makes its own.
     fn pay(&mut self, bytes: usize) -> bool {
-        let Some(charge) = &mut self.charge else {
-            return true;
-        };
-        let more = (bytes as u64).saturating_sub(charge.held());
-        more == 0 || charge.take(more).is_ok()
+        let kept = self.kept.as_mut();
+        kept.is_none_or(|kept| kept.cover(bytes as u64))
     }
 
     /// Whether it keeps memory for replies to come.
@@ -88,8 +85,8 @@ impl Outbox {
     pub(super) fn rest(&mut self) {
         self.spare = Vec::new();
         self.spare_bytes = 0;
-        if let Some(charge) = &mut self.charge {
-            charge.give_back(charge.held());
+        if let Some(kept) = &mut self.kept {
+            kept.release();
         }
     }
 
@@ -212,7 +209,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_charged_and_given_back_at_rest() {
         let quota = MemoryQuota::new(Holder::Tenant, 250_000);
-        let mut outbox = Outbox::new(Some(MemoryCharge::new(Arc::clone(&quota))));
+        let mut outbox = Outbox::new(Some(KeptMemory::new(&quota, &Arc::default())));
         for _ in 0..3 {
             outbox.keep(Reply::with_capacity(100_000));
         }

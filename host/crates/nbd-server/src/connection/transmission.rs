@@ -52,7 +52,7 @@ where
     let mut transmission = Transmission {
         phase: Phase::Open,
         gate: Gate::new(&terms.limits, terms.flows(), terms.cpu(), metrics),
-        wire: Wire::new(stream, unread, terms.charge()),
+        wire: Wire::new(stream, unread, served.kept()),
         session,
         served: &served,
         running: Running::default(),

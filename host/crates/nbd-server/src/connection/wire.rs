@@ -6,7 +6,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use quota::MemoryCharge;
+use device::KeptMemory;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::gate::Permit;
@@ -23,12 +23,12 @@ pub(super) struct Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// A wire on which the requests begin with these bytes. What it keeps between requests is charged to `charge`.
-    pub(super) fn new(stream: S, unread: BytesMut, charge: Option<MemoryCharge>) -> Self {
+    /// A wire on which the requests begin with these bytes. `kept` pays for what it keeps between them.
+    pub(super) fn new(stream: S, unread: BytesMut, kept: Option<KeptMemory>) -> Self {
         Self {
             stream,
             inbox: Inbox::new(unread),
-            outbox: Outbox::new(charge),
+            outbox: Outbox::new(kept),
         }
     }
 

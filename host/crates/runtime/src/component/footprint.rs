@@ -48,10 +48,10 @@ pub(crate) struct Footprint {
 #[derive(Debug, Error)]
 pub(crate) enum Uncountable {
     /// The bytes can't be followed.
-    #[error("it isn't valid WebAssembly: {0}")]
+    #[error("it isn't a valid component, since its WebAssembly can't be followed")]
     Unreadable(#[from] BinaryReaderError),
     /// What they say makes no sense.
-    #[error("it isn't valid WebAssembly: {0}")]
+    #[error("it isn't a valid component: {0}")]
     Senseless(&'static str),
     /// Nobody knows the size of what others hand to it.
     #[error(
