@@ -72,7 +72,8 @@ impl Rates {
 
     /// A period ends: says what was dropped, and forgets owners that were silent.
     pub(super) fn tell(&self, now: Instant) {
-        for (owner, dropped) in self.state().end_period(now) {
+        let told = self.state().end_period(now);
+        for (owner, dropped) in told {
             let Owner {
                 tenant,
                 export,

@@ -118,7 +118,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Catalog,
 {
-    let entrance = Entrance::new(Arc::new(Semaphore::new(1)), None);
+    let entrance = Entrance::new(&client.listener, Arc::new(Semaphore::new(1)), None);
     let visitor = entrance.enter().await;
     serve_visitor(stream, client, visitor, tls, catalog, stop).await
 }

@@ -7,6 +7,7 @@
 
 mod connection;
 mod dispatch;
+mod occasion;
 mod server;
 mod tasks;
 mod tls;

@@ -4,7 +4,6 @@ mod bind;
 mod inherited;
 mod listener;
 mod metrics;
-mod occasion;
 mod welcome;
 
 use std::io;
@@ -25,8 +24,8 @@ pub use metrics::ServerMetrics;
 pub use nbd_client::Address;
 pub use welcome::Welcome;
 
-use self::occasion::Occasion;
 use crate::connection::{self, Entrance, STRANGERS, StopSignal, Visitor, stopped};
+use crate::occasion::Occasion;
 use crate::tasks::Tasks;
 use crate::tls::Tls;
 
@@ -106,7 +105,7 @@ impl<C: Catalog> Server<C> {
     ) {
         let cpu = self.catalog.cores();
         let cpu = cpu.map(|cores| CpuShare::new(&CpuQuota::new(cores, CPU_WEIGHT), CPU_WEIGHT));
-        let entrance = Entrance::new(Arc::clone(&self.rooms), cpu);
+        let entrance = Entrance::new(listener.name(), Arc::clone(&self.rooms), cpu);
         let (mut stop, mut closed) = (self.stop.clone(), welcome.clone());
         let mut failures = Occasion::default();
         loop {

@@ -65,6 +65,15 @@ fn silent_clients_of_one_listener_keep_no_other_waiting() {
     assert!(displaced(&server) >= 1.0);
     assert!(silent[0].is_closed());
     let exit = server.stop();
+    let told = exit
+        .log
+        .lines()
+        .find(|line| line.contains("choose no export"));
+    assert!(
+        told.unwrap().contains("listener=\"mallory\""),
+        "{}",
+        exit.log
+    );
     assert_eq!(exit.code, Some(0), "{}", exit.log);
 }
 

@@ -30,10 +30,10 @@ pub(crate) struct Visitor {
 pub(super) type Room = OwnedSemaphorePermit;
 
 impl Entrance {
-    /// An entrance to a server that has `rooms`, whose strangers compute at the expense of `cpu`.
-    pub(crate) fn new(rooms: Arc<Semaphore>, cpu: Option<Arc<CpuShare>>) -> Self {
+    /// An entrance by `listener` to a server that has `rooms`; strangers compute at the expense of `cpu`.
+    pub(crate) fn new(listener: &str, rooms: Arc<Semaphore>, cpu: Option<Arc<CpuShare>>) -> Self {
         Self {
-            strangers: Strangers::new(STRANGERS),
+            strangers: Strangers::new(listener, STRANGERS),
             rooms,
             cpu,
         }

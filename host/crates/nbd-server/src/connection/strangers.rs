@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::occasion::Occasion;
+
 /// Strangers of one listener at once. Restrains whoever can reach it from taking the process's descriptors. Less, and
 /// many clients that come at once wait for each other.
 pub const STRANGERS: usize = 256;
@@ -23,6 +25,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The strangers of one listener.
 #[derive(Debug)]
 pub(crate) struct Strangers {
+    listener: String,
     most: usize,
     state: Mutex<State>,
     freed: tokio::sync::Notify,
@@ -33,6 +36,7 @@ struct State {
     next: u64,
     /// In the order in which they came.
     present: BTreeMap<u64, Present>,
+    displacing: Occasion,
 }
 
 #[derive(Clone, Debug)]
@@ -50,9 +54,10 @@ pub(crate) struct Place {
 }
 
 impl Strangers {
-    /// Nobody yet, and `most` at once.
-    pub(crate) fn new(most: usize) -> Arc<Self> {
+    /// Nobody came by this listener yet, and `most` may be there at once.
+    pub(crate) fn new(listener: &str, most: usize) -> Arc<Self> {
         Arc::new(Self {
+            listener: listener.to_owned(),
             most,
             state: Mutex::default(),
             freed: tokio::sync::Notify::new(),
@@ -77,25 +82,22 @@ impl Strangers {
     /// A place, or when the oldest stranger has had its time.
     fn try_enter(self: &Arc<Self>, now: Instant) -> Result<Place, Instant> {
         let mut state = self.state();
-        while state.present.len() >= self.most
-            && let Some(oldest) = state.present.first_entry()
-        {
-            let until = oldest.get().since + GRACE;
-            if now < until {
-                return Err(until);
-            }
-            oldest.remove().displaced.cancel();
-        }
-        let (number, present) = (
-            state.next,
-            Present {
-                since: now,
-                displaced: CancellationToken::new(),
-            },
-        );
-        state.next += 1;
-        state.present.insert(number, present.clone());
+        let displaced = state.make_room(self.most, now);
+        let entered = displaced.map(|displaced| (displaced > 0, state.add(now)));
+        let told = match entered {
+            Ok((true, _)) => state.displacing.note(now.into_std()),
+            _ => None,
+        };
         drop(state);
+        if let Some(times) = told {
+            tracing::warn!(
+                target: "nbdbox::server",
+                listener = self.listener,
+                times,
+                "too many clients come and choose no export: the oldest is closed for the next"
+            );
+        }
+        let (_, (number, present)) = entered?;
         Ok(Place {
             strangers: Arc::clone(self),
             number,
@@ -106,6 +108,36 @@ impl Strangers {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that holds the lock panics half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Displaces the oldest until there's room for one more; how many. Fails with when the oldest has had its time.
+    fn make_room(&mut self, most: usize, now: Instant) -> Result<usize, Instant> {
+        let mut displaced = 0;
+        while self.present.len() >= most
+            && let Some(oldest) = self.present.first_entry()
+        {
+            let until = oldest.get().since + GRACE;
+            if now < until {
+                return Err(until);
+            }
+            oldest.remove().displaced.cancel();
+            displaced += 1;
+        }
+        Ok(displaced)
+    }
+
+    /// One more, and its number.
+    fn add(&mut self, now: Instant) -> (u64, Present) {
+        let number = self.next;
+        self.next += 1;
+        let present = Present {
+            since: now,
+            displaced: CancellationToken::new(),
+        };
+        self.present.insert(number, present.clone());
+        (number, present)
     }
 }
 
@@ -164,7 +196,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_is_displaced_once_it_has_had_its_time() {
-        let strangers = Strangers::new(2);
+        let strangers = Strangers::new("", 2);
         let first = strangers.enter().await;
         tokio::time::advance(GRACE / 2).await;
         let second = strangers.enter().await;
@@ -185,7 +217,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_gets_the_place_that_is_given_back() {
-        let strangers = Strangers::new(1);
+        let strangers = Strangers::new("", 1);
         let first = strangers.enter().await;
         let mut next = std::pin::pin!(strangers.enter());
         assert!(next.as_mut().now_or_never().is_none());
@@ -195,7 +227,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_waits_for_the_host_is_no_stranger() {
-        let strangers = Strangers::new(1);
+        let strangers = Strangers::new("", 1);
         let first = strangers.enter().await;
         tokio::time::advance(2 * GRACE).await;
         let lent = first.lend(async {
