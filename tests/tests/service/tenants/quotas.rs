@@ -195,7 +195,7 @@ fn a_tenants_mappings_are_counted_over_all_its_instances() {
         export("alice", "b", "pattern", SIZE),
         three().replace("alice", "dave"),
     ];
-    let mut server = Server::hosting(&config.concat());
+    let server = Server::hosting(&config.concat());
     let reader = Reader::start(&server, "alice", "a");
     assert_ne!(info(&server, "alice", "b", "--size").code, 0);
     assert_eq!(info(&server, "bob", "disk", "--size").code, 0);
