@@ -52,7 +52,7 @@ fn available_memory() -> u64 {
     let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let machine = bytes_of("MemTotal:", &machine).unwrap_or(u64::MAX);
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let limits = limit_files(&groups).filter_map(|file| number(file));
+    let limits = limit_files(&groups).filter_map(number);
     limits.fold(machine, u64::min)
 }
 

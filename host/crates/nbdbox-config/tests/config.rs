@@ -53,12 +53,24 @@ fn the_least_configuration_has_the_defaults_for_the_rest() {
 }
 
 #[test]
+fn sizes_of_the_server_are_checked() {
+    let text = "memory = \"1MiB\"\ncache = { size = \"much\" }\n";
+    let problems = parse(text).unwrap_err();
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    for words in ["memory: `1MiB`: 16 MiB or more is expected", "cache.size: "] {
+        assert!(lines.iter().any(|line| line.contains(words)), "{lines:?}");
+    }
+}
+
+#[test]
 fn everything_can_be_said() {
     let config = parse(
         r#"
         drain = "3s"
         handshake = "500ms"
         connections = 7
+        memory = "3GiB"
+        cache = { path = "cache", size = 1048576 }
         [admin]
         tcp = "127.0.0.1:9809"
         [[listener]]
@@ -100,6 +112,9 @@ fn everything_can_be_said() {
     )
     .unwrap();
     assert_eq!(config.connections, 7);
+    assert_eq!(config.memory, Some(3 << 30));
+    assert_eq!(config.cache.path.as_deref(), Some(Path::new("conf/cache")));
+    assert_eq!(config.cache.size, Some(1 << 20));
     assert_eq!(config.handshake, Duration::from_millis(500));
     assert_eq!(config.listeners.len(), 4);
     assert!(matches!(&config.listeners[0].tls, Tls::Require(files)
@@ -161,7 +176,7 @@ fn all_that_is_wrong_is_said_at_once_with_its_line() {
         ),
         (
             2,
-            "conections: unknown key; known here are admin, connections",
+            "conections: unknown key; known here are admin, cache, connections",
         ),
         (3, "listener: exactly one of tcp, unix, vsock and inherited"),
         (

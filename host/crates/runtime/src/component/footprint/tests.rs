@@ -29,8 +29,8 @@ fn each_instance_of_a_module_is_counted_and_one_that_is_never_made_is_not() {
 /// What each of them takes in wasmtime's `VMContext` and beside it (vmoffsets.rs), as a lower bound.
 #[test]
 fn whatever_a_context_has_many_of_is_counted() {
-    const MANY: u64 = 1000;
-    let many = |item: &str| item.repeat(MANY as usize);
+    const MANY: u16 = 1000;
+    let many = |item: &str| item.repeat(MANY.into());
     let types = "(type $t (func)) (func $f)";
     for (what, items, least) in [
         ("globals", many("(global i32 (i32.const 0))"), 16),
@@ -75,7 +75,7 @@ fn whatever_a_context_has_many_of_is_counted() {
         ("memories", many("(memory 0)"), 16 + 200),
     ] {
         let took = beyond(&instances(&items, 1));
-        assert!(took >= MANY * least, "{what}: {took}");
+        assert!(took >= u64::from(MANY) * least, "{what}: {took}");
     }
 }
 
