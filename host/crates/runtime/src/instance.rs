@@ -421,13 +421,13 @@ fn out_of_cpu(store: &Store<Guest>) -> Failure {
 fn no_room(ctx: &ExportContext, footprint: Footprint, lack: Unaffordable) -> Failure {
     let failure = host_trap::unaffordable(lack);
     let Footprint { bytes, mappings } = footprint;
+    let (text, limit) = (&failure.text, lack.limit());
     log_export!(
         warn,
         &ctx.names,
         bytes,
         mappings,
-        "can't make an instance: {}",
-        failure.text
+        "can't make an instance: {text}; raise {limit}"
     );
     failure
 }

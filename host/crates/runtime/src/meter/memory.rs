@@ -37,6 +37,20 @@ pub(crate) enum Unaffordable {
     Mappings(Holder),
 }
 
+impl Unaffordable {
+    /// What an operator can raise.
+    pub(crate) const fn limit(self) -> &'static str {
+        match self {
+            Self::Memory(Refused::Instance) => "the limit `memory`",
+            Self::Memory(Refused::Shared(Holder::Export)) => "the limit `total-memory`",
+            Self::Memory(Refused::Shared(Holder::Tenant)) => "the tenant's limit `memory`",
+            Self::Memory(Refused::Shared(Holder::Process)) => "the server's `memory`",
+            Self::Mappings(Holder::Process) => "the kernel's vm.max_map_count",
+            Self::Mappings(_) => "the tenant's limit `mappings`",
+        }
+    }
+}
+
 /// Sums what a store holds.
 #[derive(Debug)]
 pub(crate) struct MemoryMeter {
