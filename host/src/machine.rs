@@ -73,21 +73,21 @@ fn bytes_of(name: &str, text: &str) -> Option<u64> {
 fn limit_files(groups: &str) -> impl Iterator<Item = PathBuf> {
     groups.lines().flat_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
-        let (controllers, group) = (fields.next().unwrap_or(""), fields.next().unwrap_or("/"));
+        let (Some(controllers), Some(group)) = (fields.next(), fields.next()) else {
+            return Vec::new();
+        };
         let (root, name) = match controllers {
-            "" => ("/sys/fs/cgroup", Some("memory.max")),
+            "" => ("/sys/fs/cgroup", "memory.max"),
             list if list.split(',').any(|controller| controller == "memory") => {
-                ("/sys/fs/cgroup/memory", Some("memory.limit_in_bytes"))
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
             }
-            _ => ("", None),
+            _ => return Vec::new(),
         };
         let group = Path::new(group.trim_start_matches('/'));
-        name.into_iter().flat_map(move |name| {
-            let around = group
-                .ancestors()
-                .map(move |group| Path::new(root).join(group).join(name));
-            around.collect::<Vec<_>>()
-        })
+        let around = group.ancestors();
+        around
+            .map(|group| Path::new(root).join(group).join(name))
+            .collect()
     })
 }
 
