@@ -237,7 +237,8 @@ impl PluginExport {
         loop {
             let pause = match self.pool.acquire(deadline).await? {
                 Acquired::Ready(lease) => return Ok(lease),
-                Acquired::Vacant(vacancy) => return self.fill(vacancy).await,
+                // Boxed: it's rare, and each request would carry room for it.
+                Acquired::Vacant(vacancy) => return Box::pin(self.fill(vacancy)).await,
                 Acquired::Later(pause) => pause,
                 Acquired::Full => return Err(no_instance()),
                 Acquired::Closed => {

@@ -79,11 +79,9 @@ where
             Event::Find(lookup) => {
                 // The place that an earlier question took, where places are counted.
                 found = None;
-                match visitor
-                    .place
-                    .lend(catalog.find(&client, &lookup.name))
-                    .await
-                {
+                // Boxed, as is what lists: opening an export is large, and a connection would keep room for it.
+                let finding = Box::pin(catalog.find(&client, &lookup.name));
+                match visitor.place.lend(finding).await {
                     Ok(opened) => {
                         visitor.turns.charge_to(opened.served.terms().cpu());
                         handshake.found(&opened.served.terms().export);
@@ -155,7 +153,7 @@ async fn start_tls<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 async fn list<C: Catalog>(handshake: &mut Handshake, catalog: &C, client: &Client) {
-    match catalog.list(client).await {
+    match Box::pin(catalog.list(client)).await {
         Ok(exports) => {
             let pairs = exports
                 .iter()
