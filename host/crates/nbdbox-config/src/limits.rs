@@ -19,8 +19,9 @@ pub struct Limits {
     pub cpu: Duration,
     /// CPU time of `open`, which may read tables.
     pub open_cpu: Duration,
-    /// Time on the clock for one call, waiting for the host included. Restrains a plugin that waits
-    /// for ever, and a disk that does.
+    /// Time on the clock for one request, in all layers and their queues, and for each call of a guest. Waits for a core
+    /// or a blob aren't counted: those are others' affair. Restrains a plugin that waits for ever, and filters that ask
+    /// without end.
     pub wall: Duration,
     /// Instances of a `parallel` export. Restrains the export: each may take `memory`.
     pub instances: usize,
@@ -158,7 +159,7 @@ pub const KEYS: &[Key<Limits>] = &[
     },
     Key {
         name: "wall",
-        about: "time on the clock of one call, waiting included",
+        about: "time on the clock of a request, queues included; waits for a core or a blob aren't counted",
         least: 0,
         most: 0,
         field: |limits| Field::Time(&mut limits.wall),
