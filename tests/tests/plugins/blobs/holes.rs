@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Disk, Extent, Server, Strace};
@@ -45,7 +45,9 @@ fn looks(server: &Server, client: &mut Client) -> (Vec<Extent>, usize) {
 
 /// Until what was found is kept: not so soon after the file has changed.
 fn settled(server: &Server, client: &mut Client) -> Vec<Extent> {
+    let start = Instant::now();
     loop {
+        assert!(start.elapsed() < Duration::from_secs(60), "it's never kept");
         let _found_now = map(client);
         let (map, looks) = looks(server, client);
         if looks == 0 {
