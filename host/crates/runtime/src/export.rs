@@ -251,9 +251,7 @@ impl PluginExport {
             log_export!(debug, &self.ctx.names, ?pause, "not restarted yet");
             tokio::select! {
                 () = sleep(pause) => {}
-                _ended = deadline.ended() => {
-                    deadline.check()?;
-                }
+                ended = deadline.ended() => return Err(ended),
             }
         }
     }
