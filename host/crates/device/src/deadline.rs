@@ -198,7 +198,7 @@ impl Deadline {
             if let Err(ended) = self.check() {
                 return ended;
             }
-            // While time stands still this looks again and again, after ever as long as would be left.
+            // Time may have stood still meanwhile: then there's some left, and this looks again.
             let left = self.left(Instant::now());
             tokio::select! {
                 () = &mut gone => return Failure::hung_up(),
