@@ -46,7 +46,7 @@ pub fn worker(output: &Path) -> anyhow::Result<()> {
         "it is larger than {COMPONENT} bytes"
     );
     let component = encode(bytes)?;
-    let pieces = pieces::cut(&component).context("it isn't valid WebAssembly")?;
+    let pieces = pieces::cut(&component).context("it isn't a valid component")?;
     let footprint = Footprint::of(&pieces)?;
     ensure!(
         footprint.bytes <= INSTANCE,

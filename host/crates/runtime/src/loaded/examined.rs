@@ -50,7 +50,7 @@ impl Examined {
     /// # Errors
     /// The bytes aren't a component, or the component can't be a plugin: the reason in words.
     pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Self> {
-        let pieces = pieces::cut(bytes).context("it isn't valid WebAssembly")?;
+        let pieces = pieces::cut(bytes).context("it isn't a valid component")?;
         let component = Component::new(engine.wasmtime(), &pieces)
             .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
         let footprint = Footprint::of(&pieces)?;
