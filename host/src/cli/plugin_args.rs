@@ -164,9 +164,10 @@ impl PluginArgs {
         let limits = self.limits()?;
         let mut grants = self.blobs.clone();
         BlobOption::set_all(&self.blob_options, &mut grants)?;
-        let blobs = Blob::open_all(&grants, read_only, opener).await?;
-        let engine = Engine::new(Cache::default_folder()?)?;
         let quota = TenantQuota::new(&TenantLimits::of_the_command_line(), process);
+        let work = quota.lane.charging(None);
+        let blobs = Blob::open_all(&grants, read_only, opener, &work).await?;
+        let engine = Engine::new(Cache::default_folder()?)?;
         let plugin = Plugin::load(&engine, self.plugin(), &limits, &quota).await?;
         let mut filters = Vec::with_capacity(self.filters.len());
         for filter in &self.filters {
@@ -211,7 +212,7 @@ async fn load_filter(
     Ok(FilterSpec {
         plugin: Plugin::load(engine, &filter.plugin, &limits, quota).await?,
         settings: filter.settings.clone(),
-        blobs: Blob::open_all(&filter.blobs, read_only, opener).await?,
+        blobs: Blob::open_all(&filter.blobs, read_only, opener, &quota.lane.charging(None)).await?,
         limits,
         below: Arc::default(),
     })

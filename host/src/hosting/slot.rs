@@ -8,6 +8,7 @@ use blob::{Blob, Grant, Look, Opener};
 use device::metrics::{SeenExport, stem};
 use device::origin::Origin;
 use device::{Absent, Device as _, Listed, Served, TenantQuota, Terms};
+use lanes::Work;
 use nbdbox_config::lock::Lock;
 use quota::{Backoff, CountParty, CountPermit, CountQuota, PartyPermit};
 use runtime::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
@@ -393,9 +394,10 @@ impl Slot {
         let Planned {
             export, settings, ..
         } = planned;
-        let (filters, opener) = (
-            self.load_filters(planned).await?,
+        let filters = self.load_filters(planned).await?;
+        let (opener, work) = (
             self.opener.next_generation(),
+            self.quota.lane.charging(None),
         );
         let read_only = export.policy.read_only;
         let spec = ExportSpec {
@@ -403,11 +405,11 @@ impl Slot {
             metrics: Arc::clone(&plan.metrics),
             name: export.name.clone(),
             settings: settings.clone(),
-            blobs: Blob::open_all(&export.blobs, read_only, &opener).await?,
+            blobs: Blob::open_all(&export.blobs, read_only, &opener, &work).await?,
             limits: export.limits.clone(),
             quota: Arc::clone(&self.quota),
             policy: export.policy,
-            filters: open_filters(plan, filters, &opener).await?,
+            filters: open_filters(plan, filters, &opener, &work).await?,
         };
         let catalog = PluginCatalog::new(plugin, spec).await?;
         let joined = catalog.join(&export.name).await;
@@ -437,9 +439,10 @@ impl Slot {
             grant.lock = Some(Lock::None);
         }
         let (read_only, opener) = (export.policy.read_only, self.opener.next_generation());
-        let blobs = Blob::open_all(&export.blobs, read_only, &opener).await?;
+        let work = self.quota.lane.charging(None);
+        let blobs = Blob::open_all(&export.blobs, read_only, &opener, &work).await?;
         let mut settings = planned.settings.clone();
-        let mut filters = open_filters(&Plan::new(planned), filters, &opener).await?;
+        let mut filters = open_filters(&Plan::new(planned), filters, &opener, &work).await?;
         PluginCatalog::check(plugin, &mut settings, &blobs, &mut filters)
     }
 }
@@ -449,6 +452,7 @@ async fn open_filters(
     plan: &Plan,
     plugins: Vec<Arc<Plugin>>,
     opener: &Opener,
+    work: &Work,
 ) -> anyhow::Result<Vec<FilterSpec>> {
     let Planned {
         export, filters, ..
@@ -460,7 +464,7 @@ async fn open_filters(
         specs.push(FilterSpec {
             plugin,
             settings: planned.settings.clone(),
-            blobs: Blob::open_all(blobs, export.policy.read_only, opener).await?,
+            blobs: Blob::open_all(blobs, export.policy.read_only, opener, work).await?,
             limits: filter.limits.clone(),
             below: Arc::clone(below),
         });

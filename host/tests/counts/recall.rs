@@ -26,8 +26,9 @@ async fn open(plugin: &str, blob: &str, path: &Path, policy: Policy) -> Arc<Plug
         access: Access::ReadOnly,
         lock: None,
     };
-    let blobs = vec![Blob::open(grant, &Opener::new("an export")).unwrap()];
     let quota = TenantQuota::unlimited();
+    let work = quota.lane.charging(None);
+    let blobs = vec![Blob::open(grant, &Opener::new("an export"), work).unwrap()];
     let catalog = catalog(plugin, Settings::default(), blobs, policy, quota).await;
     catalog.join("").await.unwrap()
 }

@@ -147,19 +147,21 @@ impl World {
             access,
             lock: Some(Lock::Shared),
         };
+        let quota = TenantQuota::unlimited();
+        let work = quota.lane.charging(None);
         Ok(ExportSpec {
             tenant: String::new(),
             metrics: Arc::default(),
             name: name.to_owned(),
             settings: Settings::parse(settings)?,
-            blobs: vec![Blob::open(grant, &Opener::new(name))?],
+            blobs: vec![Blob::open(grant, &Opener::new(name), work)?],
             limits: Limits {
                 cpu,
                 open_cpu: cpu,
                 wall: Duration::from_secs(30),
                 ..Limits::default()
             },
-            quota: TenantQuota::unlimited(),
+            quota,
             policy: Policy::default(),
             filters: Vec::new(),
         })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use device::WriteFlags;
+use lanes::Work;
 
 use crate::durability::Unflushed;
 use crate::error::BlobError;
@@ -38,14 +39,14 @@ pub(crate) enum Behind {
 }
 
 impl Blob {
-    /// Opens the operator's file for an export. Blocks, for two seconds while another program has it for itself, and on
+    /// Opens the operator's file for an export; what blocks later is done by `work`. Blocks, for two seconds while another program has it for itself, and on
     /// a disk that hangs for as long as it hangs.
     ///
     /// # Errors
     /// Names the grant and the path: not there, not allowed, neither a file nor a block device; another export or
     /// program has it, and isn't to share it.
-    pub fn open(grant: Grant, opener: &Opener) -> anyhow::Result<Self> {
-        let opened = file::open(&grant, opener);
+    pub fn open(grant: Grant, opener: &Opener, work: Work) -> anyhow::Result<Self> {
+        let opened = file::open(&grant, opener, work);
         let (file, user) = opened.map_err(|error| {
             let path = grant.path.display();
             anyhow::anyhow!("blob `{}`: can't open {path}: {error}", grant.name)
@@ -68,6 +69,15 @@ impl Blob {
                 behind,
                 user,
             }),
+        }
+    }
+
+    /// The same blob; what blocks is done by `work`, and charged as that says. At once.
+    #[must_use]
+    pub fn charged_to(&self, work: &Work) -> Self {
+        match self.behind() {
+            Behind::File(file) => self.over_file(file.charged_to(work)),
+            Behind::Other(_) => self.clone(),
         }
     }
 
@@ -167,10 +177,11 @@ impl Blob {
         }
     }
 
-    /// Makes the range read as zeroes, durably with FUA. Goes on when it's dropped, or not.
+    /// Makes the range read as zeroes, durably with FUA, where the source can without writing them. Goes on when it's
+    /// dropped, or not.
     ///
     /// # Errors
-    /// Range, I/O; [`BlobError::Unsupported`] with FAST_ZERO where zeroes would have to be written.
+    /// Range, I/O; [`BlobError::Unsupported`], without a change, where zeroes would have to be written.
     pub async fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), BlobError> {
         self.check(offset, length)?;
         match self.behind() {
@@ -219,7 +230,8 @@ impl Blob {
         }
     }
 
-    /// Starts reading ahead. At once.
+    /// Starts reading ahead: a hint. Of a file 32 MiB at most, and one range at a time: while that is read, further
+    /// hints are dropped. At once.
     ///
     /// # Errors
     /// Range.

@@ -1,6 +1,6 @@
 //! What has become of files since an export opened them.
 
-use tokio::task::spawn_blocking;
+use lanes::Work;
 
 use crate::blob::{Behind, Blob};
 
@@ -15,14 +15,22 @@ pub enum Look {
 
 impl Blob {
     /// Whether all are as they were when they were opened: none has grown, nor, with [`Look::Path`], another file in its
-    /// place. One that shrank stays as it was, so that its clients hear of what is missing: reads of that are errors. Waits for a thread that looks, so that a disk that hangs keeps no worker; dropping it leaves that
-    /// thread to end by itself.
+    /// place. One that shrank stays as it was, so that its clients hear of what is missing: reads of that are errors. A thread of the tenant's lane looks, so that a disk
+    /// that hangs keeps no worker; dropping it leaves that thread to end by itself.
     pub async fn are_as_opened(blobs: Vec<Self>, look: Look) -> bool {
-        if blobs.is_empty() {
+        let Some(work) = Self::work_of(&blobs) else {
             return true;
-        }
-        let looked = spawn_blocking(move || blobs.iter().all(|blob| blob.is_as_opened(look)));
+        };
+        let looked = work.run(move || blobs.iter().all(|blob| blob.is_as_opened(look)));
         looked.await.unwrap_or(false)
+    }
+
+    /// The way to the lane of the export whose blobs these are; `None` if no file is among them.
+    fn work_of(blobs: &[Self]) -> Option<Work> {
+        blobs.iter().find_map(|blob| match blob.behind() {
+            Behind::File(file) => Some(file.work().clone()),
+            Behind::Other(_) => None,
+        })
     }
 
     /// The same blob, as far as it has grown. Blocks.
@@ -37,9 +45,12 @@ impl Blob {
     /// [`are_as_opened`](Self::are_as_opened) does.
     ///
     /// # Errors
-    /// The thread that looks is gone.
+    /// There is no thread to look.
     pub async fn renew_all(blobs: Vec<Self>) -> anyhow::Result<Vec<Self>> {
-        let renewed = spawn_blocking(move || blobs.iter().map(Self::renewed).collect());
+        let Some(work) = Self::work_of(&blobs) else {
+            return Ok(blobs);
+        };
+        let renewed = work.run(move || blobs.iter().map(Self::renewed).collect());
         Ok(renewed.await?)
     }
 

@@ -24,9 +24,10 @@ use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use device::WriteFlags;
+use lanes::Work;
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
-use tokio::task::spawn_blocking;
+use tokio::sync::Semaphore;
 
 pub use self::blocked_workers::wake_spare_worker;
 use self::cold_reads::ColdReads;
@@ -37,49 +38,61 @@ use crate::durability::Unflushed;
 use crate::error::BlobError;
 use crate::source::{Answer, Facts, Identity, Source, SourceExtent};
 
-/// An open file, as it was when an export opened it. Clones share it, and so do exports that opened it in the same way.
+/// An open file, as it was when an export opened it. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSource {
     open: Arc<OpenFile>,
-    facts: Arc<Facts>,
+    own: Arc<Own>,
 }
 
-/// What there is once for each open file description.
+/// What an export has of a file for itself.
+#[derive(Debug)]
+struct Own {
+    facts: Facts,
+    /// The way to its tenant's threads.
+    work: Work,
+    cold_reads: ColdReads,
+    /// A thread reads ahead for it.
+    prefetches: AtomicBool,
+}
+
+/// What there is once for each open file description, which all exports share that opened the file in the same way.
 #[derive(Debug)]
 struct OpenFile {
     /// The operator's.
     path: PathBuf,
     file: File,
     unflushed: Unflushed,
-    /// Held by the one who syncs.
+    /// Held by the thread that syncs.
     syncing: Mutex<()>,
+    /// Held while a thread syncs, or is about to: those that wait for their turn need no thread meanwhile.
+    sync_gate: Arc<Semaphore>,
     /// Its file system takes no write without waiting.
     waits: AtomicBool,
     /// Its file system can't be asked for what is in the page cache only.
     no_looks: AtomicBool,
-    cold_reads: ColdReads,
     holes: Holes,
-    /// It has kept a worker waiting: until when it's left to threads.
+    /// It has kept a worker waiting: until when it's left to lanes.
     slow_until: Mutex<Option<Instant>>,
 }
 
 impl FileSource {
-    /// Opens a file or a block device, of which nobody else takes note. Blocks.
+    /// Opens a file or a block device, of which nobody else takes note. What blocks later is done by `work`. Blocks.
     ///
     /// # Errors
     /// Not there, not allowed, neither a file nor a block device.
-    pub(crate) fn open(path: &Path, writable: bool) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, writable: bool, work: Work) -> io::Result<Self> {
         let (file, facts) = open_at(path, writable)?;
         Ok(Self {
-            facts: Arc::new(facts),
+            own: Arc::new(Own::new(facts, work)),
             open: Arc::new(OpenFile {
                 path: path.to_owned(),
                 file,
                 unflushed: Unflushed::new(),
                 syncing: Mutex::default(),
+                sync_gate: Arc::new(Semaphore::new(1)),
                 waits: AtomicBool::new(false),
                 no_looks: AtomicBool::new(false),
-                cold_reads: ColdReads::default(),
                 holes: Holes::default(),
                 slow_until: Mutex::new(None),
             }),
@@ -96,7 +109,24 @@ impl FileSource {
     }
 
     pub(crate) fn facts(&self) -> &Facts {
-        &self.facts
+        &self.own.facts
+    }
+
+    /// The same file with other facts, or for another export.
+    fn with(&self, facts: Facts, work: Work) -> Self {
+        Self {
+            open: Arc::clone(&self.open),
+            own: Arc::new(Own::new(facts, work)),
+        }
+    }
+
+    /// The same file for an export: what blocks is done by `work`.
+    pub(crate) fn charged_to(&self, work: &Work) -> Self {
+        self.with(self.facts().clone(), work.clone())
+    }
+
+    pub(crate) fn work(&self) -> &Work {
+        &self.own.work
     }
 
     pub(crate) fn unflushed(&self) -> &Unflushed {
@@ -117,6 +147,17 @@ impl FileSource {
             path: self.path(),
             error,
         }
+    }
+
+    /// Does `work`, which blocks, on its tenant's lane. Dropping it before that forgets the work, or it's done all the
+    /// same.
+    async fn on_lane<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, BlobError> + Send + 'static,
+    ) -> Result<T, BlobError> {
+        let file = self.clone();
+        let done = self.work().run(move || work(&file)).await;
+        done.unwrap_or_else(|error| Err(self.io_error(io::Error::other(error))))
     }
 
     /// Waits for those that sync.
@@ -144,7 +185,7 @@ impl FileSource {
     }
 
     fn cold_reads(&self) -> &ColdReads {
-        &self.open.cold_reads
+        &self.own.cold_reads
     }
 
     fn holes(&self) -> &Holes {
@@ -282,15 +323,13 @@ fn check_type(mode: rustix::fs::RawMode) -> io::Result<FileType> {
     }
 }
 
-/// Runs blocking work on the runtime's threads for that.
-async fn on_a_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
-) -> Result<T, BlobError> {
-    spawn_blocking(work).await.unwrap_or_else(|error| {
-        let error = io::Error::other(error);
-        Err(BlobError::Io {
-            path: "(the thread for it)".to_owned(),
-            error,
-        })
-    })
+impl Own {
+    fn new(facts: Facts, work: Work) -> Self {
+        Self {
+            facts,
+            work,
+            cold_reads: ColdReads::default(),
+            prefetches: AtomicBool::new(false),
+        }
+    }
 }

@@ -3,10 +3,14 @@
 use std::io::{self, ErrorKind};
 
 use device::reply::ReadReply;
+use tokio::task::yield_now;
 
 use crate::blob::{Behind, Blob};
 use crate::error::BlobError;
 use crate::file::PartialReply;
+
+/// Bytes that are copied while others wait for the worker: a third of a millisecond.
+const PIECE: usize = 1 << 20;
 
 /// Does all blob reads of a reply; they are of `blobs`, by index. Dropping it is safe, and loses the reply.
 ///
@@ -17,7 +21,7 @@ pub async fn fill_from_blobs(
     reply: Box<ReadReply>,
 ) -> Result<Box<ReadReply>, BlobError> {
     let mut partial = PartialReply::new(reply);
-    while let Some(index) = take_cached(&mut partial, blobs) {
+    while let Some(index) = take_cached(&mut partial, blobs).await {
         let blob = &blobs[index as usize];
         match blob.behind() {
             Behind::File(file) => partial = file.fill(index, partial).await?,
@@ -27,12 +31,21 @@ pub async fn fill_from_blobs(
     Ok(partial.into_reply())
 }
 
-/// Takes what is to be had without waiting, until bytes are missing: then it says of which blob.
-fn take_cached(partial: &mut PartialReply, blobs: &[Blob]) -> Option<u32> {
+/// Takes what is to be had without waiting for the disk, until bytes are missing: then it says of which blob. Others
+/// have their turn after every [`PIECE`].
+async fn take_cached(partial: &mut PartialReply, blobs: &[Blob]) -> Option<u32> {
+    let mut left = PIECE;
     while let Some(gap) = partial.gap() {
-        let (blob, wanted) = (gap.blob, gap.bytes.len());
-        let got = blobs[blob as usize].read_cached(gap.offset, gap.bytes);
+        if left == 0 {
+            yield_now().await;
+            left = PIECE;
+            continue;
+        }
+        let wanted = gap.bytes.len().min(left);
+        let blob = gap.blob;
+        let got = blobs[blob as usize].read_cached(gap.offset, &mut gap.bytes[..wanted]);
         partial.advance(got);
+        left -= got;
         if got < wanted {
             return Some(blob);
         }

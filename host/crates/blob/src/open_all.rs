@@ -1,15 +1,15 @@
 //! All that an export is granted, opened.
 
 use anyhow::ensure;
-use tokio::task::spawn_blocking;
+use lanes::Work;
 
 use crate::opener::Opener;
 use crate::{Access, Blob, Grant};
 
 impl Blob {
     /// Opens what an export, or one of its filters, is granted, in this order. A `read_only` export gets no grant to
-    /// write. Waits for a thread that opens the files, so that a disk that hangs keeps no worker; dropping it leaves
-    /// that thread to end by itself.
+    /// write. They are opened by `work`, so that a disk that hangs keeps no worker, and so is later what
+    /// blocks. Dropping it leaves the thread that opens to end by itself.
     ///
     /// # Errors
     /// A name is granted twice; a file can't be opened, as for [`open`](Self::open).
@@ -17,6 +17,7 @@ impl Blob {
         grants: &[Grant],
         read_only: bool,
         opener: &Opener,
+        work: &Work,
     ) -> anyhow::Result<Vec<Self>> {
         let mut blobs: Vec<Self> = Vec::with_capacity(grants.len());
         for grant in grants {
@@ -29,8 +30,8 @@ impl Blob {
             if read_only {
                 grant.access = grant.access.min(Access::ReadOnly);
             }
-            let opener = opener.clone();
-            blobs.push(spawn_blocking(move || Self::open(grant, &opener)).await??);
+            let (opener, lane) = (opener.clone(), work.clone());
+            blobs.push(work.run(move || Self::open(grant, &opener, lane)).await??);
         }
         Ok(blobs)
     }
@@ -40,7 +41,13 @@ impl Blob {
 mod tests {
     use std::path::Path;
 
+    use lanes::Lane;
+
     use super::*;
+
+    fn work() -> Work {
+        Lane::new("alice").charging(None)
+    }
 
     fn grant(name: &str, path: &Path, access: Access) -> Grant {
         Grant {
@@ -61,7 +68,9 @@ mod tests {
             .collect();
         for (read_only, first) in [(false, Access::ReadWrite), (true, Access::ReadOnly)] {
             let opener = Opener::new("an export");
-            let blobs = Blob::open_all(&grants, read_only, &opener).await.unwrap();
+            let blobs = Blob::open_all(&grants, read_only, &opener, &work())
+                .await
+                .unwrap();
             let given: Vec<Access> = blobs.iter().map(Blob::access).collect();
             assert_eq!(given, [first, Access::ReadOnly, Access::MapOnly]);
         }
@@ -71,7 +80,7 @@ mod tests {
     async fn a_name_is_granted_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let grants = ["disk", "disk"].map(|name| grant(name, file.path(), Access::ReadOnly));
-        let opened = Blob::open_all(&grants, false, &Opener::new("an export")).await;
+        let opened = Blob::open_all(&grants, false, &Opener::new("an export"), &work()).await;
         let error = opened.err().unwrap();
         assert_eq!(error.to_string(), "the blob `disk` is granted twice");
     }

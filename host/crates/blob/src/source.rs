@@ -42,10 +42,11 @@ pub trait Source: Debug + Send + Sync + 'static {
     /// I/O. Some may be written.
     fn write(&self, offset: u64, bytes: Bytes, flags: WriteFlags) -> Answer<'_, ()>;
 
-    /// Makes the range read as zeroes, durably with FUA. Dropping it is as for [`write`](Self::write).
+    /// Makes the range read as zeroes, durably with FUA, where that takes no writing of zeroes by us. Dropping it is as
+    /// for [`write`](Self::write).
     ///
     /// # Errors
-    /// I/O; [`BlobError::Unsupported`], without a change, with FAST_ZERO where zeroes would have to be written.
+    /// I/O; [`BlobError::Unsupported`], without a change, where zeroes would have to be written.
     fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()>;
 
     /// The bytes aren't needed any more: a hint, but durable with FUA. Dropping it is as for [`write`](Self::write).
@@ -67,7 +68,7 @@ pub trait Source: Debug + Send + Sync + 'static {
     /// I/O.
     fn extents(&self, offset: u64, length: u64, most: usize) -> Answer<'_, Vec<SourceExtent>>;
 
-    /// Starts reading ahead; a hint. At once.
+    /// Starts reading ahead; a hint, which may be dropped. At once.
     fn prefetch(&self, offset: u64, length: u64);
 }
 

@@ -229,6 +229,7 @@ fn out_of_time() -> Failure {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 mod tests {
     use nbd_proto::Errno;
 

@@ -30,15 +30,12 @@ pub fn hold_up<'a>(
 /// # Errors
 /// As [`hold_up`].
 pub async fn hold_up_piece(
-    terms: &Terms,
+    rates: [&Rates; 2],
     metrics: &Metrics,
     deadline: &Deadline,
     bytes: u64,
 ) -> Result<(), Failure> {
-    match terms.rates() {
-        Some(rates) => wait(rates, metrics, deadline, 0, bytes).await,
-        None => Ok(()),
-    }
+    wait(rates, metrics, deadline, 0, bytes).await
 }
 
 async fn wait(

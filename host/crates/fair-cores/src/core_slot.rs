@@ -110,6 +110,7 @@ impl Drop for CoreSlot {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 mod tests {
     use std::task::Waker;
 

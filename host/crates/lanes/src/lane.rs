@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -34,6 +34,9 @@ struct Shared {
     /// What its threads have computed, in ns.
     computed: AtomicU64,
 }
+
+/// The host's own.
+static HOST: LazyLock<Work> = LazyLock::new(|| Lane::new("host").charging(None));
 
 /// Why a job came to nothing: the host's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -71,6 +74,13 @@ impl Lane {
             come: Condvar::new(),
             computed: AtomicU64::new(0),
         }))
+    }
+
+    /// The lane for what is the operator's rather than a tenant's: certificates, configuration, the compile cache, the
+    /// pages of the admin listener. Each of those has its own bound.
+    #[must_use]
+    pub fn of_the_host() -> &'static Self {
+        &HOST.lane
     }
 
     /// For work that is charged to `share`, where the cores are shared.
@@ -115,7 +125,12 @@ impl Lane {
         let name = format!("lane-{}", self.0.owner);
         let shared = Arc::clone(&self.0);
         let thread = thread::Builder::new().name(name);
-        let Err(error) = thread.spawn(move || shared.work()) else {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where threads for others' work begin: the lane's owner, eight at most"
+        )]
+        let begun = thread.spawn(move || shared.work());
+        let Err(error) = begun else {
             return Ok(());
         };
         let owner = &self.0.owner;
@@ -161,6 +176,33 @@ impl Shared {
 }
 
 impl Work {
+    /// The host's own work, which is charged to no export.
+    #[must_use]
+    pub fn of_the_host() -> &'static Self {
+        &HOST
+    }
+
+    /// Whether this thread is a lane's: then it must not wait for work that is queued for one.
+    #[must_use]
+    pub fn is_here() -> bool {
+        IS_LANES.get()
+    }
+
+    /// Begins `work` on one of the lane's threads and doesn't wait for it, nor for the export's [`turn`](Self::turn). It is charged as
+    /// other work is. The caller bounds how much of it there is. Work that comes from a lane's own thread is done there
+    /// at once.
+    ///
+    /// # Errors
+    /// There is no thread for it: `work` was dropped.
+    pub fn begin(&self, work: impl FnOnce() + Send + 'static) -> Result<(), LaneError> {
+        if IS_LANES.get() {
+            // What it leaves undone its own state says.
+            let _ = catch_unwind(AssertUnwindSafe(work));
+            return Ok(());
+        }
+        self.submit(work, drop)
+    }
+
     /// Does `work` on one of the lane's threads, when it's the export's turn. Dropping the future before that forgets
     /// the work, or it's done all the same and its result is lost.
     ///
@@ -177,13 +219,35 @@ impl Work {
         if IS_LANES.get() {
             return catch_unwind(AssertUnwindSafe(work)).map_err(|_| LaneError::Panicked);
         }
+        self.turn().await;
+        let (sender, done) = oneshot::channel();
+        self.submit(work, move |result| {
+            // Whoever asked may be gone.
+            let _ = sender.send(result);
+        })?;
+        match done.await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) => Err(LaneError::Panicked),
+            Err(_) => Err(LaneError::NoThread),
+        }
+    }
+
+    /// Waits for the export's turn, where it has had more than its share. Dropping it is safe.
+    pub async fn turn(&self) {
         if let Some(share) = &self.share
             && share.must_queue()
         {
             // Only the turn is waited for: a thread that waits for a disk needs no core meanwhile.
             drop(share.enter().await);
         }
-        let (sender, done) = oneshot::channel();
+    }
+
+    /// Queues `work`, charges what it computes, and hands on what came of it.
+    fn submit<T>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+        told: impl FnOnce(thread::Result<T>) + Send + 'static,
+    ) -> Result<(), LaneError> {
         let (shared, share) = (Arc::clone(&self.lane.0), self.share.clone());
         let job = move || {
             let begun = thread_time();
@@ -195,19 +259,14 @@ impl Work {
             // 584 years.
             let nanoseconds = u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX);
             shared.computed.fetch_add(nanoseconds, Ordering::Relaxed);
-            // Whoever asked may be gone.
-            let _ = sender.send(result);
+            told(result);
         };
-        self.lane.submit(Box::new(job))?;
-        match done.await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) => Err(LaneError::Panicked),
-            Err(_) => Err(LaneError::NoThread),
-        }
+        self.lane.submit(Box::new(job))
     }
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 mod tests {
     use std::sync::mpsc;
 
@@ -223,6 +282,16 @@ mod tests {
             .await;
         assert_eq!(name.unwrap().unwrap(), "lane-alice");
         assert_eq!(work.lane.threads(), 1);
+    }
+
+    #[tokio::test]
+    async fn work_that_was_begun_is_done_and_charged() {
+        let work = Lane::new("alice").charging(None);
+        let (sender, told) = oneshot::channel();
+        work.begin(move || sender.send(Work::is_here()).unwrap())
+            .unwrap();
+        assert!(told.await.unwrap());
+        assert!(!Work::is_here());
     }
 
     #[tokio::test]

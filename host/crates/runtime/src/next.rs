@@ -10,16 +10,13 @@ use std::sync::Arc;
 use blob::{Mark, Unflushed};
 use bytes::Bytes;
 use device::fault::{Failure, Fault};
-use device::pace;
 use device::reply::ReadReply;
 use device::{Deadline, DynServed, Terms, WriteFlags};
 use extent_map::{ExtentMap, Wanted};
 use nbd_proto::{Errno, Export, ExportFlags};
 use thiserror::Error;
-use tokio::task::yield_now;
 
-/// Bytes of zeroes that are written at once to a layer that can't zero by itself.
-const ZEROES: u32 = 1 << 20;
+use crate::zeroes::{Payer, Zeroes};
 
 /// How a filter asked for what the layer below doesn't offer. The filter's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -241,8 +238,7 @@ impl Next {
         done.map_err(told_below)
     }
 
-    /// Writes zeroes piece by piece. Each piece is paid for as a client's write of its length is, others have their
-    /// turn after it, and nothing more is written once the request has ended.
+    /// Writes zeroes piece by piece.
     async fn write_zeroes(
         &self,
         deadline: &Deadline,
@@ -250,20 +246,15 @@ impl Next {
         length: u64,
         flags: WriteFlags,
     ) -> Result<(), Failure> {
-        let block = self.export().block;
-        let most = ZEROES.min(block.maximum());
-        // A multiple of the minimum, since both are.
-        let zeroes = Bytes::from(vec![0; most as usize]);
-        let mut done = 0;
-        while done < length {
-            deadline.check()?;
-            deadline.next_piece();
-            let piece = u64::from(most).min(length - done);
-            pace::hold_up_piece(self.layer.terms(), self.layer.metrics(), deadline, piece).await?;
-            let bytes = zeroes.slice(..usize::try_from(piece).unwrap_or(zeroes.len()));
+        let payer = Payer {
+            deadline,
+            metrics: self.layer.metrics(),
+            rates: self.layer.terms().rates(),
+        };
+        // Pieces are multiples of the smallest block, since the largest is and so are their own bytes.
+        let mut zeroes = Zeroes::new(payer, length, self.export().block.maximum());
+        while let Some((done, bytes)) = zeroes.next().await? {
             self.write(deadline, offset + done, bytes, flags).await?;
-            done += piece;
-            yield_now().await;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use device::reply::ReadReply;
+use lanes::Lane;
 use nbdbox_config::lock::Lock;
 use tempfile::NamedTempFile;
 
@@ -11,6 +12,10 @@ use crate::fill_from_blobs;
 use crate::source::{Answer, Identity};
 
 const SIZE: usize = 64 << 10;
+
+fn work() -> Work {
+    Lane::new("alice").charging(None)
+}
 
 /// Bytes in memory, of which every other look finds only a part at once, and a record of what was asked.
 #[derive(Debug)]
@@ -124,7 +129,7 @@ fn grant(file: &NamedTempFile) -> Grant {
 }
 
 fn opened(file: &NamedTempFile) -> Blob {
-    Blob::open(grant(file), &Opener::new("an export")).unwrap()
+    Blob::open(grant(file), &Opener::new("an export"), work()).unwrap()
 }
 
 fn over(source: Arc<dyn Source>) -> Blob {
@@ -200,7 +205,7 @@ async fn over_a_file() {
 async fn over_a_file_behind_the_trait() {
     let file = NamedTempFile::new().unwrap();
     let grant = grant(&file);
-    let source = FileSource::open(&grant.path, true).unwrap();
+    let source = FileSource::open(&grant.path, true, work()).unwrap();
     works(over(Arc::new(source))).await;
 }
 
@@ -251,13 +256,17 @@ fn a_file_is_known_by_its_inode() {
 fn a_file_has_no_two_writers_in_one_process() {
     let file = NamedTempFile::new().unwrap();
     let (one, two) = (Opener::new("export `one`"), Opener::new("export `two`"));
-    let first = Blob::open(grant(&file), &one).unwrap();
-    let error = Blob::open(grant(&file), &two).unwrap_err().to_string();
+    let first = Blob::open(grant(&file), &one, work()).unwrap();
+    let error = Blob::open(grant(&file), &two, work())
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("the same file as blob `disk` of export `one`"),
         "{error}"
     );
-    let error = Blob::open(grant(&file), &one).unwrap_err().to_string();
+    let error = Blob::open(grant(&file), &one, work())
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("the same file"),
         "twice in one generation: {error}"
@@ -266,9 +275,9 @@ fn a_file_has_no_two_writers_in_one_process() {
         access: Access::ReadOnly,
         ..grant(&file)
     };
-    Blob::open(reader, &two).unwrap();
+    Blob::open(reader, &two, work()).unwrap();
     drop(first);
-    Blob::open(grant(&file), &two).unwrap();
+    Blob::open(grant(&file), &two, work()).unwrap();
 }
 
 #[test]
@@ -278,8 +287,8 @@ fn two_writers_that_share_a_file_share_its_description() {
         lock: Some(Lock::Shared),
         ..grant(&file)
     };
-    let one = Blob::open(shared(), &Opener::new("export `one`")).unwrap();
-    let two = Blob::open(shared(), &Opener::new("export `two`")).unwrap();
+    let one = Blob::open(shared(), &Opener::new("export `one`"), work()).unwrap();
+    let two = Blob::open(shared(), &Opener::new("export `two`"), work()).unwrap();
     one.unflushed().note_change();
     assert!(
         two.is_unsynced(),
@@ -292,10 +301,10 @@ fn two_writers_that_share_a_file_share_its_description() {
 async fn generations_share_a_description_and_each_has_its_size() {
     let file = NamedTempFile::new().unwrap();
     let old = Opener::new("an export");
-    let before = Blob::open(grant(&file), &old).unwrap();
+    let before = Blob::open(grant(&file), &old, work()).unwrap();
     let grown = grant(&file);
     file.as_file().set_len(2 * SIZE as u64).unwrap();
-    let after = Blob::open(grown, &old.next_generation()).unwrap();
+    let after = Blob::open(grown, &old.next_generation(), work()).unwrap();
     assert_eq!(
         (before.size(), after.size()),
         (SIZE as u64, 2 * SIZE as u64)

@@ -1,10 +1,10 @@
-//! Short system calls on a file, in place or on a thread.
+//! Short system calls on a file, in place or on a lane.
 //!
-//! A write into the page cache or a question for holes takes less time than the way to another thread
-//! and back. But either may wait, for a disk that is busy or a file server that is gone, and then the
-//! worker that made it waits too. So while one waits in place another one is always left for everybody
-//! else, [`wake_spare_worker`] wakes that one if it sleeps, and a file that has kept a worker waiting is left to
-//! threads for a while.
+//! A short write into the page cache, or a look at a file's timestamps, takes less time than the way to another thread
+//! and back: this is the one exception from the rule that what may block is done on a lane. Either may wait all the same,
+//! for a disk that is busy or a file server that is gone, and then the worker that made it waits too. So while one waits
+//! in place another one is always left for everybody else, [`wake_spare_worker`] wakes that one if it sleeps, and a file
+//! that has kept a worker waiting is left to lanes for a while.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,27 +12,27 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::error::BlobError;
-use crate::file::{FileSource, on_a_thread};
+use crate::file::FileSource;
 
 /// A call that takes longer has waited for something.
 const LONG: Duration = Duration::from_millis(5);
 
-/// How long a file that made somebody wait is left to threads.
+/// How long a file that made somebody wait is left to lanes.
 const PAUSE: Duration = Duration::from_secs(1);
 
 static BLOCKED: Mutex<BlockedWorkers> = Mutex::new(BlockedWorkers::new());
 
 impl FileSource {
     /// Does `work`, which is short unless the file keeps it waiting.
-    pub(super) async fn inline_or_thread<T: Send + 'static>(
+    pub(super) async fn in_place_or_on_lane<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+        work: impl FnOnce(&Self) -> Result<T, BlobError> + Send + 'static,
     ) -> Result<T, BlobError> {
         let began = Instant::now();
         if self.is_slow(began) || !blocked_workers().begin(Handle::current()) {
-            return on_a_thread(work).await;
+            return self.on_lane(work).await;
         }
-        let done = work();
+        let done = work(self);
         blocked_workers().end();
         if began.elapsed() >= LONG {
             self.note_slow(Instant::now() + PAUSE);
@@ -47,7 +47,8 @@ impl FileSource {
 pub fn wake_spare_worker() {
     let runtime = blocked_workers().runtime_to_wake();
     if let Some(runtime) = runtime {
-        runtime.spawn(async {});
+        #[expect(clippy::disallowed_methods, reason = "a task that does nothing")]
+        drop(runtime.spawn(async {}));
     }
 }
 
@@ -108,7 +109,7 @@ impl BlockedWorkers {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+#[expect(clippy::disallowed_methods, reason = "the test's own thread")]
 mod tests {
     use std::sync::mpsc;
 
@@ -165,10 +166,11 @@ mod tests {
             }
         });
         let file = tempfile::NamedTempFile::new().unwrap();
-        let disk = FileSource::open(file.path(), true).unwrap();
+        let work = lanes::Lane::new("alice").charging(None);
+        let disk = FileSource::open(file.path(), true, work).unwrap();
         let (began, begun) = mpsc::channel();
         let waits = two.spawn(async move {
-            disk.inline_or_thread(move || {
+            disk.in_place_or_on_lane(move |_| {
                 began.send(()).unwrap();
                 let _ = stopped.recv();
                 Ok(())
@@ -194,6 +196,6 @@ mod tests {
         });
         assert!(!waits.is_finished());
         stop.send(()).unwrap();
-        assert!(two.block_on(waits).unwrap(), "it's left to threads now");
+        assert!(two.block_on(waits).unwrap(), "it's left to lanes now");
     }
 }

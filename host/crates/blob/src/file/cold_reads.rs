@@ -2,24 +2,24 @@
 //!
 //! The look at the page cache (`preadv2` with `RWF_NOWAIT`) has started the disk already: in Linux's
 //! mm/filemap.c, `filemap_get_pages` reads ahead what it misses before it answers EAGAIN. What is left is
-//! to wait, and a few threads for each file do that for all replies in turn. What has come meanwhile is
-//! taken along, and those who wait are woken once for all of it; a thread for each read would cost a
+//! to wait, and a few threads of the tenant's lane do that for all replies of an export in turn. What has come meanwhile
+//! is taken along, and those that wait are woken once for all of it; a thread for each read would cost a
 //! wake-up there and another one back.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use lanes::Work;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 
 use crate::error::BlobError;
-use crate::file::{FileSource, PartialReply, on_a_thread};
+use crate::file::{FileSource, PartialReply};
 
 /// Replies for which one thread waits, before there is another.
 const PER_THREAD: usize = 32;
 
-/// The most threads that wait for one file.
+/// The most threads that wait for one file of an export.
 const THREADS: usize = 4;
 
 /// Replies that are told of together, at most.
@@ -57,11 +57,11 @@ impl FileSource {
     /// # Errors
     /// I/O; the file has shrunk.
     pub(crate) async fn fill(&self, blob: u32, mut reply: PartialReply) -> Outcome {
-        if self.looks_start_reads() {
+        // A lane's thread must not wait for another one.
+        if self.looks_start_reads() && !Work::is_here() {
             return self.wait_for_disk(blob, reply).await;
         }
-        let file = self.clone();
-        on_a_thread(move || {
+        self.on_lane(move |file| {
             file.fill_waiting(blob, &mut reply)?;
             Ok(reply)
         })
@@ -75,9 +75,14 @@ impl FileSource {
             blob,
             waiter,
         };
+        self.work().turn().await;
         if self.cold_reads().push(read) {
             let file = self.clone();
-            spawn_blocking(move || file.go_through_cold_reads());
+            let begun = self.work().begin(move || file.go_through_cold_reads());
+            begun.map_err(|error| {
+                self.cold_reads().cannot_begin();
+                self.io_error(io::Error::other(error))
+            })?;
         }
         answer.await.unwrap_or_else(|_| {
             let error = io::Error::other("the thread that waited for it is gone");
@@ -150,6 +155,15 @@ impl ColdReads {
         let wanted = state.threads < THREADS && state.queue.len() > state.threads * PER_THREAD;
         state.threads += usize::from(wanted);
         wanted
+    }
+
+    /// The thread that was to go through the queue can't. Without any other, those that wait are given up.
+    fn cannot_begin(&self) {
+        let mut state = self.state();
+        state.threads -= 1;
+        if state.threads == 0 {
+            state.queue.clear();
+        }
     }
 
     /// The next one. Where there is none the thread ends.

@@ -1,7 +1,5 @@
 //! What has become of a file since it was opened.
 
-use std::sync::Arc;
-
 use rustix::fs::SeekFrom;
 
 use super::FileSource;
@@ -18,17 +16,14 @@ impl FileSource {
         let found = rustix::fs::stat(&self.open.path);
         found.is_ok_and(|found| {
             let (device, inode) = (found.st_dev, found.st_ino);
-            Identity::File { device, inode } == self.facts.identity
+            Identity::File { device, inode } == self.facts().identity
         })
     }
 
     /// The same open file, as far as it has grown. Blocks.
     pub(crate) fn renewed(&self) -> Self {
-        let size = self.size_now().max(self.facts.size);
-        let facts = Facts::clone(&self.facts);
-        Self {
-            facts: Arc::new(Facts { size, ..facts }),
-            ..self.clone()
-        }
+        let size = self.size_now().max(self.facts().size);
+        let facts = self.facts().clone();
+        self.with(Facts { size, ..facts }, self.work().clone())
     }
 }

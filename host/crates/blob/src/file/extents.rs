@@ -7,12 +7,14 @@ use std::time::SystemTime;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
+use super::holes::Stamp;
 use crate::error::BlobError;
-use crate::file::{FileSource, on_a_thread};
+use crate::file::FileSource;
 use crate::source::SourceExtent;
 
-/// Extents that are soon found; a file of many is walked through on a thread.
-const FEW: usize = 64;
+/// Extents that one job of a lane looks for. Restrains a file of very many: after each job it's seen whether anybody
+/// still wants them.
+const JOB: usize = 4096;
 
 impl FileSource {
     /// As [`Source::extents`](crate::Source::extents).
@@ -23,48 +25,38 @@ impl FileSource {
         most: usize,
     ) -> Result<Vec<SourceExtent>, BlobError> {
         let end = offset + length;
-        let file = self.clone();
         let mut extents = self
-            .inline_or_thread(move || file.find(offset..end, most, FEW))
+            .in_place_or_on_lane(move |file| Ok(file.recall(offset..end, most)))
             .await?;
-        let done = extents.last().map_or(offset, SourceExtent::end);
-        if done < end && extents.len() < most {
-            let (file, left) = (self.clone(), most - extents.len());
-            extents.extend(on_a_thread(move || file.find(done..end, left, left)).await?);
-        }
-        Ok(extents)
-    }
-
-    /// Says what is remembered from the start of `range` on, then looks for at most `few` more; `most` in all.
-    fn find(
-        &self,
-        range: Range<u64>,
-        most: usize,
-        few: usize,
-    ) -> Result<Vec<SourceExtent>, BlobError> {
-        let Some(stamp) = self.stamp() else {
-            return self.seek(range, most.min(few), None);
-        };
-        let mut found = self.holes().recall(stamp, &range, most);
-        let at = found.last().map_or(range.start, SourceExtent::end);
-        if at < range.end && found.len() < most {
-            let few = few.min(most - found.len());
-            let sought = self.seek(at..range.end, few, Some(stamp.size()))?;
-            if stamp.is_settled(SystemTime::now()) && self.stamp() == Some(stamp) {
-                self.holes().remember(stamp, &sought);
+        loop {
+            let done = extents.last().map_or(offset, SourceExtent::end);
+            if done >= end || extents.len() >= most {
+                return Ok(extents);
             }
-            found.extend(sought);
+            let left = JOB.min(most - extents.len());
+            let found = self.on_lane(move |file| file.find(done..end, left)).await?;
+            extents.extend(found);
         }
-        Ok(found)
     }
 
-    fn seek(
-        &self,
-        range: Range<u64>,
-        most: usize,
-        size: Option<u64>,
-    ) -> Result<Vec<SourceExtent>, BlobError> {
-        seek(self.file(), range, most, size).map_err(|error| self.failed(error))
+    /// What is remembered from the start of `range` on.
+    fn recall(&self, range: Range<u64>, most: usize) -> Vec<SourceExtent> {
+        let recall = |stamp| self.holes().recall(stamp, &range, most);
+        self.stamp().map(recall).unwrap_or_default()
+    }
+
+    /// Looks for at most `most` extents, 1 or more, from the start of `range` on, and remembers them.
+    fn find(&self, range: Range<u64>, most: usize) -> Result<Vec<SourceExtent>, BlobError> {
+        let stamp = self.stamp();
+        let size = stamp.map(Stamp::size);
+        let sought = seek(self.file(), range, most, size).map_err(|error| self.failed(error))?;
+        if let Some(stamp) = stamp
+            && stamp.is_settled(SystemTime::now())
+            && self.stamp() == Some(stamp)
+        {
+            self.holes().remember(stamp, &sought);
+        }
+        Ok(sought)
     }
 }
 

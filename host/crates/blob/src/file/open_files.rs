@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
+use lanes::Work;
 use nbdbox_config::lock::Lock;
 use thiserror::Error;
 
@@ -81,12 +82,16 @@ fn has(access: Access) -> &'static str {
 ///
 /// # Errors
 /// It can't be opened, or another export or program excludes it.
-pub(crate) fn open(grant: &Grant, opener: &Opener) -> anyhow::Result<(FileSource, Arc<Use>)> {
+pub(crate) fn open(
+    grant: &Grant,
+    opener: &Opener,
+    work: Work,
+) -> anyhow::Result<(FileSource, Arc<Use>)> {
     let terms = Terms {
         access: grant.access,
         lock: grant.lock(),
     };
-    let fresh = FileSource::open(&grant.path, terms.is_writable())?;
+    let fresh = FileSource::open(&grant.path, terms.is_writable(), work)?;
     let place = FILES.place(&fresh.facts().identity);
     // Others that open the same file wait, those that open another one don't.
     let mut users = held(&place);

@@ -1,22 +1,29 @@
 //! Reads and writes that don't hold up a worker thread.
 //!
 //! What is in the page cache is moved at once (`preadv2` with `RWF_NOWAIT`, see its manual page).
-//! Writes go into the page cache in place where a worker can be spared; everything else goes to the
-//! runtime's blocking threads.
+//! Short writes go into the page cache in place where a worker can be spared; everything else goes to the
+//! tenant's lane.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use device::WriteFlags;
+use lanes::Work;
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::durability::Mark;
 use crate::error::BlobError;
-use crate::file::{FileSource, on_a_thread};
+use crate::file::FileSource;
 
-/// Bytes that are soon copied into the page cache.
-const SHORT: usize = 1 << 20;
+/// Bytes that are soon copied from or into the page cache. More are copied on a lane, or in such pieces.
+pub(super) const SHORT: usize = 1 << 20;
+
+/// Bytes that one hint reads ahead at most. Restrains a guest from filling the page cache with a word.
+const AHEAD: u64 = 32 << 20;
 
 impl FileSource {
     /// As [`Source::read`](crate::Source::read).
@@ -26,8 +33,7 @@ impl FileSource {
         if got == length {
             return Ok(bytes);
         }
-        let file = self.clone();
-        on_a_thread(move || {
+        self.on_lane(move |file| {
             file.read_waiting(offset + got as u64, &mut bytes[got..])?;
             Ok(bytes)
         })
@@ -41,42 +47,52 @@ impl FileSource {
         bytes: Bytes,
         flags: WriteFlags,
     ) -> Result<(), BlobError> {
-        let fua = flags.contains(WriteFlags::FUA);
-        let done = if fua {
-            0
-        } else {
+        let is_short = bytes.len() <= SHORT;
+        let done = if is_short {
             self.write_cached(offset, &bytes)
+        } else {
+            0
         };
         if done == bytes.len() {
             self.unflushed().note_change();
-            return Ok(());
+            return self.sync_if_wanted(flags).await;
         }
-        let file = self.clone();
-        let short = !fua && bytes.len() <= SHORT;
-        let work = move || {
+        let work = move |file: &Self| {
             let written = file.write_waiting(offset + done as u64, &bytes[done..]);
             file.unflushed().note_change();
-            written?;
-            file.sync_if_wanted(flags)
+            written
         };
-        if short {
-            self.inline_or_thread(work).await
+        if is_short {
+            self.in_place_or_on_lane(work).await?;
         } else {
-            on_a_thread(work).await
+            self.on_lane(work).await?;
         }
+        self.sync_if_wanted(flags).await
     }
 
     /// As [`Source::flush`](crate::Source::flush).
     pub(crate) async fn flush(&self) -> Result<(), BlobError> {
-        let file = self.clone();
-        on_a_thread(move || file.sync()).await
+        self.sync().await
     }
 
     /// As [`Source::prefetch`](crate::Source::prefetch).
     pub(crate) fn prefetch(&self, offset: u64, length: u64) {
-        let length = std::num::NonZeroU64::new(length);
-        // A file that takes no hint is no error.
-        let _ = rustix::fs::fadvise(self.file(), offset, length, Advice::WillNeed);
+        let Some(length) = NonZeroU64::new(length.min(AHEAD)) else {
+            return;
+        };
+        if self.own.prefetches.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let file = self.clone();
+        // Reading ahead takes the disk's queue, which may be full, and memory.
+        let begun = self.work().begin(move || {
+            // A file that takes no hint is no error.
+            let _ = rustix::fs::fadvise(file.file(), offset, Some(length), Advice::WillNeed);
+            file.own.prefetches.store(false, Ordering::Release);
+        });
+        if begun.is_err() {
+            self.own.prefetches.store(false, Ordering::Release);
+        }
     }
 
     /// Fills `bytes` from `offset` if that takes no waiting; says how many bytes it got. A file system
@@ -150,9 +166,9 @@ impl FileSource {
     }
 
     /// What a change ends with.
-    pub(super) fn sync_if_wanted(&self, flags: WriteFlags) -> Result<(), BlobError> {
+    pub(super) async fn sync_if_wanted(&self, flags: WriteFlags) -> Result<(), BlobError> {
         if flags.contains(WriteFlags::FUA) {
-            self.sync()
+            self.sync().await
         } else {
             Ok(())
         }
@@ -164,9 +180,20 @@ impl FileSource {
     ///
     /// One at a time, for the same reason: of two at once, one would be told of the loss, and the other one
     /// would take what was lost for durable. Those that wait share the next one, which covers them all.
-    pub(super) fn sync(&self) -> Result<(), BlobError> {
+    async fn sync(&self) -> Result<(), BlobError> {
         let asked = self.unflushed().mark();
-        self.sync_since(asked, || rustix::fs::fdatasync(self.file()))
+        // It guards nothing by itself, so that a lane's thread, which must not wait for what is queued, goes by it.
+        let turn = if Work::is_here() {
+            None
+        } else {
+            Arc::clone(&self.open.sync_gate).acquire_owned().await.ok()
+        };
+        self.on_lane(move |file| {
+            let synced = file.sync_since(asked, || rustix::fs::fdatasync(file.file()));
+            drop(turn);
+            synced
+        })
+        .await
     }
 
     /// As [`sync`](Self::sync), for what was changed before `asked`.
@@ -204,7 +231,8 @@ mod tests {
 
     fn disk() -> FileSource {
         let file = NamedTempFile::new().unwrap();
-        FileSource::open(file.path(), true).unwrap()
+        let work = lanes::Lane::new("alice").charging(None);
+        FileSource::open(file.path(), true, work).unwrap()
     }
 
     impl FileSource {

@@ -5,10 +5,7 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use crate::error::BlobError;
-use crate::file::{FileSource, on_a_thread};
-
-/// Bytes written at once where zeroes have to be written one by one.
-const ZEROES: usize = 1 << 20;
+use crate::file::FileSource;
 
 impl FileSource {
     /// As [`Source::trim`](crate::Source::trim).
@@ -18,17 +15,16 @@ impl FileSource {
         length: u64,
         flags: WriteFlags,
     ) -> Result<(), BlobError> {
-        let file = self.clone();
-        on_a_thread(move || {
+        self.on_lane(move |file| {
             let punched = file.punch(offset, length);
             file.unflushed().note_change();
             match punched {
-                Ok(()) | Err(BlobError::Unsupported(_)) => {}
-                Err(error) => return Err(error),
+                Ok(()) | Err(BlobError::Unsupported(_)) => Ok(()),
+                Err(error) => Err(error),
             }
-            file.sync_if_wanted(flags)
         })
-        .await
+        .await?;
+        self.sync_if_wanted(flags).await
     }
 
     /// As [`Source::zero`](crate::Source::zero).
@@ -38,14 +34,13 @@ impl FileSource {
         length: u64,
         flags: WriteFlags,
     ) -> Result<(), BlobError> {
-        let file = self.clone();
-        on_a_thread(move || {
+        self.on_lane(move |file| {
             let zeroed = file.zero_waiting(offset, length, flags);
             file.unflushed().note_change();
-            zeroed?;
-            file.sync_if_wanted(flags)
+            zeroed
         })
-        .await
+        .await?;
+        self.sync_if_wanted(flags).await
     }
 
     fn zero_waiting(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), BlobError> {
@@ -56,25 +51,7 @@ impl FileSource {
             }
         }
         let in_place = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
-        match self.allocate(in_place, offset, length) {
-            Err(BlobError::Unsupported(_)) if !flags.contains(WriteFlags::FAST_ZERO) => {
-                self.write_zeroes(offset, length)
-            }
-            done => done,
-        }
-    }
-
-    fn write_zeroes(&self, mut offset: u64, mut length: u64) -> Result<(), BlobError> {
-        let zeroes = vec![0; ZEROES.min(usize::try_from(length).unwrap_or(ZEROES))];
-        while length > 0 {
-            let count = zeroes
-                .len()
-                .min(usize::try_from(length).unwrap_or(zeroes.len()));
-            self.write_waiting(offset, &zeroes[..count])?;
-            offset += count as u64;
-            length -= count as u64;
-        }
-        Ok(())
+        self.allocate(in_place, offset, length)
     }
 
     fn punch(&self, offset: u64, length: u64) -> Result<(), BlobError> {

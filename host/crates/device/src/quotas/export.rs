@@ -57,9 +57,11 @@ impl ExportQuota {
         [self.flow.as_ref(), tenant]
     }
 
-    /// What limits requests and bytes a second.
+    /// What limits requests and bytes a second: both hold. `None` where neither has a limit.
     #[must_use]
-    pub fn rates(&self) -> [&Rates; 2] {
-        [&self.rates, &self.tenant.rates]
+    pub fn rates(&self) -> Option<[&Rates; 2]> {
+        let rates = [&self.rates, &self.tenant.rates];
+        let free = rates.iter().all(|rates| rates.is_free());
+        (!free).then_some(rates)
     }
 }

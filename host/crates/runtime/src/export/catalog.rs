@@ -268,7 +268,11 @@ impl PluginCatalog {
         };
         let grants = Grants {
             settings: layer.settings.clone(),
-            blobs: layer.blobs.to_vec(),
+            blobs: layer
+                .blobs
+                .iter()
+                .map(|blob| blob.charged_to(&quota.work))
+                .collect(),
             next,
             changes_bytes: layer.plugin.changes_bytes(),
         };

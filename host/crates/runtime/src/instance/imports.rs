@@ -8,6 +8,7 @@ mod mappings;
 mod next;
 mod requests;
 mod waiting;
+mod wanted;
 
 use wasmtime::component::Linker;
 

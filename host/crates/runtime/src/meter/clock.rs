@@ -43,6 +43,7 @@ pub(crate) fn tick_for(engine: &Engine) -> anyhow::Result<()> {
     let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
     if THREAD.get().is_none() {
         let clock = thread::Builder::new().name("epoch".to_owned());
+        #[expect(clippy::disallowed_methods, reason = "the process's clock: one")]
         let clock = clock.spawn(run).context("can't start the epoch's thread")?;
         THREAD.get_or_init(|| clock.thread().clone());
     }

@@ -1,17 +1,24 @@
 //! `interface blobs`: direct use of granted files. By reference: see `requests`.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use blob::{self, Blob, BlobError};
 use bytes::Bytes;
+use device::Deadline;
 use nbdbox_config::limits::DIRECT;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList, WasmStr};
 
 use super::BlobHandle;
 use super::waiting::{Asked, waiting};
+use super::wanted::{NoAnswer, while_wanted};
 use crate::abi::names::log_export;
 use crate::abi::wit::{Access, Errno, WriteFlags};
+use crate::instance::context::ExportContext;
 use crate::instance::guest::Guest;
 use crate::meter::call::WaitsFor;
+use crate::zeroes::{Payer, Zeroes};
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Handle = Resource<BlobHandle>;
@@ -84,8 +91,10 @@ fn link_read(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
             if length > DIRECT {
                 return Ok(Asked::Answer((Err(Errno::Einval),)));
             }
+            let request = store.data().call.request().cloned();
             Ok(Asked::Wait(async move {
-                let read = blob.read(offset, length as usize).await;
+                let read = blob.read(offset, length as usize);
+                let read = while_wanted(request.as_ref(), read).await;
                 (blob, read)
             }))
         },
@@ -109,7 +118,7 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             }
             Ok(Asked::Wait(async move {
                 let done = blob.write(offset, bytes, mode.into()).await;
-                (blob, done)
+                (blob, done.map_err(NoAnswer::from))
             }))
         },
         answer,
@@ -125,7 +134,7 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             };
             Ok(Asked::Wait(async move {
                 let done = blob.flush().await;
-                (blob, done)
+                (blob, done.map_err(NoAnswer::from))
             }))
         },
         answer,
@@ -140,7 +149,7 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             };
             Ok(Asked::Wait(async move {
                 let done = blob.trim(offset, length, mode.into()).await;
-                (blob, done)
+                (blob, done.map_err(NoAnswer::from))
             }))
         },
         answer,
@@ -153,8 +162,19 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             let Some(blob) = writable(store, &blob)? else {
                 return Ok(Asked::Answer((Err(Errno::Eperm),)));
             };
+            let (ctx, request) = (
+                Arc::clone(&store.data().ctx),
+                store.data().call.request().cloned(),
+            );
             Ok(Asked::Wait(async move {
-                let done = blob.zero(offset, length, mode.into()).await;
+                let done = zero(
+                    &ctx,
+                    request.as_ref(),
+                    &blob,
+                    offset..offset.saturating_add(length),
+                    mode.into(),
+                )
+                .await;
                 (blob, done)
             }))
         },
@@ -169,11 +189,56 @@ fn writable(store: &Store<'_>, handle: &Handle) -> wasmtime::Result<Option<Blob>
     Ok(writable.then(|| blob.clone()))
 }
 
+/// Zeroes a range, by writing where the blob can't otherwise: then piece by piece, while that is wanted.
+async fn zero(
+    ctx: &ExportContext,
+    request: Option<&Deadline>,
+    blob: &Blob,
+    range: Range<u64>,
+    flags: device::WriteFlags,
+) -> Result<(), NoAnswer> {
+    let length = range.end - range.start;
+    let done = blob.zero(range.start, length, flags).await;
+    let (Err(BlobError::Unsupported(_)), Some(deadline)) = (&done, request) else {
+        return Ok(done?);
+    };
+    if flags.contains(device::WriteFlags::FAST_ZERO) {
+        return Ok(done?);
+    }
+    let payer = Payer {
+        deadline,
+        metrics: &ctx.metrics,
+        rates: ctx.quota.rates(),
+    };
+    let mut zeroes = Zeroes::new(payer, length, u32::MAX);
+    while let Some((at, bytes)) = zeroes.next().await? {
+        let piece = blob.write(range.start + at, bytes, device::WriteFlags::empty());
+        piece.await?;
+    }
+    if flags.contains(device::WriteFlags::FUA) {
+        blob.flush().await?;
+    }
+    Ok(())
+}
+
 fn answer<T>(
     guest: &mut Guest,
-    (blob, done): (Blob, Result<T, BlobError>),
+    (blob, done): (Blob, Result<T, NoAnswer>),
 ) -> wasmtime::Result<(Outcome<T>,)> {
-    Ok((done.map_err(|error| errno(guest, &blob, &error)),))
+    Ok((done.map_err(|unanswered| unanswered.errno(guest, &blob)),))
+}
+
+impl NoAnswer {
+    /// The errno for the plugin, and its words, should the plugin return it.
+    pub(super) fn errno(&self, guest: &mut Guest, blob: &Blob) -> Errno {
+        match self {
+            Self::Blob(error) => errno(guest, blob, error),
+            Self::Ended(failure) => {
+                guest.explain(&failure.text);
+                failure.errno.into()
+            }
+        }
+    }
 }
 
 /// The errno for the plugin. What is the host's affair is told to the operator.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use blob::{Access, Blob, BlobError, SourceExtent};
+use blob::{Access, Blob, SourceExtent};
 use device::fault::Cause;
 use device::reply::ReadReply;
 use extent_map::{AddError, Kind, Progress as MapProgress, Wanted};
@@ -14,6 +14,7 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList};
 
 use super::blobs::errno;
 use super::waiting::{Asked, Asking, waiting};
+use super::wanted::{NoAnswer, while_wanted};
 use super::{BlobHandle, ExtentsHandle, ReadReplyHandle, WritePayloadHandle};
 use crate::abi::wit::{Errno, Extent, ExtentKind, Progress};
 use crate::instance::guest::Guest;
@@ -209,7 +210,7 @@ struct Search {
     only: bool,
 }
 
-type Found = Result<Vec<SourceExtent>, BlobError>;
+type Found = Result<Vec<SourceExtent>, NoAnswer>;
 
 /// Searches for a file's extents: only for those that the map can still take.
 fn ask_blob(
@@ -242,8 +243,10 @@ fn ask_blob(
         return Ok(Asked::Answer((Ok(progress.into()),)));
     }
     let from = offset + (wanted.start - position);
+    let request = guest.call.request().cloned();
     Ok(Asked::Wait(async move {
-        let found = blob.extents(from, wanted.end - wanted.start, most).await;
+        let found = blob.extents(from, wanted.end - wanted.start, most);
+        let found = while_wanted(request.as_ref(), found).await;
         (Search { blob, wanted, only }, found)
     }))
 }
@@ -252,7 +255,7 @@ fn ask_blob(
 fn answer_blob(guest: &mut Guest, search: &Search, found: Found) -> Result<Added, HostTrap> {
     let found = match found {
         Ok(found) => found,
-        Err(error) => return Ok(Err(errno(guest, &search.blob, &error))),
+        Err(unanswered) => return Ok(Err(unanswered.errno(guest, &search.blob))),
     };
     let (wanted, only) = (&search.wanted, search.only);
     let mut told = wanted.start;
