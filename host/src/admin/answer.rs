@@ -9,8 +9,8 @@ use device::metrics::Observed;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use lanes::Work;
 use nbd_server::ServerMetrics;
-use tokio::task::spawn_blocking;
 
 use super::exposition::exposition;
 use super::{Admin, Report};
@@ -58,11 +58,8 @@ impl Admin {
         // A closed semaphore would let it through; nobody closes it.
         let turn = Arc::clone(&self.making).acquire_owned().await;
         let (observed, server) = (Arc::clone(&self.observed), Arc::clone(&self.server));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the operator's: one at a time, whether its client waits for it or not"
-        )]
-        let making = spawn_blocking(move || {
+        // One at a time, whether its client waits for it or not.
+        let making = Work::of_the_host().run(move || {
             let made = make(&*observed, &server);
             drop(turn);
             made

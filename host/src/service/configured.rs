@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use lanes::Work;
 use nbd_server::Inherited;
 use nbdbox_config::config::{Config, LogFormat};
 use runtime::Engine;
-use tokio::task::spawn_blocking;
 
 use super::signals::Hangup;
 use super::{
@@ -135,10 +135,6 @@ fn check_connections(hosting: &Hosting, connections: usize) {
 /// Files may be on a disk that hangs: not on a worker.
 async fn read(path: &Path) -> anyhow::Result<Blueprint> {
     let path = path.to_owned();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the operator's: one, which a reload waits for"
-    )]
-    let reading = spawn_blocking(move || Blueprint::read(&path));
+    let reading = Work::of_the_host().run(move || Blueprint::read(&path));
     reading.await?
 }

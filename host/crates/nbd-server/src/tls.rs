@@ -10,11 +10,11 @@ use std::io;
 use std::sync::Arc;
 
 use device::identity::Certificate;
+use lanes::Work;
 use nbd_proto::TlsMode;
 use nbdbox_config::config::{self, TlsFiles};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
@@ -100,12 +100,8 @@ impl Tls {
         let state = Arc::clone(&self.state).lock_owned().await;
         let before = Arc::clone(&state.config);
         let files = self.files.clone();
-        // A disk that hangs must not keep a worker.
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the listener's: one at a time, since it holds the lock to its end, whether its client waits or not"
-        )]
-        let looked = spawn_blocking(move || look(state, &files));
+        // A disk that hangs must not keep a worker. One look at a time for each listener, since it holds the lock to its end.
+        let looked = Work::of_the_host().run(move || look(state, &files));
         looked.await.unwrap_or(before)
     }
 }

@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use device::metrics::CompileMetrics;
+use lanes::Work;
 use nbdbox_config::limits::{COMPILER_TIME, COMPONENT};
 use nbdbox_config::size::Bytes;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use tokio::task::spawn_blocking;
 
 use self::keeping::Unfinished;
 use crate::component::artifact::{self, Artifact, Unusable};
@@ -47,12 +47,12 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of a plugin's file.
+    /// The digest of a plugin's file. Blocks.
     ///
     /// # Errors
     /// It can't be read, or is too large to be a plugin.
     pub fn of_file(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self::of(&read_component(path)?))
+        Ok(Component::read(path)?.digest)
     }
 
     /// The digest's 32 bytes.
@@ -89,10 +89,15 @@ pub struct Cache {
     _temporary: Option<TempDir>,
 }
 
-/// What [`Cache::component`] found or made.
+/// A plugin's file, read.
+pub(crate) struct Component {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Digest,
+}
+
+/// What [`Cache::compiled`] found or made.
 pub(crate) struct Compiled {
     pub(crate) artifact: Artifact,
-    pub(crate) digest: Digest,
     /// `None` if it was there.
     pub(crate) compile_time: Option<Duration>,
 }
@@ -196,14 +201,14 @@ impl Cache {
         self.warn_of_clutter(tidied);
     }
 
-    /// The code for `bytes`: from the cache, or compiled by a child process. Reads and maps on a thread that may
-    /// block. Dropping the future ends the child.
-    pub(crate) async fn component(
+    /// The code for a component: from the cache, or compiled by a child process. The host's lane reads and maps.
+    /// Dropping the future ends the child.
+    pub(crate) async fn compiled(
         &self,
         engine: &wasmtime::Engine,
-        bytes: &[u8],
+        component: &Component,
     ) -> anyhow::Result<Compiled> {
-        let digest = Digest::of(bytes);
+        let Component { bytes, digest } = component;
         let name = format!(
             "{digest}-{:016x}.{}",
             compatibility(engine),
@@ -214,7 +219,6 @@ impl Cache {
             self.metrics.hit(digest.to_string());
             return Ok(Compiled {
                 artifact,
-                digest,
                 compile_time: None,
             });
         }
@@ -225,7 +229,6 @@ impl Cache {
         self.metrics.compiled(digest.to_string(), took);
         Ok(Compiled {
             artifact,
-            digest,
             compile_time: Some(took),
         })
     }
@@ -238,13 +241,15 @@ impl Cache {
         path: &Path,
     ) -> anyhow::Result<Artifact> {
         const NAMED: &str = "can't write to the compile cache";
+        let (host, folder) = (Work::of_the_host(), self.folder.clone());
+        let unfinished = host.run(move || Unfinished::create(&folder)).await?;
         let Unfinished {
             path: unfinished,
             mut file,
-        } = Unfinished::create(&self.folder).context(NAMED)?;
+        } = unfinished.context(NAMED)?;
         compile::in_a_child(&self.program, self.time, bytes, &unfinished).await?;
         let (engine, path, size) = (engine.clone(), path.to_owned(), self.size);
-        let (artifact, kept) = spawn_blocking(move || {
+        let opening = host.run(move || {
             let artifact = artifact::open(&engine, &mut file)?;
             let keep = || -> io::Result<()> {
                 // What is larger than the whole cache would throw out all else, and then itself.
@@ -255,9 +260,9 @@ impl Cache {
                 Ok(())
             };
             Ok::<_, Unusable>((artifact, keep()))
-        })
-        .await?
-        .context("can't use what the compiler wrote")?;
+        });
+        let opened = opening.await?;
+        let (artifact, kept) = opened.context("can't use what the compiler wrote")?;
         self.warn_of_clutter(kept);
         Ok(artifact)
     }
@@ -276,7 +281,7 @@ impl Cache {
 /// The code at `path`, if it's there and can be used. What is damaged is told, and made again.
 async fn look(engine: &wasmtime::Engine, path: &Path) -> anyhow::Result<Option<Artifact>> {
     let (engine, path) = (engine.clone(), path.to_owned());
-    let looked = spawn_blocking(move || {
+    let looked = Work::of_the_host().run(move || {
         let opened = File::open(&path)
             .map_err(Unusable::from)
             .and_then(|mut file| {
@@ -307,25 +312,31 @@ fn compatibility(engine: &wasmtime::Engine) -> u64 {
     hasher.finish()
 }
 
-/// Reads a plugin's file, up to the size that is allowed.
-pub(crate) fn read_component(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let named = || format!("can't read {}", path.display());
-    // Looked at first: to open a pipe would be to wait for its writer.
-    ensure!(
-        fs::metadata(path).with_context(named)?.is_file(),
-        "{}: it isn't a file",
-        named()
-    );
-    let file = File::open(path).with_context(named)?;
-    let mut bytes = Vec::new();
-    file.take(COMPONENT + 1)
-        .read_to_end(&mut bytes)
-        .with_context(named)?;
-    ensure!(
-        bytes.len() as u64 <= COMPONENT,
-        "can't load {}: it is larger than {}",
-        path.display(),
-        Bytes(COMPONENT)
-    );
-    Ok(bytes)
+impl Component {
+    /// Reads a plugin's file, up to the size that is allowed. Blocks, and hashes up to 64 MiB.
+    ///
+    /// # Errors
+    /// It can't be read, or is too large to be a plugin.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let named = || format!("can't read {}", path.display());
+        // Looked at first: to open a pipe would be to wait for its writer.
+        ensure!(
+            fs::metadata(path).with_context(named)?.is_file(),
+            "{}: it isn't a file",
+            named()
+        );
+        let file = File::open(path).with_context(named)?;
+        let mut bytes = Vec::new();
+        file.take(COMPONENT + 1)
+            .read_to_end(&mut bytes)
+            .with_context(named)?;
+        ensure!(
+            bytes.len() as u64 <= COMPONENT,
+            "can't load {}: it is larger than {}",
+            path.display(),
+            Bytes(COMPONENT)
+        );
+        let digest = Digest::of(&bytes);
+        Ok(Self { bytes, digest })
+    }
 }

@@ -9,13 +9,14 @@ use blob::Blob;
 use device::fault::Failure;
 use device::metrics::{CompileMetrics, Metrics};
 use device::{ExportQuota, TenantQuota};
+use lanes::Work;
 use nbdbox_config::limits::Limits;
 use nbdbox_config::settings::Settings;
 
 use crate::abi::manifest::Manifest;
 use crate::abi::names::Names;
 use crate::abi::world::World;
-use crate::component::cache::Digest;
+use crate::component::cache::{Compiled, Component, Digest};
 use crate::instance::Instance;
 use crate::instance::context::{ExportContext, Grants};
 use crate::loaded::engine::Engine;
@@ -58,10 +59,18 @@ impl Plugin {
         tenant: &Arc<TenantQuota>,
     ) -> anyhow::Result<Arc<Self>> {
         let cant_load = || format!("can't load {}", path.display());
-        let bytes = crate::component::cache::read_component(path)?;
-        let compiled = engine.cache().component(engine.wasmtime(), &bytes).await;
-        let compiled = compiled.with_context(cant_load)?;
-        let examined = Examined::new(engine, &compiled.artifact).with_context(cant_load)?;
+        let file = path.to_owned();
+        let reading = Work::of_the_host().run(move || Component::read(&file));
+        let component = reading.await??;
+        let compiled = engine.cache().compiled(engine.wasmtime(), &component).await;
+        let Compiled {
+            artifact,
+            compile_time,
+        } = compiled.with_context(cant_load)?;
+        // How long that takes is the plugin's to say: as many imports as it has.
+        let (work, linker) = (tenant.lane.charging(None), engine.clone());
+        let examining = work.run(move || Examined::new(&linker, &artifact));
+        let examined = examining.await?.with_context(cant_load)?;
         examined.check_room(limits).with_context(cant_load)?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let asked = ask(&examined, &stem, limits, tenant).await;
@@ -74,9 +83,9 @@ impl Plugin {
             file: path.to_owned(),
             manifest,
             changes_bytes,
-            digest: compiled.digest,
-            size: bytes.len() as u64,
-            compile_time: compiled.compile_time,
+            size: component.bytes.len() as u64,
+            digest: component.digest,
+            compile_time,
             compiling: Arc::clone(engine.metrics()),
         }))
     }
