@@ -1,7 +1,10 @@
-//! What a server asks of the kernel, as strace sees it.
+//! What a server asks of the kernel, as strace sees it, or as strace lets it fail.
+//!
+//! strace needs ptrace. Where that isn't permitted these tests fail: nothing else proves that an error of the disk
+//! reaches the client.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Strace {
     child: Child,
     log: PathBuf,
+    injects: bool,
 }
 
 impl Strace {
@@ -25,42 +29,111 @@ impl Strace {
     /// It isn't installed, or may not.
     #[must_use]
     pub fn attach(server: &Server, calls: &str) -> Self {
+        Self::attach_and_inject(server, calls, &[])
+    }
+
+    /// As [`attach`](Self::attach), and lets some of them fail, or take long: each word is strace's, as in
+    /// `fdatasync:delay_enter=500000`.
+    ///
+    /// # Panics
+    /// As [`attach`](Self::attach).
+    #[must_use]
+    pub fn attach_and_inject(server: &Server, calls: &str, faults: &[&str]) -> Self {
+        let mut arguments = vec![format!("--trace={calls}"), "--decode-fds=path".to_owned()];
+        arguments.extend(faults.iter().map(|fault| format!("--inject={fault}")));
+        Self::begin(server, &arguments, !faults.is_empty())
+    }
+
+    /// Lets system calls on the file at `path` fail, or take long: each word is strace's, as in
+    /// `pread64,preadv2:error=EIO`.
+    ///
+    /// # Panics
+    /// As [`attach`](Self::attach).
+    #[must_use]
+    pub fn inject(server: &Server, path: &Path, faults: &[&str]) -> Self {
+        let calls = faults
+            .iter()
+            .filter_map(|fault| fault.split_once(':'))
+            .map(|(calls, _)| calls);
+        let calls = calls.collect::<Vec<_>>().join(",");
+        let mut arguments = vec![format!("--trace={calls}")];
+        arguments.extend(faults.iter().map(|fault| format!("--inject={fault}")));
+        // Only the disk's calls, not those of the runtime or the program's own files.
+        arguments.push(format!("--trace-path={}", path.display()));
+        Self::begin(server, &arguments, true)
+    }
+
+    fn begin(server: &Server, arguments: &[String], injects: bool) -> Self {
         let said = server.folder().join("strace.err");
         let log = server.folder().join("strace.log");
-        let mut child = Command::new("strace")
+        let child = Command::new("strace")
             .args(["--follow-forks", "--attach", &server.pid().to_string()])
             .arg("--output")
             .arg(&log)
-            .arg(format!("--trace={calls}"))
             .args(["--quiet=exit", "--signal=none"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stderr(File::create(&said).unwrap())
             .spawn()
             .unwrap_or_else(|error| panic!("can't run strace: {error}: run `make setup`"));
+        let mut strace = Self {
+            child,
+            log,
+            injects,
+        };
         let start = Instant::now();
         // It says so when it has all threads.
         let whole = format!("Process {} attached", server.pid());
         loop {
             let text = fs::read_to_string(&said).unwrap();
             if text.contains(&whole) {
-                return Self { child, log };
+                return strace;
             }
-            let ended = child.try_wait().unwrap();
+            let ended = strace.child.try_wait().unwrap();
             let waiting = ended.is_none() && start.elapsed() < PATIENCE;
             assert!(
                 waiting,
-                "strace can't attach to the server; this needs ptrace:\n{text}"
+                "strace can't attach to the server. This test needs ptrace: be root or the server's user with \
+                 kernel.yama.ptrace_scope=0, in a container with CAP_SYS_PTRACE. It said:\n{text}"
             );
             thread::sleep(Duration::from_millis(2));
         }
     }
 
+    /// What it has seen so far.
+    ///
+    /// # Panics
+    /// Its log can't be read.
+    #[must_use]
+    pub fn seen(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
     /// Ends it, by SIGTERM, at which it detaches in order. What it has seen: a line for each call, or two
     /// where another thread's came in between.
+    ///
+    /// # Panics
+    /// It was to inject something, and the server made no such call.
     #[must_use]
     pub fn detach(mut self) -> String {
-        let _ = run("kill", [self.child.id().to_string()]);
-        self.child.wait().unwrap();
-        fs::read_to_string(self.log).unwrap()
+        self.stop();
+        let log = self.seen();
+        let hit = !self.injects || log.contains("(INJECTED)") || log.contains("(DELAYED)");
+        assert!(hit, "nothing was hit:\n{log}");
+        log
+    }
+
+    fn stop(&mut self) {
+        // It may have ended already, with the server.
+        if self.child.try_wait().unwrap().is_none() {
+            let _ = run("kill", [self.child.id().to_string()]);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Drop for Strace {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

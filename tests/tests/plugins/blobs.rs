@@ -5,3 +5,4 @@ mod durability;
 mod faults;
 mod holes;
 mod locks;
+mod slow_disk;

@@ -1,6 +1,6 @@
 //! Requests are held up until their rates have room for them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quota::Rates;
 use tokio::time::sleep;
@@ -22,10 +22,15 @@ pub fn hold_up<'a>(
     bytes: u64,
 ) -> Option<impl Future<Output = Result<(), Failure>> + Send + use<'a>> {
     let rates = terms.rates()?;
-    Some(wait(rates, metrics, deadline, 1, bytes))
+    let left = deadline.left(Instant::now());
+    Some(async move {
+        wait(rates, metrics, deadline, left, (1, bytes)).await?;
+        Ok(())
+    })
 }
 
-/// Holds up what the host writes on behalf of a request that was counted already, piece by piece. As [`hold_up`].
+/// Holds up what the host writes on behalf of a request that was counted already, piece by piece, for no longer than the
+/// request has `left`. Returns for how long. As [`hold_up`].
 ///
 /// # Errors
 /// As [`hold_up`].
@@ -33,20 +38,20 @@ pub async fn hold_up_piece(
     rates: [&Rates; 2],
     metrics: &Metrics,
     deadline: &Deadline,
+    left: Duration,
     bytes: u64,
-) -> Result<(), Failure> {
-    wait(rates, metrics, deadline, 0, bytes).await
+) -> Result<Duration, Failure> {
+    wait(rates, metrics, deadline, left, (0, bytes)).await
 }
 
 async fn wait(
     rates: [&Rates; 2],
     metrics: &Metrics,
     deadline: &Deadline,
-    requests: u64,
-    bytes: u64,
-) -> Result<(), Failure> {
-    let now = Instant::now();
-    let wait = Rates::reserve(&rates, now, requests, bytes, deadline.left(now));
+    left: Duration,
+    (requests, bytes): (u64, u64),
+) -> Result<Duration, Failure> {
+    let wait = Rates::reserve(&rates, Instant::now(), requests, bytes, left);
     let wait = wait.ok_or_else(|| Failure::share("past the rate for too long"))?;
     if !wait.is_zero() {
         metrics.rate_waits.note(wait);
@@ -55,5 +60,5 @@ async fn wait(
             () = deadline.abandoned() => return Err(Failure::hung_up()),
         }
     }
-    Ok(())
+    Ok(wait)
 }

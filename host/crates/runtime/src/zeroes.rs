@@ -1,5 +1,7 @@
 //! Zeroes that the host writes out itself, where a layer or a blob can't zero: piece by piece.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use device::fault::Failure;
 use device::metrics::Metrics;
@@ -17,6 +19,8 @@ pub(crate) struct Zeroes<'a> {
     bytes: Bytes,
     length: u64,
     done: u64,
+    /// For how long a rate has held it up while the request's time stood still: that is the request's all the same.
+    held: Duration,
 }
 
 /// The request for which zeroes are written, and the export that pays.
@@ -37,6 +41,7 @@ impl<'a> Zeroes<'a> {
             bytes: Bytes::from(vec![0; usize::try_from(most).unwrap_or_default()]),
             length,
             done: 0,
+            held: Duration::ZERO,
         }
     }
 
@@ -61,7 +66,11 @@ impl<'a> Zeroes<'a> {
         deadline.next_piece();
         let piece = (self.bytes.len() as u64).min(self.length - at);
         if let Some(rates) = rates {
-            pace::hold_up_piece(rates, metrics, deadline, piece).await?;
+            let left = deadline.left(Instant::now()).saturating_sub(self.held);
+            let waited = pace::hold_up_piece(rates, metrics, deadline, left, piece).await?;
+            if deadline.is_standing_still() {
+                self.held += waited;
+            }
         }
         self.done += piece;
         // No longer than the bytes.

@@ -1,8 +1,5 @@
 //! What `file` does when the kernel says no: real system calls of the running server fail, by the
 //! hand of strace, or because a disk is full.
-//!
-//! strace needs ptrace. Where that isn't permitted these tests fail: nothing else proves that an
-//! error of the disk reaches the client.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -11,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nbd_proto::{CommandFlags, Errno, Framing, StateFlags};
-use nbdbox_tests::{Client, Disk, FRAMINGS, Random, Refused, Server, nbdbox, plugin, run};
+use nbdbox_tests::{Client, Disk, FRAMINGS, Random, Refused, Server, Strace, nbdbox, plugin, run};
 use tempfile::TempDir;
 
 const NONE: CommandFlags = CommandFlags::empty();
@@ -19,95 +16,6 @@ const MIB: u64 = 1 << 20;
 
 /// Long enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// strace on all threads of a server, for the system calls on its disk.
-struct Strace {
-    child: Child,
-    log: PathBuf,
-    injects: bool,
-}
-
-impl Strace {
-    /// Lets system calls on the disk fail: each word is strace's, as in `pread64,preadv2:error=EIO`.
-    fn inject(server: &Server, disk: &Disk, faults: &[&str]) -> Self {
-        let calls: Vec<&str> = faults
-            .iter()
-            .map(|fault| fault.split_once(':').unwrap().0)
-            .collect();
-        let mut arguments = vec![format!("--trace={}", calls.join(","))];
-        arguments.extend(faults.iter().map(|fault| format!("--inject={fault}")));
-        // Only the disk's calls, not those of the runtime or the program's own files.
-        arguments.push(format!("--trace-path={}", disk.path().display()));
-        Self::attach(server, &arguments, true)
-    }
-
-    /// Only looks at these system calls.
-    fn watch(server: &Server, calls: &str) -> Self {
-        let arguments = [format!("--trace={calls}"), "--decode-fds=path".to_owned()];
-        Self::attach(server, &arguments, false)
-    }
-
-    fn attach(server: &Server, arguments: &[String], injects: bool) -> Self {
-        let log = server.folder().join("strace.log");
-        let said = server.folder().join("strace.err");
-        let child = Command::new("strace")
-            .args(["--follow-forks", "--attach", &server.pid().to_string()])
-            .arg("--output")
-            .arg(&log)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(File::create(&said).unwrap())
-            .spawn()
-            .unwrap_or_else(|error| panic!("can't run strace: {error}: run `make setup`"));
-        let mut strace = Self {
-            child,
-            log,
-            injects,
-        };
-        let start = Instant::now();
-        loop {
-            let text = fs::read_to_string(&said).unwrap();
-            // It says so when it has all threads.
-            let whole = format!("Process {} attached", server.pid());
-            if text.lines().any(|line| line.contains(&whole)) {
-                return strace;
-            }
-            let ended = strace.child.try_wait().unwrap();
-            assert!(
-                ended.is_none() && start.elapsed() < PATIENCE,
-                "strace can't attach to the server. This test needs ptrace: be root or the \
-                 server's user with kernel.yama.ptrace_scope=0, in a container with CAP_SYS_PTRACE. \
-                 It said:\n{text}"
-            );
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    /// Lets go of the server; returns what strace saw.
-    fn detach(mut self) -> String {
-        self.stop();
-        let log = fs::read_to_string(&self.log).unwrap();
-        if self.injects {
-            assert!(log.contains("(INJECTED)"), "nothing was hit:\n{log}");
-        }
-        log
-    }
-
-    /// By SIGTERM, at which strace detaches in order.
-    fn stop(&mut self) {
-        // It may have ended already, with the server.
-        if self.child.try_wait().unwrap().is_none() {
-            let _ = run("kill", [self.child.id().to_string()]);
-            let _ = self.child.wait();
-        }
-    }
-}
-
-impl Drop for Strace {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
 
 /// Bytes all over, none of them 0.
 fn full(size: u64) -> Disk {
@@ -139,12 +47,12 @@ fn a_read_error_is_the_clients_and_the_operators() {
         let disk = full(MIB);
         let server = disk.serve();
         let mut client = Client::connect(&server.socket(), framing);
-        let faults = Strace::inject(&server, &disk, &["pread64,preadv2:error=EIO"]);
+        let faults = Strace::inject(&server, &disk.path(), &["pread64,preadv2:error=EIO"]);
         assert_refused(client.read(4096, 5000), Errno::Eio);
         assert_refused(client.read(0, 1), Errno::Eio);
         // The others aren't affected, nor is the connection.
         client.write(8192, b"written", NONE).unwrap();
-        faults.detach();
+        let _ = faults.detach();
         assert_told(&server, &disk, "Input/output error");
         let (offset, length) = (4000, 10_000);
         let bytes = client.read(offset, length).unwrap();
@@ -164,7 +72,7 @@ fn an_interrupted_call_is_repeated() {
             "preadv2,pwritev2:error=EAGAIN",
             "pread64,pwrite64:error=EINTR:when=1",
         ];
-        let faults = Strace::inject(&server, &disk, &faults);
+        let faults = Strace::inject(&server, &disk.path(), &faults);
         action(&mut client);
         let log = faults.detach();
         assert!(log.contains("EINTR"), "{log}");
@@ -183,11 +91,11 @@ fn a_write_without_progress_ends() {
     let before = disk.bytes();
     let server = disk.serve();
     let mut client = connect(&server);
-    let faults = Strace::inject(&server, &disk, &["pwrite64,pwritev2:retval=0"]);
+    let faults = Strace::inject(&server, &disk.path(), &["pwrite64,pwritev2:retval=0"]);
     for flags in [NONE, CommandFlags::FUA] {
         assert_refused(client.write(0, &[7; 9999], flags), Errno::Eio);
     }
-    faults.detach();
+    let _ = faults.detach();
     assert_told(&server, &disk, "made no progress");
     assert!(disk.bytes() == before);
     server.assert_serves();
@@ -200,12 +108,12 @@ fn a_full_disk_refuses_writes_and_changes_nothing() {
         let before = disk.bytes();
         let server = disk.serve();
         let mut client = Client::connect(&server.socket(), framing);
-        let faults = Strace::inject(&server, &disk, &["pwrite64,pwritev2:error=ENOSPC"]);
+        let faults = Strace::inject(&server, &disk.path(), &["pwrite64,pwritev2:error=ENOSPC"]);
         for flags in [NONE, CommandFlags::FUA] {
             assert_refused(client.write(4097, &[7; 9999], flags), Errno::Enospc);
         }
         assert!(client.read(0, 65_536).unwrap() == before[..65_536]);
-        faults.detach();
+        let _ = faults.detach();
         assert_told(&server, &disk, "No space left on device");
         assert!(disk.bytes() == before);
         client.write(4097, &[7; 9999], NONE).unwrap();
@@ -219,11 +127,11 @@ fn another_write_error_is_eio() {
     let before = disk.bytes();
     let server = disk.serve();
     let mut client = connect(&server);
-    let faults = Strace::inject(&server, &disk, &["pwrite64,pwritev2:error=EIO"]);
+    let faults = Strace::inject(&server, &disk.path(), &["pwrite64,pwritev2:error=EIO"]);
     for flags in [NONE, CommandFlags::FUA] {
         assert_refused(client.write(0, &[7; 9999], flags), Errno::Eio);
     }
-    faults.detach();
+    let _ = faults.detach();
     assert_told(&server, &disk, "Input/output error");
     assert!(disk.bytes() == before);
 }
@@ -234,7 +142,7 @@ fn what_cannot_be_made_durable_is_never_a_success() {
         let disk = full(MIB);
         let server = disk.serve();
         let mut client = Client::connect(&server.socket(), framing);
-        let faults = Strace::inject(&server, &disk, &["fdatasync:error=EIO"]);
+        let faults = Strace::inject(&server, &disk.path(), &["fdatasync:error=EIO"]);
         client.write(0, b"in the cache", NONE).unwrap();
         for _ in 0..3 {
             assert_refused(client.flush(), Errno::Eio);
@@ -245,7 +153,7 @@ fn what_cannot_be_made_durable_is_never_a_success() {
         }
         // From another connection just the same.
         assert_refused(connect(&server).flush(), Errno::Eio);
-        faults.detach();
+        let _ = faults.detach();
         assert_told(&server, &disk, "Input/output error");
         // The kernel has told of the loss: asked again it would call the rest a success.
         let written = client.write(100, b"durable", CommandFlags::FUA);
@@ -263,13 +171,13 @@ fn a_full_disk_refuses_zeroes_and_trims() {
     let before = disk.bytes();
     let server = disk.serve();
     let mut client = connect(&server);
-    let faults = Strace::inject(&server, &disk, &["fallocate:error=ENOSPC"]);
+    let faults = Strace::inject(&server, &disk.path(), &["fallocate:error=ENOSPC"]);
     let modes = [NONE, CommandFlags::NO_HOLE, CommandFlags::FAST_ZERO];
     for flags in modes {
         assert_refused(client.zero(4096, 65_536, flags), Errno::Enospc);
     }
     assert_refused(client.trim(4096, 65_536, NONE), Errno::Enospc);
-    faults.detach();
+    let _ = faults.detach();
     assert_told(&server, &disk, "No space left on device");
     assert!(disk.bytes() == before);
     server.assert_serves();
@@ -282,10 +190,10 @@ fn zeroes_are_written_where_the_file_system_has_no_other_way() {
         let mut expected = disk.bytes();
         let server = disk.serve();
         let mut client = connect(&server);
-        let faults = Strace::inject(&server, &disk, &["fallocate:error=EOPNOTSUPP"]);
+        let faults = Strace::inject(&server, &disk.path(), &["fallocate:error=EOPNOTSUPP"]);
         // More than is written at once, and nothing is aligned.
         client.zero(4097, 3 * MIB, flags).unwrap();
-        faults.detach();
+        let _ = faults.detach();
         expected[4097..4097 + 3 * (1 << 20)].fill(0);
         assert!(disk.bytes() == expected, "{flags:?}");
     }
@@ -297,12 +205,12 @@ fn fast_zeroes_are_refused_where_they_would_be_written() {
     let before = disk.bytes();
     let server = disk.serve();
     let mut client = connect(&server);
-    let faults = Strace::inject(&server, &disk, &["fallocate:error=EOPNOTSUPP"]);
+    let faults = Strace::inject(&server, &disk.path(), &["fallocate:error=EOPNOTSUPP"]);
     for flags in [NONE, CommandFlags::NO_HOLE, CommandFlags::FUA] {
         let zeroed = client.zero(4096, 65_536, CommandFlags::FAST_ZERO | flags);
         assert_refused(zeroed, Errno::Enotsup);
     }
-    faults.detach();
+    let _ = faults.detach();
     assert!(disk.bytes() == before);
 }
 
@@ -312,10 +220,10 @@ fn a_trim_is_a_hint() {
     let before = disk.bytes();
     let server = disk.serve();
     let mut client = connect(&server);
-    let faults = Strace::inject(&server, &disk, &["fallocate:error=EOPNOTSUPP"]);
+    let faults = Strace::inject(&server, &disk.path(), &["fallocate:error=EOPNOTSUPP"]);
     client.trim(4096, 65_536, NONE).unwrap();
     client.trim(4096, 65_536, CommandFlags::FUA).unwrap();
-    faults.detach();
+    let _ = faults.detach();
     assert!(disk.bytes() == before);
 }
 
@@ -329,9 +237,9 @@ fn a_disk_that_fills_up_among_zeroes_says_so() {
         "fallocate:error=EOPNOTSUPP",
         "pwrite64:error=ENOSPC:when=2+",
     ];
-    let faults = Strace::inject(&server, &disk, &faults);
+    let faults = Strace::inject(&server, &disk.path(), &faults);
     assert_refused(client.zero(MIB, 2 * MIB, NONE), Errno::Enospc);
-    faults.detach();
+    let _ = faults.detach();
     let (bytes, [start, end]) = (disk.bytes(), [1 << 20, 3 << 20]);
     assert!(bytes[..start] == before[..start]);
     assert!(bytes[end..] == before[end..]);
@@ -359,11 +267,11 @@ fn an_unknown_map_is_data() {
     let hole = StateFlags::HOLE | StateFlags::ZERO;
     let expected = [(65_536, StateFlags::empty()), (MIB - 65_536, hole)];
     assert_eq!(map(&mut client).unwrap(), expected);
-    let faults = Strace::inject(&server, &disk, &["lseek:error=EIO"]);
+    let faults = Strace::inject(&server, &disk.path(), &["lseek:error=EIO"]);
     // Until something changes the map is remembered.
     client.write(0, &[1; 512], NONE).unwrap();
     assert_eq!(map(&mut client).unwrap(), [(MIB, StateFlags::empty())]);
-    faults.detach();
+    let _ = faults.detach();
     assert_told(&server, &disk, "Input/output error");
     assert_eq!(map(&mut client).unwrap(), expected);
 }
@@ -375,10 +283,10 @@ fn an_unknown_map_is_an_error_if_the_operator_says_so() {
     let arguments = ["--blob", &grant, "--extents-on-error", "error"];
     let server = Server::plugin("file", &arguments);
     let mut client = connect(&server);
-    let faults = Strace::inject(&server, &disk, &["lseek:error=EIO"]);
+    let faults = Strace::inject(&server, &disk.path(), &["lseek:error=EIO"]);
     assert_refused(map(&mut client), Errno::Eio);
     assert!(client.read(0, 100).unwrap() == [1; 100]);
-    faults.detach();
+    let _ = faults.detach();
     assert_told(&server, &disk, "Input/output error");
     assert_eq!(map(&mut client).unwrap().len(), 2);
 }
@@ -410,7 +318,7 @@ const TELLING: &str = "pwrite64,pwritev2,fdatasync,write,writev,sendto,sendmsg";
 
 /// Does one thing while strace looks.
 fn seen(server: &Server, action: impl FnOnce()) -> String {
-    let strace = Strace::watch(server, TELLING);
+    let strace = Strace::attach(server, TELLING);
     action();
     strace.detach()
 }
@@ -481,12 +389,8 @@ fn a_flush_does_not_answer_while_another_one_syncs() {
     let server = Server::start(words);
     let (mut one, mut two) = (connect(&server), connect(&server));
     one.write(0, &[1; 512], NONE).unwrap();
-    let arguments = [
-        format!("--trace={TELLING}"),
-        "--decode-fds=path".to_owned(),
-        "--inject=fdatasync:delay_enter=500000".to_owned(),
-    ];
-    let strace = Strace::attach(&server, &arguments, false);
+    let delay = ["fdatasync:delay_enter=500000"];
+    let strace = Strace::attach_and_inject(&server, TELLING, &delay);
     thread::scope(|scope| {
         scope.spawn(|| one.flush().unwrap());
         // So that it comes while the first one syncs. On a slow machine it may come later: then nothing is shown.

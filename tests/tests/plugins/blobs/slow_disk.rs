@@ -1,0 +1,187 @@
+//! A disk that takes its time: it's its own tenant who waits, on eight threads at most, and nobody else.
+//!
+//! strace lets the system calls on one tenant's disk wait. The server has one worker, so that a call that were made there
+//! would hold up everybody.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nbd_proto::wire::command;
+use nbd_proto::{CommandFlags, Errno, Framing};
+use nbdbox_tests::admin::{ADMIN, get, sample};
+use nbdbox_tests::tenancy::{export, tenant};
+use nbdbox_tests::{Client, Disk, Random, Raw, Server, Strace, Transmission};
+
+const NONE: CommandFlags = CommandFlags::empty();
+const MIB: u64 = 1 << 20;
+
+/// Longer than a test waits for anything, in strace's microseconds.
+const FOR_EVER: &str = "delay_enter=600000000";
+
+/// Threads of a lane.
+const THREADS: usize = 8;
+
+/// A tenant with a disk, and another one.
+fn server(disk: &Disk, limits: &str) -> Server {
+    let blobs = format!(
+        "blobs = {{ disk = \"{}:rw\" }}\nlimits = {{ {limits} }}",
+        disk.path().display()
+    );
+    let config = [
+        tenant("slow", ""),
+        export("slow", "disk", "file", &blobs),
+        tenant("other", ""),
+        export("other", "", "pattern", "settings = { size = \"1M\" }"),
+        ADMIN.to_owned(),
+    ];
+    Server::hosting_with(&config.concat(), &["--threads", "1"])
+}
+
+fn slow(server: &Server) -> Transmission {
+    let mut raw = Raw::connect(&server.folder().join("slow"));
+    let _flags = raw.hello(3);
+    raw.go("disk")
+}
+
+/// Another tenant's client comes, and is served.
+fn assert_others_are_served(server: &Server) {
+    let mut other = Client::connect_to(&server.folder().join("other"), "", Framing::Extended);
+    for block in 0..100 {
+        assert_eq!(other.read(block * 512, 512).unwrap().len(), 512);
+    }
+}
+
+/// Threads of this name, as proc(5) has them.
+fn threads(server: &Server, name: &str) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|comm| comm.trim_end() == name).count()
+}
+
+/// Waits for it; no machine takes a minute.
+#[track_caller]
+fn until(mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never came");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Lets a call on the disk wait, asks by `ask` for forty things, and sees that others are served meanwhile.
+fn hold_up(call: &str, ask: impl Fn(&mut Transmission, u64)) {
+    let disk = Disk::holding(&Random::seeded(1).bytes(1 << 20));
+    let server = server(&disk, "");
+    let mut slow = slow(&server);
+    let waits = format!("{call}:{FOR_EVER}");
+    // What mustn't wait by the kernel's word is made in place, and doesn't here.
+    let faults = [waits.as_str(), "pwritev2:error=EAGAIN"];
+    let strace = Strace::inject(&server, &disk.path(), &faults);
+    for cookie in 0..40 {
+        ask(&mut slow, cookie);
+    }
+    until(|| strace.seen().contains(call));
+    assert_others_are_served(&server);
+    let threads = threads(&server, "lane-slow");
+    assert!((1..=THREADS).contains(&threads), "{threads} threads");
+    drop(slow);
+    assert_others_are_served(&server);
+    // Lets go of what waits.
+    drop(strace);
+    assert_others_are_served(&server);
+}
+
+#[test]
+fn a_write_that_waits_holds_up_nobody_else() {
+    hold_up("pwrite64", |slow, cookie| {
+        slow.request(0, command::WRITE, cookie, cookie * 512, 512);
+        slow.raw.send(&[7; 512]);
+    });
+}
+
+#[test]
+fn a_flush_that_waits_holds_up_nobody_else() {
+    hold_up("fdatasync", |slow, cookie| {
+        slow.request(1, command::WRITE, cookie, cookie * 512, 512);
+        slow.raw.send(&[7; 512]);
+    });
+}
+
+#[test]
+fn a_trim_that_waits_holds_up_nobody_else() {
+    hold_up("fallocate", |slow, cookie| {
+        slow.request(0, command::TRIM, cookie, cookie * 512, 512);
+    });
+}
+
+#[test]
+fn a_prefetch_that_waits_holds_up_nobody_else() {
+    hold_up("fadvise64", |slow, cookie| {
+        slow.request(0, command::CACHE, cookie, cookie * 512, 512);
+    });
+}
+
+#[test]
+fn a_look_for_holes_that_waits_holds_up_nobody_else() {
+    let disk = Disk::holding(&[1; 65_536]);
+    disk.resize(MIB);
+    let server = server(&disk, "");
+    let waits = format!("lseek:{FOR_EVER}");
+    let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);
+    let strace = Strace::inject(&server, &disk.path(), &[&waits]);
+    let asked = thread::spawn(move || slow.status(0, MIB, NONE));
+    until(|| !strace.seen().is_empty());
+    assert_others_are_served(&server);
+    drop(strace);
+    assert_eq!(asked.join().unwrap().unwrap().len(), 2);
+}
+
+/// A plugin's limits are the plugin's: what the disk takes isn't its time.
+#[test]
+fn a_disk_may_take_longer_than_a_plugin() {
+    let disk = Disk::holding(&[1; 65_536]);
+    let server = server(&disk, "wall = \"1s\"");
+    let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);
+    let calls = "fdatasync,fallocate,pwrite64:delay_enter=1500000";
+    let strace = Strace::inject(&server, &disk.path(), &[calls]);
+    slow.write(0, &[7; 512], NONE).unwrap();
+    slow.flush().unwrap();
+    slow.write(512, &[7; 512], CommandFlags::FUA).unwrap();
+    slow.zero(1024, 512, NONE).unwrap();
+    slow.trim(1536, 512, NONE).unwrap();
+    let _ = strace.detach();
+    assert_eq!(slow.read(0, 1024).unwrap(), [7; 1024]);
+    assert!(!server.log().contains("too long"), "{}", server.log());
+}
+
+#[test]
+fn zeroes_that_a_file_cannot_have_otherwise_are_paid_for_as_writes() {
+    let disk = Disk::holding(&[1; 4096]);
+    disk.resize(64 * MIB);
+    let server = server(&disk, "wall = \"1s\", bandwidth = \"1MiB\"");
+    let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);
+    let strace = Strace::inject(&server, &disk.path(), &["fallocate:error=EOPNOTSUPP"]);
+    let refused = slow.zero(0, 64 * MIB, NONE).unwrap_err();
+    assert_eq!(refused.errno, Errno::Eio);
+    assert!(refused.text.contains("rate"), "{}", refused.text);
+    let _ = strace.detach();
+}
+
+#[test]
+fn zeroes_are_not_written_for_a_client_that_has_gone() {
+    let disk = Disk::holding(&[1; 4096]);
+    disk.resize(1024 * MIB);
+    // All of them would take a quarter of an hour.
+    let server = server(&disk, "bandwidth = \"1MiB\", wall = \"60min\"");
+    let mut slow = slow(&server);
+    let strace = Strace::inject(&server, &disk.path(), &["fallocate:error=EOPNOTSUPP"]);
+    slow.request(0, command::WRITE_ZEROES, 1, 0, 1 << 30);
+    until(|| strace.seen().contains("INJECTED"));
+    drop(slow);
+    // The connection ends when its last request has.
+    until(|| {
+        let metrics = get(&server, "/metrics");
+        sample(&metrics, "nbdbox_connections", &[("export", "disk")]) == Some(0.0)
+    });
+}
