@@ -38,6 +38,25 @@ pub(crate) fn mappings() -> Option<u64> {
     Some(maps.iter().filter(|byte| **byte == b'\n').count() as u64)
 }
 
+/// Descriptors that the process has open; `None` if the kernel doesn't tell.
+pub(crate) fn descriptors() -> Option<u64> {
+    Some(fs::read_dir("/proc/self/fd").ok()?.count() as u64)
+}
+
+/// Descriptors that the process may have open; `None` if there's no limit.
+pub(crate) fn max_descriptors() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+/// Threads of the process; `None` if the kernel doesn't tell.
+pub(crate) fn threads() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"))?;
+    line.trim().parse().ok()
+}
+
 /// Mappings that the kernel gives a process.
 pub(crate) fn max_mappings() -> u64 {
     number("/proc/sys/vm/max_map_count").unwrap_or(DEFAULT_MAPPINGS)
@@ -129,6 +148,9 @@ mod tests {
         assert!(resident().unwrap() > 1 << 20);
         let mappings = mappings().unwrap();
         assert!(mappings > 10 && mappings < max_mappings());
+        assert!(threads().unwrap() > 1, "the test's and the harness'");
+        let descriptors = descriptors().unwrap();
+        assert!(descriptors > 2 && max_descriptors().is_none_or(|most| descriptors < most));
     }
 
     #[test]

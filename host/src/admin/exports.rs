@@ -60,6 +60,12 @@ const COUNTERS: &[Figure] = &[
     ),
 ];
 
+const SERVED: Head = (
+    MetricType::Counter,
+    "nbdbox_served_cpu_seconds",
+    "Time for which the connections to an export had a thread, guests included that ran there",
+);
+
 const OPERATIONS: Head = (
     MetricType::Counter,
     "nbdbox_operations",
@@ -111,6 +117,9 @@ impl Collector for Exports {
                 family.counter(labels, value(&seen.metrics))
             })?;
         }
+        self.each(encoder, SERVED, false, |family, seen, labels| {
+            family.seconds(labels, seen.metrics.served_nanoseconds.get())
+        })?;
         self.each(encoder, OPERATIONS, false, |family, seen, labels| {
             family.operations(labels, &seen.metrics)?;
             refused(family, &seen.metrics, labels)

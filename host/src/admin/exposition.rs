@@ -172,6 +172,16 @@ const TENANT_GAUGES: &[TenantGauge] = &[
         "Bytes of a tenant's requests under way",
         |tenant| tenant.bytes,
     ),
+    (
+        "nbdbox_tenant_lane_threads",
+        "Threads of a tenant's lane",
+        |tenant| tenant.lane_threads,
+    ),
+    (
+        "nbdbox_tenant_lane_waiting",
+        "Pieces of work that wait for a thread of a tenant's lane",
+        |tenant| tenant.lane_waiting,
+    ),
 ];
 
 /// What concerns a tenant.
@@ -186,6 +196,15 @@ impl Collector for Tenants {
                 family.gauge(&[("tenant", &tenant.tenant)], value(tenant))?;
             }
         }
-        Ok(())
+        let mut lanes = Family::new(
+            &mut encoder,
+            MetricType::Counter,
+            "nbdbox_tenant_lane_cpu_seconds",
+            "CPU time of a tenant's lane",
+        )?;
+        self.0.iter().try_for_each(|tenant| {
+            let labels = [("tenant", &tenant.tenant[..])];
+            lanes.seconds(&labels, tenant.lane_nanoseconds)
+        })
     }
 }

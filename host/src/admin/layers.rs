@@ -102,6 +102,12 @@ const GUEST_CPU: Head = (
     "Time for which guests had a thread",
 );
 
+const LANE_CPU: Head = (
+    MetricType::Counter,
+    "nbdbox_lane_cpu_seconds",
+    "CPU time of a tenant's lane for a layer",
+);
+
 const WAITS: &[Waits] = &[
     (
         "nbdbox_instance_wait_seconds",
@@ -154,6 +160,9 @@ impl Collector for Layers {
         }
         self.each(encoder, GUEST_CPU, |family, metrics, labels| {
             family.seconds(labels, metrics.guest_nanoseconds.get())
+        })?;
+        self.each(encoder, LANE_CPU, |family, metrics, labels| {
+            family.seconds(labels, metrics.lane.nanoseconds())
         })?;
         for (name, help, value) in WAITS {
             let head = (MetricType::Histogram, *name, *help);

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use device::ProcessQuota;
 use device::fault::Cause;
 use device::metrics::{
     Histogram, Metrics, Observed, Operation, Outcome, SeenExport, SeenLayer, SeenTenant,
 };
+use lanes::{Lane, process_time};
 use serde::{Deserialize, Serialize};
+
+use super::resources::nanoseconds;
+use crate::machine;
 
 /// Everything at some moment. All counts are since the export was configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,12 +20,38 @@ pub(crate) struct Report {
     pub exports: Vec<ExportReport>,
     /// The tenants, by name; none without a configuration.
     pub tenants: Vec<TenantReport>,
+    /// What the process has of the machine.
+    #[serde(default)]
+    pub process: ProcessReport,
+}
+
+/// What the process has of the machine, and what of that the meters know. What the kernel doesn't tell is null.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProcessReport {
+    /// Nanoseconds of CPU time.
+    pub cpu_ns: u64,
+    /// Those of the host's own lane.
+    pub host_lane_ns: u64,
+    /// Bytes in memory.
+    pub resident: Option<u64>,
+    /// Bytes that are charged to tenants.
+    pub metered: u64,
+    /// Mappings of the address space.
+    pub mappings: Option<u64>,
+    /// Those that are charged to tenants.
+    pub metered_mappings: u64,
+    /// Open descriptors.
+    pub descriptors: Option<u64>,
+    /// Threads.
+    pub threads: Option<u64>,
+    /// Those of the host's own lane.
+    pub host_lane_threads: u64,
 }
 
 /// An export.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ExportReport {
-    /// Fault it is; empty without a configuration.
+    /// Whose it is; empty without a configuration.
     pub tenant: String,
     /// Its name.
     pub export: String,
@@ -44,6 +75,9 @@ pub(crate) struct ExportReport {
     pub read_bytes: u64,
     /// Bytes that writes stored.
     pub written_bytes: u64,
+    /// Nanoseconds for which its connections had a thread, guests included that ran there.
+    #[serde(default)]
+    pub served_ns: u64,
     /// Requests, by what they wanted and what became of them; what there was none of is left out.
     pub operations: BTreeMap<String, BTreeMap<String, u64>>,
     /// Requests by how long they took: up to 1 µs, 2 µs, 4 µs … 2^25 µs, and beyond.
@@ -77,6 +111,9 @@ pub(crate) struct LayerReport {
     pub guest_calls: u64,
     /// Nanoseconds for which they had a thread.
     pub guest_ns: u64,
+    /// Nanoseconds of CPU time of its tenant's lane.
+    #[serde(default)]
+    pub lane_ns: u64,
     /// Extents that it added.
     pub extents_added: u64,
     /// Those cut at the borders of their request, or outside of it.
@@ -104,6 +141,15 @@ pub(crate) struct TenantReport {
     pub requests: u64,
     /// Their bytes.
     pub inflight: u64,
+    /// Nanoseconds of CPU time of its lane.
+    #[serde(default)]
+    pub lane_ns: u64,
+    /// Threads of its lane.
+    #[serde(default)]
+    pub lane_threads: u64,
+    /// Pieces of work that wait for one of them.
+    #[serde(default)]
+    pub lane_waiting: u64,
 }
 
 impl Report {
@@ -111,7 +157,23 @@ impl Report {
         Self {
             exports: observed.exports().iter().map(export).collect(),
             tenants: observed.tenants().into_iter().map(tenant).collect(),
+            process: process(&observed.process()),
         }
+    }
+}
+
+fn process(quota: &ProcessQuota) -> ProcessReport {
+    let host = Lane::of_the_host();
+    ProcessReport {
+        cpu_ns: nanoseconds(process_time()),
+        host_lane_ns: host.computed().nanoseconds(),
+        resident: machine::resident(),
+        metered: quota.memory.used(),
+        mappings: machine::mappings(),
+        metered_mappings: quota.mappings.used(),
+        descriptors: machine::descriptors(),
+        threads: machine::threads(),
+        host_lane_threads: host.threads() as u64,
     }
 }
 
@@ -129,6 +191,7 @@ fn export(seen: &SeenExport) -> ExportReport {
         connections: metrics.connections.now(),
         read_bytes: metrics.read_bytes.get(),
         written_bytes: metrics.written_bytes.get(),
+        served_ns: metrics.served_nanoseconds.get(),
         operations: operations(metrics),
         latency: latency(metrics),
         layers: seen.layers.iter().map(layer).collect(),
@@ -149,6 +212,7 @@ fn layer(seen: &SeenLayer) -> LayerReport {
         remembered: metrics.remembered.now(),
         guest_calls: metrics.guest_calls.get(),
         guest_ns: metrics.guest_nanoseconds.get(),
+        lane_ns: metrics.lane.nanoseconds(),
         extents_added: metrics.extents_added.get(),
         extents_clipped: metrics.extents_clipped.get(),
         extents_dropped: metrics.extents_dropped.get(),
@@ -199,5 +263,8 @@ fn tenant(seen: SeenTenant) -> TenantReport {
         mappings: seen.mappings,
         requests: seen.requests,
         inflight: seen.bytes,
+        lane_ns: seen.lane_nanoseconds,
+        lane_threads: seen.lane_threads,
+        lane_waiting: seen.lane_waiting,
     }
 }

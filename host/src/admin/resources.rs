@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use device::ProcessQuota;
+use lanes::{Lane, process_time};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
@@ -74,7 +76,50 @@ const FIGURES: &[Figure] = &[
         "Times that all tenants together had too many mappings for more",
         |quota| Some(quota.mappings.refusals()),
     ),
+    (
+        MetricType::Gauge,
+        "nbdbox_descriptors",
+        "Descriptors that the process has open",
+        |_| machine::descriptors(),
+    ),
+    (
+        MetricType::Gauge,
+        "nbdbox_descriptors_max",
+        "Descriptors that the process may have open",
+        |_| machine::max_descriptors(),
+    ),
+    (
+        MetricType::Gauge,
+        "nbdbox_threads",
+        "Threads of the process",
+        |_| machine::threads(),
+    ),
+    (
+        MetricType::Gauge,
+        "nbdbox_host_lane_threads",
+        "Threads of the host's own lane",
+        |_| Some(Lane::of_the_host().threads() as u64),
+    ),
 ];
+
+/// As [`Figure`], of CPU time in nanoseconds.
+const CPU: &[(&str, &str, fn() -> u64)] = &[
+    (
+        "nbdbox_cpu_seconds",
+        "CPU time of the process, as the kernel counts it",
+        || nanoseconds(process_time()),
+    ),
+    (
+        "nbdbox_host_lane_cpu_seconds",
+        "CPU time of the host's own lane",
+        || Lane::of_the_host().computed().nanoseconds(),
+    ),
+];
+
+/// 584 years at most.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// Figures of the machine and of the meters. Reads files of the kernel.
 #[derive(Debug)]
@@ -90,6 +135,8 @@ impl Collector for Resources {
                 (_, Some(value)) => family.gauge(&[], value)?,
             }
         }
-        Ok(())
+        CPU.iter().try_for_each(|(name, help, value)| {
+            Family::new(&mut encoder, MetricType::Counter, name, help)?.seconds(&[], value())
+        })
     }
 }

@@ -15,7 +15,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 use tokio::runtime::Runtime;
 
-use self::figures::{Row, rows};
+use self::figures::{Process, Row, rows};
 use self::screen::{View, Wish};
 use super::admin_args;
 use crate::admin::Report;
@@ -75,7 +75,7 @@ enum Sort {
     Bytes,
     /// The time within which 99 of 100 requests ended
     P99,
-    /// CPU time of guests
+    /// CPU time, of guests and of the host on their behalf
     Cpu,
     /// Guest memory
     Memory,
@@ -133,20 +133,23 @@ struct Looks<'a> {
 
 impl Looks<'_> {
     /// Looks again: what has changed since the last time.
-    fn next(&mut self) -> anyhow::Result<Vec<Row>> {
+    fn next(&mut self) -> anyhow::Result<(Vec<Row>, Process)> {
         let report = self.runtime.block_on(fetch::report(&self.top.admin))?;
         let now = Instant::now();
-        let rows = rows(&self.last.1, &report, now - self.last.0);
+        let elapsed = now - self.last.0;
+        let rows = rows(&self.last.1, &report, elapsed);
+        let process = figures::process(&self.last.1, &report, elapsed);
         self.last = (now, report);
-        Ok(rows)
+        Ok((rows, process))
     }
 
     fn print(mut self) -> anyhow::Result<()> {
         std::thread::sleep(self.top.interval());
-        let rows = figures::arranged(&self.next()?, self.top.by, self.top.sort);
+        let (rows, process) = self.next()?;
+        let rows = figures::arranged(&rows, self.top.by, self.top.sort);
         let text = match self.top.json {
             true => serde_json::to_string_pretty(&rows)? + "\n",
-            false => plain::table(&rows),
+            false => format!("{}{}\n", plain::table(&rows), plain::process(&process)),
         };
         super::print(&text)
     }
@@ -168,7 +171,7 @@ impl Looks<'_> {
                 terminal.draw(|frame| view.draw(frame))?;
             }
             match self.next() {
-                Ok(rows) => view.show(rows),
+                Ok((rows, process)) => view.show(rows, process),
                 Err(error) => {
                     // It may be there again soon: what is counted then begins anew.
                     self.last.0 = Instant::now();

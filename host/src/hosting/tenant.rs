@@ -127,6 +127,7 @@ impl Tenant {
     #[must_use]
     pub(crate) fn seen(&self) -> SeenTenant {
         let (requests, bytes) = self.quota.flow.used();
+        let lane = &self.quota.lane;
         SeenTenant {
             tenant: self.name.clone(),
             memory: self.quota.memory.used(),
@@ -135,6 +136,9 @@ impl Tenant {
             connections: self.quota.connections.used() as u64,
             requests: requests as u64,
             bytes,
+            lane_nanoseconds: lane.computed().nanoseconds(),
+            lane_threads: lane.threads() as u64,
+            lane_waiting: lane.waiting() as u64,
         }
     }
 

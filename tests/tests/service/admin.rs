@@ -1,5 +1,6 @@
 //! What an operator sees of a running server: figures, manual, log and `nbdbox top`.
 
+mod cpu;
 mod figures;
 mod layers;
 mod listener;

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use fair_cores::CpuShare;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use crate::clock::thread_time;
+use crate::clock::{Computed, thread_time};
 use crate::queue::Queue;
 
 /// The most threads of a lane. Restrains a tenant; with fewer, a disk that could do several things at once does one.
@@ -31,8 +30,8 @@ struct Shared {
     owner: String,
     queue: Mutex<Queue<Job>>,
     come: Condvar,
-    /// What its threads have computed, in ns.
-    computed: AtomicU64,
+    /// What its threads have computed.
+    computed: Computed,
 }
 
 /// The host's own.
@@ -54,6 +53,8 @@ pub enum LaneError {
 pub struct Work {
     lane: Lane,
     share: Option<Arc<CpuShare>>,
+    /// Where what it computes is counted, in addition to the lane's own sum.
+    counted: Option<Arc<Computed>>,
 }
 
 impl std::fmt::Debug for Lane {
@@ -72,7 +73,7 @@ impl Lane {
             owner: owner.to_owned(),
             queue: Mutex::new(Queue::new(THREADS)),
             come: Condvar::new(),
-            computed: AtomicU64::new(0),
+            computed: Computed::default(),
         }))
     }
 
@@ -89,6 +90,7 @@ impl Lane {
         Work {
             lane: self.clone(),
             share,
+            counted: None,
         }
     }
 
@@ -106,8 +108,8 @@ impl Lane {
 
     /// What its threads have computed so far.
     #[must_use]
-    pub fn computed(&self) -> Duration {
-        Duration::from_nanos(self.0.computed.load(Ordering::Relaxed))
+    pub fn computed(&self) -> &Computed {
+        &self.0.computed
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<Job>> {
@@ -182,6 +184,15 @@ impl Work {
         &HOST
     }
 
+    /// The same way for a layer of the export: what is done for it is counted in `computed`, too.
+    #[must_use]
+    pub fn counting(&self, computed: &Arc<Computed>) -> Self {
+        Self {
+            counted: Some(Arc::clone(computed)),
+            ..self.clone()
+        }
+    }
+
     /// Whether this thread is a lane's: then it must not wait for work that is queued for one.
     #[must_use]
     pub fn is_here() -> bool {
@@ -248,7 +259,11 @@ impl Work {
         work: impl FnOnce() -> T + Send + 'static,
         told: impl FnOnce(thread::Result<T>) + Send + 'static,
     ) -> Result<(), LaneError> {
-        let (shared, share) = (Arc::clone(&self.lane.0), self.share.clone());
+        let Self {
+            lane,
+            share,
+            counted,
+        } = self.clone();
         let job = move || {
             let begun = thread_time();
             let result = catch_unwind(AssertUnwindSafe(work));
@@ -256,9 +271,10 @@ impl Work {
             if let Some(share) = share {
                 share.owe(computed);
             }
-            // 584 years.
-            let nanoseconds = u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX);
-            shared.computed.fetch_add(nanoseconds, Ordering::Relaxed);
+            if let Some(counted) = counted {
+                counted.add(computed);
+            }
+            lane.computed().add(computed);
             told(result);
         };
         self.lane.submit(Box::new(job))
@@ -288,10 +304,19 @@ mod tests {
     async fn work_that_was_begun_is_done_and_charged() {
         let work = Lane::new("alice").charging(None);
         let (sender, told) = oneshot::channel();
-        work.begin(move || sender.send(Work::is_here()).unwrap())
-            .unwrap();
+        let counted = Arc::default();
+        let begun = work.counting(&counted).begin(move || {
+            let begun = thread_time();
+            while thread_time() == begun {}
+            sender.send(Work::is_here()).unwrap();
+        });
+        begun.unwrap();
         assert!(told.await.unwrap());
         assert!(!Work::is_here());
+        // What is told comes before what is counted, and the next job of the one thread after both.
+        work.run(|| ()).await.unwrap();
+        assert!(counted.nanoseconds() > 0);
+        assert_eq!(work.lane.threads(), 1);
     }
 
     #[tokio::test]
@@ -360,7 +385,7 @@ mod tests {
         })
         .await
         .unwrap();
-        assert!(lane.computed() >= fair_cores::SLICE);
+        assert!(Duration::from_nanos(lane.computed().nanoseconds()) >= fair_cores::SLICE);
         assert!(share.must_queue());
         let held = other.enter().await;
         let (told, heard) = mpsc::channel();

@@ -10,5 +10,5 @@ mod clock;
 mod lane;
 mod queue;
 
-pub use clock::thread_time;
+pub use clock::{Computed, process_time, thread_time};
 pub use lane::{Lane, LaneError, Work};

@@ -109,7 +109,7 @@ pub enum Address {
         path: PathBuf,
         /// Its permission bits; as the umask has it otherwise.
         mode: Option<u32>,
-        /// Fault it is to be.
+        /// Whose it is to be.
         owner: Option<Owner>,
     },
     /// A port for the virtual machines of this host.

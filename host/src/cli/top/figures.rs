@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{By, Sort};
-use crate::admin::{ExportReport, LayerReport, Report};
+use crate::admin::{ExportReport, LayerReport, ProcessReport, Report};
 
 /// What an export, a layer of one, or a tenant does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -22,8 +22,11 @@ pub(super) struct Row {
     /// The bound of the bucket in which the 99th of 100 requests was; none if there were none, or isn't
     /// known of a layer.
     pub(super) p99_us: Option<u64>,
-    /// Guests' time on threads: 100 is a core.
+    /// CPU time of guests, of the host on behalf of clients, and of lanes: 100 is a core. Of a layer: without the
+    /// host's, which is the export's as a whole.
     pub(super) cpu_percent: f64,
+    /// That of guests alone.
+    pub(super) guest_percent: f64,
     pub(super) memory: u64,
     /// Since the server began.
     pub(super) faults: u64,
@@ -65,10 +68,6 @@ fn row(before: &ExportReport, after: &ExportReport, seconds: f64) -> Row {
         })
         .collect();
     let bytes = |export: &ExportReport| export.read_bytes.saturating_add(export.written_bytes);
-    let guest_ns = |export: &ExportReport| {
-        let layers = export.layers.iter();
-        layers.map(|layer| layer.guest_ns).sum::<u64>()
-    };
     Row {
         tenant: after.tenant.clone(),
         export: after.export.clone(),
@@ -77,17 +76,35 @@ fn row(before: &ExportReport, after: &ExportReport, seconds: f64) -> Row {
         ops_per_second: float(latency.iter().sum()) / seconds,
         bytes_per_second: rate(bytes(before), bytes(after), seconds),
         p99_us: p99(&latency),
-        cpu_percent: rate(guest_ns(before), guest_ns(after), seconds) / 1e7,
+        cpu_percent: rate(all_ns(before), all_ns(after), seconds) / 1e7,
+        guest_percent: rate(guest_ns(before), guest_ns(after), seconds) / 1e7,
         memory: after.layers.iter().map(|layer| layer.memory).sum(),
         faults: faults(after),
         latency,
     }
 }
 
+fn guest_ns(export: &ExportReport) -> u64 {
+    let layers = export.layers.iter();
+    layers.map(|layer| layer.guest_ns).sum()
+}
+
+fn lane_ns(export: &ExportReport) -> u64 {
+    let layers = export.layers.iter();
+    layers.map(|layer| layer.lane_ns).sum()
+}
+
+/// Guests run in the time of connections, but when they are made on a lane.
+fn all_ns(export: &ExportReport) -> u64 {
+    let on_workers = export.served_ns.max(guest_ns(export));
+    on_workers.saturating_add(lane_ns(export))
+}
+
 /// The layers of an export, where it's in other things like `whole`.
 fn layers(before: &ExportReport, after: &ExportReport, whole: &Row, seconds: f64) -> Vec<Row> {
     let nothing = LayerReport::default();
     let bytes = |layer: &LayerReport| layer.read_bytes.saturating_add(layer.written_bytes);
+    let own_ns = |layer: &LayerReport| layer.guest_ns.saturating_add(layer.lane_ns);
     let row = |after: &LayerReport| {
         let before = before.layers.iter().find(|old| old.layer == after.layer);
         let before = before.unwrap_or(&nothing);
@@ -99,7 +116,8 @@ fn layers(before: &ExportReport, after: &ExportReport, whole: &Row, seconds: f64
             ops_per_second: rate(before.requests, after.requests, seconds),
             bytes_per_second: rate(bytes(before), bytes(after), seconds),
             p99_us: None,
-            cpu_percent: rate(before.guest_ns, after.guest_ns, seconds) / 1e7,
+            cpu_percent: rate(own_ns(before), own_ns(after), seconds) / 1e7,
+            guest_percent: rate(before.guest_ns, after.guest_ns, seconds) / 1e7,
             memory: after.memory,
             faults: after.faults.values().sum(),
             latency: Vec::new(),
@@ -113,7 +131,7 @@ fn rate(before: u64, after: u64, seconds: f64) -> f64 {
     float(after.saturating_sub(before)) / seconds
 }
 
-/// Fault fault it was: a plugin's, by its causes, or the host's.
+/// Faults, by whose fault they were: a plugin's, by its causes, or the host's.
 fn faults(export: &ExportReport) -> u64 {
     let layers = export.layers.iter().flat_map(|layer| layer.faults.values());
     let host = export.operations.values().filter_map(|by| by.get("host"));
@@ -166,6 +184,7 @@ fn by_tenant(rows: &[Row]) -> Vec<Row> {
         sum.ops_per_second += row.ops_per_second;
         sum.bytes_per_second += row.bytes_per_second;
         sum.cpu_percent += row.cpu_percent;
+        sum.guest_percent += row.guest_percent;
         sum.memory += row.memory;
         sum.faults += row.faults;
         sum.latency
@@ -175,6 +194,23 @@ fn by_tenant(rows: &[Row]) -> Vec<Row> {
         sum.p99_us = p99(&sum.latency);
     }
     tenants.into_values().collect()
+}
+
+/// What the process has of the machine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Process {
+    /// 100 is a core.
+    pub(super) cpu_percent: f64,
+    pub(super) now: ProcessReport,
+}
+
+/// What it did between two looks, which are `elapsed` apart.
+pub(super) fn process(before: &Report, after: &Report, elapsed: Duration) -> Process {
+    let seconds = elapsed.as_secs_f64().max(1e-3);
+    Process {
+        cpu_percent: rate(before.process.cpu_ns, after.process.cpu_ns, seconds) / 1e7,
+        now: after.process.clone(),
+    }
 }
 
 #[expect(
@@ -196,6 +232,7 @@ mod tests {
             latency: counts.to_vec(),
             read_bytes: counts.iter().sum::<u64>() * 100,
             layers: vec![layer("0:disk", 10, 7), layer("1:cow", 20, 5)],
+            served_ns: 20_000_000,
             ..ExportReport::default()
         }
     }
@@ -207,6 +244,7 @@ mod tests {
             requests: 2 * cpu,
             memory,
             guest_ns: cpu * 1_000_000,
+            lane_ns: 1_000_000,
             faults: [("trap".to_owned(), 1)].into(),
             ..LayerReport::default()
         }
@@ -250,7 +288,9 @@ mod tests {
         let rows = rows(&Report::default(), &after, Duration::from_secs(1));
         let whole = &arranged(&rows, By::Export, Sort::Cpu)[0];
         assert_eq!((whole.memory, whole.faults), (30, 2));
-        assert!((whole.cpu_percent - 1.2).abs() < 1e-9);
+        // 20 ms of connections, of which guests had 12, and 2 of the lane.
+        assert!((whole.cpu_percent - 2.2).abs() < 1e-9);
+        assert!((whole.guest_percent - 1.2).abs() < 1e-9);
         let layers = arranged(&rows, By::Layer, Sort::Memory);
         let names: Vec<_> = layers.iter().map(|row| row.layer.as_deref()).collect();
         assert_eq!(names, [Some("1:cow"), Some("0:disk")]);

@@ -3,15 +3,15 @@
 use nbd_client::printable;
 use nbdbox_config::size::Bytes;
 
-use super::figures::Row;
+use super::figures::{Process, Row};
 
 /// The columns' names.
-pub(super) const HEADINGS: [&str; 9] = [
-    "TENANT", "EXPORT", "CONN", "OPS/S", "MIB/S", "P99", "CPU%", "MEMORY", "FAULTS",
+pub(super) const HEADINGS: [&str; 10] = [
+    "TENANT", "EXPORT", "CONN", "OPS/S", "MIB/S", "P99", "CPU%", "GUEST%", "MEMORY", "FAULTS",
 ];
 
 /// A row's cells.
-pub(super) fn cells(row: &Row) -> [String; 9] {
+pub(super) fn cells(row: &Row) -> [String; 10] {
     let name = |name: &str| match name {
         "" => "-".to_owned(),
         name => printable(name),
@@ -28,6 +28,7 @@ pub(super) fn cells(row: &Row) -> [String; 9] {
         format!("{:.1}", row.bytes_per_second / 1_048_576.0),
         row.p99_us.map_or("-".to_owned(), time),
         format!("{:.0}", row.cpu_percent),
+        format!("{:.0}", row.guest_percent),
         Bytes(row.memory).to_string(),
         row.faults.to_string(),
     ]
@@ -36,14 +37,14 @@ pub(super) fn cells(row: &Row) -> [String; 9] {
 /// Columns as wide as they have to be: names to the left, numbers to the right.
 pub(super) fn table(rows: &[Row]) -> String {
     let headings = HEADINGS.map(str::to_owned);
-    let lines: Vec<[String; 9]> = std::iter::once(headings)
+    let lines: Vec<[String; 10]> = std::iter::once(headings)
         .chain(rows.iter().map(cells))
         .collect();
-    let widths: [usize; 9] = std::array::from_fn(|column| {
+    let widths: [usize; 10] = std::array::from_fn(|column| {
         let widths = lines.iter().map(|line| line[column].chars().count());
         widths.max().unwrap_or(0)
     });
-    let line = |cells: &[String; 9]| {
+    let line = |cells: &[String; 10]| {
         let padded = cells.iter().zip(widths).enumerate();
         let padded = padded.map(|(column, (cell, width))| match column {
             0 | 1 => format!("{cell:<width$}"),
@@ -52,6 +53,21 @@ pub(super) fn table(rows: &[Row]) -> String {
         padded.collect::<Vec<_>>().join("  ") + "\n"
     };
     lines.iter().map(line).collect()
+}
+
+/// The whole process in a line: the sum of the rows is less, since the process does more than serve.
+pub(super) fn process(process: &Process) -> String {
+    let Process { cpu_percent, now } = process;
+    let bytes = |bytes: Option<u64>| bytes.map_or("?".to_owned(), |bytes| Bytes(bytes).to_string());
+    let count = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
+    format!(
+        "process: {cpu_percent:.0} % of a core, {} resident, {} of it metered, {} threads, {} descriptors, {} mappings",
+        bytes(now.resident),
+        Bytes(now.metered),
+        count(now.threads),
+        count(now.descriptors),
+        count(now.mappings),
+    )
 }
 
 fn time(microseconds: u64) -> String {

@@ -7,7 +7,7 @@ use ratatui::style::Stylize as _;
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{self, Cell, Table};
 
-use super::figures::{Row, arranged};
+use super::figures::{Process, Row, arranged};
 use super::plain::{HEADINGS, cells};
 use super::{By, Sort};
 
@@ -25,6 +25,7 @@ pub(super) struct View {
     sort: Sort,
     /// `None` before there are two looks.
     rows: Option<Vec<Row>>,
+    process: Option<Process>,
     /// Rows that are scrolled out at the top.
     skipped: usize,
     /// Why there are no newer figures.
@@ -45,14 +46,16 @@ impl View {
             by,
             sort,
             rows: None,
+            process: None,
             skipped: 0,
             trouble: None,
         }
     }
 
     /// Shows newer figures from now on.
-    pub(super) fn show(&mut self, rows: Vec<Row>) {
+    pub(super) fn show(&mut self, rows: Vec<Row>, process: Process) {
         self.rows = Some(rows);
+        self.process = Some(process);
         self.trouble = None;
     }
 
@@ -92,7 +95,7 @@ impl View {
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
         let [top, middle, bottom] = Layout::vertical([
-            Constraint::Length(1),
+            Constraint::Length(2),
             Constraint::Fill(1),
             Constraint::Length(1),
         ])
@@ -106,7 +109,15 @@ impl View {
         frame.render_widget(Line::from(HELP).dim(), bottom);
     }
 
-    fn head(&self, rows: &[Row]) -> Line<'static> {
+    fn head(&self, rows: &[Row]) -> Text<'static> {
+        let process = self.process.as_ref().map(super::plain::process);
+        Text::from(vec![
+            self.sums(rows),
+            Line::from(process.unwrap_or_default()),
+        ])
+    }
+
+    fn sums(&self, rows: &[Row]) -> Line<'static> {
         if let Some(trouble) = &self.trouble {
             return Line::from(trouble.clone()).red();
         }
@@ -142,7 +153,7 @@ impl View {
         // Names take what the numbers leave.
         let widths = HEADINGS.iter().enumerate().map(|(index, _)| match index {
             0 | 1 => Constraint::Fill(1),
-            7 => Constraint::Length(11),
+            8 => Constraint::Length(11),
             _ => Constraint::Length(7),
         });
         Table::new(lines, widths).header(widgets::Row::new(headings))
@@ -166,8 +177,8 @@ fn column(sort: Sort) -> usize {
         Sort::Bytes => 4,
         Sort::P99 => 5,
         Sort::Cpu => 6,
-        Sort::Memory => 7,
-        Sort::Faults => 8,
+        Sort::Memory => 8,
+        Sort::Faults => 9,
     }
 }
 
@@ -177,6 +188,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
+    use crate::admin::ProcessReport;
 
     fn row(tenant: &str, export: &str, ops: f64, faults: u64) -> Row {
         Row {
@@ -186,10 +198,23 @@ mod tests {
             bytes_per_second: ops * 4096.0,
             p99_us: Some(64),
             cpu_percent: 50.0,
+            guest_percent: 30.0,
             memory: 3 << 20,
             connections: 1,
             faults,
             ..Row::default()
+        }
+    }
+
+    fn process() -> Process {
+        Process {
+            cpu_percent: 120.0,
+            now: ProcessReport {
+                resident: Some(9 << 20),
+                metered: 6 << 20,
+                threads: Some(7),
+                ..ProcessReport::default()
+            },
         }
     }
 
@@ -199,17 +224,20 @@ mod tests {
             layer: Some("0:file".to_owned()),
             ..row("bob", "disk", 512.0, 3)
         };
-        view.show(vec![
-            row("alice", "disk", 256.0, 0),
-            row("bob", "disk", 512.0, 3),
-            layer,
-        ]);
+        view.show(
+            vec![
+                row("alice", "disk", 256.0, 0),
+                row("bob", "disk", 512.0, 3),
+                layer,
+            ],
+            process(),
+        );
         view
     }
 
     /// What a terminal shows: its lines, without the blanks at their ends.
     fn shown(view: &mut View) -> Vec<String> {
-        let mut terminal = Terminal::new(TestBackend::new(90, 6)).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(120, 7)).unwrap();
         terminal.draw(|frame| view.draw(frame)).unwrap();
         let buffer = terminal.backend().buffer();
         let width = usize::from(buffer.area.width);
@@ -235,30 +263,32 @@ mod tests {
             lines[0],
             "admin.sock: 768 ops/s, 3.0 MiB/s, 100 % of a core"
         );
-        assert_eq!(words(&lines[1]), HEADINGS);
-        let bob = "bob disk 1 512 2.0 64us 50 3 MiB 3";
-        assert_eq!(words(&lines[2]).join(" "), bob, "the busiest first");
-        assert_eq!(words(&lines[3])[..2], ["alice", "disk"]);
-        assert_eq!(lines[5], HELP);
+        let process = "process: 120 % of a core, 9 MiB resident, 6 MiB of it metered, 7 threads, ? descriptors, ? mappings";
+        assert_eq!(lines[1], process);
+        assert_eq!(words(&lines[2]), HEADINGS);
+        let bob = "bob disk 1 512 2.0 64us 50 30 3 MiB 3";
+        assert_eq!(words(&lines[3]).join(" "), bob, "the busiest first");
+        assert_eq!(words(&lines[4])[..2], ["alice", "disk"]);
+        assert_eq!(lines[6], HELP);
     }
 
     #[test]
     fn keys_sort_scroll_and_end() {
         let mut view = view();
         assert_eq!(press(&mut view, 'n'), Wish::More);
-        assert_eq!(words(&shown(&mut view)[2])[0], "alice");
+        assert_eq!(words(&shown(&mut view)[3])[0], "alice");
         assert_eq!(press(&mut view, 'f'), Wish::More);
-        assert_eq!(words(&shown(&mut view)[2])[0], "bob");
+        assert_eq!(words(&shown(&mut view)[3])[0], "bob");
         assert_eq!(press(&mut view, 't'), Wish::More);
-        assert_eq!(words(&shown(&mut view)[2])[1], "-", "all of a tenant's");
+        assert_eq!(words(&shown(&mut view)[3])[1], "-", "all of a tenant's");
         assert_eq!(press(&mut view, 'y'), Wish::More);
-        assert_eq!(words(&shown(&mut view)[2])[1], "disk/0:file");
+        assert_eq!(words(&shown(&mut view)[3])[1], "disk/0:file");
         assert_eq!(press(&mut view, 'e'), Wish::More);
         for _ in 0..9 {
             view.press(KeyEvent::from(KeyCode::Down));
         }
         assert_eq!(
-            words(&shown(&mut view)[2])[0],
+            words(&shown(&mut view)[3])[0],
             "alice",
             "the last one stays"
         );
@@ -273,6 +303,6 @@ mod tests {
         view.fail("can't ask".to_owned());
         let lines = shown(&mut view);
         assert_eq!(lines[0], "can't ask");
-        assert_eq!(words(&lines[2])[0], "bob");
+        assert_eq!(words(&lines[3])[0], "bob");
     }
 }

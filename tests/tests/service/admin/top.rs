@@ -85,10 +85,11 @@ fn once_prints_a_table() {
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
-    assert_eq!(lines.len(), 5, "{table}");
+    assert_eq!(lines.len(), 6, "{table}");
     assert_eq!(lines[0][..4], ["TENANT", "EXPORT", "CONN", "OPS/S"]);
     assert_eq!(lines[1][..6], ["alice", "-", "0", "0", "0.0", "-"]);
     assert_eq!(lines[4][0], "mallory");
+    assert_eq!(lines[5][0], "process:", "{table}");
 }
 
 #[test]

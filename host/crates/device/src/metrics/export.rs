@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use extent_map::ExtentMap;
+use lanes::Computed;
 
 use super::{Counter, Histogram, Level, Operations};
 use crate::fault::{Cause, Failure, Fault};
@@ -43,6 +44,10 @@ pub struct Metrics {
     pub host_calls: Counter,
     /// Nanoseconds for which the guests had a thread.
     pub guest_nanoseconds: Counter,
+    /// What its tenant's lane has computed for it.
+    pub lane: Arc<Computed>,
+    /// Nanoseconds for which its connections had a thread: those of guests that ran there are in it.
+    pub served_nanoseconds: Counter,
     /// Instances: alive, and made.
     pub instances: Level,
     /// Bytes that the instances hold together.

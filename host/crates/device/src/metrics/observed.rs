@@ -26,7 +26,7 @@ pub trait Observed: fmt::Debug + Send + Sync + 'static {
 /// An export as it is at some moment.
 #[derive(Clone, Debug)]
 pub struct SeenExport {
-    /// Fault it is; empty where there are no tenants.
+    /// Whose it is; empty where there are no tenants.
     pub tenant: String,
     /// Its name.
     pub export: String,
@@ -124,4 +124,10 @@ pub struct SeenTenant {
     pub requests: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Nanoseconds that its lane has computed.
+    pub lane_nanoseconds: u64,
+    /// Threads of its lane.
+    pub lane_threads: u64,
+    /// Pieces of work that wait for one of these.
+    pub lane_waiting: u64,
 }

@@ -1,4 +1,4 @@
-//! Fault a certificate is.
+//! Whose a certificate is.
 //!
 //! Rules compare a subject as text, so no two subjects may have the same: what could be taken for a
 //! separator is escaped, as RFC 4514 has it.

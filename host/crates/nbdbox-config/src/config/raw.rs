@@ -70,7 +70,7 @@ pub(super) struct Listener {
     pub(super) unix: Text,
     /// The permissions of the unix socket, in octal, as `0660`.
     pub(super) mode: Text,
-    /// Fault the unix socket is, as `USER`, `USER:GROUP` or `:GROUP`.
+    /// Whose the unix socket is, as `USER`, `USER:GROUP` or `:GROUP`.
     pub(super) owner: Text,
     /// A port for the virtual machines of this host.
     pub(super) vsock: Option<At<i64>>,
@@ -110,7 +110,7 @@ pub(super) struct Admin {
     pub(super) unix: Text,
     /// The permissions of the unix socket, in octal, as `0600`.
     pub(super) mode: Text,
-    /// Fault the unix socket is, as `USER`, `USER:GROUP` or `:GROUP`.
+    /// Whose the unix socket is, as `USER`, `USER:GROUP` or `:GROUP`.
     pub(super) owner: Text,
 }
 

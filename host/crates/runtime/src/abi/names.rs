@@ -1,6 +1,6 @@
 //! By which names the log calls an export, and how a line about it is written.
 
-/// Fault export it is, which, and of which plugin.
+/// Whose export it is, which, and of which plugin.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     /// Empty where there are no tenants.

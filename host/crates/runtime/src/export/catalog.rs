@@ -266,12 +266,13 @@ impl PluginCatalog {
             export: name.to_owned(),
             plugin: layer.plugin.name().to_owned(),
         };
+        let work = quota.work.counting(&layer.metrics.lane);
         let grants = Grants {
             settings: layer.settings.clone(),
             blobs: layer
                 .blobs
                 .iter()
-                .map(|blob| blob.charged_to(&quota.work))
+                .map(|blob| blob.charged_to(&work))
                 .collect(),
             next,
             changes_bytes: layer.plugin.changes_bytes(),

@@ -118,7 +118,7 @@ impl Examined {
         number: u64,
     ) -> Result<Instance, Failure> {
         let (linked, ctx) = (Arc::clone(&self.linked), Arc::clone(ctx));
-        let work = ctx.quota.work.clone();
+        let work = ctx.quota.work.counting(&ctx.metrics.lane);
         let runtime = Handle::current();
         let making = Origin::carry(async move {
             let Linked {

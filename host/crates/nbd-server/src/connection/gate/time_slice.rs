@@ -1,7 +1,7 @@
 //! A connection's time on the cores, where tenants share them (`fair_cores`).
 //!
 //! What the host does for a client is charged to its tenant, as what the tenant's guests compute is. Each poll of
-//! the connection's task is timed, which costs no lock. When an export has had a slice's time without a place, or
+//! the connection's task is timed, which costs no lock, and is shown to the operator. When an export has had a slice's time without a place, or
 //! others of its tenant wait for one, its connections need a place before they begin requests. Only requests that
 //! have yet to begin wait for it. What is under way goes on, since guests in it may have places of their own, and
 //! is charged afterwards.
@@ -16,16 +16,19 @@ use device::metrics::Metrics;
 use fair_cores::{CoreSlot, CoreTicket, CpuShare, SLICE, paid_here};
 use tokio::task::yield_now;
 
-/// A connection's time slice, one after another; does nothing where the cores aren't shared.
+/// A connection's time slice, one after another. Where the cores aren't shared nothing waits for one.
 #[derive(Debug)]
-pub(super) struct TimeSlice(Option<Shared>);
+pub(super) struct TimeSlice {
+    metrics: Arc<Metrics>,
+    began: Instant,
+    shared: Option<Shared>,
+}
 
 #[derive(Debug)]
 struct Shared {
     share: Arc<CpuShare>,
     metrics: Arc<Metrics>,
     leave: Leave,
-    began: Instant,
     /// What guests on this thread had paid for when it began.
     paid: Duration,
 }
@@ -43,46 +46,50 @@ enum Leave {
 }
 
 impl TimeSlice {
-    /// Slices of `share`, if there is one; waits for a place are noted in `metrics`.
+    /// Slices of `share`, if there is one; how long they are, and waits for a place, is noted in `metrics`.
     pub(super) fn new(share: Option<&Arc<CpuShare>>, metrics: &Arc<Metrics>) -> Self {
-        Self(share.map(|share| Shared {
-            share: Arc::clone(share),
+        Self {
             metrics: Arc::clone(metrics),
-            leave: Leave::None,
             began: Instant::now(),
-            paid: Duration::ZERO,
-        }))
+            shared: share.map(|share| Shared {
+                share: Arc::clone(share),
+                metrics: Arc::clone(metrics),
+                leave: Leave::None,
+                paid: Duration::ZERO,
+            }),
+        }
     }
 
     /// The task is polled.
     pub(super) fn begin(&mut self) {
-        if let Some(shared) = &mut self.0 {
-            shared.began = Instant::now();
+        self.began = Instant::now();
+        if let Some(shared) = &mut self.shared {
             shared.paid = paid_here();
         }
     }
 
     /// Whether requests may begin in this poll; else the task is woken when they may.
     pub(super) fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
-        self.0.as_mut().is_none_or(|shared| shared.may_work(cx))
+        self.shared
+            .as_mut()
+            .is_none_or(|shared| shared.may_work(cx))
     }
 
     /// Whether it's time for others.
     pub(super) fn is_over(&self) -> bool {
-        let shared = self.0.as_ref();
-        shared.is_some_and(|shared| shared.began.elapsed() >= SLICE)
+        self.shared.is_some() && self.began.elapsed() >= SLICE
     }
 
     /// Whether requests wait for a place.
     pub(super) fn is_waiting(&self) -> bool {
         let waits = |shared: &Shared| matches!(shared.leave, Leave::Awaited(..) | Leave::InLine(_));
-        self.0.as_ref().is_some_and(waits)
+        self.shared.as_ref().is_some_and(waits)
     }
 
     /// No requests will begin for now: waits no longer, and gives back what it got.
     pub(super) fn give_up(&mut self) {
         if self.is_waiting()
-            && let Some(shared) = &mut self.0
+            && let Some(shared) = &mut self.shared
         {
             shared.leave = Leave::None;
         }
@@ -90,8 +97,12 @@ impl TimeSlice {
 
     /// The poll ends.
     pub(super) fn end(&mut self) {
-        if let Some(shared) = &mut self.0 {
-            shared.end();
+        let ran = self.began.elapsed();
+        // 584 years.
+        let nanoseconds = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
+        self.metrics.served_nanoseconds.add(nanoseconds);
+        if let Some(shared) = &mut self.shared {
+            shared.end(ran);
         }
     }
 }
@@ -126,7 +137,7 @@ impl Shared {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, ran: Duration) {
         let paid = paid_here().saturating_sub(self.paid);
         match std::mem::replace(&mut self.leave, Leave::None) {
             // Guests paid for their slices themselves.
@@ -134,7 +145,7 @@ impl Shared {
             Leave::Given(None) => {}
             leave => self.leave = leave,
         }
-        self.share.owe(self.began.elapsed().saturating_sub(paid));
+        self.share.owe(ran.saturating_sub(paid));
     }
 }
 
