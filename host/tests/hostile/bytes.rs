@@ -125,7 +125,7 @@ pub(crate) const BYTES: &[Bytes] = &[
     Bytes {
         words: "4 KiB of noise after a header",
         source: Source::Noise,
-        says: "WebAssembly",
+        says: "isn't a valid component",
     },
     // Found by fuzzing: wit-parser follows it until its stack ends, which costs the compiler's process.
     Bytes {

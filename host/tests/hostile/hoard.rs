@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use blob::Access;
-use device::{ProcessQuota, TenantQuota};
+use device::TenantQuota;
 use nbdbox_config::limits::TenantLimits;
 use runtime::PluginCatalog;
 
@@ -24,7 +24,7 @@ pub(crate) async fn by_the_hundred(world: &World, neighbour: &Neighbour) {
         instances: usize::MAX,
         ..TenantLimits::default()
     };
-    let quota = TenantQuota::new(&limits, &ProcessQuota::unlimited());
+    let quota = TenantQuota::new(&limits, &world.process);
     let before = resident();
     let mut open = Vec::new();
     let mut refused = 0;

@@ -30,8 +30,10 @@ fn document() -> String {
          Made from `host/tests/hostile` by its test, which runs each of these beside a neighbour \
          whose client keeps reading and whose every byte is checked. Each attacker's log line names \
          its export and plugin, its counter rises, and a fresh instance serves its next request.\n\n\
+         All the time the process has no more in memory than its meters say, a tenth of that, and 64 MiB for the \
+         program itself: the last column.\n\n\
          ## Plugins\n\n\
-         | | a plugin that … | its client gets | counted as |\n|---|---|---|---|\n",
+         | | a plugin that … | its client gets | counted as | in memory |\n|---|---|---|---|---|\n",
     );
     for (index, attack) in ATTACKS.iter().enumerate() {
         let (gets, counted) = match attack.meets {
@@ -43,7 +45,11 @@ fn document() -> String {
             Meets::Nothing => ("a right answer".to_owned(), "–"),
         };
         let (number, words) = (index + 1, attack.words);
-        writeln!(text, "| {number} | {words} | {gets} | {counted} |").unwrap();
+        writeln!(
+            text,
+            "| {number} | {words} | {gets} | {counted} | metered |"
+        )
+        .unwrap();
     }
     text.push_str(
         "\n## Starts\n\nEach is refused when its export is made, in one line that says why.\n\n",

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use blob::{Access, Blob, Grant, Opener};
-use device::TenantQuota;
 use device::identity;
+use device::{ProcessQuota, TenantQuota};
 use nbd_server::{End, serve};
 use nbdbox_config::limits::Limits;
 use nbdbox_config::lock::Lock;
@@ -26,6 +26,8 @@ pub(crate) const AMPLE: Duration = Duration::from_secs(20);
 /// What all attacks of a run share.
 pub(crate) struct World {
     pub(crate) engine: Engine,
+    /// What all of them are charged to.
+    pub(crate) process: Arc<ProcessQuota>,
     pub(crate) log: Log,
     pub(crate) bad: Arc<Plugin>,
     pattern: Arc<Plugin>,
@@ -93,17 +95,17 @@ impl World {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
         let bad = target.join("test-guests/bad.wasm");
         assert!(bad.exists(), "run `make plugins`");
-        let bad = Plugin::load(&engine, &bad, &limits, &TenantQuota::unlimited())
-            .await
-            .unwrap();
+        let process = ProcessQuota::unlimited();
+        let quota = TenantQuota::unlimited_within(&process);
+        let bad = Plugin::load(&engine, &bad, &limits, &quota).await.unwrap();
         let pattern = target.join("plugins/pattern.wasm");
-        let pattern = Plugin::load(&engine, &pattern, &limits, &TenantQuota::unlimited())
-            .await
-            .unwrap();
+        let pattern = Plugin::load(&engine, &pattern, &limits, &quota).await;
+        let pattern = pattern.unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, vec![1; 1 << 20]).unwrap();
         Self {
             engine,
+            process,
             log,
             bad,
             pattern,
@@ -112,9 +114,14 @@ impl World {
         }
     }
 
+    /// A tenant that is limited by nothing but its exports' limits.
+    pub(crate) fn quota(&self) -> Arc<TenantQuota> {
+        TenantQuota::unlimited_within(&self.process)
+    }
+
     /// Loads a file as an operator's command line would.
     pub(crate) async fn load_file(&self, path: &Path) -> anyhow::Result<Arc<Plugin>> {
-        let quota = TenantQuota::unlimited();
+        let quota = self.quota();
         Plugin::load(&self.engine, path, &Limits::default(), &quota).await
     }
 
@@ -147,7 +154,7 @@ impl World {
             access,
             lock: Some(Lock::Shared),
         };
-        let quota = TenantQuota::unlimited();
+        let quota = self.quota();
         let work = quota.lane.charging(None);
         Ok(ExportSpec {
             tenant: String::new(),

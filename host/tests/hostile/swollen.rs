@@ -69,7 +69,7 @@ async fn load(
 
 /// Loads it for somebody without limits but the default ones.
 async fn load_freely(world: &World, bytes: &[u8]) -> Arc<Plugin> {
-    let quota = TenantQuota::unlimited();
+    let quota = world.quota();
     let loaded = load(world, bytes, &Limits::default(), &quota).await;
     loaded.unwrap()
 }
@@ -134,15 +134,15 @@ pub(crate) async fn contexts_are_charged(world: &World, neighbour: &Neighbour) {
             memory: 1 << 20,
             ..Limits::default()
         };
-        let refused = load(world, &bytes, &small, &TenantQuota::unlimited()).await;
+        let refused = load(world, &bytes, &small, &world.quota()).await;
         let refused = format!("{:#}", refused.unwrap_err());
         assert!(refused.contains("raise the limit `memory`"), "{refused}");
         // `describe` is its tenant's expense.
-        let poor = tenant(4 << 20, 4096, &ProcessQuota::unlimited());
+        let poor = tenant(4 << 20, 4096, &world.process);
         let refused = load(world, &bytes, &Limits::default(), &poor).await;
         let refused = format!("{:#}", refused.unwrap_err());
         assert!(refused.contains("needs more memory"), "{refused}");
-        let quota = tenant(128 << 20, 4096, &ProcessQuota::unlimited());
+        let quota = tenant(128 << 20, 4096, &world.process);
         let plugin = load(world, &bytes, &Limits::default(), &quota)
             .await
             .unwrap();
@@ -184,7 +184,7 @@ pub(crate) async fn the_host_is_to_blame_for_what_it_lacks(world: &World) {
         assert_eq!((process.memory.used(), process.mappings.used()), (0, 0));
         assert_eq!(process.memory.refusals() + process.mappings.refusals(), 1);
     }
-    let quota = tenant(u64::MAX, 500, &ProcessQuota::unlimited());
+    let quota = tenant(u64::MAX, 500, &world.process);
     let (open, refusal, ..) = open_all(world, &plugin, &quota, 100).await;
     assert!(
         open > 0 && refusal.contains("the tenant has no mappings"),
@@ -196,7 +196,7 @@ pub(crate) async fn the_host_is_to_blame_for_what_it_lacks(world: &World) {
 pub(crate) async fn mappings_are_charged(world: &World) {
     let parts = "(memory 1) (table 20000 funcref) (data (i32.const 0) \"data\")";
     let plugin = load_freely(world, &swollen(&good(), parts)).await;
-    let quota = tenant(u64::MAX, u64::MAX, &ProcessQuota::unlimited());
+    let quota = tenant(u64::MAX, u64::MAX, &world.process);
     let mut open = Vec::new();
     let before = mappings();
     for number in 0..10 {

@@ -83,15 +83,21 @@ impl TenantQuota {
         }
     }
 
-    /// No limits but those of the exports.
+    /// No limits except those of the exports.
     #[must_use]
     pub fn unlimited() -> Arc<Self> {
+        Self::unlimited_within(&ProcessQuota::unlimited())
+    }
+
+    /// No limits except those of the exports and of the process.
+    #[must_use]
+    pub fn unlimited_within(process: &Arc<ProcessQuota>) -> Arc<Self> {
         let limits = TenantLimits {
             requests: usize::MAX,
             inflight: u64::MAX,
             ..TenantLimits::of_the_command_line()
         };
-        Self::new(&limits, &ProcessQuota::unlimited())
+        Self::new(&limits, process)
     }
 
     /// Sets other limits.
