@@ -76,14 +76,21 @@ check: ready ## Everything before a commit: format, lints, docs, shell scripts, 
 	@$(MAKE) --no-print-directory test
 
 .PHONY: long
-long: check build ## What takes long: the release build, licences, longer fuzzing, the soak
+long: check build ## What takes long: the release build, licences, longer fuzzing, power cuts, the soak
 	@tests/setup/licences.sh
 	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory cuts
 	@$(MAKE) --no-print-directory soak
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZ_SECONDS
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
+
+.PHONY: cuts
+cuts: plugins ## A thousand disks whose power is cut, sixty servers that are killed
+	@echo "==> cuts: a thousand disks, sixty kills"
+	@NBDBOX_POWER_CUTS=1000 cargo test --workspace --test power_cuts
+	@NBDBOX_KILLS=60 cargo test --workspace --test plugins an_overlay_survives
 
 .PHONY: soak
 soak: plugins ## Ten minutes of mixed attacks (SOAK_SECONDS); the plot is tests/soak.svg
