@@ -1,6 +1,7 @@
 //! What a guest planned, carried out after its call has returned: bytes between client, blobs and the
 //! layer below, of which the guest sees none.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use blob::{BlobError, Mark};
@@ -11,7 +12,7 @@ use nbd_proto::Errno;
 
 use crate::abi::names::log_export;
 use crate::instance::context::ExportContext;
-use crate::instance::request::{Target, WritePlan};
+use crate::instance::request::{StorePiece, Target, WritePlan};
 use crate::next::Next;
 
 /// Fills the places that a reply reserved.
@@ -63,6 +64,10 @@ pub(crate) async fn write(
     plan: WritePlan,
     flags: WriteFlags,
 ) -> Result<(), Failure> {
+    let durable = match flags.contains(WriteFlags::FUA) {
+        true => ends(&plan.stores),
+        false => BTreeMap::new(),
+    };
     for (index, piece) in plan.stores.iter().enumerate() {
         deadline.check()?;
         let bytes = plan.payload.slice(piece.start..piece.start + piece.length);
@@ -73,18 +78,46 @@ pub(crate) async fn write(
                     .await?;
             }
             Target::Blob(blob) => {
-                // Once for each blob, with its last piece.
-                let later = &plan.stores[index + 1..];
-                let is_last = later.iter().all(|other| other.target != piece.target);
-                let flags = if is_last { flags } else { WriteFlags::empty() };
+                let durable = durable.get(&blob).filter(|ends| ends.last == index);
+                let is_only = durable.is_some_and(|ends| ends.first == index);
+                let flags = if is_only { flags } else { WriteFlags::empty() };
                 let blob = &ctx.grants.blobs[blob as usize];
-                let write = blob.write(piece.offset, bytes, flags);
-                let written = deadline.standing(write).await;
-                written.map_err(|error| blob_failure(ctx, &error))?;
+                let stored = deadline.standing(async {
+                    blob.write(piece.offset, bytes, flags).await?;
+                    match durable {
+                        Some(_) if !is_only => blob.flush().await,
+                        _ => Ok(()),
+                    }
+                });
+                let stored = stored.await;
+                stored.map_err(|error| blob_failure(ctx, &error))?;
             }
         }
     }
     Ok(())
+}
+
+/// The first and the last piece that goes to a blob, by their places in a plan.
+#[derive(Clone, Copy)]
+struct Ends {
+    first: usize,
+    last: usize,
+}
+
+/// For each blob. FUA is about the bytes that it comes with: a blob's only piece is written so, and of several all are
+/// made durable by one flush after the last.
+fn ends(stores: &[StorePiece]) -> BTreeMap<u32, Ends> {
+    let mut ends = BTreeMap::new();
+    for (index, piece) in stores.iter().enumerate() {
+        if let Target::Blob(blob) = piece.target {
+            let first = Ends {
+                first: index,
+                last: index,
+            };
+            ends.entry(blob).or_insert(first).last = index;
+        }
+    }
+    ends
 }
 
 /// Makes durable what was carried out: a guest's own flush may have come in between, and then knew of
