@@ -214,7 +214,7 @@ async fn cut(plugins: &Plugins, stack: Stack, seed: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_flushed_survives_a_power_cut_and_nothing_else_appears() {
     let disks = std::env::var("NBDBOX_POWER_CUTS").ok();
-    let disks = disks.map_or(8, |text| text.parse().unwrap());
+    let disks = disks.map_or(24, |text| text.parse().unwrap());
     let plugins = Plugins::load().await;
     for seed in 0..disks {
         for stack in [Stack::File, Stack::Cow] {
