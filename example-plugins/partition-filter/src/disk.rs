@@ -16,16 +16,27 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// The sizes of sectors that disks have, in bytes; the one that is taken if nothing tells comes first.
+    pub(crate) const SECTORS: [u64; 2] = [512, 4096];
+
     pub(crate) fn new(size: u64, sector: u64) -> Result<Self> {
-        if sector != 512 && sector != 4096 {
+        if !Self::SECTORS.contains(&sector) {
             return Err(Error::invalid("sectorsize= is neither 512 nor 4096"));
         }
-        if size < 2 * sector {
+        if size < sector {
             return Err(Error::invalid(
-                "the disk is too small for a partition table",
+                "the disk is smaller than a sector: it has no partition table",
             ));
         }
         Ok(Self { size, sector })
+    }
+
+    /// The same disk, in sectors of another size.
+    pub(crate) fn with_sector(&self, sector: u64) -> Self {
+        Self {
+            size: self.size,
+            sector,
+        }
     }
 
     /// Bytes in a sector.
@@ -77,4 +88,11 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 /// What is said when there is none of this number.
 pub(crate) fn no_such(number: u64) -> Error {
     Error::invalid(format!("partition={number}: there is no such partition"))
+}
+
+/// The same, where the table lets one ask why.
+pub(crate) fn no_such_since(number: u64, why: &str) -> Error {
+    Error::invalid(format!(
+        "partition={number}: there is no such partition: {why}"
+    ))
 }

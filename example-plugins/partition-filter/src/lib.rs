@@ -26,11 +26,10 @@ impl Plugin for Partition {
             ValueKind::Number,
             "which, from 1; of an MBR the logical ones from 5",
         )
-        .default(
+        .optional(
             "sectorsize",
             ValueKind::Size,
-            "512",
-            "bytes in a sector of the disk, 512 or 4096",
+            "bytes in a sector of the disk, 512 or 4096; a GPT tells, an MBR is taken to have 512",
         )
     }
 
@@ -39,12 +38,15 @@ impl Plugin for Partition {
         if number == 0 {
             return Err(Error::invalid("partition=0: partitions count from 1"));
         }
-        let disk = Disk::new(next::describe().size, config::required_size("sectorsize")?)?;
-        let range = match mbr::find(&disk, number)? {
-            mbr::Found::Partition(range) => range,
-            mbr::Found::Protective => gpt::find(&disk, number)?,
+        let said = config::size("sectorsize")?;
+        let disk = Disk::new(next::describe().size, said.unwrap_or(Disk::SECTORS[0]))?;
+        let (start, size) = match mbr::find(&disk, number)? {
+            mbr::Found::Partition(range) => disk.bytes(range)?,
+            mbr::Found::Protective => match said {
+                Some(_) => gpt::find(&[disk], number)?,
+                None => gpt::find(&Disk::SECTORS.map(|size| disk.with_sector(size)), number)?,
+            },
         };
-        let (start, size) = disk.bytes(range)?;
         Window::new(start, size).map(Self)
     }
 

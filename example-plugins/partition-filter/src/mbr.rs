@@ -1,11 +1,11 @@
 //! The table in the first sector: four entries, and a chain of more in an extended partition.
+//!
+//! Logical partitions have the numbers that Linux gives them: those that a link has among its four entries
+//! are counted, a link without any isn't, and links may lead anywhere and in any order.
 
 use nbdbox_plugin::{Error, Result};
 
-use crate::disk::{Disk, Sectors, no_such, u32_at};
-
-/// Links of the chain that are followed: it may be a circle.
-const LINKS: u64 = 128;
+use crate::disk::{Disk, Sectors, no_such, no_such_since, u32_at};
 
 /// What the table says.
 pub(crate) enum Found {
@@ -15,26 +15,31 @@ pub(crate) enum Found {
 }
 
 /// An entry of a table.
+#[derive(Clone, Copy)]
 struct Entry {
     kind: u8,
     range: Sectors,
 }
 
 impl Entry {
-    /// Entry 0 to 3 of a table.
-    fn of(table: &[u8], index: usize) -> Self {
-        let entry = &table[446 + 16 * index..][..16];
-        Self {
-            kind: entry[4],
-            range: Sectors {
-                first: u32_at(entry, 8).into(),
-                count: u32_at(entry, 12).into(),
-            },
-        }
+    /// The four entries of a table, if its sector has one.
+    fn all(table: &[u8]) -> Option<[Self; 4]> {
+        let entry = |index: usize| {
+            let entry = &table[446 + 16 * index..][..16];
+            Self {
+                kind: entry[4],
+                range: Sectors {
+                    first: u32_at(entry, 8).into(),
+                    count: u32_at(entry, 12).into(),
+                },
+            }
+        };
+        (table[510..512] == [0x55, 0xaa]).then(|| [0, 1, 2, 3].map(entry))
     }
 
+    /// As Linux and sfdisk have it: the size decides, not the kind.
     fn is_used(&self) -> bool {
-        self.kind != 0 && self.range.count > 0
+        self.range.count > 0
     }
 
     fn is_extended(&self) -> bool {
@@ -44,15 +49,14 @@ impl Entry {
 
 /// Finds a partition: 1 to 4 in the table, logical ones from 5 on.
 pub(crate) fn find(disk: &Disk, number: u64) -> Result<Found> {
-    let table = table_at(disk, 0)?;
-    let entries = [0, 1, 2, 3].map(|index| Entry::of(&table, index));
+    let entries = Entry::all(&disk.read(0)?);
+    let entries = entries.ok_or_else(|| Error::invalid("the disk has no partition table"))?;
+    // In a hybrid table it may be any of the four.
     if entries.iter().any(|entry| entry.kind == 0xee) {
         return Ok(Found::Protective);
     }
     if number > 4 {
-        let extended = entries.iter().find(|entry| entry.is_extended());
-        let extended = extended.ok_or_else(|| no_such(number))?;
-        return logical(disk, extended.range, number).map(Found::Partition);
+        return logical(disk, &entries, number).map(Found::Partition);
     }
     let entry = &entries[(number - 1) as usize];
     if !entry.is_used() {
@@ -61,51 +65,126 @@ pub(crate) fn find(disk: &Disk, number: u64) -> Result<Found> {
     Ok(Found::Partition(entry.range))
 }
 
-/// Follows the chain: each link has a table with a partition, from that link on, and where the next
-/// link is, from the start of the extended partition on.
-fn logical(disk: &Disk, extended: Sectors, number: u64) -> Result<Sectors> {
-    if number - 5 >= LINKS {
-        return Err(no_such(number));
-    }
-    let mut link = extended.first;
-    for at in 5..=number {
-        let table = table_at(disk, link)?;
-        let (own, next) = (Entry::of(&table, 0), Entry::of(&table, 1));
-        if at == number {
-            if !own.is_used() {
-                return Err(no_such(number));
+fn logical(disk: &Disk, entries: &[Entry; 4], number: u64) -> Result<Sectors> {
+    // A chain in sector 0 would begin with the table itself.
+    let extended = entries
+        .iter()
+        .filter(|entry| entry.is_extended() && entry.range.first > 0);
+    let (mut before, mut chains) = (number - 5, 0);
+    for entry in extended {
+        chains += 1;
+        let mut chain = Chain::of(entry.range);
+        while let Some(link) = chain.next(disk, number)? {
+            let Some(range) = link.partitions(entry.range).nth(before as usize) else {
+                before -= link.partitions(entry.range).count() as u64;
+                continue;
+            };
+            if Chain::of(entry.range).steps_to(disk, link.place.first, number)? < chain.steps {
+                return Err(circle(number));
             }
-            let first = link + own.range.first;
-            return inside(extended, first, own.range.count);
+            return inside(entry.range, range);
         }
-        if !next.is_used() {
-            return Err(no_such(number));
-        }
-        link = inside(extended, extended.first + next.range.first, 1)?.first;
     }
-    Err(no_such(number))
+    Err(match chains {
+        0 => no_such_since(number, "without an extended one an MBR has 1 to 4"),
+        _ => no_such(number),
+    })
+}
+
+/// The links of an extended partition, from the first on: each has a table with what is there, and where
+/// the next link is, counted from the start of the extended partition.
+struct Chain {
+    extended: Sectors,
+    next: Option<Sectors>,
+    /// Links that were read.
+    steps: u64,
+    /// A link that was read, and how many had been when it was: if it comes again the chain is a circle
+    /// (Brent's algorithm, which needs no memory and no limit).
+    mark: (u64, u64),
+}
+
+/// A sector of the chain that has a table.
+struct Link {
+    /// It, and how much follows that is its own.
+    place: Sectors,
+    entries: [Entry; 4],
+}
+
+impl Chain {
+    fn of(extended: Sectors) -> Self {
+        Self {
+            extended,
+            next: Some(extended),
+            steps: 0,
+            mark: (0, 0),
+        }
+    }
+
+    /// Reads the next link.
+    fn next(&mut self, disk: &Disk, number: u64) -> Result<Option<Link>> {
+        let Some(place) = self.next.take() else {
+            return Ok(None);
+        };
+        let (mark, since) = self.mark;
+        if place.first == mark {
+            return Err(circle(number));
+        }
+        if self.steps >= 2 * since {
+            self.mark = (place.first, self.steps.max(1));
+        }
+        self.steps += 1;
+        let entries = Entry::all(&disk.read(place.first)?);
+        let entries = entries
+            .ok_or_else(|| no_such_since(number, "the chain of logical partitions is broken"))?;
+        let link = entries.iter().find(|entry| entry.is_extended());
+        self.next = link.map(|entry| Sectors {
+            first: self.extended.first + entry.range.first,
+            count: entry.range.count,
+        });
+        Ok(Some(Link { place, entries }))
+    }
+
+    /// How many links there are up to the first time that the one in this sector comes, which it does.
+    fn steps_to(&mut self, disk: &Disk, sector: u64, number: u64) -> Result<u64> {
+        while let Some(link) = self.next(disk, number)? {
+            if link.place.first == sector {
+                break;
+            }
+        }
+        Ok(self.steps)
+    }
+}
+
+impl Link {
+    /// What it says of partitions, whose places are counted from the link on. The third and the fourth
+    /// entry may be garbage: they count only if they're inside.
+    fn partitions(&self, extended: Sectors) -> impl Iterator<Item = Sectors> {
+        let place = self.place;
+        let entries = self.entries.into_iter().enumerate();
+        entries.filter_map(move |(index, entry)| {
+            let Sectors { first, count } = entry.range;
+            let range = Sectors {
+                first: place.first + first,
+                count,
+            };
+            let sound =
+                index < 2 || first + count <= place.count && inside(extended, range).is_ok();
+            (entry.is_used() && !entry.is_extended() && sound).then_some(range)
+        })
+    }
 }
 
 /// A logical partition is a part of the extended one.
-fn inside(extended: Sectors, first: u64, count: u64) -> Result<Sectors> {
+fn inside(extended: Sectors, range: Sectors) -> Result<Sectors> {
     let end = extended.first + extended.count;
-    if first < extended.first || first >= end || count > end - first {
+    if range.first < extended.first || range.first + range.count > end {
         return Err(Error::io(
             "a logical partition isn't inside the extended one",
         ));
     }
-    Ok(Sectors { first, count })
+    Ok(range)
 }
 
-fn table_at(disk: &Disk, sector: u64) -> Result<Vec<u8>> {
-    let table = disk.read(sector)?;
-    if table[510..512] != [0x55, 0xaa] {
-        let what = if sector == 0 {
-            "the disk has no partition table"
-        } else {
-            "the chain of logical partitions is broken"
-        };
-        return Err(Error::invalid(what));
-    }
-    Ok(table)
+fn circle(number: u64) -> Error {
+    no_such_since(number, "the chain of logical partitions is a circle")
 }
