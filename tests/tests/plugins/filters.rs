@@ -8,5 +8,7 @@ mod hosting;
 mod image;
 mod offset;
 mod partition;
+mod partition_tables;
+mod partition_twins;
 mod slow;
 mod truncate;

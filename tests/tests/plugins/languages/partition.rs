@@ -79,7 +79,7 @@ fn a_partition_has_its_disks_holes() {
 #[test]
 fn a_disk_that_lies_is_refused_in_words() {
     let disk = disk("dos", r"start=2048, size=100\n");
-    assert!(refused(&disk, 5).contains("an MBR has 1 to 4"));
+    assert!(refused(&disk, 5).contains("without an extended one an MBR has 1 to 4"));
     disk.resize(2048 * 512);
     assert!(refused(&disk, 1).contains("isn't inside the disk"));
     disk.resize(100);
