@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use image_blob::{File, bad};
+use image_blob::{File, bad, tell_of_lacking_bytes};
 use nbdbox_plugin::{
     Access, Blob, Device, Error, ExtentKind, Extents, Level, Manifest, Mappable, Mapping, Plugin,
     Progress, ReadReply, Result, Sparse, ValueKind, config, log,
@@ -74,15 +74,23 @@ impl Plugin for Vmdk {
             let (stretch, length) = self.disk.stretch(at, end - at).map_err(bad)?;
             match stretch {
                 Stretch::Hole => reply.zeroes(length),
+                Stretch::Lacking => {
+                    tell_of_lacking_bytes();
+                    reply.zeroes(length);
+                }
                 Stretch::Data { file, offset } | Stretch::Flat { file, offset } => {
                     reply.blob(self.file(file)?, offset, length);
                 }
                 Stretch::Compressed { part, offset, skip } => {
                     let bytes = self.disk.decode(part, offset, skip).map_err(bad)?;
-                    reply.data(bytes.get(..length as usize).unwrap_or_default());
+                    let short = || Error::io("malformed image: a compressed grain is too short");
+                    reply.data(bytes.get(..length as usize).ok_or_else(short)?);
                 }
             }
             at += length;
+        }
+        if self.disk.lacks() {
+            tell_of_lacking_bytes();
         }
         Ok(())
     }
@@ -101,7 +109,7 @@ impl Sparse for Vmdk {
                     Stretch::Flat { file, offset } => {
                         extents.blob(self.file(file)?, offset, length, at)?
                     }
-                    Stretch::Data { .. } | Stretch::Compressed { .. } => {
+                    Stretch::Data { .. } | Stretch::Lacking | Stretch::Compressed { .. } => {
                         extents.add(at, length, ExtentKind::Data)?
                     }
                 };
@@ -122,7 +130,7 @@ impl Sparse for Vmdk {
 impl Mappable for Vmdk {
     fn locate(&mut self, mapping: &Mapping, offset: u64, _length: u64) -> Result<()> {
         let mut at = self.disk.reach(offset).start;
-        for _ in 0..TABLES {
+        'tables: for _ in 0..TABLES {
             let end = self.disk.reach(at).end;
             while at < end {
                 // What is bad shows when it's read.
@@ -135,16 +143,23 @@ impl Mappable for Vmdk {
                 };
                 let progress = match stretch {
                     Stretch::Hole => mapping.zeroes(at, length),
+                    Stretch::Lacking => {
+                        tell_of_lacking_bytes();
+                        mapping.zeroes(at, length)
+                    }
                     Stretch::Data { file, offset } | Stretch::Flat { file, offset } => {
                         mapping.blob(at, length, self.file(file)?, offset)
                     }
                     Stretch::Compressed { .. } => mapping.computed(at, length),
                 };
                 if progress == Progress::Full {
-                    return Ok(());
+                    break 'tables;
                 }
                 at += length;
             }
+        }
+        if self.disk.lacks() {
+            tell_of_lacking_bytes();
         }
         Ok(())
     }

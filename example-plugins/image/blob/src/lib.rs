@@ -1,9 +1,10 @@
 //! A granted file as the source of an image's bytes.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use image_format::Source;
-use nbdbox_plugin::{Blob, Error, Result};
+use nbdbox_plugin::{Blob, Error, Level, Result, log};
 
 /// The most that a blob gives at once, in bytes.
 const PIECE: usize = 1 << 20;
@@ -60,4 +61,19 @@ impl Source for File {
 /// What is wrong with an image, for the client and the operator's log.
 pub fn bad(error: image_format::Error) -> Error {
     Error::io(error.to_string())
+}
+
+thread_local! {
+    /// Whether the operator was told. An instance has one thread.
+    static TOLD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells the operator, once, that the client gets zeroes which no file has.
+pub fn tell_of_lacking_bytes() {
+    if !TOLD.replace(true) {
+        log(
+            Level::Warn,
+            "the image is cut short: bytes past the end of a file are read as zeroes",
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! The bytes of a file, and a bounded memory of those that were needed last.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::mem;
 
@@ -20,6 +21,10 @@ pub trait Source {
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>>;
 }
 
+/// What headers and streams are made of, in bytes: writers and downloads leave the zeroes out with which a file's
+/// last one ends.
+const SECTOR: u64 = 512;
+
 /// No page starts here.
 const NOWHERE: u64 = u64::MAX;
 
@@ -33,6 +38,8 @@ pub struct Pages<S> {
     old: HashMap<u64, Vec<u8>>,
     /// Pages per generation.
     capacity: usize,
+    /// Whether bytes were asked for that the file lacks.
+    lacks: Cell<bool>,
 }
 
 impl<S: Source> Pages<S> {
@@ -44,6 +51,7 @@ impl<S: Source> Pages<S> {
             young: HashMap::new(),
             old: HashMap::new(),
             capacity: (limit / PAGE as usize / 2).max(1),
+            lacks: Cell::new(false),
         }
     }
 
@@ -57,7 +65,17 @@ impl<S: Source> Pages<S> {
         self.source.size()
     }
 
-    /// Bytes that are read once, past the memory.
+    /// Whether bytes were asked for that the file lacks.
+    pub fn lacks(&self) -> bool {
+        self.lacks.get()
+    }
+
+    /// How many of the `length` bytes at `offset` the file has.
+    pub fn has(&self, offset: u64, length: u64) -> u64 {
+        self.size().saturating_sub(offset).min(length)
+    }
+
+    /// Bytes that are read once, past the memory; all of them are in the file.
     pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let end = offset.checked_add(length as u64);
         if end.is_none_or(|end| end > self.size()) {
@@ -68,13 +86,33 @@ impl<S: Source> Pages<S> {
         self.source.read(offset, length)
     }
 
-    /// `N` bytes at `offset`, a multiple of `N`, which is a power of two.
+    /// The same, but zeroes for what the file lacks, as QEMU has it. The rest of a last sector isn't missed.
+    pub fn read_padded(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let sectors = self.size().saturating_add(SECTOR - 1) / SECTOR * SECTOR;
+        self.note(offset, length as u64, sectors);
+        let mut bytes = match self.has(offset, length as u64) {
+            0 => Vec::new(),
+            has => self.source.read(offset, has as usize)?,
+        };
+        bytes.resize(length, 0);
+        Ok(bytes)
+    }
+
+    /// `N` bytes at `offset`, a multiple of `N`, which is a power of two; zeroes for what the file lacks.
     pub fn field<const N: usize>(&mut self, offset: u64) -> Result<[u8; N]> {
+        self.note(offset, N as u64, self.size());
         let start = offset - offset % PAGE;
         if self.last.0 != start {
             self.load(start)?;
         }
         crate::field(&self.last.1, (offset - start) as usize)
+    }
+
+    /// Remembers whether these bytes are before `end`.
+    fn note(&self, offset: u64, length: u64, end: u64) {
+        if offset.saturating_add(length) > end {
+            self.lacks.set(true);
+        }
     }
 
     /// Makes the page at `start` the last one.
@@ -86,8 +124,12 @@ impl<S: Source> Pages<S> {
         let page = match known {
             Some(page) => page,
             None => {
-                let length = self.size().saturating_sub(start).min(PAGE);
-                self.read(start, length as usize)?
+                let mut page = match self.has(start, PAGE) {
+                    0 => Vec::new(),
+                    has => self.source.read(start, has as usize)?,
+                };
+                page.resize(PAGE as usize, 0);
+                page
             }
         };
         let (before, bytes) = mem::replace(&mut self.last, (start, page));
@@ -157,12 +199,29 @@ mod tests {
     }
 
     #[test]
-    fn past_the_end_is_an_error() {
+    fn past_the_end_is_an_error_or_zeroes() {
         let words = Words::default();
         let mut pages = Pages::new(&words, 1 << 20);
-        assert!(pages.field::<8>(10 * PAGE).is_err());
-        assert!(pages.field::<8>(u64::MAX - 7).is_err());
         assert!(pages.read(10 * PAGE - 1, 2).is_err());
         assert!(pages.read(u64::MAX, 2).is_err());
+        assert!(!pages.lacks());
+        assert_eq!(pages.read_padded(10 * PAGE - 4, 6).unwrap()[4..], [0; 2]);
+        assert!(pages.lacks());
+        assert_eq!(pages.field::<8>(10 * PAGE).unwrap(), [0; 8]);
+        assert_eq!(pages.field::<8>(u64::MAX - 7).unwrap(), [0; 8]);
+        assert_eq!(pages.has(10 * PAGE - 4, 6), 4);
+        assert_eq!(pages.has(u64::MAX, 6), 0);
+    }
+
+    #[test]
+    fn the_rest_of_a_last_sector_is_not_missed() {
+        let pages = Pages::new(crate::Bytes(vec![7; 520]), 1 << 20);
+        assert_eq!(pages.read_padded(516, 508).unwrap()[3..5], [7, 0]);
+        assert!(!pages.lacks());
+        let _ = pages.read_padded(516, 509).unwrap();
+        assert!(pages.lacks());
+        let mut pages = Pages::new(crate::Bytes(vec![7; 516]), 1 << 20);
+        assert_eq!(pages.field::<8>(512).unwrap(), [7, 7, 7, 7, 0, 0, 0, 0]);
+        assert!(pages.lacks(), "a table's entry is");
     }
 }

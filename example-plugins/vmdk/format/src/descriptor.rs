@@ -47,24 +47,28 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Whether a file begins as a descriptor does.
-    pub fn is_at(first: &[u8]) -> bool {
-        first.starts_with(b"# Disk DescriptorFile")
-    }
-
-    /// Reads its text up to a NUL; lines that say nothing of where data is are left out.
-    pub fn parse(bytes: &[u8]) -> Result<Self> {
+    /// Reads its text up to a NUL; lines that say nothing of where data is are left out. `None`: no line is
+    /// one of a descriptor. Comments and blank lines are nothing, wherever they stand, except that the usual
+    /// first comment makes a text a descriptor.
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>> {
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         let text = String::from_utf8_lossy(text);
+        let text = text.trim_start_matches(BYTE_ORDER_MARK);
         let (mut descriptor, mut hint, mut has_parent) = (Self::default(), None, false);
-        for line in text.lines().map(str::trim) {
-            if let Some((key, value)) = assignment(line) {
-                match key.to_ascii_lowercase().as_str() {
-                    "parentcid" => has_parent = !value.eq_ignore_ascii_case("ffffffff"),
+        let mut is_one = false;
+        for line in text.split(['\n', '\r']).map(str::trim) {
+            if let Some(comment) = line.strip_prefix('#') {
+                is_one |= is_title(comment);
+            } else if let Some((key, value)) = assignment(line) {
+                let key = key.to_ascii_lowercase();
+                is_one |= KEYS.contains(&key.as_str()) || key.starts_with("ddb.");
+                match key.as_str() {
+                    "parentcid" => has_parent = !is_nobody(value),
                     "parentfilenamehint" => hint = Some(value.to_owned()),
                     _ => {}
                 }
             } else if let Some(extent) = extent(line)? {
+                is_one = true;
                 descriptor.extents.push(extent);
             }
         }
@@ -73,50 +77,96 @@ impl Descriptor {
             return Err(Error::malformed(format!("a disk of {count} extents")));
         }
         descriptor.parent = has_parent.then(|| hint.unwrap_or_default());
-        Ok(descriptor)
+        Ok(is_one.then_some(descriptor))
     }
+}
+
+/// With which editors may begin a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// What a descriptor says of itself, in lower case; those of its disk's geometry begin with `ddb.`.
+const KEYS: [&str; 7] = [
+    "version",
+    "encoding",
+    "cid",
+    "parentcid",
+    "isnativesnapshot",
+    "createtype",
+    "parentfilenamehint",
+];
+
+/// The comment with which most descriptors begin, however it's spelt.
+fn is_title(comment: &str) -> bool {
+    let letters = comment.split_whitespace().collect::<String>();
+    letters.eq_ignore_ascii_case("diskdescriptorfile")
+}
+
+/// The number that stands for no parent.
+fn is_nobody(cid: &str) -> bool {
+    let cid = cid.trim_start_matches("0x").trim_start_matches("0X");
+    u32::from_str_radix(cid, 16) == Ok(u32::MAX)
 }
 
 /// `KEY=VALUE` or `KEY = "VALUE"`.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once('=')?;
     let key = key.trim();
-    let word = !key.is_empty() && !key.contains([' ', '"', '#']);
+    let word = !key.is_empty() && !key.contains([' ', '\t', '"']);
     word.then(|| (key, value.trim().trim_matches('"')))
 }
 
-/// `ACCESS SECTORS KIND ["NAME" [OFFSET]]`; `None` for any other line.
+/// `ACCESS SECTORS KIND ["NAME" [OFFSET]]`, with any words behind, which are for others; `None` for any
+/// other line.
 fn extent(line: &str) -> Result<Option<Extent>> {
-    let (head, rest) = line.split_once('"').unwrap_or((line, ""));
-    let words: Vec<&str> = head.split_whitespace().collect();
-    let [access @ ("RW" | "RDONLY" | "NOACCESS"), sectors, kind] = words[..] else {
+    let words = words(line);
+    let upper = |index: usize| words.get(index).map(|word| word.to_ascii_uppercase());
+    let access = upper(0).unwrap_or_default();
+    if !matches!(access.as_str(), "RW" | "RDONLY" | "NOACCESS") {
         return Ok(None);
-    };
+    }
     let bad = || Error::malformed(format!("an extent that can't be read: {line:?}"));
     if access == "NOACCESS" {
         return Err(Error::unsupported("an extent without access"));
     }
-    let (name, offset) = rest.split_once('"').unwrap_or((rest, ""));
     let bytes = |word: &str| {
         let sectors: u64 = word.parse().ok()?;
         let bytes = sectors.checked_mul(SECTOR)?;
         (bytes <= i64::MAX as u64).then_some(bytes)
     };
-    let offset = match offset.trim() {
-        "" => 0,
-        word => bytes(word).ok_or_else(bad)?,
-    };
-    let name = name.to_owned();
-    let kind = match kind {
+    let length = words.get(1).and_then(|word| bytes(word));
+    let length = length.filter(|length| *length > 0).ok_or_else(bad)?;
+    let name = || words.get(3).map(|name| (*name).to_owned()).ok_or_else(bad);
+    let kind = match upper(2).ok_or_else(bad)?.as_str() {
         "ZERO" => ExtentKind::Zero,
-        "FLAT" | "VMFS" => ExtentKind::Flat { name, offset },
-        "SPARSE" => ExtentKind::Sparse { name },
+        "FLAT" | "VMFS" => ExtentKind::Flat {
+            name: name()?,
+            offset: match words.get(4) {
+                None => 0,
+                Some(word) => bytes(word).ok_or_else(bad)?,
+            },
+        },
+        "SPARSE" => ExtentKind::Sparse { name: name()? },
         other => return Err(Error::unsupported(format!("an extent of kind {other:?}"))),
     };
-    let length = bytes(sectors)
-        .filter(|length| *length > 0)
-        .ok_or_else(bad)?;
     Ok(Some(Extent { length, kind }))
+}
+
+/// The words of a line; in quotes, one may have spaces.
+fn words(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    while !rest.is_empty() {
+        let (word, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+            None => {
+                let end = rest.find([' ', '\t', '"']).unwrap_or(rest.len());
+                rest.split_at(end)
+            }
+        };
+        words.push(word);
+        rest = after.trim_start();
+    }
+    words
 }
 
 #[cfg(test)]
@@ -129,7 +179,7 @@ mod tests {
                     parentFileNameHint=\"/etc/passwd\"\ncreateType=\"twoGbMaxExtentFlat\"\n\
                     \n# Extent description\nRW 10 FLAT \"a b.vmdk\" 3\nRW 5 ZERO\n\
                     RDONLY 7 SPARSE \"s.vmdk\"\n#DDB\nddb.adapterType = \"ide\"\n\0RW 1 ZERO\n";
-        let descriptor = Descriptor::parse(text.as_bytes()).unwrap();
+        let descriptor = Descriptor::parse(text.as_bytes()).unwrap().unwrap();
         assert_eq!(descriptor.parent.as_deref(), Some("/etc/passwd"));
         let kinds: Vec<_> = descriptor.extents.into_iter().collect();
         let name = |name: &str| name.to_owned();
@@ -159,12 +209,50 @@ mod tests {
     #[test]
     fn no_parent_is_no_parent() {
         for text in [
-            "",
+            "version=1",
             "parentCID=ffffffff\nparentFileNameHint=\"x\"",
             "parentCID = FFFFFFFF",
+            "parentCID=0xffffffff",
         ] {
-            assert_eq!(Descriptor::parse(text.as_bytes()).unwrap().parent, None);
+            let parsed = Descriptor::parse(text.as_bytes()).unwrap();
+            assert_eq!(parsed.unwrap().parent, None, "{text}");
         }
+    }
+
+    #[test]
+    fn any_spelling_is_read() {
+        let expected = ExtentKind::Flat {
+            name: "a b".to_owned(),
+            offset: 1024,
+        };
+        for text in [
+            "version=1\nRW 8 FLAT \"a b\" 2\n",
+            "\u{feff}# Disk DescriptorFile\r\nversion=1\r\nRW 8 FLAT \"a b\" 2\r\n",
+            "\n\n \t\n#made by hand\nCreateType = \"custom\"\nrw 8 flat \"a b\" 2",
+            "#disk descriptor file\r  RW\t8  FLAT\t\"a b\"  2 \"uuid\" more\r",
+            "RW 8 FLAT\"a b\"2\n# RW 8 ZERO\n#RW 8 ZERO",
+            "RDONLY 8 VMFS \"a b\" 2 partition-uuid=1 x",
+        ] {
+            let parsed = Descriptor::parse(text.as_bytes()).unwrap().unwrap();
+            assert_eq!(parsed.extents.len(), 1, "{text}");
+            assert_eq!(parsed.extents[0].kind, expected, "{text}");
+            assert_eq!(parsed.extents[0].length, 4096, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_descriptors() {
+        for text in [
+            "",
+            "# a comment\n",
+            "key=value\n",
+            "RWX 8 ZERO\n",
+            "KDMX\u{1}\0version=1",
+        ] {
+            assert_eq!(Descriptor::parse(text.as_bytes()), Ok(None), "{text}");
+        }
+        let title = Descriptor::parse(b"#DISK Descriptor FILE").unwrap();
+        assert_eq!(title, Some(Descriptor::default()));
     }
 
     #[test]
@@ -177,6 +265,10 @@ mod tests {
             "RW 99999999999999999999 ZERO",
             "RW 36028797018963968 ZERO",
             "RW 1 VMFSRDM \"/dev/sda\"",
+            "RW 1",
+            "RW 1 FLAT",
+            "RW 1 SPARSE",
+            "RW 1 FLAT \"a\" b",
             "NOACCESS 1 ZERO",
         ] {
             assert!(Descriptor::parse(line.as_bytes()).is_err(), "{line}");

@@ -27,6 +27,8 @@ pub enum Stretch {
         /// In bytes.
         offset: u64,
     },
+    /// Past the end of its file: QEMU reads zeroes there.
+    Lacking,
     /// In a compressed grain.
     Compressed {
         /// Of which part of the disk.
@@ -52,8 +54,16 @@ struct Part<S> {
 #[derive(Debug)]
 enum Content<S> {
     Zero,
-    Flat { file: usize, offset: u64 },
-    Sparse { file: usize, sparse: Box<Sparse<S>> },
+    Flat {
+        file: usize,
+        offset: u64,
+        /// Bytes of it that the file has.
+        has: u64,
+    },
+    Sparse {
+        file: usize,
+        sparse: Box<Sparse<S>>,
+    },
 }
 
 /// The parts, one after the other, without a gap.
@@ -75,22 +85,20 @@ impl<S: Source> Image<S> {
     /// Looks at the image. Remembers at most `memory` bytes of tables.
     pub fn open(source: S, memory: usize) -> Result<Self> {
         let file = Pages::new(source, memory);
-        let first = file.read(0, file.size().min(512) as usize)?;
+        let first = file.read_padded(0, 512)?;
         if Header::is_at(&first) {
             return Disk::whole(file).map(Self::Whole);
         }
         if first.starts_with(b"COWD") {
             return Err(Error::unsupported("an extent of VMFS, not a disk"));
         }
-        if !Descriptor::is_at(&first) {
-            return Err(Error::malformed("not a VMDK image"));
-        }
+        let text = file.read_padded(0, file.size().min(descriptor::MAX_FILE) as usize)?;
+        let descriptor = Descriptor::parse(&text)?;
+        let descriptor = descriptor.ok_or_else(|| Error::malformed("not a VMDK image"))?;
         if file.size() > descriptor::MAX_FILE {
             let size = file.size();
             return Err(Error::malformed(format!("a descriptor of {size} bytes")));
         }
-        let text = file.read(0, file.size() as usize)?;
-        let descriptor = Descriptor::parse(&text)?;
         refuse_parent(&descriptor)?;
         if descriptor.extents.is_empty() {
             return Err(Error::malformed("a descriptor without extents"));
@@ -103,7 +111,9 @@ impl<S: Source> Disk<S> {
     /// A disk that is one sparse file.
     fn whole(file: Pages<S>) -> Result<Self> {
         let sparse = checked(Sparse::open(file)?)?;
-        refuse_parent(&Descriptor::parse(&sparse.descriptor()?)?)?;
+        if let Some(descriptor) = Descriptor::parse(&sparse.descriptor()?)? {
+            refuse_parent(&descriptor)?;
+        }
         if sparse.header().capacity == 0 {
             return Err(Error::malformed("a disk of no sectors"));
         }
@@ -191,16 +201,20 @@ impl<S: Source> Disk<S> {
         let (within, length) = (offset - part.start, length.min(part.end - offset));
         match &mut part.content {
             Content::Zero => Ok((Stretch::Hole, length)),
-            Content::Flat { file, offset } => {
-                let (file, offset) = (*file, *offset + within);
-                Ok((Stretch::Flat { file, offset }, length))
-            }
+            Content::Flat { file, offset, has } => match has.saturating_sub(within) {
+                0 => Ok((Stretch::Lacking, length)),
+                left => {
+                    let (file, offset) = (*file, *offset + within);
+                    Ok((Stretch::Flat { file, offset }, length.min(left)))
+                }
+            },
             Content::Sparse { file, sparse } => {
                 let file = *file;
                 let (place, length) = sparse.place(within, length)?;
                 let stretch = match place {
                     Place::Hole => Stretch::Hole,
                     Place::Data(offset) => Stretch::Data { file, offset },
+                    Place::Lacking => Stretch::Lacking,
                     Place::Compressed { offset, skip } => Stretch::Compressed {
                         part: index,
                         offset,
@@ -218,6 +232,14 @@ impl<S: Source> Disk<S> {
             Some(Content::Sparse { sparse, .. }) => sparse.decode(offset, skip),
             _ => Ok(&[]),
         }
+    }
+
+    /// Whether tables or streams were read of which a file lacks bytes: they were taken for zeroes.
+    pub fn lacks(&self) -> bool {
+        self.parts.iter().any(|part| match &part.content {
+            Content::Sparse { sparse, .. } => sparse.lacks(),
+            _ => false,
+        })
     }
 
     /// The part that holds the byte at `offset`.
@@ -239,21 +261,20 @@ fn content<S: Source>(
     };
     match &extent.kind {
         ExtentKind::Zero => Ok(Content::Zero),
-        ExtentKind::Flat { name, offset } => {
+        ExtentKind::Flat { offset, .. } => {
             let (file, source) = next()?;
-            let end = offset.checked_add(extent.length);
-            if end.is_none_or(|end| end > source.size()) {
-                return Err(Error::malformed(format!(
-                    "{name:?} is shorter than its extent"
-                )));
-            }
+            let has = source.size().saturating_sub(*offset).min(extent.length);
             let offset = *offset;
-            Ok(Content::Flat { file, offset })
+            Ok(Content::Flat { file, offset, has })
         }
         ExtentKind::Sparse { name } => {
             let (file, source) = next()?;
             let sparse = checked(Sparse::open(Pages::new(source, memory))?)?;
-            if sparse.header().capacity != extent.length {
+            let Header {
+                capacity, grain, ..
+            } = *sparse.header();
+            // Writers round the capacity up to whole grains.
+            if !(extent.length..extent.length.saturating_add(grain)).contains(&capacity) {
                 return Err(Error::malformed(format!(
                     "{name:?} isn't as long as its extent"
                 )));

@@ -10,7 +10,6 @@ const MAGIC: [u8; 4] = *b"KDMV";
 const AT_END: u64 = u64::MAX;
 
 const ZEROED_GRAINS: u32 = 1 << 2;
-const COMPRESSED: u32 = 1 << 16;
 const MARKERS: u32 = 1 << 17;
 
 /// Bytes of the embedded descriptor that are looked at, as many as QEMU takes.
@@ -51,13 +50,15 @@ impl Header {
 
     /// Reads and checks it, in the footer if it is there.
     pub fn read<S: Source>(file: &Pages<S>) -> Result<Self> {
-        let first = file.read(0, SECTOR as usize)?;
+        let first = file.read_padded(0, SECTOR as usize)?;
+        // The last sector may be short: a marker is 16 bytes and zeroes.
+        let sectors = file.size().div_ceil(SECTOR);
         if u64_at(&first, 56)? != AT_END {
-            return Self::parse(&first);
+            return Self::parse(&first, sectors);
         }
-        let start = file.size().checked_sub(3 * SECTOR);
+        let start = (sectors * SECTOR).checked_sub(3 * SECTOR);
         let start = start.ok_or_else(|| Error::malformed("too short for a footer"))?;
-        let footer = file.read(start, 3 * SECTOR as usize)?;
+        let footer = file.read_padded(start, 3 * SECTOR as usize)?;
         let (marker, rest) = footer.split_at(SECTOR as usize);
         let (copy, end) = rest.split_at(SECTOR as usize);
         // A marker: sectors, bytes, a type; 3 announces a footer, 0 is the stream's end.
@@ -72,10 +73,10 @@ impl Header {
                 "it says that it has a footer, and has none",
             ));
         }
-        Self::parse(copy)
+        Self::parse(copy, sectors)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    fn parse(bytes: &[u8], file_sectors: u64) -> Result<Self> {
         if !Self::is_at(bytes) {
             return Err(Error::malformed("not a sparse VMDK file"));
         }
@@ -91,18 +92,26 @@ impl Header {
                 .filter(|length| *length <= i64::MAX as u64);
             length.ok_or_else(|| Error::malformed(format!("{what} of {sectors} sectors")))
         };
+        let compression = u16::from_le_bytes(field(bytes, 77)?);
+        let overhead = u64_at(bytes, 64)?;
+        if overhead > file_sectors {
+            return Err(Error::malformed(format!(
+                "cut short: the file has {file_sectors} sectors, and its data begins at {overhead}"
+            )));
+        }
         let (descriptor, size) = (sectors(28, "a descriptor")?, sectors(36, "a descriptor")?);
         let header = Self {
             capacity: sectors(12, "a disk")?,
             grain: sectors(20, "a grain")?,
             entries: u32_at(bytes, 44)?.into(),
             directory: sectors(56, "an offset")?,
-            compressed: flags & COMPRESSED != 0,
+            // What QEMU and VirtualBox go by; the flag may say something else.
+            compressed: compression != 0,
             markers: flags & MARKERS != 0,
             zeroed_grains: flags & ZEROED_GRAINS != 0,
             descriptor: (descriptor, size.min(MAX_DESCRIPTOR)),
         };
-        header.check(u16::from_le_bytes(field(bytes, 77)?))?;
+        header.check(compression)?;
         Ok(header)
     }
 
@@ -120,7 +129,7 @@ impl Header {
         if self.capacity.div_ceil(self.reach()) > MAX_DIRECTORY {
             return Err(Error::malformed("a grain directory that is too long"));
         }
-        if self.compressed && compression != 1 {
+        if compression > 1 {
             return Err(Error::unsupported(format!(
                 "compression algorithm {compression}"
             )));

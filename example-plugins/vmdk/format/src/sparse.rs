@@ -13,6 +13,8 @@ pub enum Place {
     Hole,
     /// At this offset of the file.
     Data(u64),
+    /// Past the end of the file.
+    Lacking,
     /// In the compressed grain at `offset` of the file, from its byte `skip` on.
     Compressed {
         /// In bytes.
@@ -40,8 +42,13 @@ impl<S: Source> Sparse<S> {
             header,
             decoded: None,
         };
-        let entries = sparse.header.capacity.div_ceil(sparse.header.reach());
-        sparse.check_table("grain directory", sparse.header.directory, entries)?;
+        // A directory of which nothing is there would make a disk of zeroes.
+        let directory = sparse.header.directory;
+        if directory == 0 || directory >= sparse.file.size() {
+            return Err(Error::malformed(format!(
+                "a grain directory at {directory}: past the end of the file"
+            )));
+        }
         Ok(sparse)
     }
 
@@ -56,7 +63,12 @@ impl<S: Source> Sparse<S> {
         if offset == 0 || length == 0 {
             return Ok(Vec::new());
         }
-        self.file.read(offset, length as usize)
+        self.file.read_padded(offset, length as usize)
+    }
+
+    /// Whether tables or streams were read of which the file lacks bytes.
+    pub fn lacks(&self) -> bool {
+        self.file.lacks()
     }
 
     /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
@@ -76,16 +88,14 @@ impl<S: Source> Sparse<S> {
             }
             run += self.header.grain;
         }
-        let run = run.min(length);
-        self.check_data(first, run)?;
-        Ok((first, run))
+        self.there(first, run.min(length))
     }
 
     /// The bytes of a compressed grain from `skip` on.
     pub fn decode(&mut self, offset: u64, skip: u64) -> Result<&[u8]> {
         if self.decoded.as_ref().is_none_or(|(at, _)| *at != offset) {
             let (start, length) = self.stream(offset)?;
-            let bytes = self.file.read(start, length as usize)?;
+            let bytes = self.file.read_padded(start, length as usize)?;
             // The old one goes before there is a new one.
             self.decoded = None;
             let bytes = grain::decode(&bytes, self.header.grain as usize)?;
@@ -113,24 +123,10 @@ impl<S: Source> Sparse<S> {
         Ok((offset + 12, length))
     }
 
-    fn check_table(&self, what: &str, offset: u64, entries: u64) -> Result<()> {
-        let end = offset.checked_add(entries * 4);
-        if offset != 0 && end.is_some_and(|end| end <= self.file.size()) {
-            return Ok(());
-        }
-        let what = format!("{what} at {offset}: past the end of the file");
-        Err(Error::malformed(what))
-    }
-
     /// Where the grain table of that number is.
     fn table(&mut self, index: u64) -> Result<Option<u64>> {
-        match self.sectors(self.header.directory + index * 4)? {
-            0 => Ok(None),
-            offset => {
-                self.check_table("grain table", offset, self.header.entries)?;
-                Ok(Some(offset))
-            }
-        }
+        let offset = self.sectors(self.header.directory + index * 4)?;
+        Ok((offset != 0).then_some(offset))
     }
 
     fn entry(&mut self, table: u64, offset: u64) -> Result<Place> {
@@ -151,17 +147,17 @@ impl<S: Source> Sparse<S> {
         Ok(u64::from(u32::from_le_bytes(self.file.field(at)?)) * SECTOR)
     }
 
-    fn check_data(&self, place: Place, run: u64) -> Result<()> {
-        let size = self.file.size();
-        let inside = match place {
-            Place::Hole => true,
-            Place::Data(offset) => offset + run <= size,
-            Place::Compressed { offset, .. } => offset + 12 < size,
-        };
-        if inside {
-            Ok(())
-        } else {
-            Err(Error::malformed("a grain past the end of the file"))
+    /// As much of a place as the file has, or lacks.
+    fn there(&self, place: Place, run: u64) -> Result<(Place, u64)> {
+        match place {
+            Place::Data(offset) => match self.file.has(offset, run) {
+                0 => Ok((Place::Lacking, run)),
+                has => Ok((place, has)),
+            },
+            Place::Compressed { offset, .. } if offset + 12 >= self.file.size() => {
+                Err(Error::malformed("a grain past the end of the file"))
+            }
+            _ => Ok((place, run)),
         }
     }
 }

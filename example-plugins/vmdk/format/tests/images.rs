@@ -171,14 +171,31 @@ fn extents_follow_each_other() {
         (2048..3072, 3072..4608)
     );
 
-    for files in [
-        vec![],
-        vec![sparse()],
-        vec![sparse(), flat(3)],
-        vec![flat(4), sparse()],
-    ] {
+    for files in [vec![], vec![sparse()], vec![flat(4), sparse()]] {
         assert!(Disk::of(&parts, files, 1 << 16).is_err());
     }
+
+    // The last of three sectors is short.
+    let short = Bytes(vec![0; 3 * SECTOR + 100]);
+    let mut disk = Disk::of(&parts, vec![sparse(), short], 1 << 16).unwrap();
+    assert_eq!(disk.stretch(3072, 1536).unwrap().1, 1124);
+    let (stretch, length) = disk.stretch(4196, 412).unwrap();
+    assert_eq!((stretch, length), (Stretch::Lacking, 412));
+}
+
+#[test]
+fn a_capacity_in_whole_grains_is_cut_to_the_extents_length() {
+    let of = |sectors, capacity| {
+        let text = format!("version=1\nRW {sectors} SPARSE \"s\"\nRW 2 ZERO\n");
+        let Image::Parts(parts) = Image::open(Bytes(text.into_bytes()), 1 << 16).unwrap() else {
+            panic!("a descriptor");
+        };
+        let sparse = Bytes(Made::new(capacity, 0).0);
+        Disk::of(&parts, vec![sparse], 1 << 16)
+    };
+    assert_eq!(of(3, 4).unwrap().size(), 5 * 512);
+    assert!(of(3, 5).is_err());
+    assert!(of(4, 3).is_err());
 }
 
 #[test]
@@ -194,20 +211,36 @@ fn a_parent_is_refused() {
 }
 
 #[test]
-fn what_is_past_the_end_is_an_error_where_it_is_used() {
-    for (at, sector) in [
-        (2 * SECTOR + 4, 20_u32),
-        (2 * SECTOR + 4, u32::MAX),
-        (SECTOR + 4, 20),
+fn what_the_file_lacks_is_said_where_it_is_used() {
+    // Data half of which is there, data and a table that aren't.
+    for (at, sector, found) in [
+        (
+            2 * SECTOR + 4,
+            19,
+            vec![(1024, data(0, 19)), (1536, Stretch::Lacking)],
+        ),
+        (2 * SECTOR + 4, 20, vec![(1024, Stretch::Lacking)]),
+        (2 * SECTOR + 4, u32::MAX, vec![(1024, Stretch::Lacking)]),
+        (SECTOR + 4, 20, vec![(4096, Stretch::Hole)]),
     ] {
-        let mut disk = Made::new(16, 0)
-            .with(at, &sector.to_le_bytes())
-            .disk()
-            .unwrap();
-        assert!(disk.stretch(0, 1024).is_ok());
-        let there = if at < 2 * SECTOR { 4096 } else { 1024 };
-        assert!(disk.stretch(there, 1).is_err(), "{at} {sector}");
+        let made = Made::new(16, 0).entry(0, 4).with(at, &sector.to_le_bytes());
+        let mut disk = made.disk().unwrap();
+        assert_eq!(disk.stretch(0, 1024).unwrap().0, data(0, 4));
+        let mut place = found[0].0;
+        for (at, stretch) in found {
+            assert_eq!(place, at);
+            let (got, length) = disk.stretch(at, 1024 - at % 1024).unwrap();
+            assert_eq!(got, stretch, "{at} {sector}");
+            place += length;
+        }
+        assert_eq!(disk.lacks(), at < 2 * SECTOR, "{at} {sector}");
     }
+}
+
+#[test]
+fn a_stream_past_the_end_is_an_error() {
+    let made = Made::new(16, 1 << 16).entry(0, 20);
+    assert!(made.disk().unwrap().stretch(0, 1).is_err());
 }
 
 #[test]
@@ -229,8 +262,10 @@ fn headers_that_cannot_be_are_refused() {
         Made::new(4, 1 << 16).with(77, &[2]).disk().is_err(),
         "compression"
     );
-    for length in [0, 100, 511, 512, 515] {
+    for length in [0, 100, 511, 512] {
         let cut = Bytes(Made::new(4, 0).0[..length].to_vec());
         assert!(Image::open(cut, 1 << 16).is_err(), "{length}");
     }
+    let late = Made::new(4, 0).with(64, &21_u64.to_le_bytes());
+    assert!(matches!(late.disk(), Err(Error::Malformed(text)) if text.contains("cut short")));
 }

@@ -74,11 +74,21 @@ pub(crate) fn assert_cuts_refused(image: &Image, good: impl Fn(&Folder), lengths
 pub(crate) fn assert_bad_read(folder: &Folder, image: &Image, words: &str) {
     let server = folder.serve(image.plugin, &["image=top:ro"], &[]);
     let mut client = Client::connect(&server.socket(), Framing::Extended);
-    let refused = client.read(0, 4096).unwrap_err();
+    let read = client.read(0, 4096).map(|bytes| bytes.len());
+    let refused = read.unwrap_err();
     assert_eq!(refused.errno, Errno::Eio, "{words}");
     assert!(server.log().contains(words), "{words}: {}", server.log());
     let last = client.read(image.size / 2, 4096).map(|bytes| bytes.len());
     assert!(matches!(last, Ok(4096) | Err(_)));
+}
+
+/// The image opens; what it says is past the end of its file reads as zeroes, and the operator is told.
+pub(crate) fn assert_zeroes_read(folder: &Folder, image: &Image) {
+    let server = folder.serve(image.plugin, &["image=top:ro"], &[]);
+    let mut client = Client::connect(&server.socket(), Framing::Extended);
+    assert!(client.read(0, 4096).unwrap() == [0; 4096]);
+    let warnings = server.log().matches("the image is cut short").count();
+    assert_eq!(warnings, 1, "{}", server.log());
 }
 
 /// Random bytes in the 32 that begin at each of these places, which aren't looked at before a read:
