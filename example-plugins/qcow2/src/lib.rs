@@ -1,7 +1,7 @@
 //! A qcow2 image as a disk, read-only: tables are read here, in the sandbox; of the data only compressed
 //! clusters are, everything else goes by reference.
 
-use image_blob::{File, bad};
+use image_blob::{File, bad, tell_of_lacking_bytes};
 use nbdbox_plugin::{
     Access, Device, ExtentKind, Extents, Manifest, Mappable, Mapping, Plugin, Progress, ReadReply,
     Result, Sparse, ValueKind,
@@ -91,6 +91,10 @@ impl Plugin for Qcow2 {
             let (stretch, length) = self.chain.stretch(at, end - at).map_err(bad)?;
             match stretch {
                 Stretch::Zero => reply.zeroes(length),
+                Stretch::Lacking => {
+                    tell_of_lacking_bytes();
+                    reply.zeroes(length);
+                }
                 Stretch::Data { layer, offset } | Stretch::Raw { layer, offset } => {
                     reply.blob(self.files.data(layer)?, offset, length);
                 }
@@ -100,6 +104,9 @@ impl Plugin for Qcow2 {
                 }
             }
             at += length;
+        }
+        if self.chain.lacks() {
+            tell_of_lacking_bytes();
         }
         Ok(())
     }
@@ -119,7 +126,7 @@ impl Sparse for Qcow2 {
                 Stretch::Raw { layer, offset } => {
                     extents.blob(self.files.data(layer)?, offset, length, at)?
                 }
-                Stretch::Data { .. } | Stretch::Compressed { .. } => {
+                Stretch::Data { .. } | Stretch::Lacking | Stretch::Compressed { .. } => {
                     extents.add(at, length, ExtentKind::Data)?
                 }
             };
@@ -151,6 +158,10 @@ impl Mappable for Qcow2 {
             };
             let progress = match stretch {
                 Stretch::Zero => mapping.zeroes(at, length),
+                Stretch::Lacking => {
+                    tell_of_lacking_bytes();
+                    mapping.zeroes(at, length)
+                }
                 Stretch::Data { layer, offset } | Stretch::Raw { layer, offset } => {
                     mapping.blob(at, length, self.files.data(layer)?, offset)
                 }
@@ -160,6 +171,9 @@ impl Mappable for Qcow2 {
                 break;
             }
             at += length;
+        }
+        if self.chain.lacks() {
+            tell_of_lacking_bytes();
         }
         Ok(())
     }

@@ -32,6 +32,8 @@ pub enum Stretch {
         /// In bytes.
         offset: u64,
     },
+    /// Past the end of the file that holds a layer's data: QEMU reads zeroes there.
+    Lacking,
     /// In a compressed cluster.
     Compressed {
         /// Whose cluster.
@@ -95,11 +97,18 @@ impl<S: Source> Chain<S> {
                 Place::Below => continue,
                 Place::Zero => Stretch::Zero,
                 Place::Data(offset) => Stretch::Data { layer, offset },
+                Place::Lacking => Stretch::Lacking,
                 Place::Compressed(at) => Stretch::Compressed { layer, at },
             };
             return Ok((stretch, length));
         }
         Ok((Stretch::Zero, length))
+    }
+
+    /// Whether tables or compressed clusters were read of which a file lacks bytes: they were taken for zeroes.
+    pub fn lacks(&self) -> bool {
+        let mut images = self.layers.iter().filter_map(Layer::image);
+        images.any(Image::lacks)
     }
 
     /// The bytes of a compressed cluster from `at` to its end.

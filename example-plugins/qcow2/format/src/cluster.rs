@@ -19,6 +19,8 @@ pub enum Place {
     Zero,
     /// At this offset of the file that holds the data.
     Data(u64),
+    /// Past the end of that file.
+    Lacking,
     /// Inside a compressed cluster.
     Compressed(Compressed),
 }
@@ -59,13 +61,19 @@ impl Entry {
         }
         let anywhere = host != 0 || header.external_data && self.descriptor & COPIED != 0;
         if header.extended_l2 {
-            let data = self.subcluster(within / (cluster / 32))?;
-            match data {
-                Place::Data(_) if !anywhere => {
-                    return Err(Error::malformed("an allocated subcluster of no cluster"));
-                }
-                Place::Data(_) => {}
-                other => return Ok(other),
+            let (allocated, zero) = (self.bitmap as u32, (self.bitmap >> 32) as u32);
+            if allocated & zero != 0 {
+                return Err(Error::malformed("a subcluster both allocated and zero"));
+            }
+            if allocated != 0 && !anywhere {
+                return Err(Error::malformed("an allocated subcluster of no cluster"));
+            }
+            let bit = 1 << (within / (cluster / 32));
+            if zero & bit != 0 {
+                return Ok(Place::Zero);
+            }
+            if allocated & bit == 0 {
+                return Ok(Place::Below);
             }
         } else if self.descriptor & ZERO != 0 {
             if header.version < 3 {
@@ -81,16 +89,6 @@ impl Entry {
             ));
         }
         Ok(Place::Data(host + within))
-    }
-
-    /// Data at 0 stands for: allocated.
-    fn subcluster(self, index: u64) -> Result<Place> {
-        match (self.bitmap >> index & 1, self.bitmap >> (32 + index) & 1) {
-            (0, 0) => Ok(Place::Below),
-            (1, 0) => Ok(Place::Data(0)),
-            (0, _) => Ok(Place::Zero),
-            _ => Err(Error::malformed("a subcluster both allocated and zero")),
-        }
     }
 
     fn compressed(self, header: &Header, skip: u64) -> Result<Place> {

@@ -66,8 +66,11 @@ impl Header {
         }
         let mut header = Self::fixed(&fixed)?;
         let start = length(&fixed, header.version)?;
-        let first = file.size().min(1 << header.cluster_bits).min(1 << 20);
-        let first = file.read(0, first as usize)?;
+        let cluster = 1 << header.cluster_bits;
+        if start > cluster {
+            return Err(Error::malformed(format!("a header of {start} bytes")));
+        }
+        let first = file.read(0, file.size().min(cluster as u64) as usize)?;
         header.backing = backing(&first)?;
         let end = match u64_at(&fixed, 8)? {
             0 => first.len(),

@@ -60,6 +60,11 @@ impl<S: Source> Image<S> {
         self.size
     }
 
+    /// Whether tables or compressed clusters were read of which the file lacks bytes.
+    pub fn lacks(&self) -> bool {
+        self.file.lacks()
+    }
+
     /// The least that has a place of its own, in bytes.
     pub fn grain(&self) -> u64 {
         let cluster = 1 << self.header.cluster_bits;
@@ -99,9 +104,7 @@ impl<S: Source> Image<S> {
             }
             run += grain;
         }
-        let run = run.min(length);
-        self.check_data(first, run)?;
-        Ok((first, run))
+        self.there(first, run.min(length))
     }
 
     /// The bytes of a compressed cluster.
@@ -112,7 +115,7 @@ impl<S: Source> Image<S> {
             .is_none_or(|(offset, _)| *offset != at.offset)
         {
             let length = at.length.min(self.file.size().saturating_sub(at.offset));
-            let bytes = self.file.read(at.offset, length as usize)?;
+            let bytes = self.file.read_padded(at.offset, length as usize)?;
             let size = 1 << self.header.cluster_bits;
             // The old one goes before there is a new one.
             self.decoded = None;
@@ -139,26 +142,31 @@ impl<S: Source> Image<S> {
         if u64::from(entries) < self.size.div_ceil(self.l2_reach()) {
             return Err(Error::malformed("the L1 table is too small for the disk"));
         }
-        self.check_table("L1 table", offset, u64::from(entries) * 8)
+        self.check_aligned("L1 table", offset)?;
+        // A table of which nothing is there would make a disk of zeroes.
+        if entries > 0 && offset >= self.file.size() {
+            return Err(Error::malformed(format!(
+                "L1 table at {offset}: past the end of the file"
+            )));
+        }
+        Ok(())
     }
 
-    fn check_table(&self, what: &str, offset: u64, length: u64) -> Result<()> {
-        let aligned = offset.is_multiple_of(1 << self.header.cluster_bits);
-        let end = offset.checked_add(length);
-        if aligned && end.is_some_and(|end| end <= self.file.size()) {
+    fn check_aligned(&self, what: &str, offset: u64) -> Result<()> {
+        if offset.is_multiple_of(1 << self.header.cluster_bits) {
             return Ok(());
         }
-        let what = format!("{what} at {offset}: not aligned, or past the end of the file");
-        Err(Error::malformed(what))
+        Err(Error::malformed(format!("{what} at {offset}: not aligned")))
     }
 
     /// Where the L2 table of that number is.
     fn l2(&mut self, index: u64) -> Result<Option<u64>> {
-        let offset = self.u64_at(self.l1.offset + index * 8)? & OFFSET;
+        let at = self.l1.offset.saturating_add(index * 8);
+        let offset = self.u64_at(at)? & OFFSET;
         if offset == 0 {
             return Ok(None);
         }
-        self.check_table("L2 table", offset, 1 << self.header.cluster_bits)?;
+        self.check_aligned("L2 table", offset)?;
         Ok(Some(offset))
     }
 
@@ -178,17 +186,18 @@ impl<S: Source> Image<S> {
         Ok(u64::from_be_bytes(self.file.field(offset)?))
     }
 
-    fn check_data(&self, place: Place, run: u64) -> Result<()> {
+    /// As much of a place as the file has, or lacks.
+    fn there(&self, place: Place, run: u64) -> Result<(Place, u64)> {
         let size = self.data_size.unwrap_or_else(|| self.file.size());
-        let inside = match place {
-            Place::Below | Place::Zero => true,
-            Place::Data(at) => at.checked_add(run).is_some_and(|end| end <= size),
-            Place::Compressed(at) => at.offset < size,
-        };
-        if inside {
-            Ok(())
-        } else {
-            Err(Error::malformed("a cluster past the end of the file"))
+        match place {
+            Place::Data(at) => match size.saturating_sub(at).min(run) {
+                0 => Ok((Place::Lacking, run)),
+                has => Ok((place, has)),
+            },
+            Place::Compressed(at) if at.offset >= size => {
+                Err(Error::malformed("a cluster past the end of the file"))
+            }
+            _ => Ok((place, run)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Images made byte by byte: what each field means, and what it must not be.
 
+use qcow2_format::cluster::Entry;
 use qcow2_format::{Bytes, Chain, Error, Header, Image, Layer, Result, Stretch};
 
 const CLUSTER: usize = 512;
@@ -119,7 +120,8 @@ fn an_external_file_has_the_disks_offsets() {
     let found = walk(&mut Chain::new(open(), Vec::new())).unwrap();
     assert_eq!(found, [(0, data(0, 0))]);
     let short = made.open().unwrap().with_data_file(1000);
-    assert!(walk(&mut Chain::new(short, Vec::new())).is_err());
+    let found = walk(&mut Chain::new(short, Vec::new())).unwrap();
+    assert_eq!(found, [(0, data(0, 0)), (1000, Stretch::Lacking)]);
     let moved = made
         .clone()
         .entry(1, DATA | 1024)
@@ -229,21 +231,40 @@ fn names_and_formats_are_texts() {
 }
 
 #[test]
-fn what_is_past_the_end_is_an_error_where_it_is_used() {
-    for entry in [
-        cluster(12),
-        cluster(1 << 40),
-        DATA | 100,
-        COMPRESSED | 1 << 50,
+fn what_the_file_lacks_is_said_where_it_is_used() {
+    for (entry, expected) in [
+        (cluster(12), Some(Stretch::Lacking)),
+        (cluster(1 << 40), Some(Stretch::Lacking)),
+        (DATA | 100, Some(Stretch::Zero)),
+        (COMPRESSED | 1 << 50, None),
     ] {
         let made = Made::new(1024).entry(1, entry);
         let mut chain = made.chain(Vec::new());
         assert!(chain.stretch(0, 512).is_ok());
-        let found = chain.stretch(512, 512);
-        assert!(found.is_err() || entry & 511 == 100, "{entry:x}");
+        let found = chain.stretch(512, 512).map(|(stretch, _)| stretch);
+        assert_eq!(found.ok(), expected, "{entry:x}");
+        assert!(!chain.lacks(), "no table");
     }
+    // An L2 table that isn't there has nothing.
     let made = Made::new(1024).with(CLUSTER, &(DATA | 1 << 40).to_be_bytes());
-    assert!(made.chain(Vec::new()).stretch(0, 1).is_err());
+    let mut chain = made.chain(Vec::new());
+    assert_eq!(chain.stretch(0, 1).unwrap().0, Stretch::Zero);
+    assert!(chain.lacks());
+}
+
+#[test]
+fn one_bad_subcluster_spoils_its_cluster() {
+    // As in QEMU: the entry is wrong, whichever part of it is asked for.
+    for bitmap in [1 << 63 | 1 << 31, 1_u64] {
+        let entry = Entry {
+            descriptor: if bitmap == 1 { 0 } else { DATA | 1 << 16 },
+            bitmap,
+        };
+        let mut header = Made::new(1024).open().unwrap().header().clone();
+        header.extended_l2 = true;
+        header.cluster_bits = 16;
+        assert!(entry.place(&header, 5 * 2048).is_err(), "{bitmap:x}");
+    }
 }
 
 #[test]
@@ -262,7 +283,7 @@ fn headers_that_cannot_be_are_refused() {
     for (at, bytes) in cases {
         assert!(Made::new(1024).with(at, bytes).open().is_err(), "{at}");
     }
-    for length in [0, 71, 103, 512, 519] {
+    for length in [0, 71, 103, 512] {
         let cut = Bytes(Made::new(1024).0[..length].to_vec());
         assert!(Image::open(cut, None, 1 << 16).is_err(), "{length}");
     }
