@@ -2,6 +2,7 @@
 //! error and nothing else.
 
 mod bad;
+mod cut_short;
 mod folder;
 mod qcow2_grants;
 mod qcow2_like_qemu;

@@ -23,7 +23,8 @@ pub fn log_to_replay<S: Source>(file: &S) -> Result<Option<Place>> {
         [Err(error), Err(_)] => return Err(error),
     };
     // 2.3.3: without a log's GUID its entries don't count, whatever is in them.
-    Ok((newer.log.guid != [0; 16]).then_some(newer.log))
+    let has_log = newer.log.guid != [0; 16] && newer.log.length > 0;
+    Ok(has_log.then_some(newer.log))
 }
 
 fn read<S: Source>(file: &S, offset: u64, length: usize) -> Result<Vec<u8>> {

@@ -90,25 +90,34 @@ impl<S: Source> Image<S> {
             }
             run += block;
         }
-        let stretch = match first {
-            Place::Hole => Stretch::Hole,
-            Place::Data(at) => Stretch::Data(at + offset % block),
-        };
-        Ok((stretch, run.min(length)))
+        let run = run.min(length);
+        match first {
+            Place::Hole => Ok((Stretch::Hole, run)),
+            Place::Data(at) => self.there(at + offset % block, run),
+        }
     }
 
-    /// Where a payload block is; all of it that the disk has is inside the file.
+    /// As much of some data as the file has. What it lacks is an error, as it is to QEMU, but for the rest of
+    /// the last sector, which reads as zeroes.
+    fn there(&self, at: u64, run: u64) -> Result<(Stretch, u64)> {
+        let size = self.file.size();
+        match self.file.has(at, run) {
+            0 if at < size.next_multiple_of(512) => {
+                Ok((Stretch::Hole, run.min(size.next_multiple_of(512) - at)))
+            }
+            0 => Err(Error::malformed(format!(
+                "data at {at}: past the end of the file"
+            ))),
+            has => Ok((Stretch::Data(at), has)),
+        }
+    }
+
+    /// Where a payload block is.
     fn block(&mut self, number: u64) -> Result<Place> {
         let at = self.blocks.offset + self.index(number) * 8;
         let place = block::place(u64::from_le_bytes(self.file.field(at)?))?;
         if let Place::Data(offset) = place {
-            // The file of a fixed image ends where the disk does.
-            let left = self
-                .metadata
-                .size
-                .saturating_sub(number * self.metadata.block);
-            let end = offset.checked_add(left.min(self.metadata.block));
-            if offset == 0 || end.is_none_or(|end| end > self.file.size()) {
+            if offset == 0 || offset >= self.file.size() {
                 return Err(Error::malformed(format!(
                     "a block at {offset}: past the end of the file"
                 )));

@@ -6,6 +6,7 @@ use vhdx_format::{Bytes, Error, Image, Result, Stretch};
 const MIB: usize = 1 << 20;
 
 /// Metadata at 1 MiB, blocks at 2 MiB, data from 3 to 6 MiB: blocks of 1 MiB.
+#[derive(Clone)]
 struct Made(Vec<u8>);
 
 const BLOCKS: [u8; 16] = [
@@ -138,7 +139,12 @@ fn the_newer_header_counts() {
     let log = [1_u8; 16];
     let older = Made::new(1 << 20).with((64 << 10) + 48, &log);
     assert!(older.open().is_ok(), "the older one's log is done with");
-    let newer = Made::new(1 << 20).with((128 << 10) + 48, &log).open();
+    let newer = Made::new(1 << 20).with((128 << 10) + 48, &log);
+    assert!(
+        newer.clone().open().is_ok(),
+        "a log of no length has nothing"
+    );
+    let newer = newer.with((128 << 10) + 68, &[1]).open();
     assert!(matches!(newer, Err(Error::Unsupported(_))));
 }
 

@@ -1,0 +1,130 @@
+//! Images whose file ends too early: the bytes of `qemu-nbd`, an error where it has one, and one warning.
+
+use std::fs;
+
+use nbd_proto::{Errno, Framing};
+use nbdbox_tests::{Client, Random, run};
+
+use super::folder::{Folder, assert_same_bytes};
+
+const SIZE: u64 = 6 << 20;
+
+/// What is read at once.
+const PIECE: u32 = 32 << 10;
+
+const WARNING: &str = "the image is cut short";
+
+/// An image of bytes of which none is 0, with holes between them. It's called `whole`.
+fn create(folder: &Folder, format: &str, options: &str) -> u64 {
+    let mut random = Random::seeded(71);
+    let mut bytes = random.bytes(usize::try_from(SIZE).unwrap());
+    for hole in bytes.chunks_mut(64 << 10).skip(1).step_by(3) {
+        hole.fill(0);
+    }
+    fs::write(folder.path("raw"), bytes).unwrap();
+    folder.qemu_img(
+        format!("convert -f raw -O {format} {options} @raw @whole")
+            .replace("  ", " ")
+            .as_str(),
+    );
+    fs::metadata(folder.path("whole")).unwrap().len()
+}
+
+/// Cuts the image to a length, and holds the plugin to what `qemu-nbd` does with it, and to one warning if it
+/// reads anything that isn't there.
+fn assert_like_qemu(folder: &Folder, plugin: &str, format: &str, length: u64) {
+    let what = format!("{format} of {length} bytes");
+    let _ = fs::copy(folder.path("whole"), folder.path("top")).unwrap();
+    folder.cut("top", length);
+    let ours = folder.serve(plugin, &["image=top:ro"], &[]);
+    let theirs = folder.qemu_nbd(&["-f", format], "top");
+    let mut client = Client::connect(&ours.socket(), Framing::Extended);
+    // In chunks, it hangs up instead of sending an error.
+    let mut their_client = Client::connect(&theirs.socket(), Framing::Simple);
+    let size = their_client.size();
+    assert_eq!(client.size(), size, "{what}");
+    let raw = fs::read(folder.path("raw")).unwrap();
+    let (mut lost, mut failed) = (false, false);
+    for at in (0..size).step_by(PIECE as usize) {
+        let length = PIECE.min(u32::try_from(size - at).unwrap());
+        match (client.read(at, length), their_client.read(at, length)) {
+            (Ok(got), Ok(expected)) => {
+                assert!(got == expected, "{what}: {length} bytes at {at}");
+                let place = usize::try_from(at).unwrap()
+                    ..raw.len().min(usize::try_from(at).unwrap() + got.len());
+                lost |= got[..place.len()] != raw[place];
+            }
+            (Err(error), Err(_)) => {
+                assert_eq!(error.errno, Errno::Eio, "{what}");
+                failed = true;
+            }
+            (got, expected) => panic!("{what}: {at}: {:?}, {:?}", got.err(), expected.err()),
+        }
+    }
+    let map = client.map(0, size, size);
+    assert_eq!(
+        map.iter().map(|extent| extent.length).sum::<u64>(),
+        size,
+        "{what}"
+    );
+    if !failed {
+        // From many instances at once.
+        let copy = folder.path("copy");
+        let _ = run("nbdcopy", [&ours.uri(), copy.to_str().unwrap()]).ok();
+    }
+    let warnings = ours.log().matches(WARNING).count();
+    assert_eq!(warnings > 0, lost, "{what}: {}", ours.log());
+    assert!(warnings <= 1, "{what}: {}", ours.log());
+}
+
+#[test]
+fn tables_and_data_of_qcow2_that_are_not_there_are_zeroes() {
+    let folder = Folder::new();
+    let whole = create(&folder, "qcow2", "-o cluster_size=64k");
+    // In the last cluster, between clusters, in the L2 table, before it, in the L1 table.
+    for length in [
+        whole - 1,
+        whole - 512,
+        whole - 70_001,
+        whole / 2,
+        (4 << 16) + 300,
+        4 << 16,
+        (3 << 16) + 3,
+    ] {
+        assert_like_qemu(&folder, "qcow2", "qcow2", length);
+    }
+}
+
+#[test]
+fn grains_of_vmdk_that_are_not_there_are_zeroes() {
+    let folder = Folder::new();
+    let whole = create(&folder, "vmdk", "-o subformat=monolithicSparse");
+    for length in [whole - 1, whole - 512, whole - 70_001, whole / 2, 64 << 10] {
+        assert_like_qemu(&folder, "vmdk", "vmdk", length);
+    }
+}
+
+#[test]
+fn streams_of_vmdk_that_are_not_whole_are_an_error() {
+    let folder = Folder::new();
+    let whole = create(&folder, "vmdk", "-o subformat=streamOptimized");
+    for length in [whole - 1, whole - 1000, whole - 70_001, whole / 2] {
+        assert_like_qemu(&folder, "vmdk", "vmdk", length);
+    }
+}
+
+#[test]
+fn flat_extents_that_are_too_short_are_zeroes_behind_their_end() {
+    let folder = Folder::new();
+    let _whole = create(&folder, "raw", "-W");
+    folder.qemu_img("convert -f raw -O vmdk -o subformat=monolithicFlat @raw @flat.vmdk");
+    for length in [SIZE - 1, SIZE - 1000, SIZE / 2 + 7] {
+        folder.cut("flat-flat.vmdk", length);
+        let grants = ["image=flat.vmdk:ro", "a=flat-flat.vmdk:map-only"];
+        let ours = folder.serve("vmdk", &grants, &["extents=a"]);
+        let theirs = folder.qemu_nbd(&["-f", "vmdk"], "flat.vmdk");
+        let mut random = Random::seeded(72);
+        assert_same_bytes("flat", &ours.socket(), &theirs.socket(), &mut random);
+        assert_eq!(ours.log().matches(WARNING).count(), 1, "{}", ours.log());
+    }
+}
