@@ -96,6 +96,9 @@ impl SettingKind {
     }
 }
 
+/// The key of a setting that stands for all keys that a plugin doesn't list.
+const ANY_KEY: &str = "*";
+
 const BOOLEANS: [&str; 8] = ["true", "yes", "on", "1", "false", "no", "off", "0"];
 
 impl Manifest {
@@ -151,7 +154,7 @@ impl Manifest {
     fn setting_complaints(&self, settings: &Settings) -> Vec<String> {
         let mut wrong = Vec::new();
         for (key, value) in settings.iter() {
-            match self.settings.iter().find(|setting| setting.key == key) {
+            match self.setting(key) {
                 None => wrong.push(self.unknown_key(key)),
                 Some(setting) => wrong.extend(setting.kind.complaint(value).map(|complaint| {
                     if settings.is_secret(key) {
@@ -168,6 +171,12 @@ impl Manifest {
             }
         }
         wrong
+    }
+
+    /// What is known of a key; one that isn't listed is what `*` says, if that is.
+    fn setting(&self, key: &str) -> Option<&Setting> {
+        let called = |name: &str| self.settings.iter().find(|setting| setting.key == name);
+        called(key).or_else(|| called(ANY_KEY))
     }
 
     fn unknown_key(&self, key: &str) -> String {
@@ -274,6 +283,22 @@ mod tests {
         let settings = check(&["size=1M", "fast=yes"]).unwrap();
         assert_eq!(settings.get("count"), Some("7"));
         assert_eq!(settings.get("fast"), Some("yes"));
+    }
+
+    #[test]
+    fn a_star_stands_for_keys_that_arent_listed() {
+        let mut manifest = manifest();
+        manifest.settings.push(Setting {
+            key: "*".to_owned(),
+            kind: SettingKind::Number,
+            required: false,
+            default: None,
+            help: "help".to_owned(),
+        });
+        let check = |words: &[&str]| manifest.check(&mut Settings::parse(words).unwrap(), &[]);
+        check(&["size=1M", "other=3"]).unwrap();
+        let error = check(&["size=1M", "count=x", "other=y"]).unwrap_err();
+        assert_eq!(error.to_string().lines().count(), 2, "{error}");
     }
 
     #[test]
