@@ -3,6 +3,7 @@
 mod file;
 mod file_changes;
 mod memory;
+mod null;
 mod operation;
 mod pattern;
 mod sparse;
