@@ -1,5 +1,6 @@
 //! The example plugins against what does the same without nbdbox: other servers, a plain array.
 
+mod data;
 mod file;
 mod file_changes;
 mod memory;
