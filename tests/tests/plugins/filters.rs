@@ -11,4 +11,5 @@ mod partition;
 mod partition_tables;
 mod partition_twins;
 mod slow;
+mod swab;
 mod truncate;

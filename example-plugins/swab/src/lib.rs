@@ -1,0 +1,153 @@
+//! A filter that turns the bytes of each word around, as nbdkit's swab filter does: for disks that were written by
+//! a machine of the other byte order.
+
+use nbdbox_plugin::{
+    Device, Error, Extents, Filter, Manifest, Plugin, Prefetch, ReadReply, Result, Sparse,
+    ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config, next,
+};
+
+mod whole;
+
+/// Bytes that are turned around at once.
+const PIECE: u32 = 256 * 1024;
+
+struct Swab {
+    below: next::LayerInfo,
+    /// Bytes of a word: 1, 2, 4 or 8.
+    word: u32,
+}
+
+impl Plugin for Swab {
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "swab",
+            env!("CARGO_PKG_VERSION"),
+            "the bytes of each word turned around",
+        )
+        .default(
+            "swab-bits",
+            ValueKind::Number,
+            "16",
+            "bits of a word: 8 (nothing is changed), 16, 32 or 64",
+        )
+    }
+
+    fn open(_name: &str) -> Result<Self> {
+        let word = match config::number("swab-bits")? {
+            Some(8) => 1,
+            None | Some(16) => 2,
+            Some(32) => 4,
+            Some(64) => 8,
+            Some(bits) => {
+                return Err(Error::invalid(format!(
+                    "swab-bits={bits}: a word has 8, 16, 32 or 64 bits"
+                )));
+            }
+        };
+        let below = next::describe();
+        Ok(Self { below, word })
+    }
+
+    fn describe(&self) -> Device {
+        let (below, word) = (&self.below, self.word);
+        let least = below.minimum.max(word);
+        let most = below.maximum - below.maximum % least;
+        // Of a disk that ends inside a word the rest can't be reached.
+        let size = below.size - below.size % u64::from(word);
+        below
+            .stateless(size)
+            .block_sizes(least, below.preferred.max(least), most)
+    }
+
+    fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
+        if self.word == 1 {
+            next::redirect(reply, offset, length.into());
+            return Ok(());
+        }
+        for (at, length) in pieces(length) {
+            let mut bytes = next::read(offset + u64::from(at), length)?;
+            self.turn(&mut bytes);
+            reply.data(&bytes);
+        }
+        Ok(())
+    }
+}
+
+/// Bytes are moved within their words and not changed, so what is zeroes below is zeroes here. What isn't, never
+/// goes by reference, unless words are single bytes.
+impl Filter for Swab {}
+
+impl Writable for Swab {
+    fn write(&mut self, payload: &WritePayload, offset: u64, flags: WriteFlags) -> Result<()> {
+        if self.word == 1 {
+            next::forward(payload, offset, 0, payload.length());
+            return Ok(());
+        }
+        for (at, length) in pieces(payload.length()) {
+            let mut bytes = payload.read(at, length);
+            self.turn(&mut bytes);
+            next::write(offset + u64::from(at), &bytes, flags)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        next::flush()
+    }
+}
+
+impl Zeroable for Swab {
+    fn trim(&mut self, offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
+        next::trim(offset, length, flags)
+    }
+
+    fn zero(&mut self, offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
+        next::zero(offset, length, flags)
+    }
+}
+
+impl Sparse for Swab {
+    fn extents(&mut self, extents: &Extents, offset: u64, length: u64, _one: bool) -> Result<()> {
+        whole::report(extents, offset, length, self.word.into())
+    }
+}
+
+impl Prefetch for Swab {
+    fn cache(&mut self, offset: u64, length: u64) -> Result<()> {
+        next::cache(offset, length)
+    }
+}
+
+impl Swab {
+    /// Turns each word around. The host has seen to it that there are whole words: they're the minimum block.
+    fn turn(&self, bytes: &mut [u8]) {
+        match self.word {
+            2 => each(bytes, |word: [u8; 2]| {
+                u16::from_ne_bytes(word).swap_bytes().to_ne_bytes()
+            }),
+            4 => each(bytes, |word: [u8; 4]| {
+                u32::from_ne_bytes(word).swap_bytes().to_ne_bytes()
+            }),
+            8 => each(bytes, |word: [u8; 8]| {
+                u64::from_ne_bytes(word).swap_bytes().to_ne_bytes()
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// A loop without a call in it, of which the compiler makes vectors.
+fn each<const N: usize>(bytes: &mut [u8], turn: impl Fn([u8; N]) -> [u8; N]) {
+    for word in bytes.as_chunks_mut::<N>().0 {
+        *word = turn(*word);
+    }
+}
+
+/// Cuts what is read or written: where a piece begins, and how long it is.
+fn pieces(length: u32) -> impl Iterator<Item = (u32, u32)> {
+    (0..length)
+        .step_by(PIECE as usize)
+        .map(move |at| (at, PIECE.min(length - at)))
+}
+
+nbdbox_plugin::export!(Swab: Filter + Writable + Zeroable + Sparse + Prefetch);

@@ -1,0 +1,30 @@
+//! Extents of the layer below, in whole words: a word of which some byte isn't zero is data.
+
+use nbdbox_plugin::{ExtentKind, Extents, Progress, Result, next};
+
+/// Extents that are asked for at once.
+const MOST: u32 = 4096;
+
+/// Reports what the layer below knows of a range of whole words.
+pub(crate) fn report(extents: &Extents, offset: u64, length: u64, word: u64) -> Result<()> {
+    if word == 1 {
+        next::report(extents, offset, length, offset)?;
+        return Ok(());
+    }
+    let (mut known, end) = (offset, offset + length);
+    for extent in next::list_extents(offset, length, MOST)? {
+        known = extent.offset + extent.length;
+        let start = extent.offset.next_multiple_of(word);
+        let stop = known - known % word;
+        // What isn't said stays data.
+        let says = extent.kind != ExtentKind::Data && start < stop;
+        if says && extents.add(start, stop - start, extent.kind)? == Progress::Full {
+            return Ok(());
+        }
+    }
+    if known < end {
+        // Of the first word something is known, or it's data.
+        extents.end_at((known - known % word).max(offset + word));
+    }
+    Ok(())
+}
