@@ -1,5 +1,6 @@
 //! Filters: the same bytes and maps as nbdkit's of the same purpose, and what the host lets through.
 
+mod cache;
 mod compare;
 mod cow;
 mod ends;

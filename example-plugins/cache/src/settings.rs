@@ -1,0 +1,112 @@
+//! How the operator wants it.
+
+use nbdbox_plugin::{Error, Manifest, Result, ValueKind, config, next};
+
+/// When changes go to the layer below.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// At a flush.
+    Writeback,
+    /// At once.
+    Writethrough,
+    /// When there's no more room.
+    Unsafe,
+}
+
+pub(crate) struct Settings {
+    pub(crate) mode: Mode,
+    /// Bytes of a block.
+    pub(crate) block: u64,
+    /// More bytes than these aren't kept…
+    pub(crate) high: u64,
+    /// …and then only so many.
+    pub(crate) low: u64,
+    pub(crate) on_read: bool,
+}
+
+/// The settings, as a manifest names them.
+pub(crate) fn declare(manifest: Manifest) -> Manifest {
+    manifest
+        .default(
+            "cache",
+            ValueKind::Text,
+            "writeback",
+            "when changes go below: writeback (at a flush), writethrough (at once), unsafe (when there's no room)",
+        )
+        .default(
+            "cache-min-block-size",
+            ValueKind::Size,
+            "64K",
+            "bytes that are kept together, a power of two from 4K to 1M",
+        )
+        .default(
+            "cache-max-size",
+            ValueKind::Size,
+            "32M",
+            "bytes that are kept; the instance's memory has to have room for them",
+        )
+        .default(
+            "cache-high-threshold",
+            ValueKind::Number,
+            "95",
+            "per cent of cache-max-size at which blocks are dropped",
+        )
+        .default(
+            "cache-low-threshold",
+            ValueKind::Number,
+            "80",
+            "per cent of cache-max-size down to which they are",
+        )
+        .default(
+            "cache-on-read",
+            ValueKind::Boolean,
+            "false",
+            "whether what is read is kept too",
+        )
+}
+
+impl Settings {
+    pub(crate) fn read(below: &next::LayerInfo) -> Result<Self> {
+        let mode = match config::required_text("cache")?.as_str() {
+            "writeback" => Mode::Writeback,
+            "writethrough" => Mode::Writethrough,
+            "unsafe" => Mode::Unsafe,
+            other => {
+                return Err(Error::invalid(format!(
+                    "cache={other}: it's writeback, writethrough or unsafe"
+                )));
+            }
+        };
+        let block = config::required_size("cache-min-block-size")?;
+        let most = (1 << 20).min(below.maximum.into());
+        let least = 4096.max(below.minimum.into());
+        if !block.is_power_of_two() || block < least || block > most {
+            return Err(Error::invalid(format!(
+                "cache-min-block-size= isn't a power of two from {least} to {most}"
+            )));
+        }
+        let size = config::required_size("cache-max-size")?;
+        let high = config::number("cache-high-threshold")?.unwrap_or(95);
+        let low = config::number("cache-low-threshold")?.unwrap_or(80);
+        if low == 0 || low >= high || high > 100 {
+            return Err(Error::invalid(
+                "cache-low-threshold= has to be more than 0 and less than cache-high-threshold=, up to 100",
+            ));
+        }
+        if size < 2 * block {
+            return Err(Error::invalid(
+                "cache-max-size= has no room for two blocks of cache-min-block-size=",
+            ));
+        }
+        let part = |percent: u64| size / 100 * percent + size % 100 * percent / 100;
+        let on_read = config::text("cache-on-read").unwrap_or_default();
+        let on_read = ["true", "yes", "on", "1"].contains(&on_read.to_lowercase().as_str());
+        Ok(Self {
+            mode,
+            block,
+            high: part(high).max(block),
+            low: part(low),
+            on_read,
+        })
+    }
+}
