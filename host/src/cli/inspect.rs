@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::log;
 use crate::machine;
 use crate::service::Signals;
 use clap::Args;
@@ -21,11 +22,12 @@ pub(super) struct Inspect {
 
 impl Inspect {
     pub(super) fn run(&self) -> anyhow::Result<()> {
+        log::start(log::PLAIN, log::Format::Text)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let engine = Engine::new(Cache::default_folder()?)?;
+            let engine = Engine::new(Cache::default_folder())?;
             let limits = Limits::default();
             let quota =
                 TenantQuota::new(&TenantLimits::of_the_command_line(), &machine::budget(None));

@@ -113,7 +113,7 @@ async fn catalog(
     quota: Arc<TenantQuota>,
 ) -> Arc<PluginCatalog> {
     let program = Path::new(env!("CARGO_BIN_EXE_nbdbox"));
-    let cache = Cache::temporary().unwrap().compiling_with(program);
+    let cache = Cache::temporary().compiling_with(program);
     let engine = Engine::new(cache).unwrap();
     let limits = Limits::default();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins");

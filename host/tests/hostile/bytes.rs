@@ -243,7 +243,7 @@ async fn is_refused(world: &World, bytes: &[u8]) -> bool {
 
 /// A component that takes long to compile is given up in time, and its compiler is gone.
 pub(crate) async fn slow_to_compile(program: &std::path::Path) {
-    let cache = Cache::temporary().unwrap();
+    let cache = Cache::temporary();
     let cache = cache
         .compiling_with(program)
         .compiling_within(Duration::from_millis(300));

@@ -89,7 +89,7 @@ impl World {
             .init();
         let folder = tempfile::tempdir().unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_nbdbox"));
-        let cache = Cache::temporary().unwrap().compiling_with(program);
+        let cache = Cache::temporary().compiling_with(program);
         let engine = Engine::new(cache).unwrap();
         let limits = Limits::default();
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");

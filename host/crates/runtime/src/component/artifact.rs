@@ -123,7 +123,7 @@ fn map(engine: &wasmtime::Engine, file: &File) -> anyhow::Result<Component> {
     // SAFETY: the file must be what `precompile_component` returned, unchanged while it's mapped. `verify` has found
     // its bytes to be those that `write` wrote, which only our own compiler's process calls. They stay so: the cache
     // names files in its folder only, it has made sure that nobody but this account can write there, and no file is
-    // written to once it has its name. wasmtime itself refuses code of another version or with other settings.
+    // written to once it has its name; or the file is memory that the kernel has sealed. wasmtime itself refuses code of another version or with other settings.
     let component = unsafe { Component::deserialize_file(engine, descriptor) };
     component.map_err(|error| anyhow!("{error:#}"))
 }

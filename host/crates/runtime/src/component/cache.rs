@@ -4,6 +4,7 @@
 //! That is checked at start, and it's why precompiled files from anywhere else are refused. Each file is checked against
 //! its digest before it's used, and the folder is kept within a size.
 
+mod code;
 mod keeping;
 
 use std::collections::hash_map::DefaultHasher;
@@ -24,7 +25,7 @@ use nbdbox_config::size::Bytes;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use self::keeping::Unfinished;
+use self::code::Code;
 use crate::component::artifact::{self, Artifact, Unusable};
 use crate::component::compile;
 
@@ -77,7 +78,8 @@ impl fmt::Debug for Digest {
 /// A folder of compiled code.
 #[derive(Debug)]
 pub struct Cache {
-    folder: PathBuf,
+    /// `None` if nothing is kept.
+    folder: Option<PathBuf>,
     /// The program that compiles.
     program: PathBuf,
     /// The time that it has.
@@ -103,12 +105,10 @@ pub(crate) struct Compiled {
 }
 
 impl Cache {
-    /// The operator's cache: `$XDG_CACHE_HOME/nbdbox`, `~/.cache/nbdbox`, or without a home one for
-    /// this process alone.
-    ///
-    /// # Errors
-    /// The folder can't be made, or others can write to it.
-    pub fn default_folder() -> anyhow::Result<Self> {
+    /// The operator's cache: `$XDG_CACHE_HOME/nbdbox`, `$CACHE_DIRECTORY/nbdbox`, `~/.cache/nbdbox`, or without a home
+    /// one for this process alone. Where it can't be used, a warning says so: a cache saves time, and nothing needs it.
+    #[must_use]
+    pub fn default_folder() -> Self {
         let absolute = |name: &str| {
             std::env::var_os(name)
                 .map(PathBuf::from)
@@ -123,41 +123,38 @@ impl Cache {
         }
     }
 
-    /// A cache in this folder, which is made if it isn't there.
-    ///
-    /// # Errors
-    /// It can't be made, or others can write to it.
-    pub fn folder(folder: &Path) -> anyhow::Result<Self> {
-        let named = || format!("can't use the compile cache {}", folder.display());
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .with_context(named)?;
-        let metadata = fs::metadata(folder).with_context(named)?;
-        ensure!(
-            metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0,
-            "{}: others can write to it; it must belong to you, with mode 700",
-            named()
-        );
-        Ok(Self::made(folder.to_owned(), None))
+    /// A cache in this folder, which is made if it isn't there. One for this process alone, and a warning, if it can't
+    /// be made or others can write to it.
+    #[must_use]
+    pub fn folder(folder: &Path) -> Self {
+        match private(folder) {
+            Ok(()) => Self::made(Some(folder.to_owned()), None),
+            Err(error) => {
+                tracing::warn!(
+                    "can't use the compile cache {}, so plugins are compiled for this run alone, which takes time at \
+                     each start: {error:#}",
+                    folder.display()
+                );
+                Self::temporary()
+            }
+        }
     }
 
-    /// A cache for this process alone.
-    ///
-    /// # Errors
-    /// There's no place for temporary files.
-    pub fn temporary() -> anyhow::Result<Self> {
+    /// A cache for this process alone: where there's no place for temporary files, it keeps nothing.
+    #[must_use]
+    pub fn temporary() -> Self {
         // Without this the folder would be as open as the umask lets it.
         let temporary = tempfile::Builder::new()
             .prefix("nbdbox-")
             .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir()
-            .context("can't make a compile cache")?;
-        Ok(Self::made(temporary.path().to_owned(), Some(temporary)))
+            .tempdir();
+        // Compiled code is in memory then, which has room for as much as will run.
+        let temporary = temporary.ok();
+        let folder = temporary.as_ref().map(|folder| folder.path().to_owned());
+        Self::made(folder, temporary)
     }
 
-    fn made(folder: PathBuf, temporary: Option<TempDir>) -> Self {
+    fn made(folder: Option<PathBuf>, temporary: Option<TempDir>) -> Self {
         Self {
             folder,
             program: OWN_PROGRAM.into(),
@@ -196,9 +193,11 @@ impl Cache {
 
     /// Removes what killed servers left, and what is too much. Blocks.
     pub(crate) fn tidy(&self) {
-        let tidied = keeping::remove_abandoned(&self.folder)
-            .and_then(|()| keeping::shrink(&self.folder, self.size));
-        self.warn_of_clutter(tidied);
+        if let Some(folder) = &self.folder {
+            let tidied =
+                keeping::remove_abandoned(folder).and_then(|()| keeping::shrink(folder, self.size));
+            self.warn(tidied);
+        }
     }
 
     /// The code for a component: from the cache, or compiled by a child process. The host's lane reads and maps.
@@ -214,8 +213,10 @@ impl Cache {
             compatibility(engine),
             keeping::ENDING
         );
-        let path = self.folder.join(name);
-        if let Some(artifact) = look(engine, &path).await? {
+        let path = self.folder.as_ref().map(|folder| folder.join(name));
+        if let Some(path) = &path
+            && let Some(artifact) = look(engine, path).await?
+        {
             self.metrics.hit(digest.to_string());
             return Ok(Compiled {
                 artifact,
@@ -223,7 +224,7 @@ impl Cache {
             });
         }
         let start = Instant::now();
-        let artifact = self.compile(engine, bytes, &path).await;
+        let artifact = self.compile(engine, bytes, path).await;
         let took = start.elapsed();
         let artifact = artifact.inspect_err(|_| self.metrics.failed(digest.to_string()))?;
         self.metrics.compiled(digest.to_string(), took);
@@ -233,49 +234,62 @@ impl Cache {
         })
     }
 
-    /// Lets a child process compile `bytes` to the file `path`.
+    /// Lets a child process compile `bytes`, and keeps what it made at `path`, if that can be done.
     async fn compile(
         &self,
         engine: &wasmtime::Engine,
         bytes: &[u8],
-        path: &Path,
+        path: Option<PathBuf>,
     ) -> anyhow::Result<Artifact> {
-        const NAMED: &str = "can't write to the compile cache";
-        let (host, folder) = (Work::of_the_host(), self.folder.clone());
-        let unfinished = host.run(move || Unfinished::create(&folder)).await?;
-        let Unfinished {
-            path: unfinished,
-            mut file,
-        } = unfinished.context(NAMED)?;
-        compile::in_a_child(&self.program, self.time, bytes, &unfinished).await?;
-        let (engine, path, size) = (engine.clone(), path.to_owned(), self.size);
+        let host = Work::of_the_host();
+        let code = Code::empty()?;
+        compile::in_a_child(&self.program, self.time, bytes, code.output()?).await?;
+        let (engine, size) = (engine.clone(), self.size);
         let opening = host.run(move || {
-            let artifact = artifact::open(&engine, &mut file)?;
-            let keep = || -> io::Result<()> {
-                // What is larger than the whole cache would throw out all else, and then itself.
-                if file.metadata()?.len() <= size {
-                    unfinished.persist(&path)?;
-                    keeping::shrink(path.parent().unwrap_or(&path), size)?;
-                }
-                Ok(())
+            let mut code = code.sealed()?;
+            // From its file, where the kernel needn't keep it in memory.
+            let kept = path.map_or(Ok(None), |path| keeping::keep(&mut code, &path, size));
+            let (file, kept) = match kept {
+                Ok(file) => (file, Ok(())),
+                Err(error) => (None, Err(error)),
             };
-            Ok::<_, Unusable>((artifact, keep()))
+            let from_file = file.and_then(|mut file| artifact::open(&engine, &mut file).ok());
+            let artifact = match from_file {
+                Some(artifact) => artifact,
+                None => artifact::open(&engine, &mut code)?,
+            };
+            Ok::<_, Unusable>((artifact, kept))
         });
         let opened = opening.await?;
         let (artifact, kept) = opened.context("can't use what the compiler wrote")?;
-        self.warn_of_clutter(kept);
+        self.warn(kept);
         Ok(artifact)
     }
 
-    /// A folder that can't be kept in order costs time or room, but no export.
-    fn warn_of_clutter(&self, tidied: io::Result<()>) {
-        if let Err(error) = tidied {
-            let folder = self.folder.display();
+    /// A folder that can't be used costs time or room, but no export.
+    fn warn(&self, done: io::Result<()>) {
+        if let (Err(error), Some(folder)) = (done, &self.folder) {
+            let folder = folder.display();
             tracing::warn!(
-                "can't keep the compile cache {folder} in order, so it may grow: {error}"
+                "can't keep plugins in the compile cache {folder}, or keep it in order, so they may be compiled again: \
+                 {error}"
             );
         }
     }
+}
+
+/// Makes a folder that nobody else can write to, unless it's there.
+fn private(folder: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let metadata = fs::metadata(folder)?;
+    ensure!(
+        metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0,
+        "others can write to it; it must belong to you, with mode 700"
+    );
+    Ok(())
 }
 
 /// The code at `path`, if it's there and can be used. What is damaged is told, and made again.

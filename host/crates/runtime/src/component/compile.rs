@@ -4,6 +4,7 @@
 //! compile-plugin`, which limits its own memory, CPU time and files before it reads the first byte,
 //! writes the code, and exits. Both sides are here.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -58,7 +59,7 @@ pub fn worker(output: &Path) -> anyhow::Result<()> {
     let code = new_engine()?
         .precompile_component(&pieces)
         .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
-    artifact::write(&mut std::fs::File::create(output)?, &code, footprint)?;
+    artifact::write(&mut File::create(output)?, &code, footprint)?;
     Ok(())
 }
 
@@ -144,19 +145,22 @@ fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         })
 }
 
+/// How the child calls its standard output (proc(5)).
+const OUTPUT: &str = "/proc/self/fd/1";
+
 /// The server's side: lets a child process compile `bytes` into `output`.
 pub(crate) async fn in_a_child(
     program: &Path,
     time: Duration,
     bytes: &[u8],
-    output: &Path,
+    output: File,
 ) -> anyhow::Result<()> {
     let mut child = Command::new(program)
         .arg(SUBCOMMAND)
-        .arg(output)
+        .arg(OUTPUT)
         .env_clear()
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(output)
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -1,7 +1,7 @@
 //! Which files of a cache's folder stay: what was used last, up to a size.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,14 +10,14 @@ use tempfile::TempPath;
 /// How the files of compiled code end.
 pub(super) const ENDING: &str = "cwasm";
 
-/// How files begin into which a compiler is writing.
+/// How files begin that aren't whole yet.
 const UNFINISHED: &str = ".compiling-";
 
-/// A file for a compiler to write, and a claim to it: for as long as a process holds the claim no other one removes
-/// the file.
-pub(super) struct Unfinished {
-    pub(super) path: TempPath,
-    pub(super) file: File,
+/// A file that isn't whole yet, and a claim to it: for as long as a process holds the claim no other one removes the
+/// file.
+struct Unfinished {
+    path: TempPath,
+    file: File,
 }
 
 impl Unfinished {
@@ -25,7 +25,7 @@ impl Unfinished {
     ///
     /// # Errors
     /// The folder can't be written to.
-    pub(super) fn create(folder: &Path) -> io::Result<Self> {
+    fn create(folder: &Path) -> io::Result<Self> {
         loop {
             let made = tempfile::Builder::new()
                 .prefix(UNFINISHED)
@@ -42,7 +42,27 @@ impl Unfinished {
     }
 }
 
-/// Removes the files that compilers of killed servers left. Those that somebody holds stay.
+/// Copies code into the folder of `path`, under that name, and makes room for it. Returns its file; `None` if it's larger
+/// than `most`: it would throw out all else, and then itself. Blocks.
+///
+/// # Errors
+/// The folder can't be written to, or has no room: nothing of the code stays there.
+pub(super) fn keep(code: &mut File, path: &Path, most: u64) -> io::Result<Option<File>> {
+    if code.metadata()?.len() > most {
+        return Ok(None);
+    }
+    let folder = path.parent().unwrap_or(path);
+    let mut unfinished = Unfinished::create(folder)?;
+    code.seek(SeekFrom::Start(0))?;
+    io::copy(code, &mut unfinished.file)?;
+    // It will be run as it is: no crash of the machine may leave half of it under its final name.
+    unfinished.file.sync_all()?;
+    unfinished.path.persist(path)?;
+    shrink(folder, most)?;
+    Ok(Some(unfinished.file))
+}
+
+/// Removes the files that servers left that were killed. Those that somebody holds stay.
 ///
 /// # Errors
 /// The folder can't be read.
