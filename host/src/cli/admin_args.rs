@@ -1,15 +1,23 @@
 //! The address of the admin listener on the command line.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use nbdbox_config::config::Address;
+
+/// How clap reads one.
+pub(super) fn parser() -> impl TypedValueParser<Value = Address> {
+    OsStringValueParser::new().try_map(|word| parse(&word))
+}
 
 /// Reads an address of the command line: a loopback address and a port, or the path of a unix socket.
 ///
 /// # Errors
 /// What was expected.
-pub(super) fn parse(text: &str) -> Result<Address, String> {
+fn parse(word: &OsStr) -> Result<Address, String> {
+    let text = word.to_string_lossy();
     if let Ok(address) = text.parse::<SocketAddr>() {
         return match address.ip().is_loopback() {
             true => Ok(Address::Tcp(address)),
@@ -26,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Address, String> {
         );
     }
     Ok(Address::Unix {
-        path: PathBuf::from(text),
+        path: PathBuf::from(word),
         mode: None,
         owner: None,
     })
@@ -39,16 +47,28 @@ mod tests {
     #[test]
     fn only_this_machine_can_be_named() {
         for text in ["127.0.0.1:9809", "[::1]:0"] {
-            assert!(matches!(parse(text), Ok(Address::Tcp(_))), "{text}");
+            assert!(
+                matches!(parse(text.as_ref()), Ok(Address::Tcp(_))),
+                "{text}"
+            );
         }
         for text in ["admin.sock", "/run/nbdbox:1/admin.sock"] {
-            assert!(matches!(parse(text), Ok(Address::Unix { .. })), "{text}");
+            assert!(
+                matches!(parse(text.as_ref()), Ok(Address::Unix { .. })),
+                "{text}"
+            );
         }
         for text in ["0.0.0.0:9809", "192.0.2.1:80", "[::]:1"] {
-            assert!(parse(text).unwrap_err().contains("loopback"), "{text}");
+            assert!(
+                parse(text.as_ref()).unwrap_err().contains("loopback"),
+                "{text}"
+            );
         }
         for text in ["", "localhost:9809", "127.0.0.1:"] {
-            assert!(parse(text).unwrap_err().contains("unix socket"), "{text}");
+            assert!(
+                parse(text.as_ref()).unwrap_err().contains("unix socket"),
+                "{text}"
+            );
         }
     }
 }

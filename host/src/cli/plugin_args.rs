@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use blob::{Blob, Grant, Opener};
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use device::ExtentsOnError;
 use device::{ProcessQuota, TenantQuota};
 use nbdbox_config::blob_option::BlobOption;
@@ -27,7 +28,7 @@ pub(super) struct PluginArgs {
 
     /// Grant a file under a name: `ro` (the default), `rw`, or `map-only` for a plugin that may
     /// serve the bytes but not see them
-    #[arg(long = "blob", value_name = "NAME=PATH[:ro|:rw|:map-only]", value_parser = clap::value_parser!(Grant))]
+    #[arg(long = "blob", value_name = "NAME=PATH[:ro|:rw|:map-only]", value_parser = grant_parser())]
     blobs: Vec<Grant>,
 
     /// Say more of a blob. `lock`, who else may use the file: `exclusive` (the default for `rw`) lets nobody
@@ -37,7 +38,7 @@ pub(super) struct PluginArgs {
 
     /// Put a filter over the plugin; the first one is the outermost. `blob.NAME=PATH[:ro|:rw|:map-only]`
     /// grants it a file, `blob-option.NAME.KEY=VALUE` says more of it, `limit.NAME=VALUE` sets a limit of its own, `,,` stands for a comma
-    #[arg(long = "filter", value_name = "FILE[,KEY=VALUE…]", value_parser = clap::value_parser!(FilterWord))]
+    #[arg(long = "filter", value_name = "FILE[,KEY=VALUE…]", value_parser = filter_parser())]
     filters: Vec<FilterWord>,
 
     /// Set limits, as in `memory=64MiB,cpu=100ms`
@@ -73,6 +74,16 @@ enum OnError {
     Data,
     /// The error.
     Error,
+}
+
+/// How clap reads a grant: its path is any bytes.
+fn grant_parser() -> impl TypedValueParser<Value = Grant> {
+    OsStringValueParser::new().try_map(|word| Grant::parse(&word))
+}
+
+/// How clap reads a filter: its paths are any bytes.
+fn filter_parser() -> impl TypedValueParser<Value = FilterWord> {
+    OsStringValueParser::new().try_map(|word| FilterWord::parse(&word))
 }
 
 /// Checks a `--limit` on its own, so that a wrong one is a usage error.

@@ -42,7 +42,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Top {
     /// The admin listener: the path of a unix socket, or a loopback address and port
-    #[arg(value_name = "ADMIN", value_parser = admin_args::parse)]
+    #[arg(value_name = "ADMIN", value_parser = admin_args::parser())]
     admin: Address,
 
     /// Sort by this

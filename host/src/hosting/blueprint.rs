@@ -69,7 +69,7 @@ impl Blueprint {
         for file in files(path)? {
             let text = fs::read_to_string(&file);
             let text = text.with_context(|| format!("can't read {}", file.display()))?;
-            texts.push((file.to_string_lossy().into_owned(), text));
+            texts.push((file, text));
         }
         let sources: Vec<Source<'_>> = texts
             .iter()

@@ -14,7 +14,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    let source = |path, text| Source { path, text };
+    let source = |path, text| Source {
+        path: std::path::Path::new(path),
+        text,
+    };
     let lines = text.matches('\n').count() + 1;
     let files = [source("a/1.toml", text), source("a/2.toml", OTHER)];
     for files in [&files[..1], &files[..]] {

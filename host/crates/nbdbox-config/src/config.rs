@@ -15,7 +15,7 @@ mod schema;
 mod shape;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -33,8 +33,8 @@ use crate::policy::Policy;
 /// A file of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// Its path: for what is said of it, and for the paths in it.
-    pub path: &'a str,
+    /// Its path: for what is said of it, and for the paths in it. Any bytes.
+    pub path: &'a Path,
     /// What is in it.
     pub text: &'a str,
 }
@@ -103,7 +103,7 @@ pub struct Listener {
 pub enum Address {
     /// An IP address and a port; port 0 is any that is free. IPv6 doesn't mean IPv4 too.
     Tcp(SocketAddr),
-    /// A socket file, which must not exist yet.
+    /// A socket file. One that nobody listens on is replaced.
     Unix {
         /// Its path.
         path: PathBuf,

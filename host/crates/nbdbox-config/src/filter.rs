@@ -1,5 +1,7 @@
 //! A filter as it's written on the command line: `FILE[,KEY=VALUE…]`.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -29,6 +31,9 @@ pub enum FilterError {
     /// No file.
     #[error("a filter is FILE[,KEY=VALUE…], and here the file is missing")]
     File,
+    /// Something else than a path isn't text.
+    #[error("`{0}` isn't UTF-8: only paths may be any bytes")]
+    Text(String),
     /// A setting is wrong.
     #[error(transparent)]
     Setting(#[from] SettingError),
@@ -66,6 +71,16 @@ impl FromStr for FilterWord {
     type Err = FilterError;
 
     fn from_str(word: &str) -> Result<Self, FilterError> {
+        Self::parse(word.as_ref())
+    }
+}
+
+impl FilterWord {
+    /// Reads a word of the command line, in which paths are any bytes.
+    ///
+    /// # Errors
+    /// What is wrong, quoted.
+    pub fn parse(word: &OsStr) -> Result<Self, FilterError> {
         let mut parts = split(word).into_iter();
         let plugin = parts.next().filter(|file| !file.is_empty());
         let plugin = plugin.ok_or(FilterError::File)?;
@@ -73,13 +88,18 @@ impl FromStr for FilterWord {
         let mut blobs: Vec<Grant> = Vec::new();
         let mut options: Vec<BlobOption> = Vec::new();
         for part in parts {
-            if let Some(grant) = part.strip_prefix("blob.") {
-                let grant: Grant = grant.parse()?;
+            if let Some(grant) = part.as_bytes().strip_prefix(b"blob.") {
+                let grant = Grant::parse(OsStr::from_bytes(grant))?;
                 if blobs.iter().any(|blob| blob.name == grant.name) {
                     return Err(FilterError::Twice(grant.name));
                 }
                 blobs.push(grant);
-            } else if let Some(option) = part.strip_prefix("blob-option.") {
+                continue;
+            }
+            let part = part
+                .into_string()
+                .map_err(|part| FilterError::Text(part.to_string_lossy().into_owned()))?;
+            if let Some(option) = part.strip_prefix("blob-option.") {
                 options.push(option.parse()?);
             } else if let Some(limit) = part.strip_prefix("limit.") {
                 Limits::default().set(limit)?;
@@ -99,20 +119,20 @@ impl FromStr for FilterWord {
 }
 
 /// Splits at commas, of which two stand for one that doesn't split.
-fn split(word: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut rest = word.chars().peekable();
-    while let Some(c) = rest.next() {
+fn split(word: &OsStr) -> Vec<OsString> {
+    let mut parts = vec![Vec::new()];
+    let mut rest = word.as_bytes().iter().peekable();
+    while let Some(byte) = rest.next() {
         let part = parts.last_mut().expect("there is one from the start");
-        if c != ',' {
-            part.push(c);
-        } else if rest.next_if_eq(&',').is_some() {
-            part.push(',');
+        if *byte != b',' {
+            part.push(*byte);
+        } else if rest.next_if_eq(&&b',').is_some() {
+            part.push(b',');
         } else {
-            parts.push(String::new());
+            parts.push(Vec::new());
         }
     }
-    parts
+    parts.into_iter().map(OsString::from_vec).collect()
 }
 
 #[cfg(test)]
@@ -142,6 +162,16 @@ mod tests {
         };
         let limits = filter.limits(&all).unwrap();
         assert_eq!((limits.memory, limits.extents), (1 << 30, 7));
+    }
+
+    #[test]
+    fn paths_are_any_bytes_and_the_rest_is_text() {
+        let word = OsStr::from_bytes(b"f\xff.wasm,blob.x=/a\xff,,b:rw,block=4K");
+        let filter = FilterWord::parse(word).unwrap();
+        assert_eq!(filter.plugin.as_os_str().as_bytes(), b"f\xff.wasm");
+        assert_eq!(filter.blobs[0].path.as_os_str().as_bytes(), b"/a\xff,b");
+        let error = FilterWord::parse(OsStr::from_bytes(b"f.wasm,block=\xff"));
+        assert!(matches!(error, Err(FilterError::Text(_))));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the operator wrote: `NAME=PATH[:ro|:rw|:map-only]`.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -49,9 +51,11 @@ pub struct Grant {
 pub struct GrantError(String);
 
 impl Grant {
-    /// A grant under `name` of `PATH[:ro|:rw|:map-only]`; `None` if one of the two is empty.
+    /// A grant under `name` of `PATH[:ro|:rw|:map-only]`, in which the path is any bytes; `None` if one of the two is
+    /// empty.
     #[must_use]
-    pub fn new(name: &str, word: &str) -> Option<Self> {
+    pub fn new(name: &str, word: impl AsRef<OsStr>) -> Option<Self> {
+        let word = word.as_ref().as_bytes();
         let suffixes = [
             (":ro", Access::ReadOnly),
             (":rw", Access::ReadWrite),
@@ -59,14 +63,29 @@ impl Grant {
         ];
         let (path, access) = suffixes
             .iter()
-            .find_map(|(suffix, access)| Some((word.strip_suffix(suffix)?, *access)))
+            .find_map(|(suffix, access)| Some((word.strip_suffix(suffix.as_bytes())?, *access)))
             .unwrap_or((word, Access::default()));
         (!name.is_empty() && !path.is_empty()).then(|| Self {
             name: name.to_owned(),
-            path: path.into(),
+            path: OsStr::from_bytes(path).into(),
             access,
             lock: None,
         })
+    }
+
+    /// Reads `NAME=PATH[:ro|:rw|:map-only]` of the command line, in which the path is any bytes.
+    ///
+    /// # Errors
+    /// It isn't that, or the name isn't UTF-8.
+    pub fn parse(word: &OsStr) -> Result<Self, GrantError> {
+        let bytes = word.as_bytes();
+        let equals = bytes.iter().position(|byte| *byte == b'=');
+        let split = equals.map(|at| (&bytes[..at], &bytes[at + 1..]));
+        split
+            .and_then(|(name, rest)| {
+                Self::new(std::str::from_utf8(name).ok()?, OsStr::from_bytes(rest))
+            })
+            .ok_or_else(|| GrantError(word.to_string_lossy().into_owned()))
     }
 
     /// Who else may use it, as was said, or as its access has it.
@@ -80,10 +99,7 @@ impl FromStr for Grant {
     type Err = GrantError;
 
     fn from_str(word: &str) -> Result<Self, GrantError> {
-        let split = word.split_once('=');
-        split
-            .and_then(|(name, rest)| Self::new(name, rest))
-            .ok_or_else(|| GrantError(word.to_owned()))
+        Self::parse(word.as_ref())
     }
 }
 
@@ -115,6 +131,14 @@ mod tests {
             parse("d=/a:b=c"),
             Some(("d".into(), "/a:b=c".into(), Access::ReadOnly))
         );
+    }
+
+    #[test]
+    fn a_path_is_any_bytes() {
+        let grant = Grant::parse(OsStr::from_bytes(b"d=/a\xff=\xfe:rw")).unwrap();
+        assert_eq!(grant.path.as_os_str().as_bytes(), b"/a\xff=\xfe");
+        assert_eq!(grant.access, Access::ReadWrite);
+        assert!(Grant::parse(OsStr::from_bytes(b"d\xff=/a")).is_err());
     }
 
     #[test]

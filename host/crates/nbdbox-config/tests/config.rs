@@ -23,7 +23,7 @@ plugin = "file.wasm"
 
 fn parse(text: &str) -> Result<Config, Problems> {
     config::parse(&[Source {
-        path: "conf/nbdbox.toml",
+        path: Path::new("conf/nbdbox.toml"),
         text,
     }])
 }
@@ -222,7 +222,10 @@ fn broken_toml_is_named_with_its_line_and_the_rest_is_looked_at() {
 
 #[test]
 fn the_folder_is_one_configuration() {
-    let source = |path, text| Source { path, text };
+    let source = |path, text| Source {
+        path: Path::new(path),
+        text,
+    };
     let server = "[[listener]]\ntcp = \"127.0.0.1:1\"\n";
     let alice = "[tenant.alice]\nclients = [{ uid = 1 }]\n[[tenant.alice.export]]\nname = \"a\"\nplugin = \"a.wasm\"\n";
     let more = "[[tenant.alice.export]]\nname = \"b\"\nplugin = \"a.wasm\"\n";

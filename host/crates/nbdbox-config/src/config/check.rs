@@ -78,9 +78,9 @@ impl Checker<'_, '_> {
     }
 
     /// A path of the file, from the folder of the file.
-    fn path(&self, text: &str) -> PathBuf {
-        let folder = Path::new(self.source.path).parent();
-        folder.unwrap_or(Path::new("")).join(text)
+    fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let folder = self.source.path.parent();
+        folder.unwrap_or(Path::new("")).join(path)
     }
 
     /// What is neither a listener nor a tenant; each key once in all files.

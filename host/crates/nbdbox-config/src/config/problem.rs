@@ -27,7 +27,7 @@ impl Position {
         let before = before.unwrap_or(source.text.as_bytes());
         let breaks = before.iter().filter(|byte| **byte == b'\n').count();
         Self {
-            file: source.path.to_owned(),
+            file: source.path.to_string_lossy().into_owned(),
             line: breaks + 1,
         }
     }

@@ -155,7 +155,7 @@ impl Checker<'_, '_> {
                 Setting::Kept {
                     file: Some(file),
                     env: None,
-                } => Value::File(self.path(&file)),
+                } => Value::File(self.path(file)),
                 Setting::Kept {
                     file: None,
                     env: Some(env),
@@ -199,7 +199,7 @@ impl Checker<'_, '_> {
                 self.wrong(span, &format!("{table}.{name}"), text);
             }
             let mut grant = grant?;
-            grant.path = self.path(&grant.path.to_string_lossy());
+            grant.path = self.path(&grant.path);
             Some(grant)
         });
         grants.collect()
