@@ -94,7 +94,7 @@ impl Admin {
             Stream::Tcp(stream) => self.converse(stream).await,
             Stream::Unix(stream) => self.converse(stream).await,
             // Not this machine: such a listener can't be opened.
-            Stream::Vsock(_) => {}
+            Stream::Vsock(_) | Stream::Only(..) => {}
         }
     }
 

@@ -3,12 +3,15 @@
 mod admin_args;
 mod check;
 mod dev;
+mod foreground;
 mod inspect;
 mod listen_args;
 mod log;
 mod map;
 mod new;
+mod parent;
 mod plugin_args;
+mod purpose;
 mod run;
 mod serve;
 mod test;

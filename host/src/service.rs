@@ -2,7 +2,8 @@
 //!
 //! 1. **Boot**: the limit of descriptors is raised; the command catches [`Signals`], opens its exports, makes a [`Service`] of them and opens its
 //!    [`Sockets`]. What fails here ends the process, and a signal ends it early.
-//! 2. **Run**: [`Service::run`] writes the pidfile, tells the supervisor that it's ready, and waits for a signal.
+//! 2. **Run**: [`Service::run`] writes the pidfile, tells the supervisor that it's ready, and waits for a signal, or for
+//!    the end of what it runs for ([`Until`]).
 //! 3. **Reload**: whenever its [`Reload`] finds a reason, what is served is looked at again. One that fails changes
 //!    nothing.
 //! 4. **Drain**: nobody else is let in, and requests under way have [`Options::drain`] to end. Another signal ends it
@@ -14,6 +15,7 @@ mod admin;
 mod cache;
 mod configured;
 mod descriptors;
+mod entrance;
 mod listeners;
 mod pidfile;
 mod reload;
@@ -22,6 +24,7 @@ mod signals;
 mod sockets;
 mod supervisor;
 mod threads;
+mod until;
 mod watch;
 
 use std::path::PathBuf;
@@ -32,6 +35,7 @@ use std::time::Duration;
 use device::Catalog;
 use device::metrics::Observed;
 use nbd_server::Server;
+use rustix::process::Signal;
 use tokio::sync::watch::{Sender, channel};
 
 use self::admin::AdminListener;
@@ -40,18 +44,24 @@ use self::pidfile::PidFile;
 use crate::admin::Admin;
 
 pub(crate) use cache::open_cache;
-pub(crate) use configured::serve_configuration;
+pub(crate) use configured::{Wanted, serve_configuration};
 pub(crate) use descriptors::Demand;
+pub(crate) use entrance::{Entrance, Opened};
 pub(crate) use reload::{NoReload, Reload};
 pub(crate) use signals::Signals;
 pub(crate) use sockets::Sockets;
 pub(crate) use supervisor::Supervisor;
 pub(crate) use threads::block_on;
+pub(crate) use until::Until;
 pub(crate) use watch::FileWatcher;
 
 /// Time that connections have to finish what is under way when the server stops, unless a configuration sets
 /// another. Restrains clients that don't read their replies.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Time for the sockets to be closed and their files to be removed when all has to end at once: it takes no more than
+/// a turn of each listener's task.
+const CLOSING: Duration = Duration::from_millis(100);
 
 /// What a service is told when it boots, and keeps.
 #[derive(Debug)]
@@ -113,37 +123,49 @@ impl<C: Catalog + Observed> Service<C> {
     pub(crate) async fn run(
         mut self,
         reload: impl Reload<C>,
-        until: impl Future<Output = anyhow::Result<ExitCode>>,
+        mut until: impl Until,
     ) -> anyhow::Result<ExitCode> {
         // Last: whoever waits for the file finds all else done.
         let pidfile = self.options.pidfile.take();
         let pidfile = pidfile.map(PidFile::write).transpose();
-        let status = match &pidfile {
+        let end = match &pidfile {
             Ok(_) => {
                 self.options.supervisor.ready();
-                self.attend(reload, until).await
+                self.attend(reload, &mut until).await
             }
-            Err(_) => Ok(ExitCode::FAILURE),
+            Err(_) => Ok(End::Done(ExitCode::FAILURE)),
         };
+        let mut at_once = false;
+        let status = match end {
+            Ok(End::Done(status)) => Ok(status),
+            Ok(End::Signal(signal)) => {
+                at_once = self.end(&mut until).await;
+                Ok(until.status(signal))
+            }
+            Err(error) => {
+                at_once = self.end(&mut until).await;
+                Err(error)
+            }
+        };
+        drop(until);
         self.options.supervisor.stopping();
         tracing::info!("stopping");
         // However it ends, the sockets that were opened are closed and their files removed.
-        self.drain().await?;
+        self.drain(at_once).await?;
         pidfile.and(status)
     }
 
-    /// Reloads when there is a reason, until a signal comes or `until` is done. Drops `until`, so that a command that
-    /// runs in it is ended, and its connections with it, before the drain.
+    /// Reloads when there is a reason, until a signal comes or `until` is done.
     async fn attend(
         &mut self,
         mut reload: impl Reload<C>,
-        until: impl Future<Output = anyhow::Result<ExitCode>>,
-    ) -> anyhow::Result<ExitCode> {
-        let mut until = std::pin::pin!(until);
+        until: &mut impl Until,
+    ) -> anyhow::Result<End> {
+        let mut done = std::pin::pin!(until.done());
         loop {
             tokio::select! {
-                () = self.signals.wait() => return Ok(ExitCode::SUCCESS),
-                status = &mut until => return status,
+                signal = self.signals.wait() => return Ok(End::Signal(signal)),
+                status = &mut done => return Ok(End::Done(status?)),
                 reason = reload.reason() => {
                     self.options.supervisor.reloading();
                     reload.reload(reason, &mut self.sockets).await?;
@@ -153,16 +175,37 @@ impl<C: Catalog + Observed> Service<C> {
         }
     }
 
-    /// Lets nobody else in, and waits for those who are connected.
-    async fn drain(mut self) -> anyhow::Result<()> {
+    /// Ends what the service runs for. Whether another signal came: then all has to end at once.
+    async fn end(&mut self, until: &mut impl Until) -> bool {
+        tokio::select! {
+            () = until.end() => false,
+            _ = self.signals.wait() => true,
+        }
+    }
+
+    /// Lets nobody else in, and waits for those who are connected, unless all has to end at once.
+    async fn drain(mut self, at_once: bool) -> anyhow::Result<()> {
         // Nobody listens any more only if serving has ended already.
         let _ = self.stop.send(true);
+        let asked_again = async {
+            match at_once {
+                true => tokio::time::sleep(CLOSING).await,
+                false => drop(self.signals.wait().await),
+            }
+        };
         let ended = tokio::select! {
             ended = self.sockets.ended() => ended,
-            // Asked again: at once.
-            () = self.signals.wait() => Ok(()),
+            () = asked_again => Ok(()),
         };
         self.sockets.close_admin().await;
         ended
     }
+}
+
+/// Why a service ends.
+enum End {
+    /// There's nothing left to run for.
+    Done(ExitCode),
+    /// It was told to.
+    Signal(Signal),
 }

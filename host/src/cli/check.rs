@@ -38,7 +38,7 @@ impl Check {
         let blueprint = Blueprint::read(&self.config)?;
         let mut wrong = unwelcome(&blueprint.config);
         let hosting = Hosting::new(
-            Engine::new(service::open_cache(&blueprint.config.cache)?)?,
+            Engine::new(service::open_cache(&blueprint.config.cache))?,
             blueprint,
         );
         let mut rows =

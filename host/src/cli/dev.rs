@@ -23,7 +23,7 @@ use super::plugin_args::PluginArgs;
 use super::{log, print};
 use crate::hosting::Standalone;
 use crate::machine;
-use crate::service::{self, FileWatcher, Options, Reload, Service, Signals, Sockets};
+use crate::service::{self, FileWatcher, Options, Reload, Service, Signals, Sockets, Until};
 
 /// How often is told what calls took: rare enough to be read, whatever a client does.
 const TELL: Duration = Duration::from_secs(1);
@@ -84,7 +84,7 @@ impl Dev {
             waits: false,
             process,
         };
-        let status = service.run(author, tell(&journal)).await?;
+        let status = service.run(author, Teller(Arc::clone(&journal))).await?;
         print(&journal.take())?;
         Ok(status)
     }
@@ -158,15 +158,16 @@ impl Reload<Stage> for Author<'_> {
 }
 
 /// Prints what calls took, again and again.
-///
-/// # Errors
-/// Standard output can't be written to.
-async fn tell(journal: &Journal) -> anyhow::Result<ExitCode> {
-    let mut interval = interval(TELL);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        print(&journal.take())?;
+struct Teller(Arc<Journal>);
+
+impl Until for Teller {
+    async fn done(&mut self) -> anyhow::Result<ExitCode> {
+        let mut interval = interval(TELL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            print(&self.0.take())?;
+        }
     }
 }
 

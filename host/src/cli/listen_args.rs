@@ -43,22 +43,33 @@ impl ListenArgs {
 
     /// Where to listen, and the folder of a private socket, which is removed at the end.
     pub(super) fn address(&self) -> anyhow::Result<(Address, Option<TempDir>)> {
-        match &self.unix {
-            Some(path) if path == Path::new("-") => private(),
-            Some(path) => {
-                let path = short_enough(std::path::absolute(path)?)?;
-                Ok((Address::Unix(path), None))
-            }
-            None => {
-                let host = self.ipaddr.as_deref().unwrap_or("127.0.0.1").to_owned();
-                Ok((Address::Tcp(host, self.port.unwrap_or(PORT)), None))
-            }
+        if let Some((path, private)) = self.unix_socket()? {
+            return Ok((Address::Unix(path), private));
         }
+        let host = self.ipaddr.as_deref().unwrap_or("127.0.0.1").to_owned();
+        Ok((Address::Tcp(host, self.port.unwrap_or(PORT)), None))
+    }
+
+    /// The unix socket to listen on, if there's to be one, and the folder of a private one.
+    pub(super) fn unix_socket(&self) -> anyhow::Result<Option<(PathBuf, Option<TempDir>)>> {
+        Ok(match &self.unix {
+            Some(path) if path == Path::new("-") => {
+                let (path, folder) = private_socket()?;
+                Some((path, Some(folder)))
+            }
+            Some(path) => Some((short_enough(std::path::absolute(path)?)?, None)),
+            None => None,
+        })
     }
 }
 
-/// A unix socket in a folder of its own.
+/// As [`ListenArgs::address`], on a unix socket in a folder of its own.
 pub(super) fn private() -> anyhow::Result<(Address, Option<TempDir>)> {
+    let (path, folder) = private_socket()?;
+    Ok((Address::Unix(path), Some(folder)))
+}
+
+fn private_socket() -> anyhow::Result<(PathBuf, TempDir)> {
     // Without this the folder would be as open as the umask lets it.
     let folder = tempfile::Builder::new()
         .prefix("nbdbox-")
@@ -66,7 +77,7 @@ pub(super) fn private() -> anyhow::Result<(Address, Option<TempDir>)> {
         .tempdir()
         .context("can't make a private folder")?;
     let path = short_enough(folder.path().join("socket"))?;
-    Ok((Address::Unix(path), Some(folder)))
+    Ok((path, folder))
 }
 
 fn short_enough(path: PathBuf) -> anyhow::Result<PathBuf> {

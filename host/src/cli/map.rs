@@ -117,7 +117,7 @@ impl Map {
         let mut signals = Signals::catch()?;
         tokio::select! {
             done = self.show(source, file.as_ref()) => done?,
-            () = signals.wait() => return Ok(ExitCode::from(INTERRUPTED)),
+            _ = signals.wait() => return Ok(ExitCode::from(INTERRUPTED)),
         }
         if let Some(file) = file {
             file.keep()?;

@@ -178,7 +178,7 @@ impl PluginArgs {
         let quota = TenantQuota::new(&TenantLimits::of_the_command_line(), process);
         let work = quota.lane.charging(None);
         let blobs = Blob::open_all(&grants, read_only, opener, &work).await?;
-        let engine = Engine::new(Cache::default_folder()?)?;
+        let engine = Engine::new(Cache::default_folder())?;
         let plugin = Plugin::load(&engine, self.plugin(), &limits, &quota).await?;
         let mut filters = Vec::with_capacity(self.filters.len());
         for filter in &self.filters {

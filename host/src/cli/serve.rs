@@ -1,23 +1,26 @@
 //! `nbdbox serve`.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::ensure;
 use clap::Args;
-use nbd_server::Tls;
-use nbd_server::{Address, Listener, Welcome};
+use nbd_server::{Address, Inherited, Listener, OnlyClient, Tls, Welcome};
 use nbdbox_config::config::{self, LogFormat};
 use nbdbox_config::size;
 use tempfile::TempDir;
 
 use super::listen_args::{self, ListenArgs};
 use super::plugin_args::PluginArgs;
+use super::purpose::Purpose;
+use super::run::{Captive, Variables};
 use super::tls_args::TlsArgs;
-use super::{admin_args, log, run};
+use super::{admin_args, log, parent};
 use crate::hosting::Standalone;
 use crate::machine;
-use crate::service::{self, Demand, NoReload, Options, Service, Signals};
+use crate::service::{self, Demand, Entrance, NoReload, Opened, Options, Service, Signals, Wanted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,7 +64,18 @@ pub(super) struct Serve {
 
     /// Run a shell command with `$uri` and `$unixsocket` set, then exit with its status
     #[arg(long, value_name = "CMD")]
-    run: Option<String>,
+    run: Option<OsString>,
+
+    /// Serve one client on standard input and output, then exit: for inetd, and for clients that start their server
+    #[arg(
+        short, long, visible_alias = "stdin",
+        conflicts_with_all = ["unix", "ipaddr", "port", "run", "print_uri"]
+    )]
+    single: bool,
+
+    /// End when the process that started this one does
+    #[arg(long)]
+    exit_with_parent: bool,
 
     /// Print the URI that clients can use
     #[arg(long)]
@@ -69,7 +83,7 @@ pub(super) struct Serve {
 
     /// Let an operator look inside, here: the path of a unix socket, or a loopback address and port. With
     /// --config, `[admin]` says it
-    #[arg(long, value_name = "ADDRESS", value_parser = admin_args::parse)]
+    #[arg(long, value_name = "ADDRESS", value_parser = admin_args::parser())]
     admin: Option<config::Address>,
 
     /// Say more: connections, refused requests, the plugin's debug lines. `NBDBOX_LOG` sets it in
@@ -88,8 +102,7 @@ pub(super) struct Serve {
         value_name = "PATH",
         conflicts_with_all = [
             "plugin", "settings", "blobs", "blob_options", "filters", "limits", "extents_on_error", "on_failure",
-            "unix", "ipaddr", "port", "export", "read_only", "run", "print_uri", "admin", "memory",
-            "tls", "tls_certificates", "tls_verify_peer",
+            "ipaddr", "port", "read_only", "admin", "memory", "tls", "tls_certificates", "tls_verify_peer",
         ]
     )]
     config: Option<PathBuf>,
@@ -103,11 +116,14 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
+        if self.exit_with_parent {
+            parent::end_with_it()?;
+        }
         service::block_on(self.threads, async {
             match &self.config {
                 Some(config) => {
                     let start_log = |format: LogFormat| self.start_log(log::HOSTING, format);
-                    service::serve_configuration(config, self.pidfile.clone(), start_log).await
+                    self.serve_configuration(config, start_log).await
                 }
                 None => {
                     self.start_log(log::PLAIN, LogFormat::default())?;
@@ -131,10 +147,14 @@ impl Serve {
         let opening = self.plugin.open(name, self.read_only, &opener, &process);
         let catalog = signals.unless_asked(opening).await?;
         let catalog = Arc::new(Standalone::new(catalog));
-        let (address, _private) = self.address()?;
-        let listener = Listener::bind(&address).await?;
-        let address = listener.address()?;
-        let uri = address.uri(&self.listen.export, self.tls.required());
+        let inherited = Inherited::from_environment()?.take_all()?;
+        let Entrances {
+            listeners,
+            only,
+            private: _private,
+        } = self.entrances(inherited).await?;
+        let address = listeners[0].address()?;
+        let uri = address.uri(name, self.tls.required());
         tracing::debug!("listening on {address}");
         if self.print_uri {
             super::print(&format!("{uri}\n"))?;
@@ -145,26 +165,116 @@ impl Serve {
         };
         let mut service = Service::new(signals, catalog, options);
         service.sockets().open_admin(self.admin.as_ref()).await?;
-        service.sockets().listen(listener, Welcome::from(tls));
+        let welcome = Welcome::from(tls);
         let demand = Demand {
-            listeners: 1,
+            listeners: listeners.len(),
             connections: self.plugin.limits()?.connections,
             files: self.plugin.granted_files(),
         };
+        for listener in listeners {
+            service.sockets().listen(listener, welcome.clone());
+        }
         demand.check();
-        let command = async {
-            match &self.run {
-                Some(command) => run::shell(command, &uri, &address, &self.listen.export).await,
-                None => std::future::pending().await,
-            }
-        };
-        service.run(NoReload, command).await
+        let purpose = self.purpose(&address, &uri, self.tls.level(), only);
+        service.run(NoReload, purpose).await
     }
 
-    fn address(&self) -> anyhow::Result<(Address, Option<TempDir>)> {
-        match &self.run {
+    /// Where clients come in: one place at least.
+    async fn entrances(&self, inherited: Vec<Listener>) -> anyhow::Result<Entrances> {
+        if self.single {
+            ensure!(
+                inherited.is_empty(),
+                "--single is for one client on standard input and output, and LISTEN_FDS hands over sockets for many: \
+                 leave out one of the two"
+            );
+            let (listener, only) = Listener::standard("standard input")?;
+            return Ok(Entrances {
+                listeners: vec![listener],
+                only: Some(only),
+                private: None,
+            });
+        }
+        if !inherited.is_empty() {
+            if !self.listen.is_silent() {
+                tracing::warn!(
+                    "--unix, --ipaddr and --port are of no effect: LISTEN_FDS hands over sockets, and they are used"
+                );
+            }
+            return Ok(Entrances {
+                listeners: inherited,
+                only: None,
+                private: None,
+            });
+        }
+        let (address, private) = match &self.run {
             Some(_) if self.listen.is_silent() => listen_args::private(),
             _ => self.listen.address(),
+        }?;
+        Ok(Entrances {
+            listeners: vec![Listener::bind(&address).await?],
+            only: None,
+            private,
+        })
+    }
+
+    async fn serve_configuration(
+        &self,
+        path: &Path,
+        start_log: impl FnOnce(LogFormat) -> anyhow::Result<()>,
+    ) -> anyhow::Result<ExitCode> {
+        let (socket, _private) = match self.listen.unix_socket()? {
+            Some((path, private)) => (Some(path), private),
+            None => (None, None),
+        };
+        let wanted = Wanted {
+            pidfile: self.pidfile.clone(),
+            entrance: match (self.single, socket) {
+                (true, _) => Entrance::Standard,
+                (false, Some(path)) => Entrance::Socket(path),
+                (false, None) => Entrance::Listeners,
+            },
+        };
+        let until = |opened: Opened| self.purpose_of_configuration(opened);
+        service::serve_configuration(path, wanted, start_log, until).await
+    }
+
+    fn purpose_of_configuration(&self, opened: Opened) -> anyhow::Result<Purpose> {
+        let (level, certificates) = match opened.tls {
+            config::Tls::Off => (None, None),
+            config::Tls::On(_) => (Some(1), None),
+            // Whom to trust is the clients' own affair.
+            config::Tls::Require(_) => (Some(2), Some(Path::new(""))),
+        };
+        let uri = opened.address.uri(&self.listen.export, certificates);
+        if self.print_uri {
+            super::print(&format!("{uri}\n"))?;
+        }
+        Ok(self.purpose(&opened.address, &uri, level, opened.only))
+    }
+
+    fn purpose(
+        &self,
+        address: &Address,
+        uri: &str,
+        tls: Option<u8>,
+        only: Option<OnlyClient>,
+    ) -> Purpose {
+        match (&self.run, only) {
+            (Some(script), _) => {
+                let variables = Variables::new(address, uri, &self.listen.export, tls);
+                Purpose::Command(Captive::new(script, &variables))
+            }
+            (None, Some(only)) => Purpose::Client(only),
+            (None, None) => Purpose::Signals,
         }
     }
+}
+
+/// Where clients come in.
+struct Entrances {
+    listeners: Vec<Listener>,
+    /// If it's for one client only.
+    only: Option<OnlyClient>,
+    /// The folder of a private socket, removed at the end.
+    private: Option<TempDir>,
 }

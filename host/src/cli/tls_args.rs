@@ -50,6 +50,15 @@ impl TlsArgs {
         })
     }
 
+    /// What nbdkit's `--run` calls it: nothing, 1 or 2.
+    pub(super) fn level(&self) -> Option<u8> {
+        match self.tls {
+            None | Some(Mode::Off) => None,
+            Some(Mode::On) => Some(1),
+            Some(Mode::Require) => Some(2),
+        }
+    }
+
     /// Where clients on this machine find certificates, if they have to speak TLS.
     pub(super) fn required(&self) -> Option<&Path> {
         let required = self.tls == Some(Mode::Require);

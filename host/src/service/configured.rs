@@ -5,34 +5,47 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lanes::Work;
-use nbd_server::Inherited;
+use nbd_server::{Inherited, Listener, Welcome};
 use nbdbox_config::config::{Config, LogFormat};
 use runtime::Engine;
 
 use super::signals::Hangup;
 use super::{
-    Demand, FileWatcher, Options, Reload, Service, Signals, Sockets, Supervisor, open_cache,
-    restart,
+    Demand, Entrance, FileWatcher, Opened, Options, Reload, Service, Signals, Sockets, Supervisor,
+    Until, open_cache, restart,
 };
 use crate::hosting::{Blueprint, Changes, Hosting};
 
-/// Serves a configuration until a signal ends it. `start_log` is called once the configuration says how the log is
-/// written.
+/// What the command line says besides the configuration.
+pub(crate) struct Wanted {
+    /// The file that has the process id while it runs.
+    pub(crate) pidfile: Option<PathBuf>,
+    /// Where clients come in.
+    pub(crate) entrance: Entrance,
+}
+
+/// Serves a configuration until a signal ends it, or what it runs `until`, which is asked for once clients can come in.
+/// `start_log` is called once the configuration says how the log is written.
 ///
 /// # Errors
 /// The configuration is wrong; something that it names can't be opened; serving ended badly.
-pub(crate) async fn serve_configuration(
+pub(crate) async fn serve_configuration<U: Until>(
     path: &Path,
-    pidfile: Option<PathBuf>,
+    wanted: Wanted,
     start_log: impl FnOnce(LogFormat) -> anyhow::Result<()>,
+    until: impl FnOnce(Opened) -> anyhow::Result<U>,
 ) -> anyhow::Result<ExitCode> {
-    let signals = Signals::catch()?;
+    let signals = Signals::catch_without_hangup()?;
     let hangup = Hangup::catch()?;
-    let blueprint = read(path).await?;
+    let Wanted { pidfile, entrance } = wanted;
+    let mut blueprint = read(path).await?;
+    // A configuration has one.
+    let first = blueprint.config.listeners[0].clone();
+    entrance.narrow(&mut blueprint.config);
     let config = blueprint.config.clone();
     let demand = demand(&blueprint, config.connections);
     start_log(config.log_format)?;
-    let engine = Engine::new(open_cache(&config.cache)?)?;
+    let engine = Engine::new(open_cache(&config.cache))?;
     let hosting = Arc::new(Hosting::new(engine, blueprint));
     let options = Options {
         drain: config.drain,
@@ -40,25 +53,41 @@ pub(crate) async fn serve_configuration(
         supervisor: Supervisor::Systemd,
     };
     let mut service = Service::new(signals, Arc::clone(&hosting), options);
-    let inherited = Inherited::from_environment();
+    let inherited = Inherited::from_environment()?;
     // All are new: none waits.
     let _ = service.sockets().adopt(&config, &inherited).await?;
+    let only = match entrance {
+        Entrance::Standard => {
+            let welcome = Welcome::load(&first)?;
+            let (listener, only) = Listener::standard(&first.name)?;
+            service.sockets().listen(listener, welcome);
+            Some(only)
+        }
+        Entrance::Listeners | Entrance::Socket(_) => None,
+    };
+    let until = until(Opened {
+        address: service.sockets().address(),
+        tls: first.tls,
+        only,
+    })?;
     demand.check();
     check_connections(&hosting, config.connections);
     let configured = Configured {
         path: path.to_owned(),
+        entrance,
         first: config,
         hosting,
         inherited,
         hangup,
         watcher: FileWatcher::start(path)?,
     };
-    service.run(configured, std::future::pending()).await
+    service.run(configured, until).await
 }
 
 /// The configuration that is served, and who says that it changed.
 struct Configured {
     path: PathBuf,
+    entrance: Entrance,
     /// The configuration with which it began.
     first: Config,
     hosting: Arc<Hosting>,
@@ -89,7 +118,8 @@ impl Reload<Hosting> for Configured {
 
 impl Configured {
     async fn try_reload(&self, sockets: &mut Sockets<Hosting>) -> anyhow::Result<String> {
-        let blueprint = read(&self.path).await?;
+        let mut blueprint = read(&self.path).await?;
+        self.entrance.narrow(&mut blueprint.config);
         let mut waiting = restart::waiting(&self.first, &blueprint.config);
         waiting.extend(sockets.adopt(&blueprint.config, &self.inherited).await?);
         let demand = demand(&blueprint, self.first.connections);

@@ -28,6 +28,8 @@ struct Serving {
 struct Open {
     /// As the configuration has it; the socket itself is still as it was opened.
     listener: config::Listener,
+    /// Where it is.
+    at: nbd_server::Address,
     serving: Serving,
 }
 
@@ -46,6 +48,12 @@ impl<C: Catalog> Listeners<C> {
             open: Vec::new(),
             closed: Vec::new(),
         }
+    }
+
+    /// The address of the configuration's first listener; an empty one if none is open.
+    pub(super) fn address(&self) -> nbd_server::Address {
+        let first = self.open.first();
+        first.map_or_else(nowhere, |open| open.at.clone())
     }
 
     /// Lets clients in by a socket until the server stops.
@@ -118,12 +126,14 @@ impl<C: Catalog> Listeners<C> {
     }
 
     fn start(&self, socket: Listener, welcome: Welcome, listener: &config::Listener) -> Open {
-        match socket.address() {
+        let at = socket.address();
+        match &at {
             Ok(address) => tracing::info!("{} listens on {address}", listener.name),
             Err(error) => tracing::warn!("{}: {error}", listener.name),
         }
         Open {
             listener: listener.clone(),
+            at: at.unwrap_or_else(|_| nowhere()),
             serving: self.serve(socket, welcome),
         }
     }
@@ -176,6 +186,11 @@ impl Open {
         self.listener.tls.clone_from(&listener.tls);
         Some(format!("mode and owner of {}", listener.name))
     }
+}
+
+/// The address of what has none.
+fn nowhere() -> nbd_server::Address {
+    nbd_server::Address::Unix("".into())
 }
 
 /// Whether two mean the same socket, whoever may use it.

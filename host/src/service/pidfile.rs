@@ -1,15 +1,19 @@
 //! A file with the process id.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::Context as _;
 
-/// A file with the process id, removed at the end.
-pub(super) struct PidFile(PathBuf);
+/// A file with the process id. Removed at the end, if it's still the one that was made.
+pub(super) struct PidFile {
+    path: PathBuf,
+    /// Open, so that no other file gets its number; `None` for a device, which stays.
+    made: Option<File>,
+}
 
 impl PidFile {
     /// Writes this process's id to a file.
@@ -17,16 +21,17 @@ impl PidFile {
     /// # Errors
     /// It can't be written.
     pub(super) fn write(path: PathBuf) -> anyhow::Result<Self> {
-        Self::put(&path, &format!("{}\n", process::id()))
+        let made = Self::put(&path, &format!("{}\n", process::id()))
             .with_context(|| format!("can't write the pidfile {}", path.display()))?;
-        Ok(Self(path))
+        Ok(Self { path, made })
     }
 
     /// Whole at once: who sees the file sees the number.
-    fn put(path: &Path, text: &str) -> io::Result<()> {
+    fn put(path: &Path, text: &str) -> io::Result<Option<File>> {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             // A device, say: to be written, never to be replaced.
-            return fs::write(path, text);
+            fs::write(path, text)?;
+            return Ok(None);
         }
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         let mut file = tempfile::Builder::new()
@@ -34,20 +39,20 @@ impl PidFile {
             .permissions(Permissions::from_mode(0o644))
             .tempfile_in(folder.unwrap_or(Path::new(".")))?;
         file.write_all(text.as_bytes())?;
-        file.persist(path)?;
-        Ok(())
+        Ok(Some(file.persist(path)?))
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if self
-            .0
-            .symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_file())
+        let Some(made) = &self.made else { return };
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let (made, there) = (made.metadata(), self.path.symlink_metadata());
+        // Another server may have written its own there.
+        if let (Ok(made), Ok(there)) = (made, there)
+            && identity(made) == identity(there)
         {
-            // Somebody else may have removed it.
-            let _ = fs::remove_file(&self.0);
+            let _ = fs::remove_file(&self.path);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The sockets of a service: its clients' and its operator's.
 
 use device::Catalog;
-use nbd_server::{Inherited, Listener, Welcome};
-use nbdbox_config::config::{Address, Config};
+use nbd_server::{Address, Inherited, Listener, Welcome};
+use nbdbox_config::config::{self, Config};
 
 use super::admin::AdminListener;
 use super::listeners::Listeners;
@@ -23,11 +23,19 @@ impl<C: Catalog> Sockets<C> {
         self.listeners.listen(socket, welcome);
     }
 
+    /// The address of the first listener of the configuration, if it's open.
+    pub(super) fn address(&self) -> Address {
+        self.listeners.address()
+    }
+
     /// Opens the admin listener at `wanted`, if anywhere, and closes the one before.
     ///
     /// # Errors
     /// It can't be opened: nothing has changed then.
-    pub(crate) async fn open_admin(&mut self, wanted: Option<&Address>) -> anyhow::Result<()> {
+    pub(crate) async fn open_admin(
+        &mut self,
+        wanted: Option<&config::Address>,
+    ) -> anyhow::Result<()> {
         let admin = self.admin.prepare(wanted)?;
         self.admin.adopt(admin).await;
         Ok(())

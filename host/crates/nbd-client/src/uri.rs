@@ -127,7 +127,8 @@ impl Uri {
 }
 
 impl Address {
-    /// The URI of an export here; over TLS, with certificates from this folder, if there is one.
+    /// The URI of an export here; over TLS, with certificates from this folder, if there is one. An empty path is no
+    /// folder: then clients have to know by themselves whom to trust.
     #[must_use]
     pub fn uri(&self, export: &str, certificates: Option<&Path>) -> String {
         let scheme = if certificates.is_some() {
@@ -138,6 +139,8 @@ impl Address {
         let export = quoted(export.as_bytes());
         let uri = match self {
             Self::Tcp(host, port) if host.contains(':') => {
+                // "Zone identifiers" begin with a per cent sign (RFC 6874).
+                let host = host.replace('%', "%25");
                 format!("{scheme}://[{host}]:{port}/{export}")
             }
             Self::Tcp(host, port) => format!("{scheme}://{host}:{port}/{export}"),
@@ -151,7 +154,8 @@ impl Address {
                 format!("{scheme}+vsock://{cid}:{port}/{export}")
             }
         };
-        let Some(folder) = certificates else {
+        let folder = certificates.filter(|folder| !folder.as_os_str().is_empty());
+        let Some(folder) = folder else {
             return uri;
         };
         let joint = if uri.contains('?') { '&' } else { '?' };

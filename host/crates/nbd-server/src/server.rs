@@ -4,6 +4,8 @@ mod bind;
 mod inherited;
 mod listener;
 mod metrics;
+mod socket_file;
+mod standard;
 mod welcome;
 
 use std::io;
@@ -22,6 +24,7 @@ pub use listener::Stream;
 pub use listener::{AcceptFailure, Listener};
 pub use metrics::ServerMetrics;
 pub use nbd_client::Address;
+pub use standard::OnlyClient;
 pub use welcome::Welcome;
 
 use crate::connection::{self, Entrance, STRANGERS, StopSignal, Visitor, stopped};
@@ -169,7 +172,13 @@ async fn serve_client<C: Catalog>(
         ..
     } = server;
     metrics.connections.rise(1);
+    let (stream, _presence) = match stream {
+        listener::Stream::Only(stream, presence) => (*stream, Some(presence)),
+        stream => (stream, None),
+    };
     let ended = match stream {
+        // None has another one in it.
+        listener::Stream::Only(..) => Ok(connection::End::HungUp),
         listener::Stream::Tcp(stream) => {
             connection::serve_visitor(stream, client, visitor, tls, catalog, stop).await
         }

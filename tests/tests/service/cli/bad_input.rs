@@ -651,14 +651,20 @@ fn a_socket_in_use_by_a_live_server() {
 }
 
 #[test]
-fn a_socket_that_was_left_behind_or_something_else_in_its_place() {
+fn something_else_in_the_sockets_place() {
     let scene = Scene::new();
     drop(UnixListener::bind(scene.path("stale")).unwrap());
     scene.write("file", "precious");
-    std::os::unix::fs::symlink("nowhere", scene.path("link")).unwrap();
-    for name in ["stale", "file", "link", "tmp"] {
+    std::os::unix::fs::symlink("nowhere", scene.path("dangling")).unwrap();
+    std::os::unix::fs::symlink("stale", scene.path("link")).unwrap();
+    for (name, what) in [
+        ("file", "a file is there"),
+        ("dangling", "a symlink is there"),
+        ("link", "a symlink is there"),
+        ("tmp", "a folder is there"),
+    ] {
         let ran = scene.run(["serve", "-U", name, "-P", "pid", &wasm("pattern")]);
-        assert_refusal(&ran, &[name, "exists", "remove it"]);
+        assert_refusal(&ran, &[name, what, "remove it"]);
         assert!(
             scene.path(name).symlink_metadata().is_ok(),
             "{name} isn't ours to remove"
@@ -731,6 +737,21 @@ fn a_pidfile_that_cant_be_written() {
 
 // The compile cache
 
+/// Serves with a cache that can't be used: a warning is all.
+#[track_caller]
+fn assert_served_without(scene: &Scene, cache: &str, words: &[&str]) {
+    let script = "nbdinfo --size \"$uri\"";
+    let mut command = scene.command(["serve", &wasm("pattern"), "--run", script]);
+    command.env("XDG_CACHE_HOME", cache);
+    let ended = scene.launch(command).end();
+    assert_eq!(ended.stdout.trim(), "1048576", "{cache}: {}", ended.log);
+    assert_eq!(ended.log.lines().count(), 1, "{cache}: {}", ended.log);
+    for word in words.iter().chain(&["WARN", "compile cache"]) {
+        assert!(ended.log.contains(word), "{cache}: {word}: {}", ended.log);
+    }
+    scene.assert_clean();
+}
+
 #[test]
 fn a_cache_that_others_can_write_to() {
     let scene = Scene::new();
@@ -738,10 +759,8 @@ fn a_cache_that_others_can_write_to() {
     fs::create_dir_all(&cache).unwrap();
     for mode in [0o777, 0o770, 0o702] {
         fs::set_permissions(&cache, fs::Permissions::from_mode(mode)).unwrap();
-        let mut command = scene.command(["serve", "-U", "socket", &wasm("pattern")]);
-        command.env("XDG_CACHE_HOME", scene.path("cache"));
-        let ran = scene.launch(command).end().into();
-        assert_refusal(&ran, &["cache/nbdbox", "others can write", "700"]);
+        let folder = scene.path("cache").display().to_string();
+        assert_served_without(&scene, &folder, &["others can write", "700"]);
         assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
     }
 }
@@ -750,10 +769,58 @@ fn a_cache_that_others_can_write_to() {
 fn a_cache_that_cant_be_made() {
     let scene = Scene::new();
     scene.write("file", "");
-    let mut command = scene.command(["serve", "-U", "socket", &wasm("pattern")]);
-    command.env("XDG_CACHE_HOME", scene.path("file"));
-    let ran = scene.launch(command).end().into();
-    assert_refusal(&ran, &["compile cache", "file/nbdbox"]);
+    let file = scene.path("file").display().to_string();
+    assert_served_without(&scene, &file, &["file/nbdbox"]);
+    assert_served_without(&scene, "/proc/nowhere", &["/proc/nowhere/nbdbox"]);
+}
+
+#[test]
+fn a_cache_without_room() {
+    let scene = Scene::new();
+    let cache = scene.path("cache/nbdbox");
+    fs::create_dir_all(&cache).unwrap();
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).unwrap();
+    // In a namespace of its own, a disk of 64 KiB.
+    let script = "mount -t tmpfs -o size=64k,mode=700 tmpfs \"$XDG_CACHE_HOME/nbdbox\" || exit 77\n\
+                  \"$0\" serve \"$1\" --run 'nbdinfo --size \"$uri\"'";
+    let mut command = scene.command([""; 0]);
+    let program = command.get_program().to_owned();
+    let environment: Vec<_> = command
+        .get_envs()
+        .map(|(k, v)| (k.to_owned(), v.map(Into::into)))
+        .collect();
+    command = std::process::Command::new("unshare");
+    command
+        .args(["-rm", "sh", "-c", script])
+        .arg(program)
+        .arg(wasm("pattern"));
+    for (name, value) in environment {
+        let value: Option<std::ffi::OsString> = value;
+        command.env(name, value.unwrap_or_default());
+    }
+    command.env("XDG_CACHE_HOME", scene.path("cache"));
+    let ended = scene.launch(command).end();
+    assert_ne!(
+        ended.status.code(),
+        Some(77),
+        "no namespaces: {}",
+        ended.log
+    );
+    assert_eq!(ended.stdout.trim(), "1048576", "{}", ended.log);
+    assert!(ended.log.contains("compile cache"), "{}", ended.log);
+    assert_eq!(ended.log.lines().count(), 1, "{}", ended.log);
+}
+
+#[test]
+fn no_place_for_any_file() {
+    let scene = Scene::new();
+    let mut command = scene.command(["inspect", &wasm("pattern")]);
+    command
+        .env("TMPDIR", "/proc/nowhere")
+        .env("XDG_CACHE_HOME", "/proc/nowhere");
+    let ended = scene.launch(command).end();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert!(ended.stdout.contains("pattern"), "{}", ended.stdout);
 }
 
 #[test]

@@ -296,6 +296,89 @@ fn run_ends_with_the_commands_own_status() {
 }
 
 #[test]
+fn run_says_where_to_connect_as_nbdkit_does() {
+    let show = "echo \"$uri|$nbd|$port|$unixsocket|$exportname|${tls-none}\"";
+    let pattern = wasm("pattern");
+    for (words, expected) in [
+        (&["-i", "localhost", "-p", "0"][..], "nbd://localhost:PORT/"),
+        (&["-i", "::1", "-p", "0"], "nbd://[::1]:PORT/"),
+        (
+            &["-i", "127.0.0.1", "-p", "0", "-e", "a b"],
+            "nbd://127.0.0.1:PORT/a%20b",
+        ),
+    ] {
+        let scene = Scene::new();
+        let arguments = ["serve"]
+            .iter()
+            .chain(words)
+            .chain(&[&*pattern, "--run", show]);
+        let printed = scene.run(arguments).ok();
+        let fields: Vec<&str> = printed.trim_end().split('|').collect();
+        let [uri, nbd, port, socket, export, tls] = fields[..] else {
+            panic!("{printed}")
+        };
+        assert_eq!(uri, expected.replace("PORT", port));
+        assert_eq!((nbd, socket, tls), (uri, "", "none"));
+        assert_eq!(export, if words.contains(&"-e") { "a b" } else { "" });
+        scene.assert_clean();
+    }
+    let printed = run_with(&["-U", "-", &pattern], show);
+    let fields: Vec<&str> = printed.trim_end().split('|').collect();
+    assert_eq!(fields[0], format!("nbd+unix:///?socket={}", fields[3]));
+    assert_eq!((fields[1], fields[2]), (fields[0], ""));
+}
+
+#[test]
+fn run_says_whether_there_is_tls() {
+    let scene = Scene::new();
+    let pki = nbdbox_tests::pki::Pki::new();
+    let folder = pki.server(&nbdbox_tests::pki::localhost());
+    for (mode, level) in [("off", "none"), ("on", "1"), ("require", "2")] {
+        let mut command = scene.command(["serve", "--tls", mode, "--tls-certificates"]);
+        command
+            .arg(folder.path())
+            .args([&wasm("pattern"), "--run", "echo ${tls-none}"]);
+        // What somebody else set is nothing of ours.
+        command.env("tls", "7");
+        assert_eq!(scene.launch(command).end().stdout.trim(), level, "{mode}");
+    }
+}
+
+#[test]
+fn the_commands_whole_group_ends_with_the_server() {
+    for (script, status) in [
+        ("echo up; sleep 1000 & sleep 1000", 128 + 15),
+        // It doesn't end by itself.
+        (
+            "trap '' TERM; echo up; sleep 1000 & while :; do sleep 1; done",
+            128 + 15,
+        ),
+    ] {
+        let scene = Scene::new();
+        let mut server = scene.start(["serve", &wasm("pattern"), "--run", script]);
+        let up = scene.path("stdout0");
+        server.wait_for(|| fs::read(&up).is_ok_and(|printed| !printed.is_empty()));
+        let ended = server.stop();
+        assert_eq!(ended.status.code(), Some(status), "{}", ended.log);
+        scene.assert_clean();
+    }
+}
+
+#[test]
+fn the_command_is_served_while_it_ends() {
+    let scene = Scene::new();
+    let script =
+        "trap 'nbdinfo --size \"$uri\"; exit 3' TERM; echo up; while :; do sleep 0.01; done";
+    let mut server = scene.start(["serve", &wasm("pattern"), "--run", script]);
+    let up = scene.path("stdout0");
+    server.wait_for(|| fs::read(&up).is_ok_and(|printed| !printed.is_empty()));
+    let ended = server.stop();
+    assert_eq!(ended.stdout, "up\n1048576\n", "{}", ended.log);
+    assert_eq!(ended.status.code(), Some(128 + 15), "{}", ended.log);
+    scene.assert_clean();
+}
+
+#[test]
 fn run_works_with_a_socket_and_a_port_too() {
     let pattern = wasm("pattern");
     let scene = Scene::new();
@@ -409,8 +492,16 @@ fn output_that_nobody_reads_is_no_failure() {
 // How it ends
 
 #[test]
-fn both_signals_drain_and_end_with_status_0() {
-    for signal in [Signal::TERM, Signal::INT] {
+fn signals_drain_and_end_with_status_0() {
+    for signal in [
+        Signal::TERM,
+        Signal::INT,
+        Signal::HUP,
+        Signal::QUIT,
+        Signal::USR1,
+        Signal::ALARM,
+        Signal::XCPU,
+    ] {
         let scene = Scene::new();
         let server = scene.serve(["-U", "socket", &wasm("pattern"), "size=1G"]);
         let mut client = Raw::connect(&scene.path("socket"));
@@ -448,6 +539,118 @@ fn both_signals_drain_and_end_with_status_0() {
         assert_eq!(ended.status.code(), Some(0), "{signal:?}: {}", ended.log);
         scene.assert_clean();
     }
+}
+
+#[test]
+fn a_signal_for_upgrades_ends_nothing() {
+    let scene = Scene::new();
+    let mut server = scene.serve(["-U", "socket", &wasm("pattern")]);
+    server.signal(Signal::USR2);
+    let log = scene.path("stderr0");
+    server.wait_for(|| fs::read_to_string(&log).is_ok_and(|log| log.contains("SIGUSR2")));
+    assert_eq!(
+        run("nbdinfo", ["--size", &scene.uri()]).ok().trim(),
+        "1048576"
+    );
+    assert_eq!(server.stop().status.code(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_goes_leaves_who_asked_for_that() {
+    let scene = Scene::new();
+    let mut nohup = Command::new("nohup");
+    let command = scene.command(["serve", "-P", "pid", "-U", "socket", &wasm("pattern")]);
+    nohup.arg(command.get_program()).args(command.get_args());
+    nohup.current_dir(scene.path("")).stdin(Stdio::null());
+    let mut server = scene.launch(nohup);
+    server.wait_for(|| scene.path("pid").exists());
+    server.signal(Signal::HUP);
+    assert_eq!(
+        run("nbdinfo", ["--size", &scene.uri()]).ok().trim(),
+        "1048576"
+    );
+    assert_eq!(server.stop().status.code(), Some(0));
+    scene.assert_clean();
+}
+
+#[test]
+fn a_write_past_the_process_limit_of_a_files_size_ends_nothing() {
+    let scene = Scene::new();
+    fs::File::create(scene.path("disk"))
+        .unwrap()
+        .set_len(4 << 20)
+        .unwrap();
+    let mut limited = Command::new("prlimit");
+    let command = scene.command([
+        "serve",
+        "-P",
+        "pid",
+        "-U",
+        "socket",
+        "--blob=disk=disk:rw",
+        &wasm("file"),
+    ]);
+    limited
+        .arg("--fsize=1048576")
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    limited.current_dir(scene.path("")).env_remove("NBDBOX_LOG");
+    let mut server = scene.launch(limited);
+    server.wait_for(|| scene.path("pid").exists());
+    let script = "\
+try:
+    h.pwrite(b'x' * 4096, 2 << 20)
+except nbd.Error:
+    print('refused')
+h.pwrite(b'x' * 4096, 0)
+h.flush()
+";
+    assert_eq!(
+        nbdbox_tests::nbdsh(&scene.uri(), script).ok().trim(),
+        "refused"
+    );
+    assert_eq!(server.stop().status.code(), Some(0));
+}
+
+#[test]
+fn a_socket_and_a_pidfile_that_a_killed_server_left_are_replaced() {
+    let scene = Scene::new();
+    let mut server = scene.serve(["-U", "socket", "--admin", "admin", &wasm("pattern")]);
+    server.signal(Signal::KILL);
+    assert_eq!(server.end().status.code(), None);
+    fs::remove_file(scene.path("pid")).unwrap();
+    server = scene.serve(["-U", "socket", "--admin", "admin", &wasm("pattern")]);
+    assert_eq!(
+        run("nbdinfo", ["--size", &scene.uri()]).ok().trim(),
+        "1048576"
+    );
+    let ended = server.stop();
+    let told = |name: &str| {
+        ended
+            .log
+            .lines()
+            .any(|line| line.contains("replaced the socket") && line.contains(name))
+    };
+    assert!(told("/socket") && told("/admin"), "{}", ended.log);
+    assert!(!scene.path("admin").exists());
+    scene.assert_clean();
+}
+
+#[test]
+fn a_pidfile_of_another_server_stays() {
+    let scene = Scene::new();
+    let first = scene.serve(["-U", "-", &wasm("pattern")]);
+    let pid = || fs::read_to_string(scene.path("pid")).unwrap();
+    let firsts = pid();
+    let mut second = scene.start(["serve", "-P", "pid", "-U", "-", &wasm("pattern")]);
+    second.wait_for(|| pid() != firsts);
+    assert_eq!(first.stop().status.code(), Some(0));
+    assert_eq!(pid().trim(), second.pid().to_string());
+    assert_eq!(second.stop().status.code(), Some(0));
+    scene.assert_clean();
 }
 
 #[test]
@@ -501,6 +704,17 @@ fn a_second_signal_ends_it_at_once() {
     scene.assert_clean();
 }
 
+/// Whether a process has begun another one.
+fn has_child(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    let children = tasks
+        .flatten()
+        .map(|task| fs::read(task.path().join("children")));
+    children.flatten().any(|children| !children.is_empty())
+}
+
 #[test]
 fn stopped_while_it_compiles_it_leaves_nothing() {
     let memory = wasm("memory");
@@ -513,8 +727,8 @@ fn stopped_while_it_compiles_it_leaves_nothing() {
         command.env("XDG_CACHE_HOME", scene.path("cache"));
         let mut program = scene.launch(command);
         let cache = scene.path("cache/nbdbox");
-        let begun = || fs::read_dir(&cache).is_ok_and(|mut files| files.next().is_some());
-        program.wait_for(begun);
+        let pid = program.pid();
+        program.wait_for(|| has_child(pid));
         let ended = program.stop();
         if ended.status.code() == Some(0) {
             // It was quicker than the signal.

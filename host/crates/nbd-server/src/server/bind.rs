@@ -9,13 +9,14 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow, bail};
 use nbdbox_config::config::{self, Owner};
 use rustix::fs::{Gid, Uid};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
 use super::Address;
 use super::inherited::Inherited;
-use super::listener::{Kind, Listener, SocketFile};
+use super::listener::{Kind, Listener};
+use super::socket_file::{Lock, SocketFile};
 
 /// The admin listener's socket is for the operator's account.
 const ADMIN_MODE: u32 = 0o600;
@@ -32,7 +33,8 @@ impl Listener {
         let kind = match address {
             Address::Tcp(host, port) => {
                 let listener = TcpListener::bind((host.as_str(), *port)).await;
-                Kind::Tcp(listener.map_err(|error| tcp_failed(host, *port, &error))?)
+                let listener = listener.map_err(|error| tcp_failed(host, *port, &error))?;
+                Kind::Tcp(listener, Some(host.clone()))
             }
             Address::Unix(path) => unix(path, None, None)?,
             Address::Vsock { cid, port } => vsock(*cid, *port)?,
@@ -100,7 +102,7 @@ fn tcp(address: SocketAddr) -> anyhow::Result<Kind> {
         TcpListener::from_std(StdTcpListener::from(socket))
     };
     let listener = listen().with_context(|| format!("can't listen on {address}"))?;
-    Ok(Kind::Tcp(listener))
+    Ok(Kind::Tcp(listener, None))
 }
 
 fn socket(family: AddressFamily) -> io::Result<std::os::fd::OwnedFd> {
@@ -115,14 +117,11 @@ fn socket(family: AddressFamily) -> io::Result<std::os::fd::OwnedFd> {
 
 /// Owner and mode are set before anybody can connect.
 fn unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> anyhow::Result<Kind> {
-    if path.symlink_metadata().is_ok() {
-        bail!("{}", in_use(path));
-    }
     let named = || format!("can't listen on {}", path.display());
     let socket = socket(AddressFamily::UNIX).with_context(named)?;
-    let address = SocketAddrUnix::new(path).with_context(named)?;
-    rustix::net::bind(&socket, &address).with_context(named)?;
-    let file = SocketFile(path.to_owned());
+    // Held until it listens: before, it looks like one that was left behind.
+    let lock = Lock::take(path).with_context(named)?;
+    let file = SocketFile::bind(&socket, path, &lock).with_context(named)?;
     if let Some(owner) = owner {
         let (user, group) = ids(owner).with_context(named)?;
         rustix::fs::chown(path, user, group).with_context(named)?;
@@ -132,8 +131,9 @@ fn unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> anyhow::Result
         std::fs::set_permissions(path, permissions).with_context(named)?;
     }
     rustix::net::listen(&socket, BACKLOG).with_context(named)?;
+    drop(lock);
     let listener = UnixListener::from_std(StdUnixListener::from(socket)).with_context(named)?;
-    Ok(Kind::Unix(listener, Some(file)))
+    Ok(Kind::Unix(Some(file), listener))
 }
 
 /// User and group, by number or name.
@@ -168,14 +168,4 @@ fn tcp_failed(host: &str, port: u16, error: &io::Error) -> anyhow::Error {
         _ => "",
     };
     anyhow!("can't listen on {host} port {port}: {error}{advice}")
-}
-
-fn in_use(path: &Path) -> String {
-    let path = path.display();
-    let live = std::os::unix::net::UnixStream::connect(path.to_string()).is_ok();
-    if live {
-        format!("{path} is in use by another server: choose another path")
-    } else {
-        format!("{path} exists: remove it if it was left behind, or choose another path")
-    }
 }

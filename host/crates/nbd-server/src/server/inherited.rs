@@ -1,12 +1,22 @@
-//! Sockets that systemd opened before it started us (`sd_listen_fds(3)`).
+//! Sockets that systemd, or whoever else started us, has opened already (`sd_listen_fds(3)`).
 
+use std::env;
+use std::os::fd::AsFd;
+use std::process;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use listenfd::ListenFd;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, UnixListener};
 
-use super::listener::Kind;
+use super::listener::{Kind, Listener};
+
+/// Sockets that are taken. Restrains a number in the environment that can't be meant.
+const MOST: usize = 1024;
+
+/// "If no name was assigned to the socket" (sd_listen_fds(3)).
+const NAMELESS: &str = "unknown";
 
 /// The inherited sockets, each to be had once.
 pub struct Inherited {
@@ -21,14 +31,55 @@ impl std::fmt::Debug for Inherited {
 }
 
 impl Inherited {
-    /// Those that there are, with the names that `FileDescriptorName=` gave them.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-        Self {
+    /// Those that are meant for this process, with the names that `FileDescriptorName=` gave them. None if the
+    /// variables are missing, or are another process's.
+    ///
+    /// # Errors
+    /// There's no such number of sockets.
+    pub fn from_environment() -> anyhow::Result<Self> {
+        let pid = env::var("LISTEN_PID").ok();
+        let ours = pid.and_then(|pid| pid.parse().ok()) == Some(process::id());
+        if !ours {
+            let sockets = Mutex::new(ListenFd::empty());
+            let names = Vec::new();
+            return Ok(Self { sockets, names });
+        }
+        if let Some(count) = env::var_os("LISTEN_FDS") {
+            let count = count.to_string_lossy();
+            let fits = count.parse::<usize>().is_ok_and(|count| count <= MOST);
+            ensure!(
+                fits,
+                "LISTEN_FDS={count}: a number of sockets up to {MOST} is expected (sd_listen_fds(3))"
+            );
+        }
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        Ok(Self {
             sockets: Mutex::new(ListenFd::from_env()),
             names: names.split(':').map(str::to_owned).collect(),
-        }
+        })
+    }
+
+    /// All of them, each called as its name says, or as its address.
+    ///
+    /// # Errors
+    /// One can't be listened on.
+    pub fn take_all(&self) -> anyhow::Result<Vec<Listener>> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let indices = 0..sockets.len();
+        let listeners = indices.map(|index| {
+            let name = self.names.get(index).map_or("", |name| name);
+            let shown = format!("the inherited socket {index} `{name}`");
+            let kind = take(&mut sockets, index, &shown)?;
+            let mut listener = Listener {
+                name: name.to_owned(),
+                kind,
+            };
+            if name.is_empty() || name == NAMELESS {
+                listener.name = listener.address()?.to_string();
+            }
+            Ok(listener)
+        });
+        listeners.collect()
     }
 
     /// The one of that name.
@@ -43,17 +94,36 @@ impl Inherited {
             };
             bail!("no inherited socket is called `{name}`: {names}");
         };
-        if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
-            listener.set_nonblocking(true)?;
-            return Ok(Kind::Tcp(TcpListener::from_std(listener)?));
-        }
-        let listener = sockets
-            .take_unix_listener(index)
-            .with_context(|| format!("the inherited socket `{name}` is neither TCP nor unix"))?;
-        let Some(listener) = listener else {
-            bail!("the inherited socket `{name}` is in use already");
-        };
-        listener.set_nonblocking(true)?;
-        Ok(Kind::Unix(UnixListener::from_std(listener)?, None))
+        take(
+            &mut sockets,
+            index,
+            &format!("the inherited socket `{name}`"),
+        )
     }
+}
+
+fn take(sockets: &mut ListenFd, index: usize, shown: &str) -> anyhow::Result<Kind> {
+    if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
+        ensure_listens(&listener, shown)?;
+        listener.set_nonblocking(true)?;
+        return Ok(Kind::Tcp(TcpListener::from_std(listener)?, None));
+    }
+    let listener = sockets
+        .take_unix_listener(index)
+        .with_context(|| format!("{shown} is neither TCP nor unix"))?;
+    let Some(listener) = listener else {
+        bail!("{shown} is in use already");
+    };
+    ensure_listens(&listener, shown)?;
+    listener.set_nonblocking(true)?;
+    Ok(Kind::Unix(None, UnixListener::from_std(listener)?))
+}
+
+/// One that is connected already, as `Accept=yes` hands it over, would fail with each client.
+fn ensure_listens(socket: impl AsFd, shown: &str) -> anyhow::Result<()> {
+    ensure!(
+        sockopt::socket_acceptconn(&socket).unwrap_or(true),
+        "{shown} doesn't listen: with systemd, leave out `Accept=yes`; for one client on a socket there is --single"
+    );
+    Ok(())
 }

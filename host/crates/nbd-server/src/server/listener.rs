@@ -1,7 +1,6 @@
 //! A socket that listens, of whatever kind, and who comes in by it.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use device::identity::{Client, Peer};
@@ -11,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_vsock::{VsockListener, VsockStream};
 
 use super::Address;
+use super::socket_file::SocketFile;
+use super::standard::{Only, Presence};
 
 /// A pause after the host could not accept: out of descriptors, most likely, so trying at once is of no use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -29,12 +30,17 @@ pub struct Listener {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Tcp(TcpListener),
-    Unix(UnixListener, Option<SocketFile>),
+    /// With the host as it was given, if it was.
+    Tcp(TcpListener, Option<String>),
+    /// The file is dropped first: see there.
+    Unix(Option<SocketFile>, UnixListener),
     Vsock(VsockListener),
+    /// The one client that is there already, until it's let in.
+    Only(Option<(Only, Presence)>),
 }
 
 /// A connection that came in.
+#[derive(Debug)]
 pub enum Stream {
     /// Over TCP.
     Tcp(TcpStream),
@@ -42,6 +48,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// From a virtual machine.
     Vsock(VsockStream),
+    /// The only client of its server, and what tells of its end when it's dropped.
+    Only(Box<Self>, Presence),
 }
 
 /// Why a client wasn't let in.
@@ -76,17 +84,6 @@ impl AcceptFailure {
     }
 }
 
-/// A socket's file.
-#[derive(Debug)]
-pub(super) struct SocketFile(pub(super) PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Somebody else may have removed it: then there's nothing to do.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 impl Listener {
     /// What logs call it.
     #[must_use]
@@ -94,21 +91,26 @@ impl Listener {
         &self.name
     }
 
-    /// The address that clients can use.
+    /// The address that clients can use, with the name of its host if one was given: a certificate may be for that
+    /// alone.
     ///
     /// # Errors
     /// The kernel doesn't say.
     pub fn address(&self) -> io::Result<Address> {
         Ok(match &self.kind {
-            Kind::Tcp(listener) => {
+            Kind::Tcp(listener, host) => {
                 let address = listener.local_addr()?;
-                Address::Tcp(address.ip().to_string(), address.port())
+                let host = host.clone();
+                let host = host.unwrap_or_else(|| address.ip().to_string());
+                Address::Tcp(host, address.port())
             }
-            Kind::Unix(_, Some(file)) => Address::Unix(file.0.clone()),
-            Kind::Unix(listener, None) => {
+            Kind::Unix(Some(file), _) => Address::Unix(file.path().to_owned()),
+            Kind::Unix(None, listener) => {
                 let address = listener.local_addr()?;
                 Address::Unix(address.as_pathname().unwrap_or("".as_ref()).to_owned())
             }
+            // Nobody else can come: there's no address.
+            Kind::Only(_) => Address::Unix("".into()),
             Kind::Vsock(listener) => {
                 let address = listener.local_addr()?;
                 Address::Vsock {
@@ -136,14 +138,14 @@ impl Listener {
 
     async fn try_accept(&mut self) -> io::Result<(Stream, Client)> {
         let (stream, peer) = match &mut self.kind {
-            Kind::Tcp(listener) => {
+            Kind::Tcp(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 // "It is RECOMMENDED that ... set TCP_NODELAY": replies are gathered here anyway. A socket that
                 // can't is found to have failed when it's used.
                 let _ = stream.set_nodelay(true);
                 (Stream::Tcp(stream), Peer::Tcp(peer.ip()))
             }
-            Kind::Unix(listener, _) => {
+            Kind::Unix(_, listener) => {
                 let (stream, _) = listener.accept().await?;
                 // The default takes no more than 50 replies of 4 KiB. If the kernel has less to give,
                 // so be it.
@@ -156,6 +158,12 @@ impl Listener {
                 let (stream, peer) = accepted.await?;
                 (Stream::Vsock(stream), Peer::Vsock(peer.cid()))
             }
+            Kind::Only(only) => match only.take() {
+                Some((only, presence)) => {
+                    (Stream::Only(Box::new(only.stream), presence), only.peer)
+                }
+                None => std::future::pending().await,
+            },
         };
         let client = Client {
             listener: self.name.clone(),

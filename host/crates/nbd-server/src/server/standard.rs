@@ -1,0 +1,164 @@
+//! One client on standard input and output, as inetd(8) and libnbd start a server for it.
+//!
+//! Where both are one socket, that is the client's connection. Pipes, and whatever else they may be, are copied to and
+//! from a socket pair by a thread each: reading them may block, and they may be shared with others, so they stay as
+//! they are.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::thread;
+
+use anyhow::Context as _;
+use device::identity::Peer;
+use rustix::fs::{FileType, fstat};
+use rustix::net::{AddressFamily, getpeername, sockopt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
+
+use super::listener::{Kind, Listener, Stream};
+
+/// Bytes that are copied at once.
+const BUFFER: usize = 256 << 10;
+
+/// A client that is there from the beginning, and the only one.
+#[derive(Debug)]
+pub(super) struct Only {
+    pub(super) stream: Stream,
+    pub(super) peer: Peer,
+}
+
+/// Held while the only client is connected.
+pub(super) type Presence = oneshot::Sender<()>;
+
+/// Waits for the only client's end.
+#[derive(Debug)]
+pub struct OnlyClient {
+    left: oneshot::Receiver<()>,
+    /// All that was said to it is written.
+    written: Option<oneshot::Receiver<()>>,
+}
+
+impl OnlyClient {
+    /// Waits until it has left, or was never let in, and all that was said to it is written. To be called once.
+    pub async fn left(&mut self) {
+        // Dropped, never sent.
+        let _ = (&mut self.left).await;
+        if let Some(written) = &mut self.written {
+            let _ = written.await;
+        }
+    }
+}
+
+impl Listener {
+    /// A listener of this name, by which the one client on standard input and output comes in, and nobody else. Must
+    /// be called in a runtime, once in a process.
+    ///
+    /// # Errors
+    /// One of the two is closed, or there are no descriptors.
+    pub fn standard(name: &str) -> anyhow::Result<(Self, OnlyClient)> {
+        let (input, output) = (rustix::stdio::stdin(), rustix::stdio::stdout());
+        let (only, written) = match is_same_socket(input, output) {
+            true => (connected(input)?, None),
+            false => {
+                let (only, written) = bridge(input, output)?;
+                (only, Some(written))
+            }
+        };
+        let (presence, left) = oneshot::channel();
+        let listener = Self {
+            name: name.to_owned(),
+            kind: Kind::Only(Some((only, presence))),
+        };
+        Ok((listener, OnlyClient { left, written }))
+    }
+}
+
+fn is_same_socket(input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> bool {
+    let (Ok(one), Ok(other)) = (fstat(input), fstat(output)) else {
+        return false;
+    };
+    FileType::from_raw_mode(one.st_mode) == FileType::Socket
+        && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+        && getpeername(input).is_ok()
+}
+
+/// A socket that is connected.
+fn connected(socket: BorrowedFd<'_>) -> anyhow::Result<Only> {
+    const NAMED: &str = "can't use the socket on standard input";
+    let family = sockopt::socket_domain(socket).context(NAMED)?;
+    let socket = socket.try_clone_to_owned().context(NAMED)?;
+    rustix::io::ioctl_fionbio(&socket, true).context(NAMED)?;
+    if family == AddressFamily::UNIX {
+        return unix(socket).context(NAMED);
+    }
+    let stream = TcpStream::from_std(socket.into()).context(NAMED)?;
+    let _ = stream.set_nodelay(true);
+    Ok(Only {
+        peer: Peer::Tcp(stream.peer_addr().context(NAMED)?.ip()),
+        stream: Stream::Tcp(stream),
+    })
+}
+
+fn unix(socket: OwnedFd) -> io::Result<Only> {
+    let stream = UnixStream::from_std(socket.into())?;
+    let user = stream.peer_cred().ok().map(|credentials| credentials.uid());
+    Ok(Only {
+        stream: Stream::Unix(stream),
+        peer: Peer::Unix(user),
+    })
+}
+
+/// Copies standard input and output to and from a socket pair, until each of them ends.
+fn bridge(
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+) -> anyhow::Result<(Only, oneshot::Receiver<()>)> {
+    let own = |descriptor: BorrowedFd<'_>| descriptor.as_fd().try_clone_to_owned().map(File::from);
+    let mut input = own(input).context("can't use standard input")?;
+    let mut output = own(output).context("can't use standard output")?;
+    let (inner, outer) = StdUnixStream::pair().context("can't make a socket pair")?;
+    inner.set_nonblocking(true)?;
+    let (mut from_client, mut to_client) = (outer.try_clone()?, outer);
+    let (done, written) = oneshot::channel();
+    begin("standard-input", move || {
+        // However it ends, the client says no more.
+        let _ = copy(&mut input, &mut from_client);
+        let _ = from_client.shutdown(Shutdown::Write);
+    })?;
+    begin("standard-output", move || {
+        // Nobody reads any more: what comes is for nobody, and whoever writes it is to know.
+        if copy(&mut to_client, &mut output).is_err() {
+            let _ = to_client.shutdown(Shutdown::Both);
+        }
+        drop(done);
+    })?;
+    let only = unix(inner.into()).context("can't use a socket pair")?;
+    Ok((only, written))
+}
+
+/// Copies until the end. Not by `io::copy`: that's splice(2), which holds the pipe's lock while it waits for the socket,
+/// and so keeps the client from reading what it has got.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn begin(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the process's: two, which end with its only client"
+    )]
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.context("can't start a thread")?;
+    Ok(())
+}
