@@ -11,6 +11,7 @@ mod map;
 mod new;
 mod parent;
 mod plugin_args;
+mod plugins;
 mod purpose;
 mod run;
 mod serve;
@@ -43,22 +44,24 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  nbdbox serve pattern.wasm size=1G                       on 127.0.0.1, port 10809
-  nbdbox serve -U - pattern.wasm --run 'nbdinfo \"$uri\"'   for one command only
-  nbdbox serve --blob disk=/srv/disk.img:rw file.wasm     a file, through the sandbox
+  nbdbox serve pattern size=1G                            on 127.0.0.1, port 10809
+  nbdbox serve -U - pattern --run 'nbdinfo \"$uri\"'   for one command only
+  nbdbox serve --blob disk=/srv/disk.img:rw file          a file, through the sandbox
   nbdbox serve --config /etc/nbdbox                       many tenants
-  nbdbox inspect file.wasm                                what is it, what does it need?
+  nbdbox plugins                                          what is there to serve?
+  nbdbox inspect file                                     what is it, what does it need?
   nbdbox new --lang python mydisk                         a plugin to start from
-  nbdbox dev mydisk.wasm size=1G                          loads it anew when it's built
-  nbdbox test pattern.wasm size=1G                        does it keep the contract?
+  nbdbox dev ./mydisk.wasm size=1G                        loads it anew when it's built
+  nbdbox test pattern size=1G                             does it keep the contract?
   nbdbox top /run/nbdbox/admin.sock                       what does a server do?
-  nbdbox map --picture sparse.wasm size=4G                where are its data and holes?
+  nbdbox map --picture sparse size=4G                     where are its data and holes?
 ";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Serve>),
     Inspect(inspect::Inspect),
+    Plugins(plugins::Plugins),
     Map(Box<map::Map>),
     Check(check::Check),
     /// Prints the JSON schema of the configuration, for editors.
@@ -87,6 +90,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Inspect(inspect) => inspect.run().map(|()| ExitCode::SUCCESS),
+        Command::Plugins(plugins) => plugins.run(),
         Command::Map(map) => map.run(),
         Command::Check(check) => check.run(),
         Command::Schema => print_schema().map(|()| ExitCode::SUCCESS),

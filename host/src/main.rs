@@ -12,6 +12,7 @@ mod hosting;
 mod conformance;
 
 mod map;
+mod plugins;
 
 use std::process::ExitCode;
 

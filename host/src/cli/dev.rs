@@ -62,7 +62,7 @@ impl Dev {
     async fn dev(&self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
         // Before it is loaded: what changes meanwhile is noticed.
-        let watcher = FileWatcher::start(self.plugin.plugin())?;
+        let watcher = FileWatcher::start(&self.plugin.file()?)?;
         let opener = PluginArgs::opener(&self.listen.export);
         let process = machine::budget(None);
         let catalog = signals.unless_asked(self.load(&opener, &process)).await?;

@@ -1,13 +1,13 @@
 //! `nbdbox inspect`: what a plugin is, what it can do, what it needs.
 
-use std::path::PathBuf;
-
 use super::log;
+use super::plugin_args::{self, PluginFolders};
 use crate::machine;
 use crate::service::Signals;
 use clap::Args;
 use device::TenantQuota;
 use nbdbox_config::limits::{Limits, TenantLimits};
+use nbdbox_config::reference::Reference;
 use nbdbox_config::size::Bytes;
 use runtime::{Engine, INTERFACES, Interfaces, Manifest, Plugin, World, cache::Cache};
 
@@ -16,8 +16,12 @@ use runtime::{Engine, INTERFACES, Interfaces, Manifest, Plugin, World, cache::Ca
 /// Calls only its `describe` and, of a filter, `changes-bytes`, in an instance with nothing granted.
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
-    /// The plugin
-    plugin: PathBuf,
+    /// The plugin: a name that `nbdbox plugins` lists, or a file's path, which has a `/` or ends in `.wasm`
+    #[arg(value_parser = plugin_args::reference_parser())]
+    plugin: Reference,
+
+    #[command(flatten)]
+    folders: PluginFolders,
 }
 
 impl Inspect {
@@ -27,11 +31,12 @@ impl Inspect {
             .enable_all()
             .build()?;
         runtime.block_on(async {
+            let file = self.folders.plugins().file(&self.plugin)?;
             let engine = Engine::new(Cache::default_folder())?;
             let limits = Limits::default();
             let quota =
                 TenantQuota::new(&TenantLimits::of_the_command_line(), &machine::budget(None));
-            let loading = Plugin::load(&engine, &self.plugin, &limits, &quota);
+            let loading = Plugin::load(&engine, &file, &limits, &quota);
             let plugin = Signals::catch()?.unless_asked(loading).await?;
             super::print(&report(&plugin))
         })

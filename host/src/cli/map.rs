@@ -66,12 +66,12 @@ pub(super) struct Map {
 
 const WHAT: &str = "\
 The server and its export, as nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH, over TLS with \
-nbds; or a plugin's file";
+nbds; or a plugin, by name or path";
 
 const EXAMPLES: &str = "\
 Examples:
   nbdbox map nbd://localhost/disk                     a line for each extent
-  nbdbox map --picture sparse.wasm size=4G            a plugin's map in the terminal
+  nbdbox map --picture sparse size=4G            a plugin's map in the terminal
   nbdbox map --svg disk.svg --totals nbd://localhost/ a file to look at, and the sums
   nbdbox map --tls-ca ca.pem nbds://localhost/disk    over TLS
 ";

@@ -1,5 +1,6 @@
 //! The arguments that name a plugin and what it's given: the same for all commands that run one.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,15 +13,18 @@ use nbdbox_config::blob_option::BlobOption;
 use nbdbox_config::filter::FilterWord;
 use nbdbox_config::limits::{self, Limits, TenantLimits};
 use nbdbox_config::policy::OnFailure;
+use nbdbox_config::reference::Reference;
 use nbdbox_config::settings::Settings;
 use runtime::{Engine, ExportSpec, FilterSpec, Plugin, PluginCatalog, Policy, cache::Cache};
+
+use crate::plugins::Plugins;
 
 /// A plugin, its settings, its grants and its limits.
 #[derive(Debug, Args)]
 pub(super) struct PluginArgs {
-    /// The plugin: a component, or a module that one of the kits built
-    #[arg(required = true)]
-    plugin: Option<PathBuf>,
+    /// The plugin: a name that `nbdbox plugins` lists, or a file's path, which has a `/` or ends in `.wasm`
+    #[arg(required = true, value_parser = reference_parser())]
+    plugin: Option<Reference>,
 
     /// The plugin's settings; `nbdbox inspect` lists those that it knows
     #[arg(value_name = "KEY=VALUE")]
@@ -36,9 +40,12 @@ pub(super) struct PluginArgs {
     #[arg(long = "blob-option", value_name = "NAME.KEY=VALUE", value_parser = clap::value_parser!(BlobOption))]
     blob_options: Vec<BlobOption>,
 
+    #[command(flatten)]
+    pub(super) folders: PluginFolders,
+
     /// Put a filter over the plugin; the first one is the outermost. `blob.NAME=PATH[:ro|:rw|:map-only]`
     /// grants it a file, `blob-option.NAME.KEY=VALUE` says more of it, `limit.NAME=VALUE` sets a limit of its own, `,,` stands for a comma
-    #[arg(long = "filter", value_name = "FILE[,KEY=VALUE…]", value_parser = filter_parser())]
+    #[arg(long = "filter", value_name = "FILTER[,KEY=VALUE…]", value_parser = filter_parser())]
     filters: Vec<FilterWord>,
 
     /// Set limits, as in `memory=64MiB,cpu=100ms`
@@ -74,6 +81,28 @@ enum OnError {
     Data,
     /// The error.
     Error,
+}
+
+/// Where plugins are looked for by name.
+#[derive(Debug, Args)]
+pub(super) struct PluginFolders {
+    /// Look for plugins by name in this folder first, or in these, with colons between them
+    #[arg(long, value_name = "DIR[:DIR…]")]
+    plugin_path: Vec<OsString>,
+}
+
+impl PluginFolders {
+    /// What is found in them.
+    pub(super) fn plugins(&self) -> Plugins {
+        let said = self.plugin_path.iter().flat_map(std::env::split_paths);
+        let said: Vec<PathBuf> = said.filter(|path| !path.as_os_str().is_empty()).collect();
+        Plugins::of_command_line(&said)
+    }
+}
+
+/// How clap reads a plugin: a path is any bytes.
+pub(super) fn reference_parser() -> impl TypedValueParser<Value = Reference> {
+    OsStringValueParser::new().try_map(|word| Reference::parse(&word))
 }
 
 /// How clap reads a grant: its path is any bytes.
@@ -130,11 +159,19 @@ impl PluginArgs {
         self.blobs.len() + of_filters
     }
 
-    /// The plugin's file.
-    pub(super) fn plugin(&self) -> &Path {
+    /// The plugin.
+    pub(super) fn plugin(&self) -> &Reference {
         self.plugin
-            .as_deref()
+            .as_ref()
             .expect("clap requires it of all commands that ask for it")
+    }
+
+    /// The plugin's file.
+    ///
+    /// # Errors
+    /// Nothing is found under its name.
+    pub(super) fn file(&self) -> anyhow::Result<PathBuf> {
+        self.folders.plugins().file(self.plugin())
     }
 
     /// The limits: the defaults, and what was set.
@@ -179,10 +216,13 @@ impl PluginArgs {
         let work = quota.lane.charging(None);
         let blobs = Blob::open_all(&grants, read_only, opener, &work).await?;
         let engine = Engine::new(Cache::default_folder())?;
-        let plugin = Plugin::load(&engine, self.plugin(), &limits, &quota).await?;
+        let plugin = Plugin::load(&engine, &self.file()?, &limits, &quota).await?;
+        let plugins = self.folders.plugins();
         let mut filters = Vec::with_capacity(self.filters.len());
         for filter in &self.filters {
-            filters.push(load_filter(&engine, filter, &limits, &quota, read_only, opener).await?);
+            let file = plugins.file(&filter.plugin)?;
+            let loading = load_filter(&engine, &file, filter, &limits, &quota, read_only, opener);
+            filters.push(loading.await?);
         }
         let spec = ExportSpec {
             tenant: String::new(),
@@ -213,6 +253,7 @@ impl PluginArgs {
 /// Loads a filter, and opens what it's granted.
 async fn load_filter(
     engine: &Engine,
+    file: &Path,
     filter: &FilterWord,
     limits: &Limits,
     quota: &Arc<TenantQuota>,
@@ -221,7 +262,7 @@ async fn load_filter(
 ) -> anyhow::Result<FilterSpec> {
     let limits = filter.limits(limits)?;
     Ok(FilterSpec {
-        plugin: Plugin::load(engine, &filter.plugin, &limits, quota).await?,
+        plugin: Plugin::load(engine, file, &limits, quota).await?,
         settings: filter.settings.clone(),
         blobs: Blob::open_all(&filter.blobs, read_only, opener, &quota.lane.charging(None)).await?,
         limits,

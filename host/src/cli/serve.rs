@@ -24,18 +24,18 @@ use crate::service::{self, Demand, Entrance, NoReload, Opened, Options, Service,
 
 const EXAMPLES: &str = "\
 Examples:
-  nbdbox serve pattern.wasm size=1G                       on 127.0.0.1, port 10809
-  nbdbox serve -U - pattern.wasm --run 'nbdinfo \"$uri\"'   for one command only
-  nbdbox serve -U /run/disk.sock -P /run/disk.pid --blob disk=/srv/disk.img:rw file.wasm
-  nbdbox serve --tls require --tls-certificates /etc/pki/nbdbox -i 0.0.0.0 pattern.wasm size=1G
+  nbdbox serve pattern size=1G                            on 127.0.0.1, port 10809
+  nbdbox serve -U - pattern --run 'nbdinfo \"$uri\"'   for one command only
+  nbdbox serve -U /run/disk.sock -P /run/disk.pid --blob disk=/srv/disk.img:rw file
+  nbdbox serve --tls require --tls-certificates /etc/pki/nbdbox -i 0.0.0.0 ./pattern.wasm size=1G
   nbdbox serve --config /etc/nbdbox                       many tenants, as these files say
-  nbdbox serve --limit memory=1G,cpu=1s memory.wasm size=900M
+  nbdbox serve --limit memory=1G,cpu=1s memory size=900M
 ";
 
 /// Serves a plugin over NBD.
 ///
 /// Listens on 127.0.0.1, port 10809, unless told otherwise; with --run, on a unix socket of its own.
-/// Stays in the foreground until SIGINT or SIGTERM; then requests under way are finished.
+/// Stays in the foreground until a signal, such as SIGTERM, ends it; then requests under way are finished.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("plugin", |argument| argument.required(false).required_unless_present("config").index(1)))]
@@ -101,7 +101,7 @@ pub(super) struct Serve {
         long,
         value_name = "PATH",
         conflicts_with_all = [
-            "plugin", "settings", "blobs", "blob_options", "filters", "limits", "extents_on_error", "on_failure",
+            "plugin", "settings", "plugin_path", "blobs", "blob_options", "filters", "limits", "extents_on_error", "on_failure",
             "ipaddr", "port", "read_only", "admin", "memory", "tls", "tls_certificates", "tls_verify_peer",
         ]
     )]

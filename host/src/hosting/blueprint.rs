@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use nbdbox_config::config::{self, Config, Export, Problems, Source, Value};
+use nbdbox_config::reference::Reference;
 use nbdbox_config::settings::Settings;
 use runtime::cache::Digest;
 
 use self::same_file::SameFiles;
+use crate::plugins::Plugins;
 
 /// A configuration of which everything outside was looked at.
 #[derive(Clone, Debug)]
@@ -27,7 +29,9 @@ pub(crate) struct Blueprint {
 pub(crate) struct Planned {
     /// What the operator wrote.
     pub export: Export,
-    /// The digest of the plugin's file.
+    /// The plugin's file.
+    pub file: PathBuf,
+    /// Its digest.
     pub digest: Digest,
     /// The settings, secrets put in.
     pub settings: Settings,
@@ -38,7 +42,9 @@ pub(crate) struct Planned {
 /// What has to be known to open a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedFilter {
-    /// The digest of its file.
+    /// Its file.
+    pub file: PathBuf,
+    /// The file's digest.
     pub digest: Digest,
     /// Its settings, secrets put in.
     pub settings: Settings,
@@ -80,7 +86,10 @@ impl Blueprint {
 
     fn of(mut config: Config) -> anyhow::Result<Self> {
         let mut problems = Problems::default();
-        let mut digests = HashMap::new();
+        let mut known = Known {
+            plugins: Plugins::of_configuration(&config.plugins),
+            digests: HashMap::new(),
+        };
         let mut files = SameFiles::default();
         let mut exports = Vec::new();
         for tenant in &mut config.tenants {
@@ -90,7 +99,7 @@ impl Blueprint {
             }
             let planned = std::mem::take(&mut tenant.exports)
                 .into_iter()
-                .filter_map(|export| plan(export, &key, &mut digests, &mut problems));
+                .filter_map(|export| plan(export, &key, &mut known, &mut problems));
             exports.push(planned.collect());
         }
         Ok(problems.or(Self { config, exports })?)
@@ -135,48 +144,58 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Digests of files that were read.
-type Digests = HashMap<PathBuf, Result<Digest, String>>;
+/// What is found out once.
+struct Known {
+    plugins: Plugins,
+    /// Digests of files that were read.
+    digests: HashMap<PathBuf, Result<Digest, String>>,
+}
 
 /// Looks at what an export names.
-fn plan(
-    export: Export,
-    key: &str,
-    digests: &mut Digests,
-    problems: &mut Problems,
-) -> Option<Planned> {
+fn plan(export: Export, key: &str, known: &mut Known, problems: &mut Problems) -> Option<Planned> {
     let mut wrong = |key: String, text: String| problems.add(export.place.clone(), key, text);
-    let digest = look(&export.plugin, export.sha256, key, digests, &mut wrong);
+    let plugin = look(&export.plugin, export.sha256, key, known, &mut wrong);
     let settings = resolve_all(&export.settings, key, &mut wrong);
     let key = format!("{key}.filters");
     let filters = export.filters.iter().map(|filter| {
-        let digest = look(&filter.plugin, filter.sha256, &key, digests, &mut wrong);
+        let plugin = look(&filter.plugin, filter.sha256, &key, known, &mut wrong);
         let settings = resolve_all(&filter.settings, &key, &mut wrong);
+        let (file, digest) = plugin?;
         Some(PlannedFilter {
-            digest: digest?,
+            file,
+            digest,
             settings,
         })
     });
     // All of them are looked at, whatever is wrong with the first.
     let filters: Vec<_> = filters.collect();
+    let (file, digest) = plugin?;
     Some(Planned {
-        digest: digest?,
+        file,
+        digest,
         settings,
         filters: filters.into_iter().collect::<Option<_>>()?,
         export,
     })
 }
 
-/// The digest of a plugin's file, if it is what it has to be.
+/// A plugin's file and its digest, if it is what it has to be.
 fn look(
-    plugin: &Path,
+    plugin: &Reference,
     expected: Option<[u8; 32]>,
     key: &str,
-    digests: &mut Digests,
+    known: &mut Known,
     wrong: &mut impl FnMut(String, String),
-) -> Option<Digest> {
-    let digest = digests.entry(plugin.to_owned()).or_insert_with(|| {
-        let digest = Digest::of_file(plugin);
+) -> Option<(PathBuf, Digest)> {
+    let plugin = match known.plugins.file(plugin) {
+        Ok(file) => file,
+        Err(error) => {
+            wrong(format!("{key}.plugin"), format!("{error:#}"));
+            return None;
+        }
+    };
+    let digest = known.digests.entry(plugin.clone()).or_insert_with(|| {
+        let digest = Digest::of_file(&plugin);
         digest.map_err(|error| format!("{error:#}"))
     });
     match digest {
@@ -185,7 +204,8 @@ fn look(
                 let text = format!("{} has the digest {digest}", plugin.display());
                 wrong(format!("{key}.sha256"), text);
             }
-            Some(digest.clone())
+            let digest = digest.clone();
+            Some((plugin, digest))
         }
         Err(error) => {
             wrong(format!("{key}.plugin"), error.clone());

@@ -28,13 +28,13 @@ impl Plan {
     /// The layers as an operator sees them.
     pub(super) fn seen_layers(&self) -> Vec<SeenLayer> {
         let Planned {
-            export,
+            file,
             digest,
             filters,
             ..
         } = &self.planned;
-        let files = export.filters.iter().map(|filter| &filter.plugin);
-        let files = files.chain([&export.plugin]);
+        let files = filters.iter().map(|filter| &filter.file);
+        let files = files.chain([file]);
         let digests = filters.iter().map(|filter| &filter.digest);
         let digests = digests.chain([digest]).map(ToString::to_string);
         let metrics = std::iter::once(&self.metrics).chain(&self.below);

@@ -184,7 +184,7 @@ impl Slot {
         let plan = plan.unwrap_or_else(|| self.plan());
         let plugin = match export.and_then(|export| export.layers().last()) {
             Some(bottom) => bottom.plugin().name().to_owned(),
-            None => stem(&plan.planned.export.plugin),
+            None => stem(&plan.planned.file),
         };
         SeenExport {
             tenant: self.tenant.clone(),
@@ -354,15 +354,14 @@ impl Slot {
     /// # Errors
     /// It can't be loaded.
     pub(crate) async fn load(&self, planned: &Planned) -> anyhow::Result<Arc<Plugin>> {
-        let Planned { export, digest, .. } = planned;
+        let Planned {
+            export,
+            file,
+            digest,
+            ..
+        } = planned;
         self.library
-            .plugin(
-                &export.plugin,
-                digest,
-                &export.limits,
-                &self.quota,
-                &self.load_permit,
-            )
+            .plugin(file, digest, &export.limits, &self.quota, &self.load_permit)
             .await
     }
 
@@ -378,7 +377,7 @@ impl Slot {
         let mut plugins = Vec::with_capacity(filters.len());
         for (filter, planned) in export.filters.iter().zip(filters) {
             let (digest, limits) = (&planned.digest, &filter.limits);
-            let plugin = library.plugin(&filter.plugin, digest, limits, quota, permit);
+            let plugin = library.plugin(&planned.file, digest, limits, quota, permit);
             plugins.push(plugin.await?);
         }
         Ok(plugins)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lanes::Work;
-use nbd_server::{Inherited, Listener, Welcome};
+use nbd_server::{Address, Inherited, Listener, Welcome};
 use nbdbox_config::config::{Config, LogFormat};
 use runtime::Engine;
 
@@ -66,7 +66,7 @@ pub(crate) async fn serve_configuration<U: Until>(
         Entrance::Listeners | Entrance::Socket(_) => None,
     };
     let until = until(Opened {
-        address: service.sockets().address(),
+        address: absolute(service.sockets().address())?,
         tls: first.tls,
         only,
     })?;
@@ -160,6 +160,16 @@ fn check_connections(hosting: &Hosting, connections: usize) {
             2 * tenants
         );
     }
+}
+
+/// As it can be named from any folder.
+fn absolute(address: Address) -> anyhow::Result<Address> {
+    Ok(match address {
+        Address::Unix(path) if !path.as_os_str().is_empty() => {
+            Address::Unix(std::path::absolute(path)?)
+        }
+        address => address,
+    })
 }
 
 /// Files may be on a disk that hangs: not on a worker.

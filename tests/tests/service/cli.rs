@@ -4,4 +4,5 @@ mod bad_input;
 mod commands;
 mod entrances;
 mod manual;
+mod plugins;
 mod scene;

@@ -29,6 +29,7 @@ pub use schema::schema;
 use crate::grant::Grant;
 use crate::limits::{Limits, TenantLimits};
 use crate::policy::Policy;
+use crate::reference::Reference;
 
 /// A file of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,8 @@ pub struct Config {
     /// Bytes that the server may hold for all tenants together; four fifths of what the process can get if `None`.
     /// Restrains the tenants from taking what the host itself needs, and from being ended by the kernel for each other.
     pub memory: Option<u64>,
+    /// Folders in which plugins are looked for by name, before those of the system.
+    pub plugins: Vec<PathBuf>,
     /// Where compiled plugins are kept.
     pub cache: Cache,
     /// Connections of all tenants together; those who come later wait. Restrains strangers from taking
@@ -191,8 +194,8 @@ pub struct Export {
     pub name: String,
     /// A text for clients, instead of what the plugin says.
     pub description: Option<String>,
-    /// The plugin's file.
-    pub plugin: PathBuf,
+    /// The plugin.
+    pub plugin: Reference,
     /// What the file's SHA-256 has to be.
     pub sha256: Option<[u8; 32]>,
     /// The plugin's settings, in the operator's order.
@@ -212,8 +215,8 @@ pub struct Export {
 /// A filter of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// The filter's file.
-    pub plugin: PathBuf,
+    /// The filter.
+    pub plugin: Reference,
     /// What the file's SHA-256 has to be.
     pub sha256: Option<[u8; 32]>,
     /// The filter's settings, in the operator's order.

@@ -1,8 +1,7 @@
-//! A filter as it's written on the command line: `FILE[,KEY=VALUE…]`.
+//! A filter as it's written on the command line: `REFERENCE[,KEY=VALUE…]`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -10,13 +9,14 @@ use thiserror::Error;
 use crate::blob_option::{BlobOption, BlobOptionError};
 use crate::grant::{Grant, GrantError};
 use crate::limits::{LimitError, Limits};
+use crate::reference::{Reference, ReferenceError};
 use crate::settings::{SettingError, Settings};
 
 /// A filter, and what it's given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterWord {
-    /// The filter's file.
-    pub plugin: PathBuf,
+    /// The filter.
+    pub plugin: Reference,
     /// Its settings.
     pub settings: Settings,
     /// What it's granted.
@@ -28,9 +28,14 @@ pub struct FilterWord {
 /// A word that is no filter.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FilterError {
-    /// No file.
-    #[error("a filter is FILE[,KEY=VALUE…], and here the file is missing")]
-    File,
+    /// No filter.
+    #[error(
+        "a filter is REFERENCE[,KEY=VALUE…], and here the reference is missing: a name, or a path"
+    )]
+    Missing,
+    /// It's none.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// Something else than a path isn't text.
     #[error("`{0}` isn't UTF-8: only paths may be any bytes")]
     Text(String),
@@ -83,7 +88,8 @@ impl FilterWord {
     pub fn parse(word: &OsStr) -> Result<Self, FilterError> {
         let mut parts = split(word).into_iter();
         let plugin = parts.next().filter(|file| !file.is_empty());
-        let plugin = plugin.ok_or(FilterError::File)?;
+        let plugin = plugin.ok_or(FilterError::Missing)?;
+        let plugin = Reference::parse(&plugin)?;
         let (mut settings, mut limits) = (Vec::new(), Vec::new());
         let mut blobs: Vec<Grant> = Vec::new();
         let mut options: Vec<BlobOption> = Vec::new();
@@ -110,7 +116,7 @@ impl FilterWord {
         }
         BlobOption::set_all(&options, &mut blobs)?;
         Ok(Self {
-            plugin: plugin.into(),
+            plugin,
             settings: Settings::parse(&settings)?,
             blobs,
             limits,
@@ -137,6 +143,8 @@ fn split(word: &OsStr) -> Vec<OsString> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::grant::Access;
     use crate::lock::Lock;
@@ -149,11 +157,11 @@ mod tests {
     fn settings_grants_and_limits_are_told_apart() {
         let word = "cow.wasm,blob-option.overlay.lock=shared,block=4K,blob.overlay=/a,,b:rw,limit.memory=1G";
         let filter = parse(word).unwrap();
-        assert_eq!(filter.plugin, PathBuf::from("cow.wasm"));
+        assert_eq!(filter.plugin, Reference::Path("cow.wasm".into()));
         assert_eq!(filter.settings.get("block"), Some("4K"));
         assert_eq!(filter.settings.iter().count(), 1);
         assert_eq!(filter.blobs.len(), 1);
-        assert_eq!(filter.blobs[0].path, PathBuf::from("/a,b"));
+        assert_eq!(filter.blobs[0].path, Path::new("/a,b"));
         assert_eq!(filter.blobs[0].access, Access::ReadWrite);
         assert_eq!(filter.blobs[0].lock, Some(Lock::Shared));
         let all = Limits {
@@ -168,7 +176,10 @@ mod tests {
     fn paths_are_any_bytes_and_the_rest_is_text() {
         let word = OsStr::from_bytes(b"f\xff.wasm,blob.x=/a\xff,,b:rw,block=4K");
         let filter = FilterWord::parse(word).unwrap();
-        assert_eq!(filter.plugin.as_os_str().as_bytes(), b"f\xff.wasm");
+        assert_eq!(
+            filter.plugin,
+            Reference::Path(OsStr::from_bytes(b"f\xff.wasm").into())
+        );
         assert_eq!(filter.blobs[0].path.as_os_str().as_bytes(), b"/a\xff,b");
         let error = FilterWord::parse(OsStr::from_bytes(b"f.wasm,block=\xff"));
         assert!(matches!(error, Err(FilterError::Text(_))));
@@ -177,8 +188,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_quoted() {
         for (word, wrong) in [
-            ("", "the file is missing"),
-            (",a=b", "the file is missing"),
+            ("", "the reference is missing"),
+            (",a=b", "the reference is missing"),
+            ("Cow,a=b", "./Cow"),
             ("f.wasm,block", "`block`"),
             ("f.wasm,a=1,a=2", "`a=`"),
             ("f.wasm,blob.x=", "`x=`"),

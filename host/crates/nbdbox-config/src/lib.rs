@@ -12,5 +12,6 @@ pub mod grant;
 pub mod limits;
 pub mod lock;
 pub mod policy;
+pub mod reference;
 pub mod settings;
 pub mod size;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use nbd_client::{Client, Stream, Tls, Uri, printable};
+use nbdbox_config::reference::Reference;
 use tokio::net::UnixStream;
 
 use super::tls_args::TlsArgs;
@@ -23,7 +24,10 @@ pub(super) enum Source<'a> {
 impl<'a> Source<'a> {
     /// A URI has `://`; what hasn't is a file.
     pub(super) fn of(arguments: &'a PluginArgs, tls: &TlsArgs) -> anyhow::Result<Self> {
-        match arguments.plugin().to_str() {
+        let Reference::Path(path) = arguments.plugin() else {
+            return Ok(Self::Plugin(arguments));
+        };
+        match path.to_str() {
             Some(text) if text.contains("://") => {
                 let uri = Uri::parse(text).with_context(|| printable(text))?;
                 let tls = tls.tls(&uri).with_context(|| printable(text))?;
@@ -48,9 +52,14 @@ impl<'a> Source<'a> {
         match self {
             Self::Server { text, .. } => printable(text),
             Self::Plugin(arguments) => {
-                let path = arguments.plugin();
-                let name = path.file_name().unwrap_or(path.as_os_str());
-                printable(&name.to_string_lossy())
+                let name = match arguments.plugin() {
+                    Reference::Path(path) => {
+                        let name = path.file_name().unwrap_or(path.as_os_str());
+                        name.to_string_lossy().into_owned()
+                    }
+                    reference => reference.to_string(),
+                };
+                printable(&name)
             }
         }
     }

@@ -50,8 +50,12 @@ fn assert_refusal(ran: &Run, words: &[&str]) {
 #[track_caller]
 fn no_plugin(scene: &Scene, file: &str, words: &[&str]) {
     let words: Vec<&str> = words.iter().chain(&[file]).copied().collect();
-    refused(scene, &[file], &words);
-    assert_refusal(&scene.run(["inspect", file]), &words);
+    let path = match file.contains('/') {
+        true => file.to_owned(),
+        false => format!("./{file}"),
+    };
+    refused(scene, &[&path], &words);
+    assert_refusal(&scene.run(["inspect", &path]), &words);
     scene.assert_clean();
 }
 

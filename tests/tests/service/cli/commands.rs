@@ -273,7 +273,7 @@ for at in range(0, 65536, 8): sys.stdout.buffer.write(at.to_bytes(8, 'big'))\" |
     let parts: Vec<&str> = variables.trim().split('|').collect();
     let socket = parts[4];
     assert_eq!(parts[0], format!("nbd+unix:///?socket={socket}"));
-    assert_eq!(parts[1..4], ["", "", &format!("nbd:unix:{socket}")]);
+    assert_eq!(parts[1..4], ["", "", parts[0]]);
 }
 
 #[test]
@@ -308,10 +308,8 @@ fn run_says_where_to_connect_as_nbdkit_does() {
         ),
     ] {
         let scene = Scene::new();
-        let arguments = ["serve"]
-            .iter()
-            .chain(words)
-            .chain(&[&*pattern, "--run", show]);
+        let end = [&*pattern, "--run", show];
+        let arguments = ["serve"].iter().chain(words).chain(&end);
         let printed = scene.run(arguments).ok();
         let fields: Vec<&str> = printed.trim_end().split('|').collect();
         let [uri, nbd, port, socket, export, tls] = fields[..] else {
@@ -331,7 +329,7 @@ fn run_says_where_to_connect_as_nbdkit_does() {
 #[test]
 fn run_says_whether_there_is_tls() {
     let scene = Scene::new();
-    let pki = nbdbox_tests::pki::Pki::new();
+    let pki = nbdbox_tests::pki::Authority::new();
     let folder = pki.server(&nbdbox_tests::pki::localhost());
     for (mode, level) in [("off", "none"), ("on", "1"), ("require", "2")] {
         let mut command = scene.command(["serve", "--tls", mode, "--tls-certificates"]);
@@ -634,7 +632,7 @@ fn a_socket_and_a_pidfile_that_a_killed_server_left_are_replaced() {
             .lines()
             .any(|line| line.contains("replaced the socket") && line.contains(name))
     };
-    assert!(told("/socket") && told("/admin"), "{}", ended.log);
+    assert!(told("/socket") && told("admin"), "{}", ended.log);
     assert!(!scene.path("admin").exists());
     scene.assert_clean();
 }

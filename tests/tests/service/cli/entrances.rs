@@ -64,7 +64,10 @@ fn all_sockets_that_were_handed_over_are_used_and_names_are_in_the_log() {
     let scene = Scene::new();
     let like = scene.command(["serve", "-P", "pid", "-v", "--print-uri", &wasm("pattern")]);
     let mut activate = Command::new("systemd-socket-activate");
-    activate.args(["-l", "socket", "-l", "other", "--fdname=one:two"]);
+    for name in ["socket", "other"] {
+        activate.arg("-l").arg(scene.path(name));
+    }
+    activate.arg("--fdname=one:two");
     activate
         .arg("-E")
         .arg(format!("TMPDIR={}", scene.temporary().display()));
@@ -279,13 +282,13 @@ fn paths_are_any_bytes() {
     for name in [&b"d\xff"[..], b"o\xff"] {
         fs::File::create(folder.join(odd(name)))
             .unwrap()
-            .set_len(1 << 20)
+            .set_len(if name[0] == b'o' { 1_114_112 } else { 1 << 20 })
             .unwrap();
     }
     let words: Vec<OsString> = [
         &b"serve"[..], b"-U", b"f\xff/s\xff", b"-P", b"f\xff/pid\xff", b"--admin", b"f\xff/admin\xff", b"--filter",
         b"f\xff/c\xfe.wasm,blob.overlay=f\xff/o\xff:rw", b"--blob", b"disk=f\xff/d\xff:ro", b"f\xff/p\xfe.wasm", b"--run",
-        b"nbdinfo --size \"$uri\"; ls \"$unixsocket\" >/dev/null && curl -s --unix-socket f\xff/admin\xff http://x/exports",
+        b"nbdinfo --size \"$uri\"; ls \"$unixsocket\" >/dev/null && curl -s --unix-socket f\xff/admin\xff http://localhost/exports",
     ]
     .map(odd)
     .into();

@@ -12,6 +12,7 @@ const TABLES: &[(&str, &str)] = &[
     ("## The server", ""),
     ("## Listeners", "listener"),
     ("## The admin listener", "admin"),
+    ("## Plugins by name", "plugins"),
     ("## The compile cache", "cache"),
     ("## Tenants", "tenant"),
     ("### Rules of clients", "tenant/clients"),

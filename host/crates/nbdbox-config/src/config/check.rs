@@ -29,6 +29,7 @@ pub(super) fn check(files: Vec<(Source<'_>, File)>, problems: &mut Problems) -> 
         admin: None,
         log_format: LogFormat::default(),
         memory: None,
+        plugins: Vec::new(),
         cache: Cache::default(),
         connections: CONNECTIONS,
         handshake: Limits::default().handshake,
@@ -118,6 +119,11 @@ impl Checker<'_, '_> {
         {
             config.memory = self.bytes(bytes, "memory", LEAST_MEMORY);
         }
+        if let Some(cache) = &file.plugins
+            && first(self, cache.span(), "plugins")
+        {
+            config.plugins = self.plugins(cache.get());
+        }
         if let Some(cache) = &file.cache
             && first(self, cache.span(), "cache")
         {
@@ -136,6 +142,14 @@ impl Checker<'_, '_> {
             Err(expected) => {
                 self.wrong(text.span(), key, format!("`{}`: {expected}", text.get()));
             }
+        }
+    }
+
+    fn plugins(&self, raw: &raw::Plugins) -> Vec<PathBuf> {
+        match raw.path.as_ref().map(At::get) {
+            None => Vec::new(),
+            Some(raw::Paths::One(path)) => vec![self.path(path)],
+            Some(raw::Paths::Several(paths)) => paths.iter().map(|path| self.path(path)).collect(),
         }
     }
 

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use limits::{Defined, Limits};
-pub(super) use value::{Blob, Scalar, Setting};
+pub(super) use value::{Blob, Paths, Scalar, Setting};
 
 use super::LogFormat;
 use super::at::At;
@@ -37,6 +37,8 @@ pub(super) struct File {
     /// Bytes that the server may hold for all tenants together, as `4GiB`; past it they're refused more. Default: 80 % of
     /// what the control group or the machine has.
     pub(super) memory: Option<At<Scalar>>,
+    /// Where plugins are looked for by name.
+    pub(super) plugins: Option<At<Plugins>>,
     /// Where compiled plugins are kept.
     pub(super) cache: Option<At<Cache>>,
     /// Connections of all tenants together; those who come later wait.
@@ -45,6 +47,14 @@ pub(super) struct File {
     pub(super) handshake: Text,
     /// Time that requests under way have when the server stops, as `10s`.
     pub(super) drain: Text,
+}
+
+/// Where plugins are looked for by name.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct Plugins {
+    /// A folder, or a list of folders, that nobody but its owner can write to; before those of the system.
+    pub(super) path: Option<At<Paths>>,
 }
 
 /// Where compiled plugins are kept.
@@ -151,7 +161,7 @@ pub(super) struct Export {
     pub(super) name: Text,
     /// A text for clients, instead of what the plugin says.
     pub(super) description: Text,
-    /// The plugin's file.
+    /// The plugin: a path, which has a `/` or ends in `.wasm`, or a name that is looked up.
     pub(super) plugin: Text,
     /// What the SHA-256 of the plugin's file has to be, in hexadecimal.
     pub(super) sha256: Text,
@@ -178,7 +188,7 @@ pub(super) struct Export {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Filter {
-    /// The filter's file.
+    /// The filter: a path, which has a `/` or ends in `.wasm`, or a name that is looked up.
     pub(super) plugin: Text,
     /// What the SHA-256 of the filter's file has to be, in hexadecimal.
     pub(super) sha256: Text,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
 
 use nbd_proto::limits::MAX_STRING;
 
@@ -13,6 +12,7 @@ use crate::config::{Export, Filter, Value};
 use crate::grant::{Access, Grant};
 use crate::limits::{FILTERS, Limits};
 use crate::policy::Policy;
+use crate::reference::Reference;
 
 impl Checker<'_, '_> {
     /// An export; `None` if its name or plugin is missing or wrong.
@@ -88,17 +88,23 @@ impl Checker<'_, '_> {
         filters.collect()
     }
 
-    /// The file of a plugin or filter.
+    /// A plugin or filter: a path of the file, or a name.
     fn plugin(
         &mut self,
         plugin: Option<&At<String>>,
         span: &Range<usize>,
         table: &str,
-    ) -> Option<PathBuf> {
-        match plugin {
-            Some(plugin) if !plugin.get().is_empty() => Some(self.path(plugin.get())),
-            _ => {
-                self.wrong(span.clone(), &format!("{table}.plugin"), "it is missing");
+    ) -> Option<Reference> {
+        let key = format!("{table}.plugin");
+        let Some(plugin) = plugin.filter(|plugin| !plugin.get().is_empty()) else {
+            self.wrong(span.clone(), &key, "it is missing");
+            return None;
+        };
+        match Reference::parse(plugin.get().as_ref()) {
+            Ok(Reference::Path(path)) => Some(Reference::Path(self.path(path))),
+            Ok(reference) => Some(reference),
+            Err(error) => {
+                self.wrong(plugin.span(), &key, error.to_string());
                 None
             }
         }

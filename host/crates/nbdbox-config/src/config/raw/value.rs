@@ -93,6 +93,28 @@ impl JsonSchema for Scalar {
     }
 }
 
+/// A path, or several of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(in super::super) enum Paths {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl JsonSchema for Paths {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Paths".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+    }
+}
+
 impl<'de> Deserialize<'de> for Setting {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let kept = |table: TableOf| {

@@ -1,0 +1,158 @@
+//! `nbdbox plugins`: what can be named.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use device::TenantQuota;
+use nbdbox_config::limits::{Limits, TenantLimits};
+use runtime::{Engine, Interfaces, Manifest, Plugin, cache::Cache};
+use serde::Serialize;
+
+use super::plugin_args::PluginFolders;
+use super::{FAILED, log};
+use crate::machine;
+use crate::plugins::Named;
+use crate::service::{self, Signals};
+
+/// Lists the plugins and filters that are found by name.
+///
+/// Compiles those that aren't in the cache yet, which takes some seconds each. What needs something shows it: `blob` is
+/// a file to grant, `setting` a setting without which it doesn't open.
+#[derive(Debug, Args)]
+pub(super) struct Plugins {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    folders: PluginFolders,
+}
+
+/// A plugin as it's listed.
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: String,
+    file: String,
+    #[serde(flatten)]
+    found: Found,
+}
+
+/// What a file turned out to be.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Found {
+    Plugin {
+        kind: &'static str,
+        version: String,
+        summary: String,
+        digest: String,
+        needs: Needs,
+    },
+    Unusable {
+        error: String,
+    },
+}
+
+/// What has to be given.
+#[derive(Debug, Default, Serialize)]
+struct Needs {
+    blobs: Vec<String>,
+    settings: Vec<String>,
+}
+
+impl Plugins {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        log::start(log::PLAIN, log::Format::Text)?;
+        service::block_on(None, async {
+            Signals::catch()?.unless_asked(self.list()).await
+        })
+    }
+
+    async fn list(&self) -> anyhow::Result<ExitCode> {
+        let engine = Engine::new(Cache::default_folder())?;
+        let quota = TenantQuota::new(&TenantLimits::of_the_command_line(), &machine::budget(None));
+        let mut listed = Vec::new();
+        for Named { name, file } in self.folders.plugins().all() {
+            let loaded = Plugin::load(&engine, &file, &Limits::default(), &quota).await;
+            let plugin = Listed {
+                name,
+                file: file.display().to_string(),
+                found: match loaded {
+                    Ok(plugin) => found(&plugin),
+                    Err(error) => Found::Unusable {
+                        error: format!("{error:#}"),
+                    },
+                },
+            };
+            if !self.json {
+                super::print(&lines(&plugin))?;
+            }
+            listed.push(plugin);
+        }
+        if self.json {
+            super::print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;
+        }
+        let unusable = |listed: &Listed| matches!(listed.found, Found::Unusable { .. });
+        Ok(ExitCode::from(match listed.iter().any(unusable) {
+            true => FAILED,
+            false => 0,
+        }))
+    }
+}
+
+fn found(plugin: &Plugin) -> Found {
+    let manifest = plugin.manifest();
+    let text = |of: fn(&Manifest) -> &String| manifest.map(of).cloned().unwrap_or_default();
+    Found::Plugin {
+        kind: match plugin.world().has(Interfaces::FILTER) {
+            true => "filter",
+            false => "plugin",
+        },
+        version: text(|manifest| &manifest.version),
+        summary: text(|manifest| &manifest.summary),
+        digest: format!("sha256:{}", plugin.digest()),
+        needs: manifest.map(needs).unwrap_or_default(),
+    }
+}
+
+fn needs(manifest: &Manifest) -> Needs {
+    let blobs = manifest.blobs.iter();
+    let settings = manifest.settings.iter().filter(|setting| setting.required);
+    Needs {
+        blobs: blobs
+            .map(|blob| format!("{}:{}", blob.name, blob.access))
+            .collect(),
+        settings: settings.map(|setting| setting.key.clone()).collect(),
+    }
+}
+
+/// As a person reads it: a heading, and what goes with it further in.
+fn lines(listed: &Listed) -> String {
+    let Listed { name, file, found } = listed;
+    match found {
+        Found::Plugin {
+            kind,
+            version,
+            summary,
+            digest,
+            needs,
+        } => {
+            let filter = if *kind == "filter" { " (filter)" } else { "" };
+            let blobs = needs.blobs.iter().map(|blob| format!("blob {blob}"));
+            let settings = needs.settings.iter().map(|key| format!("setting {key}"));
+            let needs: Vec<String> = blobs.chain(settings).collect();
+            let needs = match &needs[..] {
+                [] => "nothing".to_owned(),
+                needs => needs.join(", "),
+            };
+            format!(
+                "{name} {version}{filter}: {summary}\n    needs   {needs}\n    file    {file}\n    digest  {digest}\n"
+            )
+        }
+        Found::Unusable { error } => {
+            let file = Path::new(file).display();
+            format!("{name}: can't be used: {error}\n    file    {file}\n")
+        }
+    }
+}

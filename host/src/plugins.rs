@@ -1,0 +1,180 @@
+//! Plugins by name: the folders in which they are looked for, and what is found there.
+//!
+//! The first folder that has a name counts. A folder that others than its owner can write to is left out: whoever puts
+//! a file there would decide what runs with an operator's grants.
+
+mod folders;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{anyhow, bail};
+use nbdbox_config::reference::{Reference, is_name, nearest};
+
+/// Plugins that are listed. Restrains a folder that was given by mistake.
+const MOST: usize = 4096;
+
+/// Where plugins are looked for by name.
+#[derive(Debug)]
+pub(crate) struct Plugins {
+    /// In their order, as they're named.
+    folders: Vec<PathBuf>,
+    /// Those that can be used: looked at when the first name is asked for.
+    usable: OnceLock<Vec<PathBuf>>,
+}
+
+/// A plugin that is found by its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+}
+
+impl Plugins {
+    /// For a command line: what `--plugin-path` says comes first, then what the environment does.
+    pub(crate) fn of_command_line(said: &[PathBuf]) -> Self {
+        Self::of(folders::of_command_line(said))
+    }
+
+    /// For a configuration: neither the environment nor the home folder counts.
+    pub(crate) fn of_configuration(said: &[PathBuf]) -> Self {
+        Self::of(folders::of_configuration(said))
+    }
+
+    fn of(folders: Vec<PathBuf>) -> Self {
+        Self {
+            folders,
+            usable: OnceLock::new(),
+        }
+    }
+
+    /// The file that is meant. Blocks.
+    ///
+    /// # Errors
+    /// Nothing is found under the name, and which is the nearest; this build has no registries.
+    pub(crate) fn file(&self, reference: &Reference) -> anyhow::Result<PathBuf> {
+        match reference {
+            Reference::Path(path) => Ok(path.clone()),
+            Reference::Name(name) => self.named(name),
+            Reference::Registry(artifact) => bail!(
+                "{artifact} is in a registry, and this build has none: fetch the plugin's file, and name it by its path"
+            ),
+        }
+    }
+
+    fn named(&self, name: &str) -> anyhow::Result<PathBuf> {
+        if is_native_filter(name) {
+            bail!("`{name}` is a filter of the host's own, and no plugin: --filter {name}");
+        }
+        let files = self.usable().iter().map(|folder| file(folder, name));
+        if let Some(found) = files.into_iter().find(|file| file.is_file()) {
+            return Ok(found);
+        }
+        let all = self.all();
+        let names = all.iter().map(|named| &named.name[..]);
+        let similar = match nearest(name, names) {
+            Some(similar) => format!("; did you mean `{similar}`?"),
+            None => String::new(),
+        };
+        let file = match Path::new(name).is_file() {
+            true => format!("; for the file here, write ./{name}"),
+            false => format!(" (a file of that name would be ./{name})"),
+        };
+        let folders = self
+            .folders
+            .iter()
+            .map(|folder| folder.display().to_string());
+        let folders: Vec<String> = folders.collect();
+        Err(anyhow!(
+            "there is no plugin `{name}`{similar}{file}: `nbdbox plugins` lists those in {}",
+            folders.join(", ")
+        ))
+    }
+
+    /// All that are found, by name. Blocks.
+    pub(crate) fn all(&self) -> Vec<Named> {
+        let mut all: Vec<Named> = Vec::new();
+        for folder in self.usable() {
+            let Ok(entries) = folder.read_dir() else {
+                continue;
+            };
+            for entry in entries.flatten().take(MOST) {
+                let path = entry.path();
+                let is_plugin = path.extension() == Some(OsStr::new("wasm"));
+                let stem = path.file_stem().and_then(OsStr::to_str);
+                let Some(name) = stem.filter(|name| is_plugin && is_name(name)) else {
+                    continue;
+                };
+                let is_shadowed = all.iter().any(|named| named.name == name);
+                if !is_shadowed && path.is_file() {
+                    let name = name.to_owned();
+                    all.push(Named { name, file: path });
+                }
+            }
+        }
+        all.sort();
+        all
+    }
+
+    fn usable(&self) -> &[PathBuf] {
+        self.usable.get_or_init(|| {
+            let folders = self.folders.iter().cloned();
+            folders
+                .filter(|folder| folders::is_usable(folder))
+                .collect()
+        })
+    }
+}
+
+/// Whether a name is that of a filter of the host's own. Where a filter stands, these come before all folders: whoever
+/// reads a filter's reference asks here first.
+pub(crate) fn is_native_filter(_name: &str) -> bool {
+    // None so far.
+    false
+}
+
+fn file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.wasm"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_first_folder_counts_and_a_misspelt_name_gets_the_nearest() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for path in ["one", "two"] {
+            fs::create_dir(at(path)).unwrap();
+        }
+        for path in [
+            "one/qcow2.wasm",
+            "two/qcow2.wasm",
+            "two/cow.wasm",
+            "two/Odd.wasm",
+            "two/notes",
+        ] {
+            fs::write(at(path), "").unwrap();
+        }
+        fs::create_dir(at("two/folder.wasm")).unwrap();
+        let plugins = Plugins::of(vec![at("none"), at("one"), at("two")]);
+        let names: Vec<_> = plugins.all().into_iter().map(|named| named.file).collect();
+        assert_eq!(names, [at("two/cow.wasm"), at("one/qcow2.wasm")]);
+        let find = |name: &str| plugins.file(&Reference::parse(name.as_ref()).unwrap());
+        assert_eq!(find("qcow2").unwrap(), at("one/qcow2.wasm"));
+        assert_eq!(find("./qcow2").unwrap(), Path::new("./qcow2"));
+        for (name, words) in [
+            ("qcow3", "did you mean `qcow2`?"),
+            ("folder", "./folder"),
+            ("kubernetes", "there is no plugin `kubernetes` ("),
+            ("oci://h/a", "this build has none"),
+        ] {
+            let error = find(name).unwrap_err().to_string();
+            assert!(error.contains(words), "{name}: {error}");
+        }
+    }
+}
