@@ -130,12 +130,12 @@ fn what_nbdkit_refuses_is_refused() {
         "-> \\a",
         "1*x",
     ] {
-        let data = format!("data={text}");
+        let (path, data) = (plugin("data"), format!("data={text}"));
         let ours = [
             "serve".as_ref(),
             "--run".as_ref(),
             "true".as_ref(),
-            plugin("data").as_os_str(),
+            path.as_os_str(),
             data.as_ref(),
         ];
         let ours = run(nbdbox(), ours);
