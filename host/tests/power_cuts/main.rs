@@ -59,7 +59,7 @@ struct Plugins {
 impl Plugins {
     async fn load() -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_nbdbox"));
-        let cache = Cache::temporary().unwrap().compiling_with(program);
+        let cache = Cache::temporary().compiling_with(program);
         let engine = Engine::new(cache).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins");
         let load = async |name: &str| {
