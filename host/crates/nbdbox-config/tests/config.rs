@@ -7,6 +7,7 @@ use std::time::Duration;
 use nbdbox_config::config::{self, Address, ClientRule, Config, Problems, Source, Tls, Value};
 use nbdbox_config::grant::Access;
 use nbdbox_config::policy::OnFailure;
+use nbdbox_config::reference::Reference;
 
 /// The least that is a configuration.
 const LEAST: &str = r#"
@@ -48,7 +49,7 @@ fn the_least_configuration_has_the_defaults_for_the_rest() {
     let export = &tenant.exports[0];
     assert_eq!(export.limits, Default::default());
     assert_eq!(export.policy, Default::default());
-    assert_eq!(export.plugin, Path::new("conf/file.wasm"));
+    assert_eq!(export.plugin, Reference::Path("conf/file.wasm".into()));
     assert_eq!(export.place.to_string(), "conf/nbdbox.toml:8");
 }
 
