@@ -67,7 +67,7 @@ test: ready ## Run every test, doc tests and real clients included
 	@echo "==> test: the whole workspace"
 	@cargo test --workspace
 	@CARGO_TARGET_DIR=target/guests cargo test --manifest-path example-plugins/Cargo.toml \
-		-p image-format -p qcow2-format -p vhdx-format -p vmdk-format
+		-p image-format -p qcow2-format -p vdi-format -p vhd-format -p vhdx-format -p vmdk-format
 
 .PHONY: check
 check: ready ## Everything before a commit: format, lints, docs, shell scripts, a fuzz smoke, tests

@@ -1,0 +1,105 @@
+//! An image: from an offset of its disk to a block of the file.
+
+use std::ops::Range;
+
+use image_format::Pages;
+
+use crate::header::Header;
+use crate::{Result, Source};
+
+/// Blocks that one answer looks at.
+const BLOCKS: u64 = 4096;
+
+/// Entries of the block table from here on stand for blocks that aren't there: those that never were, and those
+/// that were discarded.
+const NOT_THERE: u32 = u32::MAX - 1;
+
+/// Where a range of the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stretch {
+    /// Nowhere: it reads as zeroes.
+    Hole,
+    /// At this offset of the file, in bytes.
+    Data(u64),
+    /// At this offset of a fixed image's file, which may have holes there.
+    Flat(u64),
+    /// Past the end of the file: QEMU reads zeroes there.
+    Lacking,
+}
+
+/// An image whose header was checked. The block table is checked as it's used.
+#[derive(Debug)]
+pub struct Image<S> {
+    file: Pages<S>,
+    header: Header,
+}
+
+impl<S: Source> Image<S> {
+    /// Reads the header. Remembers at most `memory` bytes of the block table.
+    pub fn open(source: S, memory: usize) -> Result<Self> {
+        let file = Pages::new(source, memory);
+        let header = Header::read(&file)?;
+        Ok(Self { file, header })
+    }
+
+    /// The disk's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.header.size
+    }
+
+    /// The least that has a place of its own, in bytes.
+    pub fn grain(&self) -> u64 {
+        self.header.block
+    }
+
+    /// Whether entries of the block table were read that the file lacks: they were taken for zeroes.
+    pub fn lacks(&self) -> bool {
+        self.file.lacks()
+    }
+
+    /// What is worth being looked at together with the byte at `offset`.
+    pub fn reach(&self, offset: u64) -> Range<u64> {
+        let reach = self.header.block * BLOCKS;
+        let start = offset - offset % reach;
+        start..self.size().min(start + reach)
+    }
+
+    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
+    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
+    pub fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
+        let block = self.header.block;
+        let first = self.place(offset)?;
+        let mut run = block - offset % block;
+        while run < length {
+            let goes_on = match (first, self.place(offset + run)?) {
+                (None, None) => true,
+                (Some(here), Some(there)) => here + run == there,
+                _ => false,
+            };
+            if !goes_on {
+                break;
+            }
+            run += block;
+        }
+        let run = run.min(length);
+        let Some(at) = first else {
+            return Ok((Stretch::Hole, run));
+        };
+        Ok(match self.file.has(at, run) {
+            0 => (Stretch::Lacking, run),
+            has if self.header.is_fixed => (Stretch::Flat(at), has),
+            has => (Stretch::Data(at), has),
+        })
+    }
+
+    /// Where the byte at `offset` is in the file, if it's anywhere.
+    fn place(&mut self, offset: u64) -> Result<Option<u64>> {
+        let Header {
+            block, table, data, ..
+        } = self.header;
+        let entry = self.file.field(table + offset / block * 4)?;
+        let number = u32::from_le_bytes(entry);
+        let at = data + u64::from(number) * block + offset % block;
+        Ok((number < NOT_THERE).then_some(at))
+    }
+}

@@ -1,0 +1,130 @@
+//! An image: from an offset of its disk to a place in the file.
+
+use std::ops::Range;
+
+use image_format::Pages;
+
+use crate::footer::{Footer, Kind};
+use crate::header::Header;
+use crate::{Error, Result, SECTOR, Source};
+
+/// Blocks that one answer looks at.
+const BLOCKS: u64 = 4096;
+
+/// What an entry of the block table says of a block that isn't there.
+const NOT_THERE: u32 = u32::MAX;
+
+/// Where a range of the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stretch {
+    /// Nowhere: it reads as zeroes.
+    Hole,
+    /// In a block, at this offset of the file, in bytes.
+    Data(u64),
+    /// At this offset of a fixed disk's file, which may have holes there.
+    Flat(u64),
+    /// Past the end of a fixed disk's file: QEMU reads zeroes there.
+    Lacking,
+}
+
+/// An image whose footer and header were checked. The block table is checked as it's used.
+#[derive(Debug)]
+pub struct Image<S> {
+    file: Pages<S>,
+    size: u64,
+    /// `None`: the disk is fixed.
+    blocks: Option<Header>,
+}
+
+impl<S: Source> Image<S> {
+    /// Reads all but the block table. Remembers at most `memory` bytes of that.
+    pub fn open(source: S, memory: usize) -> Result<Self> {
+        let file = Pages::new(source, memory);
+        let footer = Footer::read(&file)?;
+        let blocks = match footer.kind {
+            Kind::Fixed => None,
+            Kind::Dynamic { header } => Some(Header::read(&file, header, footer.size)?),
+        };
+        Ok(Self {
+            file,
+            size: footer.size,
+            blocks,
+        })
+    }
+
+    /// The disk's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The least that has a place of its own, in bytes.
+    pub fn grain(&self) -> u64 {
+        self.blocks.map_or(2 << 20, |header| header.block)
+    }
+
+    /// Whether entries of the block table were read that the file lacks: they were taken for zeroes.
+    pub fn lacks(&self) -> bool {
+        self.file.lacks()
+    }
+
+    /// What is worth being looked at together with the byte at `offset`.
+    pub fn reach(&self, offset: u64) -> Range<u64> {
+        let Some(header) = self.blocks else {
+            return 0..self.size;
+        };
+        let reach = header.block * BLOCKS;
+        let start = offset - offset % reach;
+        start..self.size.min(start + reach)
+    }
+
+    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
+    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
+    pub fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
+        let Some(header) = self.blocks else {
+            return Ok(match self.file.has(offset, length) {
+                0 => (Stretch::Lacking, length),
+                has => (Stretch::Flat(offset), has),
+            });
+        };
+        let block = header.block;
+        let first = self.place(header, offset)?;
+        let mut run = block - offset % block;
+        while run < length {
+            let goes_on = match (first, self.place(header, offset + run)?) {
+                (None, None) => true,
+                (Some(here), Some(there)) => here + run == there,
+                _ => false,
+            };
+            if !goes_on {
+                break;
+            }
+            run += block;
+        }
+        let run = run.min(length);
+        match first {
+            None => Ok((Stretch::Hole, run)),
+            Some(at) => self.there(at, run),
+        }
+    }
+
+    /// Where the byte at `offset` is in the file, if it's anywhere.
+    fn place(&mut self, header: Header, offset: u64) -> Result<Option<u64>> {
+        let at = header.table.saturating_add(offset / header.block * 4);
+        let sector = u32::from_be_bytes(self.file.field(at)?);
+        let data = u64::from(sector) * SECTOR + header.bitmap();
+        Ok((sector != NOT_THERE).then_some(data + offset % header.block))
+    }
+
+    /// As much of some data as the file has. What it lacks is an error, as it is to QEMU, but for the rest of
+    /// the last sector, which reads as zeroes.
+    fn there(&self, at: u64, run: u64) -> Result<(Stretch, u64)> {
+        let size = self.file.size().next_multiple_of(SECTOR);
+        match self.file.has(at, run) {
+            0 if at < size => Ok((Stretch::Hole, run.min(size - at))),
+            0 => Err(Error::malformed(format!(
+                "data at {at}: past the end of the file"
+            ))),
+            has => Ok((Stretch::Data(at), has)),
+        }
+    }
+}
