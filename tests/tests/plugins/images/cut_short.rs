@@ -128,3 +128,61 @@ fn flat_extents_that_are_too_short_are_zeroes_behind_their_end() {
         assert_eq!(ours.log().matches(WARNING).count(), 1, "{}", ours.log());
     }
 }
+
+#[test]
+fn blocks_of_vdi_that_are_not_there_are_zeroes() {
+    for options in ["-o static=off", "-o static=on"] {
+        let folder = Folder::new();
+        let whole = create(&folder, "vdi", options);
+        // In the last block, in another, in the first one.
+        for length in [whole - 1, whole - 512, whole - 70_001, whole / 2, 1100] {
+            assert_like_qemu(&folder, "vdi", "vdi", length);
+        }
+    }
+}
+
+#[test]
+fn a_footer_of_vhd_may_be_short() {
+    for options in ["-o subformat=dynamic", "-o subformat=fixed,force_size=on"] {
+        let folder = Folder::new();
+        let whole = create(&folder, "vpc", options);
+        for length in [whole, whole - 1, whole - 100] {
+            assert_like_qemu(&folder, "vhd", "vpc", length);
+        }
+    }
+}
+
+/// QEMU doesn't open such images. What is there can be read here, and the rest is an error.
+#[test]
+fn data_of_vhd_and_vhdx_that_is_not_there_is_an_error() {
+    for (format, plugin) in [("vpc", "vhd"), ("vhdx", "vhdx")] {
+        let folder = Folder::new();
+        let whole = create(&folder, format, "-o subformat=dynamic");
+        let raw = fs::read(folder.path("raw")).unwrap();
+        for length in [whole - 2_500_000, whole - (4 << 20)] {
+            let _ = fs::copy(folder.path("whole"), folder.path("top")).unwrap();
+            folder.cut("top", length);
+            let server = folder.serve(plugin, &["image=top:ro"], &[]);
+            let mut client = Client::connect(&server.socket(), Framing::Extended);
+            let (mut good, mut bad) = (0, 0);
+            for at in (0..SIZE).step_by(PIECE as usize) {
+                let place = usize::try_from(at).unwrap();
+                match client.read(at, PIECE) {
+                    Ok(bytes) => {
+                        assert!(bytes == raw[place..place + bytes.len()], "{format}: {at}");
+                        good += 1;
+                    }
+                    Err(error) => {
+                        assert_eq!(error.errno, Errno::Eio);
+                        assert!(error.text.contains("past the end"), "{}", error.text);
+                        bad += 1;
+                    }
+                }
+            }
+            assert!(
+                good > 0 && (bad > 0 || format == "vhdx"),
+                "{format}: {good} and {bad}"
+            );
+        }
+    }
+}

@@ -121,6 +121,26 @@ pub(crate) fn assert_same_bytes(what: &str, ours: &Path, theirs: &Path, random: 
     assert_bytes(what, ours, theirs, size, random);
 }
 
+/// Holds that two servers say of the same ranges that they read as zeroes.
+pub(crate) fn assert_same_zeroes(what: &str, ours: &Path, theirs: &Path) {
+    let zeroes = |mut client: Client| {
+        let size = client.size();
+        let map = client.map(0, size, size);
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for extent in map.iter().filter(|extent| extent.is_zero()) {
+            let end = extent.offset + extent.length;
+            match ranges.last_mut() {
+                Some(last) if last.1 == extent.offset => last.1 = end,
+                _ => ranges.push((extent.offset, end)),
+            }
+        }
+        ranges
+    };
+    let ours = zeroes(Client::connect(ours, Framing::Extended));
+    let theirs = zeroes(Client::connect(theirs, Framing::Structured));
+    assert_eq!(ours, theirs, "{what}");
+}
+
 fn assert_bytes(what: &str, mut ours: Client, mut theirs: Client, size: u64, random: &mut Random) {
     let whole: Vec<u8> = (0..size)
         .step_by(1 << 20)
