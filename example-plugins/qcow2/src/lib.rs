@@ -152,8 +152,9 @@ impl Mappable for Qcow2 {
             // What is bad shows when it's read.
             let Ok((stretch, length)) = self.chain.stretch(at, end - at) else {
                 let grain = self.chain.grain();
-                mapping.computed(at, grain - at % grain);
-                at += grain - at % grain;
+                let length = (grain - at % grain).min(end - at);
+                mapping.computed(at, length);
+                at += length;
                 continue;
             };
             let progress = match stretch {

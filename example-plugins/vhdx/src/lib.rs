@@ -86,8 +86,9 @@ impl Mappable for Vhdx {
             // What is bad shows when it's read.
             let Ok((stretch, length)) = self.image.stretch(at, range.end - at) else {
                 let grain = self.image.grain();
-                mapping.computed(at, grain - at % grain);
-                at += grain - at % grain;
+                let length = (grain - at % grain).min(range.end - at);
+                mapping.computed(at, length);
+                at += length;
                 continue;
             };
             let progress = match stretch {
