@@ -234,7 +234,7 @@ impl<'a, S: Subject> Bench<'a, S> {
 
     /// Some places where extents meet. Errors are another rule's affair.
     async fn borders(&mut self) -> Vec<u64> {
-        if !self.terms().export.allocation {
+        if !self.terms().sparse {
             return Vec::new();
         }
         let size = self.size();

@@ -21,7 +21,7 @@ const SAMPLE: u64 = 64 << 10;
 const CUTS: u32 = 4;
 
 fn must_be_known<S: Subject>(bench: &Bench<'_, S>) -> Result<u64, Stop> {
-    if !bench.terms().export.allocation {
+    if !bench.terms().sparse {
         return moot("it doesn't export `sparse`");
     }
     match bench.size() {

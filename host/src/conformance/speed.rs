@@ -30,7 +30,7 @@ pub(super) async fn measure<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
         "{} reads of {block} bytes a second",
         per_second(reads, start)
     );
-    if bench.terms().export.allocation {
+    if bench.terms().sparse {
         let (start, mut reports) = (Instant::now(), 0);
         while start.elapsed() < TIME {
             let at = bench.dice.multiple(grain, last - last % grain);

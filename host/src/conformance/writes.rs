@@ -158,7 +158,7 @@ async fn change<S: Subject>(bench: &mut Bench<'_, S>, model: &mut Model) -> Resu
 /// Writes into what may have been holes, and asks again.
 pub(super) async fn extents<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     must_be_allowed(bench)?;
-    if !bench.terms().export.allocation {
+    if !bench.terms().sparse {
         return moot("it doesn't export `sparse`");
     }
     let windows = bench.windows().await?;

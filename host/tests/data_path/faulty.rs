@@ -65,6 +65,7 @@ impl Faulty {
                 },
                 limits,
                 quota: None,
+                sparse: true,
                 extents_on_error: ExtentsOnError::Data,
             },
             metrics: Arc::default(),

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod origin;
 pub mod pace;
 pub mod peaks;
+mod pieces;
 pub mod reply;
 
 mod catalog;

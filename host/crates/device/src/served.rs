@@ -151,7 +151,7 @@ impl<D: Device> Served<D> {
         done.and(promised)
     }
 
-    /// As [`Device::read`].
+    /// As [`Device::read`]. One that is longer than the device takes is read piece by piece.
     ///
     /// # Errors
     /// What the device answered, or how it failed; it was counted, as for all that follow.
@@ -163,7 +163,7 @@ impl<D: Device> Served<D> {
         length: u32,
         reply: Box<ReadReply>,
     ) -> Result<Box<ReadReply>, Failure> {
-        let done = self.device.read(deadline, offset, length, reply).await;
+        let done = self.read_whole(deadline, offset, length, reply).await;
         self.ended(Operation::Read, since, &done);
         if done.is_ok() {
             self.metrics.read_bytes.add(length.into());
@@ -171,7 +171,7 @@ impl<D: Device> Served<D> {
         done
     }
 
-    /// As [`Device::write`].
+    /// As [`Device::write`]. One that is longer than the device takes is written piece by piece.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -184,7 +184,7 @@ impl<D: Device> Served<D> {
         flags: WriteFlags,
     ) -> Result<(), Failure> {
         let bytes = payload.len() as u64;
-        let done = self.device.write(deadline, offset, payload, flags).await;
+        let done = self.write_whole(deadline, offset, payload, flags).await;
         let done = done.and_then(|()| self.promise_if_wanted(flags));
         self.ended(Operation::Write, since, &done);
         if done.is_ok() {

@@ -22,6 +22,8 @@ pub struct Terms {
     /// What all connections may use together; `None` for an export that shares nothing. Its own limits may change
     /// while it's in use.
     pub quota: Option<Arc<ExportQuota>>,
+    /// Whether it tells holes from data. Where it doesn't, everything is data.
+    pub sparse: bool,
     /// What a client gets when the device can't tell its extents.
     pub extents_on_error: ExtentsOnError,
 }

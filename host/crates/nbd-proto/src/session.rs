@@ -38,6 +38,8 @@ pub struct Session {
     framing: Framing,
     allocation: Option<ContextId>,
     export: Export,
+    /// Whether the client asked for block sizes.
+    knows_block_sizes: bool,
 }
 
 impl Session {
@@ -55,6 +57,26 @@ impl Session {
             framing,
             allocation,
             export,
+            knows_block_sizes: true,
+        }
+    }
+
+    /// The session of a client that didn't ask for block sizes. The largest one doesn't bind it: it may send what
+    /// every client may, requests of up to [`limits::MAX_PAYLOAD`].
+    #[must_use]
+    pub fn without_block_sizes(self) -> Self {
+        Self {
+            knows_block_sizes: false,
+            ..self
+        }
+    }
+
+    /// Bytes that a READ or WRITE may have at most.
+    pub(crate) const fn longest(&self) -> u32 {
+        if self.knows_block_sizes {
+            self.export.block.maximum()
+        } else {
+            limits::MAX_PAYLOAD
         }
     }
 

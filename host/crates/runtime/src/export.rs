@@ -96,6 +96,7 @@ impl PluginExport {
             export,
             limits: ctx.limits.clone(),
             quota: Some(Arc::clone(&ctx.quota)),
+            sparse: plugin.world().has(Interfaces::SPARSE),
             extents_on_error: policy.extents_on_error,
         });
         Ok(Self {
@@ -526,7 +527,7 @@ impl Device for PluginExport {
         deadline: &Deadline,
         mut map: Box<ExtentMap>,
     ) -> Result<Box<ExtentMap>, Failure> {
-        if self.lookup_extents(&mut map) {
+        if !self.terms.sparse || self.lookup_extents(&mut map) {
             return Ok(map);
         }
         if let Some(wider) = self.wider_question(&map) {

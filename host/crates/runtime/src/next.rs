@@ -83,6 +83,12 @@ impl Next {
         self.export().flags.contains(flags)
     }
 
+    /// Whether it tells holes from data.
+    #[must_use]
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.layer.terms().sparse
+    }
+
     /// Now, for [`is_unflushed_since`](Self::is_unflushed_since).
     #[must_use]
     pub(crate) fn mark(&self) -> Mark {
@@ -290,16 +296,12 @@ impl Next {
         wanted: Wanted,
         most: usize,
     ) -> Result<Box<ExtentMap>, Failure> {
-        let export = self.export();
-        let block = u64::from(export.block.minimum());
+        let block = u64::from(self.export().block.minimum());
         // The layer's size is a multiple of its blocks.
         let whole = range.start - range.start % block..range.end.next_multiple_of(block);
         let map = ExtentMap::new(whole, wanted, most)
             .map(Box::new)
             .map_err(|_| Failure::host(Errno::Eio, "the host could not describe the range"))?;
-        if !export.allocation {
-            return Ok(map);
-        }
         self.layer.extents(deadline, map).await.map_err(told_below)
     }
 }

@@ -57,7 +57,7 @@ fn map(server: &Server) -> Vec<(u64, u64, u32)> {
 }
 
 #[test]
-fn pattern_is_read_only_with_no_map() {
+fn pattern_is_read_only_and_all_data() {
     let server = Server::plugin("pattern", &["size=1000003"]);
     assert_can(&server, &["can_df", "can_multi_conn", "is_read_only"]);
     let info = info(&server);
@@ -65,7 +65,11 @@ fn pattern_is_read_only_with_no_map() {
     assert_eq!(info["protocol"], "newstyle-fixed");
     assert_eq!(info["structured"], "true");
     let text = run("nbdinfo", [server.uri()]).ok();
-    assert!(!text.contains("base:allocation"), "{text}");
+    // It says nothing of extents: all of it is data.
+    assert!(text.contains("base:allocation"), "{text}");
+    let map = run("nbdinfo", ["--map".to_owned(), server.uri()]).ok();
+    let words: Vec<&str> = map.split_whitespace().collect();
+    assert_eq!(words, ["0", "1000003", "0", "data"]);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Requests that are too long, or only look so (points 45, 47, 48 of `CHECKLIST.md`).
 
-use nbd_proto::wire::{CommandFlags, command};
+use std::ffi::OsString;
+
+use nbd_proto::wire::{CommandFlags, command, info};
 use nbd_proto::{Errno, Framing};
-use nbdbox_tests::{Dialog, Disk, FRAMINGS, Server};
+use nbdbox_tests::{Dialog, Disk, FRAMINGS, Random, Raw, Server, plugin};
 
 const EPERM: u32 = Errno::Eperm.to_wire();
 const EINVAL: u32 = Errno::Einval.to_wire();
@@ -162,4 +164,57 @@ fn a_long_effect_that_fails_does_not_disconnect() {
     let answer = dialog.ask(no_hole, command::WRITE_ZEROES, 0, 1 << 40);
     assert_ne!(answer.error, 0, "there is no memory for that");
     let _ = dialog.ask(0, command::READ, 0, 16);
+}
+
+/// An export that takes 8 MiB at once.
+fn small_blocks() -> Server {
+    let filter = format!("{},memory=yes,block=4K", plugin("cow").display());
+    let below = plugin("pattern").into_os_string();
+    let mut words: Vec<OsString> = ["--filter", &filter, "--limit", "memory=256MiB"]
+        .map(OsString::from)
+        .to_vec();
+    words.extend([below, "size=64M".into()]);
+    Server::start(words)
+}
+
+/// Who didn't ask for block sizes may send up to 32 MiB: the host cuts it for the plugin.
+#[test]
+fn a_client_that_did_not_ask_for_block_sizes_may_send_the_longest_payload() {
+    let server = small_blocks();
+    let length = LONGEST - 512;
+    for framing in FRAMINGS {
+        let mut dialog = Dialog::with_export(Raw::negotiating(&server), framing, "", &[]);
+        let bytes = Random::seeded(framing as u64).bytes(length);
+        for flags in [0, CommandFlags::FUA.bits()] {
+            assert_eq!(dialog.write(flags, 512, &bytes), 0, "{framing:?}");
+        }
+        let read = dialog.read(512, u32::try_from(length).unwrap());
+        assert!(read == bytes, "{framing:?}");
+        dialog.assert_in_step();
+    }
+}
+
+/// DF: one chunk, however many reads it took.
+#[test]
+fn a_read_that_is_cut_for_the_plugin_is_one_chunk_with_df() {
+    let server = small_blocks();
+    let mut dialog = Dialog::with_export(Raw::negotiating(&server), Framing::Structured, "", &[]);
+    let length = 20 << 20;
+    let answer = dialog.ask(CommandFlags::DF.bits(), command::READ, 0, length);
+    assert_eq!(answer.error, 0);
+    assert_eq!(answer.chunks.len(), 1);
+}
+
+/// Who asked for them keeps to them.
+#[test]
+fn a_client_that_asked_for_block_sizes_is_held_to_them() {
+    let server = small_blocks();
+    for framing in FRAMINGS {
+        let infos = [info::BLOCK_SIZE];
+        let mut dialog = Dialog::with_export(Raw::negotiating(&server), framing, "", &infos);
+        assert_eq!(dialog.write(0, 0, &vec![1; 8 << 20]), 0);
+        let longer = vec![1; (8 << 20) + 1];
+        assert_eq!(dialog.write(0, 0, &longer), EINVAL);
+        dialog.assert_in_step();
+    }
 }

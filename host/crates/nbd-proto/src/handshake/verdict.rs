@@ -48,7 +48,7 @@ impl Handshake {
         match &question {
             Question::List => {}
             Question::ExportName(name) => {
-                let session = session(self.selected(name));
+                let session = session(self.selected(name)).without_block_sizes();
                 let export = session.export();
                 answer::export_name(export.size, export.flags, self.no_zeroes, &mut self.output);
                 self.stage = Stage::Chosen(Box::new(session));
@@ -60,6 +60,10 @@ impl Handshake {
             Question::Go(wanted) => {
                 let session = session(self.selected(&wanted.name));
                 if self.describe(opt::GO, wanted.wanted, &session) {
+                    let session = match wanted.wanted.block_size {
+                        true => session,
+                        false => session.without_block_sizes(),
+                    };
                     self.stage = Stage::Chosen(Box::new(session));
                 }
             }

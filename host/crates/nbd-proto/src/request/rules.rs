@@ -102,9 +102,10 @@ impl Session {
         let block = self.block();
         // "The server SHOULD report an NBD_EINVAL error if the client's request is not aligned to
         // advertised minimum block size boundaries, or is larger than the advertised maximum block
-        // size", which bounds payloads: what only has an effect may be longer.
+        // size", which bounds payloads: what only has an effect may be longer. Without having asked for sizes "the
+        // client should assume that the server will support ... a maximum block size of ... 33,554,432 (32 MiB)".
         let carries_data = matches!(raw.kind, command::READ | command::WRITE);
-        if carries_data && raw.length > u64::from(block.maximum()) {
+        if carries_data && raw.length > u64::from(self.longest()) {
             return Err(TOO_LONG);
         }
         let end = raw.offset.checked_add(raw.length);

@@ -54,7 +54,8 @@ pub(crate) fn advertise(
         size: info.size - info.size % u64::from(block.minimum()),
         flags: flags(plugin, read_only || info.read_only),
         block,
-        allocation: plugin.world().has(Interfaces::SPARSE),
+        // Data is a right answer for every export.
+        allocation: true,
     })
 }
 

@@ -46,7 +46,7 @@ fn describe(next: &Next) -> LayerInfo {
         read_only: next.has(ExportFlags::READ_ONLY),
         immutable: next.is_immutable(),
         zeroable: next.has(ExportFlags::SEND_TRIM | ExportFlags::SEND_WRITE_ZEROES),
-        sparse: export.allocation,
+        sparse: next.is_sparse(),
         prefetch: next.has(ExportFlags::SEND_CACHE),
     }
 }
