@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-pub(crate) use report::{ExportReport, LayerReport, ProcessReport, Report};
+pub(crate) use report::{ExportReport, LayerReport, ProcessReport, Report, StorageReport};
 
 /// Clients at once; those who come later wait. Restrains one that opens many connections.
 const CLIENTS: usize = 16;

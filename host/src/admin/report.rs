@@ -1,11 +1,12 @@
 //! What `/exports` says, and what `nbdbox top` makes of it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use device::ProcessQuota;
 use device::fault::Cause;
 use device::metrics::{
-    Histogram, Metrics, Observed, Operation, Outcome, SeenExport, SeenLayer, SeenTenant,
+    Histogram, Metrics, Observed, Operation, Outcome, SeenExport, SeenLayer, SeenTenant, SeenWait,
 };
 use lanes::{Lane, process_time};
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,24 @@ pub(crate) struct LayerReport {
     pub extents_dropped: u64,
     /// Its faults, by cause; what there was none of is left out.
     pub faults: BTreeMap<String, u64>,
+    /// Operations of storage that have taken a second and more so far, the oldest first.
+    #[serde(default)]
+    pub storage: Vec<StorageReport>,
+}
+
+/// An operation of storage that goes on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StorageReport {
+    /// `read`, `write`, `flush`, `trim`, `zero` or `extents`.
+    pub operation: String,
+    /// The blob's name.
+    pub blob: String,
+    /// Milliseconds so far.
+    pub ms: u64,
+    /// Bytes that are done, where that is known.
+    pub done: Option<u64>,
+    /// Of so many.
+    pub of: Option<u64>,
 }
 
 /// What a tenant has in use.
@@ -217,7 +236,20 @@ fn layer(seen: &SeenLayer) -> LayerReport {
         extents_clipped: metrics.extents_clipped.get(),
         extents_dropped: metrics.extents_dropped.get(),
         faults: faults(metrics),
+        storage: storage(metrics),
     }
+}
+
+fn storage(metrics: &Metrics) -> Vec<StorageReport> {
+    let seen = metrics.storage.seen(Instant::now()).into_iter();
+    let report = |wait: SeenWait| StorageReport {
+        operation: wait.what.to_owned(),
+        blob: wait.blob,
+        ms: u64::try_from(wait.took.as_millis()).unwrap_or(u64::MAX),
+        done: wait.progress.map(|(done, _)| done),
+        of: wait.progress.map(|(_, of)| of),
+    };
+    seen.map(report).collect()
 }
 
 fn operations(metrics: &Metrics) -> BTreeMap<String, BTreeMap<String, u64>> {

@@ -10,6 +10,7 @@ mod export;
 mod histogram;
 mod observed;
 mod operations;
+mod storage;
 
 pub use compile::{CompileMetrics, Compiling};
 pub use counter::{Counter, Level};
@@ -17,3 +18,4 @@ pub use export::{Budget, Connected, Metrics};
 pub use histogram::{Histogram, Snapshot};
 pub use observed::{Observed, SeenExport, SeenLayer, SeenOpen, SeenTenant, stem};
 pub use operations::{Operation, Operations, Outcome};
+pub use storage::{SeenWait, StorageWait, StorageWaits};

@@ -23,6 +23,11 @@ pub struct Limits {
     /// or a blob aren't counted: those are others' affair. Restrains a plugin that waits for ever, and filters that ask
     /// without end.
     pub wall: Duration,
+    /// Time on the clock for one operation of storage, such as a flush of a granted file; `None` for as long as it takes.
+    /// Restrains the operator's disk: past it the request fails by the host's fault.
+    pub storage: Option<Duration>,
+    /// Time after which an operation of storage that goes on is told in the log.
+    pub storage_warning: Duration,
     /// Instances of a `parallel` export. Restrains the export: each may take `memory`.
     pub instances: usize,
     /// Extents in one reply. Restrains the plugin; a client asks again for the rest.
@@ -74,6 +79,8 @@ impl Default for Limits {
             cpu: Duration::from_millis(100),
             open_cpu: Duration::from_secs(1),
             wall: Duration::from_secs(30),
+            storage: None,
+            storage_warning: Duration::from_secs(30),
             instances: 4,
             extents: 16_384,
             mapping: 16 << 20,
@@ -163,6 +170,20 @@ pub const KEYS: &[Key<Limits>] = &[
         least: 0,
         most: 0,
         field: |limits| Field::Time(&mut limits.wall),
+    },
+    Key {
+        name: "storage",
+        about: "time on the clock for one operation of a granted file, such as a flush",
+        least: 0,
+        most: 0,
+        field: |limits| Field::TimeOrNever(&mut limits.storage),
+    },
+    Key {
+        name: "storage-warning",
+        about: "time after which an operation of a granted file that goes on is told in the log",
+        least: 0,
+        most: 0,
+        field: |limits| Field::Time(&mut limits.storage_warning),
     },
     Key {
         name: "instances",

@@ -18,6 +18,7 @@ mod loaded;
 mod mapping;
 mod meter;
 mod next;
+mod storage;
 mod zeroes;
 
 pub use abi::interfaces::{INTERFACES, Interface, Interfaces};

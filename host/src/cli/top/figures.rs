@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{By, Sort};
-use crate::admin::{ExportReport, LayerReport, ProcessReport, Report};
+use crate::admin::{ExportReport, LayerReport, ProcessReport, Report, StorageReport};
 
 /// What an export, a layer of one, or a tenant does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -28,6 +28,8 @@ pub(super) struct Row {
     /// That of guests alone.
     pub(super) guest_percent: f64,
     pub(super) memory: u64,
+    /// The operation of storage that has taken longest so far, if one takes long.
+    pub(super) storage: Option<StorageReport>,
     /// Since the server began.
     pub(super) faults: u64,
     /// Requests by how long they took.
@@ -79,9 +81,14 @@ fn row(before: &ExportReport, after: &ExportReport, seconds: f64) -> Row {
         cpu_percent: rate(all_ns(before), all_ns(after), seconds) / 1e7,
         guest_percent: rate(guest_ns(before), guest_ns(after), seconds) / 1e7,
         memory: after.layers.iter().map(|layer| layer.memory).sum(),
+        storage: longest(after.layers.iter().flat_map(|layer| &layer.storage)),
         faults: faults(after),
         latency,
     }
+}
+
+fn longest<'a>(waits: impl IntoIterator<Item = &'a StorageReport>) -> Option<StorageReport> {
+    waits.into_iter().max_by_key(|wait| wait.ms).cloned()
 }
 
 fn guest_ns(export: &ExportReport) -> u64 {
@@ -119,6 +126,7 @@ fn layers(before: &ExportReport, after: &ExportReport, whole: &Row, seconds: f64
             cpu_percent: rate(own_ns(before), own_ns(after), seconds) / 1e7,
             guest_percent: rate(before.guest_ns, after.guest_ns, seconds) / 1e7,
             memory: after.memory,
+            storage: longest(&after.storage),
             faults: after.faults.values().sum(),
             latency: Vec::new(),
         }
@@ -186,6 +194,7 @@ fn by_tenant(rows: &[Row]) -> Vec<Row> {
         sum.cpu_percent += row.cpu_percent;
         sum.guest_percent += row.guest_percent;
         sum.memory += row.memory;
+        sum.storage = longest(sum.storage.iter().chain(&row.storage));
         sum.faults += row.faults;
         sum.latency
             .resize(sum.latency.len().max(row.latency.len()), 0);

@@ -4,14 +4,16 @@ use nbd_client::printable;
 use nbdbox_config::size::Bytes;
 
 use super::figures::{Process, Row};
+use crate::admin::StorageReport;
 
 /// The columns' names.
-pub(super) const HEADINGS: [&str; 10] = [
-    "TENANT", "EXPORT", "CONN", "OPS/S", "MIB/S", "P99", "CPU%", "GUEST%", "MEMORY", "FAULTS",
+pub(super) const HEADINGS: [&str; 11] = [
+    "TENANT", "EXPORT", "CONN", "OPS/S", "MIB/S", "P99", "CPU%", "GUEST%", "MEMORY", "STORAGE",
+    "FAULTS",
 ];
 
 /// A row's cells.
-pub(super) fn cells(row: &Row) -> [String; 10] {
+pub(super) fn cells(row: &Row) -> [String; 11] {
     let name = |name: &str| match name {
         "" => "-".to_owned(),
         name => printable(name),
@@ -30,6 +32,7 @@ pub(super) fn cells(row: &Row) -> [String; 10] {
         format!("{:.0}", row.cpu_percent),
         format!("{:.0}", row.guest_percent),
         Bytes(row.memory).to_string(),
+        row.storage.as_ref().map_or("-".to_owned(), storage),
         row.faults.to_string(),
     ]
 }
@@ -37,14 +40,14 @@ pub(super) fn cells(row: &Row) -> [String; 10] {
 /// Columns as wide as they have to be: names to the left, numbers to the right.
 pub(super) fn table(rows: &[Row]) -> String {
     let headings = HEADINGS.map(str::to_owned);
-    let lines: Vec<[String; 10]> = std::iter::once(headings)
+    let lines: Vec<[String; 11]> = std::iter::once(headings)
         .chain(rows.iter().map(cells))
         .collect();
-    let widths: [usize; 10] = std::array::from_fn(|column| {
+    let widths: [usize; 11] = std::array::from_fn(|column| {
         let widths = lines.iter().map(|line| line[column].chars().count());
         widths.max().unwrap_or(0)
     });
-    let line = |cells: &[String; 10]| {
+    let line = |cells: &[String; 11]| {
         let padded = cells.iter().zip(widths).enumerate();
         let padded = padded.map(|(column, (cell, width))| match column {
             0 | 1 => format!("{cell:<width$}"),
@@ -68,6 +71,18 @@ pub(super) fn process(process: &Process) -> String {
         count(now.descriptors),
         count(now.mappings),
     )
+}
+
+/// What storage does so long, as in `flush:12s` and `zero:37%`.
+fn storage(wait: &StorageReport) -> String {
+    let operation = printable(&wait.operation);
+    match (wait.done, wait.of) {
+        (Some(done), Some(of)) if of > 0 => {
+            let percent = u128::from(done) * 100 / u128::from(of);
+            format!("{operation}:{percent}%")
+        }
+        _ => format!("{operation}:{}s", wait.ms / 1000),
+    }
 }
 
 fn time(microseconds: u64) -> String {

@@ -153,7 +153,7 @@ impl View {
         // Names take what the numbers leave.
         let widths = HEADINGS.iter().enumerate().map(|(index, _)| match index {
             0 | 1 => Constraint::Fill(1),
-            8 => Constraint::Length(11),
+            8 | 9 => Constraint::Length(11),
             _ => Constraint::Length(7),
         });
         Table::new(lines, widths).header(widgets::Row::new(headings))
@@ -178,7 +178,7 @@ fn column(sort: Sort) -> usize {
         Sort::P99 => 5,
         Sort::Cpu => 6,
         Sort::Memory => 8,
-        Sort::Faults => 9,
+        Sort::Faults => 10,
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::admin::ProcessReport;
+    use crate::admin::{ProcessReport, StorageReport};
 
     fn row(tenant: &str, export: &str, ops: f64, faults: u64) -> Row {
         Row {
@@ -224,10 +224,19 @@ mod tests {
             layer: Some("0:file".to_owned()),
             ..row("bob", "disk", 512.0, 3)
         };
+        let flushes = StorageReport {
+            operation: "flush".to_owned(),
+            blob: "disk".to_owned(),
+            ms: 12_345,
+            ..StorageReport::default()
+        };
         view.show(
             vec![
                 row("alice", "disk", 256.0, 0),
-                row("bob", "disk", 512.0, 3),
+                Row {
+                    storage: Some(flushes),
+                    ..row("bob", "disk", 512.0, 3)
+                },
                 layer,
             ],
             process(),
@@ -266,7 +275,7 @@ mod tests {
         let process = "process: 120 % of a core, 9 MiB resident, 6 MiB of it metered, 7 threads, ? descriptors, ? mappings";
         assert_eq!(lines[1], process);
         assert_eq!(words(&lines[2]), HEADINGS);
-        let bob = "bob disk 1 512 2.0 64us 50 30 3 MiB 3";
+        let bob = "bob disk 1 512 2.0 64us 50 30 3 MiB flush:12s 3";
         assert_eq!(words(&lines[3]).join(" "), bob, "the busiest first");
         assert_eq!(words(&lines[4])[..2], ["alice", "disk"]);
         assert_eq!(lines[6], HELP);

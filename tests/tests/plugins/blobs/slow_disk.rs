@@ -12,6 +12,7 @@ use nbd_proto::{CommandFlags, Errno, Framing};
 use nbdbox_tests::admin::{ADMIN, get, sample};
 use nbdbox_tests::tenancy::{export, tenant};
 use nbdbox_tests::{Client, Disk, Random, Raw, Server, Strace, Transmission};
+use serde_json::Value;
 
 const NONE: CommandFlags = CommandFlags::empty();
 const MIB: u64 = 1 << 20;
@@ -184,4 +185,50 @@ fn zeroes_are_not_written_for_a_client_that_has_gone() {
         let metrics = get(&server, "/metrics");
         sample(&metrics, "nbdbox_connections", &[("export", "disk")]) == Some(0.0)
     });
+}
+
+#[test]
+fn an_operation_that_takes_long_is_shown_and_told_once() {
+    let disk = Disk::holding(&[1; 65_536]);
+    let server = server(&disk, "storage-warning = \"1500ms\"");
+    let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);
+    let strace = Strace::inject(&server, &disk.path(), &["fdatasync:delay_enter=6000000"]);
+    slow.write(0, &[7; 512], NONE).unwrap();
+    let flush = thread::spawn(move || slow.flush());
+    let shown = || {
+        let report: Value = serde_json::from_str(&get(&server, "/exports")).unwrap();
+        let wait = report.pointer("/exports/1/layers/0/storage/0").cloned();
+        wait.filter(|wait| wait["operation"] == "flush" && wait["blob"] == "disk")
+    };
+    until(|| shown().is_some());
+    until(|| {
+        server
+            .log()
+            .contains("a flush of the blob `disk` has taken 1.5s so far")
+    });
+    flush.join().unwrap().unwrap();
+    let _ = strace.detach();
+    assert!(shown().is_none());
+    assert_eq!(
+        server.log().matches("so far").count(),
+        1,
+        "{}",
+        server.log()
+    );
+}
+
+#[test]
+fn an_operation_is_given_up_if_the_operator_wants_that() {
+    let disk = Disk::holding(&[1; 65_536]);
+    let server = server(&disk, "storage = \"1s\"");
+    let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);
+    let strace = Strace::inject(&server, &disk.path(), &["fdatasync:delay_enter=5000000"]);
+    slow.write(0, &[7; 512], NONE).unwrap();
+    assert_eq!(slow.flush().unwrap_err().errno, Errno::Eio);
+    let log = server.log();
+    assert!(
+        log.contains("took longer than the limit `storage`"),
+        "{log}"
+    );
+    drop(strace);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use extent_map::ExtentMap;
 use lanes::Computed;
 
-use super::{Counter, Histogram, Level, Operations};
+use super::{Counter, Histogram, Level, Operations, StorageWaits};
 use crate::fault::{Cause, Failure, Fault};
 
 /// The counters of one export; where filters are over its plugin each of these layers has its own, and those
@@ -65,6 +65,8 @@ pub struct Metrics {
     pub rate_waits: Histogram,
     /// Waits of its guests and connections for their turn on the cores, where they had to.
     pub core_waits: Histogram,
+    /// What waits for storage for long.
+    pub storage: Arc<StorageWaits>,
     /// Bytes that its connections keep between requests.
     pub kept: Level,
     /// Connections to it.

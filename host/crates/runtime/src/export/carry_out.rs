@@ -14,6 +14,7 @@ use crate::abi::names::log_export;
 use crate::instance::context::ExportContext;
 use crate::instance::request::{StorePiece, Target, WritePlan};
 use crate::next::Next;
+use crate::storage;
 
 /// Fills the places that a reply reserved.
 pub(crate) async fn read(
@@ -25,9 +26,12 @@ pub(crate) async fn read(
         reply = read_below(next(ctx)?, deadline, reply).await?;
     }
     if !reply.reads().is_empty() {
-        let filled = deadline
-            .standing(blob::fill_from_blobs(&ctx.grants.blobs, reply))
-            .await;
+        // All of them, should there be more, are told by the first one's name.
+        let first = reply.reads().first().map_or(0, |read| read.blob);
+        let blobs = &ctx.grants.blobs;
+        let filling = blob::fill_from_blobs(blobs, reply);
+        let filling = storage::wait(ctx, &blobs[first as usize], "read", filling);
+        let filled = deadline.standing(filling).await;
         reply = filled.map_err(|error| blob_failure(ctx, &error))?;
     }
     // A layer above would take what is left of the plan for its own.
@@ -83,9 +87,12 @@ pub(crate) async fn write(
                 let flags = if is_only { flags } else { WriteFlags::empty() };
                 let blob = &ctx.grants.blobs[blob as usize];
                 let stored = deadline.standing(async {
-                    blob.write(piece.offset, bytes, flags).await?;
+                    let write = blob.write(piece.offset, bytes, flags);
+                    storage::wait(ctx, blob, "write", write).await?;
                     match durable {
-                        Some(_) if !is_only => blob.flush().await,
+                        Some(_) if !is_only => {
+                            storage::wait(ctx, blob, "flush", blob.flush()).await
+                        }
                         _ => Ok(()),
                     }
                 });
@@ -128,7 +135,8 @@ pub(crate) async fn flush(
     before: Option<Mark>,
 ) -> Result<(), Failure> {
     for blob in ctx.grants.blobs.iter().filter(|blob| blob.is_unsynced()) {
-        let synced = deadline.standing(blob.flush()).await;
+        let flush = storage::wait(ctx, blob, "flush", blob.flush());
+        let synced = deadline.standing(flush).await;
         synced.map_err(|error| blob_failure(ctx, &error))?;
     }
     match ctx.grants.next.as_ref().zip(before) {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use blob::{self, Blob, BlobError};
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::abi::wit::{Access, Errno, WriteFlags};
 use crate::instance::context::ExportContext;
 use crate::instance::guest::Guest;
 use crate::meter::call::WaitsFor;
+use crate::storage;
 use crate::zeroes::{Payer, Zeroes};
 
 type Store<'a> = StoreContextMut<'a, Guest>;
@@ -91,9 +93,13 @@ fn link_read(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
             if length > DIRECT {
                 return Ok(Asked::Answer((Err(Errno::Einval),)));
             }
-            let request = store.data().call.request().cloned();
+            let (ctx, request) = (
+                Arc::clone(&store.data().ctx),
+                store.data().call.request().cloned(),
+            );
             Ok(Asked::Wait(async move {
                 let read = blob.read(offset, length as usize);
+                let read = storage::wait(&ctx, &blob, "read", read);
                 let read = while_wanted(request.as_ref(), read).await;
                 (blob, read)
             }))
@@ -116,8 +122,10 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             if blob.check(offset, bytes.len() as u64).is_err() {
                 return Ok(Asked::Answer((Err(Errno::Enospc),)));
             }
+            let ctx = Arc::clone(&store.data().ctx);
             Ok(Asked::Wait(async move {
-                let done = blob.write(offset, bytes, mode.into()).await;
+                let write = blob.write(offset, bytes, mode.into());
+                let done = storage::wait(&ctx, &blob, "write", write).await;
                 (blob, done.map_err(NoAnswer::from))
             }))
         },
@@ -132,8 +140,9 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
                 // Nothing can have been written.
                 return Ok(Asked::Answer((Ok(()),)));
             };
+            let ctx = Arc::clone(&store.data().ctx);
             Ok(Asked::Wait(async move {
-                let done = blob.flush().await;
+                let done = storage::wait(&ctx, &blob, "flush", blob.flush()).await;
                 (blob, done.map_err(NoAnswer::from))
             }))
         },
@@ -147,8 +156,10 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             let Some(blob) = writable(store, &blob)? else {
                 return Ok(Asked::Answer((Err(Errno::Eperm),)));
             };
+            let ctx = Arc::clone(&store.data().ctx);
             Ok(Asked::Wait(async move {
-                let done = blob.trim(offset, length, mode.into()).await;
+                let trim = blob.trim(offset, length, mode.into());
+                let done = storage::wait(&ctx, &blob, "trim", trim).await;
                 (blob, done.map_err(NoAnswer::from))
             }))
         },
@@ -198,7 +209,8 @@ async fn zero(
     flags: device::WriteFlags,
 ) -> Result<(), NoAnswer> {
     let length = range.end - range.start;
-    let done = blob.zero(range.start, length, flags).await;
+    let zero = blob.zero(range.start, length, flags);
+    let done = storage::wait(ctx, blob, "zero", zero).await;
     let (Err(BlobError::Unsupported(_)), Some(deadline)) = (&done, request) else {
         return Ok(done?);
     };
@@ -211,12 +223,14 @@ async fn zero(
         rates: ctx.quota.rates(),
     };
     let mut zeroes = Zeroes::new(payer, length, u32::MAX);
+    let shown = storage::show(ctx, blob, "zero", Instant::now());
     while let Some((at, bytes)) = zeroes.next().await? {
+        shown.note_progress(at, length);
         let piece = blob.write(range.start + at, bytes, device::WriteFlags::empty());
-        piece.await?;
+        storage::wait(ctx, blob, "write", piece).await?;
     }
     if flags.contains(device::WriteFlags::FUA) {
-        blob.flush().await?;
+        storage::wait(ctx, blob, "flush", blob.flush()).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! The component model itself stops a guest that keeps one beyond its call, or makes one up.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use blob::{Access, Blob, SourceExtent};
 use device::fault::Cause;
@@ -21,6 +22,7 @@ use crate::instance::guest::Guest;
 use crate::instance::request::{StorePiece, Target};
 use crate::meter::call::WaitsFor;
 use crate::meter::host_trap::HostTrap;
+use crate::storage;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Added = Result<Progress, Errno>;
@@ -243,9 +245,10 @@ fn ask_blob(
         return Ok(Asked::Answer((Ok(progress.into()),)));
     }
     let from = offset + (wanted.start - position);
-    let request = guest.call.request().cloned();
+    let (ctx, request) = (Arc::clone(&guest.ctx), guest.call.request().cloned());
     Ok(Asked::Wait(async move {
         let found = blob.extents(from, wanted.end - wanted.start, most);
+        let found = storage::wait(&ctx, &blob, "extents", found);
         let found = while_wanted(request.as_ref(), found).await;
         (Search { blob, wanted, only }, found)
     }))

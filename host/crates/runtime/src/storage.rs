@@ -1,0 +1,100 @@
+//! Waits for storage: shown when they take long, told when they take very long, and given up where the operator wants
+//! that. They are never the plugin's time.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use blob::{Blob, BlobError};
+use device::metrics::StorageWait;
+use tokio::time::sleep;
+
+use crate::abi::names::log_export;
+use crate::instance::context::ExportContext;
+
+/// From when on an operation is shown: shorter ones come and go by the thousand.
+const SHOWN: Duration = Duration::from_secs(1);
+
+/// Waits for `work`, one operation of a blob, for as long as `storage` allows. As safe to drop as `work` is; an operation
+/// that is given up may go on.
+///
+/// # Errors
+/// What the blob said; it took longer than `storage`, which is the host's fault.
+pub(crate) async fn wait<T>(
+    ctx: &ExportContext,
+    blob: &Blob,
+    what: &'static str,
+    work: impl Future<Output = Result<T, BlobError>>,
+) -> Result<T, BlobError> {
+    let mut work = pin!(work);
+    // Most are done at once, and need no timer.
+    match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        Poll::Ready(done) => done,
+        Poll::Pending => Box::pin(wait_long(ctx, blob, what, work)).await,
+    }
+}
+
+async fn wait_long<T>(
+    ctx: &ExportContext,
+    blob: &Blob,
+    what: &'static str,
+    mut work: Pin<&mut impl Future<Output = Result<T, BlobError>>>,
+) -> Result<T, BlobError> {
+    let (began, mut shown) = (Instant::now(), None);
+    let (warning, limit) = (ctx.limits.storage_warning, ctx.limits.storage);
+    let mut moments = [Some(SHOWN), Some(warning), limit];
+    moments.sort_unstable();
+    for moment in moments.into_iter().flatten() {
+        let left = moment.saturating_sub(began.elapsed());
+        tokio::select! {
+            biased;
+            done = work.as_mut() => return done,
+            () = sleep(left) => {}
+        }
+        if Some(moment) == limit {
+            return Err(too_long(blob, what, moment));
+        }
+        if moment == warning {
+            warn(ctx, blob, what, moment);
+        }
+        shown.get_or_insert_with(|| show(ctx, blob, what, began));
+    }
+    work.await
+}
+
+/// Shows the operator that an operation goes on, until what it returns is dropped.
+pub(crate) fn show(
+    ctx: &ExportContext,
+    blob: &Blob,
+    what: &'static str,
+    began: Instant,
+) -> StorageWait {
+    ctx.metrics.storage.begin(what, blob.name(), began)
+}
+
+fn warn(ctx: &ExportContext, blob: &Blob, what: &str, after: Duration) {
+    let (blob, after) = (blob.name(), humantime(after));
+    log_export!(
+        warn @ "nbdbox::storage",
+        &ctx.names,
+        blob,
+        "a {what} of the blob `{blob}` has taken {after} so far: what it lies on is slow, or gone"
+    );
+}
+
+fn too_long(blob: &Blob, what: &str, limit: Duration) -> BlobError {
+    let text = format!(
+        "a {what} took longer than the limit `storage`, {}",
+        humantime(limit)
+    );
+    BlobError::Io {
+        path: format!("blob `{}`", blob.name()),
+        error: io::Error::new(io::ErrorKind::TimedOut, text),
+    }
+}
+
+fn humantime(time: Duration) -> String {
+    format!("{time:?}")
+}
