@@ -8,7 +8,8 @@ use super::compare::{Pair, content, serve};
 /// Not a multiple of anything.
 const SIZE: usize = (4 << 20) + 12_801;
 
-/// With a setting that makes it give up blocks all the time, and one with which it needn't.
+/// With a setting that makes it give up blocks all the time, and one with which it needn't. nbdkit's always has the
+/// large one: it forgets what was changed when it gives up blocks.
 const SIZES: [&str; 2] = ["256K", "16M"];
 
 #[test]
@@ -18,12 +19,8 @@ fn bytes_are_the_same_as_nbdkits() {
             for on_read in ["false", "true"] {
                 let mut random = Random::seeded(seed);
                 let bytes = content(&mut random, SIZE);
-                let settings = [
-                    format!("cache={mode}"),
-                    format!("cache-max-size={size}"),
-                    format!("cache-on-read={on_read}"),
-                ];
-                let filter = format!("cache,{}", settings.join(","));
+                let settings = [format!("cache={mode}"), format!("cache-on-read={on_read}")];
+                let filter = format!("cache,cache-max-size={size},{}", settings.join(","));
                 let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
                 let mut pair = Pair::new(&bytes, &filter, &["--filter=cache"], &settings);
                 for _ in 0..3 {
