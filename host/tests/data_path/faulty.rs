@@ -61,6 +61,7 @@ impl Faulty {
                     size: SIZE as u64,
                     flags,
                     block: BlockSizes::default(),
+                    enforced: None,
                     allocation: true,
                 },
                 limits,

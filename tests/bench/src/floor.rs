@@ -68,6 +68,7 @@ fn shake(stream: &mut (impl Read + Write)) -> anyhow::Result<(Session, Vec<u8>)>
         size: SIZE,
         flags,
         block: BlockSizes::default(),
+        enforced: None,
         allocation: true,
     };
     let mut handshake = Handshake::new(Policy::default());

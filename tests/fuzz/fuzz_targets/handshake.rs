@@ -96,6 +96,7 @@ fn export(kind: u8, name: &[u8]) -> Export {
         description: (kind & 1 == 0).then(|| "description".repeat(usize::from(kind))),
         size: u64::MAX >> kind,
         flags: ExportFlags::from_bits_truncate(u16::from(kind) << 5),
+        enforced: None,
         block: if kind & 2 == 0 {
             BlockSizes::default()
         } else {

@@ -37,6 +37,7 @@ fn session(dice: &mut Dice<'_>) -> Session {
         size: dice.number(),
         flags: ExportFlags::from_bits_retain(dice.number() as u16),
         block: BlockSizes::new(minimum, minimum.max(512), 1 << 24).unwrap(),
+        enforced: None,
         allocation: dice.byte() & 1 == 0,
     };
     Session::new(

@@ -22,6 +22,7 @@ fn session(framing: Framing) -> Session {
         size: 1 << 30,
         flags: ExportFlags::empty(),
         block: BlockSizes::new(1, 4096, 1 << 20).expect("valid sizes"),
+        enforced: None,
         allocation: true,
     };
     Session::new(framing, Some(ContextId(1)), export)

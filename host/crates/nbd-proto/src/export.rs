@@ -19,10 +19,23 @@ pub struct Export {
     pub size: u64,
     /// What it can do. The flags that follow from the negotiation are this crate's affair.
     pub flags: ExportFlags,
-    /// Size constraints.
+    /// Size constraints, as clients are told.
     pub block: BlockSizes,
+    /// Those that requests have to meet, where they're others than clients are told.
+    pub enforced: Option<BlockSizes>,
     /// Whether the metadata context `base:allocation` is offered.
     pub allocation: bool,
+}
+
+impl Export {
+    /// The size constraints that requests have to meet.
+    #[must_use]
+    pub const fn enforced(&self) -> BlockSizes {
+        match self.enforced {
+            Some(enforced) => enforced,
+            None => self.block,
+        }
+    }
 }
 
 /// Size constraints of an export, in bytes (section "Size constraints"). Always valid.

@@ -53,6 +53,9 @@ impl Session {
         let allocation = allocation.filter(|_| framing.has_chunks() && export.allocation);
         export.flags = advertised(export.flags, framing, allocation);
         export.block = export.block.cut_to(limits::MAX_PAYLOAD);
+        export.enforced = export
+            .enforced
+            .map(|block| block.cut_to(limits::MAX_PAYLOAD));
         Self {
             framing,
             allocation,
@@ -74,7 +77,7 @@ impl Session {
     /// Bytes that a READ or WRITE may have at most.
     pub(crate) const fn longest(&self) -> u32 {
         if self.knows_block_sizes {
-            self.export.block.maximum()
+            self.export.enforced().maximum()
         } else {
             limits::MAX_PAYLOAD
         }

@@ -281,7 +281,7 @@ async fn block_status<D: Device>(
 ) -> Result<(), Failure> {
     let Terms { export, limits, .. } = &**served.terms();
     let length = range.end - range.start;
-    let blocks = length.div_ceil(u64::from(export.block.minimum()));
+    let blocks = length.div_ceil(u64::from(export.enforced().minimum()));
     let most = usize::try_from(blocks)
         .unwrap_or(usize::MAX)
         .min(limits.extents);
@@ -296,7 +296,7 @@ async fn block_status<D: Device>(
     let mut map = served.extents(since, deadline, map).await?;
     let head = request.incoming.head;
     let wire = Wire {
-        min_block: export.block.minimum(),
+        min_block: export.enforced().minimum(),
         max_descriptors: most.min(MAX_DESCRIPTORS),
         width: match head.framing {
             Framing::Extended => Width::Wide64,

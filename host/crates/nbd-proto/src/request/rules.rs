@@ -99,7 +99,7 @@ impl Session {
 
     /// Size, bounds and alignment (section "Size constraints").
     fn check_range(&self, raw: &Raw) -> Result<(), Refusal> {
-        let block = self.block();
+        let block = self.export().enforced();
         // "The server SHOULD report an NBD_EINVAL error if the client's request is not aligned to
         // advertised minimum block size boundaries, or is larger than the advertised maximum block
         // size", which bounds payloads: what only has an effect may be longer. Without having asked for sizes "the

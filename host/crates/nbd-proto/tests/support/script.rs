@@ -20,6 +20,7 @@ pub(crate) fn export(name: &str) -> Export {
             | ExportFlags::SEND_CACHE
             | ExportFlags::CAN_MULTI_CONN,
         block: BlockSizes::default(),
+        enforced: None,
         allocation: true,
     }
 }

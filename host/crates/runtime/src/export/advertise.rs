@@ -54,6 +54,7 @@ pub(crate) fn advertise(
         size: info.size - info.size % u64::from(block.minimum()),
         flags: flags(plugin, read_only || info.read_only),
         block,
+        enforced: None,
         // Data is a right answer for every export.
         allocation: true,
     })
