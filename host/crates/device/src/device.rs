@@ -1,5 +1,6 @@
 //! What an export does: the operations that the data path asks for.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -12,7 +13,29 @@ use crate::deadline::Deadline;
 use crate::fault::Failure;
 use crate::reply::ReadReply;
 
-/// One export, open: seven operations, and what is to be done when a connection ends.
+/// What a device keeps for a client for as long as that is connected. By default it's nothing.
+#[derive(Default)]
+pub struct Guest(Vec<Box<dyn Send + Sync>>);
+
+impl Guest {
+    /// Keeps something more for the client.
+    pub fn keep(&mut self, held: Box<dyn Send + Sync>) {
+        self.0.push(held);
+    }
+
+    /// Keeps what another layer does.
+    pub fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guest").field(&self.0.len()).finish()
+    }
+}
+
+/// One export, open: seven operations, and what is to be done when a connection begins and ends.
 ///
 /// Calls may overlap; the device queues what can't. Whoever calls has checked the request against the export's
 /// [`Terms`](crate::Terms): ranges lie inside the export, are aligned and not empty, no transfer is longer than the
@@ -88,6 +111,15 @@ pub trait Device: Send + Sync + 'static {
 
     /// What was lost of what it had answered, in each of its layers. At once.
     fn losses(&self) -> Vec<Arc<Losses>>;
+
+    /// A client has chosen the export, and its connection is about to begin: what is returned is dropped when it has
+    /// ended, after [`leave`](Self::leave). May take a while; dropping the future lets nobody in.
+    ///
+    /// # Errors
+    /// The client isn't let in.
+    fn enter(&self) -> impl Future<Output = Result<Guest, Failure>> + Send {
+        async { Ok(Guest::default()) }
+    }
 
     /// A connection has ended: makes durable what was changed and not flushed, so that the server's own end loses
     /// nothing that was answered. If that fails, the operator is told, and it's noted as a loss.

@@ -165,6 +165,17 @@ impl Failure {
         matches!(self.fault, Fault::Share | Fault::HungUp | Fault::Shutdown)
     }
 
+    /// A failure of the layer below, as it's told above: where it happened it was counted.
+    #[must_use]
+    pub fn told_below(self) -> Self {
+        let fault = match self.fault {
+            Fault::Shutdown => Fault::Shutdown,
+            Fault::HungUp => Fault::HungUp,
+            _ => Fault::Below,
+        };
+        Self { fault, ..self }
+    }
+
     /// The server is going down.
     #[must_use]
     pub fn shutdown() -> Self {

@@ -26,7 +26,7 @@ mod terms;
 
 pub use catalog::{Absent, Catalog, Listed, Opened};
 pub use deadline::{Deadline, Standstill};
-pub use device::Device;
+pub use device::{Device, Guest};
 pub use hang_up::HangUp;
 pub use losses::{Losses, Witness};
 pub use nbd_proto::WriteFlags;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use device::fault::Failure;
 use device::metrics::Operation;
 use device::reply::ReadReply;
-use device::{Deadline, Device, Losses, Served, WriteFlags};
+use device::{Deadline, Device, Guest, Losses, Served, WriteFlags};
 use extent_map::ExtentMap;
 use runtime::PluginExport;
 
@@ -112,6 +112,10 @@ impl Device for Timed {
 
     fn losses(&self) -> Vec<Arc<Losses>> {
         self.export.losses()
+    }
+
+    async fn enter(&self) -> Result<Guest, Failure> {
+        self.export.enter().await
     }
 
     async fn leave(&self) {

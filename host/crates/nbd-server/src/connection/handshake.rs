@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use device::identity::Client;
 use device::origin::Origin;
-use device::{Absent, Catalog, Listed, Opened};
+use device::{Absent, Catalog, Device as _, Guest, Listed, Opened};
 use nbd_proto::{Event, Handshake, Policy, Session, limits::HANDSHAKE_BUFFER};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -24,6 +24,8 @@ pub(super) struct Agreed<S, D> {
     pub(super) stream: Secured<S>,
     pub(super) session: Session,
     pub(super) opened: Opened<D>,
+    /// What the export keeps for the client.
+    pub(super) guest: Guest,
     /// Bytes that came after it: requests.
     pub(super) unread: BytesMut,
     /// What the connection holds of its server's connections.
@@ -93,17 +95,33 @@ where
                 }
             }
             Event::Ready(session) => {
+                // The session is for the export that was found last.
+                let Some(opened) = found else {
+                    return Ok(None);
+                };
+                // Boxed, since it's rare that there's something to do.
+                let entering = Box::pin(opened.served.device().enter());
+                let guest = match visitor.place.lend(entering).await {
+                    Ok(guest) => guest,
+                    Err(failure) => {
+                        tracing::debug!(target: "nbdbox::connection",
+                            listener = client.listener,
+                            request = Origin::field(),
+                            "the export lets nobody in: {}", failure.text
+                        );
+                        return Ok(None);
+                    }
+                };
                 let room = visitor.room().await;
                 send(&mut stream, &mut handshake).await?;
-                // The session is for the export that was found last.
-                let agreed = found.map(|opened| Agreed {
+                return Ok(Some(Agreed {
                     stream,
                     session: *session,
                     opened,
+                    guest,
                     unread: inbox,
                     room,
-                });
-                return Ok(agreed);
+                }));
             }
             Event::StartTls => {
                 send(&mut stream, &mut handshake).await?;

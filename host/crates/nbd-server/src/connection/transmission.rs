@@ -43,6 +43,7 @@ where
             served,
             hold: _hold,
         },
+        guest,
         unread,
         room: _room,
     } = agreed;
@@ -68,6 +69,7 @@ where
     };
     let end = poll_fn(|cx| transmission.poll(cx)).await;
     served.device().leave().await;
+    drop(guest);
     linger(transmission.wire.into_stream()).await;
     end
 }
