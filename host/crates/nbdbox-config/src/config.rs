@@ -215,7 +215,7 @@ pub struct Export {
 /// A filter of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// The filter.
+    /// The filter. One of the host's own has neither a digest nor grants.
     pub plugin: Reference,
     /// What the file's SHA-256 has to be.
     pub sha256: Option<[u8; 32]>,

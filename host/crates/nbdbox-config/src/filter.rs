@@ -54,6 +54,9 @@ pub enum FilterError {
     /// A limit is wrong.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// Grants or limits for a filter of the host's own.
+    #[error("`{0}` is a filter of the host's own: it has settings, and no blobs or limits; a file of that name is `./{0}`")]
+    Native(&'static str),
 }
 
 impl FilterWord {
@@ -115,6 +118,11 @@ impl FilterWord {
             }
         }
         BlobOption::set_all(&options, &mut blobs)?;
+        if let Some(native) = plugin.native()
+            && !(blobs.is_empty() && limits.is_empty())
+        {
+            return Err(FilterError::Native(native.as_str()));
+        }
         Ok(Self {
             plugin,
             settings: Settings::parse(&settings)?,
@@ -198,6 +206,8 @@ mod tests {
             ("f.wasm,blob-option.x.lock=none", "no blob `x`"),
             ("f.wasm,blob.x=/a,blob-option.x.etag=1", "the keys are lock"),
             ("f.wasm,limit.room=1", "`room`"),
+            ("delay,limit.memory=1M", "`./delay`"),
+            ("log,blob.x=/a", "no blobs"),
         ] {
             let error = parse(word).unwrap_err().to_string();
             assert!(error.contains(wrong), "{word}: {error}");

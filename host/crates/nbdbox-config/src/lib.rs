@@ -11,6 +11,7 @@ pub mod filter;
 pub mod grant;
 pub mod limits;
 pub mod lock;
+pub mod native;
 pub mod policy;
 pub mod reference;
 pub mod settings;

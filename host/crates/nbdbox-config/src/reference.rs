@@ -16,6 +16,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::native::NativeName;
+
 /// Characters of a name.
 const NAME: usize = 64;
 
@@ -81,6 +83,17 @@ impl Reference {
         match word.to_str() {
             Some(name) if is_name(name) => Ok(Self::Name(name.to_owned())),
             _ => Err(ReferenceError::Name(shown())),
+        }
+    }
+}
+
+impl Reference {
+    /// Where a filter stands: which of the host's own it is. Those names are looked up before all others.
+    #[must_use]
+    pub fn native(&self) -> Option<NativeName> {
+        match self {
+            Self::Name(name) => NativeName::named(name),
+            Self::Path(_) | Self::Registry(_) => None,
         }
     }
 }
@@ -186,6 +199,15 @@ mod tests {
 
     fn parse(word: &str) -> Result<Reference, ReferenceError> {
         Reference::parse(word.as_ref())
+    }
+
+    #[test]
+    fn a_name_of_the_hosts_own_is_no_file() {
+        let native = |word: &str| parse(word).ok().and_then(|word| word.native());
+        assert_eq!(native("delay"), Some(NativeName::Delay));
+        for word in ["./delay", "delay.wasm", "delays", "Delay"] {
+            assert_eq!(native(word), None, "{word}");
+        }
     }
 
     #[test]

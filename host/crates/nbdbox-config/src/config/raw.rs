@@ -188,7 +188,9 @@ pub(super) struct Export {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Filter {
-    /// The filter: a path, which has a `/` or ends in `.wasm`, or a name that is looked up.
+    /// The filter: a path, which has a `/` or ends in `.wasm`, or a name that is looked up. These names are those of
+    /// the host's own, which have settings only: blocksize-policy, delay, error, fua, log, nocache, noextents, notrim,
+    /// nozero.
     pub(super) plugin: Text,
     /// What the SHA-256 of the filter's file has to be, in hexadecimal.
     pub(super) sha256: Text,

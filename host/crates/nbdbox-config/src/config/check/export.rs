@@ -71,8 +71,18 @@ impl Checker<'_, '_> {
             let span = filter.span();
             let raw = filter.into_inner();
             let sha256 = raw.sha256.as_ref();
+            let plugin = self.plugin(raw.plugin.as_ref(), &span, table)?;
+            if let Some(native) = plugin.native()
+                && (sha256.is_some() || !raw.blobs.is_empty() || raw.limits.is_some())
+            {
+                let text = format!(
+                    "`{}` is a filter of the host's own: it has settings, and no sha256, blobs or limits",
+                    native.as_str()
+                );
+                self.wrong(span.clone(), table, text);
+            }
             Some(Filter {
-                plugin: self.plugin(raw.plugin.as_ref(), &span, table)?,
+                plugin,
                 sha256: sha256.and_then(|text| self.sha256(text, &format!("{table}.sha256"))),
                 settings: self.settings(raw.settings, &format!("{table}.settings")),
                 blobs: self.blobs(raw.blobs, &format!("{table}.blobs")),
