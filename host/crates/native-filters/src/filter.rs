@@ -1,0 +1,369 @@
+//! A native filter over a layer: the device that does what its hook plans.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use device::fault::Failure;
+use device::metrics::Metrics;
+use device::reply::ReadReply;
+use device::{
+    Deadline, Device, DynServed, ExtentsOnError, Guest, Losses, Served, Terms, WriteFlags, pace,
+};
+use extent_map::{ExtentMap, Wanted};
+use tokio::time::sleep;
+
+use crate::call::Call;
+use crate::hook::Hook;
+use crate::native::Native;
+use crate::plan::{Plan, Then};
+
+/// Bytes that are written or read at once for a call that is done piece by piece.
+const PIECE: u64 = 1 << 20;
+
+/// A filter of the host's own, which stands on a layer.
+pub struct NativeFilter {
+    native: Arc<Native>,
+    below: Arc<dyn DynServed>,
+    terms: Arc<Terms>,
+    metrics: Arc<Metrics>,
+    /// Of all layers below.
+    losses: Vec<Arc<Losses>>,
+}
+
+impl fmt::Debug for NativeFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NativeFilter")
+            .field("native", &self.native)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NativeFilter {
+    /// Puts a filter on a layer, of which `losses` are known.
+    ///
+    /// # Errors
+    /// The layer below can't do what the filter's settings ask for.
+    pub fn new(
+        native: Arc<Native>,
+        below: Arc<dyn DynServed>,
+        metrics: Arc<Metrics>,
+        losses: Vec<Arc<Losses>>,
+    ) -> Result<Self, String> {
+        let mut terms = below.terms().clone();
+        let hook = native.hook();
+        hook.promise(&mut terms.export)?;
+        if hook.tells_failed_extents() {
+            terms.extents_on_error = ExtentsOnError::Error;
+        }
+        Ok(Self {
+            native,
+            below,
+            terms: Arc::new(terms),
+            metrics,
+            losses,
+        })
+    }
+
+    /// It as it's served, to clients or to a filter above.
+    #[must_use]
+    pub fn served(self: &Arc<Self>) -> Served<Self> {
+        let (terms, metrics) = (Arc::clone(&self.terms), Arc::clone(&self.metrics));
+        Served::new(Arc::clone(self), terms, metrics)
+    }
+
+    /// What it promises.
+    #[must_use]
+    pub fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+
+    /// Its counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    fn hook(&self) -> &dyn Hook {
+        self.native.hook()
+    }
+
+    /// Waits as the plan says, and finds out how the call ends.
+    async fn begin(&self, deadline: &Deadline, plan: &Plan) -> Result<Then, Failure> {
+        if !plan.wait.is_zero() {
+            wait(plan.wait, deadline).await?;
+        }
+        match &plan.then {
+            Then::Refuse(failure) => Err(failure.clone()),
+            Then::RefuseIf(file, failure) => {
+                if self.exists(file, deadline).await? {
+                    return Err(failure.clone());
+                }
+                Ok(Then::Pass)
+            }
+            then => Ok(then.clone()),
+        }
+    }
+
+    /// Looks for a file, on a thread of its tenant's: file systems may take their time.
+    async fn exists(&self, file: &Arc<PathBuf>, deadline: &Deadline) -> Result<bool, Failure> {
+        let Some(quota) = &self.terms.quota else {
+            return Ok(file.exists());
+        };
+        let file = Arc::clone(file);
+        let found = deadline
+            .standing(quota.work.run(move || file.exists()))
+            .await;
+        found.map_err(|_| Failure::host(nbd_proto::Errno::Eio, "the host has no thread left"))
+    }
+
+    /// Does a change, which `pass` hands on with the flags of the plan.
+    async fn change<'a>(
+        &'a self,
+        deadline: &'a Deadline,
+        call: Call,
+        pass: impl FnOnce(&'a dyn DynServed, WriteFlags) -> device::Answer<'a, ()> + Send,
+    ) -> Result<(), Failure> {
+        let plan = self.hook().plan(&call);
+        let done = async {
+            match self.begin(deadline, &plan).await? {
+                Then::Ignore => Ok(()),
+                Then::ReadAway => self.read_away(deadline, &call).await,
+                Then::WriteZeroes => self.write_zeroes(deadline, &call, plan.flags).await,
+                Then::PassAndFlush => {
+                    pass(&*self.below, plan.flags).await.map_err(told_below)?;
+                    self.below.flush(deadline).await.map_err(told_below)
+                }
+                Then::Pass | Then::Refuse(_) | Then::RefuseIf(..) => {
+                    pass(&*self.below, plan.flags).await.map_err(told_below)
+                }
+            }
+        };
+        let done = done.await;
+        let failure = done.as_ref().err();
+        self.hook().answered(plan.ticket, &call, None, failure);
+        done
+    }
+
+    /// The pieces of a range, none of which is longer than the layer below takes.
+    fn pieces(&self, offset: u64, length: u64) -> impl Iterator<Item = (u64, u32)> + use<> {
+        // A multiple of the minimum, since both are.
+        let most = PIECE.min(self.below.terms().export.block.maximum().into());
+        let end = offset + length;
+        let mut at = offset;
+        std::iter::from_fn(move || {
+            let piece = u32::try_from(most.min(end - at)).ok()?;
+            let start = at;
+            at += u64::from(piece);
+            (piece > 0).then_some((start, piece))
+        })
+    }
+
+    /// Writes zeroes piece by piece. Each is paid for as a write of its length is, and nothing more is written once
+    /// the request has ended.
+    async fn write_zeroes(
+        &self,
+        deadline: &Deadline,
+        call: &Call,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let Call::Zero { offset, length, .. } = *call else {
+            return Ok(());
+        };
+        let flags = flags & WriteFlags::FUA;
+        let mut zeroes = Bytes::new();
+        for (at, piece) in self.pieces(offset, length) {
+            if zeroes.is_empty() {
+                zeroes = vec![0; piece as usize].into();
+            }
+            self.next_piece(deadline, piece).await?;
+            let bytes = zeroes.slice(..piece as usize);
+            let written = self.below.write(deadline, at, bytes, flags).await;
+            written.map_err(told_below)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a range, and forgets it.
+    async fn read_away(&self, deadline: &Deadline, call: &Call) -> Result<(), Failure> {
+        let Call::Cache { offset, length } = *call else {
+            return Ok(());
+        };
+        let mut reply = Box::<ReadReply>::default();
+        for (at, piece) in self.pieces(offset, length) {
+            self.next_piece(deadline, piece).await?;
+            reply.reset(piece);
+            let read = self.below.read(deadline, at, piece, reply).await;
+            reply = read.map_err(told_below)?;
+        }
+        Ok(())
+    }
+
+    /// A piece more of the request, after which others have had their turn.
+    async fn next_piece(&self, deadline: &Deadline, bytes: u32) -> Result<(), Failure> {
+        tokio::task::yield_now().await;
+        deadline.check()?;
+        deadline.next_piece();
+        pace::hold_up_piece(&self.terms, &self.metrics, deadline, bytes.into()).await
+    }
+}
+
+/// Lets time pass for a request, which isn't the layers' below: it stands still for them. Ends early if the client goes.
+async fn wait(time: Duration, deadline: &Deadline) -> Result<(), Failure> {
+    let _standing = deadline.stand_still();
+    tokio::select! {
+        () = sleep(time) => Ok(()),
+        () = deadline.abandoned() => Err(Failure::hung_up()),
+    }
+}
+
+fn told_below(failure: Failure) -> Failure {
+    failure.told_below()
+}
+
+impl Device for NativeFilter {
+    async fn read(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u32,
+        reply: Box<ReadReply>,
+    ) -> Result<Box<ReadReply>, Failure> {
+        let call = Call::Read {
+            offset,
+            length: length.into(),
+        };
+        let plan = self.hook().plan(&call);
+        let done = match self.begin(deadline, &plan).await {
+            Ok(_) => {
+                let done = self.below.read(deadline, offset, length, reply).await;
+                done.map_err(told_below)
+            }
+            Err(failure) => Err(failure),
+        };
+        let failure = done.as_ref().err();
+        self.hook().answered(plan.ticket, &call, None, failure);
+        done
+    }
+
+    async fn write(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        payload: Bytes,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let call = Call::Write {
+            offset,
+            length: payload.len() as u64,
+            flags,
+        };
+        self.change(deadline, call, |below, flags| {
+            below.write(deadline, offset, payload, flags)
+        })
+        .await
+    }
+
+    async fn flush(&self, deadline: &Deadline) -> Result<(), Failure> {
+        self.change(deadline, Call::Flush, |below, _| below.flush(deadline))
+            .await
+    }
+
+    async fn trim(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let call = Call::Trim {
+            offset,
+            length,
+            flags,
+        };
+        self.change(deadline, call, |below, flags| {
+            below.trim(deadline, offset, length, flags)
+        })
+        .await
+    }
+
+    async fn zero(
+        &self,
+        deadline: &Deadline,
+        offset: u64,
+        length: u64,
+        flags: WriteFlags,
+    ) -> Result<(), Failure> {
+        let call = Call::Zero {
+            offset,
+            length,
+            flags,
+        };
+        self.change(deadline, call, |below, flags| {
+            below.zero(deadline, offset, length, flags)
+        })
+        .await
+    }
+
+    async fn cache(&self, deadline: &Deadline, offset: u64, length: u64) -> Result<(), Failure> {
+        let call = Call::Cache { offset, length };
+        self.change(deadline, call, |below, _| {
+            below.cache(deadline, offset, length)
+        })
+        .await
+    }
+
+    async fn extents(
+        &self,
+        deadline: &Deadline,
+        map: Box<ExtentMap>,
+    ) -> Result<Box<ExtentMap>, Failure> {
+        let range = map.range().clone();
+        let call = Call::Extents {
+            offset: range.start,
+            length: range.end - range.start,
+            one: map.wanted() == Wanted::One,
+        };
+        let plan = self.hook().plan(&call);
+        let done = match self.begin(deadline, &plan).await {
+            // What nothing is said of is data.
+            Ok(Then::Ignore) => Ok(map),
+            Ok(_) if !self.below.terms().export.allocation => Ok(map),
+            Ok(_) => {
+                let done = self.below.extents(deadline, map).await;
+                done.map_err(told_below)
+            }
+            Err(failure) => Err(failure),
+        };
+        let (extents, failure) = (done.as_deref().ok(), done.as_ref().err());
+        self.hook().answered(plan.ticket, &call, extents, failure);
+        done
+    }
+
+    fn losses(&self) -> Vec<Arc<Losses>> {
+        self.losses.clone()
+    }
+
+    /// By this layer alone: those below are entered by themselves.
+    async fn enter(&self) -> Result<Guest, Failure> {
+        let wait = self.hook().open_wait();
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        let mut guest = Guest::default();
+        if let Some(held) = self.hook().connect(&self.terms.export)? {
+            guest.keep(held);
+        }
+        Ok(guest)
+    }
+
+    /// This layer alone: those below leave by themselves.
+    async fn leave(&self) {
+        let wait = self.hook().close_wait();
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `exitlast`: the server ends when its last client has left.
+
+use std::sync::Arc;
+
+use device::fault::Failure;
+use nbd_proto::Export;
+
+use crate::exit::Exit;
+use crate::hook::Hook;
+
+#[derive(Debug)]
+pub(crate) struct ExitLast(Arc<Exit>);
+
+impl ExitLast {
+    pub(crate) fn new(exit: &Arc<Exit>) -> Self {
+        exit.with_the_last_client();
+        Self(Arc::clone(exit))
+    }
+}
+
+impl Hook for ExitLast {
+    fn connect(&self, _: &Export) -> Result<Option<Box<dyn Send + Sync>>, Failure> {
+        Ok(Some(Box::new(self.0.enter()?)))
+    }
+}

@@ -1,0 +1,172 @@
+//! `log`: what is asked and answered, in a file, a line each, as nbdkit's filter of this name writes it.
+
+mod clock;
+mod file;
+mod line;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use device::fault::Failure;
+use device::origin::Origin;
+use extent_map::ExtentMap;
+use nbd_proto::Export;
+
+use self::file::LogFile;
+use self::line::{Answered, Asked, Connected};
+use crate::call::Call;
+use crate::hook::Hook;
+use crate::plan::Plan;
+use crate::settings::Reader;
+
+#[derive(Debug)]
+pub(crate) struct Log(Option<Arc<Book>>);
+
+/// Where lines go, and who is connected.
+#[derive(Debug)]
+struct Book {
+    file: Arc<LogFile>,
+    guests: Mutex<Guests>,
+}
+
+#[derive(Debug, Default)]
+struct Guests {
+    /// How many there have been.
+    count: u64,
+    /// Those who are there, by the number of their connection in the process.
+    here: HashMap<u64, Guest>,
+}
+
+/// A client: its number, counted from 1 in each log, and how much it has asked.
+#[derive(Debug)]
+struct Guest {
+    number: u64,
+    asked: u64,
+}
+
+/// A client that is noted as connected.
+struct Present {
+    book: Arc<Book>,
+    connection: u64,
+}
+
+impl Log {
+    pub(crate) fn new(settings: &Reader<'_>) -> Self {
+        let append = settings.boolean("logappend", false);
+        if settings.text("logscript").is_some() {
+            settings.complain("logscript=: scripts aren't run here; say logfile=".to_owned());
+        }
+        let Some(path) = settings.path("logfile") else {
+            return Self(None);
+        };
+        match LogFile::open(&path, append) {
+            Ok(file) => Self(Some(Arc::new(Book {
+                file,
+                guests: Mutex::default(),
+            }))),
+            Err(error) => {
+                settings.complain(format!("logfile={}: {error}", path.display()));
+                Self(None)
+            }
+        }
+    }
+}
+
+impl Book {
+    fn guests(&self) -> MutexGuard<'_, Guests> {
+        // Nothing that holds the lock panics half-way through a change.
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client for which this thread works, and its next number for a call.
+    fn next_call(&self) -> (u64, u64) {
+        let connection = connection();
+        let mut guests = self.guests();
+        match guests.here.get_mut(&connection) {
+            Some(guest) => {
+                guest.asked += 1;
+                (guest.number, guest.asked)
+            }
+            None => (0, 0),
+        }
+    }
+
+    fn number(&self) -> u64 {
+        let guests = self.guests();
+        guests
+            .here
+            .get(&connection())
+            .map_or(0, |guest| guest.number)
+    }
+
+    fn write(&self, number: u64, line: &dyn std::fmt::Display) {
+        let now = clock::Time(SystemTime::now());
+        self.file
+            .write(format!("{now} connection={number} {line}\n"));
+    }
+}
+
+/// The connection for which this thread works; 0 is the host itself.
+fn connection() -> u64 {
+    Origin::current().map_or(0, |origin| origin.connection)
+}
+
+impl Hook for Log {
+    fn plan(&self, call: &Call) -> Plan {
+        let mut plan = Plan::pass(call.flags());
+        if let Some(book) = &self.0 {
+            let (number, id) = book.next_call();
+            plan.ticket = id;
+            book.write(number, &Asked { call, id });
+        }
+        plan
+    }
+
+    fn answered(
+        &self,
+        ticket: u64,
+        call: &Call,
+        extents: Option<&ExtentMap>,
+        failure: Option<&Failure>,
+    ) {
+        if let Some(book) = &self.0 {
+            let line = Answered {
+                call,
+                id: ticket,
+                extents,
+                errno: failure.map(|failure| failure.errno),
+            };
+            book.write(book.number(), &line);
+        }
+    }
+
+    fn connect(&self, export: &Export) -> Result<Option<Box<dyn Send + Sync>>, Failure> {
+        let Some(book) = &self.0 else {
+            return Ok(None);
+        };
+        let connection = connection();
+        let number = {
+            let mut guests = book.guests();
+            guests.count += 1;
+            let number = guests.count;
+            guests.here.insert(connection, Guest { number, asked: 0 });
+            number
+        };
+        book.write(number, &Connected(export));
+        Ok(Some(Box::new(Present {
+            book: Arc::clone(book),
+            connection,
+        })))
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        let left = self.book.guests().here.remove(&self.connection);
+        if let Some(Guest { number, asked }) = left {
+            let line = format!("Disconnect transactions={asked}");
+            self.book.write(number, &line);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The settings of a filter, each taken once, so that what is left is a mistake.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use nbdbox_config::settings::Settings;
+use nbdbox_config::size;
+
+/// Settings as the operator gave them, and what is wrong with them.
+pub(crate) struct Reader<'a> {
+    filter: &'static str,
+    settings: &'a Settings,
+    known: RefCell<Vec<String>>,
+    wrong: RefCell<Vec<String>>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(filter: &'static str, settings: &'a Settings) -> Self {
+        Self {
+            filter,
+            settings,
+            known: RefCell::default(),
+            wrong: RefCell::default(),
+        }
+    }
+
+    /// The value of a key, if it was given.
+    pub(crate) fn text(&self, key: &str) -> Option<&'a str> {
+        self.known.borrow_mut().push(key.to_owned());
+        self.settings.get(key)
+    }
+
+    /// A value that `parse` understands.
+    pub(crate) fn parsed<T>(
+        &self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+        what: &str,
+    ) -> Option<T> {
+        let value = self.text(key)?;
+        let parsed = parse(value);
+        if parsed.is_none() {
+            self.complain(format!("{key}={value}: it's {what}"));
+        }
+        parsed
+    }
+
+    /// One of these words.
+    pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)], default: T) -> T {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let find = |value: &str| {
+            let found = choices.iter().find(|(word, _)| *word == value);
+            found.map(|(_, choice)| *choice)
+        };
+        self.parsed(key, find, &format!("one of {}", words.join(", ")))
+            .unwrap_or(default)
+    }
+
+    pub(crate) fn boolean(&self, key: &str, default: bool) -> bool {
+        let parse = |value: &str| match &value.to_ascii_lowercase()[..] {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" => Some(false),
+            _ => None,
+        };
+        self.parsed(key, parse, "true or false").unwrap_or(default)
+    }
+
+    /// A number of bytes.
+    pub(crate) fn size(&self, key: &str) -> Option<u32> {
+        let parse = |value: &str| {
+            let size = size::parse(value).ok()?;
+            Some(u32::try_from(size).unwrap_or(u32::MAX))
+        };
+        self.parsed(key, parse, "a size, as in 4K")
+    }
+
+    /// A path of the operator's, which isn't looked at.
+    pub(crate) fn path(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(|path| Path::new(path).to_owned())
+    }
+
+    pub(crate) fn complain(&self, text: String) {
+        self.wrong.borrow_mut().push(text);
+    }
+
+    /// All that is wrong, keys that nobody asked for among it.
+    pub(crate) fn finish(self) -> Vec<String> {
+        let mut wrong = self.wrong.into_inner();
+        let known = self.known.into_inner();
+        for (key, _) in self.settings.iter() {
+            if !known.iter().any(|one| one == key) {
+                let knows = match known.len() {
+                    0 => "takes none".to_owned(),
+                    _ => format!("knows {}", known.join(", ")),
+                };
+                wrong.push(format!("unknown key `{key}`: {} {knows}", self.filter));
+            }
+        }
+        wrong
+    }
+}
