@@ -14,6 +14,7 @@ mod blueprint;
 mod generation;
 mod hold;
 mod library;
+mod native;
 mod plan;
 mod slot;
 mod standalone;
@@ -33,6 +34,7 @@ use runtime::{Engine, PluginExport};
 
 pub(crate) use blueprint::Blueprint;
 pub(crate) use library::Library;
+pub(crate) use native::native;
 pub(crate) use standalone::Standalone;
 pub(crate) use tenant::Tenant;
 

@@ -56,7 +56,9 @@ impl Check {
                 match loaded {
                     Ok((plugin, filters)) => {
                         for (filter, given) in filters.iter().zip(&export.filters) {
-                            rows.extend(needs(tenant.name(), export, filter, &given.blobs));
+                            if let Some(filter) = filter {
+                                rows.extend(needs(tenant.name(), export, filter, &given.blobs));
+                            }
                         }
                         rows.extend(needs(tenant.name(), export, &plugin, &export.blobs));
                         if let Err(error) = slot.check(&plugin, filters).await {

@@ -9,14 +9,19 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use device::ExtentsOnError;
 use device::{ProcessQuota, TenantQuota};
+use native_filters::Exit;
 use nbdbox_config::blob_option::BlobOption;
 use nbdbox_config::filter::FilterWord;
 use nbdbox_config::limits::{self, Limits, TenantLimits};
 use nbdbox_config::policy::OnFailure;
 use nbdbox_config::reference::Reference;
 use nbdbox_config::settings::Settings;
-use runtime::{Engine, ExportSpec, FilterSpec, Plugin, PluginCatalog, Policy, cache::Cache};
+use runtime::{
+    Engine, ExportSpec, FilterKind, FilterSpec, Plugin, PluginCatalog, PluginFilter, Policy,
+    cache::Cache,
+};
 
+use crate::hosting::native;
 use crate::plugins::Plugins;
 
 /// A plugin, its settings, its grants and its limits.
@@ -43,10 +48,15 @@ pub(super) struct PluginArgs {
     #[command(flatten)]
     pub(super) folders: PluginFolders,
 
-    /// Put a filter over the plugin; the first one is the outermost. `blob.NAME=PATH[:ro|:rw|:map-only]`
+    /// Put a filter over the plugin; the first one is the outermost. The host has some of its own, by name:
+    /// blocksize-policy, delay, error, exitlast, exitwhen, fua, log, nocache, noextents, notrim, nozero. `blob.NAME=PATH[:ro|:rw|:map-only]`
     /// grants it a file, `blob-option.NAME.KEY=VALUE` says more of it, `limit.NAME=VALUE` sets a limit of its own, `,,` stands for a comma
     #[arg(long = "filter", value_name = "FILTER[,KEY=VALUE…]", value_parser = filter_parser())]
     filters: Vec<FilterWord>,
+
+    /// How a filter may end the server, where one may.
+    #[arg(skip)]
+    exit: Option<Arc<Exit>>,
 
     /// Set limits, as in `memory=64MiB,cpu=100ms`
     #[arg(
@@ -159,6 +169,11 @@ impl PluginArgs {
         self.blobs.len() + of_filters
     }
 
+    /// Lets filters end the server.
+    pub(super) fn let_filters_end_it(&mut self) -> Arc<Exit> {
+        Arc::clone(self.exit.get_or_insert_default())
+    }
+
     /// The plugin.
     pub(super) fn plugin(&self) -> &Reference {
         self.plugin
@@ -220,9 +235,16 @@ impl PluginArgs {
         let plugins = self.folders.plugins();
         let mut filters = Vec::with_capacity(self.filters.len());
         for filter in &self.filters {
-            let file = plugins.file(&filter.plugin)?;
-            let loading = load_filter(&engine, &file, filter, &limits, &quota, read_only, opener);
-            filters.push(loading.await?);
+            let kind = if let Some(name) = filter.plugin.native() {
+                native(name, &filter.settings, self.exit.as_ref())?
+            } else {
+                let file = plugins.file(&filter.plugin)?;
+                load_filter(&engine, &file, filter, &limits, &quota, read_only, opener).await?
+            };
+            filters.push(FilterSpec {
+                kind,
+                below: Arc::default(),
+            });
         }
         let spec = ExportSpec {
             tenant: String::new(),
@@ -259,13 +281,12 @@ async fn load_filter(
     quota: &Arc<TenantQuota>,
     read_only: bool,
     opener: &Opener,
-) -> anyhow::Result<FilterSpec> {
+) -> anyhow::Result<FilterKind> {
     let limits = filter.limits(limits)?;
-    Ok(FilterSpec {
+    Ok(FilterKind::Plugin(PluginFilter {
         plugin: Plugin::load(engine, file, &limits, quota).await?,
         settings: filter.settings.clone(),
         blobs: Blob::open_all(&filter.blobs, read_only, opener, &quota.lane.charging(None)).await?,
         limits,
-        below: Arc::default(),
-    })
+    }))
 }

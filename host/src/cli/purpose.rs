@@ -1,7 +1,9 @@
 //! What `serve` runs for: until a signal comes, or while a command runs, or while one client is connected.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use native_filters::Exit;
 use nbd_server::OnlyClient;
 use rustix::process::Signal;
 
@@ -12,6 +14,8 @@ use crate::service::Until;
 pub(super) enum Purpose {
     /// Until a signal comes.
     Signals,
+    /// Until a signal comes, or a filter ends it.
+    Filters(Arc<Exit>),
     /// While the command of `--run` runs.
     Command(Captive),
     /// While the client of `--single` is connected.
@@ -22,6 +26,10 @@ impl Until for Purpose {
     async fn done(&mut self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Signals => std::future::pending().await,
+            Self::Filters(exit) => {
+                exit.asked().await;
+                Ok(ExitCode::SUCCESS)
+            }
             Self::Command(command) => command.done().await,
             Self::Client(client) => {
                 client.left().await;
@@ -39,7 +47,7 @@ impl Until for Purpose {
     fn status(&self, signal: Signal) -> ExitCode {
         match self {
             Self::Command(command) => command.status(signal),
-            Self::Signals | Self::Client(_) => ExitCode::SUCCESS,
+            Self::Signals | Self::Filters(_) | Self::Client(_) => ExitCode::SUCCESS,
         }
     }
 }

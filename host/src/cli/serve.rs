@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use clap::Args;
+use native_filters::Exit;
 use nbd_server::{Address, Inherited, Listener, OnlyClient, Tls, Welcome};
 use nbdbox_config::config::{self, LogFormat};
 use nbdbox_config::size;
@@ -115,7 +116,7 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(mut self: Box<Self>) -> anyhow::Result<ExitCode> {
         if self.exit_with_parent {
             parent::end_with_it()?;
         }
@@ -127,7 +128,8 @@ impl Serve {
                 }
                 None => {
                     self.start_log(log::PLAIN, LogFormat::default())?;
-                    self.serve().await
+                    let exit = self.plugin.let_filters_end_it();
+                    self.serve(exit).await
                 }
             }
         })
@@ -139,7 +141,7 @@ impl Serve {
         log::start(filter, self.log_format.unwrap_or(format.into()))
     }
 
-    async fn serve(&self) -> anyhow::Result<ExitCode> {
+    async fn serve(&self, exit: Arc<Exit>) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
         let tls = Tls::load(&self.tls.tls()?)?;
         let name = &self.listen.export;
@@ -175,7 +177,10 @@ impl Serve {
             service.sockets().listen(listener, welcome.clone());
         }
         demand.check();
-        let purpose = self.purpose(&address, &uri, self.tls.level(), only);
+        let purpose = match self.purpose(&address, &uri, self.tls.level(), only) {
+            Purpose::Signals => Purpose::Filters(exit),
+            purpose => purpose,
+        };
         service.run(NoReload, purpose).await
     }
 

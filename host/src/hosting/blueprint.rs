@@ -42,10 +42,10 @@ pub(crate) struct Planned {
 /// What has to be known to open a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedFilter {
-    /// Its file.
+    /// Its file; of one of the host's own, its name.
     pub file: PathBuf,
-    /// The file's digest.
-    pub digest: Digest,
+    /// The file's digest; of one of the host's own there is none.
+    pub digest: Option<Digest>,
     /// Its settings, secrets put in.
     pub settings: Settings,
 }
@@ -158,9 +158,13 @@ fn plan(export: Export, key: &str, known: &mut Known, problems: &mut Problems) -
     let settings = resolve_all(&export.settings, key, &mut wrong);
     let key = format!("{key}.filters");
     let filters = export.filters.iter().map(|filter| {
-        let plugin = look(&filter.plugin, filter.sha256, &key, known, &mut wrong);
+        let found = match filter.plugin.native() {
+            Some(name) => Some((name.as_str().into(), None)),
+            None => look(&filter.plugin, filter.sha256, &key, known, &mut wrong)
+                .map(|(file, digest)| (file, Some(digest))),
+        };
         let settings = resolve_all(&filter.settings, &key, &mut wrong);
-        let (file, digest) = plugin?;
+        let (file, digest) = found?;
         Some(PlannedFilter {
             file,
             digest,

@@ -35,8 +35,9 @@ impl Plan {
         } = &self.planned;
         let files = filters.iter().map(|filter| &filter.file);
         let files = files.chain([file]);
-        let digests = filters.iter().map(|filter| &filter.digest);
-        let digests = digests.chain([digest]).map(ToString::to_string);
+        let digests = filters.iter().map(|filter| filter.digest.as_ref());
+        let digests = digests.chain([Some(digest)]);
+        let digests = digests.map(|digest| digest.map_or_else(String::new, ToString::to_string));
         let metrics = std::iter::once(&self.metrics).chain(&self.below);
         let layers = files.zip(digests).zip(metrics);
         SeenLayer::stack(layers.map(|((file, digest), metrics)| (&**file, digest, metrics)))

@@ -7,16 +7,19 @@ use std::time::{Duration, Instant};
 use blob::{Blob, Grant, Look, Opener};
 use device::metrics::{SeenExport, stem};
 use device::origin::Origin;
-use device::{Absent, Device as _, Listed, Served, TenantQuota, Terms};
+use device::{Absent, Listed, Served, TenantQuota, Terms};
 use lanes::Work;
 use nbdbox_config::lock::Lock;
 use quota::{Backoff, CountParty, CountPermit, CountQuota, PartyPermit};
-use runtime::{ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport};
+use runtime::{
+    ExportSpec, FilterKind, FilterSpec, Plugin, PluginCatalog, PluginExport, PluginFilter,
+};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use super::blueprint::Planned;
 use super::generation::{Generation, Presence, Step};
 use super::library::Library;
+use super::native::native;
 use super::plan::Plan;
 
 /// The pause after an export could not be opened; it doubles with each further time. Restrains clients
@@ -333,7 +336,7 @@ impl Slot {
         let before = match before {
             Some(before) if !before.has_clients() => {
                 // Its last client has left, which made all durable that could be; this is the last chance.
-                before.opened().export.leave().await;
+                before.opened().export.settle().await;
                 let untold = before.opened().export.has_untold_losses();
                 self.set_generation(None);
                 untold
@@ -365,20 +368,26 @@ impl Slot {
             .await
     }
 
-    /// Loads the filters, the outermost first.
+    /// Loads the filters, the outermost first; those of the host's own are none of these.
     ///
     /// # Errors
     /// One can't be loaded.
-    pub(crate) async fn load_filters(&self, planned: &Planned) -> anyhow::Result<Vec<Arc<Plugin>>> {
+    pub(crate) async fn load_filters(
+        &self,
+        planned: &Planned,
+    ) -> anyhow::Result<Vec<Option<Arc<Plugin>>>> {
         let Planned {
             export, filters, ..
         } = planned;
         let (library, quota, permit) = (&self.library, &self.quota, &self.load_permit);
         let mut plugins = Vec::with_capacity(filters.len());
         for (filter, planned) in export.filters.iter().zip(filters) {
-            let (digest, limits) = (&planned.digest, &filter.limits);
-            let plugin = library.plugin(&planned.file, digest, limits, quota, permit);
-            plugins.push(plugin.await?);
+            let Some(digest) = &planned.digest else {
+                plugins.push(None);
+                continue;
+            };
+            let plugin = library.plugin(&planned.file, digest, &filter.limits, quota, permit);
+            plugins.push(Some(plugin.await?));
         }
         Ok(plugins)
     }
@@ -426,7 +435,7 @@ impl Slot {
     pub(crate) async fn check(
         &self,
         plugin: &Arc<Plugin>,
-        filters: Vec<Arc<Plugin>>,
+        filters: Vec<Option<Arc<Plugin>>>,
     ) -> anyhow::Result<()> {
         let mut planned = self.plan().planned.clone();
         let export = &mut planned.export;
@@ -449,7 +458,7 @@ impl Slot {
 /// The filters, with what they're given.
 async fn open_filters(
     plan: &Plan,
-    plugins: Vec<Arc<Plugin>>,
+    plugins: Vec<Option<Arc<Plugin>>>,
     opener: &Opener,
     work: &Work,
 ) -> anyhow::Result<Vec<FilterSpec>> {
@@ -460,11 +469,18 @@ async fn open_filters(
     let filters = export.filters.iter().zip(filters).zip(&plan.below);
     for (plugin, ((filter, planned), below)) in plugins.into_iter().zip(filters) {
         let blobs: &[Grant] = &filter.blobs;
+        let kind = match (plugin, filter.plugin.native()) {
+            (Some(plugin), _) => FilterKind::Plugin(PluginFilter {
+                plugin,
+                settings: planned.settings.clone(),
+                blobs: Blob::open_all(blobs, export.policy.read_only, opener, work).await?,
+                limits: filter.limits.clone(),
+            }),
+            (None, Some(name)) => native(name, &planned.settings, None)?,
+            (None, None) => anyhow::bail!("{} wasn't loaded", filter.plugin),
+        };
         specs.push(FilterSpec {
-            plugin,
-            settings: planned.settings.clone(),
-            blobs: Blob::open_all(blobs, export.policy.read_only, opener, work).await?,
-            limits: filter.limits.clone(),
+            kind,
             below: Arc::clone(below),
         });
     }

@@ -20,7 +20,8 @@ use device::{Deadline, Device as _, TenantQuota, WriteFlags};
 use nbdbox_config::limits::Limits;
 use nbdbox_config::settings::Settings;
 use runtime::{
-    Engine, ExportSpec, FilterSpec, Plugin, PluginCatalog, PluginExport, Policy, cache::Cache,
+    Engine, ExportSpec, FilterKind, FilterSpec, Plugin, PluginCatalog, PluginExport, PluginFilter,
+    Policy, cache::Cache,
 };
 
 use model::{Change, Deed, Model};
@@ -84,10 +85,12 @@ impl Plugins {
             Stack::File => (&self.file, Settings::default(), vec![blob("disk")], vec![]),
             Stack::Cow => {
                 let cow = FilterSpec {
-                    plugin: Arc::clone(&self.cow),
-                    settings: Settings::parse(&["block=4K"]).unwrap(),
-                    blobs: vec![blob("overlay")],
-                    limits: Limits::default(),
+                    kind: FilterKind::Plugin(PluginFilter {
+                        plugin: Arc::clone(&self.cow),
+                        settings: Settings::parse(&["block=4K"]).unwrap(),
+                        blobs: vec![blob("overlay")],
+                        limits: Limits::default(),
+                    }),
                     below: Arc::default(),
                 };
                 let settings = Settings::parse(&[size.as_str()]).unwrap();

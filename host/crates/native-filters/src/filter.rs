@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use device::fault::Failure;
@@ -206,7 +206,12 @@ impl NativeFilter {
         tokio::task::yield_now().await;
         deadline.check()?;
         deadline.next_piece();
-        pace::hold_up_piece(&self.terms, &self.metrics, deadline, bytes.into()).await
+        let Some(rates) = self.terms.rates() else {
+            return Ok(());
+        };
+        let left = deadline.left(Instant::now());
+        pace::hold_up_piece(rates, &self.metrics, deadline, left, bytes.into()).await?;
+        Ok(())
     }
 }
 

@@ -55,7 +55,9 @@ pub enum FilterError {
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// Grants or limits for a filter of the host's own.
-    #[error("`{0}` is a filter of the host's own: it has settings, and no blobs or limits; a file of that name is `./{0}`")]
+    #[error(
+        "`{0}` is a filter of the host's own: it has settings, and no blobs or limits; a file of that name is `./{0}`"
+    )]
     Native(&'static str),
 }
 

@@ -1,10 +1,12 @@
-//! One export of a plugin, as the data path sees it.
+//! A layer of an export that a plugin or a filter in its sandbox serves.
 
 mod advertise;
 pub(crate) mod carry_out;
 pub(crate) mod catalog;
 mod pool;
 mod recall;
+pub(crate) mod spec;
+pub(crate) mod stack;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use blob::Blob;
 use bytes::Bytes;
 use device::fault::{Cause, Failure, Fault};
-use device::metrics::{Budget, Metrics, SeenOpen};
+use device::metrics::{Budget, Metrics};
 use device::peaks::Peaks;
 use device::reply::ReadReply;
 use device::{Deadline, Device, Losses, Served, Terms, WriteFlags};
@@ -31,8 +33,8 @@ use crate::instance::context::ExportContext;
 use crate::instance::{CallError, Instance};
 use crate::loaded::plugin::Plugin;
 
-/// An export that a plugin serves.
-pub struct PluginExport {
+/// A layer of an export: a plugin, or a filter that is one.
+pub struct PluginLayer {
     plugin: Arc<Plugin>,
     ctx: Arc<ExportContext>,
     /// What the first instance said; the others must say the same.
@@ -41,8 +43,8 @@ pub struct PluginExport {
     pool: Pool<Instance>,
     policy: Policy,
     recall: Recall,
-    /// What a filter stands on.
-    below: Option<Arc<PluginExport>>,
+    /// What is lost in the layers below.
+    losses_below: Vec<Arc<Losses>>,
     /// An instance took half of its memory in its first calls: that's no reason to replace it.
     needs_much: AtomicBool,
 }
@@ -50,21 +52,21 @@ pub struct PluginExport {
 /// Calls of an instance in which a plugin that grows for ever doesn't come to half of its memory.
 const FEW_CALLS: u64 = 4;
 
-impl std::fmt::Debug for PluginExport {
+impl std::fmt::Debug for PluginLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PluginExport")
+        f.debug_struct("PluginLayer")
             .field("export", &self.terms.export)
             .finish_non_exhaustive()
     }
 }
 
-impl PluginExport {
-    /// Makes the first instance and opens the export in it, for a filter over the layer `below`.
+impl PluginLayer {
+    /// Makes the first instance and opens the export in it. `losses_below` are those of the layers that it stands on.
     pub(crate) async fn open(
         plugin: Arc<Plugin>,
         ctx: ExportContext,
         policy: Policy,
-        below: Option<Arc<Self>>,
+        losses_below: Vec<Arc<Losses>>,
     ) -> Result<Self, Failure> {
         let ctx = Arc::new(ctx);
         let Some(share) = ctx.quota.tenant.instances.take() else {
@@ -107,31 +109,22 @@ impl PluginExport {
             terms,
             pool,
             policy,
-            below,
+            losses_below,
             needs_much: AtomicBool::new(false),
         })
     }
 
-    /// This layer, and those below it, down to the plugin.
-    pub fn layers(&self) -> impl Iterator<Item = &Self> {
-        std::iter::successors(Some(self), |layer| layer.below.as_deref())
-    }
-
-    /// Drops idle instances and what is remembered, in this layer and those below. To be called when no client is
-    /// connected. Never drops an instance whose memory is the disk, or that has changes to flush. Doesn't block.
-    pub fn release_idle(&self) {
+    /// As [`PluginExport::release_idle`](stack::PluginExport::release_idle), in this layer.
+    pub(crate) fn release_idle(&self) {
         if !self.holds_the_data() {
             self.pool.release_idle();
         }
         self.recall.forget();
         self.ctx.grants.blobs.iter().for_each(Blob::forget);
-        if let Some(below) = &self.below {
-            below.release_idle();
-        }
     }
 
     /// Whether an instance's memory is the disk: a fresh one would return zeroes for it.
-    fn holds_the_data(&self) -> bool {
+    pub(crate) fn holds_the_data(&self) -> bool {
         self.info.mode == InstanceMode::Single && !self.read_only()
     }
 
@@ -160,15 +153,6 @@ impl PluginExport {
         &self.plugin
     }
 
-    /// What is known of it.
-    #[must_use]
-    pub fn seen(&self) -> SeenOpen {
-        SeenOpen {
-            size: self.terms.export.size,
-            read_only: self.read_only(),
-        }
-    }
-
     /// Whether any call may meet a fresh instance: mode `parallel`.
     #[must_use]
     pub fn is_parallel(&self) -> bool {
@@ -193,26 +177,14 @@ impl PluginExport {
         &self.ctx.peaks
     }
 
-    /// Whether a layer is `single` and may be written. Its one instance knows what no other does, so that two
-    /// generations of the export that are open at once would each go by what only it has written.
+    /// What it was granted.
     #[must_use]
-    pub fn is_sole_writer(&self) -> bool {
-        self.layers().any(Self::holds_the_data)
-    }
-
-    /// What all of its layers were granted.
-    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
-        self.layers().flat_map(|layer| &layer.ctx.grants.blobs)
-    }
-
-    /// Whether something was lost that was answered, and no client has heard of it.
-    #[must_use]
-    pub fn has_untold_losses(&self) -> bool {
-        self.losses().iter().any(|losses| losses.is_untold())
+    pub fn blobs(&self) -> &[Blob] {
+        &self.ctx.grants.blobs
     }
 
     /// Its generation before this one has untold losses: clients of this one hear of them.
-    pub fn inherit_losses(&self) {
+    pub(crate) fn inherit_losses(&self) {
         self.pool.losses().note();
     }
 
@@ -397,7 +369,7 @@ impl Pooled for Instance {
     }
 }
 
-impl Device for PluginExport {
+impl Device for PluginLayer {
     async fn read(
         &self,
         deadline: &Deadline,
@@ -503,8 +475,9 @@ impl Device for PluginExport {
     }
 
     fn losses(&self) -> Vec<Arc<Losses>> {
-        self.layers()
-            .map(|layer| Arc::clone(layer.pool.losses()))
+        let own = Arc::clone(self.pool.losses());
+        std::iter::once(own)
+            .chain(self.losses_below.iter().map(Arc::clone))
             .collect()
     }
 

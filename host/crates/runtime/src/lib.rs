@@ -4,8 +4,8 @@
 //! are compiled by a child process and cached ([`compile`], [`cache`]); a [`Plugin`] is a component
 //! that was looked at (its [`World`]) and asked what it needs (its [`Manifest`]); an `instance`
 //! is one store with one guest (`guest`), in which the host's functions (`imports`) and the
-//! limits (`cpu`, `memory`) live; a `pool` of them makes a [`PluginExport`], and the exports
-//! of one plugin a [`PluginCatalog`].
+//! limits (`cpu`, `memory`) live; a `pool` of them makes a [`PluginLayer`], layers on one another a
+//! [`PluginExport`], and the exports of one plugin a [`PluginCatalog`].
 //!
 //! Knows nothing of NBD's wire. Its invariant: after any error out of a guest call the store is
 //! dropped and nothing of it is used again.
@@ -25,8 +25,10 @@ pub use abi::interfaces::{INTERFACES, Interface, Interfaces};
 pub use abi::manifest::{BlobNeed, Manifest, Setting, SettingKind};
 pub use abi::world::World;
 pub use component::{cache, compile};
-pub use export::PluginExport;
-pub use export::catalog::{ExportSpec, FilterSpec, PluginCatalog};
+pub use export::PluginLayer;
+pub use export::catalog::PluginCatalog;
+pub use export::spec::{ExportSpec, FilterKind, FilterSpec, PluginFilter};
+pub use export::stack::PluginExport;
 pub use loaded::engine::Engine;
 pub use loaded::examined::Examined;
 pub use loaded::plugin::Plugin;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use blob::{Mark, Unflushed};
 use bytes::Bytes;
-use device::fault::{Failure, Fault};
+use device::fault::Failure;
 use device::reply::ReadReply;
 use device::{Deadline, DynServed, Terms, WriteFlags};
 use extent_map::{ExtentMap, Wanted};
@@ -306,12 +306,6 @@ impl Next {
     }
 }
 
-/// A failure of the layer below, as it's told above: there it was counted.
 fn told_below(failure: Failure) -> Failure {
-    let fault = match failure.fault {
-        Fault::Shutdown => Fault::Shutdown,
-        Fault::HungUp => Fault::HungUp,
-        _ => Fault::Below,
-    };
-    Failure { fault, ..failure }
+    failure.told_below()
 }

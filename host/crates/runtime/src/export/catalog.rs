@@ -1,6 +1,7 @@
 //! The exports of one plugin: opened at first use, shared by all clients.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{bail, ensure};
@@ -8,20 +9,21 @@ use blob::{Access, Blob, Look};
 use device::fault::{Cause, Failure};
 use device::identity::Client;
 use device::metrics::{CompileMetrics, Metrics, Observed, SeenExport, SeenLayer, SeenTenant};
-use device::{
-    Absent, Catalog, Device as _, ExportQuota, Listed, Opened, ProcessQuota, TenantQuota,
-};
+use device::{Absent, Catalog, Device as _, ExportQuota, Listed, Opened, ProcessQuota};
 use fair_cores::Cores;
+use native_filters::Native;
+use nbd_proto::Errno;
 use nbd_proto::limits::MAX_STRING;
 use nbdbox_config::limits::{FILTERS, Limits};
-use nbdbox_config::policy::Policy;
 use nbdbox_config::settings::Settings;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::abi::interfaces::Interfaces;
 use crate::abi::names::Names;
-use crate::export::PluginExport;
+use crate::export::PluginLayer;
+use crate::export::spec::{ExportSpec, FilterKind, FilterSpec, PluginFilter};
+use crate::export::stack::PluginExport;
 use crate::instance::CallError;
 use crate::instance::context::{ExportContext, Grants};
 use crate::loaded::plugin::Plugin;
@@ -29,45 +31,6 @@ use crate::next::Next;
 
 /// Exports that a plugin may list, and that are open at once. Restrains the plugin.
 const LISTED: usize = 1024;
-
-/// What the operator decided about an export.
-#[derive(Clone, Debug)]
-pub struct ExportSpec {
-    /// The tenant that it belongs to; empty where there are no tenants.
-    pub tenant: String,
-    /// Its name; where the plugin lists exports of its own, the one that stands for the empty name.
-    pub name: String,
-    /// `KEY=VALUE` settings.
-    pub settings: Settings,
-    /// Files granted to the plugin.
-    pub blobs: Vec<Blob>,
-    /// Limits of the plugin, and of the export as a whole.
-    pub limits: Limits,
-    /// What its tenant may use.
-    pub quota: Arc<TenantQuota>,
-    /// The counters of the outermost layer. Where the plugin lists exports of its own they're counted
-    /// together: what a plugin says becomes nobody's label.
-    pub metrics: Arc<Metrics>,
-    /// What to do when something goes wrong, and whether it may be written.
-    pub policy: Policy,
-    /// Filters over the plugin, the outermost first.
-    pub filters: Vec<FilterSpec>,
-}
-
-/// A filter over a plugin, and what the operator gave it.
-#[derive(Clone, Debug)]
-pub struct FilterSpec {
-    /// The filter, which is a plugin that exports `filter`.
-    pub plugin: Arc<Plugin>,
-    /// `KEY=VALUE` settings.
-    pub settings: Settings,
-    /// Files granted to the filter.
-    pub blobs: Vec<Blob>,
-    /// Its own limits.
-    pub limits: Limits,
-    /// The counters of the layer below it.
-    pub below: Arc<Metrics>,
-}
 
 /// A layer, and what it was given.
 struct LayerSpec<'a> {
@@ -138,6 +101,9 @@ impl PluginCatalog {
         let checked = plugin.check(settings, blobs);
         wrong.extend(checked.err().map(|error| error.to_string()));
         for filter in &mut *filters {
+            let FilterKind::Plugin(filter) = &mut filter.kind else {
+                continue;
+            };
             let name = filter.plugin.name().to_owned();
             if !filter.plugin.world().has(Interfaces::FILTER) {
                 wrong.push(format!("{name} isn't a filter, but a plugin"));
@@ -162,12 +128,14 @@ impl PluginCatalog {
     /// As for [`new`](Self::new).
     pub async fn renewed(&self) -> anyhow::Result<Self> {
         for export in self.open.lock().await.values() {
-            export.leave().await;
+            export.settle().await;
         }
         let mut spec = self.spec.clone();
         spec.blobs = Blob::renew_all(spec.blobs).await?;
         for filter in &mut spec.filters {
-            filter.blobs = Blob::renew_all(std::mem::take(&mut filter.blobs)).await?;
+            if let FilterKind::Plugin(filter) = &mut filter.kind {
+                filter.blobs = Blob::renew_all(std::mem::take(&mut filter.blobs)).await?;
+            }
         }
         let next = Self::new(Arc::clone(&self.plugin), spec).await?;
         if let (Some(next), Some(before)) = (next.own.get(), self.own.get())
@@ -190,8 +158,9 @@ impl PluginCatalog {
     }
 
     fn blobs(&self) -> impl Iterator<Item = &Blob> {
-        let filters = self.spec.filters.iter().flat_map(|filter| &filter.blobs);
-        self.spec.blobs.iter().chain(filters)
+        let filters = self.spec.filters.iter().filter_map(FilterSpec::plugin);
+        let of_filters = filters.flat_map(|filter| &filter.blobs);
+        self.spec.blobs.iter().chain(of_filters)
     }
 
     /// Whether one of its open exports [is a sole writer](PluginExport::is_sole_writer).
@@ -221,6 +190,17 @@ impl PluginCatalog {
         std::iter::once(&self.spec.metrics).chain(below)
     }
 
+    /// A filter that works in a sandbox, as a layer.
+    fn filter_layer<'a>(filter: &'a PluginFilter, metrics: &'a Arc<Metrics>) -> LayerSpec<'a> {
+        LayerSpec {
+            plugin: &filter.plugin,
+            settings: &filter.settings,
+            blobs: &filter.blobs,
+            limits: &filter.limits,
+            metrics,
+        }
+    }
+
     /// The plugin at the bottom, as a layer.
     fn bottom(&self) -> LayerSpec<'_> {
         let below = self.spec.filters.last().map(|filter| &filter.below);
@@ -236,21 +216,6 @@ impl PluginCatalog {
     /// What an export may use.
     fn quota(&self) -> Arc<ExportQuota> {
         ExportQuota::new(&self.spec.limits, &self.spec.quota)
-    }
-
-    /// The layers, the plugin first.
-    fn layers(&self) -> Vec<LayerSpec<'_>> {
-        let filters = self.spec.filters.iter().zip(self.metrics());
-        let filters = filters.map(|(filter, metrics)| LayerSpec {
-            plugin: &filter.plugin,
-            settings: &filter.settings,
-            blobs: &filter.blobs,
-            limits: &filter.limits,
-            metrics,
-        });
-        let mut layers: Vec<_> = filters.chain([self.bottom()]).collect();
-        layers.reverse();
-        layers
     }
 
     /// What surrounds the instances of `layer`, which stands on `next`.
@@ -294,23 +259,44 @@ impl PluginCatalog {
         }
         // One for all layers: what an export may use it shares out among them.
         let quota = self.quota();
-        let mut below: Option<Arc<PluginExport>> = None;
-        for layer in self.layers() {
-            let next = below.as_ref().map(|below| {
-                let immutable = below.is_immutable();
-                let served = Arc::new(below.served().for_filter());
-                Arc::new(Next::new(served, immutable))
-            });
-            let ctx = self.context(name, &layer, &quota, next);
-            let plugin = Arc::clone(layer.plugin);
-            let opened = PluginExport::open(plugin, ctx, self.spec.policy, below).await;
-            let opened = opened.inspect_err(|failure| layer.metrics.blame(failure));
-            let opened = opened.map_err(|failure| Refused::new(layer.plugin, failure))?;
-            below = Some(Arc::new(opened));
+        let bottom = self.bottom();
+        let bottom = self.open_layer(name, &bottom, &quota, None).await?;
+        let mut export = PluginExport::of(bottom);
+        // From the bottom up.
+        let filters: Vec<_> = self.spec.filters.iter().zip(self.metrics()).collect();
+        for (filter, metrics) in filters.into_iter().rev() {
+            match &filter.kind {
+                FilterKind::Plugin(filter) => {
+                    let layer = Self::filter_layer(filter, metrics);
+                    let layer = self.open_layer(name, &layer, &quota, Some(&export)).await?;
+                    export.put_on(layer);
+                }
+                FilterKind::Native(native) => {
+                    let put_on = export.put_on_native(native, metrics);
+                    put_on.map_err(|text| Refused::native(native, text))?;
+                }
+            }
         }
-        let export = below.expect("there is a plugin at the bottom");
+        let export = Arc::new(export);
         open.insert(name.to_owned(), Arc::clone(&export));
         Ok(export)
+    }
+
+    /// Opens a layer in a first instance.
+    async fn open_layer(
+        &self,
+        name: &str,
+        layer: &LayerSpec<'_>,
+        quota: &Arc<ExportQuota>,
+        below: Option<&PluginExport>,
+    ) -> Result<PluginLayer, Refused> {
+        let losses = below.map(PluginExport::losses).unwrap_or_default();
+        let ctx = self.context(name, layer, quota, below.map(PluginExport::next));
+        let plugin = Arc::clone(layer.plugin);
+        let opened = PluginLayer::open(plugin, ctx, self.spec.policy, losses).await;
+        opened
+            .inspect_err(|failure| layer.metrics.blame(failure))
+            .map_err(|failure| Refused::new(layer.plugin, failure))
     }
 
     /// Asks the plugin for its exports, in an instance of their own.
@@ -368,6 +354,13 @@ impl Refused {
         let by = plugin.name().to_owned();
         Self { by, failure }
     }
+
+    fn native(native: &Native, text: String) -> Self {
+        Self {
+            by: native.name().as_str().to_owned(),
+            failure: Failure::answer(Errno::Einval, Some(text)),
+        }
+    }
 }
 
 fn said(failure: &Failure) -> String {
@@ -379,11 +372,15 @@ fn said(failure: &Failure) -> String {
 
 impl Observed for PluginCatalog {
     fn exports(&self) -> Vec<SeenExport> {
-        let filters = self.spec.filters.iter().map(|filter| &*filter.plugin);
-        let plugins = filters.chain([&*self.plugin]);
-        let layers = plugins.zip(self.metrics());
-        let layers =
-            layers.map(|(plugin, metrics)| (plugin.file(), plugin.digest().to_string(), metrics));
+        let told = |plugin: &Plugin| (plugin.file().to_owned(), plugin.digest().to_string());
+        let filters = self.spec.filters.iter().map(|filter| match &filter.kind {
+            FilterKind::Plugin(filter) => told(&filter.plugin),
+            FilterKind::Native(native) => (native.name().as_str().into(), String::new()),
+        });
+        let files = filters.chain([told(&self.plugin)]);
+        let files: Vec<(PathBuf, String)> = files.collect();
+        let layers = files.iter().zip(self.metrics());
+        let layers = layers.map(|((file, digest), metrics)| (&**file, digest.clone(), metrics));
         vec![SeenExport {
             tenant: self.spec.tenant.clone(),
             export: self.spec.name.clone(),

@@ -10,7 +10,7 @@ use device::fault::Failure;
 use device::reply::ReadReply;
 use extent_map::{ExtentMap, Kind, Progress, Wanted};
 
-use super::PluginExport;
+use super::PluginLayer;
 use crate::abi::interfaces::Interfaces;
 use crate::abi::world::World;
 use crate::export::carry_out::blob_failure;
@@ -85,7 +85,7 @@ enum Filled {
     To(u64),
 }
 
-impl PluginExport {
+impl PluginLayer {
     /// Fills `reply` by what is remembered, having asked for that where it's unknown. `false`: the plugin
     /// has to, and the reply is as empty as before.
     pub(super) async fn lookup(
