@@ -7,6 +7,7 @@ mod ends;
 mod hop;
 mod hosting;
 mod image;
+mod native;
 mod offset;
 mod partition;
 mod partition_tables;

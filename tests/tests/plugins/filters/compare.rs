@@ -124,10 +124,28 @@ pub(crate) fn serve(disk: &Disk, filters: &[&str]) -> Server {
     Server::start(words)
 }
 
-/// `--filter` for each; their names are those of example plugins.
+/// The filters of the host's own.
+const NATIVE: [&str; 11] = [
+    "blocksize-policy",
+    "delay",
+    "error",
+    "exitlast",
+    "exitwhen",
+    "fua",
+    "log",
+    "nocache",
+    "noextents",
+    "notrim",
+    "nozero",
+];
+
+/// `--filter` for each; their names are those of example plugins, or of the host's own.
 pub(crate) fn options(filters: &[&str]) -> Vec<String> {
     let option = |filter: &&str| {
         let (name, rest) = filter.split_at(filter.find(',').unwrap_or(filter.len()));
+        if NATIVE.contains(&name) {
+            return ["--filter".to_owned(), (*filter).to_owned()];
+        }
         let file = match name {
             "sly" | "flip" => nbdbox_tests::guest(name),
             _ => plugin(name),

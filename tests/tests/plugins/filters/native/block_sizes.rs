@@ -1,0 +1,68 @@
+//! `blocksize-policy`: what clients are told, and what is refused.
+
+use nbd_proto::{CommandFlags, Errno, Framing};
+use nbdbox_tests::Client;
+
+use super::Pair;
+
+fn both(settings: &[&str]) -> [Client; 2] {
+    let ours = [&["blocksize-policy"], settings].concat().join(",");
+    let pair = Pair::new(&[&ours], &["blocksize-policy"], settings);
+    let sockets = [pair.ours.socket(), pair.theirs.socket()];
+    let clients = sockets.map(|socket| Client::connect(&socket, Framing::Structured));
+    // The servers live for as long as the process.
+    std::mem::forget(pair);
+    clients
+}
+
+#[test]
+fn clients_are_told_what_nbdkits_are() {
+    for settings in [
+        &[
+            "blocksize-minimum=4K",
+            "blocksize-preferred=64K",
+            "blocksize-maximum=1M",
+        ][..],
+        &[
+            "blocksize-minimum=1",
+            "blocksize-preferred=512",
+            "blocksize-maximum=32M",
+        ],
+        &[
+            "blocksize-minimum=64K",
+            "blocksize-preferred=128K",
+            "blocksize-maximum=256K",
+        ],
+    ] {
+        let told = both(settings).map(|client| {
+            let block = client.connection().block.unwrap();
+            (block.minimum(), block.preferred(), block.maximum())
+        });
+        assert_eq!(told[0], told[1], "{settings:?}");
+    }
+}
+
+#[test]
+fn what_breaks_them_is_refused_or_not_as_by_nbdkits() {
+    let sizes = [
+        "blocksize-minimum=4K",
+        "blocksize-preferred=64K",
+        "blocksize-maximum=128K",
+    ];
+    for policy in ["allow", "error"] {
+        let policy = format!("blocksize-error-policy={policy}");
+        let settings = [&sizes[..], &[&policy]].concat();
+        let answers = both(&settings).map(|mut client| {
+            let mut answers: Vec<Result<(), Errno>> = Vec::new();
+            for (offset, length) in [(0, 4096), (1, 4096), (4096, 512), (0, 262_144)] {
+                let read = client.read(offset, length).map(drop);
+                answers.push(read.map_err(|refused| refused.errno));
+                let bytes = vec![1; length as usize];
+                let write = client.write(offset, &bytes, CommandFlags::empty());
+                answers.push(write.map_err(|refused| refused.errno));
+            }
+            answers
+        });
+        assert_eq!(answers[0], answers[1], "{policy}");
+    }
+}

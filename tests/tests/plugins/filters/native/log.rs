@@ -1,0 +1,68 @@
+//! `log`: line by line what nbdkit's writes.
+
+use std::fs;
+
+use nbd_proto::{CommandFlags, Framing};
+use nbdbox_tests::Client;
+
+use super::Pair;
+
+/// The lines without times. What a client is greeted with isn't the same, nor how far extents go: nbdkit's file plugin
+/// tells more than it was asked for. Somebody's leaving may be told late.
+fn lines(text: &str) -> Vec<&str> {
+    let lines = text
+        .lines()
+        .filter_map(|line| line.split_once("connection="));
+    let lines = lines.map(|(_, line)| line);
+    let different = [" Connect ", " Disconnect ", "...Extents "];
+    let same = |line: &&str| !different.iter().any(|word| line.contains(word));
+    lines.filter(same).collect()
+}
+
+#[test]
+fn lines_are_those_of_nbdkits() {
+    let pair = Pair::new(
+        &[
+            "log,logfile=FOLDER/log",
+            "error,error-pread-rate=1,error-pread-file=FOLDER/inject",
+        ],
+        &["log", "error"],
+        &[
+            "logfile=FOLDER/log",
+            "error-pread-rate=1",
+            "error-pread-file=FOLDER/inject",
+        ],
+    );
+    let injects = pair.in_folders("inject");
+    for (socket, inject) in [pair.ours.socket(), pair.theirs.socket()]
+        .iter()
+        .zip(injects)
+    {
+        for _ in 0..2 {
+            let mut client = Client::connect(socket, Framing::Structured);
+            client.read(0, 512).unwrap();
+            client.write(4096, &[0; 1000], CommandFlags::FUA).unwrap();
+            client
+                .write(4096, &[0; 1000], CommandFlags::empty())
+                .unwrap();
+            client.zero(0, 4096, CommandFlags::NO_HOLE).unwrap();
+            client.trim(0, 4096, CommandFlags::empty()).unwrap();
+            client.flush().unwrap();
+            let _ = client.map(0, 65_536, 65_536);
+            let _ = client.status(0, 512, CommandFlags::REQ_ONE).unwrap();
+            fs::write(&inject, "").unwrap();
+            client.read(0, 512).unwrap_err();
+            fs::remove_file(&inject).unwrap();
+        }
+    }
+    let [ours, theirs] = pair.in_folders("log");
+    drop(pair.ours.stop());
+    drop(pair.theirs);
+    let [ours, theirs] = [ours, theirs].map(|log| fs::read_to_string(log).unwrap());
+    assert_eq!(lines(&ours), lines(&theirs));
+    assert!(ours.contains("error=EIO"), "{ours}");
+    assert!(
+        ours.contains("connection=2 Disconnect transactions=9"),
+        "{ours}"
+    );
+}
