@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 /// Lines that wait to be written. Past them lines are dropped, and counted: what is noted mustn't hold up what it is
 /// about.
-const QUEUE: usize = 16 * 1024;
+const QUEUE: usize = 4096;
 
 /// The files that are open, each once in the process: a new generation of an export goes on where the one before was.
 static OPEN: Mutex<Option<HashMap<PathBuf, Weak<LogFile>>>> = Mutex::new(None);
@@ -52,11 +52,16 @@ impl LogFile {
         let (sender, lines) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let missing = Arc::clone(&dropped);
-        let writer = thread::Builder::new().name("log filter".to_owned());
+        let named = thread::Builder::new().name("log filter".to_owned());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the operator's: one for each file that the operator names, and it does nothing else"
+        )]
+        let writer = named.spawn(move || write_all(file, &lines, &missing));
         Ok(Self {
             lines: Some(sender),
             dropped,
-            writer: Some(writer.spawn(move || write_all(file, &lines, &missing))?),
+            writer: Some(writer?),
         })
     }
 
