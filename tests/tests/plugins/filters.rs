@@ -10,6 +10,8 @@ mod image;
 mod native;
 mod offset;
 mod partition;
+mod partition_gpt;
+mod partition_mbr;
 mod partition_tables;
 mod partition_twins;
 mod slow;

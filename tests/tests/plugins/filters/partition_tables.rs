@@ -3,6 +3,9 @@
 /// Bytes of a sector, where nothing else is said.
 pub(super) const SECTOR: u64 = 512;
 
+/// An entry of an MBR: kind, first sector and count.
+pub(super) type Entry = (u8, u32, u32);
+
 /// A disk of so many sectors, each of which begins with its own number.
 pub(super) fn disk(sectors: u64) -> Vec<u8> {
     let sector = |number: u64| {
@@ -19,8 +22,8 @@ fn put(disk: &mut [u8], at: u64, bytes: &[u8]) {
     disk[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// Writes an MBR's table into a sector: kind, first sector and count of each entry.
-pub(super) fn mbr(disk: &mut [u8], sector: u64, entries: &[(u8, u32, u32)]) {
+/// Writes an MBR's table into a sector.
+pub(super) fn mbr(disk: &mut [u8], sector: u64, entries: &[Entry]) {
     let at = sector * SECTOR;
     put(disk, at + 446, &[0; 64]);
     for (number, (kind, first, count)) in (0..).zip(entries) {

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use nbdbox_tests::Random;
+use nbd_proto::Framing;
+use nbdbox_tests::{Client, Random};
 
 use super::folder::{Folder, assert_same, changes, write_mixed};
 
@@ -43,6 +44,11 @@ fn compressed_grains_of_a_stream() {
         compare(&folder, &what, &["image=top:ro"], &[], &mut random);
         with_a_footer(&folder);
         let what = format!("{what}, with a footer");
+        compare(&folder, &what, &["image=top:ro"], &[], &mut random);
+        // Of the last marker's sector only the marker.
+        let length = fs::metadata(folder.path("top")).unwrap().len();
+        folder.cut("top", length - 512 + 16);
+        let what = format!("{what}, which ends early");
         compare(&folder, &what, &["image=top:ro"], &[], &mut random);
     }
 }
@@ -87,6 +93,43 @@ fn extents_of_a_descriptor() {
         &["extents=a,b,c"],
         &mut random,
     );
+}
+
+#[test]
+fn descriptors_in_any_spelling() {
+    let folder = Folder::new();
+    let mut random = Random::seeded(35);
+    write_mixed(&folder.path("a b.bin"), &mut random, 1 << 20);
+    let raw = fs::read(folder.path("a b.bin")).unwrap();
+    let plain = "version=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\
+                 RW 2048 FLAT \"a b.bin\" 0\n";
+    let texts = [
+        plain.to_owned(),
+        format!("# Disk DescriptorFile\n{plain}"),
+        format!("#disk descriptor FILE\n{plain}"),
+        format!("# made by a tool\n\n  \n# Disk DescriptorFile\n{plain}"),
+        format!("\u{feff}# Disk DescriptorFile\n{plain}"),
+        format!("# Disk DescriptorFile\n{plain}").replace('\n', "\r\n"),
+        plain.replace('\n', "\r"),
+        plain.replace('=', " = ").replace("CID", "cid"),
+        plain.replace("monolithicFlat", "custom"),
+        plain.replace("RW 2048 FLAT", "rw\t2048  flat"),
+        plain.replace(" 0\n", " 0 \"device\" 0123-4567 more\n"),
+        plain.replace(
+            " 0\n",
+            "\n# RW 9 ZERO\n#RW 9 ZERO\nddb.adapterType = \"ide\"\n",
+        ),
+        format!("{plain}\0RW 9 ZERO\n"),
+        "RW 2048 FLAT \"a b.bin\" 0".to_owned(),
+    ];
+    for text in texts {
+        fs::write(folder.path("top"), &text).unwrap();
+        let grants = ["image=top:ro", "a=a b.bin:map-only"];
+        let server = folder.serve("vmdk", &grants, &["extents=a"]);
+        let mut client = Client::connect(&server.socket(), Framing::Extended);
+        assert_eq!(client.size(), 1 << 20, "{text}");
+        assert!(client.read(0, 1 << 20).unwrap() == raw, "{text}");
+    }
 }
 
 #[test]
