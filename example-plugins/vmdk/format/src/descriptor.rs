@@ -51,6 +51,17 @@ impl Descriptor {
     /// one of a descriptor. Comments and blank lines are nothing, wherever they stand, except that the usual
     /// first comment makes a text a descriptor.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>> {
+        Self::read(bytes, extent)
+    }
+
+    /// The parent that the descriptor inside a sparse file names. What it says of extents doesn't matter: the
+    /// file is the disk.
+    pub fn parent(bytes: &[u8]) -> Result<Option<String>> {
+        let descriptor = Self::read(bytes, |_| Ok(None))?;
+        Ok(descriptor.and_then(|descriptor| descriptor.parent))
+    }
+
+    fn read(bytes: &[u8], extent: fn(&str) -> Result<Option<Extent>>) -> Result<Option<Self>> {
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         let text = String::from_utf8_lossy(text);
         let text = text.trim_start_matches(BYTE_ORDER_MARK);
@@ -238,6 +249,15 @@ mod tests {
             assert_eq!(parsed.extents[0].kind, expected, "{text}");
             assert_eq!(parsed.extents[0].length, 4096, "{text}");
         }
+    }
+
+    #[test]
+    fn a_parent_is_found_whatever_the_extents_are() {
+        let text = "CID=1\nparentCID=2\nRW nonsense\nNOACCESS 1 X\nparentFileNameHint=\"p\"\n";
+        assert!(Descriptor::parse(text.as_bytes()).is_err());
+        let parent = Descriptor::parent(text.as_bytes()).unwrap();
+        assert_eq!(parent.as_deref(), Some("p"));
+        assert_eq!(Descriptor::parent(b"RW nonsense"), Ok(None));
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl<S: Source> Image<S> {
             let size = file.size();
             return Err(Error::malformed(format!("a descriptor of {size} bytes")));
         }
-        refuse_parent(&descriptor)?;
+        refuse_parent(descriptor.parent.as_deref())?;
         if descriptor.extents.is_empty() {
             return Err(Error::malformed("a descriptor without extents"));
         }
@@ -111,9 +111,7 @@ impl<S: Source> Disk<S> {
     /// A disk that is one sparse file.
     fn whole(file: Pages<S>) -> Result<Self> {
         let sparse = checked(Sparse::open(file)?)?;
-        if let Some(descriptor) = Descriptor::parse(&sparse.descriptor()?)? {
-            refuse_parent(&descriptor)?;
-        }
+        refuse_parent(Descriptor::parent(&sparse.descriptor()?)?.as_deref())?;
         if sparse.header().capacity == 0 {
             return Err(Error::malformed("a disk of no sectors"));
         }
@@ -296,8 +294,8 @@ fn checked<S: Source>(sparse: Sparse<S>) -> Result<Sparse<S>> {
     Ok(sparse)
 }
 
-fn refuse_parent(descriptor: &Descriptor) -> Result<()> {
-    match &descriptor.parent {
+fn refuse_parent(parent: Option<&str>) -> Result<()> {
+    match parent {
         Some(name) => Err(Error::unsupported(format!(
             "it stands on a parent, {name:?}"
         ))),
