@@ -53,12 +53,11 @@ build: ## Build the optimised server, target/release/nbdbox
 	@echo "==> build: nbdbox, release profile"
 	@cargo build --release -p nbdbox
 
-# Built as the tests are: alone, nbdbox would have other features in some dependencies, and `make
-# test` would compile wasmtime once more.
 .PHONY: demo
-demo: ready ## Serve an example plugin and read it with real clients
-	@echo "==> demo: building nbdbox, its tests and the example plugins"
-	@tests/setup/build.sh
+demo: ## Serve an example plugin and read it with real clients
+	@tests/setup/clients.sh --check
+	@tests/setup/guest-toolchain.sh --check
+	@tests/setup/demo.sh
 	@example-plugins/demo.sh
 
 .PHONY: test

@@ -10,28 +10,28 @@ readonly disk=target/demo.img
 readonly copy=target/demo-copy.img
 
 main() {
-    need "$nbdbox" "cargo build -p nbdbox"
-    need target/plugins/file.wasm "make plugins"
+    need "$nbdbox" "tests/setup/demo.sh"
+    need target/plugins/file.wasm "tests/setup/demo.sh"
     trap 'rm -f "$disk" "$copy"' EXIT
 
-    step "A plugin is a WebAssembly file. What can this one do?"
-    show "$nbdbox inspect target/plugins/sparse.wasm | grep -E '^(plugin|features)'"
+    step "A plugin is a WebAssembly file, here target/plugins/sparse.wasm. What can this one do?"
+    show "$nbdbox inspect sparse | grep -E '^(plugin|features)'"
 
     step "Serve it, for as long as one command runs, to a real client."
-    show "$nbdbox serve target/plugins/sparse.wasm size=1G --run 'nbdinfo --map --totals \"\$uri\"'"
+    show "$nbdbox serve sparse size=1G --run 'nbdinfo --map --totals \"\$uri\"'"
 
     if "$nbdbox" map --help >/dev/null 2>&1; then
         step "Where is its data?"
-        show "$nbdbox map --picture target/plugins/sparse.wasm size=128K runlength=4K"
+        show "$nbdbox map --picture sparse size=128K runlength=4K"
     fi
 
     step "The point: this plugin may say where a disk's bytes are, and can't read one (map-only)."
     show "truncate -s 64M $disk && head -c 4M /dev/urandom | dd of=$disk bs=1M seek=32 conv=notrunc status=none"
-    show "$nbdbox serve --blob disk=$disk:map-only target/plugins/file.wasm \\
+    show "$nbdbox serve --blob disk=$disk:map-only file \\
     --run 'qemu-img convert -f raw -O raw \"\$uri\" $copy' && cmp $disk $copy && echo 'the same 64 MiB'"
 
     step "What isn't granted can't be reached. This is refused before anything is served:"
-    refused "$nbdbox serve target/plugins/file.wasm --run 'nbdinfo \"\$uri\"'"
+    refused "$nbdbox serve file --run 'nbdinfo \"\$uri\"'"
 }
 
 need() {
