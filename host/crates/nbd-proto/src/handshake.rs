@@ -28,6 +28,29 @@ use crate::{Framing, Session, limits};
 pub struct Policy {
     /// TLS.
     pub tls: TlsMode,
+    /// What of the protocol there is.
+    pub offers: Offers,
+}
+
+/// What of the protocol is offered: all of it, unless a client's ways with older servers are to be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offers {
+    /// The handshake flags. Without `FIXED_NEWSTYLE` a client has no option but `NBD_OPT_EXPORT_NAME`.
+    pub flags: HandshakeFlags,
+    /// Structured replies, and what needs them: block status and extended headers.
+    pub structured_replies: bool,
+    /// Extended headers.
+    pub extended_headers: bool,
+}
+
+impl Default for Offers {
+    fn default() -> Self {
+        Self {
+            flags: HandshakeFlags::FIXED_NEWSTYLE.union(HandshakeFlags::NO_ZEROES),
+            structured_replies: true,
+            extended_headers: true,
+        }
+    }
 }
 
 /// Section "TLS support": "There are three modes of operation for a server."
@@ -179,7 +202,7 @@ impl Handshake {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         // "The server MUST NOT set any other flags".
-        let flags = HandshakeFlags::FIXED_NEWSTYLE | HandshakeFlags::NO_ZEROES;
+        let flags = policy.offers.flags;
         let mut output = Vec::with_capacity(wire::HELLO_LEN);
         output.extend_from_slice(&wire::NBD_MAGIC.to_be_bytes());
         output.extend_from_slice(&wire::OPTION_MAGIC.to_be_bytes());
@@ -256,13 +279,14 @@ impl Handshake {
         let Some(bits) = Reader::new(rest).u32() else {
             return (0, Some(Event::NeedMore));
         };
+        let offered = u32::from(self.policy.offers.flags.bits());
         self.stage = match ClientFlags::from_bits(bits) {
-            Some(flags) => {
+            Some(flags) if flags.bits() & !offered == 0 => {
                 self.fixed = flags.contains(ClientFlags::FIXED_NEWSTYLE);
                 self.no_zeroes = flags.contains(ClientFlags::NO_ZEROES);
                 Stage::Options
             }
-            None => Stage::Over,
+            _ => Stage::Over,
         };
         (4, None)
     }

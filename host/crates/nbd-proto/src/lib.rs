@@ -40,8 +40,8 @@ pub mod wire;
 
 pub use errno::Errno;
 pub use export::{BlockSizes, BlockSizesError, Export};
-pub use handshake::{Event, Handshake, Lookup, Policy, Purpose, TlsMode};
+pub use handshake::{Event, Handshake, Lookup, Offers, Policy, Purpose, TlsMode};
 pub use reply::{Descriptor, EncodeError};
 pub use request::{Broken, Command, Head, Incoming, Parsed, Refusal, WriteFlags};
 pub use session::{ContextId, Cookie, Framing, Session};
-pub use wire::{CommandFlags, ExportFlags, StateFlags};
+pub use wire::{CommandFlags, ExportFlags, HandshakeFlags, StateFlags};

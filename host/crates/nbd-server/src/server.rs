@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use device::Catalog;
 use device::identity::Client;
 use fair_cores::{CpuQuota, CpuShare};
+use nbd_proto::Offers;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -41,6 +42,7 @@ const CPU_WEIGHT: u64 = 100;
 pub struct Server<C> {
     catalog: Arc<C>,
     connections: usize,
+    offers: Offers,
     /// Connections that have chosen an export.
     rooms: Arc<Semaphore>,
     drain: Duration,
@@ -53,6 +55,7 @@ impl<C> Clone for Server<C> {
         Self {
             catalog: Arc::clone(&self.catalog),
             connections: self.connections,
+            offers: self.offers,
             rooms: Arc::clone(&self.rooms),
             drain: self.drain,
             stop: self.stop.clone(),
@@ -70,11 +73,19 @@ impl<C: Catalog> Server<C> {
         Self {
             catalog,
             connections,
+            offers: Offers::default(),
             rooms: Arc::new(Semaphore::new(connections)),
             drain,
             stop,
             metrics: Arc::default(),
         }
+    }
+
+    /// Offers no more than this of the protocol.
+    #[must_use]
+    pub fn offering(mut self, offers: Offers) -> Self {
+        self.offers = offers;
+        self
     }
 
     /// Its counters.
@@ -108,7 +119,8 @@ impl<C: Catalog> Server<C> {
     ) {
         let cpu = self.catalog.cores();
         let cpu = cpu.map(|cores| CpuShare::new(&CpuQuota::new(cores, CPU_WEIGHT), CPU_WEIGHT));
-        let entrance = Entrance::new(listener.name(), Arc::clone(&self.rooms), cpu);
+        let entrance =
+            Entrance::new(listener.name(), Arc::clone(&self.rooms), cpu).offering(self.offers);
         let (mut stop, mut closed) = (self.stop.clone(), welcome.clone());
         let mut failures = Occasion::default();
         loop {

@@ -122,6 +122,9 @@ impl Handshake {
 
     fn structured_reply(&mut self, payload: &[u8]) -> Result<(), Complaint> {
         no_data(payload)?;
+        if !self.policy.offers.structured_replies {
+            return Err(NOT_OFFERED);
+        }
         match self.agreed.framing {
             Framing::Simple => self.agree(opt::STRUCTURED_REPLY, Framing::Structured),
             Framing::Structured => return Err((rep::ERR_INVALID, "structured replies again")),
@@ -139,6 +142,11 @@ impl Handshake {
 
     fn extended_headers(&mut self, payload: &[u8]) -> Result<(), Complaint> {
         no_data(payload)?;
+        // "this option … implies structured replies"
+        let offers = self.policy.offers;
+        if !offers.structured_replies || !offers.extended_headers {
+            return Err(NOT_OFFERED);
+        }
         if self.agreed.framing == Framing::Extended {
             return Err((rep::ERR_INVALID, "extended headers again"));
         }
@@ -184,6 +192,9 @@ impl Handshake {
         Ok(())
     }
 }
+
+/// As a server that doesn't know the option: QEMU gives up on other refusals.
+const NOT_OFFERED: Complaint = (rep::ERR_UNSUP, "this server doesn't do that");
 
 /// "The client MUST NOT send any additional data with the option, and the server SHOULD reject a
 /// request that includes data with NBD_REP_ERR_INVALID."

@@ -65,7 +65,10 @@ pub(crate) fn find(handshake: &mut Handshake, lookup: &Lookup) {
 impl Server {
     pub(crate) fn new(tls: TlsMode) -> Self {
         Self {
-            handshake: Handshake::new(Policy { tls }),
+            handshake: Handshake::new(Policy {
+                tls,
+                ..Policy::default()
+            }),
             input: Vec::new(),
             output: Vec::new(),
             events: Vec::new(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fair_cores::CpuShare;
+use nbd_proto::Offers;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::strangers::{Place, STRANGERS, Strangers};
@@ -16,6 +17,7 @@ pub(crate) struct Entrance {
     rooms: Arc<Semaphore>,
     /// The listener's share of the cores, where they're shared.
     cpu: Option<Arc<CpuShare>>,
+    offers: Offers,
 }
 
 /// A client that has come in.
@@ -23,6 +25,7 @@ pub(crate) struct Entrance {
 pub(crate) struct Visitor {
     pub(super) place: Place,
     pub(super) turns: Turns,
+    pub(super) offers: Offers,
     rooms: Arc<Semaphore>,
 }
 
@@ -36,7 +39,14 @@ impl Entrance {
             strangers: Strangers::new(listener, STRANGERS),
             rooms,
             cpu,
+            offers: Offers::default(),
         }
+    }
+
+    /// Offers no more than this of the protocol.
+    pub(crate) fn offering(mut self, offers: Offers) -> Self {
+        self.offers = offers;
+        self
     }
 
     /// Lets a client in once there's a room left for it, and a place until it gets to one. Dropping it takes nothing.
@@ -46,6 +56,7 @@ impl Entrance {
         Visitor {
             place: self.strangers.enter().await,
             turns: Turns::new(self.cpu.clone()),
+            offers: self.offers,
             rooms: Arc::clone(&self.rooms),
         }
     }

@@ -55,6 +55,7 @@ where
     let mut stream = Secured::Plain(stream);
     let mut handshake = Handshake::new(Policy {
         tls: tls.map(Tls::mode).unwrap_or_default(),
+        offers: visitor.offers,
     });
     let mut inbox = BytesMut::with_capacity(READ);
     let mut found = None;
