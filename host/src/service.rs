@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use device::Catalog;
 use device::metrics::Observed;
+use nbd_proto::Offers;
 use nbd_server::Server;
 use rustix::process::Signal;
 use tokio::sync::watch::{Sender, channel};
@@ -72,6 +73,8 @@ pub(crate) struct Options {
     pub(crate) pidfile: Option<PathBuf>,
     /// Who is told how far it is.
     pub(crate) supervisor: Supervisor,
+    /// What of the protocol is offered to clients.
+    pub(crate) offers: Offers,
 }
 
 impl Default for Options {
@@ -81,6 +84,7 @@ impl Default for Options {
             drain: DRAIN,
             pidfile: None,
             supervisor: Supervisor::None,
+            offers: Offers::default(),
         }
     }
 }
@@ -100,7 +104,8 @@ impl<C: Catalog + Observed> Service<C> {
         let (stop, stopped) = channel(false);
         let connections = catalog.limits().connections;
         let observed: Arc<dyn Observed> = Arc::<C>::clone(&catalog);
-        let server = Server::new(catalog, connections, options.drain, stopped.clone());
+        let server = Server::new(catalog, connections, options.drain, stopped.clone())
+            .offering(options.offers);
         let admin = Admin::new(observed, Arc::clone(server.metrics()), stopped);
         Self {
             signals,

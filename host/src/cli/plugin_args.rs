@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::ensure;
 use blob::{Blob, Grant, Opener};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -21,6 +22,7 @@ use runtime::{
     cache::Cache,
 };
 
+use super::several::{Common, Own};
 use crate::hosting::native;
 use crate::plugins::Plugins;
 
@@ -163,6 +165,55 @@ impl PluginArgs {
         nothing && by_default
     }
 
+    /// The plugin as one of several exports, if there is one.
+    ///
+    /// # Errors
+    /// Its settings or grants don't fit.
+    pub(super) fn own(&self, name: &str) -> anyhow::Result<Option<Own>> {
+        let mut blobs = self.blobs.clone();
+        BlobOption::set_all(&self.blob_options, &mut blobs)?;
+        let Some(plugin) = &self.plugin else {
+            ensure!(
+                blobs.is_empty(),
+                "--blob grants a file to the plugin, and none is named; --add-export has blob.NAME=PATH"
+            );
+            return Ok(None);
+        };
+        Ok(Some(Own {
+            name: name.to_owned(),
+            plugin: plugin.clone(),
+            settings: Settings::parse(&self.settings)?,
+            blobs,
+        }))
+    }
+
+    /// What several exports have in common.
+    ///
+    /// # Errors
+    /// A limit isn't one.
+    pub(super) fn common(&self, read_only: bool) -> anyhow::Result<Common> {
+        Ok(Common {
+            limits: self.limits()?,
+            policy: self.policy(read_only),
+            filters: self.filters.clone(),
+        })
+    }
+
+    fn policy(&self, read_only: bool) -> Policy {
+        Policy {
+            read_only,
+            immutable: false,
+            extents_on_error: match self.extents_on_error {
+                OnError::Data => ExtentsOnError::Data,
+                OnError::Error => ExtentsOnError::Error,
+            },
+            on_failure: match self.on_failure {
+                Failed::Restart => OnFailure::Restart,
+                Failed::Fail => OnFailure::Fail,
+            },
+        }
+    }
+
     /// How many files are granted.
     pub(super) fn granted_files(&self) -> usize {
         let of_filters: usize = self.filters.iter().map(|filter| filter.blobs.len()).sum();
@@ -172,6 +223,11 @@ impl PluginArgs {
     /// Lets filters end the server.
     pub(super) fn let_filters_end_it(&mut self) -> Arc<Exit> {
         Arc::clone(self.exit.get_or_insert_default())
+    }
+
+    /// Whether there is one: only some commands need one.
+    pub(super) fn is_named(&self) -> bool {
+        self.plugin.is_some()
     }
 
     /// The plugin.
@@ -254,18 +310,7 @@ impl PluginArgs {
             blobs,
             limits,
             quota,
-            policy: Policy {
-                read_only,
-                immutable: false,
-                extents_on_error: match self.extents_on_error {
-                    OnError::Data => ExtentsOnError::Data,
-                    OnError::Error => ExtentsOnError::Error,
-                },
-                on_failure: match self.on_failure {
-                    Failed::Restart => OnFailure::Restart,
-                    Failed::Fail => OnFailure::Fail,
-                },
-            },
+            policy: self.policy(read_only),
             filters,
         };
         Ok((plugin, spec))

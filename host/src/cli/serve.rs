@@ -7,21 +7,29 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use clap::Args;
+use device::Catalog;
+use device::metrics::Observed;
 use native_filters::Exit;
-use nbd_server::{Address, Inherited, Listener, OnlyClient, Tls, Welcome};
-use nbdbox_config::config::{self, LogFormat};
+use nbd_server::{Inherited, Listener, OnlyClient, Tls, Welcome};
+use nbdbox_config::config::{self, Config, LogFormat};
 use nbdbox_config::size;
+use runtime::{Engine, cache::Cache};
 use tempfile::TempDir;
 
 use super::listen_args::{self, ListenArgs};
+use super::offer_args::OfferArgs;
 use super::plugin_args::PluginArgs;
 use super::purpose::Purpose;
 use super::run::{Captive, Variables};
+use super::several::SeveralArgs;
 use super::tls_args::TlsArgs;
 use super::{admin_args, log, parent};
-use crate::hosting::Standalone;
+use crate::hosting::{Blueprint, Hosting, Standalone};
 use crate::machine;
-use crate::service::{self, Demand, Entrance, NoReload, Opened, Options, Service, Signals, Wanted};
+use crate::service::{
+    self, Demand, Entrance, FileWatcher, NoReload, Opened, Options, Reload, Service, Signals,
+    Sockets, Wanted,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +47,7 @@ Examples:
 /// Stays in the foreground until a signal, such as SIGTERM, ends it; then requests under way are finished.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[command(mut_arg("plugin", |argument| argument.required(false).required_unless_present("config").index(1)))]
+#[command(mut_arg("plugin", |argument| argument.required(false).required_unless_present_any(["config", "added", "folders"]).index(1)))]
 // An argument that was touched goes behind the others: the index says where it stands.
 #[command(mut_arg("settings", |argument| argument.index(2)))]
 pub(super) struct Serve {
@@ -102,11 +110,17 @@ pub(super) struct Serve {
         long,
         value_name = "PATH",
         conflicts_with_all = [
-            "plugin", "settings", "plugin_path", "blobs", "blob_options", "filters", "limits", "extents_on_error", "on_failure",
-            "ipaddr", "port", "read_only", "admin", "memory", "tls", "tls_certificates", "tls_verify_peer",
+            "plugin", "settings", "added", "folders", "plugin_path", "blobs", "blob_options", "filters", "limits", "extents_on_error", "on_failure",
+            "ipaddr", "port", "read_only", "admin", "memory", "no_sr", "no_eh", "mask_handshake", "tls", "tls_certificates", "tls_verify_peer",
         ]
     )]
     config: Option<PathBuf>,
+
+    #[command(flatten)]
+    several: SeveralArgs,
+
+    #[command(flatten)]
+    offer: OfferArgs,
 
     #[command(flatten)]
     tls: TlsArgs,
@@ -142,6 +156,9 @@ impl Serve {
     }
 
     async fn serve(&self, exit: Arc<Exit>) -> anyhow::Result<ExitCode> {
+        if !self.several.is_empty() {
+            return self.serve_several(exit).await;
+        }
         let mut signals = Signals::catch()?;
         let tls = Tls::load(&self.tls.tls()?)?;
         let name = &self.listen.export;
@@ -149,6 +166,57 @@ impl Serve {
         let opening = self.plugin.open(name, self.read_only, &opener, &process);
         let catalog = signals.unless_asked(opening).await?;
         let catalog = Arc::new(Standalone::new(catalog));
+        let files = self.plugin.granted_files();
+        let ends = (exit, tls);
+        self.run_service(signals, catalog, NoReload, (name, files), ends)
+            .await
+    }
+
+    async fn serve_several(&self, exit: Arc<Exit>) -> anyhow::Result<ExitCode> {
+        let mut signals = Signals::catch()?;
+        let tls = Tls::load(&self.tls.tls()?)?;
+        // Before they're looked at: what changes meanwhile is noticed.
+        let watcher = FileWatcher::start_names(self.several.folders())?;
+        let blueprint = self.blueprint()?;
+        let first = blueprint.names().next().unwrap_or_default().to_owned();
+        let files = blueprint.granted_files();
+        let engine = Engine::new(Cache::default_folder())?;
+        let hosting = Arc::new(Hosting::for_all(engine, blueprint));
+        signals.unless_asked(hosting.check()).await?;
+        let name = match self.plugin.is_named() || !self.listen.export.is_empty() {
+            true => &self.listen.export,
+            false => &first,
+        };
+        let folders = Folders {
+            serve: self,
+            hosting: Arc::clone(&hosting),
+            watcher,
+        };
+        let ends = (exit, tls);
+        self.run_service(signals, hosting, folders, (name, files), ends)
+            .await
+    }
+
+    /// Several exports, as a configuration would have them. Blocks.
+    fn blueprint(&self) -> anyhow::Result<Blueprint> {
+        let own = self.plugin.own(&self.listen.export)?;
+        let common = self.plugin.common(self.read_only)?;
+        let config = Config {
+            memory: self.memory,
+            ..self.several.config(own, &common)?
+        };
+        Blueprint::of(config, self.plugin.folders.plugins())
+    }
+
+    /// Serves a catalog, of which `uri` names this export.
+    async fn run_service<C: Catalog + Observed>(
+        &self,
+        signals: Signals,
+        catalog: Arc<C>,
+        reload: impl Reload<C>,
+        (name, files): (&str, usize),
+        (exit, tls): (Arc<Exit>, Option<Arc<Tls>>),
+    ) -> anyhow::Result<ExitCode> {
         let inherited = Inherited::from_environment()?.take_all()?;
         let Entrances {
             listeners,
@@ -163,6 +231,7 @@ impl Serve {
         }
         let options = Options {
             pidfile: self.pidfile.clone(),
+            offers: self.offer.offers(),
             ..Options::default()
         };
         let mut service = Service::new(signals, catalog, options);
@@ -171,17 +240,18 @@ impl Serve {
         let demand = Demand {
             listeners: listeners.len(),
             connections: self.plugin.limits()?.connections,
-            files: self.plugin.granted_files(),
+            files,
         };
         for listener in listeners {
             service.sockets().listen(listener, welcome.clone());
         }
         demand.check();
-        let purpose = match self.purpose(&address, &uri, self.tls.level(), only) {
+        let variables = Variables::new(&address, &uri, name, self.tls.level());
+        let purpose = match self.purpose(variables, only) {
             Purpose::Signals => Purpose::Filters(exit),
             purpose => purpose,
         };
-        service.run(NoReload, purpose).await
+        service.run(reload, purpose).await
     }
 
     /// Where clients come in: one place at least.
@@ -254,24 +324,40 @@ impl Serve {
         if self.print_uri {
             super::print(&format!("{uri}\n"))?;
         }
-        Ok(self.purpose(&opened.address, &uri, level, opened.only))
+        let variables = Variables::new(&opened.address, &uri, &self.listen.export, level);
+        Ok(self.purpose(variables, opened.only))
     }
 
-    fn purpose(
-        &self,
-        address: &Address,
-        uri: &str,
-        tls: Option<u8>,
-        only: Option<OnlyClient>,
-    ) -> Purpose {
+    fn purpose(&self, variables: Variables, only: Option<OnlyClient>) -> Purpose {
         match (&self.run, only) {
-            (Some(script), _) => {
-                let variables = Variables::new(address, uri, &self.listen.export, tls);
-                Purpose::Command(Captive::new(script, &variables))
-            }
+            (Some(script), _) => Purpose::Command(Captive::new(script, &variables)),
             (None, Some(only)) => Purpose::Client(only),
             (None, None) => Purpose::Signals,
         }
+    }
+}
+
+/// Folders whose files are exports: those that come and go while the server runs.
+struct Folders<'a> {
+    serve: &'a Serve,
+    hosting: Arc<Hosting>,
+    watcher: FileWatcher,
+}
+
+impl Reload<Hosting> for Folders<'_> {
+    async fn reason(&mut self) -> &'static str {
+        self.watcher.changed().await;
+        "a folder changed"
+    }
+
+    async fn reload(&mut self, _: &str, _: &mut Sockets<Hosting>) -> anyhow::Result<()> {
+        match self.serve.blueprint() {
+            Ok(blueprint) => drop(self.hosting.replace(blueprint)),
+            Err(error) => tracing::error!(
+                "the folders can't be used as they are now, and the exports stay: {error:#}"
+            ),
+        }
+        Ok(())
     }
 }
 

@@ -81,13 +81,19 @@ impl Blueprint {
             .iter()
             .map(|(path, text)| Source { path, text })
             .collect();
-        Self::of(config::parse(&sources)?)
+        let config = config::parse(&sources)?;
+        let plugins = Plugins::of_configuration(&config.plugins);
+        Self::of(config, plugins)
     }
 
-    fn of(mut config: Config) -> anyhow::Result<Self> {
+    /// As [`read`](Self::read), of a configuration that was read or made, whose plugins are found by name in `plugins`.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn of(mut config: Config, plugins: Plugins) -> anyhow::Result<Self> {
         let mut problems = Problems::default();
         let mut known = Known {
-            plugins: Plugins::of_configuration(&config.plugins),
+            plugins,
             digests: HashMap::new(),
         };
         let mut files = SameFiles::default();
@@ -103,6 +109,12 @@ impl Blueprint {
             exports.push(planned.collect());
         }
         Ok(problems.or(Self { config, exports })?)
+    }
+
+    /// The names of all exports, in their order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let exports = self.exports.iter().flatten();
+        exports.map(|planned| &planned.export.name[..])
     }
 
     /// How many files are granted to plugins and filters, each as often as it's granted.

@@ -51,6 +51,7 @@ pub(crate) async fn serve_configuration<U: Until>(
         drain: config.drain,
         pidfile,
         supervisor: Supervisor::Systemd,
+        ..Options::default()
     };
     let mut service = Service::new(signals, Arc::clone(&hosting), options);
     let inherited = Inherited::from_environment()?;

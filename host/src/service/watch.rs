@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use notify::event::ModifyKind;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 /// Files are changed in several steps, and several at once: the pause after which it was all.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Watches a file, or the configuration files of a folder.
+/// Watches a file, the configuration files of a folder, or which files folders have.
 pub(crate) struct FileWatcher {
     changes: mpsc::Receiver<()>,
     /// A change was seen, and nobody has heard of it.
@@ -31,24 +32,46 @@ impl FileWatcher {
             Some(parent) if !is_folder => parent.to_owned(),
             _ => path.clone(),
         };
-        let (tell, changes) = mpsc::channel(1);
         let concerns = move |changed: &PathBuf| match is_folder {
             true => changed.extension().is_some_and(|end| end == "toml"),
             false => *changed == path,
         };
+        Self::watch([&*folder], move |event| {
+            !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(&concerns)
+        })
+    }
+
+    /// Begins to watch which files there are in these folders, whatever becomes of their bytes.
+    pub(crate) fn start_names<'a>(
+        folders: impl IntoIterator<Item = &'a Path>,
+    ) -> anyhow::Result<Self> {
+        Self::watch(folders, |event| {
+            matches!(
+                event.kind,
+                EventKind::Create(_)
+                    | EventKind::Remove(_)
+                    | EventKind::Modify(ModifyKind::Name(_))
+            )
+        })
+    }
+
+    fn watch<'a>(
+        folders: impl IntoIterator<Item = &'a Path>,
+        concerns: impl Fn(&Event) -> bool + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let (tell, changes) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let changed = event.is_ok_and(|event| {
-                !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(&concerns)
-            });
-            if changed {
+            if event.is_ok_and(|event| concerns(&event)) {
                 // One that waits to be seen is enough.
                 let _ = tell.try_send(());
             }
         })
         .context("can't watch files")?;
-        watcher
-            .watch(&folder, RecursiveMode::NonRecursive)
-            .with_context(|| format!("can't watch {}", folder.display()))?;
+        for folder in folders {
+            watcher
+                .watch(folder, RecursiveMode::NonRecursive)
+                .with_context(|| format!("can't watch {}", folder.display()))?;
+        }
         Ok(Self {
             changes,
             changed: false,

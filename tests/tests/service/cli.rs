@@ -4,5 +4,7 @@ mod bad_input;
 mod commands;
 mod entrances;
 mod manual;
+mod offers;
 mod plugins;
 mod scene;
+mod several;

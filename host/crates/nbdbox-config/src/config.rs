@@ -68,6 +68,24 @@ pub struct Config {
     pub drain: Duration,
 }
 
+impl Default for Config {
+    /// Nobody comes in, and nothing is there; all else is as where nothing is said.
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            tenants: Vec::new(),
+            admin: None,
+            log_format: LogFormat::default(),
+            memory: None,
+            plugins: Vec::new(),
+            cache: Cache::default(),
+            connections: CONNECTIONS,
+            handshake: Limits::default().handshake,
+            drain: DRAIN,
+        }
+    }
+}
+
 /// How a line of the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

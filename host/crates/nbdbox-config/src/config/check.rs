@@ -14,8 +14,8 @@ use std::time::Duration;
 use super::at::At;
 use super::problem::{Position, Problems};
 use super::raw::{self, File};
-use super::{Address, CONNECTIONS, Cache, Config, DRAIN, LogFormat, Source};
-use crate::limits::{Limits, key};
+use super::{Address, CONNECTIONS, Cache, Config, Source};
+use crate::limits::key;
 use crate::size::{self, Bytes};
 
 /// The least memory of a server: an instance of a small plugin fits.
@@ -23,18 +23,7 @@ const LEAST_MEMORY: u64 = 16 << 20;
 
 /// Makes a configuration of the files; what is left out because it was wrong has been named.
 pub(super) fn check(files: Vec<(Source<'_>, File)>, problems: &mut Problems) -> Config {
-    let mut config = Config {
-        listeners: Vec::new(),
-        tenants: Vec::new(),
-        admin: None,
-        log_format: LogFormat::default(),
-        memory: None,
-        plugins: Vec::new(),
-        cache: Cache::default(),
-        connections: CONNECTIONS,
-        handshake: Limits::default().handshake,
-        drain: DRAIN,
-    };
+    let mut config = Config::default();
     let mut once = BTreeSet::new();
     let mut tenants = tenant::Tenants::default();
     let mut any_listener = false;

@@ -1,0 +1,251 @@
+//! Several exports of one command line: `--add-export` and `--export-folder`.
+//!
+//! They are what a configuration with one tenant would have, of which every client is.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use blob::Grant;
+use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use nbdbox_config::config::{Config, Export, Filter, Position, Tenant, Value};
+use nbdbox_config::filter::{FilterError, FilterWord};
+use nbdbox_config::grant::Access;
+use nbdbox_config::limits::{Limits, TenantLimits};
+use nbdbox_config::policy::Policy;
+use nbdbox_config::reference::Reference;
+use nbdbox_config::settings::Settings;
+
+/// Files of a folder that become exports. Restrains a folder that was given by mistake.
+const MOST: usize = 4096;
+
+/// The plugin that serves a folder's files, by name, and what it calls its file.
+const FILE: (&str, &str) = ("file", "disk");
+
+/// More exports than the one of the plugin.
+#[derive(Debug, Args)]
+pub(super) struct SeveralArgs {
+    /// Serve one more export: another plugin, with its settings, grants (`blob.NAME=PATH`) and limits (`limit.NAME=VALUE`);
+    /// `,,` stands for a comma. Can be repeated
+    #[arg(long = "add-export", value_name = "NAME=PLUGIN[,KEY=VALUE…]", value_parser = added_parser())]
+    added: Vec<Added>,
+
+    /// Serve each regular file of a folder as an export of its name, read-only unless it's said otherwise. Files that
+    /// come later are exports too. Can be repeated
+    #[arg(long = "export-folder", value_name = "DIR[:ro|:rw]", value_parser = folder_parser())]
+    folders: Vec<Folder>,
+}
+
+/// A word of `--add-export`.
+#[derive(Clone, Debug)]
+struct Added {
+    name: String,
+    plugin: FilterWord,
+}
+
+/// A word of `--export-folder`.
+#[derive(Clone, Debug)]
+struct Folder {
+    path: PathBuf,
+    access: Access,
+}
+
+/// What all exports of a command line have in common.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) limits: Limits,
+    pub(super) policy: Policy,
+    pub(super) filters: Vec<FilterWord>,
+}
+
+/// The plugin on the command line itself, if there's one.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) name: String,
+    pub(super) plugin: Reference,
+    pub(super) settings: Settings,
+    pub(super) blobs: Vec<Grant>,
+}
+
+fn added_parser() -> impl TypedValueParser<Value = Added> {
+    OsStringValueParser::new().try_map(|word: OsString| {
+        let bytes = word.as_bytes();
+        let equals = bytes.iter().position(|byte| *byte == b'=');
+        let named = equals.and_then(|at| {
+            let name = std::str::from_utf8(&bytes[..at]).ok()?;
+            Some((name.to_owned(), OsStr::from_bytes(&bytes[at + 1..])))
+        });
+        let Some((name, plugin)) = named else {
+            return Err("it isn't NAME=PLUGIN[,KEY=VALUE…], as in disk=pattern,size=1G".to_owned());
+        };
+        match FilterWord::parse(plugin) {
+            Ok(plugin) => Ok(Added { name, plugin }),
+            Err(FilterError::Missing) => Err(format!("the plugin of export `{name}` is missing")),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+}
+
+fn folder_parser() -> impl TypedValueParser<Value = Folder> {
+    OsStringValueParser::new().try_map(|word: OsString| {
+        let bytes = word.as_bytes();
+        let (path, access) = match (bytes.strip_suffix(b":rw"), bytes.strip_suffix(b":ro")) {
+            (Some(path), _) => (path, Access::ReadWrite),
+            (None, Some(path)) => (path, Access::ReadOnly),
+            (None, None) => (bytes, Access::ReadOnly),
+        };
+        match path {
+            [] => Err("the folder is missing".to_owned()),
+            path => Ok(Folder {
+                path: OsStr::from_bytes(path).into(),
+                access,
+            }),
+        }
+    })
+}
+
+impl SeveralArgs {
+    /// Whether there's none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.folders.is_empty()
+    }
+
+    /// The folders whose files are exports.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.folders.iter().map(|folder| &*folder.path)
+    }
+
+    /// What a configuration would say of these exports. Reads the folders. Blocks.
+    ///
+    /// # Errors
+    /// Two exports have one name; a folder can't be read.
+    pub(super) fn config(&self, own: Option<Own>, common: &Common) -> anyhow::Result<Config> {
+        let mut exports = Exports::default();
+        if let Some(own) = own {
+            let settings = plain(&own.settings);
+            let limits = common.limits.clone();
+            exports.add(common.export(own.name, own.plugin, settings, own.blobs, limits)?)?;
+        }
+        for Added { name, plugin } in &self.added {
+            let limits = plugin.limits(&common.limits)?;
+            let settings = plain(&plugin.settings);
+            let (reference, blobs) = (plugin.plugin.clone(), plugin.blobs.clone());
+            exports.add(common.export(name.clone(), reference, settings, blobs, limits)?)?;
+        }
+        for folder in &self.folders {
+            for (name, path) in folder.files()? {
+                let grant = Grant {
+                    name: FILE.1.to_owned(),
+                    path,
+                    access: folder.access,
+                    lock: None,
+                };
+                let reference = Reference::Name(FILE.0.to_owned());
+                let limits = common.limits.clone();
+                exports.add(common.export(name, reference, Vec::new(), vec![grant], limits)?)?;
+            }
+        }
+        Ok(Config {
+            tenants: vec![Tenant {
+                name: String::new(),
+                // Every client is of it, without a rule.
+                clients: Vec::new(),
+                limits: TenantLimits::of_the_command_line(),
+                exports: exports.0.into_values().collect(),
+            }],
+            connections: common.limits.connections,
+            handshake: common.limits.handshake,
+            ..Config::default()
+        })
+    }
+}
+
+/// Exports by name.
+#[derive(Default)]
+struct Exports(BTreeMap<String, Export>);
+
+impl Exports {
+    fn add(&mut self, export: Export) -> anyhow::Result<()> {
+        let name = export.name.clone();
+        if self.0.insert(name.clone(), export).is_some() {
+            bail!("two exports are called `{name}`");
+        }
+        Ok(())
+    }
+}
+
+impl Common {
+    fn export(
+        &self,
+        name: String,
+        plugin: Reference,
+        settings: Vec<(String, Value)>,
+        blobs: Vec<Grant>,
+        limits: Limits,
+    ) -> anyhow::Result<Export> {
+        let filters = self.filters.iter().map(|filter| {
+            Ok(Filter {
+                plugin: filter.plugin.clone(),
+                sha256: None,
+                settings: plain(&filter.settings),
+                blobs: filter.blobs.clone(),
+                limits: filter.limits(&limits)?,
+            })
+        });
+        Ok(Export {
+            filters: filters.collect::<anyhow::Result<_>>()?,
+            place: Position {
+                file: format!("export `{name}`"),
+                line: 0,
+            },
+            name,
+            description: None,
+            plugin,
+            sha256: None,
+            settings,
+            blobs,
+            limits,
+            policy: self.policy,
+        })
+    }
+}
+
+impl Folder {
+    /// The regular files, with the names under which they're exported. A symlink isn't one: it could lead out.
+    fn files(&self) -> anyhow::Result<Vec<(String, PathBuf)>> {
+        let named = || format!("can't read the folder {}", self.path.display());
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path).with_context(named)? {
+            let entry = entry.with_context(named)?;
+            // One that has just gone isn't there.
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                continue;
+            }
+            match entry.file_name().into_string() {
+                Ok(name) => files.push((name, entry.path())),
+                Err(name) => tracing::warn!(
+                    target: "nbdbox::service",
+                    "{} isn't exported: its name isn't UTF-8, as NBD's names are",
+                    self.path.join(name).display()
+                ),
+            }
+            ensure!(
+                files.len() <= MOST,
+                "{} has more than {MOST} files (--export-folder)",
+                self.path.display()
+            );
+        }
+        Ok(files)
+    }
+}
+
+fn plain(settings: &Settings) -> Vec<(String, Value)> {
+    let settings = settings.iter();
+    settings
+        .map(|(key, value)| (key.to_owned(), Value::Plain(value.to_owned())))
+        .collect()
+}
