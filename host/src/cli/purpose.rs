@@ -17,7 +17,7 @@ pub(super) enum Purpose {
     /// Until a signal comes, or a filter ends it.
     Filters(Arc<Exit>),
     /// While the command of `--run` runs.
-    Command(Captive),
+    Command(Box<Captive>),
     /// While the client of `--single` is connected.
     Client(OnlyClient),
 }

@@ -330,7 +330,7 @@ impl Serve {
 
     fn purpose(&self, variables: Variables, only: Option<OnlyClient>) -> Purpose {
         match (&self.run, only) {
-            (Some(script), _) => Purpose::Command(Captive::new(script, &variables)),
+            (Some(script), _) => Purpose::Command(Box::new(Captive::new(script, &variables))),
             (None, Some(only)) => Purpose::Client(only),
             (None, None) => Purpose::Signals,
         }
