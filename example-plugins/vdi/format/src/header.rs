@@ -93,7 +93,7 @@ impl Header {
                 "a block table that is too short for the disk",
             ));
         }
-        if table % SECTOR != 0 || data % SECTOR != 0 {
+        if !table.is_multiple_of(SECTOR) || !data.is_multiple_of(SECTOR) {
             return Err(Error::unsupported(format!(
                 "a block table at {table} and blocks from {data} on: not on whole sectors"
             )));

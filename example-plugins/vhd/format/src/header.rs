@@ -50,7 +50,7 @@ impl Header {
             ));
         }
         // A table of which nothing is there would make a disk of zeroes.
-        if header.table % 4 != 0 || header.table >= file.size() {
+        if !header.table.is_multiple_of(4) || header.table >= file.size() {
             return Err(Error::malformed(format!(
                 "a block table at {}: not aligned, or past the end of the file",
                 header.table
