@@ -11,7 +11,7 @@ use crate::{Deadline, Device, Served};
 impl<D: Device> Served<D> {
     /// Bytes that the device takes in one read or write.
     fn longest(&self) -> u32 {
-        self.terms().export.block.maximum()
+        self.terms().export.enforced().maximum()
     }
 
     /// As [`Device::read`], of any length: the reply is one, however many reads it takes.
