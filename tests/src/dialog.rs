@@ -53,6 +53,24 @@ impl Dialog {
             .has_chunks()
             .then(|| raw.select_allocation(export))
             .flatten();
+        Self::begun(raw, framing, context, export, infos)
+    }
+
+    /// Opens the default export without a metadata context.
+    #[must_use]
+    pub fn without_context(server: &Server, framing: Framing) -> Self {
+        let mut raw = Raw::negotiating(server);
+        raw.agree(framing);
+        Self::begun(raw, framing, None, "", &[])
+    }
+
+    fn begun(
+        raw: Raw,
+        framing: Framing,
+        context: Option<u32>,
+        export: &str,
+        infos: &[u16],
+    ) -> Self {
         Self {
             transmission: raw.go_asking(export, infos),
             context,

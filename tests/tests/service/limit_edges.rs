@@ -376,10 +376,11 @@ fn every_limit_is_tested_at_its_edge() {
         .lines()
         .skip(2)
         .map_while(|line| line.strip_prefix("| `"));
-    // Those that need more tenants or exports than one are tested there.
+    // Those that need more tenants or exports than one, or a slow disk, are tested there.
     let sources = [
         include_str!("limit_edges.rs"),
         include_str!("../fairness/shares.rs"),
+        include_str!("../plugins/blobs/slow_disk.rs"),
     ];
     let named: String = sources
         .concat()

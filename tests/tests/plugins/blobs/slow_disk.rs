@@ -187,6 +187,7 @@ fn zeroes_are_not_written_for_a_client_that_has_gone() {
     });
 }
 
+/// Limit `storage-warning`: an operation that has taken so long is told, once; before that it is shown.
 #[test]
 fn an_operation_that_takes_long_is_shown_and_told_once() {
     let disk = Disk::holding(&[1; 65_536]);
@@ -217,18 +218,26 @@ fn an_operation_that_takes_long_is_shown_and_told_once() {
     );
 }
 
+/// Limit `storage`: an operation that takes longer is given up, by the host's fault, and one that doesn't isn't.
 #[test]
 fn an_operation_is_given_up_if_the_operator_wants_that() {
-    let disk = Disk::holding(&[1; 65_536]);
-    let server = server(&disk, "storage = \"1s\"");
-    let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);
-    let strace = Strace::inject(&server, &disk.path(), &["fdatasync:delay_enter=5000000"]);
-    slow.write(0, &[7; 512], NONE).unwrap();
-    assert_eq!(slow.flush().unwrap_err().errno, Errno::Eio);
-    let log = server.log();
-    assert!(
-        log.contains("took longer than the limit `storage`"),
-        "{log}"
-    );
-    drop(strace);
+    for (limit, is_given_up) in [("1s", true), ("10min", false)] {
+        let disk = Disk::holding(&[1; 65_536]);
+        let server = server(&disk, &format!("storage = \"{limit}\""));
+        let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);
+        let strace = Strace::inject(&server, &disk.path(), &["fdatasync:delay_enter=3000000"]);
+        slow.write(0, &[7; 512], NONE).unwrap();
+        let flushed = slow.flush();
+        let log = server.log();
+        let is_told = log.contains("took longer than the limit `storage`");
+        assert_eq!(
+            (flushed.is_err(), is_told),
+            (is_given_up, is_given_up),
+            "{log}"
+        );
+        if let Err(refused) = flushed {
+            assert_eq!(refused.errno, Errno::Eio);
+        }
+        drop(strace);
+    }
 }

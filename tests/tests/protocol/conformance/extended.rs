@@ -230,7 +230,7 @@ fn a_filter_past_the_end_is_einval() {
 #[test]
 fn a_filter_that_was_not_offered_is_einval() {
     let server = Server::plugin("pattern", &["size=1M"]);
-    let mut dialog = extended(&server);
+    let mut dialog = Dialog::without_context(&server, Framing::Extended);
     assert!(!dialog.has(ExportFlags::BLOCK_STATUS_PAYLOAD));
     assert_eq!(filtered(&mut dialog, 0, 4096, &[1]).error, EINVAL);
     dialog.assert_in_step();
