@@ -102,8 +102,10 @@ const FIGURES: &[Figure] = &[
     ),
 ];
 
-/// As [`Figure`], of CPU time in nanoseconds.
-const CPU: &[(&str, &str, fn() -> u64)] = &[
+/// CPU time: name, help, nanoseconds.
+type CpuFigure = (&'static str, &'static str, fn() -> u64);
+
+const CPU: &[CpuFigure] = &[
     (
         "nbdbox_cpu_seconds",
         "CPU time of the process, as the kernel counts it",

@@ -328,10 +328,12 @@ async fn load_filter(
     opener: &Opener,
 ) -> anyhow::Result<FilterKind> {
     let limits = filter.limits(limits)?;
-    Ok(FilterKind::Plugin(PluginFilter {
+    let work = quota.lane.charging(None);
+    let filter = PluginFilter {
         plugin: Plugin::load(engine, file, &limits, quota).await?,
         settings: filter.settings.clone(),
-        blobs: Blob::open_all(&filter.blobs, read_only, opener, &quota.lane.charging(None)).await?,
+        blobs: Blob::open_all(&filter.blobs, read_only, opener, &work).await?,
         limits,
-    }))
+    };
+    Ok(FilterKind::Plugin(Box::new(filter)))
 }

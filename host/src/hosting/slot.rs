@@ -470,12 +470,12 @@ async fn open_filters(
     for (plugin, ((filter, planned), below)) in plugins.into_iter().zip(filters) {
         let blobs: &[Grant] = &filter.blobs;
         let kind = match (plugin, filter.plugin.native()) {
-            (Some(plugin), _) => FilterKind::Plugin(PluginFilter {
+            (Some(plugin), _) => FilterKind::Plugin(Box::new(PluginFilter {
                 plugin,
                 settings: planned.settings.clone(),
                 blobs: Blob::open_all(blobs, export.policy.read_only, opener, work).await?,
                 limits: filter.limits.clone(),
-            }),
+            })),
             (None, Some(name)) => native(name, &planned.settings, None)?,
             (None, None) => anyhow::bail!("{} wasn't loaded", filter.plugin),
         };

@@ -85,12 +85,12 @@ impl Plugins {
             Stack::File => (&self.file, Settings::default(), vec![blob("disk")], vec![]),
             Stack::Cow => {
                 let cow = FilterSpec {
-                    kind: FilterKind::Plugin(PluginFilter {
+                    kind: FilterKind::Plugin(Box::new(PluginFilter {
                         plugin: Arc::clone(&self.cow),
                         settings: Settings::parse(&["block=4K"]).unwrap(),
                         blobs: vec![blob("overlay")],
                         limits: Limits::default(),
-                    }),
+                    })),
                     below: Arc::default(),
                 };
                 let settings = Settings::parse(&[size.as_str()]).unwrap();

@@ -55,7 +55,10 @@ impl<'a> Script<'a> {
 
     /// Plays it with pieces of this size; what came of it.
     fn play(&self, piece: usize) -> (Vec<Event>, Vec<u8>) {
-        let mut handshake = Handshake::new(Policy { tls: self.tls, ..Policy::default() });
+        let mut handshake = Handshake::new(Policy {
+            tls: self.tls,
+            ..Policy::default()
+        });
         let (mut events, mut output) = (Vec::new(), handshake.take_output());
         let mut buffer = Vec::new();
         for bytes in self.stream.chunks(piece) {

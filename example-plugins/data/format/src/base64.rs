@@ -16,7 +16,7 @@ pub fn decode(text: &str) -> Result<Vec<u8>, Error> {
         .rev()
         .take_while(|byte| **byte == b'=')
         .count();
-    if digits.len() % 4 != 0 || padding > 2 {
+    if !digits.len().is_multiple_of(4) || padding > 2 {
         return Err(Error::new("base64= isn't whole groups of four characters"));
     }
     let digits = &digits[..digits.len() - padding];

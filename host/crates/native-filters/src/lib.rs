@@ -2,8 +2,8 @@
 //! `exitlast`, `noextents`, `nozero`, `notrim`, `nocache`, `fua`, `blocksize-policy`.
 //!
 //! A filter that reads, compares or changes bytes is a component, in a sandbox. These hold no bytes and get no blobs:
-//! each says what clients get to see ([`promise`](hook::Hook::promise)) and what becomes of a call
-//! ([`plan`](hook::Hook::plan)), without I/O, and [`NativeFilter`] does it. So a filter is a table, and handing calls
+//! each says what clients get to see (`promise`) and what becomes of a call
+//! (`plan`), without I/O, and [`NativeFilter`] does it. So a filter is a table, and handing calls
 //! on to the layer below exists once.
 
 mod call;

@@ -49,7 +49,7 @@ pub struct FilterSpec {
 #[derive(Clone, Debug)]
 pub enum FilterKind {
     /// In a sandbox.
-    Plugin(PluginFilter),
+    Plugin(Box<PluginFilter>),
     /// In the host: one of its own.
     Native(Arc<Native>),
 }
@@ -72,7 +72,7 @@ impl FilterSpec {
     #[must_use]
     pub fn plugin(&self) -> Option<&PluginFilter> {
         match &self.kind {
-            FilterKind::Plugin(filter) => Some(filter),
+            FilterKind::Plugin(filter) => Some(filter.as_ref()),
             FilterKind::Native(_) => None,
         }
     }
