@@ -108,8 +108,8 @@ mod tests {
             ..Row::default()
         };
         let expected = "\
-TENANT      EXPORT  CONN  OPS/S  MIB/S  P99  CPU%    MEMORY  FAULTS
-a\\u{1b}[2J  -          0   1234    1.5  2ms     0  1.50 GiB       0
+TENANT      EXPORT  CONN  OPS/S  MIB/S  P99  CPU%  GUEST%    MEMORY  STORAGE  FAULTS
+a\\u{1b}[2J  -          0   1234    1.5  2ms     0       0  1.50 GiB        -       0
 ";
         assert_eq!(table(&[row]), expected);
     }

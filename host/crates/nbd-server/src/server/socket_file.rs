@@ -299,7 +299,9 @@ mod tests {
                         // Nobody goes before all have tried.
                         all.wait();
                         if made.is_ok() {
-                            assert_eq!(probe(&path), Ok(()));
+                            // Those that looked may have left no room for one more.
+                            let probed = probe(&path);
+                            assert!(matches!(probed, Ok(()) | Err(Errno::AGAIN)), "{probed:?}");
                         }
                     });
                 }
