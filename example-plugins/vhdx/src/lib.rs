@@ -1,18 +1,12 @@
 //! A VHDX image as a disk, read-only: tables are read here, in the sandbox; all data goes by reference.
 
-use std::rc::Rc;
-
-use image_blob::{File, bad};
+use image_blob::{File, TableDisk};
 use nbdbox_plugin::{
-    Access, Blob, Device, ExtentKind, Extents, Manifest, Mappable, Mapping, Plugin, Progress,
-    ReadReply, Result, Sparse,
+    Access, Device, Extents, Manifest, Mappable, Mapping, Plugin, ReadReply, Result, Sparse,
 };
-use vhdx_format::{Image, Stretch, pages};
+use vhdx_format::{Image, pages};
 
-struct Vhdx {
-    image: Image<File>,
-    blob: Rc<Blob>,
-}
+struct Vhdx(TableDisk<Image<File>>);
 
 impl Plugin for Vhdx {
     fn manifest() -> Manifest {
@@ -25,81 +19,27 @@ impl Plugin for Vhdx {
     }
 
     fn open(_name: &str) -> Result<Self> {
-        let file = File::open("image")?;
-        let blob = Rc::clone(&file.blob);
-        let image = Image::open(file, pages::LIMIT).map_err(bad)?;
-        Ok(Self { image, blob })
+        TableDisk::open(|file| Image::open(file, pages::LIMIT)).map(Self)
     }
 
     fn describe(&self) -> Device {
-        let device = Device::new(self.image.size()).parallel();
-        if self.blob.access() == Access::ReadWrite {
-            device
-        } else {
-            device.immutable()
-        }
+        self.0.describe()
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
-        let end = offset + u64::from(length);
-        let mut at = offset;
-        while at < end {
-            let (stretch, length) = self.image.stretch(at, end - at).map_err(bad)?;
-            match stretch {
-                Stretch::Hole => reply.zeroes(length),
-                Stretch::Data(offset) => reply.blob(&self.blob, offset, length),
-            }
-            at += length;
-        }
-        Ok(())
+        self.0.read(reply, offset, length)
     }
 }
 
 impl Sparse for Vhdx {
     fn extents(&mut self, extents: &Extents, offset: u64, length: u64, _one: bool) -> Result<()> {
-        let whole = offset + length;
-        let end = whole.min(self.image.reach(offset).end);
-        let mut at = offset;
-        while at < end {
-            let (stretch, length) = self.image.stretch(at, end - at).map_err(bad)?;
-            let kind = match stretch {
-                Stretch::Hole => ExtentKind::Hole,
-                Stretch::Data(_) => ExtentKind::Data,
-            };
-            if extents.add(at, length, kind)? == Progress::Full {
-                return Ok(());
-            }
-            at += length;
-        }
-        if end < whole {
-            extents.end_at(end);
-        }
-        Ok(())
+        self.0.extents(extents, offset, length)
     }
 }
 
 impl Mappable for Vhdx {
     fn locate(&mut self, mapping: &Mapping, offset: u64, _length: u64) -> Result<()> {
-        let range = self.image.reach(offset);
-        let mut at = range.start;
-        while at < range.end {
-            // What is bad shows when it's read.
-            let Ok((stretch, length)) = self.image.stretch(at, range.end - at) else {
-                let grain = self.image.grain();
-                let length = (grain - at % grain).min(range.end - at);
-                mapping.computed(at, length);
-                at += length;
-                continue;
-            };
-            let progress = match stretch {
-                Stretch::Hole => mapping.zeroes(at, length),
-                Stretch::Data(offset) => mapping.blob(at, length, &self.blob, offset),
-            };
-            if progress == Progress::Full {
-                break;
-            }
-            at += length;
-        }
+        self.0.locate(mapping, offset);
         Ok(())
     }
 }

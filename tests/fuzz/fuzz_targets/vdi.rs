@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vdi_format::{Bytes, Image, Stretch};
+use vdi_format::{Bytes, Image, Stretch, Tables as _};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(mut image) = Image::open(Bytes(bytes), 1 << 16) else {

@@ -8,7 +8,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use vhd_format::fields::checksum;
-use vhd_format::{Bytes, Image, Stretch};
+use vhd_format::{Bytes, Image, Stretch, Tables as _};
 
 /// Where structures begin: the footer's copy, the header, the block table, the footer.
 const PLACES: [usize; 4] = [0, 512, 1536, LAST];

@@ -8,7 +8,7 @@
 
 use crc::{CRC_32_ISCSI, Crc};
 use libfuzzer_sys::fuzz_target;
-use vhdx_format::{Bytes, Image, Stretch};
+use vhdx_format::{Bytes, Image, Stretch, Tables as _};
 
 /// Where structures begin: identifier, headers, region tables, metadata table and items, blocks.
 const PLACES: [usize; 10] = [

@@ -1,10 +1,14 @@
 //! A granted file as the source of an image's bytes.
 
+mod table_disk;
+
 use std::cell::Cell;
 use std::rc::Rc;
 
 use image_format::Source;
 use nbdbox_plugin::{Blob, Error, Level, Result, log};
+
+pub use table_disk::TableDisk;
 
 /// The most that a blob gives at once, in bytes.
 const PIECE: usize = 1 << 20;

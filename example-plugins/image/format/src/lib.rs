@@ -5,10 +5,12 @@
 pub mod bytes;
 pub mod error;
 pub mod pages;
+pub mod tables;
 
 pub use bytes::Bytes;
 pub use error::{Error, Result};
 pub use pages::{Pages, Source};
+pub use tables::{Stretch, Tables};
 
 /// `N` bytes at `at` of a byte string that may be too short.
 pub fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {

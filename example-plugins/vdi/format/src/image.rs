@@ -5,7 +5,7 @@ use std::ops::Range;
 use image_format::Pages;
 
 use crate::header::Header;
-use crate::{Result, Source};
+use crate::{Result, Source, Stretch, Tables};
 
 /// Blocks that one answer looks at.
 const BLOCKS: u64 = 4096;
@@ -13,19 +13,6 @@ const BLOCKS: u64 = 4096;
 /// Entries of the block table from here on stand for blocks that aren't there: those that never were, and those
 /// that were discarded.
 const NOT_THERE: u32 = u32::MAX - 1;
-
-/// Where a range of the disk is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stretch {
-    /// Nowhere: it reads as zeroes.
-    Hole,
-    /// At this offset of the file, in bytes.
-    Data(u64),
-    /// At this offset of a fixed image's file, which may have holes there.
-    Flat(u64),
-    /// Past the end of the file: QEMU reads zeroes there.
-    Lacking,
-}
 
 /// An image whose header was checked. The block table is checked as it's used.
 #[derive(Debug)]
@@ -41,32 +28,28 @@ impl<S: Source> Image<S> {
         let header = Header::read(&file)?;
         Ok(Self { file, header })
     }
+}
 
-    /// The disk's size in bytes.
-    pub fn size(&self) -> u64 {
+impl<S: Source> Tables for Image<S> {
+    fn size(&self) -> u64 {
         self.header.size
     }
 
-    /// The least that has a place of its own, in bytes.
-    pub fn grain(&self) -> u64 {
+    fn grain(&self) -> u64 {
         self.header.block
     }
 
-    /// Whether entries of the block table were read that the file lacks: they were taken for zeroes.
-    pub fn lacks(&self) -> bool {
+    fn lacks(&self) -> bool {
         self.file.lacks()
     }
 
-    /// What is worth being looked at together with the byte at `offset`.
-    pub fn reach(&self, offset: u64) -> Range<u64> {
+    fn reach(&self, offset: u64) -> Range<u64> {
         let reach = self.header.block * BLOCKS;
         let start = offset - offset % reach;
         start..self.size().min(start + reach)
     }
 
-    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
-    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
-    pub fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
+    fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
         let block = self.header.block;
         let first = self.place(offset)?;
         let mut run = block - offset % block;
@@ -91,7 +74,9 @@ impl<S: Source> Image<S> {
             has => (Stretch::Data(at), has),
         })
     }
+}
 
+impl<S: Source> Image<S> {
     /// Where the byte at `offset` is in the file, if it's anywhere.
     fn place(&mut self, offset: u64) -> Result<Option<u64>> {
         let Header {

@@ -1,6 +1,6 @@
 //! Images made byte by byte: what each field means, and what it must not be.
 
-use vdi_format::{Bytes, Error, Image, Result, Stretch};
+use vdi_format::{Bytes, Error, Image, Result, Stretch, Tables as _};
 
 const TABLE: usize = 512;
 const DATA: usize = 1024;

@@ -6,26 +6,13 @@ use image_format::Pages;
 
 use crate::footer::{Footer, Kind};
 use crate::header::Header;
-use crate::{Error, Result, SECTOR, Source};
+use crate::{Error, Result, SECTOR, Source, Stretch, Tables};
 
 /// Blocks that one answer looks at.
 const BLOCKS: u64 = 4096;
 
 /// What an entry of the block table says of a block that isn't there.
 const NOT_THERE: u32 = u32::MAX;
-
-/// Where a range of the disk is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stretch {
-    /// Nowhere: it reads as zeroes.
-    Hole,
-    /// In a block, at this offset of the file, in bytes.
-    Data(u64),
-    /// At this offset of a fixed disk's file, which may have holes there.
-    Flat(u64),
-    /// Past the end of a fixed disk's file: QEMU reads zeroes there.
-    Lacking,
-}
 
 /// An image whose footer and header were checked. The block table is checked as it's used.
 #[derive(Debug)]
@@ -51,24 +38,22 @@ impl<S: Source> Image<S> {
             blocks,
         })
     }
+}
 
-    /// The disk's size in bytes.
-    pub fn size(&self) -> u64 {
+impl<S: Source> Tables for Image<S> {
+    fn size(&self) -> u64 {
         self.size
     }
 
-    /// The least that has a place of its own, in bytes.
-    pub fn grain(&self) -> u64 {
+    fn grain(&self) -> u64 {
         self.blocks.map_or(2 << 20, |header| header.block)
     }
 
-    /// Whether entries of the block table were read that the file lacks: they were taken for zeroes.
-    pub fn lacks(&self) -> bool {
+    fn lacks(&self) -> bool {
         self.file.lacks()
     }
 
-    /// What is worth being looked at together with the byte at `offset`.
-    pub fn reach(&self, offset: u64) -> Range<u64> {
+    fn reach(&self, offset: u64) -> Range<u64> {
         let Some(header) = self.blocks else {
             return 0..self.size;
         };
@@ -77,9 +62,7 @@ impl<S: Source> Image<S> {
         start..self.size.min(start + reach)
     }
 
-    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
-    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
-    pub fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
+    fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
         let Some(header) = self.blocks else {
             return Ok(match self.file.has(offset, length) {
                 0 => (Stretch::Lacking, length),
@@ -106,7 +89,9 @@ impl<S: Source> Image<S> {
             Some(at) => self.there(at, run),
         }
     }
+}
 
+impl<S: Source> Image<S> {
     /// Where the byte at `offset` is in the file, if it's anywhere.
     fn place(&mut self, header: Header, offset: u64) -> Result<Option<u64>> {
         let at = header.table.saturating_add(offset / header.block * 4);

@@ -9,8 +9,8 @@ pub mod footer;
 pub mod header;
 pub mod image;
 
-pub use image::{Image, Stretch};
-pub use image_format::{Bytes, Error, Result, Source, pages};
+pub use image::Image;
+pub use image_format::{Bytes, Error, Result, Source, Stretch, Tables, pages};
 
 /// Bytes of a sector, in which the block table counts.
 pub const SECTOR: u64 = 512;

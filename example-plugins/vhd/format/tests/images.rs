@@ -1,7 +1,7 @@
 //! Images made byte by byte: what each field means, and what it must not be.
 
 use vhd_format::fields::checksum;
-use vhd_format::{Bytes, Error, Image, Result, Stretch};
+use vhd_format::{Bytes, Error, Image, Result, Stretch, Tables as _};
 
 const SECTOR: usize = 512;
 

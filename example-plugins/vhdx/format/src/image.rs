@@ -9,19 +9,10 @@ use crate::header;
 use crate::log::Replayed;
 use crate::metadata::Metadata;
 use crate::region::{Region, Regions};
-use crate::{Error, Result, Source};
+use crate::{Error, Result, Source, Stretch, Tables};
 
 /// Blocks that one answer looks at.
 const BLOCKS: u64 = 4096;
-
-/// Where a range of the disk is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stretch {
-    /// Nowhere: it reads as zeroes.
-    Hole,
-    /// At this offset of the file, in bytes.
-    Data(u64),
-}
 
 /// An image whose headers, regions and metadata were checked. The block table is checked as it's used.
 #[derive(Debug)]
@@ -54,27 +45,29 @@ impl<S: Source> Image<S> {
         }
         Ok(image)
     }
+}
 
-    /// The disk's size in bytes.
-    pub fn size(&self) -> u64 {
+impl<S: Source> Tables for Image<S> {
+    fn size(&self) -> u64 {
         self.metadata.size
     }
 
-    /// The least that has a place of its own, in bytes.
-    pub fn grain(&self) -> u64 {
+    fn grain(&self) -> u64 {
         self.metadata.block
     }
 
-    /// What is worth being looked at together with the byte at `offset`.
-    pub fn reach(&self, offset: u64) -> Range<u64> {
+    fn lacks(&self) -> bool {
+        // What a file lacks is an error.
+        false
+    }
+
+    fn reach(&self, offset: u64) -> Range<u64> {
         let reach = self.metadata.block * BLOCKS;
         let start = offset - offset % reach;
         start..self.size().min(start + reach)
     }
 
-    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
-    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
-    pub fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
+    fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
         let block = self.metadata.block;
         let first = self.block(offset / block)?;
         let mut run = block - offset % block;
@@ -96,7 +89,9 @@ impl<S: Source> Image<S> {
             Place::Data(at) => self.there(at + offset % block, run),
         }
     }
+}
 
+impl<S: Source> Image<S> {
     /// As much of some data as the file has. What it lacks is an error, as it is to QEMU, but for the rest of
     /// the last sector, which reads as zeroes.
     fn there(&self, at: u64, run: u64) -> Result<(Stretch, u64)> {

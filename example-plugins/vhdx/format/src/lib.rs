@@ -12,5 +12,5 @@ pub mod log;
 pub mod metadata;
 pub mod region;
 
-pub use image::{Image, Stretch};
-pub use image_format::{Bytes, Error, Result, Source, pages};
+pub use image::Image;
+pub use image_format::{Bytes, Error, Result, Source, Stretch, Tables, pages};

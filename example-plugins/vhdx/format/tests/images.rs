@@ -1,7 +1,7 @@
 //! Images made byte by byte: what each field means, and what it must not be.
 
 use crc::{CRC_32_ISCSI, Crc};
-use vhdx_format::{Bytes, Error, Image, Result, Stretch};
+use vhdx_format::{Bytes, Error, Image, Result, Stretch, Tables as _};
 
 const MIB: usize = 1 << 20;
 
