@@ -6,6 +6,7 @@ mod map;
 
 mod limit_edges;
 mod log;
+mod nbdkit;
 mod tenants;
 
 mod admin;
