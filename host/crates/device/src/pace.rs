@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::{Deadline, Terms};
 
 /// Holds up a request that will move so many bytes, where the export or its tenant has rates: `None` where neither
-/// has, which takes no allocation. Dropping the future is safe; the request counts all the same.
+/// has, which takes no allocation. Comes to how long it was held up. Dropping the future is safe; the request counts all the same.
 ///
 /// # Errors
 /// It would be held up for longer than it has time, and doesn't count.
@@ -20,13 +20,10 @@ pub fn hold_up<'a>(
     metrics: &'a Metrics,
     deadline: &'a Deadline,
     bytes: u64,
-) -> Option<impl Future<Output = Result<(), Failure>> + Send + use<'a>> {
+) -> Option<impl Future<Output = Result<Duration, Failure>> + Send + use<'a>> {
     let rates = terms.rates()?;
     let left = deadline.left(Instant::now());
-    Some(async move {
-        wait(rates, metrics, deadline, left, (1, bytes)).await?;
-        Ok(())
-    })
+    Some(wait(rates, metrics, deadline, left, (1, bytes)))
 }
 
 /// Holds up what the host writes on behalf of a request that was counted already, piece by piece, for no longer than the

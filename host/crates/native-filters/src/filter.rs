@@ -3,14 +3,15 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use device::fault::Failure;
 use device::metrics::Metrics;
 use device::reply::ReadReply;
 use device::{
-    Deadline, Device, DynServed, ExtentsOnError, Guest, Losses, Served, Terms, WriteFlags, pace,
+    Deadline, Device, DynServed, ExtentsOnError, Guest, Losses, Payer, Pieces, Served, Terms,
+    WriteFlags, Zeroes,
 };
 use extent_map::{ExtentMap, Wanted};
 use tokio::time::sleep;
@@ -20,8 +21,8 @@ use crate::hook::Hook;
 use crate::native::Native;
 use crate::plan::{Plan, Then};
 
-/// Bytes that are written or read at once for a call that is done piece by piece.
-const PIECE: u64 = 1 << 20;
+/// Bytes that are read at once for nobody.
+const READ_AWAY: u32 = 1 << 20;
 
 /// A filter of the host's own, which stands on a layer.
 pub struct NativeFilter {
@@ -133,12 +134,17 @@ impl NativeFilter {
                 Then::ReadAway => self.read_away(deadline, &call).await,
                 Then::WriteZeroes => self.write_zeroes(deadline, &call, plan.flags).await,
                 Then::PassAndFlush => {
-                    pass(&*self.below, plan.flags).await.map_err(told_below)?;
-                    self.below.flush(deadline).await.map_err(told_below)
+                    pass(&*self.below, plan.flags)
+                        .await
+                        .map_err(Failure::told_below)?;
+                    self.below
+                        .flush(deadline)
+                        .await
+                        .map_err(Failure::told_below)
                 }
-                Then::Pass | Then::Refuse(_) | Then::RefuseIf(..) => {
-                    pass(&*self.below, plan.flags).await.map_err(told_below)
-                }
+                Then::Pass | Then::Refuse(_) | Then::RefuseIf(..) => pass(&*self.below, plan.flags)
+                    .await
+                    .map_err(Failure::told_below),
             }
         };
         let done = done.await;
@@ -147,22 +153,21 @@ impl NativeFilter {
         done
     }
 
-    /// The pieces of a range, none of which is longer than the layer below takes.
-    fn pieces(&self, offset: u64, length: u64) -> impl Iterator<Item = (u64, u32)> + use<> {
-        // A multiple of the minimum, since both are.
-        let most = PIECE.min(self.below.terms().export.block.maximum().into());
-        let end = offset + length;
-        let mut at = offset;
-        std::iter::from_fn(move || {
-            let piece = u32::try_from(most.min(end - at)).ok()?;
-            let start = at;
-            at += u64::from(piece);
-            (piece > 0).then_some((start, piece))
-        })
+    /// The request that is worked for, at the expense of its export.
+    fn payer<'a>(&'a self, deadline: &'a Deadline) -> Payer<'a> {
+        Payer {
+            deadline,
+            metrics: &self.metrics,
+            rates: self.terms.rates(),
+        }
     }
 
-    /// Writes zeroes piece by piece. Each is paid for as a write of its length is, and nothing more is written once
-    /// the request has ended.
+    /// Bytes that the layer below takes at once.
+    fn most_below(&self) -> u32 {
+        self.below.terms().export.block.maximum()
+    }
+
+    /// Writes zeroes piece by piece.
     async fn write_zeroes(
         &self,
         deadline: &Deadline,
@@ -173,15 +178,10 @@ impl NativeFilter {
             return Ok(());
         };
         let flags = flags & WriteFlags::FUA;
-        let mut zeroes = Bytes::new();
-        for (at, piece) in self.pieces(offset, length) {
-            if zeroes.is_empty() {
-                zeroes = vec![0; piece as usize].into();
-            }
-            self.next_piece(deadline, piece).await?;
-            let bytes = zeroes.slice(..piece as usize);
-            let written = self.below.write(deadline, at, bytes, flags).await;
-            written.map_err(told_below)?;
+        let mut zeroes = Zeroes::new(self.payer(deadline), length, self.most_below());
+        while let Some((at, bytes)) = zeroes.next().await? {
+            let written = self.below.write(deadline, offset + at, bytes, flags).await;
+            written.map_err(Failure::told_below)?;
         }
         Ok(())
     }
@@ -192,25 +192,16 @@ impl NativeFilter {
             return Ok(());
         };
         let mut reply = Box::<ReadReply>::default();
-        for (at, piece) in self.pieces(offset, length) {
-            self.next_piece(deadline, piece).await?;
-            reply.reset(piece);
-            let read = self.below.read(deadline, at, piece, reply).await;
-            reply = read.map_err(told_below)?;
+        let most = READ_AWAY.min(self.most_below());
+        let mut pieces = Pieces::new(self.payer(deadline), length, most.into());
+        while let Some(piece) = pieces.next().await? {
+            // No longer than `most`.
+            let count = u32::try_from(piece.end - piece.start).unwrap_or(most);
+            reply.reset(count);
+            let at = offset + piece.start;
+            let read = self.below.read(deadline, at, count, reply).await;
+            reply = read.map_err(Failure::told_below)?;
         }
-        Ok(())
-    }
-
-    /// A piece more of the request, after which others have had their turn.
-    async fn next_piece(&self, deadline: &Deadline, bytes: u32) -> Result<(), Failure> {
-        tokio::task::yield_now().await;
-        deadline.check()?;
-        deadline.next_piece();
-        let Some(rates) = self.terms.rates() else {
-            return Ok(());
-        };
-        let left = deadline.left(Instant::now());
-        pace::hold_up_piece(rates, &self.metrics, deadline, left, bytes.into()).await?;
         Ok(())
     }
 }
@@ -222,10 +213,6 @@ async fn wait(time: Duration, deadline: &Deadline) -> Result<(), Failure> {
         () = sleep(time) => Ok(()),
         () = deadline.abandoned() => Err(Failure::hung_up()),
     }
-}
-
-fn told_below(failure: Failure) -> Failure {
-    failure.told_below()
 }
 
 impl Device for NativeFilter {
@@ -244,7 +231,7 @@ impl Device for NativeFilter {
         let done = match self.begin(deadline, &plan).await {
             Ok(_) => {
                 let done = self.below.read(deadline, offset, length, reply).await;
-                done.map_err(told_below)
+                done.map_err(Failure::told_below)
             }
             Err(failure) => Err(failure),
         };
@@ -335,10 +322,9 @@ impl Device for NativeFilter {
         let done = match self.begin(deadline, &plan).await {
             // What nothing is said of is data.
             Ok(Then::Ignore) => Ok(map),
-            Ok(_) if !self.below.terms().export.allocation => Ok(map),
             Ok(_) => {
                 let done = self.below.extents(deadline, map).await;
-                done.map_err(told_below)
+                done.map_err(Failure::told_below)
             }
             Err(failure) => Err(failure),
         };

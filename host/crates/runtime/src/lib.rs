@@ -19,7 +19,6 @@ mod mapping;
 mod meter;
 mod next;
 mod storage;
-mod zeroes;
 
 pub use abi::interfaces::{INTERFACES, Interface, Interfaces};
 pub use abi::manifest::{BlobNeed, Manifest, Setting, SettingKind};

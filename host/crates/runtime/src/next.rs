@@ -11,12 +11,10 @@ use blob::{Mark, Unflushed};
 use bytes::Bytes;
 use device::fault::Failure;
 use device::reply::ReadReply;
-use device::{Deadline, DynServed, Terms, WriteFlags};
+use device::{Deadline, DynServed, Payer, Terms, WriteFlags, Zeroes};
 use extent_map::{ExtentMap, Wanted};
 use nbd_proto::{Errno, Export, ExportFlags};
 use thiserror::Error;
-
-use crate::zeroes::{Payer, Zeroes};
 
 /// How a filter asked for what the layer below doesn't offer. The filter's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -163,7 +161,7 @@ impl Next {
     ) -> Result<Box<ReadReply>, Failure> {
         reply.reset(length);
         let done = self.layer.read(deadline, offset, length, reply).await;
-        done.map_err(told_below)
+        done.map_err(Failure::told_below)
     }
 
     /// Writes.
@@ -181,7 +179,7 @@ impl Next {
         let flags = flags & WriteFlags::FUA;
         let done = self.layer.write(deadline, offset, payload, flags).await;
         self.unflushed.note_change();
-        done.map_err(told_below)
+        done.map_err(Failure::told_below)
     }
 
     /// Flushes, unless it can't be changed.
@@ -193,7 +191,10 @@ impl Next {
             return Ok(());
         }
         let epoch = self.unflushed.begin_flush();
-        self.layer.flush(deadline).await.map_err(told_below)?;
+        self.layer
+            .flush(deadline)
+            .await
+            .map_err(Failure::told_below)?;
         self.unflushed.finish_flush(epoch);
         Ok(())
     }
@@ -216,7 +217,7 @@ impl Next {
         let flags = flags & WriteFlags::FUA;
         let done = self.layer.trim(deadline, offset, length, flags).await;
         self.unflushed.note_change();
-        done.map_err(told_below)
+        done.map_err(Failure::told_below)
     }
 
     /// Zeroes; by writing, where the layer can't do it by itself.
@@ -241,7 +242,7 @@ impl Next {
         }
         let done = self.layer.zero(deadline, offset, length, flags).await;
         self.unflushed.note_change();
-        done.map_err(told_below)
+        done.map_err(Failure::told_below)
     }
 
     /// Writes zeroes piece by piece.
@@ -281,7 +282,7 @@ impl Next {
         self.layer
             .cache(deadline, offset, length)
             .await
-            .map_err(told_below)
+            .map_err(Failure::told_below)
     }
 
     /// What the layer knows of a range, which isn't empty and lies inside it: a map of at most `most`
@@ -302,10 +303,7 @@ impl Next {
         let map = ExtentMap::new(whole, wanted, most)
             .map(Box::new)
             .map_err(|_| Failure::host(Errno::Eio, "the host could not describe the range"))?;
-        self.layer.extents(deadline, map).await.map_err(told_below)
+        let done = self.layer.extents(deadline, map).await;
+        done.map_err(Failure::told_below)
     }
-}
-
-fn told_below(failure: Failure) -> Failure {
-    failure.told_below()
 }

@@ -1,7 +1,5 @@
 //! `noextents`: everything is data, and the layer below isn't asked.
 
-use nbd_proto::Export;
-
 use crate::call::Call;
 use crate::hook::Hook;
 use crate::plan::{Plan, Then};
@@ -10,11 +8,6 @@ use crate::plan::{Plan, Then};
 pub(crate) struct NoExtents;
 
 impl Hook for NoExtents {
-    fn promise(&self, export: &mut Export) -> Result<(), String> {
-        export.allocation = true;
-        Ok(())
-    }
-
     fn plan(&self, call: &Call) -> Plan {
         match call {
             Call::Extents { .. } => Plan::then(Then::Ignore, call.flags()),

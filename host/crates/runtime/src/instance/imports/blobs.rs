@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use blob::{self, Blob, BlobError};
 use bytes::Bytes;
-use device::Deadline;
+use device::{Deadline, Payer, Zeroes};
 use nbdbox_config::limits::DIRECT;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource, ResourceType, WasmList, WasmStr};
@@ -20,7 +20,6 @@ use crate::instance::context::ExportContext;
 use crate::instance::guest::Guest;
 use crate::meter::call::WaitsFor;
 use crate::storage;
-use crate::zeroes::{Payer, Zeroes};
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Handle = Resource<BlobHandle>;
