@@ -1,6 +1,7 @@
 //! Waits for storage: shown when they take long, told when they take very long, and given up where the operator wants
 //! that. They are never the plugin's time.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -44,9 +45,7 @@ async fn wait_long<T>(
 ) -> Result<T, BlobError> {
     let (began, mut shown) = (Instant::now(), None);
     let (warning, limit) = (ctx.limits.storage_warning, ctx.limits.storage);
-    let mut moments = [Some(SHOWN), Some(warning), limit];
-    moments.sort_unstable();
-    for moment in moments.into_iter().flatten() {
+    for moment in moments(warning, limit) {
         let left = moment.saturating_sub(began.elapsed());
         tokio::select! {
             biased;
@@ -64,6 +63,11 @@ async fn wait_long<T>(
     work.await
 }
 
+/// When there's something to do while an operation goes on, each moment once.
+fn moments(warning: Duration, limit: Option<Duration>) -> BTreeSet<Duration> {
+    [SHOWN, warning].into_iter().chain(limit).collect()
+}
+
 /// Shows the operator that an operation goes on, until what it returns is dropped.
 pub(crate) fn show(
     ctx: &ExportContext,
@@ -75,26 +79,35 @@ pub(crate) fn show(
 }
 
 fn warn(ctx: &ExportContext, blob: &Blob, what: &str, after: Duration) {
-    let (blob, after) = (blob.name(), humantime(after));
+    let blob = blob.name();
     log_export!(
         warn @ "nbdbox::storage",
         &ctx.names,
         blob,
-        "a {what} of the blob `{blob}` has taken {after} so far: what it lies on is slow, or gone"
+        "a {what} of the blob `{blob}` has taken {after:?} so far: what it lies on is slow, or gone"
     );
 }
 
 fn too_long(blob: &Blob, what: &str, limit: Duration) -> BlobError {
-    let text = format!(
-        "a {what} took longer than the limit `storage`, {}",
-        humantime(limit)
-    );
+    let text = format!("a {what} took longer than the limit `storage`, {limit:?}");
     BlobError::Io {
         path: format!("blob `{}`", blob.name()),
         error: io::Error::new(io::ErrorKind::TimedOut, text),
     }
 }
 
-fn humantime(time: Duration) -> String {
-    format!("{time:?}")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_that_is_named_twice_comes_once() {
+        let seconds = |list: &[u64]| list.iter().map(|one| Duration::from_secs(*one)).collect();
+        let at = |warning, limit: Option<u64>| {
+            moments(Duration::from_secs(warning), limit.map(Duration::from_secs))
+        };
+        assert_eq!(at(30, None), seconds(&[1, 30]));
+        assert_eq!(at(1, None), seconds(&[1]));
+        assert_eq!(at(30, Some(5)), seconds(&[1, 5, 30]));
+    }
 }
