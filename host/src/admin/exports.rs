@@ -118,7 +118,7 @@ impl Collector for Exports {
             })?;
         }
         self.each(encoder, SERVED, false, |family, seen, labels| {
-            family.seconds(labels, seen.metrics.served_nanoseconds.get())
+            family.seconds(labels, seen.metrics.served.nanoseconds())
         })?;
         self.each(encoder, OPERATIONS, false, |family, seen, labels| {
             family.operations(labels, &seen.metrics)?;

@@ -159,7 +159,7 @@ impl Collector for Layers {
             })?;
         }
         self.each(encoder, GUEST_CPU, |family, metrics, labels| {
-            family.seconds(labels, metrics.guest_nanoseconds.get())
+            family.seconds(labels, metrics.guest.nanoseconds())
         })?;
         self.each(encoder, LANE_CPU, |family, metrics, labels| {
             family.seconds(labels, metrics.lane.nanoseconds())

@@ -26,7 +26,7 @@ fn time_of(clock: ClockId) -> Duration {
     )
 }
 
-/// CPU time that is summed up by many threads; wraps after 584 years.
+/// Time for which somebody had a thread, summed up by many threads; wraps after 584 years.
 #[derive(Debug, Default)]
 pub struct Computed(AtomicU64);
 

@@ -42,12 +42,12 @@ pub struct Metrics {
     pub guest_calls: Counter,
     /// Calls of the guests to the host, for what their requests lend.
     pub host_calls: Counter,
-    /// Nanoseconds for which the guests had a thread.
-    pub guest_nanoseconds: Counter,
+    /// For how long the guests had a thread.
+    pub guest: Computed,
     /// What its tenant's lane has computed for it.
     pub lane: Arc<Computed>,
-    /// Nanoseconds for which its connections had a thread: those of guests that ran there are in it.
-    pub served_nanoseconds: Counter,
+    /// For how long its connections had a thread: guests that ran there are in it.
+    pub served: Computed,
     /// Instances: alive, and made.
     pub instances: Level,
     /// Bytes that the instances hold together.

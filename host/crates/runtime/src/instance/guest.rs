@@ -93,9 +93,7 @@ impl Guest {
     pub(crate) fn note_end(&self, ran: Duration) {
         let ExportContext { peaks, metrics, .. } = &*self.ctx;
         peaks.note(self.memory.held(), self.call.used(), self.most_handles);
-        // 584 years.
-        let nanoseconds = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
-        metrics.guest_nanoseconds.add(nanoseconds);
+        metrics.guest.add(ran);
     }
 
     /// A call has ended.

@@ -27,7 +27,6 @@ pub(super) struct TimeSlice {
 #[derive(Debug)]
 struct Shared {
     share: Arc<CpuShare>,
-    metrics: Arc<Metrics>,
     leave: Leave,
     /// What guests on this thread had paid for when it began.
     paid: Duration,
@@ -53,7 +52,6 @@ impl TimeSlice {
             began: Instant::now(),
             shared: share.map(|share| Shared {
                 share: Arc::clone(share),
-                metrics: Arc::clone(metrics),
                 leave: Leave::None,
                 paid: Duration::ZERO,
             }),
@@ -70,9 +68,10 @@ impl TimeSlice {
 
     /// Whether requests may begin in this poll; else the task is woken when they may.
     pub(super) fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
+        let metrics = &self.metrics;
         self.shared
             .as_mut()
-            .is_none_or(|shared| shared.may_work(cx))
+            .is_none_or(|shared| shared.may_work(metrics, cx))
     }
 
     /// Whether it's time for others.
@@ -98,9 +97,7 @@ impl TimeSlice {
     /// The poll ends.
     pub(super) fn end(&mut self) {
         let ran = self.began.elapsed();
-        // 584 years.
-        let nanoseconds = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
-        self.metrics.served_nanoseconds.add(nanoseconds);
+        self.metrics.served.add(ran);
         if let Some(shared) = &mut self.shared {
             shared.end(ran);
         }
@@ -108,7 +105,7 @@ impl TimeSlice {
 }
 
 impl Shared {
-    fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn may_work(&mut self, metrics: &Metrics, cx: &mut Context<'_>) -> bool {
         if let Leave::Given(_) = self.leave {
             return true;
         }
@@ -118,7 +115,7 @@ impl Shared {
             Leave::Awaited(mut entering, since) => match Pin::new(&mut entering).poll(cx) {
                 Poll::Pending => Leave::Awaited(entering, since),
                 Poll::Ready(place) => {
-                    self.metrics.core_waits.note(since.elapsed());
+                    metrics.core_waits.note(since.elapsed());
                     stand_in_line(place, cx)
                 }
             },
