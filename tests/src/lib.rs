@@ -27,6 +27,7 @@ mod server;
 mod strace;
 pub mod tenancy;
 mod tools;
+mod until;
 
 pub use answer::{Answer, Chunk, StatusDescriptor};
 pub use client::{Client, Content, Extent, Refused};
@@ -40,3 +41,4 @@ pub use raw::{Raw, Transmission};
 pub use server::{Exit, Server};
 pub use strace::Strace;
 pub use tools::{Run, nbdsh, qemu_io, run, shell};
+pub use until::until;

@@ -5,13 +5,12 @@
 
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use nbd_proto::wire::command;
 use nbd_proto::{CommandFlags, Errno, Framing};
 use nbdbox_tests::admin::{ADMIN, get, sample};
 use nbdbox_tests::tenancy::{export, tenant};
-use nbdbox_tests::{Client, Disk, Random, Raw, Server, Strace, Transmission};
+use nbdbox_tests::{Client, Disk, Random, Raw, Server, Strace, Transmission, until};
 use serde_json::Value;
 
 const NONE: CommandFlags = CommandFlags::empty();
@@ -60,16 +59,6 @@ fn threads(server: &Server, name: &str) -> usize {
     names.filter(|comm| comm.trim_end() == name).count()
 }
 
-/// Waits for it; no machine takes a minute.
-#[track_caller]
-fn until(mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(60), "it never came");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// Lets a call on the disk wait, asks by `ask` for forty things, and sees that others are served meanwhile.
 fn hold_up(call: &str, ask: impl Fn(&mut Transmission, u64)) {
     let disk = Disk::holding(&Random::seeded(1).bytes(1 << 20));
@@ -82,7 +71,7 @@ fn hold_up(call: &str, ask: impl Fn(&mut Transmission, u64)) {
     for cookie in 0..40 {
         ask(&mut slow, cookie);
     }
-    until(|| strace.seen().contains(call));
+    until("the call is made", || strace.seen().contains(call));
     assert_others_are_served(&server);
     let threads = threads(&server, "lane-slow");
     assert!((1..=THREADS).contains(&threads), "{threads} threads");
@@ -132,7 +121,7 @@ fn a_look_for_holes_that_waits_holds_up_nobody_else() {
     let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);
     let strace = Strace::inject(&server, &disk.path(), &[&waits]);
     let asked = thread::spawn(move || slow.status(0, MIB, NONE));
-    until(|| !strace.seen().is_empty());
+    until("the call is made", || !strace.seen().is_empty());
     assert_others_are_served(&server);
     drop(strace);
     assert_eq!(asked.join().unwrap().unwrap().len(), 2);
@@ -178,10 +167,10 @@ fn zeroes_are_not_written_for_a_client_that_has_gone() {
     let mut slow = slow(&server);
     let strace = Strace::inject(&server, &disk.path(), &["fallocate:error=EOPNOTSUPP"]);
     slow.request(0, command::WRITE_ZEROES, 1, 0, 1 << 30);
-    until(|| strace.seen().contains("INJECTED"));
+    until("the call fails", || strace.seen().contains("INJECTED"));
     drop(slow);
     // The connection ends when its last request has.
-    until(|| {
+    until("the connection ends", || {
         let metrics = get(&server, "/metrics");
         sample(&metrics, "nbdbox_connections", &[("export", "disk")]) == Some(0.0)
     });
@@ -201,8 +190,8 @@ fn an_operation_that_takes_long_is_shown_and_told_once() {
         let wait = report.pointer("/exports/1/layers/0/storage/0").cloned();
         wait.filter(|wait| wait["operation"] == "flush" && wait["blob"] == "disk")
     };
-    until(|| shown().is_some());
-    until(|| {
+    until("it is shown", || shown().is_some());
+    until("it is told", || {
         server
             .log()
             .contains("a flush of the blob `disk` has taken 1.5s so far")

@@ -1,13 +1,12 @@
 //! A request through layers has one end for all of them: its time, its questions, its client.
 
 use std::thread;
-use std::time::{Duration, Instant};
 
 use nbd_proto::wire::{command, option};
 use nbd_proto::{CommandFlags, Errno, Framing};
 use nbdbox_tests::admin::{ADMIN, get, sample};
 use nbdbox_tests::tenancy::{export, tenant};
-use nbdbox_tests::{Client, Raw, Server, Transmission, guest, plugin};
+use nbdbox_tests::{Client, Raw, Server, Transmission, guest, plugin, until};
 
 /// The layer of the plugin itself.
 const BASE: &str = "0:bad";
@@ -62,16 +61,6 @@ fn connections(server: &Server) -> f64 {
     sample(&metrics, "nbdbox_connections", &[("export", "disk")]).unwrap_or_default()
 }
 
-/// Waits for it; no machine takes a minute.
-#[track_caller]
-fn until(mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(60), "it never came");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// `flip` can't zero, so zeroes are written out through it.
 const NO_ZEROES: [(&str, &str); 2] = [("retry", "retries = 0"), ("flip", "")];
 
@@ -104,10 +93,10 @@ fn zeroes_are_not_written_for_a_client_that_has_gone() {
     let _agreed = client.option_reply(option::EXTENDED_HEADERS);
     let mut client = client.go("disk");
     client.extended_request(0, command::WRITE_ZEROES, 1, 0, HUGE);
-    until(|| asked(&server, "write", BASE) > 0.0);
+    until("it is asked", || asked(&server, "write", BASE) > 0.0);
     drop(client);
     // The connection ends when its last request has.
-    until(|| connections(&server) == 0.0);
+    until("so many are connected", || connections(&server) == 0.0);
 }
 
 #[test]
@@ -162,9 +151,9 @@ fn a_filter_that_nags_for_a_client_that_has_gone_is_told_so() {
     );
     let mut client = raw(&server);
     client.request(0, command::READ, 1, 4096, 512);
-    until(|| asked(&server, "read", BASE) > 0.0);
+    until("it is asked", || asked(&server, "read", BASE) > 0.0);
     drop(client);
-    until(|| connections(&server) == 0.0);
+    until("so many are connected", || connections(&server) == 0.0);
     let questions = asked(&server, "read", BASE);
     assert!(questions < 4096.0, "{questions} questions");
 }
@@ -178,7 +167,7 @@ fn who_has_gone_does_not_queue_for_an_instance() {
     );
     let mut loops = raw(&server);
     loops.request(0, command::READ, 1, 512, 1);
-    until(|| connections(&server) == 1.0);
+    until("so many are connected", || connections(&server) == 1.0);
     let queued: Vec<Transmission> = (0..60)
         .map(|_| {
             let mut client = raw(&server);
@@ -186,9 +175,9 @@ fn who_has_gone_does_not_queue_for_an_instance() {
             client
         })
         .collect();
-    until(|| connections(&server) == 61.0);
+    until("so many are connected", || connections(&server) == 61.0);
     drop(queued);
-    until(|| connections(&server) == 1.0);
+    until("so many are connected", || connections(&server) == 1.0);
 }
 
 #[test]

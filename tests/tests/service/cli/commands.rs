@@ -500,11 +500,6 @@ fn signals_drain_and_end_with_status_0() {
         Signal::ALARM,
         Signal::XCPU,
     ] {
-        // As under nohup: a server that is started so leaves it alone.
-        if signal == Signal::HUP && hangups_are_ignored() {
-            println!("NOT TESTED with SIGHUP, which this process was told to ignore");
-            continue;
-        }
         let scene = Scene::new();
         let server = scene.serve(["-U", "socket", &wasm("pattern"), "size=1G"]);
         let mut client = Raw::connect(&scene.path("socket"));
@@ -542,13 +537,6 @@ fn signals_drain_and_end_with_status_0() {
         assert_eq!(ended.status.code(), Some(0), "{signal:?}: {}", ended.log);
         scene.assert_clean();
     }
-}
-
-/// Whether SIGHUP is ignored here, and so by what is started here (proc(5), `SigIgn`).
-fn hangups_are_ignored() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    u64::from_str_radix(mask.unwrap().trim(), 16).unwrap() & 1 == 1
 }
 
 #[test]

@@ -64,7 +64,15 @@ impl Scene {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Command {
-        let mut command = Command::new(nbdbox());
+        self.prepared(Command::new(nbdbox()), arguments)
+    }
+
+    /// A command as it's run here, with more arguments.
+    fn prepared<S: AsRef<OsStr>>(
+        &self,
+        mut command: Command,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
         command
             .args(arguments)
             .current_dir(self.folder.path())
@@ -106,7 +114,10 @@ impl Scene {
 
     /// Starts a server with a pidfile, and waits until it listens.
     pub(crate) fn serve<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
-        let mut command = self.command(["serve", "-P", "pid"]);
+        // Whoever runs the tests may have SIGHUP ignored, as nohup(1) does, and what is started inherits that.
+        let mut program = Command::new("env");
+        program.arg("--default-signal=HUP").arg(nbdbox());
+        let mut command = self.prepared(program, ["serve", "-P", "pid"]);
         command.args(arguments);
         let mut running = self.launch(command);
         let pidfile = self.path("pid");

@@ -3,11 +3,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use nbd_proto::{CommandFlags, Errno, Framing};
 use nbdbox_tests::admin::{ADMIN, get};
-use nbdbox_tests::{Client, Disk, Run, Server, nbdbox, plugin, run};
+use nbdbox_tests::{Client, Disk, Run, Server, nbdbox, plugin, run, until};
 
 use super::scene::{export, tenant};
 
@@ -20,15 +19,6 @@ fn connect(server: &Server) -> Client {
 
 fn connect_to(server: &Server, name: &str) -> Client {
     Client::connect_to(&server.folder().join("alice"), name, Framing::Extended)
-}
-
-/// Waits until the server has seen what happened outside of it.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn hang_up(server: &Server) {
