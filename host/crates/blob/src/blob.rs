@@ -39,8 +39,8 @@ pub(crate) enum Behind {
 }
 
 impl Blob {
-    /// Opens the operator's file for an export; what blocks later is done by `work`. Blocks, for two seconds while another program has it for itself, and on
-    /// a disk that hangs for as long as it hangs.
+    /// Opens the operator's file for an export; what blocks later is done by `work`. Blocks: for two seconds while another
+    /// program has the file for itself, and on a disk that hangs for as long as it hangs.
     ///
     /// # Errors
     /// Names the grant and the path: not there, not allowed, neither a file nor a block device; another export or
@@ -190,7 +190,8 @@ impl Blob {
         }
     }
 
-    /// Gives the range back to the source where that is possible: a hint, but durable with FUA. Goes on when it's dropped, or not.
+    /// Gives the range back to the source where that is possible: a hint, but durable with FUA. Goes on when it's dropped,
+    /// or not.
     ///
     /// # Errors
     /// Range, I/O.

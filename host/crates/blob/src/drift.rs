@@ -15,8 +15,9 @@ pub enum Look {
 
 impl Blob {
     /// Whether all are as they were when they were opened: none has grown, nor, with [`Look::Path`], another file in its
-    /// place. One that shrank stays as it was, so that its clients hear of what is missing: reads of that are errors. A thread of the tenant's lane looks, so that a disk
-    /// that hangs keeps no worker; dropping it leaves that thread to end by itself.
+    /// place. One that shrank stays as it was, so that its clients hear of what is missing: reads of that are errors. A
+    /// thread of the tenant's lane looks, so that a disk that hangs keeps no worker; dropping it leaves that thread to end
+    /// by itself.
     pub async fn are_as_opened(blobs: Vec<Self>, look: Look) -> bool {
         let Some(work) = Self::work_of(&blobs) else {
             return true;
