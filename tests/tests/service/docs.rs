@@ -1,4 +1,4 @@
-//! What the documents say is there is there: files that they link to, tests that they name.
+//! The files that documents link to, and the tests that they name, exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -149,11 +149,11 @@ fn the_readme_says_what_was_measured() {
     assert_eq!(memory, file, "they are named together");
     for said in [
         format!(
-            "with 64 reads of 4 KiB under way, a sandboxed plugin serves {pattern} (`pattern`)"
+            "with 64 reads of 4 KiB in flight, a sandboxed plugin serves {pattern} (`pattern`)"
         ),
         format!("and {memory} (`memory`, `file`) as many as nbdkit's plugins in C"),
         format!(
-            "with one under way {} as many",
+            "with one in flight it serves {} as many",
             at_64(", depth 1, `pattern`")
         ),
     ] {
