@@ -35,8 +35,8 @@ const FAILED: u8 = 1;
 
 /// An NBD server whose plugins are sandboxed WebAssembly components.
 ///
-/// A plugin can read and write nothing but what you grant it by name (--blob), and use no more than
-/// its limits (--limit). What it exports decides what clients can do with it: see `nbdbox inspect`.
+/// A plugin can read and write only what you grant it by name (--blob), and use no more than its limits
+/// (--limit). Its exported interfaces decide what clients can do: see `nbdbox inspect`.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
@@ -50,10 +50,10 @@ Examples:
   nbdbox serve -U - pattern --run 'nbdinfo \"$uri\"'   for one command only
   nbdbox serve --blob disk=/srv/disk.img:rw file          a file, through the sandbox
   nbdbox serve --config /etc/nbdbox                       many tenants
-  nbdbox plugins                                          what is there to serve?
+  nbdbox plugins                                          which plugins are installed?
   nbdbox inspect file                                     what is it, what does it need?
   nbdbox new --lang python mydisk                         a plugin to start from
-  nbdbox dev ./mydisk.wasm size=1G                        loads it anew when it's built
+  nbdbox dev ./mydisk.wasm size=1G                        reloads it after each build
   nbdbox test pattern size=1G                             does it keep the contract?
   nbdbox top /run/nbdbox/admin.sock                       what does a server do?
   nbdbox map --picture sparse size=4G                     where are its data and holes?
@@ -72,7 +72,7 @@ enum Command {
     Dev(Box<dev::Dev>),
     Test(Box<test::Test>),
     Top(top::Top),
-    /// Compiles standard input to a file: what nbdbox starts for itself.
+    /// Compiles standard input to a file. nbdbox starts this for itself.
     #[command(name = compile::SUBCOMMAND, hide = true)]
     CompilePlugin {
         output: PathBuf,

@@ -22,13 +22,13 @@ fn parse(word: &OsStr) -> Result<Address, String> {
         return match address.ip().is_loopback() {
             true => Ok(Address::Tcp(address)),
             false => {
-                Err("only a loopback address: whoever can connect sees all tenants".to_owned())
+                Err("only a loopback address is allowed: every client of it sees all tenants".to_owned())
             }
         };
     }
     if text.is_empty() || (text.contains(':') && !text.contains('/')) {
         return Err(
-            "expected is the path of a unix socket, or a loopback address and a port, as \
+            "expected the path of a unix socket, or a loopback address and a port, as \
              127.0.0.1:9809 or [::1]:9809"
                 .to_owned(),
         );

@@ -13,13 +13,13 @@ use super::log;
 use crate::hosting::{Blueprint, Hosting};
 use crate::service::{self, Signals};
 
-/// Checks a configuration: a dry run, in which nothing listens and no export is opened.
+/// Checks a configuration: a dry run that doesn't listen and doesn't open an export.
 ///
-/// Loads every plugin, and prints what each needs beside what it's granted. Reads the certificates and
-/// keys too. Ends with 1 if anything doesn't fit.
+/// Loads every plugin, and prints what each needs next to what it's granted. Reads the certificates and keys too.
+/// Exits with 1 if anything is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The configuration: a file, or a folder of which all `*.toml` are read
+    /// The configuration: a file, or a folder with `*.toml` files
     config: PathBuf,
 }
 

@@ -36,16 +36,16 @@ Examples:
 
 /// Serves a plugin while you work on it.
 ///
-/// Loads it anew whenever its file changes: who connects then meets the new one; who is connected keeps the
-/// one that they have. One that can't be loaded changes nothing, and why is said. Prints what the plugin
-/// logs, how long its calls take, and what they use of its limits.
+/// Reloads it whenever its file changes. New connections get the new build; connected clients keep the one that they
+/// have. If a build fails to load, nbdbox keeps serving the old one and prints the reason. Prints the plugin's log, how
+/// long its calls take, and how much of its limits they use.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Dev {
     #[command(flatten)]
     listen: ListenArgs,
 
-    /// Print every call, in place of a summary each second
+    /// Print every call instead of a summary each second
     #[arg(long)]
     calls: bool,
 

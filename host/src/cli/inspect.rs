@@ -11,7 +11,7 @@ use nbdbox_config::reference::Reference;
 use nbdbox_config::size::Bytes;
 use runtime::{Engine, INTERFACES, Interfaces, Manifest, Plugin, World, cache::Cache};
 
-/// Shows what a plugin exports and imports, which NBD features follow, and what it needs.
+/// Shows a plugin's exports and imports, the NBD features that follow from them, and what it needs.
 ///
 /// Calls only its `describe` and, of a filter, `changes-bytes`, in an instance with nothing granted.
 #[derive(Debug, Args)]

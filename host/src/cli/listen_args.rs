@@ -22,11 +22,11 @@ pub(super) struct ListenArgs {
     #[arg(short = 'U', long = "unix", value_name = "SOCKET", conflicts_with_all = ["ipaddr", "port"])]
     unix: Option<PathBuf>,
 
-    /// Listen on this address, or host name [default: 127.0.0.1]
+    /// Listen on this address or host name [default: 127.0.0.1]
     #[arg(short, long, value_name = "ADDR")]
     ipaddr: Option<String>,
 
-    /// Listen on this TCP port; 0 takes any that is free [default: 10809]
+    /// Listen on this TCP port; 0 takes any free port [default: 10809]
     #[arg(short, long)]
     port: Option<u16>,
 

@@ -33,23 +33,23 @@ const INTERRUPTED: u8 = 130;
 
 /// Shows where an export's data and holes are, as a table, as JSON or as a picture.
 ///
-/// Asks a server, or a plugin that runs just for this, read-only, in this process: nothing listens.
-/// Table and JSON are those of `nbdinfo --map`.
+/// Connects to a server, or runs a plugin in this process, read-only and without listening. Table and JSON have the
+/// format of `nbdinfo --map`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("plugin", |argument| argument.index(1).value_name("URI|PLUGIN").help(WHAT)))]
 // An argument that was touched goes behind the others: the index says where it stands.
 #[command(mut_arg("settings", |argument| argument.index(2)))]
 pub(super) struct Map {
-    /// Only how much there is of each type, and its percentage
+    /// Print only the total size of each type, and its percentage
     #[arg(long, conflicts_with = "picture")]
     totals: bool,
 
-    /// JSON, as `nbdinfo --map --json` prints it
+    /// Print JSON in the format of `nbdinfo --map --json`
     #[arg(long, conflicts_with = "picture")]
     json: bool,
 
-    /// A picture: every cell is a bar, as high as the share of it that is data
+    /// Draw a picture: every cell is a bar whose height is its share of data
     #[arg(long)]
     picture: bool,
 

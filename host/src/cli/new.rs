@@ -25,8 +25,8 @@ Examples:
 
 /// Makes a folder with a plugin to start from.
 ///
-/// It builds with `make` and is checked with `make test`, and the kit that it needs is in it: its
-/// README.md has the commands, and a comment in its source says where your work goes.
+/// You build it with `make` and check it with `make test`. The kit that it needs is in the folder, its README.md has
+/// the commands, and a comment in its source marks where your code goes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct New {
@@ -48,7 +48,7 @@ impl New {
         let shown = self.folder.display();
         super::print(&format!(
             "made {shown}: a plugin in {}\n\n  cd {shown}\n  make         builds {name}.wasm\n  \
-             make test    does it keep the contract?\n\n{} is where your work goes; README.md says more.\n",
+             make test    does it keep the contract?\n\nYour code goes into {}; README.md explains the rest.\n",
             self.lang.title(),
             self.lang.source(),
         ))

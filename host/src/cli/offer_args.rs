@@ -6,17 +6,17 @@ use nbd_proto::{HandshakeFlags, Offers};
 /// The options of `serve` about the protocol, as nbdkit has them.
 #[derive(Debug, Args)]
 pub(super) struct OfferArgs {
-    /// Offer no structured replies, and so no block status and no extended headers: to try what a client does with an
+    /// Don't offer structured replies, and thus neither block status nor extended headers: tests a client against an
     /// older server
     #[arg(long)]
     no_sr: bool,
 
-    /// Offer no extended headers, which have 64-bit lengths: to try what a client does with an older server
+    /// Don't offer extended headers, which have 64-bit lengths: tests a client against an older server
     #[arg(long)]
     no_eh: bool,
 
-    /// Offer only these handshake flags: 1 is fixed newstyle, without which a client can only name an export, and 2 is
-    /// to leave out 124 zeroes; 0x and 0 begin other bases [default: 3]
+    /// Offer only these handshake flags: 1 is fixed newstyle, without which a client can only name an export; 2 lets
+    /// the server omit 124 zeroes. May be hexadecimal (0x) or octal (0) [default: 3]
     #[arg(long, value_name = "MASK", value_parser = parse_mask, hide_default_value = true)]
     mask_handshake: Option<u16>,
 }
@@ -46,7 +46,7 @@ fn parse_mask(word: &str) -> Result<u16, String> {
     let number = u32::from_str_radix(digits, radix);
     match number {
         Ok(number) if is_number => Ok(u16::try_from(number & 0xffff).unwrap_or(u16::MAX)),
-        _ => Err("a number up to 0xffffffff is expected".to_owned()),
+        _ => Err("expected a number up to 0xffffffff".to_owned()),
     }
 }
 

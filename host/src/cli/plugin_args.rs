@@ -33,26 +33,27 @@ pub(super) struct PluginArgs {
     #[arg(required = true, value_parser = reference_parser())]
     plugin: Option<Reference>,
 
-    /// The plugin's settings; `nbdbox inspect` lists those that it knows
+    /// The plugin's settings; `nbdbox inspect` lists them
     #[arg(value_name = "KEY=VALUE")]
     settings: Vec<String>,
 
-    /// Grant a file under a name: `ro` (the default), `rw`, or `map-only` for a plugin that may
-    /// serve the bytes but not see them
+    /// Grant a file under a name: `ro` (the default), `rw`, or `map-only` for a plugin that may serve its bytes but
+    /// not read them
     #[arg(long = "blob", value_name = "NAME=PATH[:ro|:rw|:map-only]", value_parser = grant_parser())]
     blobs: Vec<Grant>,
 
-    /// Say more of a blob. `lock`, who else may use the file: `exclusive` (the default for `rw`) lets nobody
-    /// else write it, `shared`, `none`
+    /// Set an option of a blob. `lock` decides who else may use the file: `exclusive` (the default for `rw`) keeps
+    /// others from writing it, `shared` lets them, `none` takes no lock
     #[arg(long = "blob-option", value_name = "NAME.KEY=VALUE", value_parser = clap::value_parser!(BlobOption))]
     blob_options: Vec<BlobOption>,
 
     #[command(flatten)]
     pub(super) folders: PluginFolders,
 
-    /// Put a filter over the plugin; the first one is the outermost. The host has some of its own, by name:
-    /// blocksize-policy, delay, error, exitlast, exitwhen, fua, log, nocache, noextents, notrim, nozero. `blob.NAME=PATH[:ro|:rw|:map-only]`
-    /// grants it a file, `blob-option.NAME.KEY=VALUE` says more of it, `limit.NAME=VALUE` sets a limit of its own, `,,` stands for a comma
+    /// Put a filter over the plugin; the first one is the outermost. The host has filters of its own: blocksize-policy,
+    /// delay, error, exitlast, exitwhen, fua, log, nocache, noextents, notrim, nozero.
+    /// `blob.NAME=PATH[:ro|:rw|:map-only]` grants a file, `blob-option.NAME.KEY=VALUE` sets an option of it,
+    /// `limit.NAME=VALUE` sets a limit of the filter; write `,,` for a comma
     #[arg(long = "filter", value_name = "FILTER[,KEY=VALUE…]", value_parser = filter_parser())]
     filters: Vec<FilterWord>,
 
@@ -69,12 +70,12 @@ pub(super) struct PluginArgs {
     )]
     limits: Vec<String>,
 
-    /// What clients get when the plugin fails to say its extents
+    /// What clients get if the plugin fails to report extents
     #[arg(long, value_name = "WHAT", default_value = "data")]
     extents_on_error: OnError,
 
-    /// What happens when the plugin crashed or was stopped: a fresh instance after a pause, or none.
-    /// A writable plugin in mode `single` always fails: its memory was the disk
+    /// What happens after the plugin crashed or was stopped: a fresh instance after a pause, or none. A writable plugin
+    /// in mode `single` always fails for good: its memory was the disk
     #[arg(long, value_name = "WHAT", default_value = "restart")]
     on_failure: Failed,
 }
@@ -89,7 +90,7 @@ enum Failed {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum OnError {
-    /// Data for all that was asked: always a safe answer.
+    /// Data for the whole request: always a safe answer.
     Data,
     /// The error.
     Error,
@@ -98,7 +99,7 @@ enum OnError {
 /// Where plugins are looked for by name.
 #[derive(Debug, Args)]
 pub(super) struct PluginFolders {
-    /// Look for plugins by name in this folder first, or in these, with colons between them
+    /// Search this folder first for plugins by name; separate several folders by colons
     #[arg(long, value_name = "DIR[:DIR…]")]
     plugin_path: Vec<OsString>,
 }
@@ -144,7 +145,7 @@ fn limits_help() -> String {
         .position(|key| key.name == "connections");
     let (plugin, clients) = words.split_at(clients.unwrap_or(words.len()));
     format!(
-        "Set limits. The plugin's, with their defaults: {}; its clients': {}",
+        "Set limits. Those of the plugin, with their defaults: {}; those of its clients: {}",
         plugin.join(", "),
         clients.join(", ")
     )
@@ -175,7 +176,7 @@ impl PluginArgs {
         let Some(plugin) = &self.plugin else {
             ensure!(
                 blobs.is_empty(),
-                "--blob grants a file to the plugin, and none is named; --add-export has blob.NAME=PATH"
+                "--blob grants a file to the plugin, but no plugin is named; for --add-export, write blob.NAME=PATH"
             );
             return Ok(None);
         };

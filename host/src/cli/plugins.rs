@@ -15,10 +15,10 @@ use crate::machine;
 use crate::plugins::Named;
 use crate::service::{self, Signals};
 
-/// Lists the plugins and filters that are found by name.
+/// Lists the plugins and filters that you can name.
 ///
-/// Compiles those that aren't in the cache yet, which takes some seconds each. What needs something shows it: `blob` is
-/// a file to grant, `setting` a setting without which it doesn't open.
+/// Compiles those that aren't in the cache yet, which takes some seconds each. A row shows what its plugin requires:
+/// `blob` is a file to grant, `setting` a required setting.
 #[derive(Debug, Args)]
 pub(super) struct Plugins {
     /// Print JSON

@@ -37,14 +37,14 @@ Examples:
   nbdbox serve -U - pattern --run 'nbdinfo \"$uri\"'   for one command only
   nbdbox serve -U /run/disk.sock -P /run/disk.pid --blob disk=/srv/disk.img:rw file
   nbdbox serve --tls require --tls-certificates /etc/pki/nbdbox -i 0.0.0.0 ./pattern.wasm size=1G
-  nbdbox serve --config /etc/nbdbox                       many tenants, as these files say
+  nbdbox serve --config /etc/nbdbox                       many tenants, configured by these files
   nbdbox serve --limit memory=1G,cpu=1s memory size=900M
 ";
 
 /// Serves a plugin over NBD.
 ///
-/// Listens on 127.0.0.1, port 10809, unless told otherwise; with --run, on a unix socket of its own.
-/// Stays in the foreground until a signal, such as SIGTERM, ends it; then requests under way are finished.
+/// Listens on 127.0.0.1, port 10809, by default; with --run, on a private unix socket. Stays in the
+/// foreground until a signal, such as SIGTERM, ends it; it finishes the requests in flight first.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("plugin", |argument| argument.required(false).required_unless_present_any(["config", "added", "folders"]).index(1)))]
@@ -54,11 +54,11 @@ pub(super) struct Serve {
     #[command(flatten)]
     listen: ListenArgs,
 
-    /// Serve read-only, whatever the plugin can
+    /// Serve read-only, even if the plugin can write
     #[arg(short, long, visible_alias = "readonly")]
     read_only: bool,
 
-    /// Write the process id to this file when listening
+    /// Write the process id to this file once clients can connect
     #[arg(short = 'P', long, value_name = "FILE")]
     pidfile: Option<PathBuf>,
 
@@ -66,7 +66,7 @@ pub(super) struct Serve {
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
-    /// Memory that the server may hold for its plugins and clients, as `512MiB`; past it they're refused more
+    /// Memory that the server may hold for its plugins and clients, as `512MiB`; beyond it the server denies more
     /// [default: 80 % of what the control group or the machine has]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     memory: Option<u64>,
@@ -82,7 +82,7 @@ pub(super) struct Serve {
     )]
     single: bool,
 
-    /// End when the process that started this one does
+    /// Exit when the parent process exits
     #[arg(long)]
     exit_with_parent: bool,
 
@@ -90,22 +90,22 @@ pub(super) struct Serve {
     #[arg(long)]
     print_uri: bool,
 
-    /// Let an operator look inside, here: the path of a unix socket, or a loopback address and port. With
-    /// --config, `[admin]` says it
+    /// Open the admin listener here: the path of a unix socket, or a loopback address and port. With --config, use
+    /// `[admin]`
     #[arg(long, value_name = "ADDRESS", value_parser = admin_args::parser())]
     admin: Option<config::Address>,
 
-    /// Say more: connections, refused requests, the plugin's debug lines. `NBDBOX_LOG` sets it in
-    /// detail (tracing's filter syntax)
+    /// Log more: connections, refused requests, the plugin's debug lines. `NBDBOX_LOG` selects in detail (tracing's
+    /// filter syntax)
     #[arg(short, long)]
     verbose: bool,
 
-    /// How the log is written [default: text]
+    /// The log's format [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<log::Format>,
 
-    /// Serve many tenants, as this file says, or the `*.toml` of this folder; read again when they change
-    /// and on SIGHUP
+    /// Serve many tenants, configured by this file or by the `*.toml` files of this folder; reloads them when they
+    /// change and on SIGHUP
     #[arg(
         long,
         value_name = "PATH",

@@ -29,13 +29,13 @@ const FILE: (&str, &str) = ("file", "disk");
 /// More exports than the one of the plugin.
 #[derive(Debug, Args)]
 pub(super) struct SeveralArgs {
-    /// Serve one more export: another plugin, with its settings, grants (`blob.NAME=PATH`) and limits (`limit.NAME=VALUE`);
-    /// `,,` stands for a comma. Can be repeated
+    /// Serve one more export: another plugin, with its settings, grants (`blob.NAME=PATH`) and limits
+    /// (`limit.NAME=VALUE`); write `,,` for a comma. Can be repeated
     #[arg(long = "add-export", value_name = "NAME=PLUGIN[,KEY=VALUE…]", value_parser = added_parser())]
     added: Vec<Added>,
 
-    /// Serve each regular file of a folder as an export of its name, read-only unless it's said otherwise. Files that
-    /// come later are exports too. Can be repeated
+    /// Serve each regular file of a folder as an export with the file's name, read-only by default. Files that you add
+    /// later become exports too. Can be repeated
     #[arg(long = "export-folder", value_name = "DIR[:ro|:rw]", value_parser = folder_parser())]
     folders: Vec<Folder>,
 }
@@ -80,7 +80,7 @@ fn added_parser() -> impl TypedValueParser<Value = Added> {
             Some((name.to_owned(), OsStr::from_bytes(&bytes[at + 1..])))
         });
         let Some((name, plugin)) = named else {
-            return Err("it isn't NAME=PLUGIN[,KEY=VALUE…], as in disk=pattern,size=1G".to_owned());
+            return Err("expected NAME=PLUGIN[,KEY=VALUE…], as in disk=pattern,size=1G".to_owned());
         };
         match FilterWord::parse(plugin) {
             Ok(plugin) => Ok(Added { name, plugin }),

@@ -31,16 +31,16 @@ Examples:
 
 /// Checks whether a plugin keeps the contract: for its author, and for CI.
 ///
-/// Runs it in this process, without a client: nothing listens. One line for each rule says whether it
-/// was kept, and what was seen. The status is 0 if no rule is broken.
+/// Runs it in this process, without a client and without listening. One line for each rule reports whether the plugin
+/// kept it and what the test saw. The status is 0 if the plugin broke no rule.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Test {
-    /// Try writes too: what is on the disk, and on blobs granted `rw`, is lost
+    /// Try writes too: destroys what is on the disk and on blobs granted `rw`
     #[arg(long)]
     write: bool,
 
-    /// Repeat a run: decides every offset, length and byte [default: another one each time]
+    /// Repeat a run: the seed decides every offset, length and byte [default: another one each time]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
@@ -52,7 +52,7 @@ pub(super) struct Test {
     #[arg(long, value_name = "RULE", value_parser = parse_rule, conflicts_with = "only")]
     skip: Vec<Rule>,
 
-    /// Print JSON in place of lines
+    /// Print JSON instead of lines
     #[arg(long)]
     json: bool,
 
@@ -71,7 +71,7 @@ pub(super) struct Test {
 fn parse_rule(name: &str) -> Result<Rule, String> {
     Rule::named(name).ok_or_else(|| {
         let names: Vec<&str> = Rule::ALL.into_iter().map(Rule::name).collect();
-        format!("no such rule; there are {}", names.join(", "))
+        format!("no such rule; the rules are {}", names.join(", "))
     })
 }
 

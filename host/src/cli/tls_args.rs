@@ -9,15 +9,15 @@ use nbdbox_config::config::{Tls, TlsFiles};
 /// The options of `serve` about TLS.
 #[derive(Debug, Args)]
 pub(super) struct TlsArgs {
-    /// TLS: `off`; `on`, who asks for it gets it; `require`, without it there's nothing [default: off]
+    /// TLS: `off`; `on` serves clients with and without TLS; `require` only those with TLS [default: off]
     #[arg(long, value_enum, hide_possible_values = true, value_name = "MODE")]
     tls: Option<Mode>,
 
-    /// The folder of `server-cert.pem`, `server-key.pem` and, to verify clients, `ca-cert.pem`
+    /// The folder with `server-cert.pem`, `server-key.pem` and, to verify clients, `ca-cert.pem`
     #[arg(long, value_name = "DIR", requires = "tls")]
     tls_certificates: Option<PathBuf>,
 
-    /// Let in only clients with a certificate that `ca-cert.pem` signed
+    /// Admit only clients with a certificate that `ca-cert.pem` signed
     #[arg(long, requires = "tls_certificates")]
     tls_verify_peer: bool,
 }
@@ -38,7 +38,7 @@ impl TlsArgs {
         };
         let folder = self.tls_certificates.as_deref();
         let folder = folder.context("TLS needs a certificate and its key: --tls-certificates")?;
-        ensure!(folder.is_dir(), "{} is no folder", folder.display());
+        ensure!(folder.is_dir(), "--tls-certificates: {} isn't a folder", folder.display());
         let files = TlsFiles {
             certificate: folder.join("server-cert.pem"),
             key: folder.join("server-key.pem"),

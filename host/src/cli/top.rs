@@ -31,13 +31,14 @@ Examples:
 
 /// Shows what a running server does: operations, bytes, latency, CPU, memory and faults of its exports.
 ///
-/// Asks the server's admin listener (`[admin]` of the configuration, or `serve --admin`) twice, and shows
-/// what has changed in between. OPS/S are requests that ended; P99 is the time within which 99 of 100
-/// of them did, up to a factor of two; CPU is time of the plugin's guests, 100 % being a core; FAULTS
-/// are those of the plugin, and requests that failed by the host's fault, since the server began.
+/// Reads the server's admin listener (`[admin]` of the configuration, or `serve --admin`) twice, and shows the
+/// difference. OPS/S are requests that ended; P99 is the time within which 99 of 100 of them ended, accurate to a
+/// factor of two; CPU% is the time of connections, guests and the tenant's lane, GUEST% that of the guests alone, and
+/// 100 % is one core; FAULTS are those of the plugin, and requests that failed by the host's fault, since the server
+/// started.
 ///
 /// Keys: o, b, l, c, m, f and n sort by operations, bytes, latency, CPU, memory, faults and name; t, e and y
-/// show tenants, exports and layers; the arrows scroll; q ends it.
+/// show tenants, exports and layers; the arrows scroll; q quits.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Top {
@@ -45,15 +46,15 @@ pub(super) struct Top {
     #[arg(value_name = "ADMIN", value_parser = admin_args::parser())]
     admin: Address,
 
-    /// Sort by this
+    /// The column to sort by
     #[arg(short, long, value_name = "KEY", default_value = "ops")]
     sort: Sort,
 
-    /// Show exports, each layer of them, or all exports of a tenant together
+    /// Show a row for each export, each layer, or each tenant
     #[arg(long, value_name = "WHAT", default_value = "export")]
     by: By,
 
-    /// Seconds between two looks
+    /// Seconds between two readings
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = clap::value_parser!(u64).range(1..=3600))]
     interval: u64,
 

@@ -86,14 +86,14 @@ impl Default for Config {
     }
 }
 
-/// How a line of the log is written.
+/// The log's format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
-    /// For people.
+    /// Lines of text, for people.
     #[default]
     Text,
-    /// An object for each line.
+    /// One JSON object a line.
     Json,
 }
 

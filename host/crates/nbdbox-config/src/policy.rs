@@ -6,38 +6,38 @@ use serde::Deserialize;
 /// How an export behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// Serve read-only, whatever the plugin can.
+    /// Serve read-only, even if the plugin can write.
     pub read_only: bool,
-    /// The data never changes, whatever the plugin says. Includes `read_only`.
+    /// The data never changes, even if the plugin doesn't declare it so. Includes `read_only`.
     pub immutable: bool,
-    /// What to do when the plugin can't say its extents.
+    /// What to do if the plugin fails to report extents.
     pub extents_on_error: ExtentsOnError,
     /// What to do when an instance is lost.
     pub on_failure: OnFailure,
 }
 
-/// What to do when a device can't say its extents (E11).
+/// What to do if a device fails to report extents (E11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExtentsOnError {
-    /// Answer data for the whole request: extents are an optimisation.
+    /// Report data for the whole request, which is always a safe answer.
     #[default]
     Data,
-    /// Pass the error on.
+    /// Return the error.
     Error,
 }
 
-/// What becomes of an export whose plugin had to be stopped, or crashed.
+/// What happens to an export after its plugin crashed or was stopped.
 ///
-/// Whatever is said here: a writable export in mode `single` fails for good, since the instance's
+/// Regardless of this choice, a writable export in mode `single` fails for good, since the instance's
 /// memory was the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
     /// A fresh instance serves the next request, after a pause that doubles with each crash in a
-    /// row, from 10 ms to 10 s. Requests that come during the pause fail at once.
+    /// row, from 10 ms to 10 s. Requests wait for the pause to end, up to their `wall`.
     #[default]
     Restart,
-    /// Every further request fails, until the server is started again.
+    /// Every later request fails, until the server restarts.
     Fail,
 }

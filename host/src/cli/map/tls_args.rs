@@ -9,11 +9,11 @@ use nbd_client::{Tls, TlsFiles, Uri};
 /// The options of `map` about TLS.
 #[derive(Debug, Args)]
 pub(super) struct TlsArgs {
-    /// Over TLS: trust the authorities in this PEM file, whatever the URI says
+    /// Over TLS: trust the authorities in this PEM file, whatever the URI has
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
 
-    /// Over TLS: show this certificate, a PEM file, to a server that asks for one
+    /// Over TLS: the certificate, a PEM file, for a server that requires one
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
 

@@ -1,6 +1,6 @@
 //! The file as it's written: the definition of its keys, from which the schema is made.
 //!
-//! All is optional here, so that a file in which things are wrong or missing still yields the rest.
+//! Every key is optional here, so that a file with wrong or missing keys still yields the rest.
 //! The comments on fields are the descriptions in the schema.
 
 mod limits;
@@ -26,53 +26,53 @@ type Text = Option<At<String>>;
 #[schemars(title = "nbdbox")]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct File {
-    /// A place where clients come in.
+    /// The addresses on which clients connect; at least one.
     pub(super) listener: Vec<At<Listener>>,
     /// The tenants, by name.
     pub(super) tenant: BTreeMap<String, At<Tenant>>,
-    /// Where the operator looks inside: metrics, health, exports.
+    /// The admin listener: metrics, health, exports.
     pub(super) admin: Option<At<Admin>>,
-    /// How the log is written, unless `--log-format` says it.
+    /// The log's format; `--log-format` overrides it.
     pub(super) log_format: Option<At<LogFormat>>,
-    /// Bytes that the server may hold for all tenants together, as `4GiB`; past it they're refused more. Default: 80 % of
-    /// what the control group or the machine has.
+    /// Bytes that the server may hold for all tenants together, as `4GiB`; beyond it the server denies more. Default:
+    /// 80 % of what the control group or the machine has.
     pub(super) memory: Option<At<Scalar>>,
-    /// Where plugins are looked for by name.
+    /// The folders to search for plugins by name.
     pub(super) plugins: Option<At<Plugins>>,
-    /// Where compiled plugins are kept.
+    /// The compile cache.
     pub(super) cache: Option<At<Cache>>,
-    /// Connections of all tenants together; those who come later wait.
+    /// Connections of all tenants together; further clients wait. Default: 1024.
     pub(super) connections: Option<At<i64>>,
-    /// Time for the handshake, as `10s`.
+    /// Time for the handshake, as `10s`. Default: 10s.
     pub(super) handshake: Text,
-    /// Time that requests under way have when the server stops, as `10s`.
+    /// Time for requests in flight to finish when the server stops, as `10s`. Default: 10s.
     pub(super) drain: Text,
 }
 
-/// Where plugins are looked for by name.
+/// The folders to search for plugins by name.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Plugins {
-    /// A folder, or a list of folders, that nobody but its owner can write to; before those of the system.
+    /// A folder, or a list of folders, to search before those of the system. Only its owner may be able to write to it.
     pub(super) path: Option<At<Paths>>,
 }
 
-/// Where compiled plugins are kept.
+/// The compile cache.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Cache {
-    /// A folder that belongs to the server's user and that nobody else can write to. Default: `$XDG_CACHE_HOME/nbdbox`,
-    /// `$CACHE_DIRECTORY/nbdbox` or `~/.cache/nbdbox`.
+    /// A folder that belongs to the server's user; nobody else may be able to write to it. Default:
+    /// `$XDG_CACHE_HOME/nbdbox`, `$CACHE_DIRECTORY/nbdbox` or `~/.cache/nbdbox`.
     pub(super) path: Text,
-    /// Bytes that it keeps, as `2GiB`; what was used longest ago goes first. Default: 2GiB.
+    /// Bytes that it keeps, as `2GiB`; it evicts the least recently used plugins first. Default: 2GiB.
     pub(super) size: Option<At<Scalar>>,
 }
 
-/// A place where clients come in: exactly one of `tcp`, `unix`, `vsock` and `inherited`.
+/// An address on which clients connect: exactly one of `tcp`, `unix`, `vsock` and `inherited`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Listener {
-    /// A name for logs and for the rules of `clients`.
+    /// A name for logs and for the rules of `clients`. Default: its address.
     pub(super) name: Text,
     /// An IP address and a port, as `0.0.0.0:10809` or `[::]:10809`.
     pub(super) tcp: Text,
@@ -80,21 +80,22 @@ pub(super) struct Listener {
     pub(super) unix: Text,
     /// The permissions of the unix socket, in octal, as `0660`.
     pub(super) mode: Text,
-    /// Whose the unix socket is, as `USER`, `USER:GROUP` or `:GROUP`.
+    /// The owner of the unix socket, as `USER`, `USER:GROUP` or `:GROUP`.
     pub(super) owner: Text,
     /// A port for the virtual machines of this host.
     pub(super) vsock: Option<At<i64>>,
-    /// The context id to listen on with `vsock`; any if none.
+    /// The context id to listen on with `vsock`. Default: any.
     pub(super) cid: Option<At<i64>>,
     /// A socket that systemd opened, by its `FileDescriptorName=`.
     pub(super) inherited: Text,
-    /// Whether it speaks TLS.
+    /// Whether the listener speaks TLS. Default: off.
     pub(super) tls: Option<At<TlsMode>>,
-    /// The server's certificate and those up to its CA, in a PEM file.
+    /// The server's certificate and the chain up to its CA, a PEM file.
     pub(super) certificate: Text,
-    /// The certificate's key, in a PEM file.
+    /// The certificate's key, a PEM file.
     pub(super) key: Text,
-    /// The CAs whose clients are let in, in a PEM file; without it clients have no certificates.
+    /// The CAs that sign clients' certificates, a PEM file. With it, a client that uses TLS needs such a certificate;
+    /// without it, the server requests none.
     pub(super) client_ca: Text,
 }
 
@@ -102,15 +103,15 @@ pub(super) struct Listener {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum TlsMode {
-    /// Plain only.
+    /// No client can use TLS.
     Off,
-    /// Who asks for it gets it.
+    /// A client can choose TLS.
     On,
-    /// Without it there's nothing.
+    /// A client must use TLS.
     Require,
 }
 
-/// Where the operator looks inside: one of `unix` and `tcp`.
+/// The admin listener: one of `unix` and `tcp`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Admin {
@@ -120,36 +121,36 @@ pub(super) struct Admin {
     pub(super) unix: Text,
     /// The permissions of the unix socket, in octal, as `0600`.
     pub(super) mode: Text,
-    /// Whose the unix socket is, as `USER`, `USER:GROUP` or `:GROUP`.
+    /// The owner of the unix socket, as `USER`, `USER:GROUP` or `:GROUP`.
     pub(super) owner: Text,
 }
 
-/// Somebody who has exports and clients of their own.
+/// A tenant: exports, and the clients that may use them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Tenant {
-    /// Who is of this tenant: whoever one of these rules fits.
+    /// The rules that assign clients to this tenant; a client has to match one of them.
     pub(super) clients: Option<At<Vec<At<ClientRule>>>>,
-    /// What all its exports and clients may use together.
+    /// Limits on what all its exports and clients use together.
     pub(super) limits: Option<At<Limits<TenantLimits>>>,
     /// Its exports.
     pub(super) export: Vec<At<Export>>,
 }
 
-/// What must hold of a client, all of it.
+/// A rule: a client matches it if all its keys hold.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct ClientRule {
     /// The subject of its certificate, as `CN=alice,O=Example`.
     pub(super) subject: Text,
-    /// A subject alternative name of its certificate: `DNS:…`, `email:…` or `URI:…`. Without a prefix `://` makes it
-    /// a URI, `@` an e-mail address, and else it's a DNS name.
+    /// A subject alternative name of its certificate: `DNS:…`, `email:…` or `URI:…`. Without such a prefix, a name with
+    /// `://` is a URI, one with `@` an e-mail address, and any other a DNS name.
     pub(super) san: Text,
     /// Its user id on this machine; only over a unix socket.
     pub(super) uid: Option<At<i64>>,
     /// Its address or network, as `192.0.2.7` or `192.0.2.0/24`; only over TCP.
     pub(super) source: Text,
-    /// The name of the listener by which it came.
+    /// The name of the listener to which it connected.
     pub(super) listener: Text,
 }
 
@@ -157,15 +158,15 @@ pub(super) struct ClientRule {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Export {
-    /// The name by which clients ask for it.
+    /// The name by which clients open it.
     pub(super) name: Text,
-    /// A text for clients, instead of what the plugin says.
+    /// A description for clients. Default: the plugin's own.
     pub(super) description: Text,
-    /// The plugin: a path, which has a `/` or ends in `.wasm`, or a name that is looked up.
+    /// The plugin: a path, which has a `/` or ends in `.wasm`, or a name.
     pub(super) plugin: Text,
-    /// What the SHA-256 of the plugin's file has to be, in hexadecimal.
+    /// The required SHA-256 of the plugin's file, in hexadecimal.
     pub(super) sha256: Text,
-    /// The plugin's settings; `nbdbox inspect` lists those that it knows.
+    /// The plugin's settings; `nbdbox inspect` lists them.
     pub(super) settings: BTreeMap<At<String>, At<Setting>>,
     /// The files that it's granted, each under a name.
     pub(super) blobs: BTreeMap<At<String>, At<Blob>>,
@@ -173,14 +174,14 @@ pub(super) struct Export {
     pub(super) limits: Option<At<Limits<crate::limits::Limits>>>,
     /// Filters over the plugin, the outermost first.
     pub(super) filters: Vec<At<Filter>>,
-    /// Serve read-only, whatever the plugin can.
+    /// Serve read-only, even if the plugin can write.
     pub(super) read_only: Option<bool>,
-    /// The data never changes, whatever the plugin says: read-only, and the host may remember what it
-    /// was told.
+    /// The data never changes, even if the plugin doesn't declare it so: the export is read-only, and the host may
+    /// remember the plugin's answers.
     pub(super) immutable: Option<bool>,
-    /// What happens when the plugin crashed or was stopped.
+    /// What happens after the plugin crashed or was stopped.
     pub(super) on_failure: Option<OnFailure>,
-    /// What clients get when the plugin fails to say its extents.
+    /// What clients get if the plugin fails to report extents.
     pub(super) extents_on_error: Option<ExtentsOnError>,
 }
 
@@ -188,16 +189,15 @@ pub(super) struct Export {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Filter {
-    /// The filter: a path, which has a `/` or ends in `.wasm`, or a name that is looked up. These names are those of
-    /// the host's own, which have settings only: blocksize-policy, delay, error, fua, log, nocache, noextents, notrim,
-    /// nozero.
+    /// The filter: a path, which has a `/` or ends in `.wasm`, or a name. The host's own filters, which have settings
+    /// only, are blocksize-policy, delay, error, fua, log, nocache, noextents, notrim and nozero.
     pub(super) plugin: Text,
-    /// What the SHA-256 of the filter's file has to be, in hexadecimal.
+    /// The required SHA-256 of the filter's file, in hexadecimal.
     pub(super) sha256: Text,
-    /// The filter's settings; `nbdbox inspect` lists those that it knows.
+    /// The filter's settings; `nbdbox inspect` lists them.
     pub(super) settings: BTreeMap<At<String>, At<Setting>>,
     /// The files that it's granted, each under a name.
     pub(super) blobs: BTreeMap<At<String>, At<Blob>>,
-    /// Its limits; those that aren't here are the export's.
+    /// Its limits. Default: the export's.
     pub(super) limits: Option<At<Limits<crate::limits::Limits>>>,
 }

@@ -65,7 +65,7 @@ impl TenantLimits {
     pub const KEYS: &[Key<Self>] = &[
         Key {
             name: "memory",
-            about: "bytes that the host holds for the tenant: all instances of its plugins, what is remembered of its exports, what is kept for its clients",
+            about: "bytes that the host holds for the tenant: its plugins' instances, its exports' remembered mappings, its connections' buffers",
             least: 64 << 10,
             most: u64::MAX,
             field: |limits| Field::Bytes(&mut limits.memory),
@@ -93,14 +93,14 @@ impl TenantLimits {
         },
         Key {
             name: "requests",
-            about: "requests under way on all its connections",
+            about: "requests in flight on all its connections",
             least: 1,
             most: 1_000_000,
             field: |limits| Field::Count(&mut limits.requests),
         },
         Key {
             name: "inflight",
-            about: "bytes of requests and replies under way on all its connections",
+            about: "bytes of requests and replies in flight on all its connections",
             least: 1,
             most: u64::MAX,
             field: |limits| Field::Bytes(&mut limits.inflight),
@@ -121,7 +121,7 @@ impl TenantLimits {
         },
         Key {
             name: "cpu-weight",
-            about: "share of the cores where tenants compete for them: 200 gets twice what 100 gets",
+            about: "share of the cores while tenants compete for them: 200 gets twice what 100 gets",
             least: 1,
             most: 10_000,
             field: |limits| Field::Number(&mut limits.cpu_weight),

@@ -152,10 +152,10 @@ impl JsonSchema for Setting {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "integer", "number", "boolean", "object"],
-            "description": "The value; or, where it's a secret, where it's kept.",
+            "description": "The value; or a table that names where a secret is kept.",
             "properties": {
-                "file": { "type": "string", "description": "A file that holds it; a line break at its end doesn't count." },
-                "env": { "type": "string", "description": "An environment variable of nbdbox that holds it." },
+                "file": { "type": "string", "description": "A file with the value; nbdbox drops a line break at its end." },
+                "env": { "type": "string", "description": "An environment variable of nbdbox with the value." },
             },
             "additionalProperties": false,
         })
@@ -184,7 +184,7 @@ impl JsonSchema for Blob {
                 },
                 "lock": {
                     "type": "string",
-                    "description": "Who else may use it: `exclusive`, where it's `rw`, lets nobody else write it; `shared`; `none` takes no locks.",
+                    "description": "Who else may use it: `exclusive` (the default for `rw`) keeps others from writing it, `shared` lets them, `none` takes no lock.",
                     "enum": ["exclusive", "shared", "none"],
                 },
             },
