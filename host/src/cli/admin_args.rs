@@ -21,9 +21,10 @@ fn parse(word: &OsStr) -> Result<Address, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return match address.ip().is_loopback() {
             true => Ok(Address::Tcp(address)),
-            false => {
-                Err("only a loopback address is allowed: every client of it sees all tenants".to_owned())
-            }
+            false => Err(
+                "only a loopback address is allowed: every client of it sees all tenants"
+                    .to_owned(),
+            ),
         };
     }
     if text.is_empty() || (text.contains(':') && !text.contains('/')) {

@@ -38,7 +38,11 @@ impl TlsArgs {
         };
         let folder = self.tls_certificates.as_deref();
         let folder = folder.context("TLS needs a certificate and its key: --tls-certificates")?;
-        ensure!(folder.is_dir(), "--tls-certificates: {} isn't a folder", folder.display());
+        ensure!(
+            folder.is_dir(),
+            "--tls-certificates: {} isn't a folder",
+            folder.display()
+        );
         let files = TlsFiles {
             certificate: folder.join("server-cert.pem"),
             key: folder.join("server-key.pem"),
