@@ -68,11 +68,11 @@ fn properties<'a>(schema: &'a Value, path: &str) -> &'a serde_json::Map<String, 
     at["properties"].as_object().unwrap()
 }
 
-/// All that a tenant has a limit for, its exports have too, and a test shows each.
+/// An export has the limits that its tenant has, and a test shows each.
 #[test]
 fn each_level_has_its_limits_and_each_limit_its_test() {
     let manual = manual();
-    let section = manual.split("\n### At each level\n").nth(1).unwrap();
+    let section = manual.split("\n### Limits at each level\n").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let quoted = |cell: &str| -> Vec<String> {
         let words = cell.split('`').skip(1).step_by(2);
