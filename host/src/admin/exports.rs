@@ -13,19 +13,19 @@ use super::family::{Family, Figure, Head, Label, Waits, with};
 const OPEN: Head = (
     MetricType::Gauge,
     "nbdbox_export_open",
-    "Whether somebody has asked for an export: 1, or 0",
+    "1 once a client has asked for the export, 0 before",
 );
 
 const SIZE: Head = (
     MetricType::Gauge,
     "nbdbox_export_size_bytes",
-    "The size of an export that is open",
+    "The size of an open export",
 );
 
 const CONNECTIONS: Head = (
     MetricType::Gauge,
     "nbdbox_connections",
-    "Connections to an export now",
+    "Open connections to an export",
 );
 
 const KEPT: Head = (
@@ -42,15 +42,15 @@ const COUNTERS: &[Figure] = &[
     ),
     (
         "nbdbox_connections_refused",
-        "Connections for which an export, or its tenant, had no place",
+        "Connections that a limit of the export or its tenant refused",
         |metrics| metrics.refused_connections.get(),
     ),
     (
         "nbdbox_failed_opens",
-        "Times that an export could not be opened for a client",
+        "Failures to open an export for a client",
         |metrics| metrics.failed_opens.get(),
     ),
-    ("nbdbox_read_bytes", "Bytes that reads brought", |metrics| {
+    ("nbdbox_read_bytes", "Bytes that reads returned", |metrics| {
         metrics.read_bytes.get()
     }),
     (
@@ -63,13 +63,13 @@ const COUNTERS: &[Figure] = &[
 const SERVED: Head = (
     MetricType::Counter,
     "nbdbox_served_cpu_seconds",
-    "Time for which the connections to an export had a thread, guests included that ran there",
+    "Time for which the connections to an export had a thread, including guests that ran there",
 );
 
 const OPERATIONS: Head = (
     MetricType::Counter,
     "nbdbox_operations",
-    "Requests that have ended, by what they wanted and what became of them",
+    "Requests that have ended, by operation and outcome",
 );
 
 const DURATIONS: Head = (
@@ -81,12 +81,12 @@ const DURATIONS: Head = (
 const WAITS: &[Waits] = &[
     (
         "nbdbox_admission_wait_seconds",
-        "Waits until less was under way, of requests that had to",
+        "Waits for fewer requests or bytes in flight; only requests that waited",
         |metrics| &metrics.admission_waits,
     ),
     (
         "nbdbox_rate_wait_seconds",
-        "Waits for a rate, of requests that had to",
+        "Waits for a rate; only requests that waited",
         |metrics| &metrics.rate_waits,
     ),
 ];

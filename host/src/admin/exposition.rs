@@ -57,13 +57,13 @@ impl Collector for Process {
         one(
             MetricType::Gauge,
             "nbdbox_sockets",
-            "Connections to all listeners now, handshakes included",
+            "Open connections to all listeners, handshakes included",
             &|family| family.gauge(&[], server.connections.now()),
         )?;
         one(
             MetricType::Counter,
             "nbdbox_connection_ends",
-            "Connections that have ended, by how",
+            "Connections that have ended, by how they ended",
             &|family| {
                 for end in End::ALL {
                     family.counter(&[("end", end.name())], server.ended(end).get())?;
@@ -74,14 +74,14 @@ impl Collector for Process {
         one(
             MetricType::Counter,
             "nbdbox_accept_failures",
-            "Times that the kernel could not let somebody in",
+            "Failures of the kernel to accept a connection",
             &|family| family.counter(&[], server.accept_failures.get()),
         )?;
         let Dropped { rate, unread } = log::dropped();
         one(
             MetricType::Counter,
             "nbdbox_log_dropped",
-            "Lines of the log that were dropped, by why",
+            "Dropped lines of the log, by reason",
             &|family| {
                 family.counter(&[("reason", "rate")], rate)?;
                 family.counter(&[("reason", "unread")], unread)
@@ -101,7 +101,7 @@ impl Collector for Compiled {
             encoder,
             MetricType::Counter,
             "nbdbox_compile_seconds",
-            "Time that it took to compile a plugin",
+            "Time spent on compiling a plugin",
         )?;
         for (digest, compiling) in &self.0 {
             let nanoseconds = u64::try_from(compiling.took.as_nanos()).unwrap_or(u64::MAX);
@@ -123,17 +123,17 @@ type CompileCounter = (&'static str, &'static str, fn(&Compiling) -> u64);
 const COMPILE_COUNTERS: &[CompileCounter] = &[
     (
         "nbdbox_compilations",
-        "Times that a plugin was compiled",
+        "Compilations of a plugin",
         |compiling| compiling.compiled,
     ),
     (
         "nbdbox_compile_cache_hits",
-        "Times that a plugin's code was in the cache",
+        "Loads for which the cache had a plugin's code",
         |compiling| compiling.hits,
     ),
     (
         "nbdbox_compile_failures",
-        "Times that a plugin could not be compiled",
+        "Compilations of a plugin that failed",
         |compiling| compiling.failures,
     ),
 ];
@@ -144,32 +144,32 @@ type TenantGauge = (&'static str, &'static str, fn(&SeenTenant) -> u64);
 const TENANT_GAUGES: &[TenantGauge] = &[
     (
         "nbdbox_tenant_connections",
-        "Connections of a tenant now",
+        "Open connections of a tenant",
         |tenant| tenant.connections,
     ),
     (
         "nbdbox_tenant_instances",
-        "Instances of a tenant's plugins now",
+        "Instances of a tenant's plugins",
         |tenant| tenant.instances,
     ),
     (
         "nbdbox_tenant_memory_bytes",
-        "Memory that is charged to a tenant now",
+        "Memory that is charged to a tenant",
         |tenant| tenant.memory,
     ),
     (
         "nbdbox_tenant_mappings",
-        "Mappings of the address space that are charged to a tenant now",
+        "Mappings of the address space that are charged to a tenant",
         |tenant| tenant.mappings,
     ),
     (
         "nbdbox_tenant_requests",
-        "Requests of a tenant under way",
+        "Requests of a tenant in flight",
         |tenant| tenant.requests,
     ),
     (
         "nbdbox_tenant_inflight_bytes",
-        "Bytes of a tenant's requests under way",
+        "Bytes of a tenant's requests in flight",
         |tenant| tenant.bytes,
     ),
     (
@@ -179,7 +179,7 @@ const TENANT_GAUGES: &[TenantGauge] = &[
     ),
     (
         "nbdbox_tenant_lane_waiting",
-        "Pieces of work that wait for a thread of a tenant's lane",
+        "Tasks that wait for a thread of a tenant's lane",
         |tenant| tenant.lane_waiting,
     ),
 ];

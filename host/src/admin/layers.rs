@@ -17,7 +17,7 @@ use super::family::{Family, Figure, Head, Label, Waits, with};
 const GAUGES: &[Figure] = &[
     (
         "nbdbox_instances",
-        "Instances of a layer's plugin now",
+        "Instances of a layer's plugin",
         |metrics| metrics.instances.now(),
     ),
     (
@@ -27,7 +27,7 @@ const GAUGES: &[Figure] = &[
     ),
     (
         "nbdbox_memory_bytes",
-        "Memory and tables of all instances now",
+        "Memory and tables of all instances",
         |metrics| metrics.memory.now(),
     ),
     (
@@ -37,7 +37,7 @@ const GAUGES: &[Figure] = &[
     ),
     (
         "nbdbox_remembered_bytes",
-        "Memory of the host for what is remembered of a layer that never changes",
+        "Memory of the host for a layer's remembered mapping and extents",
         |metrics| metrics.remembered.now(),
     ),
 ];
@@ -56,42 +56,42 @@ const COUNTERS: &[Figure] = &[
     }),
     (
         "nbdbox_extents_added",
-        "Extents that were added to the maps of requests",
+        "Extents that the plugin added to the maps of requests",
         |metrics| metrics.extents_added.get(),
     ),
     (
         "nbdbox_extents_clipped",
-        "Extents cut at the borders of their request, or outside of it",
+        "Extents that crossed the borders of their request, or lay outside of it",
         |metrics| metrics.extents_clipped.get(),
     ),
     (
         "nbdbox_extents_dropped",
-        "Extents dropped because a map was full",
+        "Extents that the host dropped because a map was full",
         |metrics| metrics.extents_dropped.get(),
     ),
     (
         "nbdbox_extents_fallbacks",
-        "Questions about extents answered with data because the plugin failed",
+        "Block status requests that the host answered with data because the plugin failed",
         |metrics| metrics.extents_fallbacks.get(),
     ),
     (
         "nbdbox_recalled_reads",
-        "Reads served from what is remembered of where bytes are",
+        "Reads that the host served from its remembered mapping",
         |metrics| metrics.recalled_reads.get(),
     ),
     (
         "nbdbox_recalled_extents",
-        "Questions about extents that were, likewise",
+        "Block status requests that the host served from its remembered extents",
         |metrics| metrics.recalled_extents.get(),
     ),
     (
         "nbdbox_located",
-        "Times that the plugin was asked where bytes are",
+        "Calls that asked the plugin where bytes are",
         |metrics| metrics.located.get(),
     ),
     (
         "nbdbox_log_lines_dropped",
-        "Lines of the plugin's log that were dropped",
+        "Dropped lines of the plugin's log",
         |metrics| metrics.log_dropped.get(),
     ),
 ];
@@ -111,12 +111,12 @@ const LANE_CPU: Head = (
 const WAITS: &[Waits] = &[
     (
         "nbdbox_instance_wait_seconds",
-        "Waits for an instance, of requests that had to",
+        "Waits for an instance; only requests that waited",
         |metrics| &metrics.instance_waits,
     ),
     (
         "nbdbox_core_wait_seconds",
-        "Waits of guests for their turn on the cores, where they had to",
+        "Waits for a turn on the cores; only those that waited",
         |metrics| &metrics.core_waits,
     ),
 ];
@@ -124,7 +124,7 @@ const WAITS: &[Waits] = &[
 const OPERATIONS: Head = (
     MetricType::Counter,
     "nbdbox_layer_operations",
-    "Requests that came to a layer and have ended, by what became of them",
+    "Requests to a layer that have ended, by operation and outcome",
 );
 
 const FAULTS: Head = (
@@ -136,7 +136,7 @@ const FAULTS: Head = (
 const REFUSALS: Head = (
     MetricType::Counter,
     "nbdbox_budget_refusals",
-    "Times that more was asked for than may be had, by what it was",
+    "Requests of a plugin for more than its budget allows, by budget",
 );
 
 /// The layers of all exports, as they are at one moment.

@@ -43,7 +43,7 @@ const FIGURES: &[Figure] = &[
     (
         MetricType::Counter,
         "nbdbox_memory_refusals",
-        "Times that all tenants together had too much memory for more",
+        "Allocations that the limit of all tenants together denied",
         |quota| Some(quota.memory.refusals()),
     ),
     (
@@ -55,7 +55,7 @@ const FIGURES: &[Figure] = &[
     (
         MetricType::Gauge,
         "nbdbox_mappings_max",
-        "Mappings that the kernel gives the process",
+        "Mappings that the kernel allows the process",
         |_| Some(machine::max_mappings()),
     ),
     (
@@ -73,19 +73,19 @@ const FIGURES: &[Figure] = &[
     (
         MetricType::Counter,
         "nbdbox_mapping_refusals",
-        "Times that all tenants together had too many mappings for more",
+        "Instances that the limit of all tenants together denied",
         |quota| Some(quota.mappings.refusals()),
     ),
     (
         MetricType::Gauge,
         "nbdbox_descriptors",
-        "Descriptors that the process has open",
+        "Open descriptors of the process",
         |_| machine::descriptors(),
     ),
     (
         MetricType::Gauge,
         "nbdbox_descriptors_max",
-        "Descriptors that the process may have open",
+        "Descriptors that the process may open",
         |_| machine::max_descriptors(),
     ),
     (
