@@ -50,9 +50,11 @@ const COUNTERS: &[Figure] = &[
         "Failures to open an export for a client",
         |metrics| metrics.failed_opens.get(),
     ),
-    ("nbdbox_read_bytes", "Bytes that reads returned", |metrics| {
-        metrics.read_bytes.get()
-    }),
+    (
+        "nbdbox_read_bytes",
+        "Bytes that reads returned",
+        |metrics| metrics.read_bytes.get(),
+    ),
     (
         "nbdbox_written_bytes",
         "Bytes that writes stored",

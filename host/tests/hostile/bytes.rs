@@ -86,7 +86,7 @@ pub(crate) const BYTES: &[Bytes] = &[
         says: "trapped",
     },
     Bytes {
-        words: "4 GiB of memory to begin with",
+        words: "4 GiB of initial memory",
         source: Source::Module("(memory 65536)"),
         says: "memory",
     },
@@ -111,7 +111,7 @@ pub(crate) const BYTES: &[Bytes] = &[
         says: "plugin",
     },
     Bytes {
-        words: "an import that nobody has",
+        words: "an import that the host doesn't have",
         source: Source::Text(
             "(component (import \"evil:exec/run@1.0.0\" (instance (export \"now\" (func)))))",
         ),
@@ -123,13 +123,13 @@ pub(crate) const BYTES: &[Bytes] = &[
         says: "plugin",
     },
     Bytes {
-        words: "4 KiB of noise after a header",
+        words: "4 KiB of random bytes after a header",
         source: Source::Noise,
         says: "isn't a valid component",
     },
     // Found by fuzzing: wit-parser follows it until its stack ends, which costs the compiler's process.
     Bytes {
-        words: "a WIT package that needs itself",
+        words: "a WIT package that depends on itself",
         source: Source::Raw(include_bytes!("bytes/package-that-needs-itself.wasm")),
         says: "broke the compiler's limits",
     },

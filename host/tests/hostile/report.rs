@@ -26,23 +26,24 @@ pub(crate) fn check() {
 
 fn document() -> String {
     let mut text = String::from(
-        "# Attacks, and what they met\n\n\
-         Made from `host/tests/hostile` by its test, which runs each of these beside a neighbour \
-         whose client keeps reading and whose every byte is checked. Each attacker's log line names \
-         its export and plugin, its counter rises, and a fresh instance serves its next request.\n\n\
-         All the time the process has no more in memory than its meters say, a tenth of that, and 64 MiB for the \
-         program itself: the last column.\n\n\
+        "# Attacks and their results\n\n\
+         The test in `host/tests/hostile` generates this page. It runs each attack next to a \
+         neighbour whose client keeps reading, and checks every byte of the neighbour's. After \
+         each attack, one log line names the attacker's export and plugin, a counter has risen, \
+         and a fresh instance serves the attacker's next request.\n\n\
+         Throughout, the process has no more in memory than its meters report, plus a tenth of \
+         that, plus 64 MiB for the program itself. The last column shows that this held.\n\n\
          ## Plugins\n\n\
          | | a plugin that … | its client gets | counted as | in memory |\n|---|---|---|---|---|\n",
     );
     for (index, attack) in ATTACKS.iter().enumerate() {
         let (gets, counted) = match attack.meets {
             Meets::Fault(cause) => ("EIO".to_owned(), cause.name()),
-            Meets::Errno(errno) => (errno.name().to_owned(), "an answered error"),
+            Meets::Errno(errno) => (errno.name().to_owned(), "an error answer"),
             Meets::Fallback(cause) => ("data".to_owned(), cause.name()),
-            Meets::Excused => ("data".to_owned(), "an answered error"),
-            Meets::Ignored(cause) => ("a right answer".to_owned(), cause.name()),
-            Meets::Nothing => ("a right answer".to_owned(), "–"),
+            Meets::Excused => ("data".to_owned(), "an error answer"),
+            Meets::Ignored(cause) => ("the right answer".to_owned(), cause.name()),
+            Meets::Nothing => ("the right answer".to_owned(), "–"),
         };
         let (number, words) = (index + 1, attack.words);
         writeln!(
@@ -52,31 +53,35 @@ fn document() -> String {
         .unwrap();
     }
     text.push_str(
-        "\n## Starts\n\nEach is refused when its export is made, in one line that says why.\n\n",
+        "\n## Starts\n\nnbdbox refuses each of these when it makes the export. \
+         One line gives the reason.\n\n",
     );
     for start in STARTS {
         writeln!(text, "- a plugin that {}", start.words).unwrap();
     }
-    text.push_str("\n## Bytes\n\nEach is refused when it's loaded, in one line that says why.\n\n");
+    text.push_str(
+        "\n## Bytes\n\nnbdbox refuses each of these files when it loads them. \
+         One line gives the reason.\n\n",
+    );
     for bytes in BYTES {
         writeln!(text, "- {}", bytes.words).unwrap();
     }
     text.push_str(
-        "\n## Clients\n\nFrom `tests/tests/protocol/bad_clients.rs`, each beside a neighbour that keeps \
-         reading right answers, with the server's memory looked at.\n\n",
+        "\n## Clients\n\nFrom `tests/tests/protocol/bad_clients.rs`. Each test runs next to a \
+         neighbour that keeps reading right answers, and checks the server's memory.\n\n",
     );
     push_told(&mut text, "a client that", BAD_CLIENTS);
     text.push_str(
-        "\n## Plugins with WASI\n\nFrom `tests/tests/plugins/wasi.rs`, each beside a neighbour likewise: what \
-         there is of WASI has nothing behind it.\n\n",
+        "\n## Plugins with WASI\n\nFrom `tests/tests/plugins/wasi.rs`. Each test runs next to a neighbour, \
+         too. nbdbox links WASI, but with nothing behind it.\n\n",
     );
     push_told(&mut text, "a plugin that", WASI);
     text
 }
 
-/// A row for each test of `source` whose comment tells of an attack and of what it met.
+/// A row for each test of `source` whose comment has an attack and its result.
 fn push_told(text: &mut String, who: &str, source: &str) {
-    writeln!(text, "| {who} … | met |\n|---|---|").unwrap();
+    writeln!(text, "| {who} … | result |\n|---|---|").unwrap();
     let mut rows = 0;
     for (comment, rest) in pairs(source) {
         let Some(told) = comment.strip_prefix("/// It ") else {
@@ -84,9 +89,9 @@ fn push_told(text: &mut String, who: &str, source: &str) {
         };
         assert_eq!(
             rest, "#[test]",
-            "`{comment}` tells of no test that always runs"
+            "`{comment}` isn't followed by a test that always runs"
         );
-        let (deed, met) = told.split_once(". Met: ").expect("it tells what was met");
+        let (deed, met) = told.split_once(". Result: ").expect("it has a result");
         writeln!(text, "| {deed} | {} |", met.trim_end_matches('.')).unwrap();
         rows += 1;
     }

@@ -36,20 +36,20 @@ const fn start(
 
 pub(crate) const STARTS: &[Start] = &[
     start(
-        "loops for ever in open",
+        "loops endlessly in open",
         "bad",
         &["at=open", "do=loop"],
         "CPU time",
     ),
     start("aborts in open", "bad", &["at=open", "do=trap"], "trapped"),
     start(
-        "recurses without end in open",
+        "recurses endlessly in open",
         "bad",
         &["at=open", "do=recurse"],
         "trapped",
     ),
     start(
-        "grows its memory without end in open",
+        "grows its memory endlessly in open",
         "bad",
         &["at=open", "do=grow"],
         "out of memory",
@@ -67,20 +67,25 @@ pub(crate) const STARTS: &[Start] = &[
         "handles",
     ),
     start(
-        "has blocks of 3 bytes",
+        "reports blocks of 3 bytes",
         "bad",
         &["at=describe", "do=block-sizes"],
         "block size",
     ),
     start(
-        "has 2^64 - 1 bytes",
+        "reports a size of 2^64 - 1 bytes",
         "bad",
         &["at=describe", "do=huge"],
         "too large",
     ),
-    start("has 2^63 bytes", "bad", &["size=8E"], "too large"),
     start(
-        "loops for ever in the list of exports",
+        "reports a size of 2^63 bytes",
+        "bad",
+        &["size=8E"],
+        "too large",
+    ),
+    start(
+        "loops endlessly in the list of exports",
         "many",
         &["lists=loop"],
         "CPU time",

@@ -85,7 +85,7 @@ fn assert_served_again(dialog: &mut Dialog) {
     assert!(served, "the export doesn't come back");
 }
 
-/// It reads the environment. Met: nothing is in it.
+/// It reads the environment. Result: it is empty.
 #[test]
 fn the_servers_environment_is_not_the_plugins() {
     // As the server has: it's a child of this test.
@@ -93,37 +93,37 @@ fn the_servers_environment_is_not_the_plugins() {
     assert_eq!(number(&["do=environment"]), 0);
 }
 
-/// It reads the arguments. Met: there are none.
+/// It reads the arguments. Result: there are none.
 #[test]
 fn the_servers_arguments_are_not_the_plugins() {
     assert_eq!(number(&["do=arguments"]), 0);
 }
 
-/// It asks for the working directory. Met: there is none.
+/// It requests the working directory. Result: there is none.
 #[test]
 fn there_is_no_working_directory() {
     assert_eq!(number(&["do=folder"]), 0);
 }
 
-/// It asks for open directories. Met: there are none.
+/// It requests the open directories. Result: there are none.
 #[test]
 fn no_directory_is_open() {
     assert_eq!(number(&["do=preopens"]), 0);
 }
 
-/// It reads stdin. Met: its end.
+/// It reads stdin. Result: end of file.
 #[test]
 fn there_is_nothing_to_read_on_stdin() {
     assert_eq!(number(&["do=stdin"]), 0);
 }
 
-/// It asks for random numbers. Met: random numbers.
+/// It requests random numbers. Result: random numbers.
 #[test]
 fn random_numbers_are_random() {
     assert_ne!(number(&["do=random"]), number(&["do=random"]));
 }
 
-/// It prints escapes and a forged log line. Met: one escaped line of the log, under its name.
+/// It prints escapes and a forged log line. Result: one escaped line of the log, under its name.
 #[test]
 fn what_is_printed_is_an_escaped_line_of_the_log() {
     let scene = Scene::new(&["do=stdout"]);
@@ -138,7 +138,7 @@ fn what_is_printed_is_an_escaped_line_of_the_log() {
     assert!(!log.contains('\x1b'), "{log}");
 }
 
-/// It calls exit. Met: EIO; a fresh instance serves the next request.
+/// It calls exit. Result: EIO; a fresh instance serves the next request.
 #[test]
 fn exit_fails_the_request_and_the_server_lives() {
     let scene = Scene::new(&["do=exit"]);
@@ -153,7 +153,7 @@ fn exit_fails_the_request_and_the_server_lives() {
     assert!(told, "{log}");
 }
 
-/// It sleeps for ever. Met: EIO at `wall`; others are served meanwhile.
+/// It sleeps endlessly. Result: EIO at `wall`; others are served meanwhile.
 #[test]
 fn sleep_ends_at_the_limit_and_meanwhile_others_are_served() {
     let options = ["-t", "1", "--limit", "wall=300ms"];
@@ -179,7 +179,7 @@ fn sleep_ends_at_the_limit_and_meanwhile_others_are_served() {
     neighbour.disconnect();
 }
 
-/// It sleeps within its limits. Met: the right answer, with no CPU time charged.
+/// It sleeps within its limits. Result: the right answer, with no CPU time charged.
 #[test]
 fn a_nap_is_not_charged_as_cpu_time_whatever_others_do_meanwhile() {
     let server = wasi(&["-t", "1"], &["do=nap"]);
@@ -193,7 +193,7 @@ fn a_nap_is_not_charged_as_cpu_time_whatever_others_do_meanwhile() {
     assert_eq!(answer.error, 0, "{}\n{}", answer.text, server.log());
 }
 
-/// It connects a socket to the host. Met: access-denied; nobody connects.
+/// It connects a socket to the host. Result: access-denied; no connection arrives.
 #[test]
 fn a_socket_can_not_be_connected() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -206,7 +206,7 @@ fn a_socket_can_not_be_connected() {
     assert_eq!(nobody.kind(), ErrorKind::WouldBlock);
 }
 
-/// It sends datagrams, looks names up. Met: access-denied.
+/// It sends datagrams, resolves names. Result: access-denied.
 #[test]
 fn there_are_no_datagrams_and_no_names_either() {
     assert_denied(&["do=datagrams"], "access-denied");
@@ -238,13 +238,13 @@ fn assert_stopped(deed: &str, words: &str) {
     assert!(told, "{deed}: no `{words}` in\n{log}");
 }
 
-/// It takes handles of WASI without end. Met: EIO; a fresh instance serves the next request.
+/// It takes handles of WASI endlessly. Result: EIO; a fresh instance serves the next request.
 #[test]
 fn too_many_handles_are_eio() {
     assert_stopped("do=pollables", "resource table has no free keys");
 }
 
-/// It asks for gigabytes of random numbers. Met: EIO; a fresh instance serves the next request.
+/// It requests gigabytes of random numbers. Result: EIO; a fresh instance serves the next request.
 #[test]
 fn too_many_random_numbers_at_once_are_eio() {
     assert_stopped("do=random-flood", "exceeds limit 1048576");

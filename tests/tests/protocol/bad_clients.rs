@@ -67,7 +67,7 @@ fn resident(pid: u32) -> u64 {
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
-/// It opens 300 connections in silence. Met: hung up on at `handshake`; later ones get a turn.
+/// It opens 300 connections and sends nothing. Result: closed at `handshake`; later clients get a turn.
 #[test]
 fn hundreds_of_idle_handshakes() {
     let scene = Scene::with(&["--limit", "handshake=1s,connections=64"]);
@@ -79,7 +79,7 @@ fn hundreds_of_idle_handshakes() {
     scene.end();
 }
 
-/// It asks for 4 MiB on each of 200 connections, and idles. Met: answers; what was kept for its next ones is given back.
+/// It reads 4 MiB on each of 200 connections, then idles. Result: gets answers; the server releases its spare buffers.
 #[test]
 fn large_reads_on_many_connections_that_then_idle() {
     const LARGE: u32 = 4 << 20;
@@ -104,7 +104,7 @@ fn large_reads_on_many_connections_that_then_idle() {
     scene.end();
 }
 
-/// It sends its handshake a byte at a time. Met: hung up on at `handshake`.
+/// It sends its handshake a byte at a time. Result: closed at `handshake`.
 #[test]
 fn a_handshake_of_one_byte_at_a_time_runs_out_of_time() {
     let scene = Scene::with(&["--limit", "handshake=1s"]);
@@ -118,7 +118,7 @@ fn a_handshake_of_one_byte_at_a_time_runs_out_of_time() {
     scene.end();
 }
 
-/// It announces options of 4 GiB and sends them. Met: hung up on; nothing of it is kept.
+/// It announces options of 4 GiB and sends them. Result: closed; the server keeps nothing of it.
 #[test]
 fn option_lengths_of_4_gib() {
     let scene = Scene::new();
@@ -138,7 +138,7 @@ fn option_lengths_of_4_gib() {
     scene.end();
 }
 
-/// It sends 10,000 options in a row. Met: an answer to each.
+/// It sends 10,000 options in a row. Result: gets an answer to each.
 #[test]
 fn ten_thousand_options_in_a_row() {
     let scene = Scene::new();
@@ -152,7 +152,7 @@ fn ten_thousand_options_in_a_row() {
     scene.end();
 }
 
-/// It sends options without end and reads no reply. Met: no more of it is read until it reads.
+/// It sends options endlessly and reads no reply. Result: the server stops reading until the client reads.
 #[test]
 fn options_without_reading_a_reply() {
     let scene = Scene::new();
@@ -173,7 +173,7 @@ fn options_without_reading_a_reply() {
     scene.end();
 }
 
-/// It floods with garbage before and after GO. Met: hung up on.
+/// It sends garbage before and after GO. Result: closed.
 #[test]
 fn floods_of_garbage_before_and_after_go() {
     let scene = Scene::new();
@@ -187,7 +187,7 @@ fn floods_of_garbage_before_and_after_go() {
     scene.end();
 }
 
-/// It cuts a request off, at each byte. Met: hung up on.
+/// It cuts a request off, at each byte. Result: closed.
 #[test]
 fn requests_cut_at_each_byte() {
     let scene = Scene::new();
@@ -202,7 +202,7 @@ fn requests_cut_at_each_byte() {
     scene.end();
 }
 
-/// It cuts its handshake off, at each byte. Met: hung up on.
+/// It cuts its handshake off, at each byte. Result: closed.
 #[test]
 fn handshakes_cut_at_each_byte() {
     let scene = Scene::new();
@@ -218,7 +218,7 @@ fn handshakes_cut_at_each_byte() {
     scene.end();
 }
 
-/// It cuts a write off in its payload. Met: hung up on; nothing of it is written.
+/// It cuts a write off in its payload. Result: closed; the server writes nothing of it.
 #[test]
 fn writes_cut_in_their_payload() {
     let server = Server::plugin("memory", &["size=1M"]);
@@ -239,7 +239,7 @@ fn writes_cut_in_their_payload() {
     );
 }
 
-/// It asks for 32 GB and reads no reply. Met: no more than 64 MiB in flight until it reads.
+/// It reads 32 GB but takes no reply. Result: at most 64 MiB in flight until it takes replies.
 #[test]
 fn a_client_that_asks_for_gigabytes_and_never_reads() {
     let scene = Scene::new();
@@ -265,7 +265,7 @@ fn a_client_that_asks_for_gigabytes_and_never_reads() {
     scene.neighbour.end();
 }
 
-/// It connects 3,000 times and leaves. Met: accepted and forgotten.
+/// It connects 3,000 times and disconnects. Result: accepted and forgotten.
 #[test]
 fn thousands_of_connects() {
     let scene = Scene::new();
@@ -275,7 +275,7 @@ fn thousands_of_connects() {
     scene.end();
 }
 
-/// It hangs up in each state of a connection. Met: what was begun is ended, then forgotten.
+/// It hangs up in each state of a connection. Result: the server finishes what it began, then forgets it.
 #[test]
 fn closing_in_every_state() {
     let scene = Scene::new();
