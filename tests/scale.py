@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Measures 1,000 exports of 100 distinct plugins in one nbdbox, beside as many nbdkit processes.
+"""Measures 1,000 exports of 100 distinct plugins in one nbdbox, and as many nbdkit processes.
 
     tests/scale.py target/release/nbdbox [EXPORTS [PLUGINS [FILE]]]
 
-Prints a line for each, and writes a page to FILE, which tells the method.
+Prints a line for each, and writes a page with the method to FILE.
 """
 import os, platform, resource, signal, subprocess, sys, tempfile, time
 import nbd
@@ -60,25 +60,32 @@ Made by `make scale`. {date}; {model}, {cores} cores; Linux {kernel}; `{binary}`
 {rows}
 ## Method
 
-nbdbox serves {exports} exports of {plugins} distinct plugins (`pattern` with another custom section each, so that
-each has a digest, a compilation and code of its own) from one process and one unix socket; nbdkit serves its
-plugin `pattern` from {exports} processes with a socket each.
+nbdbox serves {exports} exports of {plugins} distinct plugins from one process and one unix socket. Each plugin is `pattern`
+with a different custom section, so that each has its own digest, compilation and code. nbdkit serves its plugin
+`pattern` from {exports} processes with a socket each.
 
-- *Ready*: from the first start to when all sockets are there. nbdbox's compile cache is warm, as after any
-  start but the first; `nbdbox check` filled it before.
-- *Idle*: nobody was ever connected. nbdbox has loaded no plugin then: it does when a client asks.
-- *Connected*: a libnbd client for each export has connected, read 4 KiB and stays, one after the other. With
-  nbdbox that loads {plugins} plugins and makes {exports} instances.
-- Memory is the proportional set size in `/proc/PID/smaps_rollup`, of all processes together.
+- *Ready*: the time from the first start until all sockets exist. nbdbox's compile cache is warm, as after every start
+  except the first; `nbdbox check` filled it before.
+- *Idle*: no client has connected yet, so nbdbox has loaded no plugin.
+- *Connected*: one after the other, a libnbd client for each export has connected, read 4 KiB and stayed. With nbdbox
+  that loads {plugins} plugins and makes {exports} instances.
+- Memory is the proportional set size in `/proc/PID/smaps_rollup`, summed over all processes.
 
 ## The pooling allocator
 
-isn't used. Measured on 2026-11-25, this scene of 1,000 exports with the profile of `make test`, on demand against a
-pool of 2,000 places (memories, tables, fibers), three runs each in turn: ready after 0.04–0.05 s and 0.05–0.06 s, idle
-20 and 20–21 MiB, clients in 0.6–0.7 s and 0.6–0.7 s, connected 174 and 178 MiB. An instance is made when a client
-comes and is kept, not made for each request, and its memory is mapped copy-on-write either way: so there's nothing to
-gain. There is something to lose: a pool's places are one number for all tenants, whom they'd have to be kept for, and
-it has fixed sizes for tables and instances, which would refuse plugins that run on demand.
+nbdbox doesn't use wasmtime's pooling allocator. On 2026-11-25 we measured this scene of 1,000 exports with the profile
+of `make test`: the on-demand allocator against a pool of 2,000 slots (memories, tables, fibers), three runs each in
+turn.
+
+| allocator | ready, s | idle, MiB | a client on each after, s | connected, MiB |
+|---|---:|---:|---:|---:|
+| on demand | 0.04–0.05 | 20 | 0.6–0.7 | 174 |
+| pool | 0.05–0.06 | 20–21 | 0.6–0.7 | 178 |
+
+A pool gains nothing here. nbdbox makes an instance when a client connects and keeps it, instead of making one for each
+request, and either allocator maps its memory copy-on-write. A pool has costs: its slots are one number for all tenants,
+so nbdbox would have to reserve them per tenant; and its sizes for tables and instances are fixed, so it would refuse
+plugins that run on demand.
 """
 
 

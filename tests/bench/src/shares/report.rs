@@ -1,4 +1,4 @@
-//! The outcome in words: a line, and SHARES.md.
+//! The outcome as text: a line, and SHARES.md.
 
 use std::fmt::Write as _;
 
@@ -54,23 +54,24 @@ pub(super) fn document(scene: &Scene, outcomes: &[Outcome]) -> String {
     format!(
         "# What a tenant keeps while others misbehave\n\nMade by `make shares`. {machine} `{program}`.\n\n{table}\n\
          ![throughput and p99 over time](shares.svg)\n\n## Method\n\n\
-         Five tenants of equal weight, without any limit set but the defaults:\n\n\
-         - one **loops**: 4 connections whose every read makes its plugin compute without end (with nbdbox \
-         until its CPU time is up);\n\
-         - one **allocates**: 4 connections whose every read makes its plugin take memory, up to the 64 MiB \
-         that nbdbox lets it have, and as much with nbdkit;\n\
-         - one **floods**: 16 connections with 64 reads of 4 KiB under way on each, always;\n\
-         - one **reads slowly**: 4 connections that ask for 64 MiB each and take 40 KiB a second;\n\
-         - the **fifth** reads 4 KiB at random places on {connections} connections with {depth} requests under \
-         way on each, from the plugin `pattern`, which makes every byte.\n\n\
-         With nbdbox they are tenants of one process; with nbdkit each has a process of its own, with the \
-         plugins `eval` (a shell script that loops or allocates) and `pattern`. The servers have one core, \
-         all of them together, and the load another one, where the attackers are 19 nicer than the fifth: so \
-         what the fifth gets depends on the servers alone.\n\n\
-         *Alone* the fifth keeps the core busy by itself. *Its share* is what its weight promises of that, a fifth. *With the others* is \
-         what it gets while they do what they do; more than its share is what others leave. A figure is \
-         the median of windows of {window} ms: {before} before the attacks, {with} while they run (from \
-         {settling} s after their start) and {after} after them. The run fails below 80 % of its share.\n",
+         Five tenants of equal weight, with default limits:\n\n\
+         - one **loops**: 4 connections whose every read makes its plugin compute endlessly (with nbdbox, until \
+         its CPU time is up);\n\
+         - one **allocates**: 4 connections whose every read makes its plugin take memory, up to the 64 MiB that \
+         nbdbox allows it, and as much with nbdkit;\n\
+         - one **floods**: 16 connections, each always with 64 reads of 4 KiB in flight;\n\
+         - one **reads slowly**: 4 connections that request 64 MiB each and take 40 KiB a second;\n\
+         - the **fifth** reads 4 KiB at random offsets on {connections} connections with {depth} requests in \
+         flight on each, from the plugin `pattern`, which computes every byte.\n\n\
+         With nbdbox they are tenants of one process. With nbdkit each has a process of its own, with the \
+         plugins `eval` (a shell script that loops or allocates) and `pattern`. All servers together have one \
+         core; the load generators have another, where the attackers run at nice 19 relative to the fifth. So \
+         the fifth's throughput depends on the servers alone.\n\n\
+         *Alone*: the fifth keeps the core busy by itself. *Its share*: what its weight promises of that, a \
+         fifth. *With the others*: its throughput while the four misbehave; it can exceed the share, because the \
+         fifth also gets what the others leave. A figure is the median of windows of {window} ms: {before} \
+         before the attacks, {with} during them (from {settling} s after their start) and {after} after them. \
+         The run fails below 80 % of the share.\n",
         machine = machine::describe_scene(),
         program = scene.nbdbox.display(),
         table = table(outcomes),
