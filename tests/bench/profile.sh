@@ -31,7 +31,7 @@ cat "$scratch/load"
 # what it was for: by the system call if it was in the kernel, else by the innermost function.
 perf script -i "$scratch/perf" -F comm,ip,sym,dso 2>/dev/null | awk '
     function purpose(stack, leaf) {
-        if (stack ~ /exit_to_user_mode/)                return "preempted: the client has its turn"
+        if (stack ~ /exit_to_user_mode/)                return "preempted by the client"
         if (stack ~ /(__x64_sys_recv|ksys_read)/)       return "socket: receive"
         if (stack ~ /(do_writev|_sendmsg|ksys_write)/)  return "socket: send"
         if (stack ~ /(preadv|pread64|pwritev|pwrite64)/) return "file: its page cache"

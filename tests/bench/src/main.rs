@@ -28,7 +28,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::client::Endpoint;
 use crate::scene::Scene;
 
-/// Measures nbdbox beside nbdkit and qemu-nbd, and writes a table and a chart.
+/// Measures nbdbox, nbdkit and qemu-nbd under the same load, and writes a table and a chart.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -40,11 +40,11 @@ struct Cli {
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
 
-    /// Only rows with one of these names, or whose name begins with one and a dash
+    /// Only rows with one of these names, or whose name starts with one of them and a dash
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
 
-    /// Writes RESULTS.md and results.svg, or SHARES.md and shares.svg, to this folder, beside what is printed
+    /// Also writes RESULTS.md and results.svg, or SHARES.md and shares.svg, to this folder
     #[arg(long, value_name = "FOLDER")]
     write: Option<PathBuf>,
 
@@ -52,11 +52,11 @@ struct Cli {
     #[arg(long, default_value = "target/release/nbdbox")]
     nbdbox: PathBuf,
 
-    /// Loads a server that listens on this unix socket instead, as one row does, for profiling it
+    /// Loads a server that already listens on this unix socket, as one row does, for profiling
     #[arg(long, value_name = "SOCKET", requires = "rows")]
     load: Option<PathBuf>,
 
-    /// Measures what a tenant keeps while others misbehave, instead of the rows
+    /// Measures a tenant's throughput while others misbehave, instead of the rows
     #[arg(long)]
     shares: bool,
 

@@ -70,10 +70,11 @@ pub(crate) fn table(rows: &[Measured]) -> String {
 pub(crate) fn document(machine: &str, rows: &[Measured]) -> String {
     let (met, missed) = count(rows);
     format!(
-        "# Results\n\nMade by `make bench`; [README.md](README.md) is the method. {machine}\n\n\
-         {met} goals met, {missed} missed. A ratio is nbdbox beside the best of its peers in the same \
-         round: the median of the rounds, and in brackets the least and the most. *no work* is a server \
-         that sends the same bytes whatever is asked: what client, kernel and sockets leave.\n\n\
+        "# Results\n\nMade by `make bench`; [README.md](README.md) has the method. {machine}\n\n\
+         {met} goals met, {missed} missed. A ratio compares nbdbox with the best of its peers in the same \
+         round: the median over the rounds, with the lowest and the highest in brackets. *no work* is a \
+         server that sends the same bytes for every request: it shows the bound that the client, the \
+         kernel and the sockets set.\n\n\
          ![ratios](results.svg)\n\n{}",
         table(rows)
     )
@@ -159,7 +160,7 @@ pub(crate) fn chart(rows: &[Measured]) -> String {
          font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{axis}{bars}\
          <text x=\"{LEFT}\" y=\"{}\">times the best peer of the same round; thick line: the goal; \
-         thin line: least to most</text>\n</svg>\n",
+         thin line: lowest to highest</text>\n</svg>\n",
         y + 20.0,
         height = y + 36.0,
     )

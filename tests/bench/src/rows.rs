@@ -202,7 +202,7 @@ pub(crate) fn all() -> Vec<Row> {
         ),
         row(
             "nbdcopy",
-            "nbdcopy of a file of 4 GiB, every other MiB a hole",
+            "nbdcopy of a file of 4 GiB in which every other MiB is a hole",
             Probe::Program(&["nbdcopy", "URI", "null:"]),
             &[Goal::Rate(1.2)],
             half,
@@ -236,7 +236,7 @@ pub(crate) fn all() -> Vec<Row> {
         ),
         row(
             "start",
-            "from exec to the first byte read, compiled before",
+            "from exec to the first byte read, plugin compiled before",
             Probe::Start(10),
             &[Goal::Rate(0.5)],
             start,
@@ -264,7 +264,7 @@ pub(crate) fn all() -> Vec<Row> {
         ),
         row(
             "image-copy",
-            "nbdcopy of a `qcow2` image of 10 GiB, 2 GiB of it data",
+            "nbdcopy of a `qcow2` image of 10 GiB with 2 GiB of data",
             Probe::Program(&["nbdcopy", "URI", "null:"]),
             &[Goal::Rate(1.2)],
             sparse_image,
@@ -285,7 +285,7 @@ pub(crate) fn all() -> Vec<Row> {
         ),
         row(
             "idle",
-            "private memory of one more export that was read, its client gone",
+            "private memory of one more export after its client has read and disconnected",
             Probe::Idle,
             &[Goal::Kib(100.0)],
             start,
