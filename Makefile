@@ -29,7 +29,7 @@ help: ## Show this list
 	@echo "          BENCH_ROUNDS=5           rounds of make bench; BENCH_SECONDS=2, ROWS=word,word"
 	@echo "          NBDBOX_GUEST_TOOLCHAIN=  rustup or debian: where the guests' compiler comes from"
 
-# It may use sudo. No other target installs anything, except `bench`, which needs a header of nbdkit.
+# May use sudo. No other target installs anything, except `bench`, which needs a header of nbdkit.
 .PHONY: setup
 setup: ## Install what is missing: NBD clients, C compiler, Rust for wasm
 	@tests/setup/clients.sh
@@ -69,13 +69,13 @@ test: ready ## Run every test, doc tests and real clients included
 		-p image-format -p qcow2-format -p vdi-format -p vhd-format -p vhdx-format -p vmdk-format
 
 .PHONY: check
-check: ready ## Everything before a commit: format, lints, docs, shell scripts, a fuzz smoke, tests
+check: ready ## Required before a commit: format, lints, docs, shell scripts, a short fuzz run, tests
 	@tests/setup/check.sh
 	@FUZZ_SECONDS=$(SMOKE_SECONDS) tests/fuzz/run.sh --light
 	@$(MAKE) --no-print-directory test
 
 .PHONY: long
-long: check build ## What takes long: the release build, licences, longer fuzzing, power cuts, the soak
+long: check build ## The long checks: the release build, licences, longer fuzzing, power cuts, the soak
 	@tests/setup/licences.sh
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory cuts
@@ -86,28 +86,28 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
 
 .PHONY: cuts
-cuts: plugins ## A thousand disks whose power is cut, sixty servers that are killed
+cuts: plugins ## Cut the power of a thousand disks, kill sixty servers
 	@echo "==> cuts: a thousand disks, sixty kills"
 	@NBDBOX_POWER_CUTS=1000 cargo test --workspace --test power_cuts
 	@NBDBOX_KILLS=60 cargo test --workspace --test plugins an_overlay_survives
 
 .PHONY: soak
-soak: plugins ## Ten minutes of mixed attacks (SOAK_SECONDS); the plot is tests/soak.svg
+soak: plugins ## Attack for ten minutes (SOAK_SECONDS); writes the plot tests/soak.svg
 	@echo "==> soak: $(SOAK_SECONDS) s"
 	@NBDBOX_SOAK_SECONDS=$(SOAK_SECONDS) cargo test --workspace --test soak -- --nocapture
 
 .PHONY: scale
-scale: plugins build ## 1,000 exports in one process, beside 1,000 of nbdkit
+scale: plugins build ## Measure 1,000 exports in one process, and 1,000 processes of nbdkit
 	@echo "==> scale: 1,000 exports"
 	@/usr/bin/python3 tests/scale.py target/release/nbdbox 1000 100 tests/SCALE.md
 
 .PHONY: shares
-shares: build plugins ## What a tenant keeps while four others misbehave, beside nbdkit
+shares: build plugins ## Measure a tenant's throughput while four others misbehave, and nbdkit's
 	@cargo build --release -p nbdbox-bench
 	@target/release/nbdbox-bench --shares --write tests
 
 .PHONY: bench
-bench: build plugins ## Measure nbdbox beside nbdkit and qemu-nbd (BENCH_ROUNDS, BENCH_SECONDS, ROWS)
+bench: build plugins ## Measure nbdbox, nbdkit and qemu-nbd (BENCH_ROUNDS, BENCH_SECONDS, ROWS)
 	@tests/setup/peers.sh
 	@cargo build --release -p nbdbox-bench
 	@target/release/nbdbox-bench --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS) \
@@ -123,7 +123,7 @@ pieces: ## Measure the hot pieces alone, with criterion
 	@cargo bench -p extent-map -p nbd-proto
 
 .PHONY: clean
-clean: ## Remove all that was built, the guest toolchain included
+clean: ## Remove everything that was built, including the guest toolchain
 	@echo "==> clean: target/"
 	@cargo clean
 	@rm -rf target
