@@ -40,7 +40,7 @@ pub(super) struct Test {
     #[arg(long)]
     write: bool,
 
-    /// Repeat a run: the seed decides every offset, length and byte [default: another one each time]
+    /// Repeat a run: the seed of its offsets, lengths and bytes [default: another one each time]
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 
