@@ -13,7 +13,7 @@ use super::family::{Family, Figure, Head, Label, Waits, with};
 const OPEN: Head = (
     MetricType::Gauge,
     "nbdbox_export_open",
-    "1 once a client has asked for the export, 0 before",
+    "1 once a client has requested the export, 0 before",
 );
 
 const SIZE: Head = (

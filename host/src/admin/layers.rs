@@ -86,7 +86,7 @@ const COUNTERS: &[Figure] = &[
     ),
     (
         "nbdbox_located",
-        "Calls that asked the plugin where bytes are",
+        "Calls to the plugin that locate bytes",
         |metrics| metrics.located.get(),
     ),
     (
