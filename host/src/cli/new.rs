@@ -75,7 +75,9 @@ fn write_whole(
     fill: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     ensure!(!folder.exists(), "it's there already");
-    let parent = folder.parent().context("it has no place")?;
+    let parent = folder
+        .parent()
+        .context("it has no parent folder: choose another path")?;
     fs::create_dir_all(parent)?;
     let aside = tempfile::Builder::new()
         .prefix(".nbdbox-new-")

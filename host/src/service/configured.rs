@@ -134,7 +134,9 @@ impl Configured {
         check_connections(&self.hosting, self.first.connections);
         if !waiting.is_empty() {
             let keys = waiting.join(", ");
-            tracing::warn!("changed, but as before until the server is started again: {keys}");
+            tracing::warn!(
+                "these keys changed, but take effect only when the server restarts: {keys}"
+            );
         }
         Ok(format!(
             "{added} exports added, {changed} changed, {removed} removed, {kept} kept"

@@ -245,7 +245,7 @@ fn the_folder_is_one_configuration() {
     ];
     let problems = config::parse(&files).unwrap_err().to_string();
     assert!(
-        problems.contains("d/2.toml:2: tenant.alice.clients: another file says it already"),
+        problems.contains("d/2.toml:2: tenant.alice.clients: another file sets it already"),
         "{problems}"
     );
     assert!(
@@ -261,7 +261,7 @@ fn a_tenant_for_whom_nobody_is_isnt_one() {
         lines[0].contains("tenant.carol: `clients` is missing"),
         "{lines:?}"
     );
-    assert!(wrong("[tenant.carol]\nclients = []\n")[0].contains("without a rule nobody can come"));
+    assert!(wrong("[tenant.carol]\nclients = []\n")[0].contains("it is empty: add a rule"));
     assert!(wrong("[tenant.\"../x\"]\nclients = [{ uid = 1 }]\n")[0].contains("a name of 1 to 64"));
 }
 

@@ -229,7 +229,9 @@ fn eight_filters_are_served_and_nine_are_not() {
     nine.insert(0, "serve".to_owned());
     let refused = nbdbox_tests::run(nbdbox_tests::nbdbox(), &nine);
     assert!(
-        refused.stderr.contains("there are 9 filters, and 8 may be"),
+        refused
+            .stderr
+            .contains("there are 9 filters; at most 8 are allowed"),
         "{refused:?}"
     );
 }

@@ -130,7 +130,7 @@ fn check_shows_what_each_layer_needs() {
     );
     let many = check(&filter("offset", "").repeat(9));
     assert!(
-        many.stderr.contains("there are 9, and 8 may be"),
+        many.stderr.contains("there are 9; at most 8 are allowed"),
         "{many:?}"
     );
 }

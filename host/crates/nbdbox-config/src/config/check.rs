@@ -43,7 +43,7 @@ pub(super) fn check(files: Vec<(Source<'_>, File)>, problems: &mut Problems) -> 
         let mut checker = Checker { source, problems };
         config.tenants = tenants.finish(&mut checker);
         if !any_listener {
-            let text = "there is no [[listener]]: nobody could come in";
+            let text = "there is no [[listener]]: add one, so that clients can connect";
             checker.wrong(0..0, "", text);
         }
         checker.together(&config);
@@ -78,7 +78,7 @@ impl Checker<'_, '_> {
         let mut first = |checker: &mut Self, span, key| {
             let first = once.insert(key);
             if !first {
-                checker.wrong(span, key, "another file says it already");
+                checker.wrong(span, key, "another file sets it already");
             }
             first
         };

@@ -44,7 +44,7 @@ pub enum Field<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LimitError {
     /// No such limit.
-    #[error("`{name}` is no limit; there are {known}")]
+    #[error("`{name}` isn't a limit; there are {known}")]
     Unknown {
         /// What was given.
         name: String,
@@ -102,7 +102,7 @@ impl<T> Key<T> {
             return Err(format!("at least {} is needed", Bytes(self.least)));
         }
         if bytes > self.most {
-            return Err(format!("at most {} can be had", Bytes(self.most)));
+            return Err(format!("at most {} is allowed", Bytes(self.most)));
         }
         Ok(bytes)
     }

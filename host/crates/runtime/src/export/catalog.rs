@@ -115,7 +115,9 @@ impl PluginCatalog {
         }
         if filters.len() > FILTERS {
             let count = filters.len();
-            wrong.push(format!("there are {count} filters, and {FILTERS} may be"));
+            wrong.push(format!(
+                "there are {count} filters; at most {FILTERS} are allowed"
+            ));
         }
         ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         Ok(())

@@ -75,7 +75,8 @@ fn nine_filters_are_too_many_whoevers_they_are() {
     words.push(plugin("pattern").display().to_string());
     let ran = nbdbox_tests::run(nbdbox_tests::nbdbox(), words);
     assert!(
-        ran.stderr.contains("there are 9 filters, and 8 may be"),
+        ran.stderr
+            .contains("there are 9 filters; at most 8 are allowed"),
         "{}",
         ran.stderr
     );

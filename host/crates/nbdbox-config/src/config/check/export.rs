@@ -64,7 +64,7 @@ impl Checker<'_, '_> {
         table: &str,
     ) -> Vec<Filter> {
         if filters.len() > FILTERS {
-            let text = format!("there are {}, and {FILTERS} may be", filters.len());
+            let text = format!("there are {}; at most {FILTERS} are allowed", filters.len());
             self.wrong(span.clone(), table, text);
         }
         let filters = filters.into_iter().filter_map(|filter| {
@@ -128,7 +128,7 @@ impl Checker<'_, '_> {
     ) -> Option<String> {
         let key = format!("{table}.name");
         let Some(name) = name else {
-            let text = "it is missing; \"\" is the export that clients get who name none";
+            let text = "it is missing; \"\" is the export for clients that give no name";
             self.wrong(span.clone(), &key, text);
             return None;
         };

@@ -46,7 +46,7 @@ impl Checker<'_, '_> {
             "listener",
         );
         if let (Some(cid), None) = (&raw.cid, &raw.vsock) {
-            self.wrong(cid.span(), "listener.cid", "only vsock has it");
+            self.wrong(cid.span(), "listener.cid", "only a vsock listener has it");
         }
         match (&raw.tcp, &raw.unix, &raw.vsock, &raw.inherited) {
             (Some(text), None, None, None) => self.tcp(text, "listener.tcp").map(Address::Tcp),

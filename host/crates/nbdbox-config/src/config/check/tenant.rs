@@ -44,10 +44,14 @@ impl Tenants {
         if let Some(clients) = raw.clients {
             let key = format!("{table}.clients");
             if gathered.clients.is_some() {
-                checker.wrong(clients.span(), &key, "another file says it already");
+                checker.wrong(clients.span(), &key, "another file sets it already");
             }
             if clients.get().is_empty() {
-                checker.wrong(clients.span(), &key, "without a rule nobody can come");
+                checker.wrong(
+                    clients.span(),
+                    &key,
+                    "it is empty: add a rule, so that clients can connect",
+                );
             }
             let rules = clients.get().iter();
             gathered.clients = Some(
@@ -59,7 +63,7 @@ impl Tenants {
         if let Some(limits) = raw.limits {
             let key = format!("{table}.limits");
             if gathered.limits.is_some() {
-                checker.wrong(limits.span(), &key, "another file says it already");
+                checker.wrong(limits.span(), &key, "another file sets it already");
             }
             gathered.limits = Some(checker.limits(limits.get(), &key));
         }
@@ -80,7 +84,7 @@ impl Tenants {
             } = gathered;
             let table = format!("tenant.{name}");
             if clients.is_none() {
-                let text = "`clients` is missing: who is of this tenant?";
+                let text = "`clients` is missing: add rules that assign clients to this tenant";
                 checker.problems.add(place, &table[..], text);
             }
             once(checker, &exports, &table);
