@@ -15,6 +15,7 @@ mod plugin_args;
 mod plugins;
 mod purpose;
 mod run;
+mod sandbox_args;
 mod serve;
 mod several;
 mod test;
@@ -23,12 +24,13 @@ mod top;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use runtime::compile;
+
+use crate::walls;
 
 /// Exit status where something failed.
 const FAILED: u8 = 1;
@@ -72,10 +74,17 @@ enum Command {
     Dev(Box<dev::Dev>),
     Test(Box<test::Test>),
     Top(top::Top),
-    /// Compiles standard input to a file. nbdbox starts this for itself.
+    /// Compiles standard input to the file on standard output. nbdbox starts this for itself.
     #[command(name = compile::SUBCOMMAND, hide = true)]
-    CompilePlugin {
-        output: PathBuf,
+    CompilePlugin,
+    /// Goes behind its walls and then does what the other arguments say. nbdbox starts this for itself.
+    #[command(name = walls::SUBCOMMAND, hide = true)]
+    BehindWalls {
+        /// Whether it's refused to go on if the kernel lacks a wall.
+        #[arg(long = walls::ALL_NAME)]
+        all: bool,
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
     },
 }
 
@@ -91,7 +100,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match cli.command {
         Command::Serve(serve) => serve.run(),
-        Command::Inspect(inspect) => inspect.run().map(|()| ExitCode::SUCCESS),
+        Command::Inspect(inspect) => inspect.run(),
         Command::Plugins(plugins) => plugins.run(),
         Command::Map(map) => map.run(),
         Command::Check(check) => check.run(),
@@ -100,8 +109,15 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::New(new) => new.run().map(|()| ExitCode::SUCCESS),
         Command::Test(test) => test.run(),
         Command::Top(top) => top.run(),
-        Command::CompilePlugin { output } => {
-            let done = compile::worker(&output).map(|()| ExitCode::SUCCESS);
+        Command::BehindWalls { all, arguments } => {
+            let program = OsString::from("nbdbox");
+            match walls::close(all) {
+                Ok(()) => return main([program].into_iter().chain(arguments)),
+                Err(error) => Err(error),
+            }
+        }
+        Command::CompilePlugin => {
+            let done = compile::worker().map(|()| ExitCode::SUCCESS);
             // To the pipe that its parent reads; there may be no memory left for a thread.
             return done.unwrap_or_else(|error| {
                 let _ = writeln!(io::stderr(), "{error:#}");

@@ -1,10 +1,12 @@
 //! What the machine has for this process: memory, and mappings of an address space.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use device::ProcessQuota;
+use rustix::fs::Dir;
 
 /// The part of the memory that tenants may have together: the rest is the program's, the kernel's for sockets and page
 /// tables, and what no meter sees.
@@ -16,6 +18,52 @@ const MAPPING_PARTS: (u64, u64) = (3, 4);
 /// What Linux gives a process where nobody has set anything (vm.max_map_count).
 const DEFAULT_MAPPINGS: u64 = 65_530;
 
+/// What is asked of the kernel more than once.
+static KERNEL: LazyLock<Kernel> = LazyLock::new(Kernel::look);
+
+/// What the kernel says of the machine, and open files in which it tells of this process: once there are walls around the
+/// process, none can be opened.
+struct Kernel {
+    memory: u64,
+    mappings: u64,
+    status: Option<Mutex<File>>,
+    maps: Option<Mutex<File>>,
+    descriptors: Option<Mutex<Dir>>,
+}
+
+impl Kernel {
+    fn look() -> Self {
+        let open = |path| File::open(path).ok().map(Mutex::new);
+        let descriptors = File::open("/proc/self/fd").and_then(|folder| Ok(Dir::new(folder)?));
+        Self {
+            memory: available_memory(),
+            mappings: number("/proc/sys/vm/max_map_count").unwrap_or(DEFAULT_MAPPINGS),
+            status: open("/proc/self/status"),
+            maps: open("/proc/self/maps"),
+            descriptors: descriptors.ok().map(Mutex::new),
+        }
+    }
+
+    fn status(&self) -> Option<String> {
+        String::from_utf8(again(self.status.as_ref()?)?).ok()
+    }
+}
+
+/// What a file of the kernel says now.
+fn again(file: &Mutex<File>) -> Option<Vec<u8>> {
+    // What a panic may leave half-done is where it reads next.
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut bytes = Vec::new();
+    file.rewind().ok()?;
+    file.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Opens all files of the kernel that are needed later. To be called before walls close.
+pub(crate) fn prepare() {
+    LazyLock::force(&KERNEL);
+}
+
 /// What tenants may have of this machine: `memory` bytes, or four fifths of what the process can get. Reads files of the
 /// kernel.
 pub(crate) fn budget(memory: Option<u64>) -> Arc<ProcessQuota> {
@@ -24,23 +72,29 @@ pub(crate) fn budget(memory: Option<u64>) -> Arc<ProcessQuota> {
 
 /// Bytes that tenants may have: `memory`, or four fifths of what the process can get.
 pub(crate) fn memory_budget(memory: Option<u64>) -> u64 {
-    memory.unwrap_or_else(|| part(available_memory(), MEMORY_PARTS))
+    memory.unwrap_or_else(|| part(KERNEL.memory, MEMORY_PARTS))
 }
 
 /// Bytes of the process that are in memory now; `None` if the kernel doesn't tell.
 pub(crate) fn resident() -> Option<u64> {
-    bytes_of("VmRSS:", &fs::read_to_string("/proc/self/status").ok()?)
+    bytes_of("VmRSS:", &KERNEL.status()?)
 }
 
 /// Mappings of the process now; `None` if the kernel doesn't tell.
 pub(crate) fn mappings() -> Option<u64> {
-    let maps = fs::read("/proc/self/maps").ok()?;
+    let maps = again(KERNEL.maps.as_ref()?)?;
     Some(maps.iter().filter(|byte| **byte == b'\n').count() as u64)
 }
 
 /// Descriptors that the process has open; `None` if the kernel doesn't tell.
 pub(crate) fn descriptors() -> Option<u64> {
-    Some(fs::read_dir("/proc/self/fd").ok()?.count() as u64)
+    let folder = KERNEL.descriptors.as_ref()?;
+    let mut folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
+    folder.rewind();
+    let entries = folder.by_ref().flatten();
+    // Those two are in each folder.
+    let numbers = entries.filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."));
+    Some(numbers.count() as u64)
 }
 
 /// Descriptors that the process may have open; `None` if there's no limit.
@@ -50,7 +104,7 @@ pub(crate) fn max_descriptors() -> Option<u64> {
 
 /// Threads of the process; `None` if the kernel doesn't tell.
 pub(crate) fn threads() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let status = KERNEL.status()?;
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("Threads:"))?;
@@ -59,7 +113,7 @@ pub(crate) fn threads() -> Option<u64> {
 
 /// Mappings that the kernel gives a process.
 pub(crate) fn max_mappings() -> u64 {
-    number("/proc/sys/vm/max_map_count").unwrap_or(DEFAULT_MAPPINGS)
+    KERNEL.mappings
 }
 
 const fn part(whole: u64, (parts, of): (u64, u64)) -> u64 {

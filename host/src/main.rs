@@ -2,9 +2,11 @@
 //! `host/crates`, which ARCHITECTURE.md lists by layer.
 
 mod cli;
+mod keeper;
 mod log;
 mod machine;
 mod service;
+mod walls;
 
 mod admin;
 mod hosting;

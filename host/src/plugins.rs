@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 
 use anyhow::{anyhow, bail};
 use nbdbox_config::reference::{Reference, is_name, nearest};
+use outside::{Entry, EntryKind, Right, Rights, files};
 
 /// Plugins that are listed. Restrains a folder that was given by mistake.
 const MOST: usize = 4096;
@@ -49,6 +50,14 @@ impl Plugins {
         }
     }
 
+    /// What a server is to be allowed, so that it finds them by name and can read them.
+    pub(crate) fn rights(&self, rights: &mut Rights) {
+        for folder in &self.folders {
+            rights.allow(folder, Right::List);
+            rights.allow_in(folder, Some("wasm"), &[Right::Read, Right::Code]);
+        }
+    }
+
     /// The file that is meant. Blocks.
     ///
     /// # Errors
@@ -68,7 +77,7 @@ impl Plugins {
             bail!("`{name}` is a filter of the host's own, and no plugin: --filter {name}");
         }
         let files = self.usable().iter().map(|folder| file(folder, name));
-        if let Some(found) = files.into_iter().find(|file| file.is_file()) {
+        if let Some(found) = files.into_iter().find(|file| is_file(file)) {
             return Ok(found);
         }
         let all = self.all();
@@ -77,7 +86,7 @@ impl Plugins {
             Some(similar) => format!("; did you mean `{similar}`?"),
             None => String::new(),
         };
-        let file = match Path::new(name).is_file() {
+        let file = match is_file(Path::new(name)) {
             true => format!("; for the file here, write ./{name}"),
             false => format!(" (a file of that name would be ./{name})"),
         };
@@ -96,18 +105,17 @@ impl Plugins {
     pub(crate) fn all(&self) -> Vec<Named> {
         let mut all: Vec<Named> = Vec::new();
         for folder in self.usable() {
-            let Ok(entries) = folder.read_dir() else {
+            let Ok(entries) = files::list(folder, MOST) else {
                 continue;
             };
-            for entry in entries.flatten().take(MOST) {
-                let path = entry.path();
+            for Entry { path, .. } in entries {
                 let is_plugin = path.extension() == Some(OsStr::new("wasm"));
                 let stem = path.file_stem().and_then(OsStr::to_str);
                 let Some(name) = stem.filter(|name| is_plugin && is_name(name)) else {
                     continue;
                 };
                 let is_shadowed = all.iter().any(|named| named.name == name);
-                if !is_shadowed && path.is_file() {
+                if !is_shadowed && is_file(&path) {
                     let name = name.to_owned();
                     all.push(Named { name, file: path });
                 }
@@ -127,11 +135,20 @@ impl Plugins {
     }
 }
 
+/// Finds out what can't be found out behind walls.
+pub(crate) fn prepare() {
+    folders::prepare();
+}
+
 /// Whether a name is that of a filter of the host's own. Where a filter stands, these come before all folders: whoever
 /// reads a filter's reference asks here first.
 pub(crate) fn is_native_filter(_name: &str) -> bool {
     // None so far.
     false
+}
+
+fn is_file(path: &Path) -> bool {
+    files::look(path).is_ok_and(|seen| seen.kind == EntryKind::File)
 }
 
 fn file(folder: &Path, name: &str) -> PathBuf {

@@ -13,9 +13,11 @@
 
 mod admin;
 mod cache;
+mod changes;
 mod configured;
 mod descriptors;
 mod entrance;
+mod kept;
 mod listeners;
 mod pidfile;
 mod reload;
@@ -41,18 +43,20 @@ use tokio::sync::watch::{Sender, channel};
 
 use self::admin::AdminListener;
 use self::listeners::Listeners;
-use self::pidfile::PidFile;
 use crate::admin::Admin;
 
 pub(crate) use cache::open_cache;
+pub(crate) use changes::Changes;
 pub(crate) use configured::{Wanted, serve_configuration};
 pub(crate) use descriptors::Demand;
 pub(crate) use entrance::{Entrance, Opened};
+pub(crate) use kept::{Kept, absolute, keep_configuration};
+pub(crate) use pidfile::PidFile;
 pub(crate) use reload::{NoReload, Reload};
 pub(crate) use signals::Signals;
 pub(crate) use sockets::Sockets;
 pub(crate) use supervisor::Supervisor;
-pub(crate) use threads::block_on;
+pub(crate) use threads::{block_on, block_on_one};
 pub(crate) use until::Until;
 pub(crate) use watch::FileWatcher;
 
@@ -173,7 +177,7 @@ impl<C: Catalog + Observed> Service<C> {
                 status = &mut done => return Ok(End::Done(status?)),
                 reason = reload.reason() => {
                     self.options.supervisor.reloading();
-                    reload.reload(reason, &mut self.sockets).await?;
+                    reload.reload(&reason, &mut self.sockets).await?;
                     self.options.supervisor.ready();
                 }
             }

@@ -19,7 +19,7 @@ impl Server {
     /// The most memory that it has held so far, in bytes.
     #[must_use]
     pub fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.serving_pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
         kibibytes.parse::<u64>().unwrap() * 1024
@@ -47,8 +47,8 @@ impl Server {
     /// Whether TCP_NODELAY is set on its end of a connection.
     #[must_use]
     pub fn has_no_delay(&self, client: &Raw) -> bool {
-        let pidfd = process::pidfd_open(self.process(), PidfdFlags::empty()).unwrap();
-        let numbers = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        let pidfd = process::pidfd_open(pid_of(self.serving_pid()), PidfdFlags::empty()).unwrap();
+        let numbers = fs::read_dir(format!("/proc/{}/fd", self.serving_pid())).unwrap();
         let sockets = numbers.filter_map(|entry| {
             let path = entry.unwrap().path();
             is_socket(&path).then(|| path.file_name().unwrap().to_str().unwrap().parse().unwrap())
@@ -60,7 +60,7 @@ impl Server {
     }
 
     fn process(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap()
+        pid_of(self.pid())
     }
 
     fn listens(&self) -> bool {
@@ -70,6 +70,10 @@ impl Server {
         let over_tcp = self.log().contains("listening on 127.0.0.1 port ");
         over_tcp && TcpStream::connect(("127.0.0.1", self.port())).is_ok()
     }
+}
+
+fn pid_of(id: u32) -> Pid {
+    Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
 }
 
 fn is_socket(path: &Path) -> bool {

@@ -34,6 +34,19 @@ pub struct Exit {
     pub log: String,
 }
 
+/// The id of the process that serves: a child of this one, if this one is a keeper.
+#[must_use]
+pub fn serving_pid(pid: u32) -> u32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let mut children = children.split_whitespace().flat_map(str::parse::<u32>);
+    let serves = |child: &u32| {
+        let words = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).nth(1) == Some(b"behind-walls")
+    };
+    children.find(serves).unwrap_or(pid)
+}
+
 impl Server {
     /// Starts `nbdbox serve -U SOCKET -v ARGUMENTS…` and waits until it listens.
     ///
@@ -232,10 +245,16 @@ impl Server {
         log
     }
 
-    /// Its process id.
+    /// Its process id, to which signals go: its keeper's, if it has one.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The id of the process that serves.
+    #[must_use]
+    pub fn serving_pid(&self) -> u32 {
+        serving_pid(self.pid())
     }
 
     /// Whether it's still alive.

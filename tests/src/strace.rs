@@ -67,7 +67,11 @@ impl Strace {
         let said = server.folder().join("strace.err");
         let log = server.folder().join("strace.log");
         let child = Command::new("strace")
-            .args(["--follow-forks", "--attach", &server.pid().to_string()])
+            .args([
+                "--follow-forks",
+                "--attach",
+                &server.serving_pid().to_string(),
+            ])
             .arg("--output")
             .arg(&log)
             .args(["--quiet=exit", "--signal=none"])
@@ -83,7 +87,7 @@ impl Strace {
         };
         let start = Instant::now();
         // It says so when it has all threads.
-        let whole = format!("Process {} attached", server.pid());
+        let whole = format!("Process {} attached", server.serving_pid());
         loop {
             let text = fs::read_to_string(&said).unwrap();
             if text.contains(&whole) {

@@ -10,7 +10,9 @@ use nbdbox_config::config::{Config, Export};
 use runtime::{Engine, Plugin};
 
 use super::log;
-use crate::hosting::{Blueprint, Hosting};
+use super::sandbox_args::{self, SandboxArgs, Side};
+use crate::hosting::{self, Blueprint, Hosting};
+use crate::keeper;
 use crate::service::{self, Signals};
 
 /// Checks a configuration: a dry run that doesn't listen and doesn't open an export.
@@ -21,6 +23,9 @@ use crate::service::{self, Signals};
 pub(super) struct Check {
     /// The configuration: a file, or a folder with `*.toml` files
     config: PathBuf,
+
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 /// A line of the table.
@@ -29,6 +34,11 @@ type Row = [String; 6];
 impl Check {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         log::start(log::PLAIN, log::Format::Text)?;
+        if let Side::Keeper { all_walls } = self.sandbox.side()? {
+            let config = hosting::read_configuration(&self.config)?;
+            let rights = keeper::of_configuration(&self.config, &config)?;
+            return sandbox_args::keep(all_walls, rights, service::open_cache(&config.cache));
+        }
         service::block_on(None, async {
             Signals::catch()?.unless_asked(self.check()).await
         })

@@ -4,29 +4,41 @@ mod journal;
 mod stage;
 mod timed;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use blob::Opener;
 use clap::Args;
 use device::ProcessQuota;
-use nbd_server::{Listener, Welcome};
+use nbd_server::{Inherited, Listener, OpenSocket, Welcome};
 use nbdbox_config::size::Bytes;
+use outside::{Keeper, Rights};
 use runtime::PluginCatalog;
+use runtime::cache::Cache;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::journal::Journal;
 use self::stage::Stage;
 use super::listen_args::ListenArgs;
 use super::plugin_args::PluginArgs;
+use super::purpose::Purpose;
+use super::sandbox_args::{self, SandboxArgs, Side};
 use super::{log, print};
 use crate::hosting::Standalone;
-use crate::machine;
-use crate::service::{self, FileWatcher, Options, Reload, Service, Signals, Sockets, Until};
+use crate::keeper::{self, Charge, SameRights, Supplies};
+use crate::service::{
+    self, Changes, FileWatcher, Options, Reload, Service, Signals, Sockets, Supervisor, Until,
+};
+use crate::{machine, walls};
 
 /// How often is told what calls took: rare enough to be read, whatever a client does.
 const TELL: Duration = Duration::from_secs(1);
+
+/// Why the plugin is loaded anew.
+const FILE_CHANGED: &str = "the file changed";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,36 +62,92 @@ pub(super) struct Dev {
     calls: bool,
 
     #[command(flatten)]
+    sandbox: SandboxArgs,
+
+    #[command(flatten)]
     plugin: PluginArgs,
 }
 
 impl Dev {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         log::start(log::AUTHOR, log::Format::Text)?;
-        service::block_on(None, self.dev())
+        match self.sandbox.side()? {
+            Side::Keeper { all_walls } => service::block_on_one(self.keep(all_walls)),
+            Side::Worker => {
+                walls::warn_of_gaps();
+                service::block_on(None, self.dev())
+            }
+        }
+    }
+
+    /// Keeps the process that runs the plugin.
+    async fn keep(&self, all_walls: bool) -> anyhow::Result<ExitCode> {
+        let signals = Signals::catch()?;
+        let file = self.plugin.file()?;
+        let changes = Changes::of_files(|| FileWatcher::start(&file), FILE_CHANGED)?;
+        let mut rights = Rights::default();
+        self.plugin.rights(false, &mut rights)?;
+        let address = self.listen.address()?;
+        let charge = Charge {
+            arguments: sandbox_args::arguments(),
+            all_walls,
+            pidfile: None,
+            supervisor: Supervisor::None,
+            restart: true,
+            supplies: Supplies {
+                rights: rights.clone(),
+                cache: Cache::default_folder(),
+                inherited: Inherited::from_environment()?,
+                sockets: Box::new(move |_| {
+                    let (address, private) = address;
+                    Ok((vec![OpenSocket::bind(&address)?], private))
+                }),
+                input: None,
+            },
+        };
+        let occasion = SameRights(changes, rights);
+        keeper::keep(signals, charge, occasion, |_| Ok(Purpose::Signals)).await
     }
 
     async fn dev(&self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
         // Before it is loaded: what changes meanwhile is noticed.
-        let watcher = FileWatcher::start(&self.plugin.file()?)?;
+        let changes = Changes::of_files(|| FileWatcher::start(&self.plugin.file()?), FILE_CHANGED)?;
         let opener = PluginArgs::opener(&self.listen.export);
         let process = machine::budget(None);
         let catalog = signals.unless_asked(self.load(&opener, &process)).await?;
-        let (address, _private) = self.listen.address()?;
-        let listener = Listener::bind(&address).await?;
+        let (listener, _private) = match Keeper::get() {
+            Some(keeper) => {
+                let listener = Listener::of_command_line(keeper)?.pop();
+                (listener.context("the keeper has no socket")?, None)
+            }
+            None => {
+                let (address, private) = self.listen.address()?;
+                (Listener::bind(&address)?, private)
+            }
+        };
         let uri = listener.address()?.uri(&self.listen.export, None);
         print(&format!("{}, on {uri}\n", introduction(&catalog)))?;
         let journal = Arc::new(Journal::new(self.calls));
         let shown = Standalone::new(catalog);
         let stage = Arc::new(Stage::new(shown, Arc::clone(&journal)));
-        let mut service = Service::new(signals, Arc::clone(&stage), Options::default());
+        let mut service = Service::new(
+            signals,
+            Arc::clone(&stage),
+            Options {
+                supervisor: match Keeper::get() {
+                    Some(_) => Supervisor::Keeper,
+                    None => Supervisor::None,
+                },
+                ..Options::default()
+            },
+        );
         // In the clear: it's for the machine that the plugin is written on.
         service.sockets().listen(listener, Welcome::Plain);
         let author = Author {
             dev: self,
             stage,
-            watcher,
+            changes,
             opener,
             waits: false,
             process,
@@ -126,7 +194,7 @@ impl Dev {
 struct Author<'a> {
     dev: &'a Dev,
     stage: Arc<Stage>,
-    watcher: FileWatcher,
+    changes: Changes,
     opener: Opener,
     /// The file has changed, and clients are connected to what mustn't be open twice.
     waits: bool,
@@ -135,10 +203,10 @@ struct Author<'a> {
 }
 
 impl Reload<Stage> for Author<'_> {
-    async fn reason(&mut self) -> &'static str {
+    async fn reason(&mut self) -> Cow<'static, str> {
         tokio::select! {
-            () = self.watcher.changed() => "the file changed",
-            () = self.stage.shown().left(), if self.waits => "a client has left",
+            reason = self.changes.reason() => reason,
+            () = self.stage.shown().left(), if self.waits => "a client has left".into(),
         }
     }
 

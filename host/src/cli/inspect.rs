@@ -1,7 +1,11 @@
 //! `nbdbox inspect`: what a plugin is, what it can do, what it needs.
 
+use std::process::ExitCode;
+
 use super::log;
 use super::plugin_args::{self, PluginFolders};
+use super::sandbox_args::{self, SandboxArgs, Side};
+use crate::keeper;
 use crate::machine;
 use crate::service::Signals;
 use clap::Args;
@@ -9,6 +13,7 @@ use device::TenantQuota;
 use nbdbox_config::limits::{Limits, TenantLimits};
 use nbdbox_config::reference::Reference;
 use nbdbox_config::size::Bytes;
+use outside::Rights;
 use runtime::{Engine, INTERFACES, Interfaces, Manifest, Plugin, World, cache::Cache};
 
 /// Shows a plugin's exports and imports, the NBD features that follow from them, and what it needs.
@@ -22,11 +27,24 @@ pub(super) struct Inspect {
 
     #[command(flatten)]
     folders: PluginFolders,
+
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 impl Inspect {
-    pub(super) fn run(&self) -> anyhow::Result<()> {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         log::start(log::PLAIN, log::Format::Text)?;
+        if let Side::Keeper { all_walls } = self.sandbox.side()? {
+            let mut rights = Rights::default();
+            self.folders.plugins().rights(&mut rights);
+            keeper::plugin(&mut rights, &self.plugin);
+            return sandbox_args::keep(all_walls, rights, Cache::default_folder());
+        }
+        self.inspect().map(|()| ExitCode::SUCCESS)
+    }
+
+    fn inspect(&self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

@@ -50,6 +50,11 @@ impl ListenArgs {
         Ok((Address::Tcp(host, self.port.unwrap_or(PORT)), None))
     }
 
+    /// Whether it's to be a unix socket.
+    pub(super) fn has_unix_socket(&self) -> bool {
+        self.unix.is_some()
+    }
+
     /// The unix socket to listen on, if there's to be one, and the folder of a private one.
     pub(super) fn unix_socket(&self) -> anyhow::Result<Option<(PathBuf, Option<TempDir>)>> {
         Ok(match &self.unix {

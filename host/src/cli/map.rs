@@ -14,16 +14,18 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _};
 use extent_map::Extent;
 use nbd_client::{Client, Stream};
+use outside::Keeper;
 
 use self::progress::Progress;
-use self::source::Source;
+use self::source::{Source, Told};
 use self::svg_file::SvgFile;
 use self::tls_args::TlsArgs;
-use super::Cli;
 use super::log;
 use super::plugin_args::PluginArgs;
+use super::sandbox_args::SandboxArgs;
+use super::{Cli, FAILED};
 use crate::map::{Coalesce, Ink, Json, Picture, Rendering, Svg, Table, TotalsJson, TotalsTable};
-use crate::service::Signals;
+use crate::service::{self, Signals};
 
 /// Exit status where the command line is wrong, as clap has it.
 const USAGE: u8 = 2;
@@ -33,7 +35,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Shows where an export's data and holes are, as a table, as JSON or as a picture.
 ///
-/// Connects to a server, or runs a plugin in this process, read-only and without listening. Table and JSON have the
+/// Connects to a server, or runs a plugin, read-only and without listening. Table and JSON have the
 /// format of `nbdinfo --map`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -61,6 +63,9 @@ pub(super) struct Map {
     tls: TlsArgs,
 
     #[command(flatten)]
+    sandbox: SandboxArgs,
+
+    #[command(flatten)]
     source: PluginArgs,
 }
 
@@ -85,7 +90,12 @@ struct Output {
 
 impl Map {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let source = Source::of(&self.source, &self.tls)?;
+        if let Some(keeper) = Keeper::get() {
+            log::start(log::PLAIN, log::Format::Text)?;
+            return service::block_on_one(source::serve(&self.source, keeper));
+        }
+        let side = self.sandbox.side()?;
+        let source = Source::of(&self.source, &self.tls, side)?;
         if source.is_server() && !self.source.is_bare() {
             return Ok(usage(
                 "settings, --blob, --limit and --extents-on-error are for a plugin, not for a server",
@@ -106,6 +116,7 @@ impl Map {
         match done {
             // `| head` has seen enough.
             Err(error) if self.svg.is_none() && is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
+            Err(error) if error.is::<Told>() => Ok(ExitCode::from(FAILED)),
             done => done,
         }
     }

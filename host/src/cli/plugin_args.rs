@@ -17,6 +17,7 @@ use nbdbox_config::limits::{self, Limits, TenantLimits};
 use nbdbox_config::policy::OnFailure;
 use nbdbox_config::reference::Reference;
 use nbdbox_config::settings::Settings;
+use outside::Rights;
 use runtime::{
     Engine, ExportSpec, FilterKind, FilterSpec, Plugin, PluginCatalog, PluginFilter, Policy,
     cache::Cache,
@@ -24,6 +25,7 @@ use runtime::{
 
 use super::several::{Common, Own};
 use crate::hosting::native;
+use crate::keeper;
 use crate::plugins::Plugins;
 
 /// A plugin, its settings, its grants and its limits.
@@ -244,6 +246,30 @@ impl PluginArgs {
     /// Nothing is found under its name.
     pub(super) fn file(&self) -> anyhow::Result<PathBuf> {
         self.folders.plugins().file(self.plugin())
+    }
+
+    /// What a server is to be allowed, so that it can do what these arguments say.
+    ///
+    /// # Errors
+    /// The grants don't fit.
+    pub(super) fn rights(&self, read_only: bool, rights: &mut Rights) -> anyhow::Result<()> {
+        self.folders.plugins().rights(rights);
+        if let Some(plugin) = &self.plugin {
+            keeper::plugin(rights, plugin);
+        }
+        for grant in &self.blobs {
+            keeper::blob(rights, grant, read_only);
+        }
+        for filter in &self.filters {
+            keeper::plugin(rights, &filter.plugin);
+            for grant in &filter.blobs {
+                keeper::blob(rights, grant, read_only);
+            }
+            if let Some(name) = filter.plugin.native() {
+                keeper::native(rights, name, filter.settings.iter());
+            }
+        }
+        Ok(())
     }
 
     /// The limits: the defaults, and what was set.

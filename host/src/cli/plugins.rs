@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 use device::TenantQuota;
 use nbdbox_config::limits::{Limits, TenantLimits};
+use outside::Rights;
 use runtime::{Engine, Interfaces, Manifest, Plugin, cache::Cache};
 use serde::Serialize;
 
 use super::plugin_args::PluginFolders;
+use super::sandbox_args::{self, SandboxArgs, Side};
 use super::{FAILED, log};
 use crate::machine;
 use crate::plugins::Named;
@@ -27,6 +29,9 @@ pub(super) struct Plugins {
 
     #[command(flatten)]
     folders: PluginFolders,
+
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 /// A plugin as it's listed.
@@ -64,6 +69,11 @@ struct Needs {
 impl Plugins {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         log::start(log::PLAIN, log::Format::Text)?;
+        if let Side::Keeper { all_walls } = self.sandbox.side()? {
+            let mut rights = Rights::default();
+            self.folders.plugins().rights(&mut rights);
+            return sandbox_args::keep(all_walls, rights, Cache::default_folder());
+        }
         service::block_on(None, async {
             Signals::catch()?.unless_asked(self.list()).await
         })

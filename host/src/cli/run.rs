@@ -75,6 +75,8 @@ pub(super) struct Captive {
 struct Running {
     child: Child,
     group: Option<Pid>,
+    /// Says that a child has changed.
+    children: tokio::signal::unix::Signal,
     /// Gives the terminal back when it's dropped.
     foreground: Foreground,
 }
@@ -97,19 +99,25 @@ impl Captive {
 impl Until for Captive {
     async fn done(&mut self) -> anyhow::Result<ExitCode> {
         const NAMED: &str = "can't run the --run command";
-        let mut children = signal(SignalKind::child()).context(NAMED)?;
-        let child = self.command.spawn().context(NAMED)?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        let group = id.and_then(Pid::from_raw);
-        let running = self.running.insert(Running {
-            child,
-            group,
-            foreground: group.map(Foreground::lend).unwrap_or_default(),
-        });
+        let running = match &mut self.running {
+            Some(running) => running,
+            none => {
+                let children = signal(SignalKind::child()).context(NAMED)?;
+                let child = self.command.spawn().context(NAMED)?;
+                let id = child.id().and_then(|id| i32::try_from(id).ok());
+                let group = id.and_then(Pid::from_raw);
+                none.insert(Running {
+                    child,
+                    group,
+                    children,
+                    foreground: group.map(Foreground::lend).unwrap_or_default(),
+                })
+            }
+        };
         let status = loop {
             tokio::select! {
                 status = running.child.wait() => break status.context(NAMED)?,
-                _ = children.recv() => running.foreground.stop_together(),
+                _ = running.children.recv() => running.foreground.stop_together(),
             }
         };
         self.running = None;

@@ -1,5 +1,8 @@
 //! `nbdbox serve`.
 
+mod keep;
+
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,9 +13,10 @@ use clap::Args;
 use device::Catalog;
 use device::metrics::Observed;
 use native_filters::Exit;
-use nbd_server::{Inherited, Listener, OnlyClient, Tls, Welcome};
+use nbd_server::{Address, Inherited, Listener, OnlyClient, OpenSocket, Tls, Welcome};
 use nbdbox_config::config::{self, Config, LogFormat};
 use nbdbox_config::size;
+use outside::Keeper;
 use runtime::{Engine, cache::Cache};
 use tempfile::TempDir;
 
@@ -21,15 +25,19 @@ use super::offer_args::OfferArgs;
 use super::plugin_args::PluginArgs;
 use super::purpose::Purpose;
 use super::run::{Captive, Variables};
+use super::sandbox_args::{SandboxArgs, Side};
 use super::several::SeveralArgs;
 use super::tls_args::TlsArgs;
 use super::{admin_args, log, parent};
-use crate::hosting::{Blueprint, Hosting, Standalone};
-use crate::machine;
+use crate::hosting::{self, Blueprint, Hosting, Standalone};
 use crate::service::{
-    self, Demand, Entrance, FileWatcher, NoReload, Opened, Options, Reload, Service, Signals,
-    Sockets, Wanted,
+    self, Changes, Demand, Entrance, FileWatcher, NoReload, Opened, Options, Reload, Service,
+    Signals, Sockets, Supervisor, Wanted,
 };
+use crate::{machine, walls};
+
+/// Why folders of exports are looked at again.
+const FOLDER_CHANGED: &str = "a folder changed";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,6 +98,9 @@ pub(super) struct Serve {
     #[arg(long)]
     print_uri: bool,
 
+    #[command(flatten)]
+    sandbox: SandboxArgs,
+
     /// Open the admin listener here: the path of a unix socket, or a loopback address and port. With --config, use
     /// `[admin]`
     #[arg(long, value_name = "ADDRESS", value_parser = admin_args::parser())]
@@ -131,22 +142,32 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(mut self: Box<Self>) -> anyhow::Result<ExitCode> {
-        if self.exit_with_parent {
+        if self.exit_with_parent && Keeper::get().is_none() {
             parent::end_with_it()?;
         }
-        service::block_on(self.threads, async {
-            match &self.config {
-                Some(config) => {
-                    let start_log = |format: LogFormat| self.start_log(log::HOSTING, format);
-                    self.serve_configuration(config, start_log).await
+        if let Some(path) = &self.config {
+            let start_log = |format: LogFormat| self.start_log(log::HOSTING, format);
+            // Of one that can't be read nothing is known; what is wrong is said where it's served.
+            let configured = hosting::read_configuration(path).map(|config| config.sandbox);
+            let side = self.sandbox.side_of(configured.unwrap_or_default())?;
+            return match side {
+                Side::Keeper { all_walls } => {
+                    service::block_on_one(self.keep_configuration(path, all_walls, start_log))
                 }
-                None => {
-                    self.start_log(log::PLAIN, LogFormat::default())?;
-                    let exit = self.plugin.let_filters_end_it();
-                    self.serve(exit).await
+                Side::Worker => {
+                    service::block_on(self.threads, self.serve_configuration(path, start_log))
                 }
+            };
+        }
+        self.start_log(log::PLAIN, LogFormat::default())?;
+        match self.sandbox.side()? {
+            Side::Keeper { all_walls } => service::block_on_one(self.keep(all_walls)),
+            Side::Worker => {
+                walls::warn_of_gaps();
+                let exit = self.plugin.let_filters_end_it();
+                service::block_on(self.threads, self.serve(exit))
             }
-        })
+        }
     }
 
     /// Starts the log: what the command line says counts more.
@@ -176,7 +197,10 @@ impl Serve {
         let mut signals = Signals::catch()?;
         let tls = Tls::load(&self.tls.tls()?)?;
         // Before they're looked at: what changes meanwhile is noticed.
-        let watcher = FileWatcher::start_names(self.several.folders())?;
+        let changes = Changes::of_files(
+            || FileWatcher::start_names(self.several.folders()),
+            FOLDER_CHANGED,
+        )?;
         let blueprint = self.blueprint()?;
         let first = blueprint.names().next().unwrap_or_default().to_owned();
         let files = blueprint.granted_files();
@@ -190,7 +214,7 @@ impl Serve {
         let folders = Folders {
             serve: self,
             hosting: Arc::clone(&hosting),
-            watcher,
+            changes,
         };
         let ends = (exit, tls);
         self.run_service(signals, hosting, folders, (name, files), ends)
@@ -217,24 +241,24 @@ impl Serve {
         (name, files): (&str, usize),
         (exit, tls): (Arc<Exit>, Option<Arc<Tls>>),
     ) -> anyhow::Result<ExitCode> {
-        let inherited = Inherited::from_environment()?.take_all()?;
         let Entrances {
             listeners,
             only,
             private: _private,
-        } = self.entrances(inherited).await?;
-        let address = listeners[0].address()?;
-        let uri = address.uri(name, self.tls.required());
-        tracing::debug!("listening on {address}");
-        if self.print_uri {
-            super::print(&format!("{uri}\n"))?;
-        }
-        let options = Options {
-            pidfile: self.pidfile.clone(),
-            offers: self.offer.offers(),
-            ..Options::default()
+        } = self.entrances()?;
+        // Behind walls the keeper does this: it has the sockets.
+        let purpose = match Keeper::get() {
+            Some(_) => self.purpose(&Variables::default(), only),
+            None => {
+                let variables = self.announce(&listeners[0].address()?, name)?;
+                self.purpose(&variables, only)
+            }
         };
-        let mut service = Service::new(signals, catalog, options);
+        let purpose = match purpose {
+            Purpose::Signals => Purpose::Filters(exit),
+            purpose => purpose,
+        };
+        let mut service = Service::new(signals, catalog, self.options());
         service.sockets().open_admin(self.admin.as_ref()).await?;
         let welcome = Welcome::from(tls);
         let demand = Demand {
@@ -246,22 +270,38 @@ impl Serve {
             service.sockets().listen(listener, welcome.clone());
         }
         demand.check();
-        let variables = Variables::new(&address, &uri, name, self.tls.level());
-        let purpose = match self.purpose(variables, only) {
-            Purpose::Signals => Purpose::Filters(exit),
-            purpose => purpose,
-        };
         service.run(reload, purpose).await
     }
 
+    fn options(&self) -> Options {
+        let offers = self.offer.offers();
+        match Keeper::get() {
+            Some(_) => Options {
+                supervisor: Supervisor::Keeper,
+                offers,
+                ..Options::default()
+            },
+            None => Options {
+                pidfile: self.pidfile.clone(),
+                offers,
+                ..Options::default()
+            },
+        }
+    }
+
+    /// Says where the export `name` is to be found: on standard output, if that's wanted, and to the command of --run.
+    fn announce(&self, address: &Address, name: &str) -> anyhow::Result<Variables> {
+        let uri = address.uri(name, self.tls.required());
+        tracing::debug!("listening on {address}");
+        if self.print_uri {
+            super::print(&format!("{uri}\n"))?;
+        }
+        Ok(Variables::new(address, &uri, name, self.tls.level()))
+    }
+
     /// Where clients come in: one place at least.
-    async fn entrances(&self, inherited: Vec<Listener>) -> anyhow::Result<Entrances> {
+    fn entrances(&self) -> anyhow::Result<Entrances> {
         if self.single {
-            ensure!(
-                inherited.is_empty(),
-                "--single is for one client on standard input and output, and LISTEN_FDS hands over sockets for many: \
-                 leave out one of the two"
-            );
             let (listener, only) = Listener::standard("standard input")?;
             return Ok(Entrances {
                 listeners: vec![listener],
@@ -269,27 +309,53 @@ impl Serve {
                 private: None,
             });
         }
+        if let Some(keeper) = Keeper::get() {
+            return Ok(Entrances {
+                listeners: Listener::of_command_line(keeper)?,
+                only: None,
+                private: None,
+            });
+        }
+        let (sockets, private) = self.sockets(&Inherited::from_environment()?)?;
+        let listeners = sockets.into_iter().map(|socket| {
+            let name = match socket.name() {
+                Some(name) => name.to_owned(),
+                None => socket.address()?.to_string(),
+            };
+            Listener::of(socket, &name)
+        });
+        Ok(Entrances {
+            listeners: listeners.collect::<anyhow::Result<_>>()?,
+            only: None,
+            private,
+        })
+    }
+
+    /// The sockets of the command line, opened: one at least, unless there's one client on standard input. Blocks while a
+    /// host's name is looked up.
+    fn sockets(&self, inherited: &Inherited) -> anyhow::Result<(Vec<OpenSocket>, Option<TempDir>)> {
+        let inherited = inherited.take_all()?;
+        if self.single {
+            ensure!(
+                inherited.is_empty(),
+                "--single is for one client on standard input and output, and LISTEN_FDS hands over sockets for many: \
+                 leave out one of the two"
+            );
+            return Ok((Vec::new(), None));
+        }
         if !inherited.is_empty() {
             if !self.listen.is_silent() {
                 tracing::warn!(
                     "--unix, --ipaddr and --port are of no effect: LISTEN_FDS hands over sockets, and they are used"
                 );
             }
-            return Ok(Entrances {
-                listeners: inherited,
-                only: None,
-                private: None,
-            });
+            return Ok((inherited, None));
         }
         let (address, private) = match &self.run {
             Some(_) if self.listen.is_silent() => listen_args::private(),
             _ => self.listen.address(),
         }?;
-        Ok(Entrances {
-            listeners: vec![Listener::bind(&address).await?],
-            only: None,
-            private,
-        })
+        Ok((vec![OpenSocket::bind(&address)?], private))
     }
 
     async fn serve_configuration(
@@ -297,40 +363,62 @@ impl Serve {
         path: &Path,
         start_log: impl FnOnce(LogFormat) -> anyhow::Result<()>,
     ) -> anyhow::Result<ExitCode> {
-        let (socket, _private) = match self.listen.unix_socket()? {
-            Some((path, private)) => (Some(path), private),
-            None => (None, None),
-        };
+        let (entrance, _private) = self.entrance()?;
         let wanted = Wanted {
-            pidfile: self.pidfile.clone(),
-            entrance: match (self.single, socket) {
-                (true, _) => Entrance::Standard,
-                (false, Some(path)) => Entrance::Socket(path),
-                (false, None) => Entrance::Listeners,
-            },
+            pidfile: self.pidfile.clone().filter(|_| Keeper::get().is_none()),
+            entrance,
         };
-        let until = |opened: Opened| self.purpose_of_configuration(opened);
+        let until = |opened: Opened| match Keeper::get() {
+            Some(_) => Ok(self.purpose(&Variables::default(), opened.only)),
+            None => {
+                let address = service::absolute(opened.address)?;
+                let variables = self.announce_configured(&address, &opened.tls)?;
+                Ok(self.purpose(&variables, opened.only))
+            }
+        };
         service::serve_configuration(path, wanted, start_log, until).await
     }
 
-    fn purpose_of_configuration(&self, opened: Opened) -> anyhow::Result<Purpose> {
-        let (level, certificates) = match opened.tls {
+    /// Where clients come in, if not where a configuration says, and the folder of a private socket.
+    fn entrance(&self) -> anyhow::Result<(Entrance, Option<TempDir>)> {
+        if self.single {
+            return Ok((Entrance::Standard, None));
+        }
+        Ok(match (self.listen.has_unix_socket(), Keeper::get()) {
+            (false, _) => (Entrance::Listeners, None),
+            (true, Some(_)) => (Entrance::Kept, None),
+            (true, None) => match self.listen.unix_socket()? {
+                Some((path, private)) => (Entrance::Socket(path), private),
+                None => (Entrance::Listeners, None),
+            },
+        })
+    }
+
+    /// As [`announce`](Self::announce), for the first listener of a configuration.
+    fn announce_configured(
+        &self,
+        address: &Address,
+        tls: &config::Tls,
+    ) -> anyhow::Result<Variables> {
+        let (level, certificates) = match tls {
             config::Tls::Off => (None, None),
             config::Tls::On(_) => (Some(1), None),
             // Whom to trust is the clients' own affair.
             config::Tls::Require(_) => (Some(2), Some(Path::new(""))),
         };
-        let uri = opened.address.uri(&self.listen.export, certificates);
+        let export = &self.listen.export;
+        let uri = address.uri(export, certificates);
         if self.print_uri {
             super::print(&format!("{uri}\n"))?;
         }
-        let variables = Variables::new(&opened.address, &uri, &self.listen.export, level);
-        Ok(self.purpose(variables, opened.only))
+        Ok(Variables::new(address, &uri, export, level))
     }
 
-    fn purpose(&self, variables: Variables, only: Option<OnlyClient>) -> Purpose {
-        match (&self.run, only) {
-            (Some(script), _) => Purpose::Command(Box::new(Captive::new(script, &variables))),
+    /// What the process runs for. Behind walls that isn't the command of --run: the keeper runs it.
+    fn purpose(&self, variables: &Variables, only: Option<OnlyClient>) -> Purpose {
+        let script = self.run.as_ref().filter(|_| Keeper::get().is_none());
+        match (script, only) {
+            (Some(script), _) => Purpose::Command(Box::new(Captive::new(script, variables))),
             (None, Some(only)) => Purpose::Client(only),
             (None, None) => Purpose::Signals,
         }
@@ -341,13 +429,12 @@ impl Serve {
 struct Folders<'a> {
     serve: &'a Serve,
     hosting: Arc<Hosting>,
-    watcher: FileWatcher,
+    changes: Changes,
 }
 
 impl Reload<Hosting> for Folders<'_> {
-    async fn reason(&mut self) -> &'static str {
-        self.watcher.changed().await;
-        "a folder changed"
+    async fn reason(&mut self) -> Cow<'static, str> {
+        self.changes.reason().await
     }
 
     async fn reload(&mut self, _: &str, _: &mut Sockets<Hosting>) -> anyhow::Result<()> {

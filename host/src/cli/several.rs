@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +18,7 @@ use nbdbox_config::limits::{Limits, TenantLimits};
 use nbdbox_config::policy::Policy;
 use nbdbox_config::reference::Reference;
 use nbdbox_config::settings::Settings;
+use outside::{Entry, EntryKind, Right, Rights};
 
 /// Files of a folder that become exports. Restrains a folder that was given by mistake.
 const MOST: usize = 4096;
@@ -117,6 +117,20 @@ impl SeveralArgs {
     /// The folders whose files are exports.
     pub(super) fn folders(&self) -> impl Iterator<Item = &Path> {
         self.folders.iter().map(|folder| &*folder.path)
+    }
+
+    /// What a server is to be allowed, so that it finds the files of its folders, those that come later too.
+    pub(super) fn rights(&self, read_only: bool, rights: &mut Rights) {
+        for folder in &self.folders {
+            rights.allow(&folder.path, Right::List);
+            let writes = folder.access == Access::ReadWrite && !read_only;
+            let right = if writes {
+                Right::WriteDisk
+            } else {
+                Right::ReadDisk
+            };
+            rights.allow_in(&folder.path, None, &[right]);
+        }
     }
 
     /// What a configuration would say of these exports. Reads the folders. Blocks.
@@ -219,18 +233,19 @@ impl Folder {
     fn files(&self) -> anyhow::Result<Vec<(String, PathBuf)>> {
         let named = || format!("can't read the folder {}", self.path.display());
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.path).with_context(named)? {
-            let entry = entry.with_context(named)?;
-            // One that has just gone isn't there.
-            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        // One more than may be: then there are too many.
+        for Entry { path, kind } in
+            outside::files::list(&self.path, MOST + 1).with_context(named)?
+        {
+            if kind != EntryKind::File {
                 continue;
             }
-            match entry.file_name().into_string() {
-                Ok(name) => files.push((name, entry.path())),
-                Err(name) => tracing::warn!(
+            match path.file_name().and_then(OsStr::to_str) {
+                Some(name) => files.push((name.to_owned(), path)),
+                None => tracing::warn!(
                     target: "nbdbox::service",
                     "{} isn't exported: its name isn't UTF-8, as NBD's names are",
-                    self.path.join(name).display()
+                    path.display()
                 ),
             }
             ensure!(

@@ -11,9 +11,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use device::peaks::Peaks;
 use device::{Absent, Terms};
+use outside::{Right, Rights};
+use runtime::cache::Cache;
 use runtime::{ExportSpec, Plugin, PluginCatalog, PluginExport};
 
 use super::plugin_args::PluginArgs;
+use super::sandbox_args::{self, SandboxArgs, Side};
 use super::{FAILED, log};
 use crate::conformance::{self, Claims, Outcome, Plan, Rule, Subject, Verdict};
 use crate::machine;
@@ -31,7 +34,7 @@ Examples:
 
 /// Checks whether a plugin keeps the contract: for its author, and for CI.
 ///
-/// Runs it in this process, without a client and without listening. One line for each rule reports whether the plugin
+/// Runs it without a client and without listening. One line for each rule reports whether the plugin
 /// kept it and what the test saw. The status is 0 if the plugin broke no rule.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -65,6 +68,9 @@ pub(super) struct Test {
     export: String,
 
     #[command(flatten)]
+    sandbox: SandboxArgs,
+
+    #[command(flatten)]
     plugin: PluginArgs,
 }
 
@@ -78,6 +84,14 @@ fn parse_rule(name: &str) -> Result<Rule, String> {
 impl Test {
     pub(super) fn run(self: Box<Self>) -> anyhow::Result<ExitCode> {
         log::start(log::PLAIN, log::Format::Text)?;
+        if let Side::Keeper { all_walls } = self.sandbox.side()? {
+            let mut rights = Rights::default();
+            self.plugin.rights(!self.write, &mut rights)?;
+            if let Some(file) = &self.junit {
+                rights.allow(file, Right::Append);
+            }
+            return sandbox_args::keep(all_walls, rights, Cache::default_folder());
+        }
         service::block_on(Some(2), async {
             let mut signals = Signals::catch()?;
             signals.unless_asked(self.test()).await

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use nbdbox_config::config::{Tls, TlsFiles};
+use outside::EntryKind;
 
 /// The options of `serve` about TLS.
 #[derive(Debug, Args)]
@@ -38,8 +39,9 @@ impl TlsArgs {
         };
         let folder = self.tls_certificates.as_deref();
         let folder = folder.context("TLS needs a certificate and its key: --tls-certificates")?;
+        let seen = outside::files::look(folder);
         ensure!(
-            folder.is_dir(),
+            seen.is_ok_and(|seen| seen.kind == EntryKind::Folder),
             "--tls-certificates: {} isn't a folder",
             folder.display()
         );
@@ -52,6 +54,11 @@ impl TlsArgs {
             Mode::Require => Tls::Require(files),
             _ => Tls::On(files),
         })
+    }
+
+    /// The folder of the certificates.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.tls_certificates.as_deref()
     }
 
     /// What nbdkit's `--run` calls it: nothing, 1 or 2.

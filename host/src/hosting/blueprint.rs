@@ -3,17 +3,20 @@
 mod same_file;
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use nbdbox_config::config::{self, Config, Export, Problems, Source, Value};
 use nbdbox_config::reference::Reference;
 use nbdbox_config::settings::Settings;
+use outside::{Entry, EntryKind, files};
 use runtime::cache::Digest;
 
 use self::same_file::SameFiles;
 use crate::plugins::Plugins;
+
+/// Entries of a folder that are looked at. Restrains one that was given by mistake.
+const MOST: usize = 65_536;
 
 /// A configuration of which everything outside was looked at.
 #[derive(Clone, Debug)]
@@ -71,17 +74,7 @@ impl Blueprint {
     /// # Errors
     /// All that is wrong, one thing a line.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let mut texts = Vec::new();
-        for file in files(path)? {
-            let text = fs::read_to_string(&file);
-            let text = text.with_context(|| format!("can't read {}", file.display()))?;
-            texts.push((file, text));
-        }
-        let sources: Vec<Source<'_>> = texts
-            .iter()
-            .map(|(path, text)| Source { path, text })
-            .collect();
-        let config = config::parse(&sources)?;
+        let config = read_configuration(path)?;
         let plugins = Plugins::of_configuration(&config.plugins);
         Self::of(config, plugins)
     }
@@ -135,16 +128,34 @@ impl Blueprint {
     }
 }
 
+/// Reads a configuration, and looks at nothing that it names. Blocks.
+///
+/// # Errors
+/// A file can't be read; all that is wrong in them, one thing a line.
+pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<Config> {
+    let mut texts = Vec::new();
+    for file in configuration_files(path)? {
+        let text = files::text(&file);
+        let text = text.with_context(|| format!("can't read {}", file.display()))?;
+        texts.push((file, text));
+    }
+    let sources: Vec<Source<'_>> = texts
+        .iter()
+        .map(|(path, text)| Source { path, text })
+        .collect();
+    Ok(config::parse(&sources)?)
+}
+
 /// The files of a configuration, in order.
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
+pub(crate) fn configuration_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let is_folder = files::look(path).is_ok_and(|seen| seen.kind == EntryKind::Folder);
+    if !is_folder {
         return Ok(vec![path.to_owned()]);
     }
     let named = || format!("can't read the folder {}", path.display());
-    let entries = fs::read_dir(path).with_context(named)?;
+    let entries = files::list(path, MOST).with_context(named)?;
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.with_context(named)?.path();
+    for Entry { path, .. } in entries {
         let hidden = path
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -251,7 +262,7 @@ fn resolve(value: &Value) -> anyhow::Result<String> {
     match value {
         Value::Plain(text) => Ok(text.clone()),
         Value::File(path) => {
-            let text = fs::read_to_string(path);
+            let text = files::text(path);
             let text = text.with_context(|| format!("can't read {}", path.display()))?;
             Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
         }

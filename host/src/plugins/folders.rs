@@ -1,8 +1,8 @@
 //! The folders of plugins, in the order in which they are looked at.
 
 use std::env;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// Those of the system.
 const SYSTEM: [&str; 2] = ["/usr/local/lib/nbdbox/plugins", "/usr/lib/nbdbox/plugins"];
@@ -39,20 +39,30 @@ fn data_home() -> Option<PathBuf> {
 }
 
 fn of_system() -> impl Iterator<Item = PathBuf> {
-    let own = env::current_exe().ok();
-    let beside = own.and_then(|own| Some(own.parent()?.parent()?.join("plugins")));
+    let beside = BESIDE.iter().cloned();
     SYSTEM.into_iter().map(PathBuf::from).chain(beside)
+}
+
+/// The folder beside that of the program, which a build fills. Found out once: behind walls nothing tells it.
+static BESIDE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let own = env::current_exe().ok()?;
+    Some(own.parent()?.parent()?.join("plugins"))
+});
+
+/// Finds out what can't be found out behind walls.
+pub(super) fn prepare() {
+    LazyLock::force(&BESIDE);
 }
 
 /// Whether a folder is there, and nobody but its owner can write to it. If others can, a warning says so.
 pub(super) fn is_usable(folder: &Path) -> bool {
-    let Ok(metadata) = folder.metadata() else {
+    let Ok(seen) = outside::files::look(folder) else {
         return false;
     };
-    if !metadata.is_dir() {
+    if seen.kind != outside::EntryKind::Folder {
         return false;
     }
-    let mode = metadata.permissions().mode();
+    let mode = seen.mode;
     if mode & OTHERS != 0 {
         tracing::warn!(
             target: "nbdbox::plugins",

@@ -1,20 +1,23 @@
 //! A service of many tenants, for as long as their configuration is there.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use lanes::Work;
-use nbd_server::{Address, Inherited, Listener, Welcome};
+use nbd_server::{Inherited, Listener, Welcome};
 use nbdbox_config::config::{Config, LogFormat};
+use outside::Keeper;
 use runtime::Engine;
 
-use super::signals::Hangup;
 use super::{
-    Demand, Entrance, FileWatcher, Opened, Options, Reload, Service, Signals, Sockets, Supervisor,
-    Until, open_cache, restart,
+    Changes, Demand, Entrance, FileWatcher, Opened, Options, Reload, Service, Signals, Sockets,
+    Supervisor, Until, open_cache, restart,
 };
-use crate::hosting::{Blueprint, Changes, Hosting};
+use crate::hosting::{self, Blueprint, Hosting};
+use crate::walls;
 
 /// What the command line says besides the configuration.
 pub(crate) struct Wanted {
@@ -36,7 +39,8 @@ pub(crate) async fn serve_configuration<U: Until>(
     until: impl FnOnce(Opened) -> anyhow::Result<U>,
 ) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch_without_hangup()?;
-    let hangup = Hangup::catch()?;
+    // Before it's read: what changes meanwhile is noticed.
+    let changes = Changes::of_files(|| FileWatcher::start(path), "a file changed")?.or_hangup()?;
     let Wanted { pidfile, entrance } = wanted;
     let mut blueprint = read(path).await?;
     // A configuration has one.
@@ -45,12 +49,13 @@ pub(crate) async fn serve_configuration<U: Until>(
     let config = blueprint.config.clone();
     let demand = demand(&blueprint, config.connections);
     start_log(config.log_format)?;
+    walls::warn_of_gaps();
     let engine = Engine::new(open_cache(&config.cache))?;
     let hosting = Arc::new(Hosting::new(engine, blueprint));
     let options = Options {
         drain: config.drain,
         pidfile,
-        supervisor: Supervisor::Systemd,
+        supervisor: Supervisor::of_this_process(),
         ..Options::default()
     };
     let mut service = Service::new(signals, Arc::clone(&hosting), options);
@@ -64,10 +69,18 @@ pub(crate) async fn serve_configuration<U: Until>(
             service.sockets().listen(listener, welcome);
             Some(only)
         }
+        Entrance::Kept => {
+            let keeper = Keeper::get().context("there is no keeper")?;
+            for listener in Listener::of_command_line(keeper)? {
+                let listener = listener.called(&first.name);
+                service.sockets().listen(listener, Welcome::load(&first)?);
+            }
+            None
+        }
         Entrance::Listeners | Entrance::Socket(_) => None,
     };
     let until = until(Opened {
-        address: absolute(service.sockets().address())?,
+        address: service.sockets().address(),
         tls: first.tls,
         only,
     })?;
@@ -79,8 +92,7 @@ pub(crate) async fn serve_configuration<U: Until>(
         first: config,
         hosting,
         inherited,
-        hangup,
-        watcher: FileWatcher::start(path)?,
+        changes,
     };
     service.run(configured, until).await
 }
@@ -93,16 +105,12 @@ struct Configured {
     first: Config,
     hosting: Arc<Hosting>,
     inherited: Inherited,
-    hangup: Hangup,
-    watcher: FileWatcher,
+    changes: Changes,
 }
 
 impl Reload<Hosting> for Configured {
-    async fn reason(&mut self) -> &'static str {
-        tokio::select! {
-            () = self.hangup.wait() => "SIGHUP",
-            () = self.watcher.changed() => "a file changed",
-        }
+    async fn reason(&mut self) -> Cow<'static, str> {
+        self.changes.reason().await
     }
 
     /// Reads the configuration again. One that is wrong changes nothing.
@@ -124,7 +132,7 @@ impl Configured {
         let mut waiting = restart::waiting(&self.first, &blueprint.config);
         waiting.extend(sockets.adopt(&blueprint.config, &self.inherited).await?);
         let demand = demand(&blueprint, self.first.connections);
-        let Changes {
+        let hosting::Changes {
             added,
             changed,
             removed,
@@ -163,16 +171,6 @@ fn check_connections(hosting: &Hosting, connections: usize) {
             2 * tenants
         );
     }
-}
-
-/// As it can be named from any folder.
-fn absolute(address: Address) -> anyhow::Result<Address> {
-    Ok(match address {
-        Address::Unix(path) if !path.as_os_str().is_empty() => {
-            Address::Unix(std::path::absolute(path)?)
-        }
-        address => address,
-    })
 }
 
 /// Files may be on a disk that hangs: not on a worker.

@@ -12,6 +12,8 @@ pub(crate) enum Entrance {
     Listeners,
     /// The first listener is at this unix socket, and there's no other one.
     Socket(PathBuf),
+    /// The first listener is where the keeper opened it, and there's no other one.
+    Kept,
     /// One client comes in by the first listener, on standard input and output; nobody listens.
     Standard,
 }
@@ -32,7 +34,7 @@ impl Entrance {
     pub(super) fn narrow(&self, config: &mut Config) {
         match self {
             Self::Listeners => {}
-            Self::Standard => config.listeners.clear(),
+            Self::Kept | Self::Standard => config.listeners.clear(),
             Self::Socket(path) => {
                 config.listeners.truncate(1);
                 for listener in &mut config.listeners {

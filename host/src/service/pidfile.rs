@@ -9,7 +9,7 @@ use std::process;
 use anyhow::Context as _;
 
 /// A file with the process id. Removed at the end, if it's still the one that was made.
-pub(super) struct PidFile {
+pub(crate) struct PidFile {
     path: PathBuf,
     /// Open, so that no other file gets its number; `None` for a device, which stays.
     made: Option<File>,
@@ -20,7 +20,7 @@ impl PidFile {
     ///
     /// # Errors
     /// It can't be written.
-    pub(super) fn write(path: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) fn write(path: PathBuf) -> anyhow::Result<Self> {
         let made = Self::put(&path, &format!("{}\n", process::id()))
             .with_context(|| format!("can't write the pidfile {}", path.display()))?;
         Ok(Self { path, made })

@@ -1,11 +1,13 @@
 //! What a service looks at again while it runs.
 
+use std::borrow::Cow;
+
 use super::Sockets;
 
 /// A reason to look again, and what is done then.
 pub(crate) trait Reload<C> {
     /// Waits until there is a reason to look again, and says which. Dropped when the service stops.
-    async fn reason(&mut self) -> &'static str;
+    async fn reason(&mut self) -> Cow<'static, str>;
 
     /// Looks again: what can't be used changes nothing. It's driven to its end, so a signal that comes meanwhile
     /// waits for it.
@@ -19,7 +21,7 @@ pub(crate) trait Reload<C> {
 pub(crate) struct NoReload;
 
 impl<C> Reload<C> for NoReload {
-    async fn reason(&mut self) -> &'static str {
+    async fn reason(&mut self) -> Cow<'static, str> {
         std::future::pending().await
     }
 

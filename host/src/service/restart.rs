@@ -13,6 +13,7 @@ pub(super) fn waiting(first: &Config, now: &Config) -> Vec<String> {
         memory: _,
         plugins: _,
         cache,
+        sandbox,
         log_format,
         connections,
         handshake,
@@ -20,6 +21,7 @@ pub(super) fn waiting(first: &Config, now: &Config) -> Vec<String> {
     } = now;
     let differs = [
         ("cache", first.cache != *cache),
+        ("sandbox", first.sandbox != *sandbox),
         ("log-format", first.log_format != *log_format),
         ("connections", first.connections != *connections),
         ("handshake", first.handshake != *handshake),

@@ -14,8 +14,11 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use anyhow::{Context as _, bail};
+use outside::Keeper;
 use rustix::process::Signal;
 use tokio::signal::unix::{self, SignalKind};
+
+use crate::walls;
 
 /// Signals that end the process in order, whatever it does.
 const ENDING: [Signal; 6] = [
@@ -66,6 +69,10 @@ impl Signals {
                 target: "nbdbox::service",
                 "SIGUSR2 does nothing: it's kept for upgrades, which this version doesn't have"
             );
+        }
+        // As good as SIGTERM: nobody opens files any more, and nobody hands signals on.
+        if Keeper::get().is_some() && walls::poll_gone(context).is_ready() {
+            return Poll::Ready(Signal::TERM);
         }
         for (signal, caught) in &mut self.ending {
             if caught.poll_recv(context).is_ready() {

@@ -1,38 +1,53 @@
 //! The process that started this one, and wants to hear how far it is.
 
+use outside::{Keeper, Stage};
 use sd_notify::NotifyState;
+
+use crate::walls;
 
 /// Who is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Supervisor {
     /// Nobody.
     None,
+    /// The keeper, which tells whoever started it.
+    Keeper,
     /// systemd, if it started this process (`sd_notify(3)`). Fits `Type=notify` and `notify-reload`.
     Systemd,
 }
 
 impl Supervisor {
+    /// Who wants to hear of a service: the keeper, or else systemd.
+    pub(crate) fn of_this_process() -> Self {
+        match Keeper::get() {
+            Some(_) => Self::Keeper,
+            None => Self::Systemd,
+        }
+    }
+
     /// Clients can come, as what was looked at last says.
-    pub(super) fn ready(self) {
-        self.tell(&[NotifyState::Ready]);
+    pub(crate) fn ready(self) {
+        self.tell(Stage::Ready, &[NotifyState::Ready]);
     }
 
     /// What is served is looked at again; [`ready`](Self::ready) follows.
-    pub(super) fn reloading(self) {
+    pub(crate) fn reloading(self) {
         // `Type=notify-reload` wants both at once.
         let mut reloading = vec![NotifyState::Reloading];
         reloading.extend(NotifyState::monotonic_usec_now());
-        self.tell(&reloading);
+        self.tell(Stage::Reloading, &reloading);
     }
 
     /// No more clients can come.
-    pub(super) fn stopping(self) {
-        self.tell(&[NotifyState::Stopping]);
+    pub(crate) fn stopping(self) {
+        self.tell(Stage::Stopping, &[NotifyState::Stopping]);
     }
 
-    fn tell(self, state: &[NotifyState<'_>]) {
-        if self == Self::None {
-            return;
+    fn tell(self, stage: Stage, state: &[NotifyState<'_>]) {
+        match (self, Keeper::get()) {
+            (Self::None, _) | (Self::Keeper, None) => return,
+            (Self::Keeper, Some(keeper)) => return walls::tell(keeper, stage),
+            (Self::Systemd, _) => {}
         }
         if let Err(error) = sd_notify::notify(false, state) {
             tracing::warn!("can't notify systemd: {error}");

@@ -5,6 +5,22 @@ use tokio::runtime::Builder;
 
 use super::descriptors;
 
+/// Does `work` on this thread alone: for a process that waits most of the time.
+///
+/// # Errors
+/// The kernel has no more descriptors; what `work` failed of.
+pub(crate) fn block_on_one<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    descriptors::raise();
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("can't start a runtime")?;
+    let done = runtime.block_on(work);
+    // A disk that hangs must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
 /// Does `work` on so many worker threads, or on one for each core.
 ///
 /// # Errors

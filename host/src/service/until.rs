@@ -6,8 +6,8 @@ use rustix::process::Signal;
 
 /// What a service runs for, besides clients and until a signal comes.
 pub(crate) trait Until {
-    /// Waits until there's nothing left to run for; the process ends with this status. Dropped, and not called again,
-    /// when the service has to end before.
+    /// Waits until there's nothing left to run for; the process ends with this status. It may be dropped and called
+    /// again before it's ready, not after.
     ///
     /// # Errors
     /// The service can't go on.

@@ -34,13 +34,13 @@ impl Scene {
         let server = Server::start(words);
         Self {
             neighbour: Neighbour::start(&server, ""),
-            before: resident(server.pid()),
+            before: resident(server.serving_pid()),
             server,
         }
     }
 
     fn check_memory(&self) {
-        let grown = resident(self.server.pid()).saturating_sub(self.before);
+        let grown = resident(self.server.serving_pid()).saturating_sub(self.before);
         assert!(grown <= BUDGET, "the server grew by {grown} bytes");
     }
 
@@ -96,9 +96,9 @@ fn large_reads_on_many_connections_that_then_idle() {
     // They'd be 800 MiB. A minute is much longer than anything is kept.
     let rests = (0..600).any(|_| {
         thread::sleep(Duration::from_millis(100));
-        resident(scene.server.pid()).saturating_sub(scene.before) <= LEFT
+        resident(scene.server.serving_pid()).saturating_sub(scene.before) <= LEFT
     });
-    let left = resident(scene.server.pid()).saturating_sub(scene.before);
+    let left = resident(scene.server.serving_pid()).saturating_sub(scene.before);
     assert!(rests, "{left} bytes are left");
     drop(idle);
     scene.end();
@@ -253,7 +253,7 @@ fn a_client_that_asks_for_gigabytes_and_never_reads() {
         let _ = client.raw.try_send(&request.repeat(1000));
     }
     thread::sleep(Duration::from_millis(500));
-    let grown = resident(scene.server.pid()).saturating_sub(scene.before);
+    let grown = resident(scene.server.serving_pid()).saturating_sub(scene.before);
     // 64 MiB in flight for each of the four, and what the allocator keeps.
     assert!(
         grown <= 4 * (64 << 20) + BUDGET,

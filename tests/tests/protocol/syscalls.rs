@@ -95,7 +95,7 @@ fn a_server_that_has_nothing_to_do_sleeps() {
 
 /// How often threads of the server went to sleep so far.
 fn switches(server: &Server) -> u64 {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let threads = std::fs::read_dir(format!("/proc/{}/task", server.serving_pid())).unwrap();
     let of_thread = |folder: std::path::PathBuf| {
         // A thread may end meanwhile.
         let status = std::fs::read_to_string(folder.join("status")).unwrap_or_default();

@@ -7,7 +7,6 @@ mod extents;
 mod hole_map;
 mod holes;
 mod lock;
-mod lock_holder;
 mod open_files;
 mod partial_reply;
 mod transfer;
@@ -21,8 +20,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions};
 use device::WriteFlags;
 use lanes::Work;
 use rustix::fs::{FileType, SeekFrom};
@@ -287,20 +284,8 @@ impl Source for FileSource {
 }
 
 fn open_at(path: &Path, writable: bool) -> io::Result<(File, Facts)> {
-    // The operator's own links are followed; then only this one name is opened, in its folder.
-    let path = path.canonicalize()?;
-    // Before it's opened, too: opening a FIFO would wait for a writer.
-    check_type(rustix::fs::stat(&path)?.st_mode)?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::from(ErrorKind::IsADirectory))?;
-    let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
-    let mut options = OpenOptions::new();
-    options.read(true).write(writable);
-    let file = folder.open_with(name, &options)?.into_std();
+    let file = outside::files::disk(path, writable)?;
     let found = rustix::fs::fstat(&file)?;
-    let file_type = check_type(found.st_mode)?;
     // Works for block devices, whose metadata says 0.
     let size = rustix::fs::seek(&file, SeekFrom::End(0))?;
     let facts = Facts {
@@ -311,16 +296,9 @@ fn open_at(path: &Path, writable: bool) -> io::Result<(File, Facts)> {
         },
         pinned: false,
         writable,
-        extents_known: file_type == FileType::RegularFile,
+        extents_known: FileType::from_raw_mode(found.st_mode) == FileType::RegularFile,
     };
     Ok((file, facts))
-}
-
-fn check_type(mode: rustix::fs::RawMode) -> io::Result<FileType> {
-    match FileType::from_raw_mode(mode) {
-        known @ (FileType::RegularFile | FileType::BlockDevice) => Ok(known),
-        _ => Err(io::Error::other("neither a file nor a block device")),
-    }
 }
 
 impl Own {

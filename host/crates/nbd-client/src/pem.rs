@@ -1,5 +1,6 @@
 //! Certificates and keys in PEM files.
 
+use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
@@ -13,7 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 /// Names the file.
 pub fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || -> anyhow::Result<Vec<_>> {
-        let certificates = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
+        let file = BufReader::new(outside::files::read(path)?);
+        let certificates = CertificateDer::pem_reader_iter(file).collect::<Result<Vec<_>, _>>()?;
         ensure!(!certificates.is_empty(), "there is no certificate in it");
         Ok(certificates)
     };
@@ -38,6 +40,7 @@ pub fn authorities(path: &Path) -> anyhow::Result<RootCertStore> {
 /// # Errors
 /// Names the file.
 pub fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_file(path)
-        .with_context(|| format!("{}: no private key can be read", path.display()))
+    let named = || format!("{}: no private key can be read", path.display());
+    let file = BufReader::new(outside::files::read(path).with_context(named)?);
+    PrivateKeyDer::from_pem_reader(file).with_context(named)
 }

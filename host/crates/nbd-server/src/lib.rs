@@ -14,8 +14,8 @@ mod tls;
 
 pub use connection::{End, STRANGERS, StopSignal, serve};
 pub use server::{
-    AcceptFailure, Address, Inherited, Listener, OnlyClient, Server, ServerMetrics, Stream,
-    Welcome, serve_stream,
+    AcceptFailure, Address, Inherited, Listener, OnlyClient, OpenSocket, Server, ServerMetrics,
+    Stream, Welcome, address_of, serve_stream, socket_of,
 };
 pub use tasks::Tasks;
 pub use tls::Tls;

@@ -2,6 +2,7 @@
 
 mod bind;
 mod inherited;
+mod kept;
 mod listener;
 mod metrics;
 mod socket_file;
@@ -20,7 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+pub use bind::OpenSocket;
 pub use inherited::Inherited;
+pub use kept::{address_of, socket_of};
 pub use listener::Stream;
 pub use listener::{AcceptFailure, Listener};
 pub use metrics::ServerMetrics;

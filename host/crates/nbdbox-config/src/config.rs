@@ -58,6 +58,8 @@ pub struct Config {
     pub plugins: Vec<PathBuf>,
     /// Where compiled plugins are kept.
     pub cache: Cache,
+    /// The walls around the process that serves, unless the command line says it.
+    pub sandbox: Sandbox,
     /// Connections of all tenants together; those who come later wait. Restrains strangers from taking
     /// the process's descriptors.
     pub connections: usize,
@@ -66,6 +68,15 @@ pub struct Config {
     /// Time that requests under way have when the server stops. Restrains clients that don't read their
     /// replies.
     pub drain: Duration,
+}
+
+impl Config {
+    /// The name of the first export, in the order of tenants and their exports.
+    #[must_use]
+    pub fn first_export(&self) -> Option<&str> {
+        let mut exports = self.tenants.iter().flat_map(|tenant| &tenant.exports);
+        exports.next().map(|export| &export.name[..])
+    }
 }
 
 impl Default for Config {
@@ -79,6 +90,7 @@ impl Default for Config {
             memory: None,
             plugins: Vec::new(),
             cache: Cache::default(),
+            sandbox: Sandbox::default(),
             connections: CONNECTIONS,
             handshake: Limits::default().handshake,
             drain: DRAIN,
@@ -95,6 +107,19 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// How much of a sandbox the process that serves gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sandbox {
+    /// All walls that the kernel has. The log names those that it lacks.
+    #[default]
+    Auto,
+    /// All walls. Without one of them the server doesn't start.
+    Require,
+    /// No walls: one process does everything.
+    Off,
 }
 
 /// Where compiled plugins are kept.

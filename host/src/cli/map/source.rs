@@ -1,15 +1,24 @@
 //! Where a map comes from: a server, or a plugin that this process runs.
 
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::Context as _;
 use nbd_client::{Client, Stream, Tls, Uri, printable};
 use nbdbox_config::reference::Reference;
+use outside::{Ask, Keeper, Rights};
+use runtime::PluginCatalog;
+use runtime::cache::Cache;
+use thiserror::Error;
 use tokio::net::UnixStream;
 
 use super::tls_args::TlsArgs;
 use crate::cli::plugin_args::PluginArgs;
+use crate::cli::sandbox_args::{self, Side};
 use crate::machine;
+use crate::service::Signals;
 
 /// A server, or a plugin.
 pub(super) enum Source<'a> {
@@ -18,14 +27,20 @@ pub(super) enum Source<'a> {
         text: &'a str,
         tls: Option<Tls>,
     },
-    Plugin(&'a PluginArgs),
+    /// Run by this process, or by another one behind walls.
+    Plugin(&'a PluginArgs, Side),
 }
+
+/// The process that runs the plugin has said why it can't.
+#[derive(Debug, Error)]
+#[error("the plugin can't be run")]
+pub(super) struct Told;
 
 impl<'a> Source<'a> {
     /// A URI has `://`; what hasn't is a file.
-    pub(super) fn of(arguments: &'a PluginArgs, tls: &TlsArgs) -> anyhow::Result<Self> {
+    pub(super) fn of(arguments: &'a PluginArgs, tls: &TlsArgs, side: Side) -> anyhow::Result<Self> {
         let Reference::Path(path) = arguments.plugin() else {
-            return Ok(Self::Plugin(arguments));
+            return Ok(Self::Plugin(arguments, side));
         };
         match path.to_str() {
             Some(text) if text.contains("://") => {
@@ -33,7 +48,7 @@ impl<'a> Source<'a> {
                 let tls = tls.tls(&uri).with_context(|| printable(text))?;
                 Ok(Self::Server { uri, text, tls })
             }
-            _ => Ok(Self::Plugin(arguments)),
+            _ => Ok(Self::Plugin(arguments, side)),
         }
     }
 
@@ -51,16 +66,7 @@ impl<'a> Source<'a> {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Server { text, .. } => printable(text),
-            Self::Plugin(arguments) => {
-                let name = match arguments.plugin() {
-                    Reference::Path(path) => {
-                        let name = path.file_name().unwrap_or(path.as_os_str());
-                        name.to_string_lossy().into_owned()
-                    }
-                    reference => reference.to_string(),
-                };
-                printable(&name)
-            }
+            Self::Plugin(arguments, _) => name_of(arguments),
         }
     }
 
@@ -74,10 +80,8 @@ impl<'a> Source<'a> {
                     Some(tls) => Client::negotiate_over_tls(stream, tls, uri.export()).await?,
                 })
             }
-            Self::Plugin(arguments) => {
-                let opener = PluginArgs::opener("");
-                let process = machine::budget(None);
-                let catalog = arguments.open("", true, &opener, &process).await?;
+            Self::Plugin(arguments, Side::Worker) => {
+                let catalog = open(arguments).await?;
                 let (ours, theirs) = UnixStream::pair()?;
                 #[expect(
                     clippy::disallowed_methods,
@@ -87,6 +91,65 @@ impl<'a> Source<'a> {
                 let stream: Stream = Box::new(ours);
                 Ok(Client::negotiate(stream, "").await?)
             }
+            Self::Plugin(arguments, Side::Keeper { all_walls }) => {
+                let (ours, theirs) = UnixStream::pair()?;
+                let mut rights = Rights::default();
+                arguments.rights(true, &mut rights)?;
+                let (input, all_walls) = (OwnedFd::from(theirs.into_std()?), *all_walls);
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the command's own: one, which keeps the process that runs the plugin"
+                )]
+                let keeper = thread::spawn(move || {
+                    let cache = Cache::default_folder();
+                    sandbox_args::keep_for(all_walls, rights, cache, Some(input))
+                });
+                let stream: Stream = Box::new(ours);
+                match Client::negotiate(stream, "").await {
+                    Ok(client) => Ok(client),
+                    // It ends when there's nothing to serve, and says why.
+                    Err(error) => match keeper.join() {
+                        Ok(Ok(status)) if status != ExitCode::SUCCESS => Err(Told.into()),
+                        Ok(Err(error)) => Err(error),
+                        _ => Err(error.into()),
+                    },
+                }
+            }
         }
     }
+}
+
+/// What to call a plugin; fit for a terminal.
+fn name_of(arguments: &PluginArgs) -> String {
+    let name = match arguments.plugin() {
+        Reference::Path(path) => {
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            name.to_string_lossy().into_owned()
+        }
+        reference => reference.to_string(),
+    };
+    printable(&name)
+}
+
+async fn open(arguments: &PluginArgs) -> anyhow::Result<PluginCatalog> {
+    let (opener, process) = (PluginArgs::opener(""), machine::budget(None));
+    arguments.open("", true, &opener, &process).await
+}
+
+/// Behind walls: runs the plugin for the one client whose socket the keeper has.
+///
+/// # Errors
+/// It can't be run.
+pub(super) async fn serve(arguments: &PluginArgs, keeper: &Keeper) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch()?;
+    let opening = signals.unless_asked(open(arguments)).await;
+    let catalog = opening.with_context(|| name_of(arguments))?;
+    let (_, socket) = keeper.ask(&Ask::Input)?;
+    let socket = socket.context("the keeper has no client")?;
+    let stream = UnixStream::from_std(socket.into())?;
+    tokio::select! {
+        _ = nbd_server::serve_stream(stream, Arc::new(catalog)) => {}
+        _ = signals.wait() => {}
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! Verdicts for people, for programs, and for CI.
 
-use std::fs::File;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -52,7 +51,7 @@ impl<'a> Report<'a> {
         let mut report = quick_junit::Report::new("nbdbox test");
         report.add_test_suite(suite);
         let context = || format!("can't write {}", file.display());
-        let output = File::create(file).with_context(context)?;
+        let output = outside::files::append(file, true).with_context(context)?;
         report.serialize(output).with_context(context)
     }
 }

@@ -1,8 +1,6 @@
 //! Files that two exports of a configuration would have, where one at most may.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 
 use blob::{Access, Grant};
 use nbdbox_config::config::{Export, Problems};
@@ -44,10 +42,10 @@ impl SameFiles {
             if terms.0 != Access::ReadWrite && terms.1 != Lock::Exclusive {
                 continue;
             }
-            let Ok(found) = fs::metadata(&grant.path) else {
+            let Ok(found) = outside::files::look(&grant.path) else {
                 continue;
             };
-            let place = self.0.entry((found.dev(), found.ino())).or_default();
+            let place = self.0.entry((found.device, found.inode)).or_default();
             if let Some(other) = place.iter().find(|other| Lock::clash(other.terms, terms)) {
                 let (path, words) = (grant.path.display(), &other.words);
                 let text = format!(

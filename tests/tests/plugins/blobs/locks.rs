@@ -85,7 +85,7 @@ fn a_second_server_is_refused_and_told_who_has_the_file() {
     let disk = Disk::empty(MIB);
     let server = serve(&disk, "rw", &[]);
     let error = refused(&disk, &[]);
-    let holder = format!("pid {} (nbdbox)", server.pid());
+    let holder = format!("pid {} (nbdbox)", server.serving_pid());
     assert!(error.contains(&holder), "{error}");
     assert!(
         error.contains(&disk.path().display().to_string()),

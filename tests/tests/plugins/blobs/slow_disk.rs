@@ -54,7 +54,7 @@ fn assert_others_are_served(server: &Server) {
 
 /// Threads of this name, as proc(5) has them.
 fn threads(server: &Server, name: &str) -> usize {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.serving_pid())).unwrap();
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.filter(|comm| comm.trim_end() == name).count()
 }

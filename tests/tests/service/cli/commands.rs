@@ -207,7 +207,7 @@ fn a_read_only_export_takes_the_right_to_write_from_the_grant() {
     let server = scene.serve(["-U", "socket", "-r", grant, &wasm("file")]);
     let refused = run("qemu-io", ["-f", "raw", "-c", "write 0 512", &scene.uri()]);
     assert_ne!(refused.code, 0, "{}", refused.stdout);
-    let modes = open_modes(server.pid(), &disk);
+    let modes = open_modes(server.serving_pid(), &disk);
     assert_eq!(modes, [O_RDONLY], "the file is open for reading only");
     assert_eq!(server.stop().status.code(), Some(0));
     assert_eq!(fs::read(&disk).unwrap(), [7; 65536]);
@@ -252,9 +252,13 @@ fn threads_are_as_many_as_told() {
         // A thread gives itself its name; one that read the compile cache ends after 10 s of rest.
         let named = (0..6000).any(|_| {
             thread::sleep(Duration::from_millis(10));
-            workers(server.pid()).to_string() == count
+            workers(server.serving_pid()).to_string() == count
         });
-        assert!(named, "{} workers, not {count}", workers(server.pid()));
+        assert!(
+            named,
+            "{} workers, not {count}",
+            workers(server.serving_pid())
+        );
         assert_eq!(server.stop().status.code(), Some(0));
     }
 }

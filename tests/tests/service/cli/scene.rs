@@ -186,6 +186,10 @@ impl Running {
         self.child.id()
     }
 
+    pub(crate) fn serving_pid(&self) -> u32 {
+        nbdbox_tests::serving_pid(self.pid())
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()

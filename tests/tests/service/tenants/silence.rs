@@ -124,7 +124,7 @@ fn within(descriptors: &str) -> Server {
 fn soft_limit(server: &Server) -> String {
     let limits = fs::read_to_string(
         Path::new("/proc")
-            .join(server.pid().to_string())
+            .join(server.serving_pid().to_string())
             .join("limits"),
     );
     let limits = limits.unwrap();

@@ -79,13 +79,17 @@ fn a_tenants_plugins_that_take_long_to_compile_hold_up_nobody_else() {
     }
 }
 
-/// Whether a thread of the server has started a compiler.
+/// Whether the keeper has started a compiler.
 fn is_compiling(server: &Server) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-    let children = |thread: std::fs::DirEntry| thread.path().join("children");
-    // A thread may end meanwhile.
-    threads
-        .flatten()
-        .filter_map(|thread| std::fs::read_to_string(children(thread)).ok())
-        .any(|children| !children.trim().is_empty())
+    // A thread may end meanwhile, and a child too.
+    let children = threads.flatten().filter_map(|thread| {
+        let children = thread.path().join("children");
+        std::fs::read_to_string(children).ok()
+    });
+    let children = children.collect::<String>();
+    children.split_whitespace().any(|child| {
+        let words = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == b"compile-plugin")
+    })
 }

@@ -56,5 +56,5 @@ fn anothers_export_costs_the_host_what_one_costs_that_there_isnt() {
     let own = connect().ask(option::INFO, &Raw::info_data("disk", &[]));
     assert_eq!(own.last().unwrap().0, option_reply::ACK);
     let log = strace.detach();
-    assert!(log.contains("pattern.wasm"), "{log}");
+    assert!(log.contains(".cwasm"), "the code of its plugin: {log}");
 }

@@ -13,9 +13,9 @@ impl FileSource {
 
     /// Whether its path still leads to it. Blocks.
     pub(crate) fn is_at_its_path(&self) -> bool {
-        let found = rustix::fs::stat(&self.open.path);
+        let found = outside::files::look(&self.open.path);
         found.is_ok_and(|found| {
-            let (device, inode) = (found.st_dev, found.st_ino);
+            let (device, inode) = (found.device, found.inode);
             Identity::File { device, inode } == self.facts().identity
         })
     }

@@ -142,10 +142,8 @@ fn range(kind: libc::c_int, start: u8, length: u8) -> libc::flock {
     }
 }
 
-/// Whether a lock from byte `start` to `end`, both included, may be one of these.
-pub(super) fn is_ours(start: u64, end: u64) -> bool {
-    start < END.into() && end >= DONE.into()
-}
+/// The bytes at which all of these locks are.
+pub(super) const BYTES: std::ops::Range<u64> = DONE as u64..END as u64;
 
 #[cfg(test)]
 mod tests {

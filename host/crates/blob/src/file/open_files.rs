@@ -9,7 +9,7 @@ use lanes::Work;
 use nbdbox_config::lock::Lock;
 use thiserror::Error;
 
-use super::{FileSource, OpenFile, lock, lock_holder};
+use super::{FileSource, OpenFile, lock};
 use crate::opener::Opener;
 use crate::source::Identity;
 use crate::{Access, Grant};
@@ -122,7 +122,7 @@ fn lock_it(file: &FileSource, terms: Terms, path: &Path) -> Result<(), Unusable>
     match lock::take(file.file(), terms.is_writable(), terms.lock)? {
         lock::Outcome::Held => {}
         lock::Outcome::Refused => {
-            let holder = lock_holder::of(inode);
+            let holder = outside::files::lock_holders(inode, lock::BYTES);
             return Err(Unusable::Locked { holder });
         }
         lock::Outcome::Unknown if FILES.is_news(device) => {

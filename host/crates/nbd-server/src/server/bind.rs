@@ -2,20 +2,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use nbdbox_config::config::{self, Owner};
+use outside::Place;
 use rustix::fs::{Gid, Uid};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use tokio::net::{TcpListener, UnixListener};
-use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
+use tokio_vsock::{VMADDR_CID_ANY, VsockAddr};
 
 use super::Address;
 use super::inherited::Inherited;
-use super::listener::{Kind, Listener};
+use super::kept::HeldFile;
 use super::socket_file::{Lock, SocketFile};
 
 /// The admin listener's socket is for the operator's account.
@@ -24,25 +25,35 @@ const ADMIN_MODE: u32 = 0o600;
 /// Connections that wait to be let in.
 const BACKLOG: i32 = 1024;
 
-impl Listener {
-    /// Listens on an address of the command line.
+/// A socket that listens, of which no runtime takes note yet. The file of a unix socket that was made here is removed
+/// with it.
+#[derive(Debug)]
+pub struct OpenSocket {
+    /// Dropped first: see there.
+    pub(super) file: Option<HeldFile>,
+    pub(super) descriptor: OwnedFd,
+    pub(super) place: Place,
+    /// What logs, and the rules of `clients`, call it, if that's known.
+    pub(super) name: Option<String>,
+}
+
+impl OpenSocket {
+    /// Listens on an address of the command line. Blocks while a host's name is looked up.
     ///
     /// # Errors
     /// Names the address and says what to do: in use, not allowed, no such folder.
-    pub async fn bind(address: &Address) -> anyhow::Result<Self> {
-        let kind = match address {
+    pub fn bind(address: &Address) -> anyhow::Result<Self> {
+        let socket = match address {
             Address::Tcp(host, port) => {
-                let listener = TcpListener::bind((host.as_str(), *port)).await;
+                let listener = StdTcpListener::bind((host.as_str(), *port));
                 let listener = listener.map_err(|error| tcp_failed(host, *port, &error))?;
-                Kind::Tcp(listener, Some(host.clone()))
+                listener.set_nonblocking(true)?;
+                Self::of(listener.into(), Place::Tcp(Some(host.clone())))
             }
             Address::Unix(path) => unix(path, None, None)?,
             Address::Vsock { cid, port } => vsock(*cid, *port)?,
         };
-        Ok(Self {
-            name: address.to_string(),
-            kind,
-        })
+        Ok(socket)
     }
 
     /// Opens the admin listener: a unix socket, for the operator alone unless its mode says otherwise, or a
@@ -51,7 +62,7 @@ impl Listener {
     /// # Errors
     /// As for [`bind`](Self::bind); others could reach the address.
     pub fn admin(address: &config::Address) -> anyhow::Result<Self> {
-        let kind = match address {
+        let socket = match address {
             config::Address::Tcp(address) if address.ip().is_loopback() => tcp(*address),
             config::Address::Unix { path, mode, owner } => {
                 unix(path, mode.or(Some(ADMIN_MODE)), owner.as_ref())
@@ -60,33 +71,83 @@ impl Listener {
                 bail!("the admin listener can't be {address}: whoever can connect sees all tenants")
             }
         };
-        Ok(Self {
-            name: "admin".to_owned(),
-            kind: kind.context("the admin listener")?,
-        })
+        socket.context("the admin listener")
     }
 
-    /// Opens a listener of the configuration.
+    /// Opens the socket of a listener of the configuration.
     ///
     /// # Errors
     /// As for [`bind`](Self::bind); there's no such inherited socket, user or group.
-    pub fn open(listener: &config::Listener, inherited: &Inherited) -> anyhow::Result<Self> {
-        let kind = match &listener.address {
+    pub fn open(address: &config::Address, inherited: &Inherited) -> anyhow::Result<Self> {
+        match address {
             config::Address::Tcp(address) => tcp(*address),
             config::Address::Unix { path, mode, owner } => unix(path, *mode, owner.as_ref()),
             config::Address::Vsock { cid, port } => vsock(*cid, *port),
             config::Address::Inherited(name) => inherited.take(name),
-        };
-        Ok(Self {
-            name: listener.name.clone(),
-            kind: kind.with_context(|| listener.place.to_string())?,
+        }
+    }
+
+    pub(super) fn of(descriptor: OwnedFd, place: Place) -> Self {
+        Self {
+            file: None,
+            descriptor,
+            place,
+            name: None,
+        }
+    }
+
+    /// The address that clients can use, with the name of its host if one was given.
+    ///
+    /// # Errors
+    /// The kernel doesn't say.
+    pub fn address(&self) -> io::Result<Address> {
+        let socket = self.descriptor.try_clone()?;
+        Ok(match &self.place {
+            Place::Tcp(host) => {
+                let address = StdTcpListener::from(socket).local_addr()?;
+                let host = host.clone();
+                Address::Tcp(
+                    host.unwrap_or_else(|| address.ip().to_string()),
+                    address.port(),
+                )
+            }
+            Place::Unix(Some(path)) => Address::Unix(path.to_path()),
+            Place::Unix(None) => {
+                let address = StdUnixListener::from(socket).local_addr()?;
+                Address::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned())
+            }
+            Place::Vsock => {
+                let address = vsock::VsockListener::from(socket).local_addr()?;
+                Address::Vsock {
+                    cid: Some(address.cid()).filter(|cid| *cid != u32::MAX),
+                    port: address.port(),
+                }
+            }
         })
+    }
+
+    /// Of which kind it is.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What whoever opened it called it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
+impl AsFd for OpenSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }
 
 /// IPv6 stays IPv6, so that both can listen on one port.
-fn tcp(address: SocketAddr) -> anyhow::Result<Kind> {
-    let listen = || -> io::Result<TcpListener> {
+fn tcp(address: SocketAddr) -> anyhow::Result<OpenSocket> {
+    let listen = || -> io::Result<OwnedFd> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
@@ -99,13 +160,13 @@ fn tcp(address: SocketAddr) -> anyhow::Result<Kind> {
         }
         rustix::net::bind(&socket, &address)?;
         rustix::net::listen(&socket, BACKLOG)?;
-        TcpListener::from_std(StdTcpListener::from(socket))
+        Ok(socket)
     };
     let listener = listen().with_context(|| format!("can't listen on {address}"))?;
-    Ok(Kind::Tcp(listener, None))
+    Ok(OpenSocket::of(listener, Place::Tcp(None)))
 }
 
-fn socket(family: AddressFamily) -> io::Result<std::os::fd::OwnedFd> {
+fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(rustix::net::socket_with(
         family,
@@ -116,7 +177,7 @@ fn socket(family: AddressFamily) -> io::Result<std::os::fd::OwnedFd> {
 }
 
 /// Owner and mode are set before anybody can connect.
-fn unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> anyhow::Result<Kind> {
+fn unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> anyhow::Result<OpenSocket> {
     let named = || format!("can't listen on {}", path.display());
     let socket = socket(AddressFamily::UNIX).with_context(named)?;
     // Held until it listens: before, it looks like one that was left behind.
@@ -132,8 +193,11 @@ fn unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> anyhow::Result
     }
     rustix::net::listen(&socket, BACKLOG).with_context(named)?;
     drop(lock);
-    let listener = UnixListener::from_std(StdUnixListener::from(socket)).with_context(named)?;
-    Ok(Kind::Unix(Some(file), listener))
+    let place = Place::Unix(Some(path.into()));
+    Ok(OpenSocket {
+        file: Some(HeldFile::Own(file)),
+        ..OpenSocket::of(socket, place)
+    })
 }
 
 /// User and group, by number or name.
@@ -155,11 +219,15 @@ fn ids(owner: &Owner) -> anyhow::Result<(Option<Uid>, Option<Gid>)> {
     Ok((user.transpose()?, group.transpose()?))
 }
 
-fn vsock(cid: Option<u32>, port: u32) -> anyhow::Result<Kind> {
+fn vsock(cid: Option<u32>, port: u32) -> anyhow::Result<OpenSocket> {
     let address = VsockAddr::new(cid.unwrap_or(VMADDR_CID_ANY), port);
-    let listener = VsockListener::bind(address)
-        .with_context(|| format!("can't listen on vsock port {port}"))?;
-    Ok(Kind::Vsock(listener))
+    let listen = || {
+        let listener = vsock::VsockListener::bind(&address)?;
+        listener.set_nonblocking(true)?;
+        io::Result::Ok(listener)
+    };
+    let listener = listen().with_context(|| format!("can't listen on vsock port {port}"))?;
+    Ok(OpenSocket::of(listener.into(), Place::Vsock))
 }
 
 fn tcp_failed(host: &str, port: u16, error: &io::Error) -> anyhow::Error {

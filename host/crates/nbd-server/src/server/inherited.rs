@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail, ensure};
 use listenfd::ListenFd;
+use outside::Place;
 use rustix::net::sockopt;
-use tokio::net::{TcpListener, UnixListener};
 
-use super::listener::{Kind, Listener};
+use super::bind::OpenSocket;
 
 /// Sockets that are taken. Restrains a number in the environment that can't be meant.
 const MOST: usize = 1024;
@@ -59,31 +59,25 @@ impl Inherited {
         })
     }
 
-    /// All of them, each called as its name says, or as its address.
+    /// All of them, each called as its name says.
     ///
     /// # Errors
     /// One can't be listened on.
-    pub fn take_all(&self) -> anyhow::Result<Vec<Listener>> {
+    pub fn take_all(&self) -> anyhow::Result<Vec<OpenSocket>> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let indices = 0..sockets.len();
-        let listeners = indices.map(|index| {
+        let all = indices.map(|index| {
             let name = self.names.get(index).map_or("", |name| name);
             let shown = format!("the inherited socket {index} `{name}`");
-            let kind = take(&mut sockets, index, &shown)?;
-            let mut listener = Listener {
-                name: name.to_owned(),
-                kind,
-            };
-            if name.is_empty() || name == NAMELESS {
-                listener.name = listener.address()?.to_string();
-            }
-            Ok(listener)
+            let mut socket = take(&mut sockets, index, &shown)?;
+            socket.name = Some(name.to_owned()).filter(|name| !name.is_empty() && name != NAMELESS);
+            Ok(socket)
         });
-        listeners.collect()
+        all.collect()
     }
 
     /// The one of that name.
-    pub(super) fn take(&self, name: &str) -> anyhow::Result<Kind> {
+    pub(super) fn take(&self, name: &str) -> anyhow::Result<OpenSocket> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let indices = 0..sockets.len();
         let called = |index: &usize| self.names.get(*index).is_some_and(|own| own == name);
@@ -102,11 +96,11 @@ impl Inherited {
     }
 }
 
-fn take(sockets: &mut ListenFd, index: usize, shown: &str) -> anyhow::Result<Kind> {
+fn take(sockets: &mut ListenFd, index: usize, shown: &str) -> anyhow::Result<OpenSocket> {
     if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
         ensure_listens(&listener, shown)?;
         listener.set_nonblocking(true)?;
-        return Ok(Kind::Tcp(TcpListener::from_std(listener)?, None));
+        return Ok(OpenSocket::of(listener.into(), Place::Tcp(None)));
     }
     let listener = sockets
         .take_unix_listener(index)
@@ -116,7 +110,7 @@ fn take(sockets: &mut ListenFd, index: usize, shown: &str) -> anyhow::Result<Kin
     };
     ensure_listens(&listener, shown)?;
     listener.set_nonblocking(true)?;
-    Ok(Kind::Unix(None, UnixListener::from_std(listener)?))
+    Ok(OpenSocket::of(listener.into(), Place::Unix(None)))
 }
 
 /// One that is connected already, as `Accept=yes` hands it over, would fail with each client.

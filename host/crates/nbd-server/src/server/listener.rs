@@ -3,15 +3,20 @@
 use std::io;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use device::identity::{Client, Peer};
+use nbdbox_config::config;
+use outside::{Keeper, Place, Socket};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_vsock::{VsockListener, VsockStream};
 
-use super::Address;
-use super::socket_file::SocketFile;
+use super::bind::OpenSocket;
+use super::inherited::Inherited;
+use super::kept::{self, HeldFile};
 use super::standard::{Only, Presence};
+use super::{Address, socket_of};
 
 /// A pause after the host could not accept: out of descriptors, most likely, so trying at once is of no use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,7 +38,7 @@ pub(super) enum Kind {
     /// With the host as it was given, if it was.
     Tcp(TcpListener, Option<String>),
     /// The file is dropped first: see there.
-    Unix(Option<SocketFile>, UnixListener),
+    Unix(Option<HeldFile>, UnixListener),
     Vsock(VsockListener),
     /// The one client that is there already, until it's let in.
     Only(Option<(Only, Presence)>),
@@ -85,6 +90,96 @@ impl AcceptFailure {
 }
 
 impl Listener {
+    /// Listens on an address of the command line. Must be called in a runtime, and blocks while a host's name is looked
+    /// up.
+    ///
+    /// # Errors
+    /// Names the address and says what to do: in use, not allowed, no such folder.
+    pub fn bind(address: &Address) -> anyhow::Result<Self> {
+        Self::of(OpenSocket::bind(address)?, &address.to_string())
+    }
+
+    /// The listeners of the command line, from the keeper that has opened them. Must be called in a runtime.
+    ///
+    /// # Errors
+    /// The keeper's words why one can't be opened.
+    pub fn of_command_line(keeper: &Keeper) -> anyhow::Result<Vec<Self>> {
+        let mut listeners = Vec::new();
+        for number in 0.. {
+            let Some(socket) = kept::ask_if_any(keeper, Socket::CommandLine(number))? else {
+                break;
+            };
+            let mut listener = Self::of(socket, "")?;
+            if listener.name.is_empty() {
+                listener.name = listener.address()?.to_string();
+            }
+            listeners.push(listener);
+        }
+        Ok(listeners)
+    }
+
+    /// Opens the admin listener, by the keeper if there is one: a unix socket, for the operator alone unless its mode says
+    /// otherwise, or a loopback address. Must be called in a runtime.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind); others could reach the address.
+    pub fn admin(address: &config::Address) -> anyhow::Result<Self> {
+        let socket = match Keeper::get() {
+            None => OpenSocket::admin(address)?,
+            Some(keeper) => kept::ask(keeper, Socket::Admin(Box::new(socket_of(address))))?,
+        };
+        Self::of(socket, "admin")
+    }
+
+    /// Opens a listener of the configuration, by the keeper if there is one. Must be called in a runtime.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind); there's no such inherited socket, user or group.
+    pub fn open(listener: &config::Listener, inherited: &Inherited) -> anyhow::Result<Self> {
+        let socket = match Keeper::get() {
+            None => OpenSocket::open(&listener.address, inherited),
+            Some(keeper) => kept::ask(keeper, socket_of(&listener.address)),
+        };
+        let socket = socket.with_context(|| listener.place.to_string())?;
+        Self::of(socket, &listener.name)
+    }
+
+    /// A listener of this name. Must be called in a runtime.
+    ///
+    /// # Errors
+    /// There are no descriptors.
+    pub fn of(socket: OpenSocket, name: &str) -> anyhow::Result<Self> {
+        let OpenSocket {
+            file,
+            descriptor,
+            place,
+            name: own,
+        } = socket;
+        let kind = match place {
+            Place::Tcp(host) => {
+                let listener = std::net::TcpListener::from(descriptor);
+                Kind::Tcp(TcpListener::from_std(listener)?, host)
+            }
+            Place::Unix(_) => {
+                let listener = std::os::unix::net::UnixListener::from(descriptor);
+                Kind::Unix(file, UnixListener::from_std(listener)?)
+            }
+            Place::Vsock => Kind::Vsock(VsockListener::from(descriptor)),
+        };
+        let name = match name {
+            "" => own.unwrap_or_default(),
+            name => name.to_owned(),
+        };
+        Ok(Self { name, kind })
+    }
+
+    /// The same, called otherwise.
+    #[must_use]
+    pub fn called(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// What logs call it.
     #[must_use]
     pub fn name(&self) -> &str {

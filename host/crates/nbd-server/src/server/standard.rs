@@ -11,8 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::thread;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use device::identity::Peer;
+use outside::{Ask, Keeper};
 use rustix::fs::{FileType, fstat};
 use rustix::net::{AddressFamily, getpeername, sockopt};
 use tokio::net::{TcpStream, UnixStream};
@@ -53,13 +54,16 @@ impl OnlyClient {
 }
 
 impl Listener {
-    /// A listener of this name, by which the one client on standard input and output comes in, and nobody else. Must
-    /// be called in a runtime, once in a process.
+    /// A listener of this name, by which the one client on standard input and output comes in, and nobody else. The keeper
+    /// has that input, if there is one: this process's own is the way to the keeper. Must be called in a runtime, once in
+    /// a process.
     ///
     /// # Errors
     /// One of the two is closed, or there are no descriptors.
     pub fn standard(name: &str) -> anyhow::Result<(Self, OnlyClient)> {
-        let (input, output) = (rustix::stdio::stdin(), rustix::stdio::stdout());
+        let kept = Keeper::get().map(input_of).transpose()?;
+        let input = kept.as_ref().map_or(rustix::stdio::stdin(), OwnedFd::as_fd);
+        let output = rustix::stdio::stdout();
         let (only, written) = match is_same_socket(input, output) {
             true => (connected(input)?, None),
             false => {
@@ -73,6 +77,16 @@ impl Listener {
             kind: Kind::Only(Some((only, presence))),
         };
         Ok((listener, OnlyClient { left, written }))
+    }
+}
+
+fn input_of(keeper: &Keeper) -> anyhow::Result<OwnedFd> {
+    match keeper
+        .ask(&Ask::Input)
+        .context("can't use standard input")?
+    {
+        (_, Some(input)) => Ok(input),
+        (answer, None) => bail!("the keeper's answer doesn't fit: {answer:?}"),
     }
 }
 

@@ -1,7 +1,5 @@
 //! The files behind TLS.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,16 +12,15 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 /// Tells whether files are still those that they were: inode, size, and times in nanoseconds.
-pub(super) type Stamps = Vec<Option<(u64, u64, i64, i64)>>;
+pub(super) type Stamps = Vec<Option<(u64, u64, (i64, i64))>>;
 
 /// The files as they are.
 pub(super) fn stamps(files: &TlsFiles) -> Stamps {
     let paths = [Some(&files.certificate), Some(&files.key)];
     let paths = paths.into_iter().chain([files.client_ca.as_ref()]);
     let stamp = |path: &Path| {
-        let metadata = fs::metadata(path).ok()?;
-        let time = (metadata.mtime(), metadata.mtime_nsec());
-        Some((metadata.ino(), metadata.size(), time.0, time.1))
+        let seen = outside::files::look(path).ok()?;
+        Some((seen.inode, seen.size, seen.changed))
     };
     paths.flatten().map(|path| stamp(path)).collect()
 }

@@ -97,6 +97,11 @@ impl Checker<'_, '_> {
         {
             config.log_format = *format.get();
         }
+        if let Some(sandbox) = &file.sandbox
+            && first(self, sandbox.span(), "sandbox")
+        {
+            config.sandbox = *sandbox.get();
+        }
         if let Some(number) = &file.connections
             && first(self, number.span(), "connections")
         {

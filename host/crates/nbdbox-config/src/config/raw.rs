@@ -14,8 +14,8 @@ use serde::Deserialize;
 pub(super) use limits::{Defined, Limits};
 pub(super) use value::{Blob, Paths, Scalar, Setting};
 
-use super::LogFormat;
 use super::at::At;
+use super::{LogFormat, Sandbox};
 use crate::limits::TenantLimits;
 use crate::policy::{ExtentsOnError, OnFailure};
 
@@ -34,6 +34,9 @@ pub(super) struct File {
     pub(super) admin: Option<At<Admin>>,
     /// The log's format; `--log-format` overrides it.
     pub(super) log_format: Option<At<LogFormat>>,
+    /// The sandbox of the process that serves: `auto` uses what the kernel has, `require` refuses to start without all of
+    /// it, `off`. `--sandbox` overrides it. Default: `auto`.
+    pub(super) sandbox: Option<At<Sandbox>>,
     /// Bytes that the server may hold for all tenants together, as `4GiB`; beyond it the server denies more. Default:
     /// 80 % of what the control group or the machine has.
     pub(super) memory: Option<At<Scalar>>,

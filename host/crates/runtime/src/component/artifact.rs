@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use anyhow::anyhow;
 use sha2::{Digest as _, Sha256};
@@ -35,7 +35,7 @@ pub(crate) struct Artifact {
 
 /// Why a file can't be used.
 #[derive(Debug, Error)]
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     /// It can't be read.
     #[error("it can't be read: {0}")]
     Read(#[from] io::Error),
@@ -63,68 +63,135 @@ pub(super) fn write(file: &mut File, code: &[u8], footprint: Footprint) -> io::R
     file.sync_all()
 }
 
-/// Checks every byte of a file, and maps its code. Blocks for as long as the disk takes to read it.
-///
-/// # Errors
-/// Why it can't be used; nothing of it was run.
-pub(super) fn open(engine: &wasmtime::Engine, file: &mut File) -> Result<Artifact, Unusable> {
-    let footprint = verify(file)?;
-    let component = map(engine, file).map_err(Unusable::Refused)?;
-    Ok(Artifact {
-        component,
-        footprint,
-    })
+/// Compiled code in a file, of which every byte was found to be what the compiler wrote.
+#[derive(Debug)]
+pub struct Checked {
+    file: File,
+    footprint: Footprint,
 }
 
-/// The footprint, once all bytes were found to be those that were written.
-fn verify(file: &mut File) -> Result<Footprint, Unusable> {
-    let length = file.metadata()?.len();
-    let hashed = length
-        .checked_sub(DIGEST as u64)
-        .filter(|hashed| *hashed >= FOOTPRINT as u64)
-        .ok_or(Unusable::Damaged)?;
-    file.seek(SeekFrom::Start(0))?;
-    let mut digest = Sha256::new();
-    let mut block = vec![0; BLOCK];
-    let mut rest = file.take(hashed);
-    loop {
-        let read = rest.read(&mut block)?;
-        if read == 0 {
-            break;
+impl Checked {
+    /// Checks a file. Blocks for as long as the disk takes to read it.
+    ///
+    /// # Errors
+    /// It can't be read, or isn't what was written.
+    pub(super) fn check(mut file: File) -> Result<Self, Unusable> {
+        let length = file.metadata()?.len();
+        let hashed = hashed(length).ok_or(Unusable::Damaged)?;
+        file.seek(SeekFrom::Start(0))?;
+        let mut digest = Sha256::new();
+        let mut block = vec![0; BLOCK];
+        let mut rest = (&mut file).take(hashed);
+        loop {
+            let read = rest.read(&mut block)?;
+            if read == 0 {
+                break;
+            }
+            digest.update(&block[..read]);
         }
-        digest.update(&block[..read]);
+        let mut written = [0; DIGEST];
+        file.read_exact(&mut written)?;
+        if digest.finalize()[..] != written {
+            return Err(Unusable::Damaged);
+        }
+        file.seek(SeekFrom::Start(hashed - FOOTPRINT as u64))?;
+        let mut bytes = [0; FOOTPRINT];
+        file.read_exact(&mut bytes)?;
+        let footprint = footprint(&bytes);
+        Ok(Self { file, footprint })
     }
-    let mut written = [0; DIGEST];
-    file.read_exact(&mut written)?;
-    if digest.finalize()[..] != written {
-        return Err(Unusable::Damaged);
+
+    /// Maps the code into memory. Blocks for as long as the disk takes to read its first pages.
+    ///
+    /// # Errors
+    /// wasmtime refuses it; nothing of it was run.
+    pub(crate) fn map(self, engine: &wasmtime::Engine) -> Result<Artifact, Unusable> {
+        // wasmtime takes a path. This one leads to the very file that was checked, whatever its name leads to by now
+        // (proc(5)).
+        let descriptor = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let component = load(engine, Code::Mapped(&descriptor)).map_err(Unusable::Refused)?;
+        Ok(Artifact {
+            component,
+            footprint: self.footprint,
+        })
     }
-    file.seek(SeekFrom::Start(hashed - FOOTPRINT as u64))?;
-    let mut number = || {
-        let mut bytes = [0; 8];
-        file.read_exact(&mut bytes)
-            .map(|()| u64::from_le_bytes(bytes))
-    };
-    Ok(Footprint {
-        bytes: number()?,
-        mappings: number()?,
-    })
 }
 
-/// Maps compiled code into memory. The only unsafe code of the project.
+impl AsFd for Checked {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Artifact {
+    /// Copies the code of a file into memory, and checks what was copied: for a process that can't open any path, and so
+    /// can't let wasmtime map it. Blocks for as long as the disk takes to read the file.
+    ///
+    /// # Errors
+    /// It can't be read, isn't what was written, or wasmtime refuses it; nothing of it was run.
+    pub(super) fn copy(engine: &wasmtime::Engine, mut file: File) -> Result<Self, Unusable> {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut bytes)?;
+        let hashed = hashed(bytes.len() as u64).and_then(|hashed| usize::try_from(hashed).ok());
+        let (hashed, written) = bytes.split_at(hashed.ok_or(Unusable::Damaged)?);
+        if Sha256::digest(hashed)[..] != *written {
+            return Err(Unusable::Damaged);
+        }
+        let tail = hashed.last_chunk().ok_or(Unusable::Damaged)?;
+        Ok(Self {
+            component: load(engine, Code::Copied(hashed)).map_err(Unusable::Refused)?,
+            footprint: footprint(tail),
+        })
+    }
+}
+
+/// Bytes of a file of this length that its digest is of; `None` if it's too short for one.
+fn hashed(length: u64) -> Option<u64> {
+    let hashed = length.checked_sub(DIGEST as u64);
+    hashed.filter(|hashed| *hashed >= FOOTPRINT as u64)
+}
+
+fn footprint(tail: &[u8; FOOTPRINT]) -> Footprint {
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    };
+    let (bytes, mappings) = tail.split_at(FOOTPRINT / 2);
+    Footprint {
+        bytes: number(bytes),
+        mappings: number(mappings),
+    }
+}
+
+/// Code that was checked.
+enum Code<'a> {
+    /// In the file at this path.
+    Mapped(&'a str),
+    /// In memory.
+    Copied(&'a [u8]),
+}
+
+/// Lets wasmtime take compiled code. The only unsafe code of the project.
 #[expect(
     unsafe_code,
-    reason = "wasmtime can't know who wrote the file; this module does"
+    reason = "wasmtime can't know who wrote the code; this module does"
 )]
-fn map(engine: &wasmtime::Engine, file: &File) -> anyhow::Result<Component> {
-    // wasmtime takes a path. This one leads to the very file that was verified, whatever its name leads to by now
-    // (proc(5)).
-    let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
-    // SAFETY: the file must be what `precompile_component` returned, unchanged while it's mapped. `verify` has found
-    // its bytes to be those that `write` wrote, which only our own compiler's process calls. They stay so: the cache
-    // names files in its folder only, it has made sure that nobody but this account can write there, and no file is
-    // written to once it has its name; or the file is memory that the kernel has sealed. wasmtime itself refuses code of another version or with other settings.
-    let component = unsafe { Component::deserialize_file(engine, descriptor) };
+fn load(engine: &wasmtime::Engine, code: Code<'_>) -> anyhow::Result<Component> {
+    // SAFETY: the bytes must be what `precompile_component` returned, unchanged while they're used. `Checked::check`, or
+    // `Artifact::copy`, has found them to be those that `write` wrote, which only our own compiler's process calls. They
+    // stay so. Memory is wasmtime's own copy. Of files, the cache names those in its folder only, it has made sure that
+    // nobody but this account can write there, and no file is written to once it has its name; or the file is memory that
+    // the kernel has sealed. The keeper hands over no others. wasmtime itself refuses code of another version or with
+    // other settings.
+    let component = unsafe {
+        match code {
+            Code::Mapped(path) => Component::deserialize_file(engine, path),
+            Code::Copied(bytes) => Component::deserialize(engine, bytes),
+        }
+    };
     component.map_err(|error| anyhow!("{error:#}"))
 }
 
@@ -138,7 +205,7 @@ mod tests {
         mappings: 5,
     };
 
-    fn written(engine: &wasmtime::Engine) -> (File, Vec<u8>) {
+    fn written(engine: &wasmtime::Engine) -> Vec<u8> {
         let component = wat::parse_str("(component (core module $m))").unwrap();
         let code = engine.precompile_component(&component).unwrap();
         let mut file = tempfile::tempfile().unwrap();
@@ -146,7 +213,7 @@ mod tests {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(0)).unwrap();
         file.read_to_end(&mut bytes).unwrap();
-        (file, bytes)
+        bytes
     }
 
     fn of(bytes: &[u8]) -> File {
@@ -155,36 +222,47 @@ mod tests {
         file
     }
 
+    /// Both ways: mapped, and copied.
+    fn opened(engine: &wasmtime::Engine, bytes: &[u8]) -> [Result<Artifact, Unusable>; 2] {
+        [
+            Checked::check(of(bytes)).and_then(|checked| checked.map(engine)),
+            Artifact::copy(engine, of(bytes)),
+        ]
+    }
+
     #[test]
     fn what_was_written_is_read() {
         let engine = new_engine().unwrap();
-        let (mut file, _) = written(&engine);
-        assert_eq!(open(&engine, &mut file).unwrap().footprint, FOOTPRINT);
+        for opened in opened(&engine, &written(&engine)) {
+            assert_eq!(opened.unwrap().footprint, FOOTPRINT);
+        }
     }
 
     #[test]
     fn a_changed_byte_anywhere_is_found() {
         let engine = new_engine().unwrap();
-        let (_, good) = written(&engine);
+        let good = written(&engine);
         let steps = (0..good.len()).step_by(997);
         for at in steps.chain(good.len() - 60..good.len()) {
             let mut bytes = good.clone();
             bytes[at] ^= 0x10;
-            let opened = open(&engine, &mut of(&bytes));
-            assert!(matches!(opened, Err(Unusable::Damaged)), "at {at}");
+            for opened in opened(&engine, &bytes) {
+                assert!(matches!(opened, Err(Unusable::Damaged)), "at {at}");
+            }
         }
     }
 
     #[test]
     fn a_file_that_was_cut_off_or_grew_is_found() {
         let engine = new_engine().unwrap();
-        let (_, good) = written(&engine);
+        let good = written(&engine);
         for length in [0, 1, 31, 32, 47, 48, good.len() / 2, good.len() - 1] {
-            let opened = open(&engine, &mut of(&good[..length]));
-            assert!(matches!(opened, Err(Unusable::Damaged)), "{length} bytes");
+            for opened in opened(&engine, &good[..length]) {
+                assert!(matches!(opened, Err(Unusable::Damaged)), "{length} bytes");
+            }
         }
-        let longer = [&good[..], b"!"].concat();
-        let opened = open(&engine, &mut of(&longer));
-        assert!(matches!(opened, Err(Unusable::Damaged)));
+        for opened in opened(&engine, &[&good[..], b"!"].concat()) {
+            assert!(matches!(opened, Err(Unusable::Damaged)));
+        }
     }
 }

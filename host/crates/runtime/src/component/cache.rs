@@ -5,6 +5,7 @@
 //! its digest before it's used, and the folder is kept within a size.
 
 mod code;
+mod from_keeper;
 mod keeping;
 
 use std::collections::hash_map::DefaultHasher;
@@ -22,12 +23,15 @@ use device::metrics::CompileMetrics;
 use lanes::Work;
 use nbdbox_config::limits::{COMPILER_TIME, COMPONENT};
 use nbdbox_config::size::Bytes;
+use outside::Keeper;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use self::code::Code;
-use crate::component::artifact::{self, Artifact, Unusable};
+use self::code::Written;
+use crate::component::artifact::{Artifact, Unusable};
 use crate::component::compile;
+
+pub use crate::component::artifact::Checked;
 
 /// This program, even if its file was replaced meanwhile (proc(5)).
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -97,18 +101,48 @@ pub(crate) struct Component {
     pub(crate) digest: Digest,
 }
 
-/// What [`Cache::compiled`] found or made.
+/// Compiled code of a plugin's file, ready to be run.
 pub(crate) struct Compiled {
     pub(crate) artifact: Artifact,
+    /// Of the plugin's file.
+    pub(crate) digest: Digest,
+    /// The same file's size in bytes.
+    pub(crate) size: u64,
     /// `None` if it was there.
     pub(crate) compile_time: Option<Duration>,
+}
+
+/// The same in a file, for a process that isn't to run it itself.
+#[derive(Debug)]
+pub struct Code {
+    /// The code.
+    pub file: Checked,
+    /// The digest of the plugin's file.
+    pub digest: Digest,
+    /// That file's size in bytes.
+    pub size: u64,
+    /// How long it took to compile; `None` if it was there.
+    pub compile_time: Option<Duration>,
+}
+
+/// A plugin's file that can't be one.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its digest, if it could be read.
+    pub digest: Option<Digest>,
+    /// Why, in words that name the file.
+    pub error: anyhow::Error,
 }
 
 impl Cache {
     /// The operator's cache: `$XDG_CACHE_HOME/nbdbox`, `$CACHE_DIRECTORY/nbdbox`, `~/.cache/nbdbox`, or without a home
     /// one for this process alone. Where it can't be used, a warning says so: a cache saves time, and nothing needs it.
+    /// Behind walls there is none: the keeper has it.
     #[must_use]
     pub fn default_folder() -> Self {
+        if Keeper::get().is_some() {
+            return Self::made(None, None);
+        }
         let absolute = |name: &str| {
             std::env::var_os(name)
                 .map(PathBuf::from)
@@ -127,6 +161,9 @@ impl Cache {
     /// be made or others can write to it.
     #[must_use]
     pub fn folder(folder: &Path) -> Self {
+        if Keeper::get().is_some() {
+            return Self::made(None, None);
+        }
         match private(folder) {
             Ok(()) => Self::made(Some(folder.to_owned()), None),
             Err(error) => {
@@ -200,52 +237,92 @@ impl Cache {
         }
     }
 
-    /// The code for a component: from the cache, or compiled by a child process. The host's lane reads and maps.
-    /// Dropping the future ends the child.
+    /// The code of a plugin's file: from the keeper, if there is one, or else from the cache, or compiled by a child
+    /// process. The host's lane reads and maps. Dropping the future ends the child.
+    ///
+    /// # Errors
+    /// Why the file can't be a plugin.
     pub(crate) async fn compiled(
         &self,
         engine: &wasmtime::Engine,
-        component: &Component,
+        path: &Path,
     ) -> anyhow::Result<Compiled> {
+        if let Some(keeper) = Keeper::get() {
+            return from_keeper::compiled(keeper, engine, path, &self.metrics).await;
+        }
+        let code = self.code(compatibility(engine), path).await;
+        let code = code.map_err(|refused| refused.error)?;
+        let Code { file, digest, .. } = code;
+        let mapping = engine.clone();
+        let mapped = Work::of_the_host().run(move || file.map(&mapping)).await?;
+        Ok(Compiled {
+            artifact: mapped.context("can't use what the compiler wrote")?,
+            digest,
+            size: code.size,
+            compile_time: code.compile_time,
+        })
+    }
+
+    /// The code of a plugin's file, in a file whose every byte was checked: from the cache, or compiled by a child process.
+    /// `compatibility` is a number that changes with everything that the code depends on ([`Engine::compatibility`]).
+    /// Dropping the future ends the child.
+    ///
+    /// [`Engine::compatibility`]: crate::Engine::compatibility
+    ///
+    /// # Errors
+    /// Why the file can't be a plugin.
+    pub async fn code(&self, compatibility: u64, path: &Path) -> Result<Code, Refused> {
+        let unread = |error| Refused {
+            digest: None,
+            error,
+        };
+        let file = path.to_owned();
+        let reading = Work::of_the_host().run(move || Component::read(&file));
+        let read = reading.await.map_err(|error| unread(error.into()))?;
+        let component = read.map_err(unread)?;
+        let digest = component.digest.clone();
+        let found = self.find(compatibility, component).await;
+        found.map_err(|error| Refused {
+            digest: Some(digest),
+            error: error.context(format!("can't load {}", path.display())),
+        })
+    }
+
+    async fn find(&self, compatibility: u64, component: Component) -> anyhow::Result<Code> {
         let Component { bytes, digest } = component;
-        let name = format!(
-            "{digest}-{:016x}.{}",
-            compatibility(engine),
-            keeping::ENDING
-        );
-        let path = self.folder.as_ref().map(|folder| folder.join(name));
-        if let Some(path) = &path
-            && let Some(artifact) = look(engine, path).await?
+        let name = format!("{digest}-{compatibility:016x}.{}", keeping::ENDING);
+        let kept = self.folder.as_ref().map(|folder| folder.join(name));
+        let size = bytes.len() as u64;
+        if let Some(kept) = &kept
+            && let Some(file) = look(kept).await?
         {
             self.metrics.hit(digest.to_string());
-            return Ok(Compiled {
-                artifact,
+            return Ok(Code {
+                file,
+                digest,
+                size,
                 compile_time: None,
             });
         }
         let start = Instant::now();
-        let artifact = self.compile(engine, bytes, path).await;
+        let file = self.compile(&bytes, kept).await;
         let took = start.elapsed();
-        let artifact = artifact.inspect_err(|_| self.metrics.failed(digest.to_string()))?;
+        let file = file.inspect_err(|_| self.metrics.failed(digest.to_string()))?;
         self.metrics.compiled(digest.to_string(), took);
-        Ok(Compiled {
-            artifact,
+        Ok(Code {
+            file,
+            digest,
+            size,
             compile_time: Some(took),
         })
     }
 
     /// Lets a child process compile `bytes`, and keeps what it made at `path`, if that can be done.
-    async fn compile(
-        &self,
-        engine: &wasmtime::Engine,
-        bytes: &[u8],
-        path: Option<PathBuf>,
-    ) -> anyhow::Result<Artifact> {
-        let host = Work::of_the_host();
-        let code = Code::empty()?;
+    async fn compile(&self, bytes: &[u8], path: Option<PathBuf>) -> anyhow::Result<Checked> {
+        let code = Written::empty()?;
         compile::in_a_child(&self.program, self.time, bytes, code.output()?).await?;
-        let (engine, size) = (engine.clone(), self.size);
-        let opening = host.run(move || {
+        let size = self.size;
+        let opening = Work::of_the_host().run(move || {
             let mut code = code.sealed()?;
             // From its file, where the kernel needn't keep it in memory.
             let kept = path.map_or(Ok(None), |path| keeping::keep(&mut code, &path, size));
@@ -253,17 +330,17 @@ impl Cache {
                 Ok(file) => (file, Ok(())),
                 Err(error) => (None, Err(error)),
             };
-            let from_file = file.and_then(|mut file| artifact::open(&engine, &mut file).ok());
-            let artifact = match from_file {
-                Some(artifact) => artifact,
-                None => artifact::open(&engine, &mut code)?,
+            let from_file = file.and_then(|file| Checked::check(file).ok());
+            let checked = match from_file {
+                Some(checked) => checked,
+                None => Checked::check(code)?,
             };
-            Ok::<_, Unusable>((artifact, kept))
+            Ok::<_, Unusable>((checked, kept))
         });
         let opened = opening.await?;
-        let (artifact, kept) = opened.context("can't use what the compiler wrote")?;
+        let (file, kept) = opened.context("can't use what the compiler wrote")?;
         self.warn(kept);
-        Ok(artifact)
+        Ok(file)
     }
 
     /// A folder that can't be used costs time or room, but no export.
@@ -292,18 +369,18 @@ fn private(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The code at `path`, if it's there and can be used. What is damaged is told, and made again.
-async fn look(engine: &wasmtime::Engine, path: &Path) -> anyhow::Result<Option<Artifact>> {
-    let (engine, path) = (engine.clone(), path.to_owned());
+/// The code at `path`, if it's there and whole. What is damaged is told, and made again.
+async fn look(path: &Path) -> anyhow::Result<Option<Checked>> {
+    let path = path.to_owned();
     let looked = Work::of_the_host().run(move || {
         let opened = File::open(&path)
             .map_err(Unusable::from)
-            .and_then(|mut file| {
+            .and_then(|file| {
                 keeping::note_use(&file);
-                artifact::open(&engine, &mut file)
+                Checked::check(file)
             });
         match opened {
-            Ok(artifact) => Some(artifact),
+            Ok(checked) => Some(checked),
             Err(Unusable::Read(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(unusable) => {
                 let path = path.display();
@@ -318,7 +395,7 @@ async fn look(engine: &wasmtime::Engine, path: &Path) -> anyhow::Result<Option<A
 }
 
 /// A number that changes with everything that compiled code depends on.
-fn compatibility(engine: &wasmtime::Engine) -> u64 {
+pub(crate) fn compatibility(engine: &wasmtime::Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
@@ -333,13 +410,7 @@ impl Component {
     /// It can't be read, or is too large to be a plugin.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("can't read {}", path.display());
-        // Looked at first: to open a pipe would be to wait for its writer.
-        ensure!(
-            fs::metadata(path).with_context(named)?.is_file(),
-            "{}: it isn't a file",
-            named()
-        );
-        let file = File::open(path).with_context(named)?;
+        let file = outside::files::read(path).with_context(named)?;
         let mut bytes = Vec::new();
         file.take(COMPONENT + 1)
             .read_to_end(&mut bytes)

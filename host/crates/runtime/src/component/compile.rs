@@ -1,11 +1,13 @@
 //! From a plugin's bytes to machine code, in a process of its own.
 //!
 //! The bytes are untrusted, and a compiler is a large target: so `nbdbox` starts itself as `nbdbox
-//! compile-plugin`, which limits its own memory, CPU time and files before it reads the first byte,
-//! writes the code, and exits. Both sides are here.
+//! compile-plugin`, which limits its own memory, CPU time and files before it reads the first byte, and gives up all
+//! paths and nearly all system calls (crate `sandbox`). It writes the code to the one file that it was handed, and
+//! exits. Both sides are here.
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -31,13 +33,16 @@ pub const SUBCOMMAND: &str = "compile-plugin";
 /// Bytes of the compiler's words that are kept.
 const WORDS: u64 = 4096;
 
-/// The compiler's side: reads a component or core module from standard input, writes its code to
-/// `output`.
+/// The compiler's side: reads a component or core module from standard input, and writes its code to standard output,
+/// which has to be a file. To be called by a process that has one thread.
 ///
 /// # Errors
-/// Why the bytes aren't a component, in words.
-pub fn worker(output: &Path) -> anyhow::Result<()> {
+/// Why the bytes aren't a component, in words; a limit or a wall can't be set.
+pub fn worker() -> anyhow::Result<()> {
+    let mut output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     restrict()?;
+    // The server has said what this kernel lacks.
+    sandbox::enter(sandbox::Role::Compiler).context("can't put the compiler behind its wall")?;
     let mut bytes = Vec::new();
     std::io::stdin()
         .take(COMPONENT + 1)
@@ -59,7 +64,7 @@ pub fn worker(output: &Path) -> anyhow::Result<()> {
     let code = new_engine()?
         .precompile_component(&pieces)
         .map_err(|error| anyhow::anyhow!("it isn't a valid component: {error:#}"))?;
-    artifact::write(&mut File::create(output)?, &code, footprint)?;
+    artifact::write(&mut output, &code, footprint)?;
     Ok(())
 }
 
@@ -145,9 +150,6 @@ fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         })
 }
 
-/// How the child calls its standard output (proc(5)).
-const OUTPUT: &str = "/proc/self/fd/1";
-
 /// The server's side: lets a child process compile `bytes` into `output`.
 pub(crate) async fn in_a_child(
     program: &Path,
@@ -157,7 +159,6 @@ pub(crate) async fn in_a_child(
 ) -> anyhow::Result<()> {
     let mut child = Command::new(program)
         .arg(SUBCOMMAND)
-        .arg(OUTPUT)
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(output)

@@ -9,14 +9,13 @@ use blob::Blob;
 use device::fault::Failure;
 use device::metrics::{CompileMetrics, Metrics};
 use device::{ExportQuota, TenantQuota};
-use lanes::Work;
 use nbdbox_config::limits::Limits;
 use nbdbox_config::settings::Settings;
 
 use crate::abi::manifest::Manifest;
 use crate::abi::names::Names;
 use crate::abi::world::World;
-use crate::component::cache::{Compiled, Component, Digest};
+use crate::component::cache::{Compiled, Digest};
 use crate::instance::Instance;
 use crate::instance::context::{ExportContext, Grants};
 use crate::loaded::engine::Engine;
@@ -59,14 +58,12 @@ impl Plugin {
         tenant: &Arc<TenantQuota>,
     ) -> anyhow::Result<Arc<Self>> {
         let cant_load = || format!("can't load {}", path.display());
-        let file = path.to_owned();
-        let reading = Work::of_the_host().run(move || Component::read(&file));
-        let component = reading.await??;
-        let compiled = engine.cache().compiled(engine.wasmtime(), &component).await;
         let Compiled {
             artifact,
+            digest,
+            size,
             compile_time,
-        } = compiled.with_context(cant_load)?;
+        } = engine.cache().compiled(engine.wasmtime(), path).await?;
         // How long that takes is the plugin's to say: as many imports as it has.
         let (work, linker) = (tenant.lane.charging(None), engine.clone());
         let examining = work.run(move || Examined::new(&linker, &artifact));
@@ -83,8 +80,8 @@ impl Plugin {
             file: path.to_owned(),
             manifest,
             changes_bytes,
-            size: component.bytes.len() as u64,
-            digest: component.digest,
+            size,
+            digest,
             compile_time,
             compiling: Arc::clone(engine.metrics()),
         }))

@@ -9,9 +9,9 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 /// Memory that a compiler may write.
 #[derive(Debug)]
-pub(super) struct Code(File);
+pub(super) struct Written(File);
 
-impl Code {
+impl Written {
     /// Nothing yet.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn what_is_sealed_stays() {
-        let code = Code::empty().unwrap();
+        let code = Written::empty().unwrap();
         let mut compiler = code.output().unwrap();
         compiler.write_all(b"code").unwrap();
         let sealed = code.sealed().unwrap();

@@ -1,0 +1,198 @@
+//! The operations themselves, done by the process that calls them. All of them block.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions as DiskOptions};
+use rustix::fs::FileType;
+use serde::{Deserialize, Serialize};
+
+/// What is at a path, links followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The device on which it is.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When its bytes were last changed: seconds and nanoseconds since 1970.
+    pub changed: (i64, i64),
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its permissions, as chmod(2) has them.
+    pub mode: u32,
+}
+
+/// What an entry of a folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symlink, where links aren't followed.
+    Link,
+    /// A device, a socket, a pipe.
+    Other,
+}
+
+/// An entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The folder's path, and the entry's name.
+    pub path: PathBuf,
+    /// What the entry itself is: a symlink is a link.
+    pub kind: EntryKind,
+}
+
+impl From<fs::FileType> for EntryKind {
+    fn from(kind: fs::FileType) -> Self {
+        match () {
+            () if kind.is_file() => Self::File,
+            () if kind.is_dir() => Self::Folder,
+            () if kind.is_symlink() => Self::Link,
+            () => Self::Other,
+        }
+    }
+}
+
+/// Looks at a path.
+pub(crate) fn look(path: &Path) -> io::Result<Seen> {
+    let found = fs::metadata(path)?;
+    Ok(Seen {
+        device: found.dev(),
+        inode: found.ino(),
+        size: found.size(),
+        changed: (found.mtime(), found.mtime_nsec()),
+        kind: found.file_type().into(),
+        mode: found.permissions().mode(),
+    })
+}
+
+/// The entries of a folder, in no order, `most` at most.
+pub(crate) fn list(folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder)?.take(most) {
+        let entry = entry?;
+        // One that has just gone isn't there.
+        if let Ok(kind) = entry.file_type() {
+            entries.push(Entry {
+                path: entry.path(),
+                kind: kind.into(),
+            });
+        }
+    }
+    Ok(entries)
+}
+
+/// Opens a regular file to read it. What isn't one is refused before it's opened: to open a pipe would be to wait for its
+/// writer.
+pub(crate) fn read(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it isn't a file"));
+    }
+    File::open(path)
+}
+
+/// Opens a file to write at its end, and makes it if it isn't there; `anew` empties it first.
+pub(crate) fn append(path: &Path, anew: bool) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    if anew {
+        file.set_len(0)?;
+    }
+    Ok(file)
+}
+
+/// Opens a file or a block device of the operator's, to be read or written.
+pub(crate) fn disk(path: &Path, writable: bool) -> io::Result<File> {
+    // The operator's own links are followed; then only this one name is opened, in its folder.
+    let path = path.canonicalize()?;
+    // Before it's opened, too: opening a FIFO would wait for a writer.
+    check_type(rustix::fs::stat(&path)?.st_mode)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::from(ErrorKind::IsADirectory))?;
+    let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
+    let mut options = DiskOptions::new();
+    options.read(true).write(writable);
+    let file = folder.open_with(name, &options)?.into_std();
+    check_type(rustix::fs::fstat(&file)?.st_mode)?;
+    Ok(file)
+}
+
+fn check_type(mode: rustix::fs::RawMode) -> io::Result<()> {
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile | FileType::BlockDevice => Ok(()),
+        _ => Err(io::Error::other("neither a file nor a block device")),
+    }
+}
+
+/// Entries as bytes: `KIND NAME NUL`, one after the other.
+pub(crate) fn pack(entries: &[Entry]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        let name = entry.path.file_name().unwrap_or_default();
+        bytes.push(match entry.kind {
+            EntryKind::File => b'f',
+            EntryKind::Folder => b'd',
+            EntryKind::Link => b'l',
+            EntryKind::Other => b'o',
+        });
+        bytes.extend(name.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
+/// The entries of `folder` that [`pack`] made into bytes.
+pub(crate) fn unpack(folder: &Path, bytes: &[u8]) -> Vec<Entry> {
+    let entries = bytes.split(|byte| *byte == 0);
+    let entries = entries.filter_map(|entry| {
+        let (kind, name) = entry.split_first()?;
+        let name = std::ffi::OsString::from_vec(name.to_vec());
+        Some(Entry {
+            path: folder.join(name),
+            kind: match kind {
+                b'f' => EntryKind::File,
+                b'd' => EntryKind::Folder,
+                b'l' => EntryKind::Link,
+                _ => EntryKind::Other,
+            },
+        })
+    });
+    entries.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_survives_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        std::os::unix::fs::symlink("x", folder.path().join("link")).unwrap();
+        let odd = std::ffi::OsStr::from_bytes(b"\xff odd\n");
+        fs::write(folder.path().join(odd), "").unwrap();
+        let entries = list(folder.path(), 100).unwrap();
+        assert_eq!(entries.len(), 4);
+        assert_eq!(unpack(folder.path(), &pack(&entries)), entries);
+        assert_eq!(list(folder.path(), 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_file_is_never_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        assert!(read(&pipe).is_err() && disk(&pipe, true).is_err());
+        assert!(read(folder.path()).is_err() && disk(folder.path(), false).is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! What a server may ask for: what the operator named, and nothing else.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::io::{self, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::here;
+use crate::lock_holders;
+use crate::message::{Answer, Ask, Failure, Socket};
+
+/// What may be done with a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Right {
+    /// [`Ask::Read`].
+    Read,
+    /// [`Ask::Code`].
+    Code,
+    /// [`Ask::Disk`], to read.
+    ReadDisk,
+    /// [`Ask::Disk`], to write.
+    WriteDisk,
+    /// [`Ask::Append`].
+    Append,
+    /// [`Ask::Look`]. Each other right to a path is this one too.
+    Look,
+    /// [`Ask::List`].
+    List,
+}
+
+/// What the operator's words allow a server to ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Rights {
+    paths: HashMap<PathBuf, HashSet<Right>>,
+    /// Files directly in a folder, all or those with an ending.
+    folders: Vec<(PathBuf, Option<&'static str>, HashSet<Right>)>,
+    sockets: HashSet<Socket>,
+    input: bool,
+}
+
+impl Rights {
+    /// Allows something with a path.
+    pub fn allow(&mut self, path: &Path, right: Right) {
+        self.paths.entry(path.to_owned()).or_default().insert(right);
+    }
+
+    /// Allows something with each path directly in a folder, or with those that end in `.ending`.
+    pub fn allow_in(&mut self, folder: &Path, ending: Option<&'static str>, rights: &[Right]) {
+        let rights = rights.iter().copied().collect();
+        self.folders.push((folder.to_owned(), ending, rights));
+    }
+
+    /// Allows a socket.
+    pub fn allow_socket(&mut self, socket: Socket) {
+        self.sockets.insert(socket);
+    }
+
+    /// Allows the keeper's standard input.
+    pub fn allow_input(&mut self) {
+        self.input = true;
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn with(mut self, other: &Self) -> Self {
+        for (path, rights) in &other.paths {
+            self.paths.entry(path.clone()).or_default().extend(rights);
+        }
+        self.folders.extend(other.folders.iter().cloned());
+        self.sockets.extend(other.sockets.iter().cloned());
+        self.input |= other.input;
+        self
+    }
+
+    /// Whether the operator's words allow it.
+    #[must_use]
+    pub fn permit(&self, ask: &Ask) -> bool {
+        match ask {
+            Ask::Read(path) => self.has(&path.to_path(), Right::Read),
+            Ask::Code { path, .. } => self.has(&path.to_path(), Right::Code),
+            Ask::Disk {
+                path,
+                writable: true,
+            } => self.has(&path.to_path(), Right::WriteDisk),
+            Ask::Disk {
+                path,
+                writable: false,
+            } => {
+                let path = path.to_path();
+                self.has(&path, Right::ReadDisk) || self.has(&path, Right::WriteDisk)
+            }
+            Ask::Append { path, .. } => self.has(&path.to_path(), Right::Append),
+            Ask::Look(path) => self.may_look(&path.to_path()),
+            Ask::List { path, .. } => self.has(&path.to_path(), Right::List),
+            Ask::Listen(socket) => self.sockets.contains(socket),
+            Ask::Input => self.input,
+            // They name nothing, give up what there is, or tell nothing that isn't the server's own.
+            Ask::LockHolders { .. } | Ask::Unlisten(_) | Ask::Reached(_) | Ask::Cancel(_) => true,
+        }
+    }
+
+    fn has(&self, path: &Path, right: Right) -> bool {
+        let named = self.paths.get(path);
+        named.is_some_and(|rights| rights.contains(&right))
+            || self.in_folder(path).any(|rights| rights.contains(&right))
+    }
+
+    fn may_look(&self, path: &Path) -> bool {
+        self.paths.contains_key(path)
+            || self.in_folder(path).next().is_some()
+            || self.folders.iter().any(|(folder, ..)| folder == path)
+    }
+
+    /// The rights of folders to what is directly in them. A name isn't followed further: `..` has none.
+    fn in_folder(&self, path: &Path) -> impl Iterator<Item = &HashSet<Right>> {
+        let (parent, name, ending) = (path.parent(), path.file_name(), path.extension());
+        let folders = self.folders.iter().filter(move |(folder, wanted, _)| {
+            name.is_some()
+                && parent == Some(folder)
+                && wanted.is_none_or(|wanted| ending == Some(OsStr::new(wanted)))
+        });
+        folders.map(|(.., rights)| rights)
+    }
+
+    /// Does what is asked, if it's about files and allowed. Blocks.
+    ///
+    /// # Errors
+    /// What the operation failed of; it isn't allowed, or isn't about files.
+    pub fn perform(&self, ask: &Ask) -> Result<(Answer, Option<OwnedFd>), Failure> {
+        if !self.permit(ask) {
+            return Err(Failure::denied());
+        }
+        let file = |file: std::fs::File| (Answer::File, Some(file.into()));
+        Ok(match ask {
+            Ask::Read(path) => file(here::read(&path.to_path())?),
+            Ask::Disk { path, writable } => file(here::disk(&path.to_path(), *writable)?),
+            Ask::Append { path, anew } => file(here::append(&path.to_path(), *anew)?),
+            Ask::Look(path) => (Answer::Seen(here::look(&path.to_path())?), None),
+            Ask::List { path, most } => {
+                let most = usize::try_from(*most).unwrap_or(usize::MAX);
+                let entries = here::list(&path.to_path(), most)?;
+                (Answer::Entries, Some(in_memory(&here::pack(&entries))?))
+            }
+            Ask::LockHolders { inode, bytes } => {
+                (Answer::Text(lock_holders::of(*inode, bytes)), None)
+            }
+            _ => return Err(Failure::denied()),
+        })
+    }
+}
+
+fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = std::fs::File::from(memfd_create("nbdbox-list", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(path: &str, writable: bool) -> Ask {
+        Ask::Disk {
+            path: Path::new(path).into(),
+            writable,
+        }
+    }
+
+    fn code(path: &str) -> Ask {
+        Ask::Code {
+            path: Path::new(path).into(),
+            compatibility: 7,
+        }
+    }
+
+    #[test]
+    fn what_was_named_is_allowed_and_nothing_beside_it() {
+        let mut rights = Rights::default();
+        rights.allow(Path::new("/srv/a.img"), Right::ReadDisk);
+        rights.allow(Path::new("/srv/b.img"), Right::WriteDisk);
+        for (ask, allowed) in [
+            (disk("/srv/a.img", false), true),
+            (disk("/srv/a.img", true), false),
+            (disk("/srv/b.img", true), true),
+            (disk("/srv/b.img", false), true),
+            (disk("/srv/../srv/a.img", false), false),
+            (disk("/srv/c.img", false), false),
+            (Ask::Read(Path::new("/srv/a.img").into()), false),
+            (Ask::Look(Path::new("/srv/a.img").into()), true),
+            (Ask::Look(Path::new("/srv").into()), false),
+            (code("/srv/a.img"), false),
+            (Ask::Listen(Socket::CommandLine(0)), false),
+            (Ask::Input, false),
+        ] {
+            assert_eq!(rights.permit(&ask), allowed, "{ask:?}");
+        }
+    }
+
+    #[test]
+    fn a_folders_files_are_allowed_and_none_further_down() {
+        let mut rights = Rights::default();
+        rights.allow_in(Path::new("/plugins"), Some("wasm"), &[Right::Code]);
+        for (path, allowed) in [
+            ("/plugins/a.wasm", true),
+            ("/plugins/a.txt", false),
+            ("/plugins/x/a.wasm", false),
+            ("/plugins/..", false),
+            ("/plugins/../a.wasm", false),
+            ("/plugins", false),
+        ] {
+            assert_eq!(rights.permit(&code(path)), allowed, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_denied_ask_is_eperm_and_touches_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let ask = Ask::Append {
+            path: path.as_path().into(),
+            anew: true,
+        };
+        let failed = Rights::default().perform(&ask).unwrap_err();
+        let failed = io::Error::from(failed);
+        assert_eq!(failed.kind(), io::ErrorKind::PermissionDenied);
+        assert!(!path.exists());
+    }
+}

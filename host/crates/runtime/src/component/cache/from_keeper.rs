@@ -1,0 +1,70 @@
+//! Compiled code from the keeper: a server behind its walls can't start a compiler, nor open the cache.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use device::metrics::CompileMetrics;
+use lanes::Work;
+use outside::{Answer, Ask, Keeper};
+use tokio::sync::oneshot;
+
+use super::{Compiled, Digest, compatibility};
+use crate::component::artifact::Artifact;
+
+/// The code of a plugin's file. Dropping the future ends the compiler, if it's at work.
+///
+/// # Errors
+/// The keeper's words why the file can't be a plugin.
+pub(super) async fn compiled(
+    keeper: &Keeper,
+    engine: &wasmtime::Engine,
+    path: &Path,
+    metrics: &CompileMetrics,
+) -> anyhow::Result<Compiled> {
+    let ask = Ask::Code {
+        path: path.into(),
+        compatibility: compatibility(engine),
+    };
+    let (sender, told) = oneshot::channel();
+    let call = keeper.begin(&ask, move |reply| {
+        // Whoever asked may be gone.
+        let _ = sender.send(reply);
+    })?;
+    let reply = told.await.context("the keeper has ended")?;
+    drop(call);
+    // Its words are whole: they name the file.
+    let reply = reply.map_err(|error| anyhow!("{error}"));
+    let (digest, size, compiled, file) = match reply? {
+        (
+            Answer::Code {
+                digest,
+                size,
+                compiled,
+            },
+            Some(file),
+        ) => (Digest(digest), size, compiled, File::from(file)),
+        (Answer::Refused { digest, words }, _) => {
+            metrics.failed(Digest(digest).to_string());
+            bail!("{words}");
+        }
+        other => bail!("the keeper's answer doesn't fit: {other:?}"),
+    };
+    let engine = engine.clone();
+    let copying = Work::of_the_host().run(move || Artifact::copy(&engine, file));
+    let artifact = copying
+        .await?
+        .context("can't use what the compiler wrote")?;
+    let compile_time = compiled.map(Duration::from_nanos);
+    match compile_time {
+        Some(time) => metrics.compiled(digest.to_string(), time),
+        None => metrics.hit(digest.to_string()),
+    }
+    Ok(Compiled {
+        artifact,
+        digest,
+        size,
+        compile_time,
+    })
+}

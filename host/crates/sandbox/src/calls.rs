@@ -1,0 +1,80 @@
+//! seccomp: all system calls except a list (seccomp(2)).
+//!
+//! A call that isn't on the list fails with EPERM, and the process goes on: a plugin's author, or a library that asks
+//! for something needless, gets an error and not a dead server. `clone3` fails with ENOSYS: its flags are in memory,
+//! where a filter can't look, and glibc falls back to `clone`, whose flags it can.
+
+mod call;
+mod compiler;
+mod server;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use libc::{EINVAL, ENOSYS, EPERM, SYS_clone3};
+use seccompiler::{BpfProgram, Error, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+
+use self::call::Call;
+use crate::Role;
+
+/// Denies all calls that the role doesn't make. Returns what the kernel lacks.
+///
+/// # Errors
+/// The kernel has seccomp and refused the filter.
+pub(crate) fn deny_others(role: Role) -> Result<Vec<String>, Error> {
+    let list = match role {
+        Role::Compiler => compiler::CALLS,
+        Role::Server => server::CALLS,
+    };
+    // All are asked, and the strictest answer counts. After the list another filter couldn't be put in.
+    for filter in [without_clone3()?, only(list)?] {
+        match apply_filter(&filter) {
+            Err(Error::Seccomp(error)) if is_missing(&error) => {
+                return Ok(vec![
+                    "seccomp filters (CONFIG_SECCOMP_FILTER has them)".to_owned(),
+                ]);
+            }
+            done => done?,
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// "EINVAL: operation is unknown or is not supported by this kernel version or configuration" (seccomp(2)).
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EINVAL | ENOSYS))
+}
+
+fn only(calls: &[Call]) -> Result<BpfProgram, Error> {
+    let mut rules = BTreeMap::new();
+    for call in calls {
+        rules
+            .entry(call.number)
+            .or_insert_with(Vec::new)
+            .extend(call.rules()?);
+    }
+    rules.insert(SYS_clone3, Vec::new());
+    filter(
+        rules,
+        SeccompAction::Errno(EPERM as u32),
+        SeccompAction::Allow,
+    )
+}
+
+fn without_clone3() -> Result<BpfProgram, Error> {
+    let rules = [(SYS_clone3, Vec::new())].into();
+    filter(
+        rules,
+        SeccompAction::Allow,
+        SeccompAction::Errno(ENOSYS as u32),
+    )
+}
+
+fn filter(
+    rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>>,
+    others: SeccompAction,
+    these: SeccompAction,
+) -> Result<BpfProgram, Error> {
+    let target = TargetArch::try_from(std::env::consts::ARCH)?;
+    Ok(SeccompFilter::new(rules, others, these, target)?.try_into()?)
+}

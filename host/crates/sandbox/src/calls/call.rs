@@ -1,0 +1,90 @@
+//! A system call that is allowed, and with which arguments.
+
+use seccompiler::{BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
+
+/// A system call, allowed if all conditions hold for its arguments.
+pub(super) struct Call {
+    pub(super) number: i64,
+    arguments: &'static [Argument],
+}
+
+/// What an argument has to be. Flags and numbers are 32 bits wide, and the kernel ignores what stands above; pointers
+/// are compared whole.
+pub(super) enum Argument {
+    /// These of its low bits have this value.
+    Bits { index: u8, mask: u32, value: u32 },
+    /// It's no pointer.
+    Null { index: u8 },
+}
+
+/// A call with any arguments.
+pub(super) const fn any(number: i64) -> Call {
+    Call {
+        number,
+        arguments: &[],
+    }
+}
+
+/// A call with these arguments only.
+pub(super) const fn with(number: i64, arguments: &'static [Argument]) -> Call {
+    Call { number, arguments }
+}
+
+/// The argument at `index`, counted from 0, is this number.
+pub(super) const fn is(index: u8, value: i32) -> Argument {
+    Argument::Bits {
+        index,
+        mask: u32::MAX,
+        value: value.cast_unsigned(),
+    }
+}
+
+/// The argument at `index` has all of these bits.
+pub(super) const fn has(index: u8, bits: i32) -> Argument {
+    Argument::Bits {
+        index,
+        mask: bits.cast_unsigned(),
+        value: bits.cast_unsigned(),
+    }
+}
+
+/// The argument at `index` has none of these bits.
+pub(super) const fn lacks(index: u8, bits: i32) -> Argument {
+    Argument::Bits {
+        index,
+        mask: bits.cast_unsigned(),
+        value: 0,
+    }
+}
+
+/// The argument at `index` is the null pointer.
+pub(super) const fn null(index: u8) -> Argument {
+    Argument::Null { index }
+}
+
+impl Call {
+    /// The rules for seccompiler: none means any arguments.
+    pub(super) fn rules(&self) -> Result<Vec<SeccompRule>, BackendError> {
+        if self.arguments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let conditions = self.arguments.iter().map(Argument::condition);
+        Ok(vec![SeccompRule::new(
+            conditions.collect::<Result<_, _>>()?,
+        )?])
+    }
+}
+
+impl Argument {
+    fn condition(&self) -> Result<SeccompCondition, BackendError> {
+        use SeccompCmpArgLen::{Dword, Qword};
+        use SeccompCmpOp::{Eq, MaskedEq};
+        match *self {
+            Self::Bits { index, mask, value } => {
+                let compare = MaskedEq(u64::from(mask));
+                SeccompCondition::new(index, Dword, compare, u64::from(value))
+            }
+            Self::Null { index } => SeccompCondition::new(index, Qword, Eq, 0),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The walls around the process that runs plugins: the option of all commands that run one.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use clap::Args;
+use nbd_server::Inherited;
+use nbdbox_config::config::Sandbox;
+use outside::{Keeper, Rights};
+use runtime::cache::Cache;
+use sandbox::Kernel;
+
+use crate::keeper::{self, Charge, Supplies};
+use crate::service::{self, Signals, Supervisor, Until};
+
+/// How much is asked of the kernel.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct SandboxArgs {
+    /// Run plugins in a process that the kernel keeps from files, the network and most system calls: `auto` uses what the
+    /// kernel has, `require` refuses to start without all of it, `off` [default: auto]
+    #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true)]
+    sandbox: Option<Mode>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    Auto,
+    Require,
+    Off,
+}
+
+/// What this process is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The keeper of another one. Whether that needs all walls.
+    Keeper { all_walls: bool },
+    /// It does the work: behind walls already, or without any.
+    Worker,
+}
+
+impl SandboxArgs {
+    /// What this process is to be, where nothing else is configured.
+    ///
+    /// # Errors
+    /// As for [`side_of`](Self::side_of).
+    pub(super) fn side(&self) -> anyhow::Result<Side> {
+        self.side_of(Sandbox::default())
+    }
+
+    /// What this process is to be; `configured` counts where the command line has no word.
+    ///
+    /// # Errors
+    /// All walls are required, and the kernel lacks one.
+    pub(super) fn side_of(&self, configured: Sandbox) -> anyhow::Result<Side> {
+        if Keeper::get().is_some() {
+            return Ok(Side::Worker);
+        }
+        let wanted = match self.sandbox {
+            None => configured,
+            Some(Mode::Auto) => Sandbox::Auto,
+            Some(Mode::Require) => Sandbox::Require,
+            Some(Mode::Off) => Sandbox::Off,
+        };
+        match wanted {
+            Sandbox::Off => return Ok(Side::Worker),
+            Sandbox::Auto => return Ok(Side::Keeper { all_walls: false }),
+            Sandbox::Require => {}
+        }
+        let Kernel { paths, calls } = Kernel::ask();
+        let missing: Vec<String> = paths.into_iter().chain(calls).collect();
+        ensure!(
+            missing.is_empty(),
+            "--sandbox=require: this kernel lacks {}; `nbdbox doctor` says more",
+            missing.join("; ")
+        );
+        Ok(Side::Keeper { all_walls: true })
+    }
+}
+
+/// Keeps a process that runs the same command line behind walls, until it ends by itself, with its status. For commands
+/// that serve nobody.
+///
+/// # Errors
+/// It can't be started.
+pub(super) fn keep(all_walls: bool, rights: Rights, cache: Cache) -> anyhow::Result<ExitCode> {
+    keep_for(all_walls, rights, cache, None)
+}
+
+/// As [`keep`], with what is standard input to that process.
+///
+/// # Errors
+/// As there.
+pub(super) fn keep_for(
+    all_walls: bool,
+    rights: Rights,
+    cache: Cache,
+    input: Option<OwnedFd>,
+) -> anyhow::Result<ExitCode> {
+    service::block_on_one(async {
+        let signals = Signals::catch()?;
+        let charge = Charge {
+            arguments: arguments(),
+            all_walls,
+            pidfile: None,
+            supervisor: Supervisor::None,
+            restart: false,
+            supplies: Supplies {
+                rights,
+                cache,
+                inherited: Inherited::from_environment()?,
+                sockets: Box::new(|_| Ok((Vec::new(), None))),
+                input,
+            },
+        };
+        keeper::keep(signals, charge, keeper::Unchanging, |_| Ok(Nothing)).await
+    })
+}
+
+/// This process's own arguments, without its name.
+pub(super) fn arguments() -> Vec<OsString> {
+    std::env::args_os().skip(1).collect()
+}
+
+/// For a process that runs for nothing else.
+struct Nothing;
+
+impl Until for Nothing {
+    async fn done(&mut self) -> anyhow::Result<ExitCode> {
+        std::future::pending().await
+    }
+}

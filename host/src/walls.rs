@@ -1,0 +1,131 @@
+//! The process that serves, behind its walls: no path, no network of its own, and only the system calls that serving
+//! takes. What it needs by name it asks of its [keeper](crate::keeper).
+
+use std::fs::File;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use anyhow::{Context as _, ensure};
+use outside::{Ask, Keeper, Link, Note, Stage};
+use sandbox::Role;
+
+use crate::{machine, plugins};
+
+/// The hidden subcommand behind which stand the keeper's own arguments.
+pub(crate) const SUBCOMMAND: &str = "behind-walls";
+
+/// The option with which all walls are required, and its name.
+pub(crate) const ALL: &str = "--all-walls";
+pub(crate) const ALL_NAME: &str = "all-walls";
+
+/// What the keeper said that nobody has heard yet.
+static HEARD: LazyLock<Mutex<Heard>> = LazyLock::new(Mutex::default);
+
+/// Walls that this kernel can't build.
+static MISSING: OnceLock<Vec<String>> = OnceLock::new();
+
+#[derive(Default)]
+struct Heard {
+    /// Why what is served is to be looked at again.
+    reload: Option<String>,
+    gone: bool,
+    /// The tasks that wait for either.
+    waiting: Vec<Waker>,
+}
+
+/// Puts this process behind its walls, for good. To be called first, with one thread; the keeper is at the other end of
+/// standard input.
+///
+/// # Errors
+/// The kernel refuses a wall, or `all` of them are required and it lacks one.
+pub(crate) fn close(all: bool) -> anyhow::Result<()> {
+    let link = io::stdin().as_fd().try_clone_to_owned();
+    let link = Link::of(link.context("there is no keeper on standard input")?);
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    // It was started by another path than its own.
+    rustix::thread::set_name(c"nbdbox")?;
+    machine::prepare();
+    plugins::prepare();
+    let missing = sandbox::enter(Role::Server).context("can't build the walls of the server")?;
+    ensure!(
+        !all || missing.is_empty(),
+        "--sandbox=require: this kernel lacks {}",
+        missing.join("; ")
+    );
+    let _ = MISSING.set(missing);
+    Keeper::introduce(link, hear, || {
+        let mut heard = heard();
+        heard.gone = true;
+        heard.wake();
+    })?;
+    Ok(())
+}
+
+/// Says in the log what is missing of the walls. To be called once the log has begun.
+pub(crate) fn warn_of_gaps() {
+    if let Some(missing) = MISSING.get().filter(|missing| !missing.is_empty()) {
+        tracing::warn!(
+            target: "nbdbox::service",
+            "the sandbox has gaps, since this kernel lacks {}: `nbdbox doctor` says more",
+            missing.join("; ")
+        );
+    }
+}
+
+/// Tells the keeper how far this process is.
+pub(crate) fn tell(keeper: &Keeper, stage: Stage) {
+    // A keeper that has ended needs no word.
+    let _ = keeper.ask(&Ask::Reached(stage));
+}
+
+/// Waits until the keeper wants what is served looked at again, and says why. Dropping it loses nothing.
+pub(crate) async fn reload() -> String {
+    poll_fn(|context| {
+        let mut heard = heard();
+        match heard.reload.take() {
+            Some(reason) => Poll::Ready(reason),
+            None => heard.wait(context),
+        }
+    })
+    .await
+}
+
+/// Ready once the keeper has ended.
+pub(crate) fn poll_gone(context: &Context<'_>) -> Poll<()> {
+    let mut heard = heard();
+    match heard.gone {
+        true => Poll::Ready(()),
+        false => heard.wait(context),
+    }
+}
+
+fn hear(note: Note) {
+    let Note::Reload(reason) = note;
+    let mut heard = heard();
+    heard.reload = Some(reason);
+    heard.wake();
+}
+
+fn heard() -> MutexGuard<'static, Heard> {
+    // What it holds is whole at any time.
+    HEARD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Heard {
+    fn wait<T>(&mut self, context: &Context<'_>) -> Poll<T> {
+        let waker = context.waker();
+        if !self.waiting.iter().any(|other| other.will_wake(waker)) {
+            self.waiting.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    fn wake(&mut self) {
+        for waker in self.waiting.drain(..) {
+            waker.wake();
+        }
+    }
+}
