@@ -28,9 +28,6 @@ use crate::service::Signals;
 /// Exit status where the command line is wrong, as clap has it.
 const USAGE: u8 = 2;
 
-/// Exit status after an interrupt, as shells say it.
-const INTERRUPTED: u8 = 130;
-
 /// Shows where an export's data and holes are, as a table, as JSON or as a picture.
 ///
 /// Asks a server, or a plugin that runs just for this, read-only, in this process: nothing listens.
@@ -117,7 +114,7 @@ impl Map {
         let mut signals = Signals::catch()?;
         tokio::select! {
             done = self.show(source, file.as_ref()) => done?,
-            _ = signals.wait() => return Ok(ExitCode::from(INTERRUPTED)),
+            signal = signals.wait() => return Ok(super::ended_by(signal)),
         }
         if let Some(file) = file {
             file.keep()?;
