@@ -11,7 +11,7 @@ use std::time::Duration;
 use blob::Opener;
 use clap::Args;
 use device::ProcessQuota;
-use nbd_server::{Listener, Welcome};
+use nbd_server::{Inherited, Welcome};
 use nbdbox_config::size::Bytes;
 use runtime::PluginCatalog;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -66,16 +66,19 @@ impl Dev {
         let opener = PluginArgs::opener(&self.listen.export);
         let process = machine::budget(None);
         let catalog = signals.unless_asked(self.load(&opener, &process)).await?;
-        let (address, _private) = self.listen.address()?;
-        let listener = Listener::bind(&address).await?;
-        let uri = listener.address()?.uri(&self.listen.export, None);
+        let inherited = Inherited::from_environment()?.take_all()?;
+        let address = || self.listen.address();
+        let (listeners, _private) = self.listen.listeners(inherited, address).await?;
+        let uri = listeners[0].address()?.uri(&self.listen.export, None);
         print(&format!("{}, on {uri}\n", introduction(&catalog)))?;
         let journal = Arc::new(Journal::new(self.calls));
         let shown = Standalone::new(catalog);
         let stage = Arc::new(Stage::new(shown, Arc::clone(&journal)));
         let mut service = Service::new(signals, Arc::clone(&stage), Options::default());
         // In the clear: it's for the machine that the plugin is written on.
-        service.sockets().listen(listener, Welcome::Plain);
+        for listener in listeners {
+            service.sockets().listen(listener, Welcome::Plain);
+        }
         let author = Author {
             dev: self,
             stage,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use nbd_server::Address;
+use nbd_server::{Address, Listener};
 use tempfile::TempDir;
 
 /// NBD's registered port.
@@ -31,7 +31,13 @@ pub(super) struct ListenArgs {
     port: Option<u16>,
 
     /// The export's name
-    #[arg(short, long, visible_alias = "exportname", default_value = "")]
+    #[arg(
+        short,
+        long,
+        visible_alias = "exportname",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
     pub(super) export: String,
 }
 
@@ -48,6 +54,28 @@ impl ListenArgs {
         }
         let host = self.ipaddr.as_deref().unwrap_or("127.0.0.1").to_owned();
         Ok((Address::Tcp(host, self.port.unwrap_or(PORT)), None))
+    }
+
+    /// Where clients come in: by the sockets that this process was handed, if there are any, else by one that is made. One
+    /// at least; and the folder of a private socket, which is removed at the end. `address` says where one is made.
+    ///
+    /// # Errors
+    /// One that was handed over can't be listened on; none can be made.
+    pub(super) async fn listeners(
+        &self,
+        inherited: Vec<Listener>,
+        address: impl FnOnce() -> anyhow::Result<(Address, Option<TempDir>)>,
+    ) -> anyhow::Result<(Vec<Listener>, Option<TempDir>)> {
+        if !inherited.is_empty() {
+            if !self.is_silent() {
+                tracing::warn!(
+                    "--unix, --ipaddr and --port are of no effect: LISTEN_FDS hands over sockets, and they are used"
+                );
+            }
+            return Ok((inherited, None));
+        }
+        let (address, private) = address()?;
+        Ok((vec![Listener::bind(&address).await?], private))
     }
 
     /// The unix socket to listen on, if there's to be one, and the folder of a private one.

@@ -269,24 +269,13 @@ impl Serve {
                 private: None,
             });
         }
-        if !inherited.is_empty() {
-            if !self.listen.is_silent() {
-                tracing::warn!(
-                    "--unix, --ipaddr and --port are of no effect: LISTEN_FDS hands over sockets, and they are used"
-                );
-            }
-            return Ok(Entrances {
-                listeners: inherited,
-                only: None,
-                private: None,
-            });
-        }
-        let (address, private) = match &self.run {
+        let address = || match &self.run {
             Some(_) if self.listen.is_silent() => listen_args::private(),
             _ => self.listen.address(),
-        }?;
+        };
+        let (listeners, private) = self.listen.listeners(inherited, address).await?;
         Ok(Entrances {
-            listeners: vec![Listener::bind(&address).await?],
+            listeners,
             only: None,
             private,
         })
