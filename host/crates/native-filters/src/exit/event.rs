@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
-/// Something that happens once. Looking for it asks the kernel, and doesn't wait.
+/// Something that happens once. Looking for it may wait for a disk.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// There is a file.
@@ -32,6 +32,7 @@ impl Event {
             .map_err(|error| format!("exit-when-pipe-closed={descriptor}: {error}"))
     }
 
+    /// Blocks.
     pub(crate) fn has_happened(&mut self) -> bool {
         match self {
             Self::Created(path) => path.exists(),
