@@ -57,6 +57,7 @@ impl NativeFilter {
         let mut terms = below.terms().clone();
         let hook = native.hook();
         hook.promise(&mut terms.export)?;
+        terms.sparse &= hook.tells_extents();
         if hook.tells_failed_extents() {
             terms.extents_on_error = ExtentsOnError::Error;
         }

@@ -48,6 +48,11 @@ pub(crate) trait Hook: Debug + Send + Sync {
     ) {
     }
 
+    /// Whether it tells holes from data where the layer below does. Where it doesn't, everything is data.
+    fn tells_extents(&self) -> bool {
+        true
+    }
+
     /// Whether a failure to tell extents reaches clients. Else they get data.
     fn tells_failed_extents(&self) -> bool {
         false
