@@ -3,16 +3,15 @@
 use std::fs;
 
 use nbd_proto::{Errno, Framing};
-use nbdbox_tests::{Client, Random, run};
+use nbdbox_tests::{Client, Random, Server, plugin, run};
 
+use super::bad::warnings_of_cuts;
 use super::folder::{Folder, assert_same_bytes};
 
 const SIZE: u64 = 6 << 20;
 
 /// What is read at once.
 const PIECE: u32 = 32 << 10;
-
-const WARNING: &str = "the image is cut short";
 
 /// An image of bytes of which none is 0, with holes between them. It's called `whole`.
 fn create(folder: &Folder, format: &str, options: &str) -> u64 {
@@ -72,7 +71,7 @@ fn assert_like_qemu(folder: &Folder, plugin: &str, format: &str, length: u64) {
         let copy = folder.path("copy");
         let _ = run("nbdcopy", [&ours.uri(), copy.to_str().unwrap()]).ok();
     }
-    let warnings = ours.log().matches(WARNING).count();
+    let warnings = warnings_of_cuts(&ours);
     assert_eq!(warnings > 0, lost, "{what}: {}", ours.log());
     assert!(warnings <= 1, "{what}: {}", ours.log());
 }
@@ -125,7 +124,7 @@ fn flat_extents_that_are_too_short_are_zeroes_behind_their_end() {
         let theirs = folder.qemu_nbd(&["-f", "vmdk"], "flat.vmdk");
         let mut random = Random::seeded(72);
         assert_same_bytes("flat", &ours.socket(), &theirs.socket(), &mut random);
-        assert_eq!(ours.log().matches(WARNING).count(), 1, "{}", ours.log());
+        assert_eq!(warnings_of_cuts(&ours), 1, "{}", ours.log());
     }
 }
 
@@ -139,6 +138,37 @@ fn blocks_of_vdi_that_are_not_there_are_zeroes() {
             assert_like_qemu(&folder, "vdi", "vdi", length);
         }
     }
+}
+
+/// Each instance finds it out for itself.
+#[test]
+fn many_instances_warn_once() {
+    let folder = Folder::new();
+    let whole = create(&folder, "qcow2", "-o cluster_size=64k");
+    let _ = fs::copy(folder.path("whole"), folder.path("top")).unwrap();
+    folder.cut("top", whole / 2);
+    let config = format!(
+        "[[listener]]\nname = \"l\"\nunix = \"FOLDER/socket\"\n[tenant.a]\nclients = [{{ listener = \"l\" }}]\n\
+         [[tenant.a.export]]\nname = \"\"\nplugin = \"{}\"\nblobs = {{ image = \"{}:ro\" }}\n",
+        plugin("qcow2").display(),
+        folder.path("top").display()
+    );
+    let server = Server::hosting(&config);
+    for _ in 0..3 {
+        // When nobody is connected idle instances are dropped, so each client has a fresh one.
+        let mut client = Client::connect(&server.socket(), Framing::Extended);
+        let size = client.size();
+        assert_eq!(client.read(size - 4096, 4096).unwrap(), [0; 4096]);
+        drop(client);
+        let copy = folder.path("copy");
+        let _ = run("nbdcopy", [&server.uri(), copy.to_str().unwrap()]).ok();
+    }
+    let log = server.log();
+    assert_eq!(warnings_of_cuts(&server), 1, "{log}");
+    assert!(
+        log.matches("the image is cut short").count() > 1,
+        "they're all the same instance's: {log}"
+    );
 }
 
 #[test]
