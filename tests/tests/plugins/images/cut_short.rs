@@ -29,6 +29,16 @@ fn create(folder: &Folder, format: &str, options: &str) -> u64 {
     fs::metadata(folder.path("whole")).unwrap().len()
 }
 
+/// As [`create`], of bytes that take less room when they're compressed, up to the disk's last one.
+fn create_compressible(folder: &Folder, format: &str, options: &str) -> u64 {
+    let mut random = Random::seeded(73);
+    let bytes = random.bytes(usize::try_from(SIZE).unwrap());
+    let bytes: Vec<u8> = bytes.iter().map(|byte| b'a' + byte % 16).collect();
+    fs::write(folder.path("raw"), bytes).unwrap();
+    folder.qemu_img(&format!("convert -f raw -O {format} {options} @raw @whole"));
+    fs::metadata(folder.path("whole")).unwrap().len()
+}
+
 /// Cuts the image to a length, and holds the plugin to what `qemu-nbd` does with it, and to one warning if it
 /// reads anything that isn't there.
 fn assert_like_qemu(folder: &Folder, plugin: &str, format: &str, length: u64) {
@@ -91,6 +101,18 @@ fn tables_and_data_of_qcow2_that_are_not_there_are_zeroes() {
         (3 << 16) + 3,
     ] {
         assert_like_qemu(&folder, "qcow2", "qcow2", length);
+    }
+}
+
+/// QEMU reads on in zeroes, and a cluster may come of that.
+#[test]
+fn compressed_clusters_of_qcow2_that_are_cut_are_read_on_in_zeroes() {
+    let folder = Folder::new();
+    for options in ["-c -o cluster_size=64k", "-c -o compression_type=zstd"] {
+        let whole = create_compressible(&folder, "qcow2", options);
+        for length in [1, 511, 512, 513, 5000].map(|cut| whole - cut) {
+            assert_like_qemu(&folder, "qcow2", "qcow2", length);
+        }
     }
 }
 
