@@ -11,10 +11,15 @@
  */
 declare module "nbdbox:plugin/filter@0.1.0" {
   /**
-   * Whether the bytes that are read through the filter differ from those of the layer below (as
-   * when it decrypts). Then the host passes nothing on by reference: `redirect` and `forward` fail
-   * the request as the filter's fault, `fill` and `store` answer `einval`, and what `report` and
-   * `list-extents` pass on is all `data`, since zeroes below aren't zeroes above.
+   * Whether what the layer below has can't stand for what is read through the filter, neither its
+   * bytes nor its zeroes (as when it decrypts). Then the host passes nothing on by reference:
+   * `redirect` and `forward` fail the request as the filter's fault, `fill` and `store` answer
+   * `einval`, and what `report` and `list-extents` pass on is all `data`, since zeroes below aren't
+   * zeroes above.
+   *
+   * A filter that changes bytes in `read` and `write`, passes on by reference only those that it
+   * doesn't change, and has zeroes where the layer below has them (as one that turns the bytes of
+   * words around), answers `false`: what it reports of zeroes is as true as what the layer below says.
    *
    * Called when the filter is loaded, after `describe` and in the same instance, which is thrown away.
    */
@@ -32,7 +37,9 @@ declare module "nbdbox:plugin/host@0.1.0" {
    * Writes a line to the operator's log, tagged with export and plugin.
    *
    * Control characters are escaped; a line is cut at 4 KiB and lines are dropped (and counted)
-   * beyond 16 KiB a second. Never fails, but a text of many more than 1 MiB stops the guest.
+   * beyond 16 KiB a second. A warning that another instance of the export has given in the same
+   * words is written as `debug` the first time that this one gives it: what all instances find out
+   * is said once. Never fails, but a text of many more than 1 MiB stops the guest.
    */
   export function log(level: Level, text: string): void;
   /**
@@ -252,6 +259,10 @@ declare module "nbdbox:plugin/manifest@0.1.0" {
     | "boolean";
   /** One `KEY=VALUE` setting. */
   export interface Setting {
+    /**
+     * `*` stands for all keys that aren't listed: the operator may give any, each with a value of this
+     * kind, and the plugin finds them in `config.all`. Without such a setting another key is an error.
+     */
     key: string;
     kind: ValueKind;
     /** The operator must give it. */

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use runtime::compile;
+use rustix::process::Signal;
 
 use crate::walls;
 
@@ -137,6 +138,11 @@ fn failed(words: &str) -> ExitCode {
 fn print_schema() -> anyhow::Result<()> {
     let schema = serde_json::to_string_pretty(&nbdbox_config::config::schema())?;
     print(&format!("{schema}\n"))
+}
+
+/// The status of a command that a signal ended, as shells say it.
+fn ended_by(signal: Signal) -> ExitCode {
+    ExitCode::from(128 + u8::try_from(signal.as_raw()).unwrap_or(0))
 }
 
 /// Writes to standard output. A reader who has seen enough, such as `head`, is no error.

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let status = cli::main(std::env::args_os());
+    native_filters::finish_logs();
     log::finish();
     status
 }

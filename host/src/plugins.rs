@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{anyhow, bail};
+use nbdbox_config::native::NativeName;
 use nbdbox_config::reference::{Reference, is_name, nearest};
 use outside::{Entry, EntryKind, Right, Rights, files};
 
@@ -73,16 +74,19 @@ impl Plugins {
     }
 
     fn named(&self, name: &str) -> anyhow::Result<PathBuf> {
-        if is_native_filter(name) {
-            bail!("`{name}` is a filter of the host's own, and no plugin: --filter {name}");
-        }
         let files = self.usable().iter().map(|folder| file(folder, name));
         if let Some(found) = files.into_iter().find(|file| is_file(file)) {
             return Ok(found);
         }
+        if NativeName::named(name).is_some() {
+            bail!(
+                "`{name}` is a filter of the host's own, which has no file: put it over a plugin with --filter {name}"
+            );
+        }
         let all = self.all();
-        let names = all.iter().map(|named| &named.name[..]);
-        let similar = match nearest(name, names) {
+        let found = all.iter().map(|named| &named.name[..]);
+        let own = NativeName::ALL.iter().map(|own| own.as_str());
+        let similar = match nearest(name, found.chain(own)) {
             Some(similar) => format!("; did you mean `{similar}`?"),
             None => String::new(),
         };
@@ -140,13 +144,6 @@ pub(crate) fn prepare() {
     folders::prepare();
 }
 
-/// Whether a name is that of a filter of the host's own. Where a filter stands, these come before all folders: whoever
-/// reads a filter's reference asks here first.
-pub(crate) fn is_native_filter(_name: &str) -> bool {
-    // None so far.
-    false
-}
-
 fn is_file(path: &Path) -> bool {
     files::look(path).is_ok_and(|seen| seen.kind == EntryKind::File)
 }
@@ -187,6 +184,8 @@ mod tests {
         for (name, words) in [
             ("qcow3", "did you mean `qcow2`?"),
             ("folder", "./folder"),
+            ("dealy", "did you mean `delay`?"),
+            ("delay", "--filter delay"),
             ("kubernetes", "there is no plugin `kubernetes` ("),
             ("oci://h/a", "this build has none"),
         ] {

@@ -177,7 +177,12 @@ impl<C: Catalog + Observed> Service<C> {
                 status = &mut done => return Ok(End::Done(status?)),
                 reason = reload.reason() => {
                     self.options.supervisor.reloading();
-                    reload.reload(&reason, &mut self.sockets).await?;
+                    // What it waits for, a disk that hangs or a compiler, keeps nobody from ending the service.
+                    tokio::select! {
+                        signal = self.signals.wait() => return Ok(End::Signal(signal)),
+                        status = &mut done => return Ok(End::Done(status?)),
+                        done = reload.reload(&reason, &mut self.sockets) => done?,
+                    }
                     self.options.supervisor.ready();
                 }
             }

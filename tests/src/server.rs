@@ -60,6 +60,25 @@ impl Server {
         Self::launch(Command::new(nbdbox()), folder, address, arguments)
     }
 
+    /// As [`start`](Self::start), for one that may refuse to.
+    ///
+    /// # Errors
+    /// It ended before it listened.
+    pub fn try_start<S: AsRef<OsStr>>(
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self, Exit> {
+        let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
+        let socket = folder.path().join("socket");
+        let address = [OsStr::new("-U"), socket.as_os_str()];
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let program = Command::new(nbdbox());
+        let mut server = Self::spawn(log.into(), program, folder, address, arguments);
+        match server.has_come_to_listen() {
+            true => Ok(server),
+            false => Err(server.ended()),
+        }
+    }
+
     /// As [`start`](Self::start), with limits of descriptors, `SOFT:HARD`.
     #[must_use]
     pub fn within_descriptors(limits: &str, arguments: &[&str]) -> Self {
@@ -159,6 +178,22 @@ impl Server {
 
     fn launch_logging_to<S: AsRef<OsStr>>(
         log: Stdio,
+        program: Command,
+        folder: TempDir,
+        address: [&OsStr; 2],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let mut server = Self::spawn(log, program, folder, address, arguments);
+        assert!(
+            server.has_come_to_listen(),
+            "the server ended:\n{}",
+            server.log()
+        );
+        server
+    }
+
+    fn spawn<S: AsRef<OsStr>>(
+        log: Stdio,
         mut program: Command,
         folder: TempDir,
         address: [&OsStr; 2],
@@ -175,9 +210,7 @@ impl Server {
             .stderr(log)
             .spawn()
             .expect("nbdbox starts");
-        let mut server = Self { child, folder };
-        server.wait_until_listening();
-        server
+        Self { child, folder }
     }
 
     /// Serves an example plugin with its settings.
@@ -187,16 +220,14 @@ impl Server {
         Self::start(std::iter::once(plugin).chain(settings.iter().map(Into::into)))
     }
 
-    fn wait_until_listening(&mut self) {
+    /// Waits until it listens, or has ended.
+    fn has_come_to_listen(&mut self) -> bool {
         let start = Instant::now();
         // The pidfile comes when clients can.
         while !self.folder.path().join("pid").exists() {
-            let ended = self.child.try_wait().unwrap();
-            assert!(
-                ended.is_none(),
-                "the server ended ({ended:?}):\n{}",
-                self.log()
-            );
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
             assert!(
                 start.elapsed() < PATIENCE,
                 "the server doesn't listen:\n{}",
@@ -204,6 +235,7 @@ impl Server {
             );
             thread::sleep(Duration::from_millis(2));
         }
+        true
     }
 
     /// Its socket.

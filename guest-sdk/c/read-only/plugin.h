@@ -228,6 +228,8 @@ typedef uint8_t exports_nbdbox_plugin_manifest_value_kind_t;
 
 // One `KEY=VALUE` setting.
 typedef struct exports_nbdbox_plugin_manifest_setting_t {
+  // `*` stands for all keys that aren't listed: the operator may give any, each with a value of this
+  // kind, and the plugin finds them in `config.all`. Without such a setting another key is an error.
   plugin_string_t   key;
   exports_nbdbox_plugin_manifest_value_kind_t   kind;
   // The operator must give it.
@@ -337,7 +339,9 @@ typedef struct {
 // Writes a line to the operator's log, tagged with export and plugin.
 // 
 // Control characters are escaped; a line is cut at 4 KiB and lines are dropped (and counted)
-// beyond 16 KiB a second. Never fails, but a text of many more than 1 MiB stops the guest.
+// beyond 16 KiB a second. A warning that another instance of the export has given in the same
+// words is written as `debug` the first time that this one gives it: what all instances find out
+// is said once. Never fails, but a text of many more than 1 MiB stops the guest.
 extern void nbdbox_plugin_host_log(nbdbox_plugin_host_level_t level, plugin_string_t *text);
 // Sets the text that goes with the errno which the current call is about to return.
 // 

@@ -9,11 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use blob::Opener;
 use clap::Args;
 use device::ProcessQuota;
-use nbd_server::{Inherited, Listener, OpenSocket, Welcome};
+use nbd_server::{Inherited, Listener, Welcome};
 use nbdbox_config::size::Bytes;
 use outside::{Keeper, Rights};
 use runtime::PluginCatalog;
@@ -22,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::journal::Journal;
 use self::stage::Stage;
-use super::listen_args::ListenArgs;
+use super::listen_args::{self, ListenArgs};
 use super::plugin_args::PluginArgs;
 use super::purpose::Purpose;
 use super::sandbox_args::{self, SandboxArgs, Side};
@@ -87,7 +86,7 @@ impl Dev {
         let changes = Changes::of_files(|| FileWatcher::start(&file), FILE_CHANGED)?;
         let mut rights = Rights::default();
         self.plugin.rights(false, &mut rights)?;
-        let address = self.listen.address()?;
+        let listen = self.listen.clone();
         let charge = Charge {
             arguments: sandbox_args::arguments(),
             all_walls,
@@ -98,10 +97,7 @@ impl Dev {
                 rights: rights.clone(),
                 cache: Cache::default_folder(),
                 inherited: Inherited::from_environment()?,
-                sockets: Box::new(move |_| {
-                    let (address, private) = address;
-                    Ok((vec![OpenSocket::bind(&address)?], private))
-                }),
+                sockets: Box::new(move |inherited| listen.sockets(inherited, || listen.address())),
                 input: None,
             },
         };
@@ -116,17 +112,16 @@ impl Dev {
         let opener = PluginArgs::opener(&self.listen.export);
         let process = machine::budget(None);
         let catalog = signals.unless_asked(self.load(&opener, &process)).await?;
-        let (listener, _private) = match Keeper::get() {
-            Some(keeper) => {
-                let listener = Listener::of_command_line(keeper)?.pop();
-                (listener.context("the keeper has no socket")?, None)
-            }
+        let (listeners, _private) = match Keeper::get() {
+            Some(keeper) => (Listener::of_command_line(keeper)?, None),
             None => {
-                let (address, private) = self.listen.address()?;
-                (Listener::bind(&address)?, private)
+                let inherited = Inherited::from_environment()?;
+                let address = || self.listen.address();
+                let (sockets, private) = self.listen.sockets(&inherited, address)?;
+                (listen_args::listeners(sockets)?, private)
             }
         };
-        let uri = listener.address()?.uri(&self.listen.export, None);
+        let uri = listeners[0].address()?.uri(&self.listen.export, None);
         print(&format!("{}, on {uri}\n", introduction(&catalog)))?;
         let journal = Arc::new(Journal::new(self.calls));
         let shown = Standalone::new(catalog);
@@ -143,7 +138,9 @@ impl Dev {
             },
         );
         // In the clear: it's for the machine that the plugin is written on.
-        service.sockets().listen(listener, Welcome::Plain);
+        for listener in listeners {
+            service.sockets().listen(listener, Welcome::Plain);
+        }
         let author = Author {
             dev: self,
             stage,

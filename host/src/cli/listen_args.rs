@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use nbd_server::Address;
+use nbd_server::{Address, Inherited, Listener, OpenSocket};
 use tempfile::TempDir;
 
 /// NBD's registered port.
@@ -16,7 +16,7 @@ const PORT: u16 = 10809;
 const SOCKET_PATH: usize = 107;
 
 /// Where one export is to be found.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct ListenArgs {
     /// Listen on this unix socket; `-` makes one in a private folder
     #[arg(short = 'U', long = "unix", value_name = "SOCKET", conflicts_with_all = ["ipaddr", "port"])]
@@ -31,7 +31,13 @@ pub(super) struct ListenArgs {
     port: Option<u16>,
 
     /// The export's name
-    #[arg(short, long, visible_alias = "exportname", default_value = "")]
+    #[arg(
+        short,
+        long,
+        visible_alias = "exportname",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
     pub(super) export: String,
 }
 
@@ -55,6 +61,30 @@ impl ListenArgs {
         self.unix.is_some()
     }
 
+    /// The sockets on which clients come in, opened: those that this process was handed, if there are any, else one at
+    /// `address`. One at least; and the folder of a private socket, which is removed at the end. Blocks while a host's
+    /// name is looked up.
+    ///
+    /// # Errors
+    /// One that was handed over can't be listened on; none can be made.
+    pub(super) fn sockets(
+        &self,
+        inherited: &Inherited,
+        address: impl FnOnce() -> anyhow::Result<(Address, Option<TempDir>)>,
+    ) -> anyhow::Result<(Vec<OpenSocket>, Option<TempDir>)> {
+        let inherited = inherited.take_all()?;
+        if !inherited.is_empty() {
+            if !self.is_silent() {
+                tracing::warn!(
+                    "--unix, --ipaddr and --port are of no effect: LISTEN_FDS hands over sockets, and they are used"
+                );
+            }
+            return Ok((inherited, None));
+        }
+        let (address, private) = address()?;
+        Ok((vec![OpenSocket::bind(&address)?], private))
+    }
+
     /// The unix socket to listen on, if there's to be one, and the folder of a private one.
     pub(super) fn unix_socket(&self) -> anyhow::Result<Option<(PathBuf, Option<TempDir>)>> {
         Ok(match &self.unix {
@@ -66,6 +96,21 @@ impl ListenArgs {
             None => None,
         })
     }
+}
+
+/// The listeners of open sockets, each called as whoever opened it did, or as its address. Must be called in a runtime.
+///
+/// # Errors
+/// There are no descriptors.
+pub(super) fn listeners(sockets: Vec<OpenSocket>) -> anyhow::Result<Vec<Listener>> {
+    let listeners = sockets.into_iter().map(|socket| {
+        let name = match socket.name() {
+            Some(name) => name.to_owned(),
+            None => socket.address()?.to_string(),
+        };
+        Listener::of(socket, &name)
+    });
+    listeners.collect()
 }
 
 /// As [`ListenArgs::address`], on a unix socket in a folder of its own.

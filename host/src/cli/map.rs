@@ -30,9 +30,6 @@ use crate::service::{self, Signals};
 /// Exit status where the command line is wrong, as clap has it.
 const USAGE: u8 = 2;
 
-/// Exit status after an interrupt, as shells say it.
-const INTERRUPTED: u8 = 130;
-
 /// Shows where an export's data and holes are, as a table, as JSON or as a picture.
 ///
 /// Connects to a server, or runs a plugin, read-only and without listening. Table and JSON have the
@@ -128,7 +125,7 @@ impl Map {
         let mut signals = Signals::catch()?;
         tokio::select! {
             done = self.show(source, file.as_ref()) => done?,
-            _ = signals.wait() => return Ok(ExitCode::from(INTERRUPTED)),
+            signal = signals.wait() => return Ok(super::ended_by(signal)),
         }
         if let Some(file) = file {
             file.keep()?;

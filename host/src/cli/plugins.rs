@@ -1,11 +1,11 @@
 //! `nbdbox plugins`: what can be named.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 use device::TenantQuota;
 use nbdbox_config::limits::{Limits, TenantLimits};
+use nbdbox_config::native::NativeName;
 use outside::Rights;
 use runtime::{Engine, Interfaces, Manifest, Plugin, cache::Cache};
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::machine;
 use crate::plugins::Named;
 use crate::service::{self, Signals};
 
-/// Lists the plugins and filters that you can name.
+/// Lists the plugins and filters that you can name, and the host's own filters.
 ///
 /// Compiles those that aren't in the cache yet, which takes some seconds each. A row shows what its plugin requires:
 /// `blob` is a file to grant, `setting` a required setting.
@@ -34,11 +34,18 @@ pub(super) struct Plugins {
     sandbox: SandboxArgs,
 }
 
+/// What stands over a plugin.
+const FILTER: &str = "filter";
+
+/// A filter of the host's own: `--filter` and `filters` take its name, and there's no file.
+const NATIVE: &str = "native filter";
+
 /// A plugin as it's listed.
 #[derive(Debug, Serialize)]
 struct Listed {
     name: String,
-    file: String,
+    /// `None`: it's in the host.
+    file: Option<String>,
     #[serde(flatten)]
     found: Found,
 }
@@ -51,7 +58,7 @@ enum Found {
         kind: &'static str,
         version: String,
         summary: String,
-        digest: String,
+        digest: Option<String>,
         needs: Needs,
     },
     Unusable {
@@ -83,22 +90,28 @@ impl Plugins {
         let engine = Engine::new(Cache::default_folder())?;
         let quota = TenantQuota::new(&TenantLimits::of_the_command_line(), &machine::budget(None));
         let mut listed = Vec::new();
+        let mut list = |plugin: Listed| {
+            if !self.json {
+                super::print(&lines(&plugin))?;
+            }
+            listed.push(plugin);
+            anyhow::Ok(())
+        };
         for Named { name, file } in self.folders.plugins().all() {
             let loaded = Plugin::load(&engine, &file, &Limits::default(), &quota).await;
-            let plugin = Listed {
+            list(Listed {
                 name,
-                file: file.display().to_string(),
+                file: Some(file.display().to_string()),
                 found: match loaded {
                     Ok(plugin) => found(&plugin),
                     Err(error) => Found::Unusable {
                         error: format!("{error:#}"),
                     },
                 },
-            };
-            if !self.json {
-                super::print(&lines(&plugin))?;
-            }
-            listed.push(plugin);
+            })?;
+        }
+        for name in NativeName::ALL {
+            list(native(name))?;
         }
         if self.json {
             super::print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;
@@ -111,17 +124,32 @@ impl Plugins {
     }
 }
 
+/// A filter of the host's own, which is as old as the host.
+fn native(name: NativeName) -> Listed {
+    Listed {
+        name: name.as_str().to_owned(),
+        file: None,
+        found: Found::Plugin {
+            kind: NATIVE,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            summary: name.summary().to_owned(),
+            digest: None,
+            needs: Needs::default(),
+        },
+    }
+}
+
 fn found(plugin: &Plugin) -> Found {
     let manifest = plugin.manifest();
     let text = |of: fn(&Manifest) -> &String| manifest.map(of).cloned().unwrap_or_default();
     Found::Plugin {
         kind: match plugin.world().has(Interfaces::FILTER) {
-            true => "filter",
+            true => FILTER,
             false => "plugin",
         },
         version: text(|manifest| &manifest.version),
         summary: text(|manifest| &manifest.summary),
-        digest: format!("sha256:{}", plugin.digest()),
+        digest: Some(format!("sha256:{}", plugin.digest())),
         needs: manifest.map(needs).unwrap_or_default(),
     }
 }
@@ -140,6 +168,11 @@ fn needs(manifest: &Manifest) -> Needs {
 /// As a person reads it: a heading, and what goes with it further in.
 fn lines(listed: &Listed) -> String {
     let Listed { name, file, found } = listed;
+    let line = |key: &str, value: Option<&String>| {
+        let value = value.map(|value| format!("    {key:<7} {value}\n"));
+        value.unwrap_or_default()
+    };
+    let file = line("file", file.as_ref());
     match found {
         Found::Plugin {
             kind,
@@ -148,7 +181,10 @@ fn lines(listed: &Listed) -> String {
             digest,
             needs,
         } => {
-            let filter = if *kind == "filter" { " (filter)" } else { "" };
+            let filter = match *kind {
+                FILTER | NATIVE => format!(" ({kind})"),
+                _ => String::new(),
+            };
             let blobs = needs.blobs.iter().map(|blob| format!("blob {blob}"));
             let settings = needs.settings.iter().map(|key| format!("setting {key}"));
             let needs: Vec<String> = blobs.chain(settings).collect();
@@ -157,12 +193,10 @@ fn lines(listed: &Listed) -> String {
                 needs => needs.join(", "),
             };
             format!(
-                "{name} {version}{filter}: {summary}\n    needs   {needs}\n    file    {file}\n    digest  {digest}\n"
+                "{name} {version}{filter}: {summary}\n    needs   {needs}\n{file}{digest}",
+                digest = line("digest", digest.as_ref()),
             )
         }
-        Found::Unusable { error } => {
-            let file = Path::new(file).display();
-            format!("{name}: can't be used: {error}\n    file    {file}\n")
-        }
+        Found::Unusable { error } => format!("{name}: can't be used: {error}\n{file}"),
     }
 }

@@ -12,8 +12,8 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use super::FAILED;
 use super::foreground::Foreground;
+use super::{FAILED, ended_by};
 use crate::service::Until;
 
 /// Time that the command has to end when the server has to: SIGKILL follows.
@@ -144,7 +144,7 @@ impl Until for Captive {
     }
 
     fn status(&self, signal: Signal) -> ExitCode {
-        ExitCode::from(128 + u8::try_from(signal.as_raw()).unwrap_or(0))
+        ended_by(signal)
     }
 }
 

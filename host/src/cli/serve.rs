@@ -317,15 +317,8 @@ impl Serve {
             });
         }
         let (sockets, private) = self.sockets(&Inherited::from_environment()?)?;
-        let listeners = sockets.into_iter().map(|socket| {
-            let name = match socket.name() {
-                Some(name) => name.to_owned(),
-                None => socket.address()?.to_string(),
-            };
-            Listener::of(socket, &name)
-        });
         Ok(Entrances {
-            listeners: listeners.collect::<anyhow::Result<_>>()?,
+            listeners: listen_args::listeners(sockets)?,
             only: None,
             private,
         })
@@ -334,28 +327,19 @@ impl Serve {
     /// The sockets of the command line, opened: one at least, unless there's one client on standard input. Blocks while a
     /// host's name is looked up.
     fn sockets(&self, inherited: &Inherited) -> anyhow::Result<(Vec<OpenSocket>, Option<TempDir>)> {
-        let inherited = inherited.take_all()?;
         if self.single {
             ensure!(
-                inherited.is_empty(),
+                inherited.take_all()?.is_empty(),
                 "--single is for one client on standard input and output, and LISTEN_FDS hands over sockets for many: \
                  leave out one of the two"
             );
             return Ok((Vec::new(), None));
         }
-        if !inherited.is_empty() {
-            if !self.listen.is_silent() {
-                tracing::warn!(
-                    "--unix, --ipaddr and --port are of no effect: LISTEN_FDS hands over sockets, and they are used"
-                );
-            }
-            return Ok((inherited, None));
-        }
-        let (address, private) = match &self.run {
+        let address = || match &self.run {
             Some(_) if self.listen.is_silent() => listen_args::private(),
             _ => self.listen.address(),
-        }?;
-        Ok((vec![OpenSocket::bind(&address)?], private))
+        };
+        self.listen.sockets(inherited, address)
     }
 
     async fn serve_configuration(

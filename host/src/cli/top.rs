@@ -5,20 +5,32 @@ mod figures;
 mod plain;
 mod screen;
 
+use std::io::stdout;
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 use nbdbox_config::config::Address;
 use ratatui::DefaultTerminal;
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::execute;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use self::figures::{Process, Row, rows};
 use self::screen::{View, Wish};
 use super::admin_args;
 use crate::admin::Report;
+use crate::service::Signals;
+
+/// How long the end waits for a picture that is being drawn.
+const DRAWING: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +51,7 @@ Examples:
 ///
 /// Keys: o, b, l, c, m, f and n sort by operations, bytes, latency, CPU, memory, faults and name; t, e and y
 /// show tenants, exports and layers; the arrows scroll; q quits.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Top {
     /// The admin listener: the path of a unix socket, or a loopback address and port
@@ -104,19 +116,18 @@ impl Top {
             .build()?;
         let first = runtime.block_on(fetch::report(&self.admin))?;
         let looks = Looks {
-            top: self,
+            top: self.clone(),
             runtime,
             last: (Instant::now(), first),
         };
-        let done = if self.once || self.json {
-            looks.print()
-        } else {
-            let done = looks.show(&mut ratatui::try_init().context("can't use the terminal")?);
-            ratatui::restore();
-            done
-        };
-        done?;
-        Ok(ExitCode::SUCCESS)
+        if self.once || self.json {
+            looks.print()?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(looks.shown())
     }
 
     fn interval(&self) -> Duration {
@@ -125,14 +136,14 @@ impl Top {
 }
 
 /// One look after the other.
-struct Looks<'a> {
-    top: &'a Top,
+struct Looks {
+    top: Top,
     runtime: Runtime,
     /// When was looked last, and what was seen.
     last: (Instant, Report),
 }
 
-impl Looks<'_> {
+impl Looks {
     /// Looks again: what has changed since the last time.
     fn next(&mut self) -> anyhow::Result<(Vec<Row>, Process)> {
         let report = self.runtime.block_on(fetch::report(&self.top.admin))?;
@@ -155,21 +166,65 @@ impl Looks<'_> {
         super::print(&text)
     }
 
-    /// Until the user has seen enough.
-    fn show(mut self, terminal: &mut DefaultTerminal) -> anyhow::Result<()> {
+    /// Until the user has seen enough, or a signal comes. The terminal is then as it was.
+    ///
+    /// A thread shows it. Whatever that waits for, a key or an answer, or tries for ever, as crossterm does on a terminal
+    /// that is gone, a signal ends the process.
+    async fn shown(self) -> anyhow::Result<ExitCode> {
+        // Before the terminal is another one: no signal leaves it so.
+        let mut signals = Signals::catch()?;
+        let terminal = ratatui::try_init().context("can't use the terminal")?;
+        let screen = Arc::new(Mutex::new(()));
+        let (told, ended) = oneshot::channel();
+        let drawn = Arc::clone(&screen);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the command's own: one, which ends with the process"
+        )]
+        let thread = thread::Builder::new()
+            .name("screen".to_owned())
+            .spawn(move || told.send(self.show(terminal, &drawn)));
+        let done = tokio::select! {
+            done = ended => match done {
+                Ok(shown) => shown.map(|()| ExitCode::SUCCESS),
+                Err(_) => Err(thread.err().map_or_else(|| anyhow!("the screen's thread ended badly"), Into::into)),
+            },
+            signal = signals.wait() => Ok(super::ended_by(signal)),
+        };
+        // Nothing is drawn any more. One that can't be drawn on isn't waited for.
+        let start = Instant::now();
+        let mut held = screen.try_lock();
+        while held.is_err() && start.elapsed() < DRAWING {
+            sleep(Duration::from_millis(1)).await;
+            held = screen.try_lock();
+        }
+        // A terminal that is gone, as after SIGHUP, needs nothing.
+        let _ = execute!(stdout(), Show);
+        let _ = ratatui::try_restore();
+        done
+    }
+
+    /// Until the user has seen enough. `screen` is held while something is drawn.
+    fn show(mut self, terminal: DefaultTerminal, screen: &Mutex<()>) -> anyhow::Result<()> {
+        // When it's dropped it shows the cursor, and panics if there's no terminal any more: whoever waits shows it.
+        let mut terminal = ManuallyDrop::new(terminal);
+        let mut draw = |view: &mut View| {
+            let _held = screen.lock().unwrap_or_else(PoisonError::into_inner);
+            terminal.draw(|frame| view.draw(frame)).map(drop)
+        };
         let mut view = View::new(self.top.admin.to_string(), self.top.by, self.top.sort);
         loop {
-            terminal.draw(|frame| view.draw(frame))?;
+            draw(&mut view)?;
             let due = self.last.0 + self.top.interval();
             while event::poll(due.saturating_duration_since(Instant::now()))? {
                 let Event::Key(key) = event::read()? else {
-                    terminal.draw(|frame| view.draw(frame))?;
+                    draw(&mut view)?;
                     continue;
                 };
                 if view.press(key) == Wish::End {
                     return Ok(());
                 }
-                terminal.draw(|frame| view.draw(frame))?;
+                draw(&mut view)?;
             }
             match self.next() {
                 Ok((rows, process)) => view.show(rows, process),

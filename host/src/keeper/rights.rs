@@ -137,6 +137,12 @@ pub(crate) fn native<'a>(
             (NativeName::Exitwhen, "exit-when-process-exits") => {
                 rights.allow(&Path::new("/proc").join(value), Right::Look);
             }
+            (NativeName::Exitwhen, "exit-when-pipe-closed") => {
+                // What is no number is told by whoever reads the settings.
+                if let Ok(descriptor) = value.parse() {
+                    rights.allow_pipe(descriptor);
+                }
+            }
             _ => {}
         }
     }

@@ -38,11 +38,11 @@ pub(crate) async fn serve_configuration<U: Until>(
     start_log: impl FnOnce(LogFormat) -> anyhow::Result<()>,
     until: impl FnOnce(Opened) -> anyhow::Result<U>,
 ) -> anyhow::Result<ExitCode> {
-    let signals = Signals::catch_without_hangup()?;
+    let mut signals = Signals::catch_without_hangup()?;
     // Before it's read: what changes meanwhile is noticed.
     let changes = Changes::of_files(|| FileWatcher::start(path), "a file changed")?.or_hangup()?;
     let Wanted { pidfile, entrance } = wanted;
-    let mut blueprint = read(path).await?;
+    let mut blueprint = signals.unless_asked(read(path)).await?;
     // A configuration has one.
     let first = blueprint.config.listeners[0].clone();
     entrance.narrow(&mut blueprint.config);

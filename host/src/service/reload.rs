@@ -9,8 +9,8 @@ pub(crate) trait Reload<C> {
     /// Waits until there is a reason to look again, and says which. Dropped when the service stops.
     async fn reason(&mut self) -> Cow<'static, str>;
 
-    /// Looks again: what can't be used changes nothing. It's driven to its end, so a signal that comes meanwhile
-    /// waits for it.
+    /// Looks again: what can't be used changes nothing. Dropped half-way when the service has to end meanwhile, and only
+    /// then.
     ///
     /// # Errors
     /// The service can't go on.

@@ -5,6 +5,8 @@ mod xml;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
 
 use nbd_proto::wire::chunk;
 use nbdbox_tests::{Peer, Run, Server, nbdbox, plugin, run, shell};
@@ -247,6 +249,39 @@ fn an_svg_is_complete_or_the_old_one_stays() {
     assert!(fs::symlink_metadata(link).unwrap().is_symlink());
     let left = fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 2, "nothing is left behind");
+}
+
+#[test]
+fn a_signal_ends_it_with_its_number_and_nothing_is_left() {
+    for (name, number) in [
+        ("HUP", 1),
+        ("INT", 2),
+        ("QUIT", 3),
+        ("USR1", 10),
+        ("ALRM", 14),
+        ("TERM", 15),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        // Somebody who lets clients wait.
+        let silent = UnixListener::bind(path("socket")).unwrap();
+        let uri = format!("nbd+unix:///?socket={}", path("socket").display());
+        let mut map = Command::new("env")
+            // Whoever runs the tests may have it ignored.
+            .args(["--default-signal=HUP", nbdbox().to_str().unwrap()])
+            .args(["map", "--svg", path("map.svg").to_str().unwrap(), &uri])
+            .spawn()
+            .unwrap();
+        // By then it catches signals.
+        let _client = silent.accept().unwrap();
+        let killed = Command::new("kill")
+            .args([format!("-{name}"), map.id().to_string()])
+            .status();
+        assert!(killed.unwrap().success());
+        assert_eq!(map.wait().unwrap().code(), Some(128 + number), "{name}");
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{name}: {left:?}");
+    }
 }
 
 #[test]

@@ -108,6 +108,11 @@ impl<S: Source> Pages<S> {
         crate::field(&self.last.1, (offset - start) as usize)
     }
 
+    /// Remembers that bytes which the file lacks were taken for zeroes.
+    pub fn note_lack(&self) {
+        self.lacks.set(true);
+    }
+
     /// Remembers whether these bytes are before `end`.
     fn note(&self, offset: u64, length: u64, end: u64) {
         if offset.saturating_add(length) > end {

@@ -114,12 +114,23 @@ impl<S: Source> Image<S> {
             .as_ref()
             .is_none_or(|(offset, _)| *offset != at.offset)
         {
-            let length = at.length.min(self.file.size().saturating_sub(at.offset));
-            let bytes = self.file.read_padded(at.offset, length as usize)?;
+            let there = at.length.min(self.file.size().saturating_sub(at.offset));
+            let mut bytes = self.file.read_padded(at.offset, there as usize)?;
             let size = 1 << self.header.cluster_bits;
             // The old one goes before there is a new one.
             self.decoded = None;
-            let cluster = compression::decode(self.header.compression, &bytes, size)?;
+            let kind = self.header.compression;
+            // The stream may end before its last sector does. If it doesn't end in time, what the file lacks of it is
+            // zeroes, as everywhere else.
+            let cluster = match compression::decode(kind, &bytes, size) {
+                Err(_) if there < at.length => {
+                    bytes.resize(at.length as usize, 0);
+                    let cluster = compression::decode(kind, &bytes, size)?;
+                    self.file.note_lack();
+                    cluster
+                }
+                decoded => decoded?,
+            };
             self.decoded = Some((at.offset, cluster));
         }
         let cluster = self.decoded.as_ref().map(|(_, bytes)| bytes.as_slice());

@@ -99,7 +99,9 @@ impl Header {
                 "cut short: the file has {file_sectors} sectors, and its data begins at {overhead}"
             )));
         }
-        let (descriptor, size) = (sectors(28, "a descriptor")?, sectors(36, "a descriptor")?);
+        let descriptor = sectors(28, "a descriptor")?;
+        // Whatever it says: no more than the first of it is looked at.
+        let size = u64_at(bytes, 36)?.saturating_mul(SECTOR);
         let header = Self {
             capacity: sectors(12, "a disk")?,
             grain: sectors(20, "a grain")?,

@@ -14,6 +14,7 @@ use device::{
     WriteFlags, Zeroes,
 };
 use extent_map::{ExtentMap, Wanted};
+use lanes::Work;
 use tokio::time::sleep;
 
 use crate::call::Call;
@@ -56,6 +57,7 @@ impl NativeFilter {
         let mut terms = below.terms().clone();
         let hook = native.hook();
         hook.promise(&mut terms.export)?;
+        terms.sparse &= hook.tells_extents();
         if hook.tells_failed_extents() {
             terms.extents_on_error = ExtentsOnError::Error;
         }
@@ -110,13 +112,12 @@ impl NativeFilter {
 
     /// Looks for a file, on a thread of its tenant's: file systems may take their time.
     async fn exists(&self, file: &Arc<PathBuf>, deadline: &Deadline) -> Result<bool, Failure> {
-        let Some(quota) = &self.terms.quota else {
-            return Ok(file.exists());
+        let work = match &self.terms.quota {
+            Some(quota) => &quota.work,
+            None => Work::of_the_host(),
         };
         let file = Arc::clone(file);
-        let found = deadline
-            .standing(quota.work.run(move || file.exists()))
-            .await;
+        let found = deadline.standing(work.run(move || file.exists())).await;
         found.map_err(|_| Failure::host(nbd_proto::Errno::Eio, "the host has no thread left"))
     }
 
@@ -344,6 +345,9 @@ impl Device for NativeFilter {
             sleep(wait).await;
         }
         let mut guest = Guest::default();
+        if let Some(exit) = self.hook().exit() {
+            guest.keep(Box::new(exit.enter().await?));
+        }
         if let Some(held) = self.hook().connect(&self.terms.export)? {
             guest.keep(held);
         }

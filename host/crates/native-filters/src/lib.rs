@@ -18,4 +18,5 @@ mod settings;
 
 pub use exit::Exit;
 pub use filter::NativeFilter;
+pub use log::finish_logs;
 pub use native::{Native, NativeError};

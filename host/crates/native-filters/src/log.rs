@@ -5,13 +5,17 @@ mod file;
 mod line;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use device::fault::Failure;
 use device::origin::Origin;
 use extent_map::ExtentMap;
+use lanes::Work;
 use nbd_proto::Export;
+
+pub use self::file::finish_logs;
 
 use self::file::LogFile;
 use self::line::{Answered, Asked, Connected};
@@ -21,12 +25,19 @@ use crate::plan::Plan;
 use crate::settings::Reader;
 
 #[derive(Debug)]
-pub(crate) struct Log(Option<Arc<Book>>);
+pub(crate) struct Log {
+    /// The file that the operator named, and whether it goes on where it ends; `None`: nothing is noted.
+    wanted: Option<(PathBuf, bool)>,
+    /// It, once an export is open.
+    book: OnceLock<Arc<Book>>,
+}
 
 /// Where lines go, and who is connected.
 #[derive(Debug)]
 struct Book {
     file: Arc<LogFile>,
+    /// The way to the threads that write it.
+    work: Work,
     guests: Mutex<Guests>,
 }
 
@@ -57,18 +68,10 @@ impl Log {
         if settings.text("logscript").is_some() {
             settings.complain("logscript=: scripts aren't run here; say logfile=".to_owned());
         }
-        let Some(path) = settings.path("logfile") else {
-            return Self(None);
-        };
-        match LogFile::open(&path, append) {
-            Ok(file) => Self(Some(Arc::new(Book {
-                file,
-                guests: Mutex::default(),
-            }))),
-            Err(error) => {
-                settings.complain(format!("logfile={}: {error}", path.display()));
-                Self(None)
-            }
+        let path = settings.path("logfile");
+        Self {
+            wanted: path.map(|path| (path, append)),
+            book: OnceLock::new(),
         }
     }
 }
@@ -102,8 +105,8 @@ impl Book {
 
     fn write(&self, number: u64, line: &dyn std::fmt::Display) {
         let now = clock::Time(SystemTime::now());
-        self.file
-            .write(format!("{now} connection={number} {line}\n"));
+        let line = format!("{now} connection={number} {line}\n");
+        self.file.write(line, &self.work);
     }
 }
 
@@ -113,9 +116,26 @@ fn connection() -> u64 {
 }
 
 impl Hook for Log {
+    fn open(&self, work: &Work) -> Result<(), String> {
+        let Some((path, append)) = &self.wanted else {
+            return Ok(());
+        };
+        if self.book.get().is_none() {
+            let file = LogFile::open(path, *append);
+            let file = file.map_err(|error| format!("logfile={}: {error}", path.display()))?;
+            // Whoever was first: the file is the same.
+            let _ = self.book.set(Arc::new(Book {
+                file,
+                work: work.clone(),
+                guests: Mutex::default(),
+            }));
+        }
+        Ok(())
+    }
+
     fn plan(&self, call: &Call) -> Plan {
         let mut plan = Plan::pass(call.flags());
-        if let Some(book) = &self.0 {
+        if let Some(book) = self.book.get() {
             let (number, id) = book.next_call();
             plan.ticket = id;
             book.write(number, &Asked { call, id });
@@ -130,7 +150,7 @@ impl Hook for Log {
         extents: Option<&ExtentMap>,
         failure: Option<&Failure>,
     ) {
-        if let Some(book) = &self.0 {
+        if let Some(book) = self.book.get() {
             let line = Answered {
                 call,
                 id: ticket,
@@ -142,7 +162,7 @@ impl Hook for Log {
     }
 
     fn connect(&self, export: &Export) -> Result<Option<Box<dyn Send + Sync>>, Failure> {
-        let Some(book) = &self.0 else {
+        let Some(book) = self.book.get() else {
             return Ok(None);
         };
         let connection = connection();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lanes::Work;
 use nbdbox_config::native::NativeName;
 use nbdbox_config::settings::Settings;
 use thiserror::Error;
@@ -35,12 +36,10 @@ pub struct NativeError(Vec<String>);
 
 impl Native {
     /// Reads settings. `exit` is the way in which a filter ends the server; where there is none, those that would are
-    /// refused.
-    ///
-    /// `log` opens its file here, which may block for a moment.
+    /// refused. Opens nothing: settings that are only checked leave no trace.
     ///
     /// # Errors
-    /// All that is wrong with the settings; the file of `log` can't be opened.
+    /// All that is wrong with the settings.
     pub fn new(
         name: NativeName,
         settings: &Settings,
@@ -73,6 +72,17 @@ impl Native {
     #[must_use]
     pub fn name(&self) -> NativeName {
         self.name
+    }
+
+    /// Opens what it works with, on a thread of its tenant's, for an export that is opened. Dropping it leaves that thread
+    /// to end by itself.
+    ///
+    /// # Errors
+    /// It can't be opened; there is no thread.
+    pub async fn open(self: &Arc<Self>, work: &Work) -> Result<(), String> {
+        let (native, own) = (Arc::clone(self), work.clone());
+        let opened = work.run(move || native.hook.open(&own)).await;
+        opened.map_err(|error| error.to_string())?
     }
 
     pub(crate) fn hook(&self) -> &dyn Hook {

@@ -57,9 +57,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn boolean(&self, key: &str, default: bool) -> bool {
+        // As nbdkit has it.
         let parse = |value: &str| match &value.to_ascii_lowercase()[..] {
-            "true" | "yes" | "on" | "1" => Some(true),
-            "false" | "no" | "off" | "0" => Some(false),
+            "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+            "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
             _ => None,
         };
         self.parsed(key, parse, "true or false").unwrap_or(default)
@@ -97,5 +98,29 @@ impl<'a> Reader<'a> {
             }
         }
         wrong
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn booleans_are_those_of_nbdkit() {
+        let read = |value: &str| {
+            let settings = Settings::parse(&[format!("key={value}")]).unwrap();
+            let reader = Reader::new("filter", &settings);
+            let value = [true, false].map(|default| reader.boolean("key", default));
+            (reader.finish().is_empty() && value[0] == value[1]).then_some(value[0])
+        };
+        for (words, expected) in [
+            ("1 true TRUE t y Y yes on On", Some(true)),
+            ("0 false f n no NO off", Some(false)),
+            ("2 maybe tr ye o", None),
+        ] {
+            for word in words.split(' ') {
+                assert_eq!(read(word), expected, "{word}");
+            }
+        }
     }
 }

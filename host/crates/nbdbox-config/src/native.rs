@@ -61,6 +61,24 @@ impl NativeName {
         }
     }
 
+    /// What it does, in one line.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::BlocksizePolicy => "tells clients other block sizes, and may hold them to those",
+            Self::Delay => "lets calls take longer",
+            Self::Error => "lets some calls fail",
+            Self::Exitlast => "ends the server with its last client",
+            Self::Exitwhen => "ends the server when a file, a process or a pipe says so",
+            Self::Fua => "takes FUA away, makes it of flushes, or forces it",
+            Self::Log => "notes calls in a file",
+            Self::Nocache => "takes reading ahead away, or does it by reading",
+            Self::Noextents => "says that everything is data",
+            Self::Notrim => "takes trimming away",
+            Self::Nozero => "takes zeroing away, or does it by writing",
+        }
+    }
+
     /// The one that is written so.
     #[must_use]
     pub fn named(text: &str) -> Option<Self> {

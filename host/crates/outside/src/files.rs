@@ -60,6 +60,17 @@ pub fn append(path: &Path, anew: bool) -> io::Result<File> {
     }
 }
 
+/// The reading end of a pipe that the process with the operator's descriptors was handed as this one. Reads don't block.
+///
+/// # Errors
+/// There is no such descriptor, or it isn't a pipe's, or the operator didn't name it.
+pub fn pipe(descriptor: u32) -> io::Result<OwnedFd> {
+    match Keeper::get() {
+        None => here::pipe(descriptor),
+        Some(keeper) => file(keeper, &Ask::Pipe(descriptor)).map(OwnedFd::from),
+    }
+}
+
 /// What is at a path, links followed.
 ///
 /// # Errors

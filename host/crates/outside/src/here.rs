@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions as DiskOptions};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 /// What is at a path, links followed.
@@ -106,6 +107,17 @@ pub(crate) fn append(path: &Path, anew: bool) -> io::Result<File> {
         file.set_len(0)?;
     }
     Ok(file)
+}
+
+/// The reading end of a pipe that this process was handed as this descriptor, so that it doesn't block.
+pub(crate) fn pipe(descriptor: u32) -> io::Result<OwnedFd> {
+    // By its name: only an unsafe call could make a file of a number.
+    let path = format!("/proc/self/fd/{descriptor}");
+    if FileType::from_raw_mode(rustix::fs::stat(&path)?.st_mode) != FileType::Fifo {
+        return Err(io::Error::other("it isn't a pipe"));
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
 /// Opens a file or a block device of the operator's, to be read or written.

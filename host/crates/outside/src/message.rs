@@ -54,6 +54,8 @@ pub enum Ask {
         /// Whether it's emptied first.
         anew: bool,
     },
+    /// The reading end of a pipe that the keeper was handed as this descriptor. Answered by [`Answer::File`].
+    Pipe(u32),
     /// What is at a path. Answered by [`Answer::Seen`].
     Look(Passed),
     /// The entries of a folder. Answered by [`Answer::Entries`].

@@ -38,6 +38,7 @@ pub struct Rights {
     /// Files directly in a folder, all or those with an ending.
     folders: Vec<(PathBuf, Option<&'static str>, HashSet<Right>)>,
     sockets: HashSet<Socket>,
+    pipes: HashSet<u32>,
     input: bool,
 }
 
@@ -58,6 +59,11 @@ impl Rights {
         self.sockets.insert(socket);
     }
 
+    /// Allows a pipe that the keeper was handed as this descriptor.
+    pub fn allow_pipe(&mut self, descriptor: u32) {
+        self.pipes.insert(descriptor);
+    }
+
     /// Allows the keeper's standard input.
     pub fn allow_input(&mut self) {
         self.input = true;
@@ -71,6 +77,7 @@ impl Rights {
         }
         self.folders.extend(other.folders.iter().cloned());
         self.sockets.extend(other.sockets.iter().cloned());
+        self.pipes.extend(&other.pipes);
         self.input |= other.input;
         self
     }
@@ -92,6 +99,7 @@ impl Rights {
                 let path = path.to_path();
                 self.has(&path, Right::ReadDisk) || self.has(&path, Right::WriteDisk)
             }
+            Ask::Pipe(descriptor) => self.pipes.contains(descriptor),
             Ask::Append { path, .. } => self.has(&path.to_path(), Right::Append),
             Ask::Look(path) => self.may_look(&path.to_path()),
             Ask::List { path, .. } => self.has(&path.to_path(), Right::List),
@@ -138,6 +146,7 @@ impl Rights {
             Ask::Read(path) => file(here::read(&path.to_path())?),
             Ask::Disk { path, writable } => file(here::disk(&path.to_path(), *writable)?),
             Ask::Append { path, anew } => file(here::append(&path.to_path(), *anew)?),
+            Ask::Pipe(descriptor) => (Answer::File, Some(here::pipe(*descriptor)?)),
             Ask::Look(path) => (Answer::Seen(here::look(&path.to_path())?), None),
             Ask::List { path, most } => {
                 let most = usize::try_from(*most).unwrap_or(usize::MAX);

@@ -2,13 +2,15 @@
 //! list, under the same numbers, and refuse the rest in the same words.
 
 use std::collections::BTreeMap;
+use std::thread;
 
-use nbdbox_tests::{Disk, Run, nbdbox, plugin, run, shell};
+use nbd_proto::Framing;
+use nbdbox_tests::{Client, Disk, Server, plugin, shell};
 
 use super::partition_tables::SECTOR;
 
 /// Where partitions are, by number: their first sector and how many there are, of 512 bytes.
-type Partitions = BTreeMap<u64, (u64, u64)>;
+pub(super) type Partitions = BTreeMap<u64, (u64, u64)>;
 
 /// Who lists the partitions of a disk. Each has its own weak points, so a case names whom it asks.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +63,7 @@ pub(super) fn ask(twin: &str, disk: &Disk, number: u64, more: &str) -> Result<(u
     let program = plugin(twin).display().to_string();
     let file = plugin("file").display().to_string();
     let grant = format!("disk={}:ro", disk.path().display());
-    let mut words = vec!["serve".to_owned(), "--blob".to_owned(), grant];
+    let mut words = vec!["--blob".to_owned(), grant];
     if twin == "partition" {
         words.extend([program, format!("number={number}")]);
         words.extend((!more.is_empty()).then(|| more.to_owned()));
@@ -74,24 +76,30 @@ pub(super) fn ask(twin: &str, disk: &Disk, number: u64, more: &str) -> Result<(u
         let filter = format!("{program},partition={number}{more}");
         words.extend(["--filter".to_owned(), filter, file]);
     }
+    let server = Server::try_start(words).map_err(|exit| exit.log)?;
+    let mut client = Client::connect(&server.socket(), Framing::Structured);
+    let count = client.size() / SECTOR;
     // Each sector begins with its own number.
-    let look = "nbdcopy \"$uri\" - 2>/dev/null | od -An -N8 -tu8; nbdinfo --size \"$uri\"";
-    words.extend(["--run".to_owned(), look.to_owned()]);
-    let ran: Run = run(nbdbox(), words);
-    if ran.code != 0 {
-        return Err(ran.stderr);
-    }
-    let numbers: Vec<u64> = ran
-        .stdout
-        .split_whitespace()
-        .map(|word| word.parse().unwrap())
-        .collect();
-    assert!(!ran.stderr.contains("refused"), "{}", ran.stderr);
-    Ok((numbers[0], numbers[1] / SECTOR))
+    let mut number = |sector: u64| {
+        let read = client.read(sector * SECTOR, 8).unwrap();
+        u64::from_le_bytes(read.try_into().unwrap())
+    };
+    let (first, last) = (number(0), number(count - 1));
+    assert_eq!(last, first + count - 1, "{}", server.log());
+    assert!(!server.log().contains("refused"), "{}", server.log());
+    Ok((first, count))
 }
 
-/// Holds that both twins find what the tools list, and nothing under the number that comes next.
-pub(super) fn assert_listed(what: &str, bytes: &[u8], tools: &[Tool]) {
+/// Asks both twins at once.
+pub(super) fn ask_both(disk: &Disk, number: u64, more: &str) -> [Result<(u64, u64), String>; 2] {
+    thread::scope(|scope| {
+        let asked = TWINS.map(|twin| scope.spawn(move || ask(twin, disk, number, more)));
+        asked.map(|asked| asked.join().unwrap())
+    })
+}
+
+/// Holds that both twins find what the tools list, and nothing under the number that comes next. What that is.
+pub(super) fn assert_listed(what: &str, bytes: &[u8], tools: &[Tool]) -> Partitions {
     let disk = Disk::holding(bytes);
     let lists: Vec<Partitions> = tools.iter().filter_map(|tool| tool.list(&disk)).collect();
     let list = lists.first().unwrap();
@@ -101,8 +109,8 @@ pub(super) fn assert_listed(what: &str, bytes: &[u8], tools: &[Tool]) {
     }
     let last = *list.keys().last().unwrap();
     for number in (1..=last + 1).filter(|number| *number < 12 || *number + 2 > last) {
-        for twin in TWINS {
-            match (ask(twin, &disk, number, ""), list.get(&number)) {
+        for (twin, got) in TWINS.iter().zip(ask_both(&disk, number, "")) {
+            match (got, list.get(&number)) {
                 (Ok(got), Some(place)) => assert_eq!(got, *place, "{what}: {number} of {twin}"),
                 (Err(words), None) => assert!(
                     words.contains("there is no such partition"),
@@ -112,13 +120,14 @@ pub(super) fn assert_listed(what: &str, bytes: &[u8], tools: &[Tool]) {
             }
         }
     }
+    list.clone()
 }
 
 /// Holds that both refuse a partition in these words.
 pub(super) fn assert_refused(bytes: &[u8], number: u64, more: &str, words: &str) {
     let disk = Disk::holding(bytes);
-    for twin in TWINS {
-        let said = ask(twin, &disk, number, more).unwrap_err();
+    for (twin, said) in TWINS.iter().zip(ask_both(&disk, number, more)) {
+        let said = said.unwrap_err();
         assert!(said.contains(words), "{number} of {twin}: {words}: {said}");
     }
 }

@@ -3,16 +3,15 @@
 use std::fs;
 
 use nbd_proto::{Errno, Framing};
-use nbdbox_tests::{Client, Random, run};
+use nbdbox_tests::{Client, Random, Server, plugin, run};
 
+use super::bad::warnings_of_cuts;
 use super::folder::{Folder, assert_same_bytes};
 
 const SIZE: u64 = 6 << 20;
 
 /// What is read at once.
 const PIECE: u32 = 32 << 10;
-
-const WARNING: &str = "the image is cut short";
 
 /// An image of bytes of which none is 0, with holes between them. It's called `whole`.
 fn create(folder: &Folder, format: &str, options: &str) -> u64 {
@@ -27,6 +26,16 @@ fn create(folder: &Folder, format: &str, options: &str) -> u64 {
             .replace("  ", " ")
             .as_str(),
     );
+    fs::metadata(folder.path("whole")).unwrap().len()
+}
+
+/// As [`create`], of bytes that take less room when they're compressed, up to the disk's last one.
+fn create_compressible(folder: &Folder, format: &str, options: &str) -> u64 {
+    let mut random = Random::seeded(73);
+    let bytes = random.bytes(usize::try_from(SIZE).unwrap());
+    let bytes: Vec<u8> = bytes.iter().map(|byte| b'a' + byte % 16).collect();
+    fs::write(folder.path("raw"), bytes).unwrap();
+    folder.qemu_img(&format!("convert -f raw -O {format} {options} @raw @whole"));
     fs::metadata(folder.path("whole")).unwrap().len()
 }
 
@@ -72,7 +81,7 @@ fn assert_like_qemu(folder: &Folder, plugin: &str, format: &str, length: u64) {
         let copy = folder.path("copy");
         let _ = run("nbdcopy", [&ours.uri(), copy.to_str().unwrap()]).ok();
     }
-    let warnings = ours.log().matches(WARNING).count();
+    let warnings = warnings_of_cuts(&ours);
     assert_eq!(warnings > 0, lost, "{what}: {}", ours.log());
     assert!(warnings <= 1, "{what}: {}", ours.log());
 }
@@ -92,6 +101,18 @@ fn tables_and_data_of_qcow2_that_are_not_there_are_zeroes() {
         (3 << 16) + 3,
     ] {
         assert_like_qemu(&folder, "qcow2", "qcow2", length);
+    }
+}
+
+/// QEMU reads on in zeroes, and a cluster may come of that.
+#[test]
+fn compressed_clusters_of_qcow2_that_are_cut_are_read_on_in_zeroes() {
+    let folder = Folder::new();
+    for options in ["-c -o cluster_size=64k", "-c -o compression_type=zstd"] {
+        let whole = create_compressible(&folder, "qcow2", options);
+        for length in [1, 511, 512, 513, 5000].map(|cut| whole - cut) {
+            assert_like_qemu(&folder, "qcow2", "qcow2", length);
+        }
     }
 }
 
@@ -125,7 +146,7 @@ fn flat_extents_that_are_too_short_are_zeroes_behind_their_end() {
         let theirs = folder.qemu_nbd(&["-f", "vmdk"], "flat.vmdk");
         let mut random = Random::seeded(72);
         assert_same_bytes("flat", &ours.socket(), &theirs.socket(), &mut random);
-        assert_eq!(ours.log().matches(WARNING).count(), 1, "{}", ours.log());
+        assert_eq!(warnings_of_cuts(&ours), 1, "{}", ours.log());
     }
 }
 
@@ -139,6 +160,37 @@ fn blocks_of_vdi_that_are_not_there_are_zeroes() {
             assert_like_qemu(&folder, "vdi", "vdi", length);
         }
     }
+}
+
+/// Each instance finds it out for itself.
+#[test]
+fn many_instances_warn_once() {
+    let folder = Folder::new();
+    let whole = create(&folder, "qcow2", "-o cluster_size=64k");
+    let _ = fs::copy(folder.path("whole"), folder.path("top")).unwrap();
+    folder.cut("top", whole / 2);
+    let config = format!(
+        "[[listener]]\nname = \"l\"\nunix = \"FOLDER/socket\"\n[tenant.a]\nclients = [{{ listener = \"l\" }}]\n\
+         [[tenant.a.export]]\nname = \"\"\nplugin = \"{}\"\nblobs = {{ image = \"{}:ro\" }}\n",
+        plugin("qcow2").display(),
+        folder.path("top").display()
+    );
+    let server = Server::hosting(&config);
+    for _ in 0..3 {
+        // When nobody is connected idle instances are dropped, so each client has a fresh one.
+        let mut client = Client::connect(&server.socket(), Framing::Extended);
+        let size = client.size();
+        assert_eq!(client.read(size - 4096, 4096).unwrap(), [0; 4096]);
+        drop(client);
+        let copy = folder.path("copy");
+        let _ = run("nbdcopy", [&server.uri(), copy.to_str().unwrap()]).ok();
+    }
+    let log = server.log();
+    assert_eq!(warnings_of_cuts(&server), 1, "{log}");
+    assert!(
+        log.matches("the image is cut short").count() > 1,
+        "they're all the same instance's: {log}"
+    );
 }
 
 #[test]

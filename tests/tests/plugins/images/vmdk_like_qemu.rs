@@ -33,6 +33,19 @@ fn sparse_files_with_and_without_zeroed_grains() {
 }
 
 #[test]
+fn a_descriptor_is_as_long_as_it_is() {
+    let mut random = Random::seeded(37);
+    let folder = Folder::new();
+    folder.create("vmdk", &["-o", "subformat=monolithicSparse"], "top", SIZE);
+    folder.change("vmdk", "top", &changes(&mut random, SIZE - 2048, 5));
+    for sectors in [1, 1 << 20, 1 << 54, 1 << 61, u64::MAX] {
+        folder.patch("top", 36, &sectors.to_le_bytes());
+        let what = format!("a descriptor of {sectors} sectors");
+        compare(&folder, &what, &["image=top:ro"], &[], &mut random);
+    }
+}
+
+#[test]
 fn compressed_grains_of_a_stream() {
     let mut random = Random::seeded(32);
     for size in [3_000_320, 1 << 20, 9 << 20] {

@@ -79,6 +79,95 @@ fn a_stacks_layers_are_counted_each() {
     assert_eq!(sample(&text, "nbdbox_export_open", &open), Some(1.0));
 }
 
+/// Filters of the host's own over memory. Reads fail, zeroes are written, and of extents nobody is asked.
+fn natives() -> Server {
+    let filters = "filters = [{ plugin = \"noextents\" }, \
+                   { plugin = \"error\", settings = { error-pread-rate = \"100%\" } }, \
+                   { plugin = \"nozero\", settings = { zeromode = \"emulate\" } }]";
+    let settings = "size = \"1M\"";
+    mallorys("", &[export("disk", &plugin("memory"), settings, filters)])
+}
+
+const NATIVE_LAYERS: [&str; 4] = ["3:noextents", "2:error", "1:nozero", "0:memory"];
+
+const NATIVE_SCRIPT: &str = "
+try:
+    h.pread(512, 0)
+    sys.exit('it was read')
+except nbd.Error:
+    pass
+h.pwrite(b'x' * 512, 0)
+h.zero(4096, 4096)
+h.block_status(4096, 0, lambda *_: 0)
+";
+
+#[test]
+fn filters_of_the_hosts_own_count_what_comes_to_them() {
+    let server = natives();
+    let text = scraped(&server, &server.uri_of("disk"), NATIVE_SCRIPT);
+    for (operation, outcomes) in [
+        ("read", ["below 1", "answered 1", "", ""]),
+        ("write", ["ok 1", "ok 1", "ok 1", "ok 2"]),
+        ("zero", ["ok 1", "ok 1", "ok 1", ""]),
+        ("block-status", ["ok 1", "", "", ""]),
+    ] {
+        let counted = NATIVE_LAYERS.map(|layer| {
+            let outcomes = ["ok", "answered", "below", "plugin", "host", "client"];
+            let counted = outcomes.iter().filter_map(|outcome| {
+                let labels = [
+                    ("layer", layer),
+                    ("operation", operation),
+                    ("outcome", outcome),
+                ];
+                let count = sample(&text, "nbdbox_layer_operations_total", &labels)?;
+                Some(format!("{outcome} {count}"))
+            });
+            counted.collect::<Vec<_>>().join(", ")
+        });
+        assert_eq!(counted, outcomes, "{operation}: {text}");
+    }
+    for layer in &NATIVE_LAYERS[..3] {
+        // There's no file.
+        let own = [("layer", *layer), ("digest", "")];
+        for name in ["guest_calls_total", "instances_made_total", "memory_bytes"] {
+            assert_eq!(value(&text, &format!("nbdbox_{name}"), &own), 0.0, "{name}");
+        }
+    }
+    // What the client met is counted once.
+    let reads = [("operation", "read"), ("outcome", "below")];
+    assert_eq!(value(&text, "nbdbox_operations_total", &reads), 1.0);
+}
+
+#[test]
+fn filters_of_the_hosts_own_are_in_the_json_and_in_top() {
+    let server = natives();
+    let _ = scraped(&server, &server.uri_of("disk"), NATIVE_SCRIPT);
+    let report: Value = serde_json::from_str(&get(&server, "/exports")).unwrap();
+    let layers = report["exports"][0]["layers"].as_array().unwrap();
+    let told: Vec<(&str, &str, u64)> = layers
+        .iter()
+        .map(|layer| {
+            let text = |key: &str| layer[key].as_str().unwrap();
+            (
+                text("layer"),
+                text("digest"),
+                layer["requests"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let digest = report["exports"][0]["digest"].as_str().unwrap();
+    let requests = [("", 4), ("", 3), ("", 2), (digest, 2)];
+    let expected = NATIVE_LAYERS.iter().zip(requests);
+    let expected = expected.map(|(layer, (digest, requests))| (*layer, digest, requests));
+    assert_eq!(told, expected.collect::<Vec<_>>(), "{report}");
+    let socket = socket(&server);
+    let top = ["top", "--json", "--by", "layer", "--sort", "name"];
+    let rows = run(nbdbox(), top.into_iter().chain([socket.to_str().unwrap()])).ok();
+    for layer in NATIVE_LAYERS {
+        assert!(rows.contains(layer), "{layer}: {rows}");
+    }
+}
+
 #[test]
 fn the_json_and_top_have_the_layers_too() {
     let server = stack();

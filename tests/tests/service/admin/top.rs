@@ -111,6 +111,77 @@ fn it_draws_in_a_terminal_and_q_ends_it() {
     assert!(drawn.contains("\x1b[?1049l"), "{drawn:?}");
 }
 
+/// Runs `top` on a terminal of its own, and sends it a signal when it has drawn. Prints the status, whether
+/// the terminal's settings were others and are as before, how often the alternate screen was left, and whether there's a cursor.
+const SIGNALLED: &str = "
+import fcntl, os, pty, re, select, signal, struct, subprocess, sys, termios, time
+program, admin, name, hangs_up = sys.argv[1:]
+controller, terminal = pty.openpty()
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))
+before = termios.tcgetattr(terminal)
+environment = dict(os.environ, TERM='xterm')
+def heard():  # whoever runs the tests may have SIGHUP ignored
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+top = subprocess.Popen([program, 'top', admin], stdin=terminal, stdout=terminal, stderr=terminal, env=environment,
+                       start_new_session=True, preexec_fn=heard)
+seen, deadline = b'', time.time() + 60
+def read():
+    global seen
+    if select.select([controller], [], [], 0.05)[0]:
+        seen += os.read(controller, 65536)
+while b'TENANT' not in seen:
+    assert top.poll() is None and time.time() < deadline, seen
+    read()
+during = termios.tcgetattr(terminal)
+top.send_signal(getattr(signal, name))
+if hangs_up == 'yes':
+    os.close(terminal)
+    os.close(controller)
+    print(top.wait(60))
+    sys.exit()
+while top.poll() is None:
+    assert time.time() < deadline, seen
+    read()
+read()
+print(top.returncode, during != before, termios.tcgetattr(terminal) == before, seen.count(b'\\x1b[?1049l'),
+      seen.rindex(b'\\x1b[?25h') > seen.rindex(b'\\x1b[?25l'))
+";
+
+fn signalled(server: &Server, signal: &str, hangs_up: bool) -> String {
+    let (program, socket) = (nbdbox(), socket(server));
+    let hangs_up = if hangs_up { "yes" } else { "no" };
+    let words = [
+        "-c",
+        SIGNALLED,
+        program.to_str().unwrap(),
+        socket.to_str().unwrap(),
+        signal,
+        hangs_up,
+    ];
+    run("/usr/bin/python3", words).ok().trim().to_owned()
+}
+
+#[test]
+fn a_signal_ends_it_and_the_terminal_is_as_it_was() {
+    let server = hosting();
+    for (name, number) in [
+        ("SIGHUP", 1),
+        ("SIGINT", 2),
+        ("SIGQUIT", 3),
+        ("SIGUSR1", 10),
+        ("SIGTERM", 15),
+    ] {
+        let said = signalled(&server, name, false);
+        assert_eq!(said, format!("{} True True 1 True", 128 + number), "{name}");
+    }
+}
+
+#[test]
+fn a_terminal_that_is_gone_ends_it_without_a_panic() {
+    let server = hosting();
+    assert_eq!(signalled(&server, "SIGHUP", true), "129");
+}
+
 #[test]
 fn where_nobody_listens_it_says_so() {
     let ran = run(nbdbox(), ["top", "--once", "/nowhere/admin"]);

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use nbd_proto::wire;
 use nbdbox_tests::{Raw, nbdbox, plugin, run, shell};
+use rustix::fs::OFlags;
 use rustix::process::Signal;
 
 use super::scene::Scene;
@@ -541,6 +542,53 @@ fn signals_drain_and_end_with_status_0() {
         assert_eq!(ended.status.code(), Some(0), "{signal:?}: {}", ended.log);
         scene.assert_clean();
     }
+}
+
+/// Whoever reads a pipe waits for its other end, as somebody may wait for a disk that hangs.
+#[test]
+fn a_signal_ends_what_waits_for_a_configuration() {
+    for signal in [Signal::TERM, Signal::INT, Signal::USR1] {
+        let scene = Scene::new();
+        let _ = run("mkfifo", [scene.path("pipe")]).ok();
+        let mut begins = scene.start(["serve", "-P", "pid", "--config", "pipe"]);
+        let mut other_end = None;
+        begins.wait_for(|| {
+            other_end = writer(&scene.path("pipe"));
+            other_end.is_some()
+        });
+        begins.signal(signal);
+        let ended = begins.end();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
+        assert!(ended.log.contains("stopped by a signal"), "{}", ended.log);
+
+        let text = format!(
+            "[[listener]]\nname = \"l\"\nunix = \"socket\"\n[tenant.a]\nclients = [{{ listener = \"l\" }}]\n\
+             [[tenant.a.export]]\nname = \"\"\nplugin = \"{}\"\n",
+            wasm("pattern")
+        );
+        scene.write("nbdbox.toml", text);
+        let mut reloads = scene.serve(["--config", "nbdbox.toml"]);
+        fs::rename(scene.path("pipe"), scene.path("nbdbox.toml")).unwrap();
+        reloads.wait_for(|| {
+            other_end = writer(&scene.path("nbdbox.toml"));
+            other_end.is_some()
+        });
+        assert_eq!(
+            run("nbdinfo", ["--size", &scene.uri()]).ok().trim(),
+            "1048576"
+        );
+        reloads.signal(signal);
+        let ended = reloads.end();
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+        scene.assert_clean();
+    }
+}
+
+/// The other end of a pipe, once somebody reads it.
+fn writer(pipe: &std::path::Path) -> Option<fs::File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+    let mut options = fs::OpenOptions::new();
+    options.write(true).custom_flags(flags).open(pipe).ok()
 }
 
 #[test]

@@ -60,6 +60,19 @@ fn a_socket_that_was_handed_over_is_used() {
 }
 
 #[test]
+fn an_authors_server_uses_a_socket_that_was_handed_over() {
+    for words in [&["dev"][..], &["dev", "-U", "socket"]] {
+        let scene = Scene::new();
+        let pattern = wasm("pattern");
+        let words: Vec<&str> = words.iter().copied().chain([&*pattern]).collect();
+        let script = "h.connect_systemd_socket_activation(command)\nprint('size', h.get_size())\nh.shutdown()";
+        let printed = python(&scene, &words, script);
+        assert!(printed.contains("size 1048576"), "{printed}");
+        assert!(!scene.path("socket").exists());
+    }
+}
+
+#[test]
 fn all_sockets_that_were_handed_over_are_used_and_names_are_in_the_log() {
     let scene = Scene::new();
     let like = scene.command(["serve", "-P", "pid", "-v", "--print-uri", &wasm("pattern")]);

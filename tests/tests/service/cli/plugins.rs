@@ -144,6 +144,12 @@ fn what_isnt_found_says_what_to_write() {
             1,
             "did you mean `cow`?",
         ),
+        (
+            &["serve", "--filter", "noextent", "pattern"],
+            1,
+            "did you mean `noextents`?",
+        ),
+        (&["inspect", "delay"], 1, "--filter delay"),
         (&["serve", "--filter", "Cow", "pattern"], 2, "./Cow"),
         (&["serve", "oci://ghcr.io/nbdbox/qcow2:1"], 1, "registry"),
         (&["serve", "oci://ghcr.io"], 2, "REPOSITORY"),
@@ -243,6 +249,7 @@ fn the_list_says_what_each_is_and_needs() {
         "    needs   blob image:",
         "broken: can't be used: ",
         "    digest  sha256:",
+        "delay 0.1.0 (native filter): lets calls take longer\n    needs   nothing\nerror 0.1.0 (native filter): ",
     ] {
         assert!(ended.stdout.contains(line), "{line}: {}", ended.stdout);
     }
@@ -251,7 +258,18 @@ fn the_list_says_what_each_is_and_needs() {
         .iter()
         .map(|plugin| plugin["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["broken", "copy", "image"]);
+    assert_eq!(names[..3], ["broken", "copy", "image"]);
+    let own =
+        "blocksize-policy delay error exitlast exitwhen fua log nocache noextents notrim nozero";
+    assert_eq!(names[3..].join(" "), own);
+    for native in &all[3..] {
+        assert_eq!(native["kind"], "native filter");
+        assert!(
+            native["file"].is_null() && native["digest"].is_null(),
+            "{native}"
+        );
+        assert!(!native["summary"].as_str().unwrap().is_empty(), "{native}");
+    }
     assert!(all[0]["error"].as_str().unwrap().contains("WebAssembly"));
     assert_eq!(all[2]["kind"], "plugin");
     assert!(

@@ -90,6 +90,8 @@ fn is_compiling(server: &Server) -> bool {
     let children = children.collect::<String>();
     children.split_whitespace().any(|child| {
         let words = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-        words.split(|byte| *byte == 0).any(|word| word == b"compile-plugin")
+        words
+            .split(|byte| *byte == 0)
+            .any(|word| word == b"compile-plugin")
     })
 }

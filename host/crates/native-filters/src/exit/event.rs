@@ -1,12 +1,13 @@
 //! What a server may end with.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use futures_util::FutureExt as _;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
-/// Something that happens once. Looking for it asks the kernel, and doesn't wait.
+/// Something that happens once. Looking for it may wait for a disk.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// There is a file.
@@ -25,23 +26,27 @@ impl Event {
     /// # Errors
     /// It isn't a pipe's.
     pub(crate) fn of_pipe(descriptor: u32) -> Result<Self, String> {
-        // By its name: only an unsafe call could make a file of a number.
-        let path = format!("/proc/self/fd/{descriptor}");
-        let pipe = pipe::OpenOptions::new().open_receiver(path);
+        let pipe = outside::files::pipe(descriptor).and_then(pipe::Receiver::from_owned_fd);
         pipe.map(Self::Closed)
             .map_err(|error| format!("exit-when-pipe-closed={descriptor}: {error}"))
     }
 
+    /// Blocks.
     pub(crate) fn has_happened(&mut self) -> bool {
         match self {
-            Self::Created(path) => path.exists(),
+            Self::Created(path) => outside::files::look(path).is_ok(),
             // A file that can't be looked for may be there.
-            Self::Deleted(path) => matches!(path.try_exists(), Ok(false)),
-            Self::Exited(process) => !Path::new(&format!("/proc/{process}")).exists(),
+            Self::Deleted(path) => is_missing(path),
+            Self::Exited(process) => is_missing(Path::new(&format!("/proc/{process}"))),
             Self::Closed(pipe) => {
                 let ready = pipe.ready(Interest::READABLE).now_or_never();
                 ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
             }
         }
     }
+}
+
+fn is_missing(path: &Path) -> bool {
+    let looked = outside::files::look(path);
+    looked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

@@ -17,10 +17,12 @@ pub(crate) struct BlockSizePolicy {
 impl BlockSizePolicy {
     pub(crate) fn new(settings: &Reader<'_>) -> Self {
         let policies = [("allow", false), ("error", true)];
+        // 0 is as if it weren't given.
+        let size = |key: &str| settings.size(key).filter(|size| *size > 0);
         Self {
-            minimum: settings.size("blocksize-minimum"),
-            preferred: settings.size("blocksize-preferred"),
-            maximum: settings.size("blocksize-maximum"),
+            minimum: size("blocksize-minimum"),
+            preferred: size("blocksize-preferred"),
+            maximum: size("blocksize-maximum"),
             strict: settings.choice("blocksize-error-policy", &policies, false),
         }
     }

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use device::fault::Failure;
-use nbd_proto::Export;
-
 use crate::exit::Exit;
 use crate::hook::Hook;
 
@@ -19,7 +16,7 @@ impl ExitLast {
 }
 
 impl Hook for ExitLast {
-    fn connect(&self, _: &Export) -> Result<Option<Box<dyn Send + Sync>>, Failure> {
-        Ok(Some(Box::new(self.0.enter()?)))
+    fn exit(&self) -> Option<&Arc<Exit>> {
+        Some(&self.0)
     }
 }

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use device::fault::Failure;
-use nbd_proto::Export;
-
 use crate::exit::{Event, Exit};
 use crate::hook::Hook;
 use crate::settings::Reader;
@@ -56,7 +53,7 @@ impl ExitWhen {
 }
 
 impl Hook for ExitWhen {
-    fn connect(&self, _: &Export) -> Result<Option<Box<dyn Send + Sync>>, Failure> {
-        Ok(Some(Box::new(self.0.enter()?)))
+    fn exit(&self) -> Option<&Arc<Exit>> {
+        Some(&self.0)
     }
 }

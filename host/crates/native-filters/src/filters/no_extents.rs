@@ -8,6 +8,10 @@ use crate::plan::{Plan, Then};
 pub(crate) struct NoExtents;
 
 impl Hook for NoExtents {
+    fn tells_extents(&self) -> bool {
+        false
+    }
+
     fn plan(&self, call: &Call) -> Plan {
         match call {
             Call::Extents { .. } => Plan::then(Then::Ignore, call.flags()),

@@ -1,34 +1,49 @@
-//! The file, which a thread writes from a bounded queue: no request waits for a disk to note what it asks.
+//! The file, which a thread of a lane writes from a bounded queue: no request waits for a disk to note what it asks.
 
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use lanes::Work;
 
 /// Lines that wait to be written. Past them lines are dropped, and counted: what is noted mustn't hold up what it is
 /// about.
 const QUEUE: usize = 4096;
 
+/// How long the end of the process waits for what is still to be written: a disk that hangs must not keep it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The files that are open, each once in the process: a new generation of an export goes on where the one before was.
 static OPEN: Mutex<Option<HashMap<PathBuf, Weak<LogFile>>>> = Mutex::new(None);
 
-/// An open log. When it's dropped, what was noted is written first.
+/// An open log. Whoever writes it holds it, so what was noted is written also when nobody else does.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    lines: Option<SyncSender<String>>,
-    dropped: Arc<AtomicU64>,
-    writer: Option<JoinHandle<()>>,
+    file: File,
+    queue: Mutex<Queue>,
+    /// All is written, or nothing more will be.
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    lines: VecDeque<String>,
+    /// Since the last line that was written.
+    dropped: u64,
+    /// A thread writes, or is about to: one for each file.
+    is_written: bool,
+    /// It can't be written any more.
+    is_broken: bool,
 }
 
 impl LogFile {
-    /// Opens a log, anew unless `append`, or joins one that is open.
+    /// Opens a log, anew unless `append`, or joins one that is open. Blocks.
     ///
     /// # Errors
-    /// It can't be opened; there is no thread for it.
+    /// It can't be opened.
     pub(super) fn open(path: &Path, append: bool) -> io::Result<Arc<Self>> {
         // What it holds is whole at any time.
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,68 +52,88 @@ impl LogFile {
         if let Some(file) = open.get(path).and_then(Weak::upgrade) {
             return Ok(file);
         }
-        let mut options = OpenOptions::new();
-        options.create(true).append(true);
-        let file = options.open(path)?;
-        if !append {
-            file.set_len(0)?;
-        }
-        let file = Arc::new(Self::writing(file)?);
+        let file = outside::files::append(path, !append)?;
+        let file = Arc::new(Self {
+            file,
+            queue: Mutex::default(),
+            written: Condvar::new(),
+        });
         open.insert(path.to_owned(), Arc::downgrade(&file));
         Ok(file)
     }
 
-    fn writing(file: File) -> io::Result<Self> {
-        let (sender, lines) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let missing = Arc::clone(&dropped);
-        let named = thread::Builder::new().name("log filter".to_owned());
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the operator's: one for each file that the operator names, and it does nothing else"
-        )]
-        let writer = named.spawn(move || write_all(file, &lines, &missing));
-        Ok(Self {
-            lines: Some(sender),
-            dropped,
-            writer: Some(writer?),
-        })
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing that holds the lock panics half-way through a change.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a line, if there is room.
-    pub(super) fn write(&self, line: String) {
-        if let Some(lines) = &self.lines
-            && lines.try_send(line).is_err()
-        {
-            self.dropped.fetch_add(1, Relaxed);
-        }
-    }
-}
-
-impl Drop for LogFile {
-    fn drop(&mut self) {
-        self.lines = None;
-        if let Some(writer) = self.writer.take() {
-            // It doesn't panic; if it did, that has been told.
-            let _ = writer.join();
-        }
-    }
-}
-
-/// Writes lines until nobody has more. The first error is told, and ends it.
-fn write_all(mut file: File, lines: &Receiver<String>, dropped: &AtomicU64) {
-    while let Ok(line) = lines.recv() {
-        let missing = dropped.swap(0, Relaxed);
-        let written = file.write_all(line.as_bytes()).and_then(|()| {
-            if missing > 0 {
-                writeln!(file, "({missing} lines are missing)")?;
-            }
-            Ok(())
-        });
-        if let Err(error) = written {
-            tracing::error!(target: "nbdbox::plugin", "the filter log can't write its file, and stops: {error}");
+    /// Notes a line, if there is room. Where nobody writes, a thread of the lane begins to.
+    pub(super) fn write(self: &Arc<Self>, line: String, work: &Work) {
+        let mut queue = self.queue();
+        if queue.is_broken {
             return;
         }
+        if queue.lines.len() >= QUEUE {
+            queue.dropped += 1;
+            return;
+        }
+        queue.lines.push_back(line);
+        if std::mem::replace(&mut queue.is_written, true) {
+            return;
+        }
+        drop(queue);
+        let file = Arc::clone(self);
+        if work.begin(move || file.write_all()).is_err() {
+            // Whoever has the next line tries again.
+            self.queue().is_written = false;
+        }
+    }
+
+    /// Writes lines until there are no more. The first error is told, and ends it.
+    fn write_all(&self) {
+        loop {
+            let mut queue = self.queue();
+            if queue.lines.is_empty() || queue.is_broken {
+                queue.is_written = false;
+                self.written.notify_all();
+                return;
+            }
+            let lines = std::mem::take(&mut queue.lines);
+            let dropped = std::mem::take(&mut queue.dropped);
+            drop(queue);
+            let mut text: String = lines.into_iter().collect();
+            if dropped > 0 {
+                text += &format!("({dropped} lines are missing)\n");
+            }
+            if let Err(error) = (&self.file).write_all(text.as_bytes()) {
+                tracing::error!(target: "nbdbox::plugin", "the filter log can't write its file, and stops: {error}");
+                self.queue().is_broken = true;
+            }
+        }
+    }
+
+    /// Waits until all is written. Whether it is in time.
+    fn finish(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let is_written = |queue: &mut Queue| queue.is_written;
+        // Late, the rest is lost.
+        drop(
+            self.written
+                .wait_timeout_while(self.queue(), left, is_written),
+        );
+    }
+}
+
+/// Waits until what the filters noted is in their files, for a second at most. For the end of the process. Blocks.
+pub fn finish_logs() {
+    let deadline = Instant::now() + PATIENCE;
+    let files: Vec<Arc<LogFile>> = {
+        let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = open.iter().flat_map(HashMap::values);
+        files.filter_map(Weak::upgrade).collect()
+    };
+    for file in files {
+        file.finish(deadline);
     }
 }
 
@@ -106,16 +141,23 @@ fn write_all(mut file: File, lines: &Receiver<String>, dropped: &AtomicU64) {
 mod tests {
     use std::fs;
 
+    use lanes::Lane;
+
     use super::*;
+
+    fn work() -> Work {
+        Lane::new("alice").charging(None)
+    }
 
     #[test]
     fn a_log_begins_anew_unless_it_is_to_go_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         for (append, expected) in [(false, "a\n"), (true, "a\na\n"), (false, "a\n")] {
-            LogFile::open(&path, append)
-                .unwrap()
-                .write("a\n".to_owned());
+            let file = LogFile::open(&path, append).unwrap();
+            file.write("a\n".to_owned(), &work());
+            // As at the end of the process.
+            finish_logs();
             assert_eq!(fs::read_to_string(&path).unwrap(), expected);
         }
     }
@@ -125,10 +167,49 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let first = LogFile::open(&path, false).unwrap();
-        first.write("a\n".to_owned());
+        first.write("a\n".to_owned(), &work());
         let second = LogFile::open(&path, false).unwrap();
-        second.write("b\n".to_owned());
-        drop((first, second));
+        second.write("b\n".to_owned(), &work());
+        finish_logs();
         assert_eq!(fs::read_to_string(&path).unwrap(), "a\nb\n");
+    }
+
+    #[test]
+    fn what_was_noted_is_written_when_nobody_holds_the_log_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let lines: String = (0..1000).map(|line| format!("{line}\n")).collect();
+        {
+            let (file, work) = (LogFile::open(&path, false).unwrap(), work());
+            for line in lines.lines() {
+                file.write(format!("{line}\n"), &work);
+            }
+        }
+        finish_logs();
+        assert_eq!(fs::read_to_string(&path).unwrap(), lines);
+    }
+
+    #[test]
+    fn whoever_notes_waits_for_no_disk_and_what_finds_no_room_is_counted() {
+        // Nobody reads the pipe, so that it stays full.
+        let (reader, writer) = io::pipe().unwrap();
+        let file = Arc::new(LogFile {
+            file: File::from(std::os::fd::OwnedFd::from(writer)),
+            queue: Mutex::default(),
+            written: Condvar::new(),
+        });
+        let (work, line) = (work(), "x".repeat(1023) + "\n");
+        while file.queue().dropped < 10 {
+            file.write(line.clone(), &work);
+        }
+        #[expect(clippy::disallowed_methods, reason = "the test's own")]
+        let reader = std::thread::spawn(move || io::read_to_string(reader).unwrap());
+        file.finish(Instant::now() + Duration::from_secs(60));
+        file.write("more\n".to_owned(), &work);
+        file.finish(Instant::now() + Duration::from_secs(60));
+        drop((file, work));
+        let text = reader.join().unwrap();
+        assert!(text.contains("\n(1"), "{}", &text[text.len() - 100..]);
+        assert!(text.ends_with("more\n"));
     }
 }

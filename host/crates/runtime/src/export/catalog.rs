@@ -274,6 +274,8 @@ impl PluginCatalog {
                     export.put_on(layer);
                 }
                 FilterKind::Native(native) => {
+                    let opened = native.open(&quota.work).await;
+                    opened.map_err(|text| Refused::native(native, text))?;
                     let put_on = export.put_on_native(native, metrics);
                     put_on.map_err(|text| Refused::native(native, text))?;
                 }

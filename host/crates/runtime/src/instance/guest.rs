@@ -13,8 +13,9 @@ use nbdbox_config::limits::{DIRECT, HANDLES, QUESTIONS};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::abi::wit::Level;
 use crate::instance::context::ExportContext;
-use crate::instance::log::LogStream;
+use crate::instance::log::{LogStream, Said};
 use crate::instance::request::{Lend, RequestState, WritePlan};
 use crate::mapping::Draft;
 use crate::meter::call::Call;
@@ -41,6 +42,8 @@ pub(crate) struct Guest {
     /// The most handles so far.
     most_handles: u32,
     pub(crate) born: Instant,
+    /// Warnings that it has given.
+    warned: Said,
     wasi: WasiCtx,
     table: ResourceTable,
 }
@@ -74,9 +77,15 @@ impl Guest {
             host_calls: 0,
             most_handles: 0,
             born: Instant::now(),
+            warned: Said::default(),
             wasi,
             table,
         }
+    }
+
+    /// Writes a line to the operator's log.
+    pub(crate) fn log(&mut self, level: Level, text: &str) {
+        self.ctx.log.line(level, text, &mut self.warned);
     }
 
     /// A call begins for a request, which may use `budget` of CPU time; it lends.

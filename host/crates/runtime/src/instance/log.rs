@@ -1,6 +1,7 @@
 //! A plugin's log: escaped, cut, and rated, so that it can neither forge lines nor fill a disk.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,6 +22,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub(crate) struct GuestLog {
     names: Names,
     rate: Mutex<Rate>,
+    /// Warnings that instances have given.
+    said: Mutex<Said>,
     metrics: Arc<Metrics>,
 }
 
@@ -29,13 +32,26 @@ impl GuestLog {
         Self {
             names,
             rate: Mutex::new(Rate::new(per_second, Instant::now())),
+            said: Mutex::default(),
             metrics,
         }
     }
 
-    /// Writes one line, or counts it as dropped.
-    pub(crate) fn line(&self, level: Level, text: &str) {
+    /// Writes one line, or counts it as dropped. `own` are warnings that this instance has given: one that it gives for
+    /// the first time, and another instance has given already, is for those who look closer. Instances know nothing of
+    /// each other, so what they all find out about an export, each of them says once.
+    pub(crate) fn line(&self, level: Level, text: &str, own: &mut Said) {
         let text = escaped(text);
+        let level = match level {
+            Level::Warn => {
+                let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+                match said.is_echo(own, &text) {
+                    true => Level::Debug,
+                    false => Level::Warn,
+                }
+            }
+            other => other,
+        };
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if !rate.take(text.len() as u64, now) {
@@ -68,6 +84,31 @@ impl GuestLog {
         }
     }
 }
+
+/// Lines that were said, by their hashes.
+#[derive(Debug, Default)]
+pub(crate) struct Said(Vec<u64>);
+
+impl Said {
+    /// Lines that are remembered. Restrains the plugin: what is said beyond them is never held for an echo.
+    const MOST: usize = 64;
+
+    /// Whether an instance that has said `own` so far says for the first time what another one has said.
+    fn is_echo(&mut self, own: &mut Self, text: &str) -> bool {
+        let line = LINES.hash_one(text);
+        let (is_known, is_own) = (self.0.contains(&line), own.0.contains(&line));
+        if !is_known && self.0.len() < Self::MOST {
+            self.0.push(line);
+        }
+        if !is_own && own.0.len() < Self::MOST {
+            own.0.push(line);
+        }
+        is_known && !is_own && own.0.contains(&line)
+    }
+}
+
+/// Nobody who chooses lines knows which have the same hash.
+static LINES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Drop for GuestLog {
     fn drop(&mut self) {
@@ -169,7 +210,8 @@ impl Pollable for LogStream {
 
 impl OutputStream for LogStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.0.line(Level::Info, &String::from_utf8_lossy(&bytes));
+        let text = String::from_utf8_lossy(&bytes);
+        self.0.line(Level::Info, &text, &mut Said::default());
         Ok(())
     }
 
@@ -219,5 +261,31 @@ mod tests {
         assert!(!rate.take(1, start + Duration::from_millis(500)));
         assert!(!rate.take(101, start + Duration::from_secs(100)));
         assert!(rate.take(100, start + Duration::from_secs(100)));
+    }
+
+    #[test]
+    fn what_another_instance_has_said_is_an_echo_once() {
+        let (mut all, mut one, mut other) = (Said::default(), Said::default(), Said::default());
+        assert!(!all.is_echo(&mut one, "cut short"));
+        assert!(!all.is_echo(&mut one, "cut short"), "it says it again");
+        assert!(all.is_echo(&mut other, "cut short"));
+        assert!(!all.is_echo(&mut other, "cut short"), "it says it again");
+        assert!(!all.is_echo(&mut other, "damaged"));
+        assert!(all.is_echo(&mut one, "damaged"));
+        assert!(all.is_echo(&mut Said::default(), "damaged"));
+    }
+
+    #[test]
+    fn what_finds_no_room_is_no_echo() {
+        let (mut all, mut one, mut other) = (Said::default(), Said::default(), Said::default());
+        for line in 0..1000 {
+            assert!(!all.is_echo(&mut one, &line.to_string()));
+        }
+        assert!(all.is_echo(&mut other, "0") && !all.is_echo(&mut other, "999"));
+        assert_eq!((all.0.len(), one.0.len()), (Said::MOST, Said::MOST));
+        // It can't be known for the first time any more.
+        for line in 0..1000 {
+            assert!(!all.is_echo(&mut one, &line.to_string()), "{line}");
+        }
     }
 }

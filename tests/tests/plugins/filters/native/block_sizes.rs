@@ -5,14 +5,13 @@ use nbdbox_tests::Client;
 
 use super::Pair;
 
-fn both(settings: &[&str]) -> [Client; 2] {
+/// Clients of both servers, which end when the pair is dropped.
+fn both(settings: &[&str]) -> (Pair, [Client; 2]) {
     let ours = [&["blocksize-policy"], settings].concat().join(",");
     let pair = Pair::new(&[&ours], &["blocksize-policy"], settings);
     let sockets = [pair.ours.socket(), pair.theirs.socket()];
     let clients = sockets.map(|socket| Client::connect(&socket, Framing::Structured));
-    // The servers live for as long as the process.
-    std::mem::forget(pair);
-    clients
+    (pair, clients)
 }
 
 #[test]
@@ -34,7 +33,8 @@ fn clients_are_told_what_nbdkits_are() {
             "blocksize-maximum=256K",
         ],
     ] {
-        let told = both(settings).map(|client| {
+        let (_pair, clients) = both(settings);
+        let told = clients.map(|client| {
             let block = client.connection().block.unwrap();
             (block.minimum(), block.preferred(), block.maximum())
         });
@@ -52,7 +52,8 @@ fn what_breaks_them_is_refused_or_not_as_by_nbdkits() {
     for policy in ["allow", "error"] {
         let policy = format!("blocksize-error-policy={policy}");
         let settings = [&sizes[..], &[&policy]].concat();
-        let answers = both(&settings).map(|mut client| {
+        let (_pair, clients) = both(&settings);
+        let answers = clients.map(|mut client| {
             let mut answers: Vec<Result<(), Errno>> = Vec::new();
             for (offset, length) in [(0, 4096), (1, 4096), (4096, 512), (0, 262_144)] {
                 let read = client.read(offset, length).map(drop);

@@ -3,9 +3,9 @@
 use std::fs;
 
 use nbd_proto::{CommandFlags, Errno, ExportFlags, Framing};
-use nbdbox_tests::{Client, run};
+use nbdbox_tests::{Client, nbdbox, plugin, run};
 
-use super::super::compare::Pair as Files;
+use super::super::compare::{Pair as Files, options};
 use super::Pair;
 
 /// Flags that tell what a server can, without those that are its own affair.
@@ -225,5 +225,27 @@ fn a_setting_that_is_wrong_is_named() {
         let ran = run(nbdbox_tests::nbdbox(), words.chain([pattern.as_os_str()]));
         assert_ne!(ran.code, 0, "{filter}");
         assert!(ran.stderr.contains(wrong), "{filter}: {}", ran.stderr);
+    }
+}
+
+/// What stands over `noextents` is told what clients see: that everything is data.
+#[test]
+fn nothing_over_noextents_takes_the_layer_below_for_one_that_knows_its_holes() {
+    for (filters, knows) in [
+        (&[][..], true),
+        (&["delay,rdelay=0"], true),
+        (&["noextents"], false),
+        (&["delay,rdelay=0", "noextents"], false),
+        (&["noextents", "nozero"], false),
+    ] {
+        let mut words = vec!["test".to_owned(), "--only=extents-answer".to_owned()];
+        words.extend(options(filters));
+        words.extend([plugin("sparse").display().to_string(), "size=1M".to_owned()]);
+        let said = run(nbdbox(), words).ok();
+        let expected = match knows {
+            true => "1 kept, 0 broken, 0 skipped",
+            false => "0 kept, 0 broken, 1 skipped",
+        };
+        assert!(said.contains(expected), "{filters:?}: {said}");
     }
 }

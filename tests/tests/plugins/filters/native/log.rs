@@ -3,7 +3,8 @@
 use std::fs;
 
 use nbd_proto::{CommandFlags, Framing};
-use nbdbox_tests::Client;
+use nbdbox_tests::{Client, Server, nbdbox, plugin, run};
+use tempfile::TempDir;
 
 use super::Pair;
 
@@ -65,4 +66,39 @@ fn lines_are_those_of_nbdkits() {
         ours.contains("connection=2 Disconnect transactions=9"),
         "{ours}"
     );
+}
+
+#[test]
+fn a_look_at_the_configuration_leaves_the_log_alone() {
+    let folder = TempDir::with_prefix("nbdbox-log-").unwrap();
+    let log = folder.path().join("calls");
+    let config = format!(
+        "[[listener]]\nname = \"l\"\nunix = \"FOLDER/socket\"\n[tenant.a]\nclients = [{{ listener = \"l\" }}]\n\
+         [[tenant.a.export]]\nname = \"\"\nplugin = \"{}\"\n\
+         filters = [{{ plugin = \"log\", settings = {{ logfile = \"{}\" }} }}]\n",
+        plugin("pattern").display(),
+        log.display()
+    );
+    let server = Server::hosting(&config);
+    let check = || {
+        let path = server.folder().join("nbdbox.toml");
+        let _ = run(nbdbox(), ["check".as_ref(), path.as_os_str()]).ok();
+    };
+    check();
+    assert!(!log.exists(), "it's made when somebody comes");
+    let mut client = Client::connect(&server.socket(), Framing::Structured);
+    client.read(0, 512).unwrap();
+    // What is noted is written soon after.
+    let written = || fs::read_to_string(&log).unwrap_or_default();
+    nbdbox_tests::until("the log has the read", || written().contains("...Read"));
+    let before = written();
+    check();
+    assert_eq!(written(), before);
+    client.read(0, 512).unwrap();
+    drop(client);
+    let _ = server.stop();
+    let lines = written();
+    assert!(lines.starts_with(&before), "{lines}");
+    assert_eq!(lines.matches("...Read").count(), 2, "{lines}");
+    assert_eq!(lines.matches(" Disconnect ").count(), 1, "{lines}");
 }

@@ -12,11 +12,11 @@ use crate::instance::guest::Guest;
 pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     linker.func_wrap(
         "log",
-        |store: Store<'_>, (level, text): (Level, WasmStr)| {
+        |mut store: Store<'_>, (level, text): (Level, WasmStr)| {
             let text = text.to_str(&store)?;
             // Cut before anything is copied: the line may be as long as the guest's memory.
-            let text = &text[..text.floor_char_boundary(LOG_LINE)];
-            store.data().ctx.log.line(level, text);
+            let text = text[..text.floor_char_boundary(LOG_LINE)].to_owned();
+            store.data_mut().log(level, &text);
             Ok(())
         },
     )?;
