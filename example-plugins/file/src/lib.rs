@@ -21,7 +21,7 @@ impl Plugin for File {
         .blob(
             "disk",
             Access::MapOnly,
-            "the file; granted `rw`, the export can be written",
+            "the file; with `rw`, clients can write to it",
         )
     }
 
