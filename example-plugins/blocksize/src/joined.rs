@@ -1,11 +1,11 @@
-//! Extents on whole blocks: a block is a hole, or zeroes, if all of it is.
+//! Extents on whole blocks: a block is a hole, or zeroes, only if all of it is.
 
 use nbdbox_plugin::{Extent, ExtentKind, Extents, Progress, Result, next};
 
-/// Extents that are asked for at once.
+/// Extents in one request to the layer below.
 const MOST: u32 = 4096;
 
-/// Reports a range: what the layer below knows, on whole blocks.
+/// Reports the extents of the layer below for a range, rounded to whole blocks.
 pub(crate) fn report(extents: &Extents, offset: u64, length: u64, block: u64) -> Result<()> {
     let whole = (offset + length).next_multiple_of(block);
     let mut at = offset - offset % block;
@@ -26,7 +26,7 @@ pub(crate) fn report(extents: &Extents, offset: u64, length: u64, block: u64) ->
     Ok(())
 }
 
-/// Puts borders on blocks, up to `end`, which is on one.
+/// Moves the borders of extents to blocks, up to `end`, which is the end of a block.
 fn join(found: &[Extent], end: u64, block: u64) -> Vec<Extent> {
     let mut joined: Vec<Extent> = Vec::with_capacity(found.len());
     for extent in found {
@@ -52,7 +52,7 @@ fn join(found: &[Extent], end: u64, block: u64) -> Vec<Extent> {
     joined
 }
 
-/// The last block, from `edge` on, is of another kind than what is before it.
+/// Gives the last block, from `edge` on, a kind of its own.
 fn split_off(joined: &mut Vec<Extent>, edge: u64, kind: ExtentKind) {
     if let Some(last) = joined.last_mut() {
         let length = last.offset + last.length - edge;
@@ -69,7 +69,7 @@ fn split_off(joined: &mut Vec<Extent>, edge: u64, kind: ExtentKind) {
     }
 }
 
-/// What is true of both.
+/// The kind that is true of both.
 fn both(one: ExtentKind, other: ExtentKind) -> ExtentKind {
     use ExtentKind::{Data, Hole, Undefined, Zero};
     match (one, other) {
