@@ -36,9 +36,7 @@ impl Plugin for CacheExtents {
         let below = next::describe();
         let region = config::required_size("region")?;
         if !region.is_power_of_two() || region < 65_536 {
-            return Err(Error::invalid(
-                "region= isn't a power of two, 64K or more",
-            ));
+            return Err(Error::invalid("region= isn't a power of two, 64K or more"));
         }
         Ok(Self {
             regions: Regions::new(below.size, region),

@@ -92,5 +92,8 @@ fn each(block: u64, offset: u64, length: u64, mut work: impl FnMut(u64, usize, u
 
 /// The error when there is no memory for one more block.
 pub(crate) fn full() -> Error {
-    Error::new(Errno::Enospc, "the filter's memory limit is reached: raise --limit memory=")
+    Error::new(
+        Errno::Enospc,
+        "the filter's memory limit is reached: raise --limit memory=",
+    )
 }

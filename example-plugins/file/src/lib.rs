@@ -1,5 +1,5 @@
-//! The operator's file as a disk, wholly by reference: this plugin only says where the bytes are,
-//! the host moves them, and not one of them enters the sandbox.
+//! A granted file as a disk, completely by reference: this plugin returns only where the bytes are. The host moves
+//! them, and none of them enters the sandbox.
 
 use nbdbox_plugin::{
     Access, Blob, Device, Extents, Manifest, Mappable, Mapping, Plugin, Prefetch, ReadReply,

@@ -1,6 +1,6 @@
-//! Numbers as C's `scanf` reads them with `%i`: decimal, octal after `0`, hexadecimal after `0x`.
+//! Numbers in the format `%i` of C's `scanf`: decimal, octal after `0`, hexadecimal after `0x`.
 
-/// Reads a number at the start of `text`, after blanks, with a sign. Answers it and how many bytes it took.
+/// Reads a number at the start of `text`, after blanks, with a sign. Returns it and its length in bytes.
 pub(crate) fn read(text: &[u8]) -> Option<(i128, usize)> {
     let blanks = text.iter().take_while(|byte| is_blank(**byte)).count();
     let after = &text[blanks..];
@@ -30,7 +30,7 @@ pub(crate) fn read(text: &[u8]) -> Option<(i128, usize)> {
     (count > 0).then_some((value, blanks + sign + prefix + count))
 }
 
-/// What C's `isspace` calls a blank.
+/// Whether C's `isspace` accepts the byte.
 pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
