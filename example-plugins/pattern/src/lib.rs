@@ -1,9 +1,9 @@
-//! Every 8 bytes hold their own offset, big-endian, as in nbdkit's pattern plugin: whatever a client
-//! reads, it can tell whether it's right.
+//! A disk on which every 8 bytes hold their own offset, big-endian, as in nbdkit's pattern plugin. A client can check
+//! whatever it reads.
 
 use nbdbox_plugin::{Device, Manifest, Plugin, ReadReply, Result, ValueKind, config};
 
-/// Bytes made per piece of a reply: fits the guest's cache, costs few calls.
+/// Bytes of a piece of a reply: fits the cache, and needs few calls.
 const CHUNK: usize = 64 * 1024;
 
 struct Pattern {
@@ -48,7 +48,7 @@ impl Plugin for Pattern {
     }
 }
 
-/// Fills `bytes` with the pattern as it stands at `offset`.
+/// Fills `bytes` with the pattern from `offset` on.
 fn fill(bytes: &mut [u8], offset: u64) {
     let word = |at: u64| (at & !7).to_be_bytes();
     let skip = (offset % 8) as usize;

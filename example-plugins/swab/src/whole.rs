@@ -1,11 +1,11 @@
-//! Extents of the layer below, in whole words: a word of which some byte isn't zero is data.
+//! Extents of the layer below, in whole words: a word with any data byte is data.
 
 use nbdbox_plugin::{ExtentKind, Extents, Progress, Result, next};
 
-/// Extents that are asked for at once.
+/// Extents in one request to the layer below.
 const MOST: u32 = 4096;
 
-/// Reports what the layer below knows of a range of whole words.
+/// Reports the extents of the layer below for a range of whole words.
 pub(crate) fn report(extents: &Extents, offset: u64, length: u64, word: u64) -> Result<()> {
     if word == 1 {
         next::report(extents, offset, length, offset)?;
