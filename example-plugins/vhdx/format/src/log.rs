@@ -74,7 +74,7 @@ impl<S: Source> Replayed<S> {
         if place.length == 0 || !place.length.is_multiple_of(1 << 20) || place.length > MAX_LENGTH {
             let length = place.length;
             return Err(Error::unsupported(format!(
-                "a log of {length} bytes is too long"
+                "log length {length}, not a multiple of 1 MiB up to 8 MiB"
             )));
         }
         let end = place.offset.checked_add(place.length.into());

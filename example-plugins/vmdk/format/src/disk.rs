@@ -275,7 +275,7 @@ fn content<S: Source>(
             // Writers round the capacity up to whole grains.
             if !(extent.length..extent.length.saturating_add(grain)).contains(&capacity) {
                 return Err(Error::malformed(format!(
-                    "{name:?} is shorter than its extent"
+                    "the size of {name:?} doesn't match its extent"
                 )));
             }
             let sparse = Box::new(sparse);
