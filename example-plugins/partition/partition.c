@@ -249,7 +249,7 @@ static nbdbox_result find_gpt(bool said) {
     if (le64(entry) == 0 && le64(entry + 8) == 0) return no_such();
     if (last < first || last == UINT64_MAX)
         return nbdbox_fail(NBDBOX_EIO, "the partition ends before it begins");
-    /* Whether the header calls these sectors usable doesn't matter: boot loaders have theirs elsewhere. */
+    /* Ignore which sectors the header calls usable: boot loaders keep partitions outside of them. */
     return take(first, last - first + 1);
 }
 

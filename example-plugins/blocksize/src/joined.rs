@@ -12,7 +12,7 @@ pub(crate) fn report(extents: &Extents, offset: u64, length: u64, block: u64) ->
     while at < whole {
         let found = next::list_extents(at, whole - at, MOST)?;
         let known = found.last().map_or(at, |last| last.offset + last.length);
-        // A block of which only a part is known isn't.
+        // A block that is only known in part counts as unknown.
         let end = known - known % block;
         if end == at {
             extents.end_at(at.max(offset));
@@ -34,7 +34,7 @@ fn join(found: &[Extent], end: u64, block: u64) -> Vec<Extent> {
         let start = joined
             .last()
             .map_or(extent.offset, |last| last.offset + last.length);
-        // The block that the one before reaches into is of both kinds.
+        // The block at a border has both kinds.
         let shared = extent.offset < start;
         if shared && let Some(last) = joined.last_mut() {
             let edge = start - block;

@@ -93,7 +93,7 @@ impl Writable for BlockSize {
                 self.change(at, length, flags, |part| part.copy_from_slice(&bytes))?;
             }
         }
-        // At once, not forwarded: the next call may change a part of one of these blocks.
+        // `store`, not `forward`: the next call may change a part of one of these blocks.
         for (at, length) in cut.whole(self.most) {
             next::store(payload, at, start(at), length as u32, flags)?;
         }

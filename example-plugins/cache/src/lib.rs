@@ -78,7 +78,7 @@ impl Writable for Cache {
     fn write(&mut self, payload: &WritePayload, offset: u64, flags: WriteFlags) -> Result<()> {
         let end = offset + u64::from(payload.length());
         if self.settings.mode == Mode::Writethrough {
-            // First below: what isn't there isn't here either.
+            // The layer below first: if it fails, the cache must stay as it is.
             next::store(payload, offset, 0, payload.length(), flags)?;
         }
         for (number, part) in self.pieces(offset, end) {
@@ -105,7 +105,7 @@ impl Zeroable for Cache {
         if whole.is_empty() {
             return Ok(());
         }
-        // A trim that fails below has forgotten changes: the bytes are undefined in any case.
+        // If the trim fails below, the cached changes are lost; after a trim the bytes are undefined anyway.
         self.blocks.forget_all(whole.clone());
         let (start, stop) = (
             whole.start * self.settings.block,
@@ -215,7 +215,7 @@ impl Cache {
     fn bring(&mut self, number: u64) -> Result<()> {
         let start = number * self.settings.block;
         let length = self.end_of(number) - start;
-        // Room for it, before the host puts it there.
+        // Make room for the block before the host allocates it.
         drop(self.room(length)?);
         let bytes = next::read(start, length as u32)?;
         self.blocks.put(number, bytes, false);
@@ -236,7 +236,7 @@ impl Cache {
                 bytes.resize(length as usize, 0);
                 return Ok(bytes);
             }
-            // Less memory than was said.
+            // There is less memory than cache-max-size= requires.
             if self.blocks.bytes() == 0 {
                 return Err(Error::new(
                     Errno::Enospc,
@@ -277,7 +277,7 @@ impl Cache {
         if self.settings.mode == Mode::Writeback && flags.contains(WriteFlags::FUA) {
             let block = self.settings.block;
             let numbers = range.start / block..range.end.div_ceil(block);
-            // A block of the range may have been given up, and written without FUA, since it was changed.
+            // The filter may have evicted a changed block of the range, which wrote it without FUA.
             self.write_back(numbers, WriteFlags::empty())?;
             next::flush()?;
         }

@@ -58,7 +58,7 @@ impl Filter for CacheExtents {}
 
 impl Writable for CacheExtents {
     fn write(&mut self, payload: &WritePayload, offset: u64, flags: WriteFlags) -> Result<()> {
-        // Not forwarded: nobody may ask between this and when it's done.
+        // `store`, not `forward`: no request for extents may come before the write is done.
         let done = next::store(payload, offset, 0, payload.length(), flags);
         self.regions.forget(offset, payload.length().into());
         done

@@ -42,7 +42,7 @@ impl Regions {
         let region = at - at % self.region;
         let before = self.answers.range(region..=at).next_back();
         let known = before.map(|(_, answer)| end_of(answer));
-        // A layer that answers less than that each time is asked where the client wants to know.
+        // If the answer doesn't reach the client's offset, request extents from there on.
         let mut start = known.unwrap_or(region);
         let end = (region + self.region).min(self.size);
         if self.answers.len() >= KEPT {

@@ -125,7 +125,7 @@ impl Disk {
     pub(crate) fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
         let end = offset + length;
         let (first, last) = (offset.div_ceil(PAGE), end / PAGE);
-        // The disk's last page is whole where it ends.
+        // The last page of the disk is complete at the end of the disk.
         let last = if end == self.size {
             end.div_ceil(PAGE)
         } else {

@@ -45,7 +45,7 @@ impl Plugin for File {
 
 impl Writable for File {
     fn write(&mut self, payload: &WritePayload, offset: u64, _flags: WriteFlags) -> Result<()> {
-        // With FUA the host makes what it stores durable.
+        // With FUA the host makes the stored bytes durable.
         payload.store(&self.disk, offset, 0, payload.length());
         Ok(())
     }

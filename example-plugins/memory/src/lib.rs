@@ -128,8 +128,8 @@ impl Memory {
             bytes.resize(PAGE as usize, 0);
             made.push((piece.page, bytes.into_boxed_slice()));
         }
-        // What the rest of the call needs can't be refused politely, so it has to be there: the
-        // page that a payload is read into, and the map's nodes.
+        // A later allocation of this call would abort on failure, so check now that there is memory for it: the page
+        // that receives the payload, and the nodes of the map.
         if Vec::<u8>::new()
             .try_reserve_exact(PAGE as usize + SPARE)
             .is_err()

@@ -38,7 +38,7 @@ pub(crate) fn find(disks: &[Disk], number: u64) -> Result<(u64, u64)> {
     if first > last || last == u64::MAX {
         return Err(Error::io("the partition ends before it begins"));
     }
-    // Whether the header calls these sectors usable doesn't matter: boot loaders have theirs elsewhere.
+    // Ignore which sectors the header calls usable: boot loaders keep partitions outside of them.
     disk.bytes(Sectors {
         first,
         count: last - first + 1,
@@ -74,7 +74,7 @@ fn in_any(
     for disk in disks {
         match table_at(disk, sector(disk)) {
             Ok(table) => return Ok((disk, table)),
-            // One that has a signature tells more.
+            // Prefer the reason of a table that has a signature.
             Err(other) if damage.is_none() || !other.missing => damage = Some(other),
             Err(_) => {}
         }

@@ -51,7 +51,7 @@ impl Entry {
 pub(crate) fn find(disk: &Disk, number: u64) -> Result<Found> {
     let entries = Entry::all(&disk.read(0)?);
     let entries = entries.ok_or_else(|| Error::invalid("the disk has no partition table"))?;
-    // In a hybrid table it may be any of the four.
+    // In a hybrid table any of the four entries may be the protective one.
     if entries.iter().any(|entry| entry.kind == 0xee) {
         return Ok(Found::Protective);
     }

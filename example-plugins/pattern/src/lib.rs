@@ -56,7 +56,7 @@ fn fill(bytes: &mut [u8], offset: u64) {
     let (head, words) = bytes.split_at_mut(head);
     head.copy_from_slice(&word(offset)[skip..][..head.len()]);
     let at = offset + head.len() as u64;
-    // Whole words on their own: the compiler makes vectors of them.
+    // Whole words in a loop of their own, which the compiler vectorises.
     let (words, tail) = words.as_chunks_mut::<8>();
     for (word, at) in words.iter_mut().zip((at..).step_by(8)) {
         *word = at.to_be_bytes();

@@ -86,7 +86,7 @@ impl Filter for ReadAhead {}
 
 impl Writable for ReadAhead {
     fn write(&mut self, payload: &WritePayload, offset: u64, flags: WriteFlags) -> Result<()> {
-        // Not forwarded: nobody may read ahead between this and when it's done.
+        // `store`, not `forward`: no read may fill the window before the write is done.
         let done = next::store(payload, offset, 0, payload.length(), flags);
         self.forget(offset, payload.length().into());
         done

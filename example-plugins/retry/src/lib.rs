@@ -58,7 +58,7 @@ impl Writable for Retry {
         self.again(|| next::store(payload, offset, 0, payload.length(), flags))
     }
 
-    // A flush that failed isn't asked again: the second one may succeed without what the first lost.
+    // Never repeat a flush: the second one may succeed without the changes that the first one lost.
     fn flush(&mut self) -> Result<()> {
         next::flush()
     }

@@ -93,7 +93,7 @@ impl Sparse for Runs {
         let end = offset + length;
         let mut at = offset;
         while at < end {
-            // Many in one call: crossing the border costs more than an extent does.
+            // Many extents in one call: the call costs more than an extent.
             self.batch.clear();
             while at < end && self.batch.len() < BATCH {
                 let stop = self.stretch_end(at, end);

@@ -52,7 +52,7 @@ impl Plugin for Swab {
         let (below, word) = (&self.below, self.word);
         let least = below.minimum.max(word);
         let most = below.maximum - below.maximum % least;
-        // Of a disk that ends inside a word the rest can't be reached.
+        // If the disk ends inside a word, clients can't reach the rest.
         let size = below.size - below.size % u64::from(word);
         below
             .stateless(size)

@@ -16,14 +16,14 @@ pub(crate) fn report(extents: &Extents, offset: u64, length: u64, word: u64) -> 
         known = extent.offset + extent.length;
         let start = extent.offset.next_multiple_of(word);
         let stop = known - known % word;
-        // What isn't said stays data.
+        // Ranges without a report stay data.
         let says = extent.kind != ExtentKind::Data && start < stop;
         if says && extents.add(start, stop - start, extent.kind)? == Progress::Full {
             return Ok(());
         }
     }
     if known < end {
-        // Of the first word something is known, or it's data.
+        // If nothing is known of the first word, it stays data.
         extents.end_at((known - known % word).max(offset + word));
     }
     Ok(())

@@ -22,7 +22,7 @@ impl Canvas {
         if length == 0 {
             return;
         }
-        // The run that begins before, and may reach into the range or past it.
+        // The run before the range, which may reach into it or past it.
         if let Some((start, (reach, content))) = self.runs.range_mut(..at).next_back() {
             let (start, stop) = (*start, *start + *reach);
             if stop > at {

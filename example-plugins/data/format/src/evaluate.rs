@@ -153,7 +153,7 @@ impl Work<'_> {
         let Some(bytes) = flat_bytes(&picture) else {
             return picture;
         };
-        // Rounded down to what is needed, and whole patterns.
+        // Rounded down to whole patterns, and to the required length.
         let times = PERIOD.div_ceil(size).min(length / size);
         if !self.may_keep(times * size) {
             return picture;
@@ -289,7 +289,7 @@ fn put(
     canvas.clear(at, length);
     match &picture.runs[..] {
         [] => {}
-        // What is one thing needs no picture around it.
+        // A single run needs no picture around it.
         [run] if run.start == 0 && run.length == picture.size && length + skip <= picture.size => {
             canvas.put(at, length, run.content.after(skip));
         }

@@ -22,7 +22,7 @@ pub(crate) fn read(text: &[u8]) -> Option<(i128, usize)> {
         let Some(digit) = char::from(*byte).to_digit(radix) else {
             break;
         };
-        // Stays at what is too large for anything.
+        // Saturates at a value that is out of every range.
         value = (value * i128::from(radix) + i128::from(digit)).min(i128::from(u64::MAX) + 1);
         count += 1;
     }

@@ -262,7 +262,7 @@ impl Parser<'_> {
         let name = String::from_utf8_lossy(name).into_owned();
         let text = (self.variables)(&name)
             .ok_or_else(|| self.wrong(&format!("${name} has no value: give {name}=…")))?;
-        // For its strings, which may be long and are one expression each.
+        // Charge for its strings, which may be long and count as one expression each.
         self.charge(text.len() / BYTES_PER_ITEM)?;
         let mut inner = Parser {
             text: text.as_bytes(),
@@ -280,7 +280,7 @@ impl Parser<'_> {
         self.at += 1;
         let (of, depth) = self.last(list, "`*`")?;
         let count = self.count("`*` must be followed by a number")?;
-        // `(…)*2*3` is one repetition, so that a row of them isn't nested.
+        // `(…)*2*3` is one repetition, so consecutive ones don't nest.
         if let Item::Repeat(of, before) = of {
             let count = before.checked_mul(count).filter(|count| *count <= SIZE);
             let count =

@@ -74,7 +74,7 @@ impl Header {
         header.backing = backing(&first)?;
         let end = match u64_at(&fixed, 8)? {
             0 => first.len(),
-            // Checked with the name.
+            // Checked together with the name.
             offset => offset as usize,
         };
         header.extensions(first.get(start..end).unwrap_or_default())?;

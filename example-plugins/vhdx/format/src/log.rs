@@ -233,7 +233,7 @@ fn writes(entry: &[u8], count: usize, sequence: u64) -> Option<Vec<Write>> {
         let range = offset..end;
         writes.push(Write { range, bytes });
     }
-    // Nothing may be left over.
+    // No data sector may be left over.
     data.next().is_none().then_some(writes)
 }
 
