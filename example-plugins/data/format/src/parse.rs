@@ -206,7 +206,9 @@ impl Parser<'_> {
             Some(b"be32:") => (4, false),
             Some(b"be64:") => (8, false),
             _ => {
-                return Err(self.wrong("this isn't one of le16:, le32:, le64:, be16:, be32:, be64:"));
+                return Err(
+                    self.wrong("this isn't one of le16:, le32:, le64:, be16:, be32:, be64:")
+                );
             }
         };
         self.at += 5;
