@@ -39,7 +39,7 @@ impl File {
         Ok(file)
     }
 
-    /// What was left in the blob isn't a map.
+    /// Makes a new overlay: zeroes the map, which may hold old bytes, and then writes the header.
     fn make(&self, header: &[u8], blocks: &Blocks) -> Result<()> {
         let map = self.data - HEADER;
         debug_assert!(blocks.len() as u64 <= map);
