@@ -1,4 +1,4 @@
-//! Granted blobs, one after the other, as one disk: wholly by reference.
+//! Granted blobs, one after the other, as one disk. Everything goes by reference.
 
 const nbdbox = @import("nbdbox");
 
@@ -19,14 +19,14 @@ export const plugin_manifest: nbdbox.nbdbox_manifest = manifest: {
         .kind = nbdbox.NBDBOX_TEXT,
         .fallback = null,
         .required = true,
-        .help = "names of granted blobs in their order, with commas; 64 at most",
+        .help = "names of granted blobs, in order, separated by commas; at most 64",
     };
     break :manifest manifest;
 };
 
 export fn plugin_open(_: [*c]const u8, _: usize, device: *nbdbox.nbdbox_device) nbdbox.nbdbox_result {
     const names = nbdbox.nbdbox_setting_text("blobs") orelse
-        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EINVAL, "blobs= is required");
+        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EINVAL, "blobs= is required: list the granted blobs");
     var size: u64 = 0;
     var name = names;
     var at = names;
@@ -47,22 +47,22 @@ export fn plugin_open(_: [*c]const u8, _: usize, device: *nbdbox.nbdbox_device) 
 
 fn append(name: [*c]const u8, size: *u64) nbdbox.nbdbox_result {
     if (count == most)
-        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EINVAL, "blobs=: more than 64");
+        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EINVAL, "blobs=: more than 64 blobs");
     var part: Part = .{ .blob = undefined, .start = size.*, .length = 0 };
     if (nbdbox.nbdbox_blob_open(name, &part.blob) != nbdbox.NBDBOX_OK)
-        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EINVAL, "blobs=: one of them isn't granted");
+        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EINVAL, "blobs=: a listed blob isn't granted; add --blob NAME=PATH");
     const result = nbdbox.nbdbox_blob_size(part.blob, &part.length);
     if (result != nbdbox.NBDBOX_OK) return result;
     const end, const overflow = @addWithOverflow(size.*, part.length);
     if (overflow != 0)
-        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EOVERFLOW, "the blobs are too large together");
+        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EOVERFLOW, "the blobs together are too large for one disk");
     size.* = end;
     parts[count] = part;
     count += 1;
     return nbdbox.NBDBOX_OK;
 }
 
-/// What of a part lies in a range: its offset in the part, and how much.
+/// The piece of a part that lies in a range: its offset in the part, and its length.
 fn overlap(part: Part, offset: u64, length: u64) ?struct { u64, u64 } {
     const start = @max(offset, part.start);
     const end = @min(offset + length, part.start + part.length);

@@ -18,9 +18,9 @@ SECTOR = 512
 CLUSTER = 4096
 RESERVED = 32  # sectors before the first FAT
 LEAST_CLUSTERS = 65525  # fewer would make it FAT16
-MOST_CLUSTERS = 1 << 22  # 16 GiB: so that a request for the tables fits its CPU time
+MOST_CLUSTERS = 1 << 22  # 16 GiB: keeps requests for the tables within their CPU limit
 END = 0x0FFFFFFF
-MONDAY = (2024 - 1980) << 9 | 1 << 5 | 1  # a FAT has a date on everything: 2024-01-01
+MONDAY = (2024 - 1980) << 9 | 1 << 5 | 1  # every file in a FAT needs a date: 2024-01-01
 
 
 @dataclass
@@ -37,8 +37,8 @@ class Fat(nbdbox.Plugin):
     manifest = PluginInfo(
         "fat", "0.1.0", "a FAT32 volume of granted files",
         [nbdbox.required("files", ValueKind.TEXT,
-                         "what the volume holds: names of granted blobs, or BLOB:NAME, with commas"),
-         nbdbox.setting("label", ValueKind.TEXT, "the volume's label, up to 11 letters", "NBDBOX")],
+                         "files of the volume: BLOB or BLOB:NAME, separated by commas"),
+         nbdbox.setting("label", ValueKind.TEXT, "label of the volume, up to 11 letters or digits", "NBDBOX")],
         [])
     mode = nbdbox.PARALLEL
     read_only = True
@@ -46,14 +46,14 @@ class Fat(nbdbox.Plugin):
     def __init__(self, name: str):
         label = (nbdbox.text("label") or "").upper()
         if not (0 < len(label) <= 11 and label.isascii() and label.replace(" ", "").isalnum()):
-            raise nbdbox.invalid("label=: up to 11 letters and digits")
+            raise nbdbox.invalid("label= must have 1 to 11 letters and digits")
         self.label = label.encode().ljust(11)
         files = [open_file(word.strip()) for word in (nbdbox.text("files") or "").split(",")]
         check_names([name for name, _, _ in files])
         self.lay_out(files)
 
     def lay_out(self, files: list[tuple[str, Blob, int]]) -> None:
-        """Decides where everything is: root directory first, then file after file."""
+        """Assigns the clusters: first the root directory, then one file after the other."""
         entries = 1 + sum(1 + long_entries(name) for name, _, _ in files)
         root_clusters = clusters_of(32 * entries)
         runs, directory, first = [(2, root_clusters)], [self.label_entry()], 2 + root_clusters
@@ -65,7 +65,7 @@ class Fat(nbdbox.Plugin):
             first += count
         clusters = max(first - 2, LEAST_CLUSTERS)
         if clusters > MOST_CLUSTERS:
-            raise nbdbox.Error("the files are more than 16 GiB", nbdbox.Errno.ENOSPC)
+            raise nbdbox.Error("the files have more than 16 GiB in total", nbdbox.Errno.ENOSPC)
 
         self.runs = runs
         self.run_starts = [start for start, _ in runs]
@@ -97,7 +97,7 @@ class Fat(nbdbox.Plugin):
         return struct.pack("<11sB10xHHHI", self.label, 0x08, 0, MONDAY, 0, 0)
 
     def table(self, offset: int, length: int) -> bytes:
-        """Bytes of the FAT: each cluster names the next one of its run."""
+        """Makes bytes of the FAT: each cluster names the next one of its run."""
         first, last = offset // 4, -(-(offset + length) // 4)
         table = array.array("I", range(first + 1, last + 1))
         fixed_entries = {0: 0x0FFFFFF8, 1: END}
@@ -154,19 +154,19 @@ def open_file(word: str) -> tuple[str, Blob, int]:
     try:
         blob = Blob.open(blob_name)
     except nbdbox.Err:
-        raise nbdbox.invalid(f"files=: {blob_name} isn't granted: --blob {blob_name}=PATH") from None
+        raise nbdbox.invalid(f"files=: {blob_name} isn't granted: add --blob {blob_name}=PATH") from None
     size = blob.size()
     if size >= 1 << 32:
-        raise nbdbox.Error(f"{blob_name}: a FAT's files are below 4 GiB", nbdbox.Errno.EOVERFLOW)
+        raise nbdbox.Error(f"{blob_name}: a file in a FAT must be smaller than 4 GiB", nbdbox.Errno.EOVERFLOW)
     return name or blob_name, blob, size
 
 
 def check_names(names: list[str]) -> None:
     for name in names:
         if not 0 < len(name) <= 255 or any(c in '"*/:<>?\\|' or c < " " for c in name):
-            raise nbdbox.invalid(f"files=: {name!r} can't be a file's name")
+            raise nbdbox.invalid(f"files=: {name!r} isn't a valid file name")
     if len({name.lower() for name in names}) != len(names):
-        raise nbdbox.invalid("files=: two files have one name")
+        raise nbdbox.invalid("files=: two files have the same name")
 
 
 def fixed(start: int, data: bytes) -> Region:

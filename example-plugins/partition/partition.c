@@ -1,18 +1,18 @@
-/* One partition of a granted disk, MBR or GPT. The table is read when the instance opens; the data is served
- * by reference and never enters the sandbox. The filter `partition-filter` says the same of every disk, and
- * one table of tests holds both to it. */
+/* One partition of a granted disk, MBR or GPT. The plugin reads the table when the instance opens, and serves the
+ * data by reference: it never enters the sandbox. The filter `partition-filter` finds the same partitions on every
+ * disk; one table of tests checks both. */
 #include "nbdbox.h"
 
-/* Bytes of a table of GPT entries at most, and of one entry. */
+/* The most bytes of a table of GPT entries, and the bytes of one entry. */
 #define LARGEST (1u << 20)
 #define SMALLEST_ENTRY 128u
 #define LARGEST_ENTRY 4096u
 
 const nbdbox_manifest plugin_manifest = {
     "partition", "0.1.0", "one partition of a granted disk, MBR or GPT",
-    {{"number", NBDBOX_NUMBER, "1", false, "which partition, from 1; of an MBR the logical ones from 5"},
+    {{"number", NBDBOX_NUMBER, "1", false, "number of the partition, from 1; logical partitions of an MBR from 5"},
      {"sectorsize", NBDBOX_SIZE, NULL, false,
-      "bytes in a sector of the disk, 512 or 4096; a GPT tells, an MBR is taken to have 512"}},
+      "sector size of the disk, 512 or 4096 (default: detected for a GPT, 512 for an MBR)"}},
     {{"disk", NBDBOX_READ_ONLY, "the disk with the partition table"}},
 };
 
@@ -31,15 +31,15 @@ static nbdbox_result no_such(void) {
     return nbdbox_fail(NBDBOX_EINVAL, "number=: there is no such partition");
 }
 
-/* Reads the first `length` bytes of a sector and of those behind it. */
+/* Reads `length` bytes from the start of a sector on. */
 static nbdbox_result read_sector(uint64_t sector, void *bytes, uint32_t length) {
     uint64_t sectors = disk_size / sector_size, count = (length + sector_size - 1) / sector_size;
     if (count > sectors || sector > sectors - count)
-        return nbdbox_fail(NBDBOX_EIO, "the partition table points past the disk");
+        return nbdbox_fail(NBDBOX_EIO, "the partition table points past the end of the disk");
     return nbdbox_blob_read(disk, sector * sector_size, bytes, length);
 }
 
-/* Takes sectors [first, first + count) if they lie on the disk. */
+/* Selects sectors [first, first + count), if they are on the disk. */
 static nbdbox_result take(uint64_t first, uint64_t count) {
     uint64_t sectors = disk_size / sector_size;
     if (first == 0 || count == 0 || first > sectors || count > sectors - first)
@@ -56,7 +56,7 @@ typedef struct {
     uint64_t first, count;
 } entry;
 
-/* The entries of a table; false: its sector has none. */
+/* Reads the entries of a table. Returns false if the sector holds no table. */
 static bool table_of(const uint8_t *sector, entry entries[4]) {
     for (int i = 0; i < 4; i++) {
         const uint8_t *at = sector + 446 + 16 * i;
@@ -65,7 +65,7 @@ static bool table_of(const uint8_t *sector, entry entries[4]) {
     return sector[510] == 0x55 && sector[511] == 0xaa;
 }
 
-/* As Linux and sfdisk have it: the size decides whether an entry is used, not the kind. */
+/* As in Linux and sfdisk, the size decides whether an entry is used, not the kind. */
 static bool is_extended(const entry *at) {
     return at->count > 0 && (at->kind == 0x05 || at->kind == 0x0f || at->kind == 0x85);
 }
@@ -74,7 +74,7 @@ static bool is_inside(const entry *extended, uint64_t first, uint64_t count) {
     return first >= extended->first && first + count <= extended->first + extended->count;
 }
 
-/* A link of the chain: its sector, how much follows that is its own, and how many came before it. */
+/* A link of the chain: its sector, the number of sectors that belong to it, and the number of links before it. */
 typedef struct {
     uint64_t first, count, steps;
     uint64_t mark, since; /* if this sector comes again the chain is a circle: Brent's algorithm */
@@ -107,7 +107,8 @@ static nbdbox_result read_link(link *at) {
     return result;
 }
 
-/* Goes to the next link, which is counted from the start of the extended partition; false: there is none. */
+/* Goes to the next link, whose place is relative to the start of the extended partition. Returns false if there
+ * is none. */
 static bool follow(link *at, const entry *extended) {
     for (int i = 0; i < 4; i++)
         if (is_extended(&at->entries[i])) {
@@ -118,7 +119,7 @@ static bool follow(link *at, const entry *extended) {
     return false;
 }
 
-/* Whether a link was there before its last step, so that its partitions have a number already. */
+/* Whether the chain visited this link before, so that its partitions have a number already. */
 static nbdbox_result was_there(const link *last, const entry *extended, bool *was) {
     link at = first_link(extended);
     nbdbox_result result = read_link(&at);
@@ -127,7 +128,7 @@ static nbdbox_result was_there(const link *last, const entry *extended, bool *wa
     return result;
 }
 
-/* Looks for the partition in one chain. `before` counts down to it; `*found` says that it was there. */
+/* Searches for the partition in one chain. `before` counts down to it; sets `*found` if the chain has it. */
 static nbdbox_result find_logical(const entry *extended, uint64_t *before, bool *found) {
     link at = first_link(extended);
     do {
@@ -136,7 +137,7 @@ static nbdbox_result find_logical(const entry *extended, uint64_t *before, bool 
         for (int i = 0; i < 4; i++) {
             const entry *own = &at.entries[i];
             uint64_t first = at.first + own->first;
-            /* The third and the fourth entry may be garbage: they count only if they're inside. */
+            /* The third and fourth entry may be garbage: they count only if they are inside the link. */
             bool sound = i < 2 || (own->first + own->count <= at.count &&
                                    is_inside(extended, first, own->count));
             if (own->count == 0 || is_extended(own) || !sound || (*before)-- > 0) continue;
@@ -148,7 +149,7 @@ static nbdbox_result find_logical(const entry *extended, uint64_t *before, bool 
                 return nbdbox_fail(NBDBOX_EINVAL, "number=: there is no such partition: "
                                                   "the chain of logical partitions is a circle");
             if (!is_inside(extended, first, own->count))
-                return nbdbox_fail(NBDBOX_EIO, "a logical partition isn't inside the extended one");
+                return nbdbox_fail(NBDBOX_EIO, "a logical partition isn't inside the extended partition");
             return take(first, own->count);
         }
     } while (follow(&at, extended));
@@ -171,10 +172,10 @@ static nbdbox_result find_mbr(const entry entries[4]) {
     }
     if (any) return no_such();
     return nbdbox_fail(NBDBOX_EINVAL, "number=: there is no such partition: "
-                                      "without an extended one an MBR has 1 to 4");
+                                      "an MBR without an extended partition has partitions 1 to 4");
 }
 
-/* ---- GPT: a header and a table with checksums, and a copy of both at the disk's end ---- */
+/* ---- GPT: a header and a table with checksums, and a copy of both at the end of the disk ---- */
 
 static uint32_t crc32(uint32_t crc, const uint8_t *bytes, size_t length) {
     crc = ~crc;
@@ -185,37 +186,37 @@ static uint32_t crc32(uint32_t crc, const uint8_t *bytes, size_t length) {
     return ~crc;
 }
 
-/* What is wrong with the header in that sector and with its entries; NULL: nothing, and the header is in
- * `header`, a whole sector. */
+/* Checks the header in that sector, and its entries. Returns what is wrong; or NULL, with the header in `header`, a
+ * whole sector. */
 static const char *damage(uint64_t sector, uint8_t *header) {
     if (read_sector(sector, header, (uint32_t)sector_size) != NBDBOX_OK)
-        return "the GPT is damaged: it can't be read";
-    if (memcmp(header, "EFI PART", 8) != 0) return "the GPT is damaged: its signature";
+        return "the GPT is damaged: can't read its header";
+    if (memcmp(header, "EFI PART", 8) != 0) return "the GPT is damaged: wrong signature";
     uint32_t length = le32(header + 12), sum = le32(header + 16);
-    if (length < 92 || length > sector_size) return "the GPT is damaged: its length";
+    if (length < 92 || length > sector_size) return "the GPT is damaged: wrong header length";
     memset(header + 16, 0, 4);
-    if (crc32(0, header, length) != sum) return "the GPT is damaged: its checksum";
-    if (le64(header + 24) != sector) return "the GPT is damaged: it says that it's elsewhere";
-    if (le64(header + 48) >= disk_size / sector_size) return "the GPT is damaged: it's for a larger disk";
+    if (crc32(0, header, length) != sum) return "the GPT is damaged: wrong header checksum";
+    if (le64(header + 24) != sector) return "the GPT is damaged: wrong address of the header";
+    if (le64(header + 48) >= disk_size / sector_size) return "the GPT is damaged: it belongs to a larger disk";
     uint64_t count = le32(header + 80), entry_size = le32(header + 84), bytes = count * entry_size;
     if (entry_size < SMALLEST_ENTRY || entry_size > LARGEST_ENTRY || entry_size % 8 != 0 || bytes > LARGEST)
-        return "the GPT is damaged: its entries' size";
+        return "the GPT is damaged: wrong size of the entries";
     uint8_t part[512];
     uint32_t crc = 0;
     uint64_t table = le64(header + 72), sectors = disk_size / sector_size;
     if (table > sectors || bytes > (sectors - table) * sector_size)
-        return "the GPT is damaged: the partition table points past the disk";
+        return "the GPT is damaged: the partition table points past the end of the disk";
     for (uint64_t at = 0; at < bytes; at += sizeof part) {
         uint32_t some = bytes - at < sizeof part ? (uint32_t)(bytes - at) : (uint32_t)sizeof part;
         if (nbdbox_blob_read(disk, table * sector_size + at, part, some) != NBDBOX_OK)
-            return "the GPT is damaged: its entries can't be read";
+            return "the GPT is damaged: can't read its entries";
         crc = crc32(crc, part, some);
     }
-    return crc == le32(header + 88) ? NULL : "the GPT is damaged: its entries' checksum";
+    return crc == le32(header + 88) ? NULL : "the GPT is damaged: wrong checksum of the entries";
 }
 
-/* Looks for a GPT in sectors of each size, or of the one that was said: in sector 1, or its copy in the last
- * one. Sets `sector_size`, and what is wrong with the one that tells most. */
+/* Searches for a GPT with each sector size, or with the one that the operator set: in sector 1, or its copy in the
+ * last sector. Sets `sector_size`; or sets `*why`, preferring the reason of a table that has a signature. */
 static bool has_gpt(bool said, bool copy, uint8_t *header, const char **why) {
     uint64_t only = sector_size;
     *why = NULL;
@@ -236,7 +237,7 @@ static nbdbox_result find_gpt(bool said) {
     if (!has_gpt(said, false, header, &why)) {
         if (!has_gpt(said, true, header, &also)) return nbdbox_fail(NBDBOX_EIO, why);
         char line[160] = "";
-        strcat(strcat(line, why), "; its copy at the disk's end is read");
+        strcat(strcat(line, why), "; reading the copy at the end of the disk");
         plugin_string_t text = nbdbox_text(line);
         nbdbox_plugin_host_log(NBDBOX_PLUGIN_HOST_LEVEL_WARN, &text);
     }
@@ -248,7 +249,7 @@ static nbdbox_result find_gpt(bool said) {
     if (le64(entry) == 0 && le64(entry + 8) == 0) return no_such();
     if (last < first || last == UINT64_MAX)
         return nbdbox_fail(NBDBOX_EIO, "the partition ends before it begins");
-    /* Whether the header calls these sectors usable doesn't matter: boot loaders have theirs elsewhere. */
+    /* Ignore which sectors the header calls usable: boot loaders keep partitions outside of them. */
     return take(first, last - first + 1);
 }
 
@@ -256,11 +257,11 @@ static nbdbox_result find(bool said) {
     uint8_t sector[512];
     entry entries[4];
     if (disk_size < sector_size)
-        return nbdbox_fail(NBDBOX_EINVAL, "the disk is smaller than a sector: it has no partition table");
+        return nbdbox_fail(NBDBOX_EINVAL, "the disk is smaller than a sector, so it has no partition table");
     nbdbox_result result = nbdbox_blob_read(disk, 0, sector, sizeof sector);
     if (result != NBDBOX_OK) return result;
     if (!table_of(sector, entries)) return nbdbox_fail(NBDBOX_EINVAL, "the disk has no partition table");
-    /* In a hybrid table it may be any of the four. */
+    /* In a hybrid table any of the four entries may be the protective one. */
     for (int i = 0; i < 4; i++)
         if (entries[i].kind == 0xee) return find_gpt(said);
     return find_mbr(entries);
@@ -271,10 +272,10 @@ nbdbox_result plugin_open(const char *name, size_t name_length, nbdbox_device *d
     char *text = nbdbox_setting_text("number");
     number = text == NULL ? 1 : strtoull(text, NULL, 10);
     free(text);
-    if (number == 0) return nbdbox_fail(NBDBOX_EINVAL, "number=: partitions count from 1");
+    if (number == 0) return nbdbox_fail(NBDBOX_EINVAL, "number=0: the first partition is 1");
     bool said = nbdbox_setting_size("sectorsize", &sector_size);
     if (sector_size != 512 && sector_size != 4096)
-        return nbdbox_fail(NBDBOX_EINVAL, "sectorsize= is neither 512 nor 4096");
+        return nbdbox_fail(NBDBOX_EINVAL, "sectorsize= must be 512 or 4096");
 
     nbdbox_result result = nbdbox_blob_open("disk", &disk);
     if (result == NBDBOX_OK) result = nbdbox_blob_size(disk, &disk_size);

@@ -1,5 +1,5 @@
-// A disk described in JSON: regions of text, of hexadecimal bytes, of a repeated pattern, of zeroes, or of
-// a granted blob. What no region covers is a hole.
+// A disk that a JSON file describes: regions of text, of hexadecimal bytes, of a repeated pattern, of zeroes, or of
+// a granted blob. The rest of the disk is a hole.
 
 import { Blob } from "nbdbox:plugin/blobs@0.1.0";
 import type { Extents, ReadReply } from "nbdbox:plugin/requests@0.1.0";
@@ -82,11 +82,11 @@ function parse(text: string): Regions {
   regions.sort((a: Region, b: Region) => (a.start < b.start ? -1 : 1));
   regions.forEach((region: Region, index: number) => {
     if (index > 0 && regions[index - 1].end > region.start)
-      throw wrong(`two regions hold byte ${region.start}`);
+      throw wrong(`two regions overlap at byte ${region.start}`);
   });
   const end = regions.at(-1)?.end ?? 0n;
   const size = json.size === undefined ? end : bytes(json.size, "size");
-  if (end > size) throw wrong(`a region ends at ${end}, the disk at ${size}`);
+  if (end > size) throw wrong(`a region ends at ${end}, past the end of the disk at ${size}`);
   return new Regions(size, regions);
 }
 
@@ -107,7 +107,7 @@ function parseRegion(region: any, index: number): Region {
     return { start, end, kind: "data", fill };
   }
   if (typeof region.blob === "string") return fromBlob(region, name, start, end);
-  throw wrong(`${name} has neither text, hex, pattern, zero nor blob`);
+  throw wrong(`${name} needs one of text, hex, pattern, zero and blob`);
 }
 
 function data(start: bigint, content: Uint8Array): Region {
@@ -121,7 +121,7 @@ function fromBlob(region: any, name: string, start: bigint, end: bigint): Region
   try {
     source = Blob.open(region.blob);
   } catch {
-    throw wrong(`${name}: ${region.blob} isn't granted: --blob ${region.blob}=PATH`);
+    throw wrong(`${name}: ${region.blob} isn't granted: add --blob ${region.blob}=PATH`);
   }
   const at = bytes(region.at ?? 0, `${name}: at`);
   if (at + end - start > source.size()) throw wrong(`${name} is longer than its blob`);
@@ -147,7 +147,7 @@ function fromHex(hex: string, name: string): Uint8Array {
   return Uint8Array.from(hex.match(/../g)!, (pair) => parseInt(pair, 16));
 }
 
-/** `count` bytes of an endless repetition, from `from` on. Grows by doubling: no loop over bytes. */
+/** `count` bytes of a repetition, from `from` on. Doubles the bytes instead of looping over them. */
 function repeated(pattern: Uint8Array, from: bigint, count: number): Uint8Array {
   const phase = Number(from % BigInt(pattern.length));
   const result = new Uint8Array(phase + count);
@@ -162,7 +162,7 @@ const info = {
   version: "0.1.0",
   summary: "a disk of regions that a JSON file describes",
   settings: [],
-  blobs: [{ name: "description", access: "read-only" as const, help: "the JSON, 1 MiB at most" }],
+  blobs: [{ name: "description", access: "read-only" as const, help: "the JSON file, at most 1 MiB" }],
 };
 
 export const { manifest, device, sparse } = plugin(info, () => {

@@ -1,8 +1,8 @@
-/* Block devices for nbdbox in C and C++: what a plugin fills in, and what it may call.
+/* The C and C++ kit for nbdbox plugins: what a plugin defines, and what it may call.
  *
  * Include it in one source file, define `plugin_manifest` and the `plugin_…` functions below, and
- * compile with `-I` of the world's folder: `read-only`, or `read-write` for a disk that can be
- * written. Contracts: wit/. Offsets and lengths are in bytes; calls never overlap. */
+ * compile with `-I` of the world's folder: `read-only`, or `read-write` for a disk that clients can
+ * write to. wit/ specifies each call. Offsets and lengths are in bytes; calls never overlap. */
 #ifndef NBDBOX_H
 #define NBDBOX_H
 
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What calls return: success, or exactly the errors that NBD can carry. */
+/* The result of a call: success, or one of the errors that NBD can carry. */
 typedef enum {
     NBDBOX_OK,
     NBDBOX_EPERM,
@@ -28,11 +28,11 @@ typedef enum { NBDBOX_MAP_ONLY, NBDBOX_READ_ONLY, NBDBOX_READ_WRITE } nbdbox_acc
 typedef enum { NBDBOX_TEXT, NBDBOX_SIZE, NBDBOX_NUMBER, NBDBOX_BOOLEAN } nbdbox_value;
 typedef enum { NBDBOX_FUA = 1, NBDBOX_NO_HOLE = 2, NBDBOX_FAST_ZERO = 4 } nbdbox_flags;
 
-/* Lent for one call. */
+/* Handles that the host lends for one call. */
 typedef nbdbox_plugin_requests_borrow_read_reply_t nbdbox_reply;
 typedef nbdbox_plugin_requests_borrow_write_payload_t nbdbox_payload;
 typedef nbdbox_plugin_requests_borrow_extents_t nbdbox_extents;
-/* A granted file; kept as long as the instance lives. */
+/* A granted file. Open it once and keep it as long as the instance lives. */
 typedef nbdbox_plugin_blobs_own_blob_t nbdbox_blob;
 
 /* ---- What the plugin defines ---- */
@@ -60,8 +60,8 @@ typedef struct {
 
 typedef struct {
     uint64_t size;
-    const char *description; /* NULL: none; copied */
-    bool parallel;           /* nothing that matters is kept in guest memory */
+    const char *description; /* NULL: none. The kit copies it */
+    bool parallel;           /* any instance can serve any call */
     bool read_only;
     bool immutable; /* the contents never change */
 } nbdbox_device;
@@ -70,7 +70,7 @@ typedef struct {
 extern "C" {
 #endif
 extern const nbdbox_manifest plugin_manifest;
-/* `device` is all zeroes at first. */
+/* The kit sets `*device` to zeroes before the call. */
 nbdbox_result plugin_open(const char *name, size_t name_length, nbdbox_device *device);
 nbdbox_result plugin_read(nbdbox_reply reply, uint64_t offset, uint32_t length);
 nbdbox_result plugin_extents(nbdbox_extents extents, uint64_t offset, uint64_t length, bool one);
@@ -91,7 +91,7 @@ static inline plugin_string_t nbdbox_text(const char *text) {
     return string;
 }
 
-/* Words that go with an error; the client sees them. `return nbdbox_fail(NBDBOX_EINVAL, "why");` */
+/* Sets the text that goes with an error; the client sees it. `return nbdbox_fail(NBDBOX_EINVAL, "why");` */
 static inline nbdbox_result nbdbox_fail(nbdbox_result result, const char *why) {
     plugin_string_t text = nbdbox_text(why);
     nbdbox_plugin_host_explain(&text);
@@ -103,7 +103,8 @@ static inline void nbdbox_log(const char *line) {
     nbdbox_plugin_host_log(NBDBOX_PLUGIN_HOST_LEVEL_INFO, &text);
 }
 
-/* A setting of kind size, or its default in the manifest; false: none was given, or it's no size. */
+/* Reads a setting of kind size, or its default in the manifest. Returns false if it has no value, or the
+ * value is not a size. */
 static inline bool nbdbox_setting_size(const char *key, uint64_t *value) {
     plugin_string_t text = nbdbox_text(key), error;
     plugin_option_u64_t found;
@@ -115,7 +116,7 @@ static inline bool nbdbox_setting_size(const char *key, uint64_t *value) {
     return found.is_some;
 }
 
-/* A setting's text, or its default, to be given to free(); NULL: it has neither. */
+/* Returns a setting's text, or its default; NULL if it has neither. The caller frees it. */
 static inline char *nbdbox_setting_text(const char *key) {
     plugin_string_t name = nbdbox_text(key), value;
     if (!nbdbox_plugin_config_get(&name, &value)) return NULL;
@@ -142,7 +143,7 @@ static inline nbdbox_result nbdbox_blob_size(nbdbox_blob blob, uint64_t *size) {
     return (nbdbox_result)(error + 1);
 }
 
-/* Reads exactly `length` bytes, 1 MiB at most. */
+/* Reads exactly `length` bytes, at most 1 MiB. */
 static inline nbdbox_result nbdbox_blob_read(nbdbox_blob blob, uint64_t offset, void *bytes,
                                              uint32_t length) {
     nbdbox_plugin_types_errno_t error;
@@ -164,14 +165,14 @@ static inline void nbdbox_reply_zeroes(nbdbox_reply reply, uint64_t length) {
     nbdbox_plugin_requests_method_read_reply_zeroes(reply, length);
 }
 
-/* By reference: the host moves the bytes, which never enter the sandbox. */
+/* Appends a range of a blob by reference: the host moves the bytes, which never enter the sandbox. */
 static inline void nbdbox_reply_blob(nbdbox_reply reply, nbdbox_blob blob, uint64_t offset,
                                      uint64_t length) {
     nbdbox_plugin_requests_method_read_reply_blob(reply, nbdbox_plugin_blobs_borrow_blob(blob), offset,
                                                   length);
 }
 
-/* Stores `length` bytes of a write, from position `start`, in a blob: by reference, too. */
+/* Stores `length` bytes of a write, from position `start`, in a blob, by reference. */
 static inline void nbdbox_payload_store(nbdbox_payload payload, nbdbox_blob blob, uint64_t offset,
                                         uint32_t start, uint32_t length) {
     nbdbox_plugin_requests_method_write_payload_store(payload, nbdbox_plugin_blobs_borrow_blob(blob),
@@ -191,7 +192,7 @@ static inline void nbdbox_payload_read(nbdbox_payload payload, uint32_t start, v
     plugin_list_u8_free(&list);
 }
 
-/* `full` (may be NULL) is set when more extents aren't worthwhile. */
+/* Sets `*full` (`full` may be NULL) when the host has no use for more extents. */
 static inline nbdbox_result nbdbox_extents_add(nbdbox_extents extents, uint64_t offset,
                                                uint64_t length, nbdbox_kind kind, bool *full) {
     nbdbox_plugin_types_errno_t error;
@@ -204,7 +205,8 @@ static inline nbdbox_result nbdbox_extents_add(nbdbox_extents extents, uint64_t 
     return NBDBOX_OK;
 }
 
-/* What the file system knows of `length` bytes at `offset` of a blob, at `position` of the export. */
+/* Adds the holes and data that the file system reports for `length` bytes at `offset` of a blob, at
+ * `position` of the export. */
 static inline nbdbox_result nbdbox_extents_blob(nbdbox_extents extents, nbdbox_blob blob,
                                                 uint64_t offset, uint64_t length,
                                                 uint64_t position) {
@@ -222,7 +224,7 @@ static inline nbdbox_result nbdbox_extents_blob(nbdbox_extents extents, nbdbox_b
 
 static inline void *nbdbox_memory(size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size);
-    if (memory == NULL) abort(); /* the host tells the operator */
+    if (memory == NULL) abort(); /* the host logs it */
     return memory;
 }
 

@@ -1,4 +1,4 @@
-// The kit: what a plugin is made with. What it imports and exports is in wit.d.ts.
+// The types of the kit. wit.d.ts has the types of the interfaces that a plugin imports and exports.
 
 import type { Errno, WriteFlags } from "nbdbox:plugin/types@0.1.0";
 import type { DeviceInfo } from "nbdbox:plugin/device@0.1.0";
@@ -8,8 +8,8 @@ import type { Extents, ReadReply, WritePayload } from "nbdbox:plugin/requests@0.
 export type { BlobNeed, PluginInfo, Setting, ValueKind } from "nbdbox:plugin/manifest@0.1.0";
 export type { BlockSizes, DeviceInfo } from "nbdbox:plugin/device@0.1.0";
 
-/** One instance's block device. `extents` is a plugin's in the worlds read-only and read-write, the
- * last four only in read-write. */
+/** One instance's block device. The worlds read-only and read-write require `extents`; read-write also
+ * requires the last four methods. */
 export interface Disk {
   describe(): DeviceInfo;
   read(reply: ReadReply, offset: bigint, length: number): void;
@@ -19,11 +19,11 @@ export interface Disk {
   trim?(offset: bigint, length: bigint, flags: WriteFlags): void;
   zero?(offset: bigint, length: bigint, flags: WriteFlags): void;
 }
-/** Fails the call: the client gets the errno, and the words. */
+/** Fails the call. The client gets the errno and the text. */
 export class PluginError extends Error {
   constructor(text: string, errno?: Errno);
 }
-/** The interfaces to export, made of a manifest and of what opens an instance. */
+/** Returns the interfaces to export, for a manifest and a function that opens an instance. */
 export function plugin(info: PluginInfo, open: (name: string) => Disk): {
   manifest: typeof import("nbdbox:plugin/manifest@0.1.0");
   device: typeof import("nbdbox:plugin/device@0.1.0");

@@ -1,5 +1,5 @@
-// Block devices for nbdbox in JavaScript and TypeScript. Types: nbdbox.d.ts and
-// wit.d.ts; contracts: wit/.
+// The JavaScript and TypeScript kit for nbdbox plugins. Types: nbdbox.d.ts and wit.d.ts. wit/ specifies each
+// call.
 //
 //     export const { manifest, device, sparse } = plugin({ name: "mine", … }, (name) => new MyDisk());
 
@@ -8,7 +8,7 @@ import { explain, log } from "nbdbox:plugin/host@0.1.0";
 export class PluginError extends Error {
   constructor(text, errno = "eio") {
     super(text);
-    // What the component's caller gets instead of the exception.
+    // The host gets this errno instead of the exception.
     this.payload = errno;
   }
 }
@@ -39,7 +39,7 @@ export function plugin(info, open) {
   };
 }
 
-// Turns exceptions into an errno and words; what nobody expected is logged with its stack.
+// Turns an exception into an errno and a text, and logs an unexpected one with its stack.
 function answer(call) {
   try {
     return call();

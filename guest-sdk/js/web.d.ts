@@ -1,4 +1,4 @@
-// What the engine has of the web, besides the language itself; no more than plugins need.
+// The web APIs that the engine has in addition to the language, as far as plugins need them.
 
 declare class TextEncoder {
   encode(text: string): Uint8Array;

@@ -1,5 +1,5 @@
-//! Between wit-bindgen's traits and ours: keeps the instance's state, turns errors into errno and
-//! text.
+//! Connects wit-bindgen's traits with those of this crate: keeps the instance's state, and turns an
+//! [`Error`](crate::Error) into an errno and a text.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -14,19 +14,19 @@ use crate::{
     Writable, WriteFlags, WritePayload, Zeroable,
 };
 
-/// Where the one value of a plugin lives. Implemented by [`export!`](crate::export).
+/// The place of the plugin's one value. [`export!`](crate::export) implements it.
 pub trait Slot: Plugin {
     /// Runs `work` with the slot.
     fn with_slot<R>(work: impl FnOnce(&RefCell<Option<Self>>) -> R) -> R;
 }
 
-/// The type that implements wit-bindgen's traits for `T`.
+/// Implements wit-bindgen's traits for the plugin `T`.
 #[derive(Debug)]
 pub struct Adapter<T>(PhantomData<T>);
 
 type Outcome<T> = std::result::Result<T, Errno>;
 
-/// Runs `work` on the open plugin.
+/// Runs `work` on the open plugin, and reports its error to the host.
 fn call<T: Slot, R>(work: impl FnOnce(&mut T) -> Result<R>) -> Outcome<R> {
     T::with_slot(|slot| match slot.borrow_mut().as_mut() {
         Some(plugin) => work(plugin),

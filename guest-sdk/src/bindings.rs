@@ -1,8 +1,8 @@
-//! What wit-bindgen makes of `wit/`, one module per interface that a plugin may export.
+//! The bindings that wit-bindgen generates from `wit/`: one module for each interface that a plugin may export.
 //!
-//! Each optional interface is generated as a small world of its own: its export macro carries the
-//! type information of just that interface, so a component exports exactly what its author named in
-//! [`export!`](crate::export), and the host reads the NBD flags off the exports.
+//! Each interface has a small world of its own, so its export macro carries the type information of that interface
+//! alone. A component therefore exports exactly the interfaces that its author names in [`export!`](crate::export),
+//! and the host derives the NBD flags from them.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -12,13 +12,13 @@
     reason = "generated code"
 )]
 
-/// What plugins import.
+/// The interfaces that plugins import.
 pub mod imports {
     wit_bindgen::generate!({ path: "../wit", world: "imports", generate_all });
     pub use nbdbox::plugin::{blobs, config, host, requests, types};
 }
 
-/// What the plugin is and needs.
+/// `manifest`: what the plugin is and what it needs.
 pub mod manifest {
     wit_bindgen::generate!({
         path: "../wit",
@@ -38,7 +38,7 @@ pub mod manifest {
     pub use exports::nbdbox::plugin::manifest as interface;
 }
 
-/// The interface that every plugin exports.
+/// `device`: the interface that every plugin exports.
 pub mod device {
     wit_bindgen::generate!({
         path: "../wit",
@@ -59,7 +59,7 @@ pub mod device {
     pub use exports::nbdbox::plugin::device as interface;
 }
 
-/// Writes.
+/// `writable`: writes and flushes.
 pub mod writable {
     wit_bindgen::generate!({
         path: "../wit",
@@ -80,7 +80,7 @@ pub mod writable {
     pub use exports::nbdbox::plugin::writable as interface;
 }
 
-/// Trims and zeroes.
+/// `zeroable`: trims and zeroes.
 pub mod zeroable {
     wit_bindgen::generate!({
         path: "../wit",
@@ -99,7 +99,7 @@ pub mod zeroable {
     pub use exports::nbdbox::plugin::zeroable as interface;
 }
 
-/// Extents.
+/// `sparse`: extents.
 pub mod sparse {
     wit_bindgen::generate!({
         path: "../wit",
@@ -120,7 +120,7 @@ pub mod sparse {
     pub use exports::nbdbox::plugin::sparse as interface;
 }
 
-/// Where bytes are.
+/// `mappable`: where bytes are.
 pub mod mappable {
     wit_bindgen::generate!({
         path: "../wit",
@@ -142,7 +142,7 @@ pub mod mappable {
     pub use nbdbox::plugin::mappings;
 }
 
-/// Reading ahead.
+/// `prefetch`: reading ahead.
 pub mod prefetch {
     wit_bindgen::generate!({
         path: "../wit",
@@ -161,7 +161,7 @@ pub mod prefetch {
     pub use exports::nbdbox::plugin::prefetch as interface;
 }
 
-/// Many exports from one plugin.
+/// `export-list`: several exports from one plugin.
 pub mod export_list {
     wit_bindgen::generate!({
         path: "../wit",
@@ -180,7 +180,7 @@ pub mod export_list {
     pub use exports::nbdbox::plugin::export_list as interface;
 }
 
-/// The layer below a filter.
+/// `next`: the layer below a filter.
 pub mod next {
     wit_bindgen::generate!({
         path: "../wit",
@@ -199,7 +199,7 @@ pub mod next {
     pub use nbdbox::plugin::next as interface;
 }
 
-/// What makes a component a filter.
+/// `filter`: the interface that makes a component a filter.
 pub mod filter {
     wit_bindgen::generate!({
         path: "../wit",

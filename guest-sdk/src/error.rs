@@ -1,4 +1,4 @@
-//! The error of a plugin's call: an errno for the wire, words for people.
+//! The error of a plugin's call: an errno for the protocol, and a text for people.
 
 use std::fmt;
 
@@ -7,19 +7,18 @@ pub use crate::bindings::imports::types::Errno;
 
 /// Why a call failed.
 ///
-/// The errno reaches the NBD client, and so does the text where the client takes structured replies. The
-/// operator's log has it at level `debug`.
+/// The client gets the errno, and the text too if it takes structured replies. The host logs both at level `debug`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     errno: Errno,
     text: String,
 }
 
-/// What plugin calls return.
+/// The result of a plugin's call.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error with words. Clients see the words: no secrets.
+    /// An error with a text. Clients see the text, so put no secrets in it.
     pub fn new(errno: Errno, text: impl Into<String>) -> Self {
         Self {
             errno,
@@ -27,7 +26,7 @@ impl Error {
         }
     }
 
-    /// `EINVAL`: the request or the configuration makes no sense.
+    /// `EINVAL`: the request or a setting is invalid.
     pub fn invalid(text: impl Into<String>) -> Self {
         Self::new(Errno::Einval, text)
     }
@@ -42,7 +41,7 @@ impl Error {
         self.errno
     }
 
-    /// Hands the words to the host and leaves the errno to be returned.
+    /// Passes the text to the host, and returns the errno for the caller to return.
     pub(crate) fn report(self) -> Errno {
         if !self.text.is_empty() {
             host::explain(&self.text);
@@ -52,7 +51,7 @@ impl Error {
 }
 
 impl From<Errno> for Error {
-    /// An errno without words, as the host's own functions return it.
+    /// An errno without a text of its own. The host keeps the text of its own functions' errors.
     fn from(errno: Errno) -> Self {
         Self::new(errno, "")
     }

@@ -1,19 +1,19 @@
 //! The `export!` macro.
 
-/// Makes a type the component's plugin, with the optional interfaces that it names.
+/// Makes a type the component's plugin, with the optional interfaces that the call names.
 ///
 /// ```text
 /// nbdbox_plugin::export!(MyDisk);                                   // read-only
 /// nbdbox_plugin::export!(MyDisk: Sparse);                           // with extents
 /// nbdbox_plugin::export!(MyDisk: Writable + Zeroable + Sparse);     // a disk
-/// nbdbox_plugin::export!(MyFilter: Filter + Writable + Sparse);     // a filter over one
+/// nbdbox_plugin::export!(MyFilter: Filter + Writable + Sparse);     // a filter
 /// ```
 ///
-/// The names are those of the traits ([`Writable`](crate::Writable), [`Zeroable`](crate::Zeroable),
+/// The names are those of the optional traits ([`Writable`](crate::Writable), [`Zeroable`](crate::Zeroable),
 /// [`Sparse`](crate::Sparse), [`Mappable`](crate::Mappable), [`Prefetch`](crate::Prefetch),
 /// [`ExportList`](crate::ExportList), [`Filter`](crate::Filter)),
-/// which the type must implement. What isn't named isn't exported, and the export's NBD flags
-/// follow from that.
+/// which the type must implement. The component exports only the interfaces that are named here, and the host derives
+/// the NBD flags from them.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty $(: $first:ident $(+ $more:ident)*)?) => {
@@ -43,7 +43,7 @@ macro_rules! export {
     };
 }
 
-/// One optional interface of [`export!`](crate::export).
+/// Exports one optional interface, for [`export!`](crate::export).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_optional {

@@ -1,6 +1,5 @@
-//! Write a block device in an afternoon, and let anybody run it: a plugin for
-//! nbdbox is a WebAssembly component that can do nothing but
-//! answer requests.
+//! The Rust kit for nbdbox plugins. A plugin is a block device in a sandbox: a WebAssembly component that can answer
+//! requests, and nothing else.
 //!
 //! A complete plugin, a disk on which every byte is its offset modulo 251:
 //!
@@ -45,20 +44,26 @@
 //! # fn main() {}
 //! ```
 //!
-//! `Cargo.toml` says `crate-type = ["cdylib"]`; build it and serve it:
+//! In `Cargo.toml`, set `crate-type = ["cdylib"]`. Then build the plugin and serve it:
 //!
 //! ```text
 //! $ cargo build --release --target wasm32-unknown-unknown
 //! $ nbdbox serve target/wasm32-unknown-unknown/release/counter.wasm size=1G --run 'nbdinfo "$uri"'
 //! ```
 //!
-//! [`Plugin`] is the one trait that must be implemented. [`Writable`], [`Zeroable`], [`Sparse`],
-//! [`Mappable`], [`Prefetch`] and [`ExportList`] are what else a disk can do; name those that yours implements in
-//! [`export!`] and the export's NBD flags follow. Files of the operator are reached through
-//! [`Blob`], by the name under which they were granted, best *by reference*
-//! ([`ReadReply::blob`]): then their bytes never enter the sandbox.
+//! | To | Implement or use |
+//! |---|---|
+//! | serve reads | [`Plugin`], the one required trait |
+//! | let clients write, trim and zero | [`Writable`], [`Zeroable`] |
+//! | report holes | [`Sparse`] |
+//! | let the host serve repeated reads | [`Mappable`] |
+//! | read ahead | [`Prefetch`] |
+//! | serve several exports | [`ExportList`] |
+//! | stand over another layer | [`Filter`], and [`next`] for the layer below |
+//! | reach the operator's files | [`Blob`], by the granted name |
 //!
-//! A [`Filter`] is a plugin that stands on another layer, which it asks through [`next`].
+//! Name the optional traits in [`export!`]; the host derives the NBD flags from them. Serve files *by reference* where
+//! you can ([`ReadReply::blob`]): then their bytes never enter the sandbox.
 
 pub mod adapter;
 #[doc(hidden)]
@@ -84,12 +89,12 @@ pub use plugin::{
 };
 pub use window::Window;
 
-/// The plugin in the README is compiled too.
+/// Compiles the plugin in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// And those in the manual.
+/// Compiles the examples in the manual.
 #[cfg(doctest)]
 #[doc = include_str!("../MANUAL.md")]
 struct Manual;

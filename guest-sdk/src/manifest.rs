@@ -1,15 +1,15 @@
-//! What a plugin says of itself before it runs: name, settings, the blobs that it needs.
+//! A plugin's description of itself: its name, its settings, and the blobs that it needs.
 
 pub use crate::bindings::imports::blobs::Access;
 pub use crate::bindings::manifest::interface::ValueKind;
 use crate::bindings::manifest::interface::{BlobNeed, PluginInfo, Setting};
 
-/// Builds the answer to the host's first question. See [`Plugin::manifest`](crate::Plugin::manifest).
+/// Builds a plugin's description. See [`Plugin::manifest`](crate::Plugin::manifest).
 #[derive(Debug)]
 pub struct Manifest(PluginInfo);
 
 impl Manifest {
-    /// A plugin's name, version and what it does in one line.
+    /// Starts with the plugin's name, its version, and what it does in one line.
     pub fn new(name: &str, version: &str, summary: &str) -> Self {
         Self(PluginInfo {
             name: name.to_owned(),
@@ -20,13 +20,13 @@ impl Manifest {
         })
     }
 
-    /// A setting that the operator must give.
+    /// Adds a setting that the operator must give.
     pub fn required(mut self, key: &str, kind: ValueKind, help: &str) -> Self {
         self.0.settings.push(setting(key, kind, true, None, help));
         self
     }
 
-    /// A setting with a default.
+    /// Adds a setting with a default.
     pub fn default(mut self, key: &str, kind: ValueKind, default: &str, help: &str) -> Self {
         let default = Some(default.to_owned());
         self.0
@@ -35,13 +35,13 @@ impl Manifest {
         self
     }
 
-    /// A setting that may be left out.
+    /// Adds a setting that the operator may leave out.
     pub fn optional(mut self, key: &str, kind: ValueKind, help: &str) -> Self {
         self.0.settings.push(setting(key, kind, false, None, help));
         self
     }
 
-    /// A blob that must be granted, with at least this access.
+    /// Adds a blob that the operator must grant, with at least this access.
     pub fn blob(mut self, name: &str, access: Access, help: &str) -> Self {
         self.0.blobs.push(BlobNeed {
             name: name.to_owned(),

@@ -1,10 +1,12 @@
 //! The layer below a filter.
 //!
-//! [`describe`] says what it is. *By reference*, bytes never enter the filter's memory: [`redirect`] and
-//! [`forward`] are carried out after the call, [`fill`] and [`store`] at once, and [`report`] splices its
-//! extents in. [`read`] and [`write()`] are for bytes that must be seen.
+//! [`describe`] returns its size and block sizes, and what it can do. Three ways to move bytes:
 //!
-//! The whole of a filter that does nothing:
+//! - *By reference, deferred*: [`redirect`] and [`forward`]. The host carries them out after the call.
+//! - *By reference, at once*: [`fill`] and [`store`]. The filter gets the outcome.
+//! - *Through the sandbox*: [`read`] and [`write()`], for bytes that the filter must see.
+//!
+//! [`report`] adds the extents of the layer below to a report. A complete filter that passes everything on:
 //!
 //! ```
 //! use nbdbox_plugin::{Device, Filter, Manifest, Plugin, ReadReply, Result, next};
@@ -41,14 +43,14 @@ pub use crate::bindings::next::interface::LayerInfo;
 use crate::{Device, Extent, Extents, Progress, ReadReply, Result, WriteFlags, WritePayload};
 
 impl LayerInfo {
-    /// A device of `size` bytes that can be written, and changes, as this layer does. For a filter that
-    /// keeps nothing in memory: `parallel`.
+    /// A device of `size` bytes, writable and mutable as this layer is, in mode `parallel`: for a filter that keeps no
+    /// state in memory.
     pub fn stateless(&self, size: u64) -> Device {
         self.device(size).parallel()
     }
 
-    /// The same for a filter that remembers something of this layer: `single` where it can be written, so
-    /// that no instance keeps what another has changed; else `parallel`.
+    /// The same for a filter that caches something of this layer. If the layer is writable, the mode is `single`, so
+    /// that no instance caches bytes that another one changes; otherwise it is `parallel`.
     pub fn remembering(&self, size: u64) -> Device {
         let device = self.device(size);
         if self.read_only {
@@ -68,32 +70,33 @@ impl LayerInfo {
     }
 }
 
-/// What the layer below is. Doesn't change.
+/// Describes the layer below. The answer doesn't change while the instance lives.
 pub fn describe() -> LayerInfo {
     interface::describe()
 }
 
-/// The next `length` bytes of the reply are those at `offset` of the layer below.
+/// Appends `length` bytes from `offset` of the layer below to the reply. The host reads them after the call.
 pub fn redirect(reply: &ReadReply, offset: u64, length: u64) {
     interface::redirect(reply, offset, length);
 }
 
-/// As [`redirect`], at once; adds nothing to the reply if it fails.
+/// Like [`redirect`], but at once. An error appends nothing to the reply.
 pub fn fill(reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
     Ok(interface::fill(reply, offset, length)?)
 }
 
-/// Reads exactly `length` bytes, 1 MiB at most.
+/// Reads exactly `length` bytes, at most 1 MiB, into the sandbox.
 pub fn read(offset: u64, length: u32) -> Result<Vec<u8>> {
     Ok(interface::read(offset, length)?)
 }
 
-/// Writes `length` bytes from position `start` of the payload at `offset` of the layer below.
+/// Writes `length` bytes, from position `start` of the payload, at `offset` of the layer below. The host writes them
+/// after the call, with the request's own FUA.
 pub fn forward(payload: &WritePayload, offset: u64, start: u32, length: u32) {
     interface::forward(payload, offset, start, length);
 }
 
-/// As [`forward`], at once.
+/// Like [`forward`], but at once: an error is returned here.
 pub fn store(
     payload: &WritePayload,
     offset: u64,
@@ -104,42 +107,42 @@ pub fn store(
     Ok(interface::store(payload, offset, start, length, flags)?)
 }
 
-/// Writes bytes, 1 MiB at most.
+/// Writes bytes, at most 1 MiB.
 pub fn write(offset: u64, bytes: &[u8], flags: WriteFlags) -> Result<()> {
     Ok(interface::write(offset, bytes, flags)?)
 }
 
-/// Makes durable all that was written.
+/// Makes all earlier changes of the layer below durable.
 pub fn flush() -> Result<()> {
     Ok(interface::flush()?)
 }
 
-/// The bytes aren't needed any more.
+/// Trims the range. A hint.
 pub fn trim(offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
     Ok(interface::trim(offset, length, flags)?)
 }
 
-/// Makes the bytes read as zeroes.
+/// Makes the range read as zeroes.
 pub fn zero(offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
     Ok(interface::zero(offset, length, flags)?)
 }
 
-/// Reads ahead.
+/// Lets the layer below read the range ahead. A hint.
 pub fn cache(offset: u64, length: u64) -> Result<()> {
     Ok(interface::cache(offset, length)?)
 }
 
-/// Lets time pass, 10 s at most, before the layer below is asked again.
+/// Waits, at most 10 s, before the filter tries the layer below again.
 pub fn pause(milliseconds: u32) {
     interface::pause(milliseconds);
 }
 
-/// Reports what the layer below knows of `length` bytes at `offset`, as the extents at `position`.
+/// Adds the extents of the layer below, for `length` bytes at `offset`, to a report as the extents at `position`.
 pub fn report(extents: &Extents, offset: u64, length: u64, position: u64) -> Result<Progress> {
     Ok(interface::report(extents, offset, length, position)?)
 }
 
-/// What the layer below knows of `length` bytes at `offset`, at most `most` extents without gaps.
+/// Returns the extents of the layer below for `length` bytes at `offset`: at most `most`, without gaps.
 pub fn list_extents(offset: u64, length: u64, most: u32) -> Result<Vec<Extent>> {
     Ok(interface::list_extents(offset, length, most)?)
 }

@@ -1,10 +1,10 @@
-//! A range cut into a part of a block, whole blocks, and a part of a block.
+//! Cuts a range into the end of a block, whole blocks, and the start of a block.
 
-/// Where a range is cut; each part may be empty.
+/// The cuts of a range. Each part may be empty.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
     start: u64,
-    /// The first whole block, or the end.
+    /// The start of the first whole block, or the end of the range.
     first: u64,
     /// The end of the last whole block.
     last: u64,
@@ -24,22 +24,22 @@ impl Cut {
         }
     }
 
-    /// The part before the whole blocks, in one block: offset and length.
+    /// The part before the whole blocks, which lies in one block: offset and length.
     pub(crate) fn head(&self) -> (u64, u64) {
         (self.start, self.first - self.start)
     }
 
-    /// All whole blocks.
+    /// The whole blocks.
     pub(crate) fn middle(&self) -> (u64, u64) {
         (self.first, self.last - self.first)
     }
 
-    /// The part behind them, in one block.
+    /// The part after the whole blocks, which lies in one block.
     pub(crate) fn tail(&self) -> (u64, u64) {
         (self.last, self.end - self.last)
     }
 
-    /// The whole blocks, at most `most` bytes at once.
+    /// The whole blocks, in pieces of at most `most` bytes.
     pub(crate) fn whole(&self, most: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
         let (first, last) = (self.first, self.last);
         (first..last)

@@ -1,18 +1,18 @@
-//! Extents on whole blocks: a block is a hole, or zeroes, if all of it is.
+//! Extents on whole blocks: a block is a hole, or zeroes, only if all of it is.
 
 use nbdbox_plugin::{Extent, ExtentKind, Extents, Progress, Result, next};
 
-/// Extents that are asked for at once.
+/// Extents in one request to the layer below.
 const MOST: u32 = 4096;
 
-/// Reports a range: what the layer below knows, on whole blocks.
+/// Reports the extents of the layer below for a range, rounded to whole blocks.
 pub(crate) fn report(extents: &Extents, offset: u64, length: u64, block: u64) -> Result<()> {
     let whole = (offset + length).next_multiple_of(block);
     let mut at = offset - offset % block;
     while at < whole {
         let found = next::list_extents(at, whole - at, MOST)?;
         let known = found.last().map_or(at, |last| last.offset + last.length);
-        // A block of which only a part is known isn't.
+        // A block that is only known in part counts as unknown.
         let end = known - known % block;
         if end == at {
             extents.end_at(at.max(offset));
@@ -26,7 +26,7 @@ pub(crate) fn report(extents: &Extents, offset: u64, length: u64, block: u64) ->
     Ok(())
 }
 
-/// Puts borders on blocks, up to `end`, which is on one.
+/// Moves the borders of extents to blocks, up to `end`, which is the end of a block.
 fn join(found: &[Extent], end: u64, block: u64) -> Vec<Extent> {
     let mut joined: Vec<Extent> = Vec::with_capacity(found.len());
     for extent in found {
@@ -34,7 +34,7 @@ fn join(found: &[Extent], end: u64, block: u64) -> Vec<Extent> {
         let start = joined
             .last()
             .map_or(extent.offset, |last| last.offset + last.length);
-        // The block that the one before reaches into is of both kinds.
+        // The block at a border has both kinds.
         let shared = extent.offset < start;
         if shared && let Some(last) = joined.last_mut() {
             let edge = start - block;
@@ -52,7 +52,7 @@ fn join(found: &[Extent], end: u64, block: u64) -> Vec<Extent> {
     joined
 }
 
-/// The last block, from `edge` on, is of another kind than what is before it.
+/// Gives the last block, from `edge` on, a kind of its own.
 fn split_off(joined: &mut Vec<Extent>, edge: u64, kind: ExtentKind) {
     if let Some(last) = joined.last_mut() {
         let length = last.offset + last.length - edge;
@@ -69,7 +69,7 @@ fn split_off(joined: &mut Vec<Extent>, edge: u64, kind: ExtentKind) {
     }
 }
 
-/// What is true of both.
+/// The kind that is true of both.
 fn both(one: ExtentKind, other: ExtentKind) -> ExtentKind {
     use ExtentKind::{Data, Hole, Undefined, Zero};
     match (one, other) {

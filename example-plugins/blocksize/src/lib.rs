@@ -1,8 +1,8 @@
-//! A filter for layers below that take whole blocks only: clients may read and write any bytes, in requests
-//! of any size. Parts of a block are read, changed and written.
+//! A filter over a layer that takes only whole blocks. Clients may read and write any bytes, in requests of any size.
+//! The filter reads, changes and writes blocks that a request covers in part.
 //!
-//! Mode `single` where the layer below can be written: two that change a block at once would lose one of
-//! the changes.
+//! If the layer below is writable, the mode is `single`: two instances that change one block at the same time would
+//! lose one of the changes.
 
 use nbdbox_plugin::{
     Device, Errno, Error, Extents, Filter, Manifest, Plugin, Prefetch, ReadReply, Result, Sparse,
@@ -14,14 +14,14 @@ use crate::cut::Cut;
 mod cut;
 mod joined;
 
-/// The largest request that NBD has.
+/// The largest request in NBD.
 const LARGEST: u32 = 32 << 20;
 
 struct BlockSize {
     below: next::LayerInfo,
-    /// What the layer below gets is whole blocks of this.
+    /// The layer below gets whole blocks of this size.
     block: u64,
-    /// And not more than this at once.
+    /// The layer below gets at most this much in one request.
     most: u64,
 }
 
@@ -30,17 +30,17 @@ impl Plugin for BlockSize {
         Manifest::new(
             "blocksize",
             env!("CARGO_PKG_VERSION"),
-            "any bytes of a layer below that takes whole blocks",
+            "any bytes of a layer that takes only whole blocks",
         )
         .optional(
             "minblock",
             ValueKind::Size,
-            "the block; otherwise that of the layer below",
+            "block size towards the layer below (default: its own minimum)",
         )
         .optional(
             "maxdata",
             ValueKind::Size,
-            "bytes that the layer below gets at once; otherwise as many as it takes",
+            "largest request to the layer below (default: its own maximum)",
         )
     }
 
@@ -51,19 +51,19 @@ impl Plugin for BlockSize {
         let fits = block.is_power_of_two() && block <= 65_536 && block >= below.minimum.into();
         if !fits {
             return Err(Error::invalid(
-                "minblock= isn't a power of two up to 64K, and whole blocks of the layer below",
+                "minblock= isn't a power of two from the layer's own minimum up to 64K",
             ));
         }
         if most < block || most > below.maximum.into() || most % block != 0 {
             return Err(Error::invalid(
-                "maxdata= isn't whole blocks, as many as the layer below takes at most",
+                "maxdata= isn't a multiple of the block size up to the largest request of the layer below",
             ));
         }
         Ok(Self { below, block, most })
     }
 
     fn describe(&self) -> Device {
-        // Of a disk that ends inside a block the rest can't be reached.
+        // If the disk ends inside a block, clients can't reach the rest.
         let size = self.below.size - self.below.size % self.block;
         let preferred = self.below.preferred.max(self.block as u32).min(LARGEST);
         self.below
@@ -93,7 +93,7 @@ impl Writable for BlockSize {
                 self.change(at, length, flags, |part| part.copy_from_slice(&bytes))?;
             }
         }
-        // At once, not forwarded: the next call may change a part of one of these blocks.
+        // `store`, not `forward`: the next call may change a part of one of these blocks.
         for (at, length) in cut.whole(self.most) {
             next::store(payload, at, start(at), length as u32, flags)?;
         }
@@ -147,7 +147,7 @@ impl Prefetch for BlockSize {
 }
 
 impl BlockSize {
-    /// Reads a part of one block.
+    /// Reads a part of one block, through memory.
     fn read_part(&self, reply: &ReadReply, (at, length): (u64, u64)) -> Result<()> {
         if length > 0 {
             let (block, inside) = self.around(at, length);
@@ -157,7 +157,7 @@ impl BlockSize {
         Ok(())
     }
 
-    /// Changes a part of one block.
+    /// Changes a part of one block: reads, changes and writes it.
     fn change(
         &self,
         at: u64,
@@ -171,7 +171,7 @@ impl BlockSize {
         next::write(block, &bytes, flags & WriteFlags::FUA)
     }
 
-    /// The block that bytes are in, and where in it.
+    /// The block that holds the bytes, and their place in it.
     fn around(&self, at: u64, length: u64) -> (u64, std::ops::Range<usize>) {
         let start = (at % self.block) as usize;
         (at - at % self.block, start..start + length as usize)

@@ -1,22 +1,22 @@
-//! The blocks that are kept, and which of them weren't used for longest.
+//! The blocks in the cache, and the order of their last use.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// A block's bytes.
+/// One block.
 pub(crate) struct Block {
     pub(crate) bytes: Vec<u8>,
-    /// The layer below doesn't have them yet.
+    /// The block holds changes that the layer below doesn't have yet.
     pub(crate) dirty: bool,
-    /// When it was used last.
+    /// The time of its last use.
     used: u64,
 }
 
-/// By number.
+/// Blocks by number.
 #[derive(Default)]
 pub(crate) struct Blocks {
     blocks: BTreeMap<u64, Block>,
-    /// Blocks by when they were used last.
+    /// Blocks by the time of their last use.
     order: BTreeMap<u64, u64>,
     clock: u64,
     bytes: u64,
@@ -28,7 +28,7 @@ impl Blocks {
         self.bytes
     }
 
-    /// A block, which counts as used now.
+    /// Returns a block, and marks it as used now.
     pub(crate) fn get(&mut self, number: u64) -> Option<&mut Block> {
         let block = self.blocks.get_mut(&number)?;
         self.clock += 1;
@@ -42,7 +42,7 @@ impl Blocks {
         self.blocks.contains_key(&number)
     }
 
-    /// Keeps a block that wasn't there.
+    /// Adds a block that isn't in the cache.
     pub(crate) fn put(&mut self, number: u64, bytes: Vec<u8>, dirty: bool) {
         self.forget(number);
         self.clock += 1;
@@ -69,12 +69,12 @@ impl Blocks {
         }
     }
 
-    /// The block that wasn't used for longest.
+    /// The least recently used block.
     pub(crate) fn oldest(&self) -> Option<u64> {
         self.order.first_key_value().map(|(_, number)| *number)
     }
 
-    /// The first block of a range that the layer below doesn't have yet.
+    /// The first block of a range with changes that the layer below doesn't have yet.
     pub(crate) fn first_dirty(&self, numbers: Range<u64>) -> Option<u64> {
         let mut blocks = self.blocks.range(numbers);
         blocks
@@ -82,12 +82,12 @@ impl Blocks {
             .map(|(number, _)| *number)
     }
 
-    /// A block as it is, without counting as used.
+    /// Returns a block, without marking it as used.
     pub(crate) fn peek(&self, number: u64) -> Option<&Block> {
         self.blocks.get(&number)
     }
 
-    /// The layer below has a block now.
+    /// Notes that the layer below has all changes of a block.
     pub(crate) fn clean(&mut self, number: u64) {
         if let Some(block) = self.blocks.get_mut(&number) {
             block.dirty = false;

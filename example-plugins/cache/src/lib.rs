@@ -1,6 +1,7 @@
-//! A filter that keeps blocks of the layer below in its memory: nbdkit's cache filter, as far as memory goes.
+//! A filter that keeps blocks of the layer below in memory, like nbdkit's cache filter with memory for a file.
 //!
-//! Mode `single` where the layer below can be written: changes are here before they are there.
+//! If the layer below is writable, the mode is `single`, because changes are in this instance before they are in the
+//! layer below.
 
 use std::ops::Range;
 
@@ -15,7 +16,7 @@ use crate::settings::{Mode, Settings, declare};
 mod blocks;
 mod settings;
 
-/// Bytes that are kept free for the filter's own needs.
+/// Bytes of memory that the cache leaves to the filter's own needs.
 const SPARE: usize = 256 * 1024;
 
 struct Cache {
@@ -77,7 +78,7 @@ impl Writable for Cache {
     fn write(&mut self, payload: &WritePayload, offset: u64, flags: WriteFlags) -> Result<()> {
         let end = offset + u64::from(payload.length());
         if self.settings.mode == Mode::Writethrough {
-            // First below: what isn't there isn't here either.
+            // The layer below first: if it fails, the cache must stay as it is.
             next::store(payload, offset, 0, payload.length(), flags)?;
         }
         for (number, part) in self.pieces(offset, end) {
@@ -104,7 +105,7 @@ impl Zeroable for Cache {
         if whole.is_empty() {
             return Ok(());
         }
-        // A trim that fails below has forgotten changes: the bytes are undefined in any case.
+        // If the trim fails below, the cached changes are lost; after a trim the bytes are undefined anyway.
         self.blocks.forget_all(whole.clone());
         let (start, stop) = (
             whole.start * self.settings.block,
@@ -169,7 +170,7 @@ impl Sparse for Cache {
 }
 
 impl Prefetch for Cache {
-    /// Keeps as much of it as there is room for without dropping any of it again.
+    /// Caches as many of the blocks as fit without evicting one of them again.
     fn cache(&mut self, offset: u64, length: u64) -> Result<()> {
         let block = self.settings.block;
         let numbers = offset / block..(offset + length).div_ceil(block);
@@ -184,7 +185,7 @@ impl Prefetch for Cache {
 }
 
 impl Cache {
-    /// Changes a part of a block here.
+    /// Changes a part of a block in the cache.
     fn change(
         &mut self,
         number: u64,
@@ -210,18 +211,18 @@ impl Cache {
         Ok(())
     }
 
-    /// Brings a block here.
+    /// Brings a block into the cache.
     fn bring(&mut self, number: u64) -> Result<()> {
         let start = number * self.settings.block;
         let length = self.end_of(number) - start;
-        // Room for it, before the host puts it there.
+        // Make room for the block before the host allocates it.
         drop(self.room(length)?);
         let bytes = next::read(start, length as u32)?;
         self.blocks.put(number, bytes, false);
         Ok(())
     }
 
-    /// Memory for a block more; others are given up for it if need be.
+    /// Allocates memory for one more block, and evicts others if necessary.
     fn room(&mut self, length: u64) -> Result<Vec<u8>> {
         if self.blocks.bytes() + length > self.settings.high {
             self.drop_down_to(self.settings.low.saturating_sub(length))?;
@@ -235,18 +236,18 @@ impl Cache {
                 bytes.resize(length as usize, 0);
                 return Ok(bytes);
             }
-            // Less memory than was said.
+            // There is less memory than cache-max-size= requires.
             if self.blocks.bytes() == 0 {
                 return Err(Error::new(
                     Errno::Enospc,
-                    "the filter's memory limit is reached: a smaller cache-max-size=, or a larger limit",
+                    "the filter's memory limit is reached: set a smaller cache-max-size=, or a larger --limit memory=",
                 ));
             }
             self.drop_down_to(self.blocks.bytes() / 2)?;
         }
     }
 
-    /// Gives up the blocks that weren't used for longest; those that were changed go below first.
+    /// Evicts the least recently used blocks. Changed blocks go to the layer below first.
     fn drop_down_to(&mut self, bytes: u64) -> Result<()> {
         while self.blocks.bytes() > bytes {
             let Some(number) = self.blocks.oldest() else {
@@ -258,7 +259,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Writes what was changed in these blocks to the layer below.
+    /// Writes the changed blocks of this range to the layer below.
     fn write_back(&mut self, numbers: Range<u64>, flags: WriteFlags) -> Result<()> {
         let mut from = numbers.start;
         while let Some(number) = self.blocks.first_dirty(from..numbers.end) {
@@ -271,19 +272,19 @@ impl Cache {
         Ok(())
     }
 
-    /// What FUA asks for.
+    /// Writes a range through to the layer below, for FUA.
     fn after_change(&mut self, range: Range<u64>, flags: WriteFlags) -> Result<()> {
         if self.settings.mode == Mode::Writeback && flags.contains(WriteFlags::FUA) {
             let block = self.settings.block;
             let numbers = range.start / block..range.end.div_ceil(block);
-            // A block of the range may have been given up, and written without FUA, since it was changed.
+            // The filter may have evicted a changed block of the range, which wrote it without FUA.
             self.write_back(numbers, WriteFlags::empty())?;
             next::flush()?;
         }
         Ok(())
     }
 
-    /// A range cut at the borders of blocks.
+    /// Cuts a range at the borders of blocks.
     fn pieces(&self, offset: u64, end: u64) -> impl Iterator<Item = (u64, Range<u64>)> + use<> {
         let block = self.settings.block;
         (offset / block..end.div_ceil(block)).map(move |number| {
@@ -292,7 +293,7 @@ impl Cache {
         })
     }
 
-    /// The blocks that are wholly in a range. The disk's last one is whole where it ends.
+    /// The blocks that lie completely in a range. The last block of the disk is complete at the end of the disk.
     fn whole(&self, offset: u64, end: u64) -> Range<u64> {
         let last = match end == self.below.size {
             true => end.div_ceil(self.settings.block),
@@ -301,12 +302,12 @@ impl Cache {
         offset.div_ceil(self.settings.block)..last
     }
 
-    /// Where a block ends.
+    /// The end of a block.
     fn end_of(&self, number: u64) -> u64 {
         ((number + 1) * self.settings.block).min(self.below.size)
     }
 
-    /// Up to where blocks from `number` on aren't here.
+    /// The end of the run of blocks from `number` on that aren't in the cache.
     fn missing_end(&self, number: u64, end: u64) -> u64 {
         let mut number = number + 1;
         while number * self.settings.block < end && !self.blocks.has(number) {

@@ -1,4 +1,4 @@
-//! How the operator wants it.
+//! The filter's settings.
 
 use nbdbox_plugin::{Error, Manifest, Result, ValueKind, config, next};
 
@@ -9,59 +9,59 @@ pub(crate) enum Mode {
     Writeback,
     /// At once.
     Writethrough,
-    /// When there's no more room.
+    /// When the cache is full.
     Unsafe,
 }
 
 pub(crate) struct Settings {
     pub(crate) mode: Mode,
-    /// Bytes of a block.
+    /// Size of a block, in bytes.
     pub(crate) block: u64,
-    /// More bytes than these aren't kept…
+    /// The filter starts to evict blocks at this many bytes…
     pub(crate) high: u64,
-    /// …and then only so many.
+    /// …and stops at this many.
     pub(crate) low: u64,
     pub(crate) on_read: bool,
 }
 
-/// The settings, as a manifest names them.
+/// Declares the settings in a manifest.
 pub(crate) fn declare(manifest: Manifest) -> Manifest {
     manifest
         .default(
             "cache",
             ValueKind::Text,
             "writeback",
-            "when changes go below: writeback (at a flush), writethrough (at once), unsafe (when there's no room)",
+            "when changes go to the layer below: writeback (at a flush), writethrough (at once), unsafe (when the cache is full)",
         )
         .default(
             "cache-min-block-size",
             ValueKind::Size,
             "64K",
-            "bytes that are kept together, a power of two from 4K to 1M",
+            "size of a block, a power of two from 4K to 1M",
         )
         .default(
             "cache-max-size",
             ValueKind::Size,
             "32M",
-            "bytes that are kept; the instance's memory has to have room for them",
+            "size of the cache; the limit memory must leave room for it",
         )
         .default(
             "cache-high-threshold",
             ValueKind::Number,
             "95",
-            "per cent of cache-max-size at which blocks are dropped",
+            "percentage of cache-max-size at which the filter starts to evict blocks",
         )
         .default(
             "cache-low-threshold",
             ValueKind::Number,
             "80",
-            "per cent of cache-max-size down to which they are",
+            "percentage of cache-max-size at which it stops",
         )
         .default(
             "cache-on-read",
             ValueKind::Boolean,
             "false",
-            "whether what is read is kept too",
+            "also keep the blocks that clients read",
         )
 }
 
@@ -73,7 +73,7 @@ impl Settings {
             "unsafe" => Mode::Unsafe,
             other => {
                 return Err(Error::invalid(format!(
-                    "cache={other}: it's writeback, writethrough or unsafe"
+                    "cache={other}: give writeback, writethrough or unsafe"
                 )));
             }
         };
@@ -90,12 +90,12 @@ impl Settings {
         let low = config::number("cache-low-threshold")?.unwrap_or(80);
         if low == 0 || low >= high || high > 100 {
             return Err(Error::invalid(
-                "cache-low-threshold= has to be more than 0 and less than cache-high-threshold=, up to 100",
+                "thresholds: 0 < cache-low-threshold < cache-high-threshold <= 100 is required",
             ));
         }
         if size < 2 * block {
             return Err(Error::invalid(
-                "cache-max-size= has no room for two blocks of cache-min-block-size=",
+                "cache-max-size= is less than two blocks of cache-min-block-size=",
             ));
         }
         let part = |percent: u64| size / 100 * percent + size % 100 * percent / 100;

@@ -1,7 +1,7 @@
-//! A filter for layers below that are slow to say where their data is: they're asked once for each region,
-//! and again after it was changed.
+//! A filter over a layer that is slow to report extents. It requests them once for each region, and again after a
+//! change.
 //!
-//! Mode `single` where the layer below can be written, so that no instance keeps what another has changed.
+//! If the layer below is writable, the mode is `single`, so that no instance keeps extents that another one changed.
 
 use nbdbox_plugin::{
     Device, Error, Extents, Filter, Manifest, Plugin, Prefetch, Progress, ReadReply, Result,
@@ -22,13 +22,13 @@ impl Plugin for CacheExtents {
         Manifest::new(
             "cacheextents",
             env!("CARGO_PKG_VERSION"),
-            "remembers the extents of the layer below",
+            "caches the extents of the layer below",
         )
         .default(
             "region",
             ValueKind::Size,
             "1G",
-            "bytes that are asked about at once, a power of two",
+            "bytes in one request for extents, a power of two",
         )
     }
 
@@ -36,9 +36,7 @@ impl Plugin for CacheExtents {
         let below = next::describe();
         let region = config::required_size("region")?;
         if !region.is_power_of_two() || region < 65_536 {
-            return Err(Error::invalid(
-                "region= isn't a power of two of at least 64K",
-            ));
+            return Err(Error::invalid("region= isn't a power of two, 64K or more"));
         }
         Ok(Self {
             regions: Regions::new(below.size, region),
@@ -60,7 +58,7 @@ impl Filter for CacheExtents {}
 
 impl Writable for CacheExtents {
     fn write(&mut self, payload: &WritePayload, offset: u64, flags: WriteFlags) -> Result<()> {
-        // Not forwarded: nobody may ask between this and when it's done.
+        // `store`, not `forward`: no request for extents may come before the write is done.
         let done = next::store(payload, offset, 0, payload.length(), flags);
         self.regions.forget(offset, payload.length().into());
         done

@@ -1,16 +1,16 @@
-//! What is known of each region: extents in order, without gaps.
+//! The cached extents of each region: in order, without gaps.
 
 use std::collections::BTreeMap;
 
 use nbdbox_plugin::{Extent, Result, next};
 
-/// Extents of one answer, and so of one piece of what is known.
+/// Extents in one answer of the layer below, which is one entry of the cache.
 const ANSWER: u32 = 4096;
 
-/// Answers that are kept; then all are forgotten. Bounds the memory: 6 MiB.
+/// Answers in the cache. When there are more, the filter drops all of them. Bounds the memory to 6 MiB.
 const KEPT: usize = 64;
 
-/// Answers of the layer below, by where they begin; none goes beyond its region.
+/// Answers of the layer below, by their start. None reaches beyond its region.
 pub(crate) struct Regions {
     size: u64,
     region: u64,
@@ -26,7 +26,7 @@ impl Regions {
         }
     }
 
-    /// What is known around `at`, up to the end of one answer.
+    /// The cached extents around `at`, up to the end of one answer.
     pub(crate) fn at(&mut self, at: u64) -> Result<&[Extent]> {
         let found = self.answers.range(..=at).next_back();
         let found = found.filter(|(_, answer)| end_of(answer) > at);
@@ -37,12 +37,12 @@ impl Regions {
         Ok(self.answers.get(&start).map_or(&[], Vec::as_slice))
     }
 
-    /// Asks from the start of the region on, or from the end of what is known of it.
+    /// Requests extents from the start of the region on, or from the end of its cached part.
     fn ask(&mut self, at: u64) -> Result<u64> {
         let region = at - at % self.region;
         let before = self.answers.range(region..=at).next_back();
         let known = before.map(|(_, answer)| end_of(answer));
-        // A layer that answers less than that each time is asked where the client wants to know.
+        // If the answer doesn't reach the client's offset, request extents from there on.
         let mut start = known.unwrap_or(region);
         let end = (region + self.region).min(self.size);
         if self.answers.len() >= KEPT {
@@ -57,7 +57,7 @@ impl Regions {
         Ok(start)
     }
 
-    /// Nothing is known any more of the regions that a range meets.
+    /// Drops the regions that a range touches.
     pub(crate) fn forget(&mut self, offset: u64, length: u64) {
         let first = offset - offset % self.region;
         let end = (offset + length).next_multiple_of(self.region);

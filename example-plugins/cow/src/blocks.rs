@@ -1,25 +1,25 @@
-//! Which block is where: a byte for each.
+//! The place of each block: a map with one byte for each block.
 
 use std::ops::Range;
 
 use nbdbox_plugin::{Error, Result};
 
-/// Bytes of the map that are kept in the overlay together.
+/// Bytes of the map that go to the overlay in one write.
 pub(crate) const PAGE: usize = 4096;
 
-/// Where a block is.
+/// The place of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum State {
-    /// As in the layer below.
+    /// In the layer below.
     Below = 0,
     /// In the overlay.
     Overlay = 1,
-    /// Nowhere: it reads as zeroes.
+    /// Not stored: it reads as zeroes.
     Zero = 2,
 }
 
-/// Blocks in a row, or a part of them, that are in one place.
+/// Consecutive blocks in one place, or a part of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) offset: u64,
@@ -40,19 +40,19 @@ pub(crate) struct Blocks {
     size: u64,
     block: u64,
     states: Vec<u8>,
-    /// Pages of the map that the overlay doesn't have yet.
+    /// Pages of the map with changes that the overlay doesn't have yet.
     dirty: Vec<bool>,
 }
 
 impl Blocks {
-    /// All blocks of a disk, each in the layer below.
+    /// A new map: all blocks of the disk are in the layer below.
     pub(crate) fn new(size: u64, block: u64) -> Result<Self> {
         let count = usize::try_from(size.div_ceil(block)).ok();
         let mut states = Vec::new();
         let room = count.filter(|count| states.try_reserve_exact(*count).is_ok());
         let count = room.ok_or_else(|| {
             Error::invalid(
-                "the disk has more blocks than there is memory for: a larger block= or limit",
+                "the disk has too many blocks for the memory: set a larger block= or a larger --limit memory=",
             )
         })?;
         states.resize(count, State::Below as u8);
@@ -64,17 +64,17 @@ impl Blocks {
         })
     }
 
-    /// Bytes in a block; the last one may have fewer.
+    /// Bytes of a block; the last block may be shorter.
     pub(crate) fn block(&self) -> u64 {
         self.block
     }
 
-    /// Bytes on the disk.
+    /// Size of the disk, in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// The map as the overlay has it, to be filled.
+    /// Fills the map from the overlay.
     pub(crate) fn load(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
         if bytes.iter().any(|byte| *byte > State::Zero as u8) {
             return Err(Error::io("the overlay's map is damaged"));
@@ -83,12 +83,12 @@ impl Blocks {
         Ok(())
     }
 
-    /// Bytes of the map.
+    /// Size of the map, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.states.len()
     }
 
-    /// The pages that the overlay doesn't have yet.
+    /// The pages with changes that the overlay doesn't have yet.
     pub(crate) fn dirty(&self) -> Vec<Range<usize>> {
         let pages = self.dirty.iter().enumerate().filter(|(_, dirty)| **dirty);
         pages
@@ -101,7 +101,7 @@ impl Blocks {
         &self.states[range]
     }
 
-    /// The overlay has a page now.
+    /// Notes that the overlay has a page.
     pub(crate) fn clean(&mut self, range: &Range<usize>) {
         self.dirty[range.start / PAGE] = false;
     }
@@ -111,7 +111,7 @@ impl Blocks {
         self.dirty[block as usize / PAGE] = true;
     }
 
-    /// Of all blocks that a range meets.
+    /// Sets the place of all blocks that a range touches.
     pub(crate) fn set_all(&mut self, offset: u64, length: u64, state: State) {
         let first = (offset / self.block) as usize;
         let end = (offset + length).div_ceil(self.block) as usize;
@@ -127,7 +127,7 @@ impl Blocks {
         }
     }
 
-    /// A range cut where blocks are in another place. As the map was: it may be changed meanwhile.
+    /// Cuts a range where the place changes. It uses the map of this moment; the caller may change the map meanwhile.
     pub(crate) fn runs(&self, offset: u64, length: u64) -> Vec<Run> {
         let (mut at, end) = (offset, offset + length);
         let mut runs = Vec::new();
@@ -149,7 +149,7 @@ impl Blocks {
         runs
     }
 
-    /// A range cut at the borders of blocks.
+    /// Cuts a range at the borders of blocks.
     pub(crate) fn pieces(&self, offset: u64, length: u64) -> impl Iterator<Item = Piece> + use<> {
         let (mut at, end, block) = (offset, offset + length, self.block);
         std::iter::from_fn(move || {
@@ -174,8 +174,8 @@ impl Blocks {
         }
     }
 
-    /// The whole blocks in a range, start and end in bytes. The disk's last block is whole where it
-    /// ends.
+    /// The complete blocks in a range: start and end in bytes. The last block of the disk is complete at the end of the
+    /// disk.
     pub(crate) fn whole(&self, offset: u64, length: u64) -> (u64, u64) {
         let end = offset + length;
         let last = if end == self.size {

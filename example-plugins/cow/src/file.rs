@@ -1,30 +1,30 @@
 //! An overlay in a granted blob.
 //!
-//! The map is written when all that it tells of is durable, and never before: after a crash a block is
-//! as it was at the last flush, or later, and never something else.
+//! The filter writes the map only after all blocks that it names are durable. After a crash, a block therefore holds
+//! its bytes of the last flush or newer ones, and never anything else.
 
 use nbdbox_plugin::{Access, Blob, Error, ReadReply, Result, WriteFlags, WritePayload};
 
 use crate::blocks::Blocks;
 use crate::header::{HEADER, check, header};
 
-/// Bytes of the map that are read at once.
+/// Bytes of the map in one read.
 const READ: usize = 1 << 20;
 
 pub(crate) struct File {
     blob: Blob,
-    /// Where the blocks begin.
+    /// The offset of the first block.
     data: u64,
 }
 
 impl File {
-    /// Opens an overlay, or makes one of an empty blob.
+    /// Opens an overlay, or makes one in an empty blob.
     pub(crate) fn open(blob: Blob, export: &str, blocks: &mut Blocks) -> Result<Self> {
         let data = (HEADER + blocks.len() as u64).next_multiple_of(blocks.block().max(4096));
         let (has, needs) = (blob.size()?, data + blocks.size());
         if has < needs {
             return Err(Error::invalid(format!(
-                "the overlay has {has} bytes and needs {needs}: truncate -s {needs} FILE"
+                "the overlay has {has} bytes and needs {needs}: run truncate -s {needs} FILE"
             )));
         }
         let file = Self { blob, data };
@@ -39,7 +39,7 @@ impl File {
         Ok(file)
     }
 
-    /// What was left in the blob isn't a map.
+    /// Makes a new overlay: zeroes the map, which may hold old bytes, and then writes the header.
     fn make(&self, header: &[u8], blocks: &Blocks) -> Result<()> {
         let map = self.data - HEADER;
         debug_assert!(blocks.len() as u64 <= map);
@@ -98,7 +98,7 @@ impl File {
         Ok(self.blob.prefetch(self.data + offset, length)?)
     }
 
-    /// First the blocks, then the map that tells of them.
+    /// First the blocks, then the map that names them.
     pub(crate) fn flush(&self, blocks: &mut Blocks) -> Result<()> {
         self.blob.flush()?;
         let dirty = blocks.dirty();

@@ -1,18 +1,18 @@
-//! The first bytes of an overlay: whose it is, and what it looks like.
+//! The first bytes of an overlay: the disk and export that it belongs to, and its layout.
 //!
 //! ```text
 //! 0     magic, 16 bytes           "nbdbox overlay 1"
-//! 16    size of the disk          u64, little-endian, as all
+//! 16    size of the disk          u64, little-endian like all numbers
 //! 24    size of a block           u32
 //! 28    length of the name        u32
 //! 32    the export's name
-//! 8192  the map, a byte for each block: 0 below, 1 here, 2 zeroes; then zeroes up to a whole block
+//! 8192  the map, a byte for each block: 0 below, 1 here, 2 zeroes; padded with zeroes to a whole block
 //! …     the blocks, each at its own offset from here on
 //! ```
 
 use nbdbox_plugin::{Error, Result};
 
-/// Bytes of the header.
+/// Size of the header, in bytes.
 pub(crate) const HEADER: u64 = 8192;
 
 const MAGIC: &[u8; 16] = b"nbdbox overlay 1";
@@ -29,18 +29,18 @@ pub(crate) fn header(export: &str, size: u64, block: u64) -> Vec<u8> {
     header
 }
 
-/// Compares what an overlay has with what it should.
+/// Compares the header of an overlay with the expected one.
 pub(crate) fn check(found: &[u8], wanted: &[u8]) -> Result<()> {
     if found == wanted {
         return Ok(());
     }
     Err(Error::invalid(if found.get(..16) != Some(MAGIC) {
-        "the blob `overlay` is no overlay, and isn't empty either: it's left alone"
+        "the blob `overlay` is neither an overlay nor empty: grant another file"
     } else if found.get(16..24) != wanted.get(16..24) {
-        "the overlay is for a disk of another size"
+        "the overlay belongs to a disk of another size: grant another file"
     } else if found.get(24..28) != wanted.get(24..28) {
-        "the overlay has another block="
+        "the overlay has another block size: set the block= that it was made with"
     } else {
-        "the overlay is of another export"
+        "the overlay belongs to another export: grant another file"
     }))
 }

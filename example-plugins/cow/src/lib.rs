@@ -1,9 +1,9 @@
-//! A filter: changes go to an overlay, and the layer below stays as it is. The overlay is a granted
-//! blob, which survives restarts, or memory.
+//! A filter that writes changes to an overlay and leaves the layer below as it is. The overlay is a granted blob, which
+//! survives restarts, or memory.
 //!
-//! Mode `single`: which blocks are where is known in the instance. Blocks that are in the overlay are
-//! read and written by reference; a block that comes to it for the first time passes through here, so
-//! that it's there before it counts as there.
+//! The mode is `single`, because the instance holds the map of the blocks. Blocks in the overlay are read and written
+//! by reference. The first write to a block copies the block through the filter's memory, so that the bytes are in the
+//! overlay before the map names them.
 
 use nbdbox_plugin::{
     Device, Errno, Error, ExtentKind, Extents, Filter, Manifest, Plugin, Prefetch, Progress,
@@ -20,10 +20,10 @@ mod header;
 mod memory;
 mod overlay;
 
-/// Runs that a read may fall into, half the pieces of a reply.
+/// Runs that one read may have: half the pieces of a reply.
 const PIECES: u64 = 2048;
 
-/// The largest request that NBD has.
+/// The largest request in NBD.
 const LARGEST: u64 = 32 << 20;
 
 struct Cow {
@@ -37,19 +37,19 @@ impl Plugin for Cow {
         Manifest::new(
             "cow",
             env!("CARGO_PKG_VERSION"),
-            "changes in an overlay: the blob `overlay`, or memory",
+            "writes changes to an overlay: the blob `overlay`, or memory",
         )
         .default(
             "memory",
             ValueKind::Boolean,
             "no",
-            "keep changes in memory only: they are lost in the end",
+            "keep changes in memory: they are lost when the server ends",
         )
         .default(
             "block",
             ValueKind::Size,
             "64K",
-            "bytes that come to the overlay together, 4K to 1M",
+            "unit of copying to the overlay, a power of two from 4K to 1M",
         )
     }
 
@@ -61,7 +61,7 @@ impl Plugin for Cow {
         }
         if block < u64::from(below.minimum) {
             return Err(Error::invalid(
-                "block= is less than a block of the layer below",
+                "block= is less than the minimum block of the layer below: set a larger one",
             ));
         }
         let mut blocks = Blocks::new(below.size, block)?;
@@ -188,8 +188,8 @@ impl Prefetch for Cow {
 }
 
 impl Cow {
-    /// Brings the blocks of a run to the overlay: what they hold, with the part that lies in the run
-    /// made by `change`, a block at a time.
+    /// Copies the blocks of a run to the overlay, one at a time. `change` makes the part of each block that lies in the
+    /// run.
     fn bring(&mut self, run: &Run, mut change: impl FnMut(u64, &mut [u8])) -> Result<()> {
         for piece in self.blocks.pieces(run.offset, run.length) {
             let block = self.blocks.range_of(piece.block);
@@ -206,7 +206,7 @@ impl Cow {
         Ok(())
     }
 
-    /// Makes whole blocks read as zeroes, and gives their room back.
+    /// Makes whole blocks read as zeroes, and frees their space.
     fn make_zero(&mut self, offset: u64, length: u64) -> Result<()> {
         for run in self.blocks.runs(offset, length) {
             if run.state == State::Overlay {
@@ -217,7 +217,7 @@ impl Cow {
         Ok(())
     }
 
-    /// Zeroes beside which some byte stays in its block.
+    /// Zeroes a part of a block; the other bytes stay.
     fn write_zeroes(&mut self, offset: u64, length: u64) -> Result<()> {
         for run in self.blocks.runs(offset, length) {
             if run.state == State::Overlay {
@@ -237,7 +237,7 @@ impl Cow {
     }
 }
 
-/// A block of zeroes, if there is memory for it.
+/// A block of zeroes; an error if there is no memory for it.
 fn zeroes(length: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(length as usize).is_err() {

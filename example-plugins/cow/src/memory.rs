@@ -1,15 +1,15 @@
-//! An overlay in the instance's memory, a block at a time.
+//! An overlay in the instance's memory, allocated block by block.
 
 use std::collections::BTreeMap;
 
 use nbdbox_plugin::{Errno, Error, ReadReply, Result, WritePayload};
 
-/// Bytes that are kept free for the filter's own needs.
+/// Bytes of memory that the overlay leaves to the filter's own needs.
 const SPARE: usize = 64 * 1024;
 
 pub(crate) struct Memory {
     block: u64,
-    /// By offset.
+    /// Blocks by offset.
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -46,7 +46,7 @@ impl Memory {
         });
     }
 
-    /// A block more, if so much memory is left that the rest of the call can't fail for it.
+    /// Allocates one more block, if that leaves enough memory for the rest of the call.
     pub(crate) fn put(&mut self, offset: u64, bytes: Vec<u8>) -> Result<()> {
         let spare = self.block as usize + SPARE;
         if Vec::<u8>::new().try_reserve_exact(spare).is_err() {
@@ -79,7 +79,7 @@ impl Memory {
     }
 }
 
-/// The blocks that a range meets, by their offset, and which part of each.
+/// The blocks that a range touches, by offset, and the part of each that lies in the range.
 fn each(block: u64, offset: u64, length: u64, mut work: impl FnMut(u64, usize, usize)) {
     let (mut at, end) = (offset, offset + length);
     while at < end {
@@ -90,7 +90,10 @@ fn each(block: u64, offset: u64, length: u64, mut work: impl FnMut(u64, usize, u
     }
 }
 
-/// The answer when there is no room for one more block.
+/// The error when there is no memory for one more block.
 pub(crate) fn full() -> Error {
-    Error::new(Errno::Enospc, "the filter's memory limit is reached")
+    Error::new(
+        Errno::Enospc,
+        "the filter's memory limit is reached: raise --limit memory=",
+    )
 }

@@ -1,4 +1,4 @@
-//! Where changed blocks are kept.
+//! The overlay: the place of changed blocks.
 
 use nbdbox_plugin::{Access, Blob, Error, ReadReply, Result, WriteFlags, WritePayload, config};
 
@@ -13,7 +13,7 @@ pub(crate) enum Overlay {
 }
 
 impl Overlay {
-    /// Opens what the operator gave, and reads which blocks are in it.
+    /// Opens the overlay that the operator chose, and reads its map.
     pub(crate) fn open(export: &str, blocks: &mut Blocks) -> Result<Self> {
         let memory = config::text("memory").unwrap_or_default().to_lowercase();
         let memory = ["true", "yes", "on", "1"].contains(&memory.as_str());
@@ -21,10 +21,10 @@ impl Overlay {
             (Ok(blob), false) => File::open(blob, export, blocks).map(Self::File),
             (Err(_), true) => Ok(Self::Memory(Memory::new(blocks.block()))),
             (Ok(_), true) => Err(Error::invalid(
-                "memory=yes, and a blob `overlay` is granted: which of them?",
+                "memory=yes and the blob `overlay` exclude each other: give one of them",
             )),
             (Err(_), false) => Err(Error::invalid(
-                "there is no overlay: grant the blob `overlay` as rw, or say memory=yes",
+                "there is no overlay: grant the blob `overlay` as rw, or set memory=yes",
             )),
         }
     }
@@ -36,7 +36,7 @@ impl Overlay {
         }
     }
 
-    /// Reads bytes of blocks that are here.
+    /// Reads bytes of blocks in the overlay.
     pub(crate) fn read(&self, reply: &ReadReply, offset: u64, length: u64) {
         match self {
             Self::File(file) => file.read(reply, offset, length),
@@ -44,7 +44,7 @@ impl Overlay {
         }
     }
 
-    /// Changes bytes of blocks that are here.
+    /// Changes bytes of blocks in the overlay.
     pub(crate) fn store(
         &mut self,
         payload: &WritePayload,
@@ -59,7 +59,7 @@ impl Overlay {
         Ok(())
     }
 
-    /// Keeps a block that wasn't here.
+    /// Adds a block to the overlay.
     pub(crate) fn put(&mut self, offset: u64, bytes: Vec<u8>) -> Result<()> {
         match self {
             Self::File(file) => file.put(offset, &bytes),
@@ -67,7 +67,7 @@ impl Overlay {
         }
     }
 
-    /// Makes bytes of blocks that are here read as zeroes.
+    /// Makes bytes of blocks in the overlay read as zeroes.
     pub(crate) fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
         match self {
             Self::File(file) => file.zero(offset, length),
@@ -75,8 +75,8 @@ impl Overlay {
         }
     }
 
-    /// Makes room for whole blocks of zeroes, quickly or not at all if `flags` say so. `false`: there is
-    /// no room to be made before it's needed.
+    /// Allocates whole blocks of zeroes; with FAST_ZERO in `flags`, fast or not at all. Returns `false` if this overlay
+    /// doesn't allocate in advance.
     pub(crate) fn allocate(&mut self, offset: u64, length: u64, flags: WriteFlags) -> Result<bool> {
         match self {
             Self::File(file) => file.allocate(offset, length, flags).map(|()| true),
@@ -84,7 +84,7 @@ impl Overlay {
         }
     }
 
-    /// Blocks aren't needed any more.
+    /// Frees blocks.
     pub(crate) fn drop(&mut self, offset: u64, length: u64) -> Result<()> {
         match self {
             Self::File(file) => file.drop(offset, length),
@@ -99,7 +99,7 @@ impl Overlay {
         }
     }
 
-    /// Makes durable what can be.
+    /// Makes all changes durable, if the overlay is a file.
     pub(crate) fn flush(&mut self, blocks: &mut Blocks) -> Result<()> {
         match self {
             Self::File(file) => file.flush(blocks),

@@ -1,14 +1,14 @@
-//! Granted blobs, as the text names them.
+//! The granted blobs that the text names.
 
 use std::collections::BTreeMap;
 
 use data_format::{File, Files};
 use nbdbox_plugin::{Access, Blob};
 
-/// Bytes that `blob.read` brings at most.
+/// The most bytes that one `blob.read` returns.
 const READ: usize = 1 << 20;
 
-/// All that were opened.
+/// The blobs that were opened.
 #[derive(Default)]
 pub(crate) struct Blobs {
     blobs: Vec<Blob>,
@@ -26,12 +26,11 @@ impl Files for Blobs {
         if let Some(file) = self.by_name.get(name) {
             return Ok(*file);
         }
-        let blob = Blob::open(name).map_err(|_| {
-            format!("no blob is granted under this name: give it with --blob {name}=PATH")
-        })?;
+        let blob = Blob::open(name)
+            .map_err(|_| format!("no blob of this name is granted: add --blob {name}=PATH"))?;
         let size = blob
             .size()
-            .map_err(|errno| format!("its size can't be told: {errno:?}"))?;
+            .map_err(|errno| format!("can't get its size: {errno:?}"))?;
         let file = File {
             index: self.blobs.len(),
             size,
@@ -45,7 +44,7 @@ impl Files for Blobs {
     fn read(&mut self, file: usize, offset: u64, into: &mut [u8]) -> Result<(), String> {
         for (piece, at) in into.chunks_mut(READ).zip((offset..).step_by(READ)) {
             let bytes = self.blobs[file].read(at, piece.len() as u32);
-            let bytes = bytes.map_err(|errno| format!("a file can't be read: {errno:?}"))?;
+            let bytes = bytes.map_err(|errno| format!("can't read a file: {errno:?}"))?;
             piece.copy_from_slice(&bytes);
         }
         Ok(())

@@ -1,29 +1,29 @@
-//! What was changed: pages in memory, and ranges of pages that became zeroes.
+//! The changes: pages in memory, and ranges of pages that became zeroes.
 
 use std::collections::BTreeMap;
 
 use nbdbox_plugin::{Errno, Error, Result};
 
-/// Bytes that are changed, and known, together.
+/// Size of a page, the unit of changes and extents, in bytes.
 pub(crate) const PAGE: u64 = 32 * 1024;
 
-/// Bytes that are kept free for the plugin's own needs.
+/// Bytes of memory that the changes leave to the plugin's own needs.
 const SPARE: usize = 256 * 1024;
 
-/// What a page became.
+/// The new contents of a page.
 pub(crate) enum Change {
     /// These bytes.
     Bytes(Box<[u8]>),
-    /// Zeroes, as the pages up to this one, not included.
+    /// Zeroes, like all pages up to this one (exclusive).
     Zero { end: u64 },
 }
 
-/// By the number of their first page.
+/// Changes by the number of their first page.
 #[derive(Default)]
 pub(crate) struct Changes(BTreeMap<u64, Change>);
 
 impl Changes {
-    /// What became of a page, and which pages from it on share that: `None` where nothing was changed.
+    /// The change of a page, and the pages from it on that share it; `None` for an unchanged page.
     pub(crate) fn at(&self, page: u64) -> (Option<&Change>, u64) {
         if let Some((start, change)) = self.0.range(..=page).next_back() {
             match change {
@@ -36,7 +36,7 @@ impl Changes {
         (None, next.map_or(u64::MAX, |(start, _)| *start))
     }
 
-    /// The bytes of a page that was changed.
+    /// The bytes of a changed page.
     pub(crate) fn bytes(&mut self, page: u64) -> Option<&mut [u8]> {
         match self.0.get_mut(&page) {
             Some(Change::Bytes(bytes)) => Some(bytes),
@@ -44,7 +44,7 @@ impl Changes {
         }
     }
 
-    /// Keeps a page, if there is memory for it and for the rest of the call.
+    /// Adds a page, if there is memory for it and for the rest of the call.
     pub(crate) fn keep(&mut self, page: u64, bytes: Box<[u8]>) -> Result<()> {
         room()?;
         self.forget(page, page + 1);
@@ -52,7 +52,7 @@ impl Changes {
         Ok(())
     }
 
-    /// Whole pages become zeroes.
+    /// Makes whole pages zeroes.
     pub(crate) fn zero(&mut self, first: u64, end: u64) -> Result<()> {
         if first < end {
             room()?;
@@ -82,7 +82,7 @@ impl Changes {
     }
 }
 
-/// A page of memory for bytes, if so much is left that the rest of the call can't fail for it.
+/// Allocates a page, if that leaves enough memory for the rest of the call.
 pub(crate) fn page() -> Result<Box<[u8]>> {
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(PAGE as usize).is_err() {
@@ -100,5 +100,8 @@ fn room() -> Result<()> {
 }
 
 fn full() -> Error {
-    Error::new(Errno::Enospc, "the plugin's memory limit is reached")
+    Error::new(
+        Errno::Enospc,
+        "the plugin's memory limit is reached: raise --limit memory=",
+    )
 }

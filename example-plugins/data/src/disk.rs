@@ -1,4 +1,4 @@
-//! The disk: what the text says, under what was changed since.
+//! The disk: the contents of the text, below the changes of clients.
 
 use std::rc::Rc;
 
@@ -8,13 +8,14 @@ use nbdbox_plugin::{Error, ExtentKind, Extents, Progress, ReadReply, Result, Wri
 use crate::blobs::Blobs;
 use crate::changes::{self, Change, Changes, PAGE};
 
-/// Bytes of a reply that are made at once.
+/// Size of a piece of a reply, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// A file's bytes go by reference from this length on; less is copied, since a reply has 4096 pieces at most.
+/// A file's bytes go by reference from this length on. Shorter runs are copied, because a reply has at most 4096
+/// pieces.
 const BY_REFERENCE: u64 = 32 * 1024;
 
-/// What a report looks at, at most: then it ends early.
+/// The most runs that a report examines. Then it ends early.
 const LOOKS: u32 = 50_000;
 
 pub(crate) struct Disk {
@@ -22,12 +23,12 @@ pub(crate) struct Disk {
     picture: Rc<Picture>,
     blobs: Blobs,
     changes: Changes,
-    /// Bytes of a reply that were made and not yet handed over.
+    /// Bytes of a reply that are ready and not appended yet.
     chunk: Vec<u8>,
 }
 
 impl Disk {
-    /// Shows `picture` cut off or continued by zeroes to `size`.
+    /// Serves `picture`, cut off or extended with zeroes to `size`.
     pub(crate) fn new(picture: Rc<Picture>, size: u64, blobs: Blobs) -> Self {
         Self {
             size,
@@ -96,7 +97,7 @@ impl Disk {
         }
     }
 
-    /// Hands over what was made, if it's at least so much.
+    /// Appends the bytes that are ready, if there are at least this many.
     fn hand_over(&mut self, reply: &ReadReply, least: usize) {
         if self.chunk.len() >= least {
             reply.data(&self.chunk);
@@ -106,7 +107,7 @@ impl Disk {
 
     pub(crate) fn write(&mut self, payload: &WritePayload, offset: u64) -> Result<()> {
         let end = offset + u64::from(payload.length());
-        // First what may be refused.
+        // First the steps that may fail.
         for page in offset / PAGE..end.div_ceil(PAGE) {
             self.bring(page)?;
         }
@@ -120,11 +121,11 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes a range read as zeroes: whole pages are given back.
+    /// Makes a range read as zeroes, and frees whole pages.
     pub(crate) fn zero(&mut self, offset: u64, length: u64) -> Result<()> {
         let end = offset + length;
         let (first, last) = (offset.div_ceil(PAGE), end / PAGE);
-        // The disk's last page is whole where it ends.
+        // The last page of the disk is complete at the end of the disk.
         let last = if end == self.size {
             end.div_ceil(PAGE)
         } else {
@@ -138,7 +139,7 @@ impl Disk {
         self.changes.zero(first, last)
     }
 
-    /// The same for parts of pages.
+    /// Zeroes the parts of pages in a range.
     fn zero_part(&mut self, offset: u64, end: u64) -> Result<()> {
         let mut at = offset;
         while at < end {
@@ -155,7 +156,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes a range read as zeroes that take room, as far as memory is room.
+    /// Makes a range read as allocated zeroes, as far as memory is left.
     pub(crate) fn zero_allocated(&mut self, offset: u64, length: u64) -> Result<()> {
         let end = offset + length;
         for page in offset / PAGE..end.div_ceil(PAGE) {
@@ -168,7 +169,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Whether nothing is known of a page but zeroes.
+    /// Whether a page holds only zeroes.
     fn is_zero(&self, page: u64) -> bool {
         match self.changes.at(page) {
             (Some(Change::Zero { .. }), _) => true,
@@ -228,7 +229,7 @@ impl Disk {
     }
 }
 
-/// The bytes of a leaf, or their beginning.
+/// The bytes of a leaf, or the first of them.
 fn fill(blobs: &mut Blobs, leaf: Leaf<'_>, into: &mut [u8]) -> Result<()> {
     match leaf {
         Leaf::Zero => into.fill(0),
@@ -238,7 +239,7 @@ fn fill(blobs: &mut Blobs, leaf: Leaf<'_>, into: &mut [u8]) -> Result<()> {
             readable: false, ..
         } => {
             return Err(Error::io(
-                "this part of a file has to be read: grant the blob as ro, not as map-only",
+                "the plugin must read this part of a file: grant the blob as ro, not as map-only",
             ));
         }
         Leaf::File { index, offset, .. } => {

@@ -1,7 +1,7 @@
-//! A disk that is written down in a few words: nbdkit's data plugin and its little language.
+//! A disk that is written down in a few words, in the small language of nbdkit's data plugin.
 //!
-//! Mode `single`: what is written is kept in the instance's memory. The text itself takes next to none,
-//! however large the disk is that it describes.
+//! The mode is `single`, because the instance's memory holds the changes of clients. The text takes little memory,
+//! however large its disk is.
 
 use std::rc::Rc;
 
@@ -30,16 +30,16 @@ impl Plugin for Data {
         .optional(
             "data",
             ValueKind::Text,
-            "the disk, in the plugin's language",
+            "the disk, in the language of nbdkit's data plugin",
         )
-        .optional("raw", ValueKind::Text, "the disk's bytes as they are")
-        .optional("base64", ValueKind::Text, "the disk's bytes in base64")
-        .optional("size", ValueKind::Size, "what it's cut off or continued to")
+        .optional("raw", ValueKind::Text, "the plain bytes of the disk")
+        .optional("base64", ValueKind::Text, "the bytes of the disk in base64")
         .optional(
-            "*",
-            ValueKind::Text,
-            "the text of the variable of that name",
+            "size",
+            ValueKind::Size,
+            "size of the disk: cuts it off or extends it with zeroes",
         )
+        .optional("*", ValueKind::Text, "a variable of the language")
     }
 
     fn open(_name: &str) -> Result<Self> {
@@ -56,7 +56,7 @@ impl Plugin for Data {
             }
             _ => {
                 return Err(Error::invalid(
-                    "a disk is told by one of data=, raw= and base64=: give one of them",
+                    "exactly one of data=, raw= and base64= is required",
                 ));
             }
         };

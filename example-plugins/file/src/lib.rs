@@ -1,5 +1,5 @@
-//! The operator's file as a disk, wholly by reference: this plugin only says where the bytes are,
-//! the host moves them, and not one of them enters the sandbox.
+//! A granted file as a disk, completely by reference: this plugin returns only where the bytes are. The host moves
+//! them, and none of them enters the sandbox.
 
 use nbdbox_plugin::{
     Access, Blob, Device, Extents, Manifest, Mappable, Mapping, Plugin, Prefetch, ReadReply,
@@ -21,7 +21,7 @@ impl Plugin for File {
         .blob(
             "disk",
             Access::MapOnly,
-            "the file; granted `rw`, the export can be written",
+            "the file; with `rw`, clients can write to it",
         )
     }
 
@@ -45,7 +45,7 @@ impl Plugin for File {
 
 impl Writable for File {
     fn write(&mut self, payload: &WritePayload, offset: u64, _flags: WriteFlags) -> Result<()> {
-        // With FUA the host makes what it stores durable.
+        // With FUA the host makes the stored bytes durable.
         payload.store(&self.disk, offset, 0, payload.length());
         Ok(())
     }

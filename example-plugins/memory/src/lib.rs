@@ -1,7 +1,7 @@
-//! A RAM disk in the sandbox's own memory: allocated as it's written, freed as it's trimmed.
+//! A RAM disk in the sandbox's own memory. It allocates pages as clients write, and frees them as clients trim.
 //!
-//! Mode `single`: the instance's memory *is* the disk. How much it can hold is the operator's
-//! `--limit memory=`; a write that doesn't fit fails with ENOSPC and changes nothing.
+//! The mode is `single`, because the instance's memory *is* the disk. `--limit memory=` decides how much it can hold. A
+//! write that doesn't fit fails with ENOSPC and changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use nbdbox_plugin::{
     Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config,
 };
 
-/// Bytes allocated at once: extents are known at this grain.
+/// Size of a page in bytes: the unit of allocation and of extents.
 const PAGE: u64 = 32 * 1024;
 
-/// Bytes that are kept free for the plugin's own needs.
+/// Bytes of memory that the disk leaves to the plugin's own needs.
 const SPARE: usize = 64 * 1024;
 
 struct Memory {
@@ -27,7 +27,7 @@ impl Plugin for Memory {
         Manifest::new(
             "memory",
             env!("CARGO_PKG_VERSION"),
-            "a RAM disk that allocates as it is written",
+            "a RAM disk that allocates memory as clients write",
         )
         .default("size", ValueKind::Size, "32M", "size of the disk")
     }
@@ -114,7 +114,7 @@ impl Sparse for Memory {
 }
 
 impl Memory {
-    /// Makes sure that every page of the range exists, or changes nothing.
+    /// Allocates every page of the range, or changes nothing.
     fn allocate(&mut self, offset: u64, length: u64) -> Result<()> {
         let mut made = Vec::new();
         for piece in pieces(offset, length) {
@@ -128,8 +128,8 @@ impl Memory {
             bytes.resize(PAGE as usize, 0);
             made.push((piece.page, bytes.into_boxed_slice()));
         }
-        // What the rest of the call needs can't be refused politely, so it has to be there: the
-        // page that a payload is read into, and the map's nodes.
+        // A later allocation of this call would abort on failure, so check now that there is memory for it: the page
+        // that receives the payload, and the nodes of the map.
         if Vec::<u8>::new()
             .try_reserve_exact(PAGE as usize + SPARE)
             .is_err()
@@ -144,7 +144,7 @@ impl Memory {
         self.pages.get_mut(&page).ok_or_else(full)
     }
 
-    /// Frees whole pages, zeroes the parts of others.
+    /// Frees whole pages, and zeroes parts of pages.
     fn clear(&mut self, offset: u64, length: u64) {
         let end = offset + length;
         let (first, last) = (offset / PAGE, end.div_ceil(PAGE));
@@ -165,7 +165,10 @@ impl Memory {
 }
 
 fn full() -> Error {
-    Error::new(Errno::Enospc, "the plugin's memory limit is reached")
+    Error::new(
+        Errno::Enospc,
+        "the plugin's memory limit is reached: raise --limit memory=",
+    )
 }
 
 /// The part of a request that lies in one page.

@@ -1,4 +1,4 @@
-//! Reads zeroes, and forgets what is written, as nbdkit's null plugin does.
+//! A disk that reads as zeroes and drops all writes, like nbdkit's null plugin.
 
 use nbdbox_plugin::{
     Device, ExtentKind, Extents, Manifest, Plugin, Prefetch, ReadReply, Result, Sparse, ValueKind,
@@ -14,7 +14,7 @@ impl Plugin for Null {
         Manifest::new(
             "null",
             env!("CARGO_PKG_VERSION"),
-            "reads zeroes, discards what is written",
+            "reads as zeroes, drops all writes",
         )
         .default("size", ValueKind::Size, "0", "size of the disk")
     }

@@ -1,4 +1,4 @@
-//! A filter: a part of the layer below, from `offset` on, `range` bytes of it or all the rest.
+//! A filter that serves a part of the layer below: `range` bytes from `offset` on, or all the rest.
 
 use nbdbox_plugin::{
     Device, Extents, Filter, Manifest, Plugin, Prefetch, ReadReply, Result, Sparse, ValueKind,
@@ -14,11 +14,11 @@ impl Plugin for Offset {
             env!("CARGO_PKG_VERSION"),
             "a part of the layer below",
         )
-        .default("offset", ValueKind::Size, "0", "where it starts")
+        .default("offset", ValueKind::Size, "0", "start of the part")
         .optional(
             "range",
             ValueKind::Size,
-            "its size; otherwise all that is left",
+            "size of the part (default: all the rest)",
         )
     }
 

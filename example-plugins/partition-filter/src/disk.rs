@@ -1,4 +1,4 @@
-//! The layer below as a disk of sectors.
+//! The layer below, as a disk of sectors.
 
 use nbdbox_plugin::{Error, Result, next};
 
@@ -9,23 +9,23 @@ pub(crate) struct Sectors {
     pub(crate) count: u64,
 }
 
-/// A disk with its sectors' size in bytes.
+/// A disk, with the size of its sectors in bytes.
 pub(crate) struct Disk {
     size: u64,
     sector: u64,
 }
 
 impl Disk {
-    /// The sizes of sectors that disks have, in bytes; the one that is taken if nothing tells comes first.
+    /// The sector sizes of disks, in bytes. The default comes first.
     pub(crate) const SECTORS: [u64; 2] = [512, 4096];
 
     pub(crate) fn new(size: u64, sector: u64) -> Result<Self> {
         if !Self::SECTORS.contains(&sector) {
-            return Err(Error::invalid("sectorsize= is neither 512 nor 4096"));
+            return Err(Error::invalid("sectorsize= must be 512 or 4096"));
         }
         if size < sector {
             return Err(Error::invalid(
-                "the disk is smaller than a sector: it has no partition table",
+                "the disk is smaller than a sector, so it has no partition table",
             ));
         }
         Ok(Self { size, sector })
@@ -39,12 +39,12 @@ impl Disk {
         }
     }
 
-    /// Bytes in a sector.
+    /// Size of a sector, in bytes.
     pub(crate) fn sector(&self) -> usize {
         self.sector as usize
     }
 
-    /// Whole sectors.
+    /// Number of whole sectors.
     pub(crate) fn sectors(&self) -> u64 {
         self.size / self.sector
     }
@@ -54,15 +54,17 @@ impl Disk {
         self.read_many(sector, 1)
     }
 
-    /// Reads sectors, not more than 1 MiB.
+    /// Reads sectors, at most 1 MiB.
     pub(crate) fn read_many(&self, first: u64, count: u64) -> Result<Vec<u8>> {
         if count > self.sectors() || first > self.sectors() - count {
-            return Err(Error::io("the partition table points past the disk"));
+            return Err(Error::io(
+                "the partition table points past the end of the disk",
+            ));
         }
         next::read(first * self.sector, (count * self.sector) as u32)
     }
 
-    /// A range in bytes, if it isn't empty and lies on the disk behind its first sector.
+    /// A range in bytes; an error if it is empty, or isn't on the disk after its first sector.
     pub(crate) fn bytes(&self, range: Sectors) -> Result<(u64, u64)> {
         let Sectors { first, count } = range;
         let inside = first > 0 && count > 0;
@@ -85,12 +87,12 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     word.map_or(0, u64::from_le_bytes)
 }
 
-/// What is said when there is none of this number.
+/// The error when there is no partition of this number.
 pub(crate) fn no_such(number: u64) -> Error {
     Error::invalid(format!("partition={number}: there is no such partition"))
 }
 
-/// The same, where the table lets one ask why.
+/// The same error, with a reason.
 pub(crate) fn no_such_since(number: u64, why: &str) -> Error {
     Error::invalid(format!(
         "partition={number}: there is no such partition: {why}"

@@ -1,31 +1,30 @@
-//! The GUID partition table (UEFI specification, chapter 5), with its checks: a table that is damaged is
-//! read from its copy at the disk's end, and refused if that is damaged too.
+//! The GUID partition table (UEFI specification, chapter 5), with its checks. If the table is damaged, the filter reads
+//! the copy at the end of the disk, and refuses the disk if that is damaged too.
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 use nbdbox_plugin::{Error, Level, Result, log};
 
 use crate::disk::{Disk, Sectors, no_such, u32_at, u64_at};
 
-/// Bytes of a table of entries: as many as are read at once. The specification wants 16 KiB at least.
+/// The most bytes of a table of entries: those of one read. The specification requires 16 KiB or more.
 const LARGEST: u64 = 1 << 20;
 
-/// Bytes of a header that its checksum covers at least.
+/// The least bytes of a header that its checksum covers.
 const HEADER: usize = 92;
 
-/// Bytes of an entry: 128, or more of a later version.
+/// Size of an entry in bytes: 128, or more in a later version.
 const ENTRY: std::ops::RangeInclusive<u32> = 128..=4096;
 
 /// The checksum of header and entries.
 const SUM: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
-/// A header whose checks hold, and its entries.
+/// A valid header, and its entries.
 struct Table {
     entry: usize,
     entries: Vec<u8>,
 }
 
-/// Finds a partition: its place in bytes. The disk's sectors are of that size of `disks` in which there is
-/// a table.
+/// Finds a partition, and returns its place in bytes. The sector size is the first of `disks` that has a valid table.
 pub(crate) fn find(disks: &[Disk], number: u64) -> Result<(u64, u64)> {
     let (disk, table) = read(disks)?;
     let at = usize::try_from(number - 1).ok();
@@ -39,34 +38,34 @@ pub(crate) fn find(disks: &[Disk], number: u64) -> Result<(u64, u64)> {
     if first > last || last == u64::MAX {
         return Err(Error::io("the partition ends before it begins"));
     }
-    // Whether the header calls these sectors usable doesn't matter: boot loaders have theirs elsewhere.
+    // Ignore which sectors the header calls usable: boot loaders keep partitions outside of them.
     disk.bytes(Sectors {
         first,
         count: last - first + 1,
     })
 }
 
-/// What is wrong with a table.
+/// Why a table is invalid.
 struct Damage {
-    /// There isn't even a signature.
+    /// The signature is missing.
     missing: bool,
     text: String,
 }
 
-/// The table, or its copy, in the sectors in which it is.
+/// Reads the table, or else its copy.
 fn read(disks: &[Disk]) -> Result<(&Disk, Table)> {
     in_any(disks, |_| 1).or_else(|first| {
         let copy = in_any(disks, |disk| disk.sectors() - 1)
             .map_err(|second| Error::io(format!("{}; {}", first.text, second.text)))?;
         log(
             Level::Warn,
-            &format!("{}; its copy at the disk's end is read", first.text),
+            &format!("{}; reading the copy at the end of the disk", first.text),
         );
         Ok(copy)
     })
 }
 
-/// The table in that sector, which has the first size in which there is a right one.
+/// Reads the table in that sector, with the first sector size that gives a valid one.
 fn in_any(
     disks: &[Disk],
     sector: impl Fn(&Disk) -> u64,
@@ -75,7 +74,7 @@ fn in_any(
     for disk in disks {
         match table_at(disk, sector(disk)) {
             Ok(table) => return Ok((disk, table)),
-            // One that has a signature tells more.
+            // Prefer the reason of a table that has a signature.
             Err(other) if damage.is_none() || !other.missing => damage = Some(other),
             Err(_) => {}
         }
@@ -97,33 +96,33 @@ fn table_at(disk: &Disk, sector: u64) -> std::result::Result<Table, Damage> {
     let mut header = disk.read(sector).map_err(unreadable)?;
     let length = u32_at(&header, 12) as usize;
     if header[..8] != *b"EFI PART" {
-        return Err(damage(true, "its signature"));
+        return Err(damage(true, "wrong signature"));
     }
     if length < HEADER || length > disk.sector() {
-        return Err(damaged("its length"));
+        return Err(damaged("wrong header length"));
     }
     let sum = u32_at(&header, 16);
     header[16..20].fill(0);
     if SUM.checksum(&header[..length]) != sum {
-        return Err(damaged("its checksum"));
+        return Err(damaged("wrong header checksum"));
     }
     if u64_at(&header, 24) != sector {
-        return Err(damaged("it says that it's elsewhere"));
+        return Err(damaged("wrong address of the header"));
     }
     if u64_at(&header, 48) >= disk.sectors() {
-        return Err(damaged("it's for a larger disk"));
+        return Err(damaged("it belongs to a larger disk"));
     }
     let (count, entry) = (u32_at(&header, 80), u32_at(&header, 84));
     let bytes = u64::from(count) * u64::from(entry);
     if !ENTRY.contains(&entry) || entry % 8 != 0 || bytes > LARGEST {
-        return Err(damaged("its entries' size"));
+        return Err(damaged("wrong size of the entries"));
     }
     let sectors = bytes.div_ceil(disk.sector() as u64);
     let entries = disk.read_many(u64_at(&header, 72), sectors);
     let mut entries = entries.map_err(unreadable)?;
     entries.truncate(bytes as usize);
     if SUM.checksum(&entries) != u32_at(&header, 88) {
-        return Err(damaged("its entries' checksum"));
+        return Err(damaged("wrong checksum of the entries"));
     }
     Ok(Table {
         entry: entry as usize,

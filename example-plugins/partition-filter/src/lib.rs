@@ -1,5 +1,5 @@
-//! A filter: one partition of the layer below. The table may lie: what it says is checked here, and
-//! what is asked of the layer below is checked once more by the host.
+//! A filter that serves one partition of the layer below. The table may lie: the filter checks it, and the host checks
+//! each request to the layer below once more.
 
 use nbdbox_plugin::{
     Device, Error, Extents, Filter, Manifest, Plugin, Prefetch, ReadReply, Result, Sparse,
@@ -24,19 +24,19 @@ impl Plugin for Partition {
         .required(
             "partition",
             ValueKind::Number,
-            "which, from 1; of an MBR the logical ones from 5",
+            "number of the partition, from 1; logical partitions of an MBR from 5",
         )
         .optional(
             "sectorsize",
             ValueKind::Size,
-            "bytes in a sector of the disk, 512 or 4096; a GPT tells, an MBR is taken to have 512",
+            "sector size of the disk, 512 or 4096 (default: detected for a GPT, 512 for an MBR)",
         )
     }
 
     fn open(_name: &str) -> Result<Self> {
         let number = config::number("partition")?.unwrap_or_default();
         if number == 0 {
-            return Err(Error::invalid("partition=0: partitions count from 1"));
+            return Err(Error::invalid("partition=0: the first partition is 1"));
         }
         let said = config::size("sectorsize")?;
         let disk = Disk::new(next::describe().size, said.unwrap_or(Disk::SECTORS[0]))?;

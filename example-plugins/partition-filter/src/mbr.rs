@@ -1,13 +1,13 @@
-//! The table in the first sector: four entries, and a chain of more in an extended partition.
+//! The table in the first sector: four entries, and a chain of more tables in an extended partition.
 //!
-//! Logical partitions have the numbers that Linux gives them: those that a link has among its four entries
-//! are counted, a link without any isn't, and links may lead anywhere and in any order.
+//! Logical partitions have the same numbers as in Linux: each partition among the four entries of a link counts, a link
+//! without one doesn't, and links may lead anywhere and in any order.
 
 use nbdbox_plugin::{Error, Result};
 
 use crate::disk::{Disk, Sectors, no_such, no_such_since, u32_at};
 
-/// What the table says.
+/// The contents of the table.
 pub(crate) enum Found {
     Partition(Sectors),
     /// The disk has a GPT.
@@ -22,7 +22,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The four entries of a table, if its sector has one.
+    /// Reads the four entries of a table, if the sector holds one.
     fn all(table: &[u8]) -> Option<[Self; 4]> {
         let entry = |index: usize| {
             let entry = &table[446 + 16 * index..][..16];
@@ -37,7 +37,7 @@ impl Entry {
         (table[510..512] == [0x55, 0xaa]).then(|| [0, 1, 2, 3].map(entry))
     }
 
-    /// As Linux and sfdisk have it: the size decides, not the kind.
+    /// As in Linux and sfdisk, the size decides, not the kind.
     fn is_used(&self) -> bool {
         self.range.count > 0
     }
@@ -51,7 +51,7 @@ impl Entry {
 pub(crate) fn find(disk: &Disk, number: u64) -> Result<Found> {
     let entries = Entry::all(&disk.read(0)?);
     let entries = entries.ok_or_else(|| Error::invalid("the disk has no partition table"))?;
-    // In a hybrid table it may be any of the four.
+    // In a hybrid table any of the four entries may be the protective one.
     if entries.iter().any(|entry| entry.kind == 0xee) {
         return Ok(Found::Protective);
     }
@@ -86,26 +86,29 @@ fn logical(disk: &Disk, entries: &[Entry; 4], number: u64) -> Result<Sectors> {
         }
     }
     Err(match chains {
-        0 => no_such_since(number, "without an extended one an MBR has 1 to 4"),
+        0 => no_such_since(
+            number,
+            "an MBR without an extended partition has partitions 1 to 4",
+        ),
         _ => no_such(number),
     })
 }
 
-/// The links of an extended partition, from the first on: each has a table with what is there, and where
-/// the next link is, counted from the start of the extended partition.
+/// The links of an extended partition, from the first on. Each has a table with partitions and the place of the next
+/// link, relative to the start of the extended partition.
 struct Chain {
     extended: Sectors,
     next: Option<Sectors>,
-    /// Links that were read.
+    /// Number of links that were read.
     steps: u64,
-    /// A link that was read, and how many had been when it was: if it comes again the chain is a circle
-    /// (Brent's algorithm, which needs no memory and no limit).
+    /// A link that was read, and its number. If it comes again, the chain is a circle (Brent's algorithm, which needs
+    /// no memory and no limit).
     mark: (u64, u64),
 }
 
-/// A sector of the chain that has a table.
+/// A sector of the chain, with its table.
 struct Link {
-    /// It, and how much follows that is its own.
+    /// Its sectors: the table, and the sectors after it that belong to it.
     place: Sectors,
     entries: [Entry; 4],
 }
@@ -144,7 +147,7 @@ impl Chain {
         Ok(Some(Link { place, entries }))
     }
 
-    /// How many links there are up to the first time that the one in this sector comes, which it does.
+    /// The number of links before the first one in this sector, which exists.
     fn steps_to(&mut self, disk: &Disk, sector: u64, number: u64) -> Result<u64> {
         while let Some(link) = self.next(disk, number)? {
             if link.place.first == sector {
@@ -156,8 +159,8 @@ impl Chain {
 }
 
 impl Link {
-    /// What it says of partitions, whose places are counted from the link on. The third and the fourth
-    /// entry may be garbage: they count only if they're inside.
+    /// The partitions of a link; their places are relative to the link. The third and fourth entry may be garbage: they
+    /// count only if they are inside the link.
     fn partitions(&self, extended: Sectors) -> impl Iterator<Item = Sectors> {
         let place = self.place;
         let entries = self.entries.into_iter().enumerate();
@@ -174,12 +177,12 @@ impl Link {
     }
 }
 
-/// A logical partition is a part of the extended one.
+/// Checks that a logical partition is inside the extended one.
 fn inside(extended: Sectors, range: Sectors) -> Result<Sectors> {
     let end = extended.first + extended.count;
     if range.first < extended.first || range.first + range.count > end {
         return Err(Error::io(
-            "a logical partition isn't inside the extended one",
+            "a logical partition isn't inside the extended partition",
         ));
     }
     Ok(range)

@@ -1,9 +1,9 @@
-//! Every 8 bytes hold their own offset, big-endian, as in nbdkit's pattern plugin: whatever a client
-//! reads, it can tell whether it's right.
+//! A disk on which every 8 bytes hold their own offset, big-endian, as in nbdkit's pattern plugin. A client can check
+//! whatever it reads.
 
 use nbdbox_plugin::{Device, Manifest, Plugin, ReadReply, Result, ValueKind, config};
 
-/// Bytes made per piece of a reply: fits the guest's cache, costs few calls.
+/// Bytes of a piece of a reply: fits the cache, and needs few calls.
 const CHUNK: usize = 64 * 1024;
 
 struct Pattern {
@@ -48,7 +48,7 @@ impl Plugin for Pattern {
     }
 }
 
-/// Fills `bytes` with the pattern as it stands at `offset`.
+/// Fills `bytes` with the pattern from `offset` on.
 fn fill(bytes: &mut [u8], offset: u64) {
     let word = |at: u64| (at & !7).to_be_bytes();
     let skip = (offset % 8) as usize;
@@ -56,7 +56,7 @@ fn fill(bytes: &mut [u8], offset: u64) {
     let (head, words) = bytes.split_at_mut(head);
     head.copy_from_slice(&word(offset)[skip..][..head.len()]);
     let at = offset + head.len() as u64;
-    // Whole words on their own: the compiler makes vectors of them.
+    // Whole words in a loop of their own, which the compiler vectorises.
     let (words, tail) = words.as_chunks_mut::<8>();
     for (word, at) in words.iter_mut().zip((at..).step_by(8)) {
         *word = at.to_be_bytes();

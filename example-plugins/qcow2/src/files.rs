@@ -1,5 +1,5 @@
-//! The granted files: each layer's blob by the name that the operator gave it. Names inside images are
-//! only looked at to see whether there should be a file.
+//! The granted files: the blob of each layer, by the operator's name. A name inside an image only shows that the image
+//! needs a file.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -8,26 +8,26 @@ use image_blob::{File, bad};
 use nbdbox_plugin::{Access, Blob, Error, Level, Result, config, log};
 use qcow2_format::{Chain, Header, Image, Layer, Source as _, pages};
 
-/// The longest chain. Handles are counted, and each layer needs two at most.
+/// The longest chain. The host limits handles, and each layer needs at most two.
 const MAX_LAYERS: usize = 64;
 
-/// Where the layers' data is, the top image's first.
+/// The blobs with the layers' data, the top image's first.
 pub(crate) struct Files(Vec<Rc<Blob>>);
 
 impl Files {
     /// The blob that holds a layer's data.
     pub(crate) fn data(&self, layer: usize) -> Result<&Blob> {
         let blob = self.0.get(layer).map(AsRef::as_ref);
-        blob.ok_or_else(|| Error::io("no such layer"))
+        blob.ok_or_else(|| Error::io("the image has no layer of this number"))
     }
 
-    /// Whether one of them was granted for writing, so that somebody may.
+    /// Whether one of them is granted `rw`, so that its contents may change.
     pub(crate) fn may_change(&self) -> bool {
         self.0.iter().any(|blob| blob.access() == Access::ReadWrite)
     }
 }
 
-/// Opens the image and what it stands on, by the operator's settings.
+/// Opens the image and its backing files, according to the operator's settings.
 pub(crate) fn open() -> Result<(Chain<File>, Files)> {
     let (mut names, mut data) = (list("backing"), list("data"));
     check_names(names.make_contiguous())?;
@@ -47,44 +47,44 @@ pub(crate) fn open() -> Result<(Chain<File>, Files)> {
     }
     if let Some(name) = data.front() {
         return Err(Error::invalid(format!(
-            "data=: no image has its data in {name:?}"
+            "data=: no image needs the data file {name:?}; remove it"
         )));
     }
     match above.and_then(|header| header.backing) {
         Some(name) => Err(Error::invalid(format!(
-            "the image stands on {name:?}: grant that file and name its blob in backing="
+            "the image has the backing file {name:?}: grant that file, and list its blob in backing="
         ))),
         None => Ok((Chain::new(top, layers), files)),
     }
 }
 
-/// A file that stands on itself would have to be named twice.
+/// Checks the list. A file that backs itself would have to be named twice.
 fn check_names(names: &[String]) -> Result<()> {
     if names.len() >= MAX_LAYERS {
         return Err(Error::invalid(format!(
-            "backing=: {MAX_LAYERS} files or more"
+            "backing=: too many files, {MAX_LAYERS} or more"
         )));
     }
     for (index, name) in names.iter().enumerate() {
         if name == "image" || names[..index].contains(name) {
             return Err(Error::invalid(format!(
-                "backing=: {name:?} stands on itself"
+                "backing=: {name:?} would back itself"
             )));
         }
     }
     Ok(())
 }
 
-/// The image itself, and the blob that holds its data.
+/// Opens the image itself, and the blob that holds its data.
 fn top(memory: usize, data: &mut VecDeque<String>) -> Result<(Image<File>, Rc<Blob>)> {
     let image = File::open("image")?;
     let granted = Rc::clone(&image.blob);
     let tables = match config::text("metadata") {
-        // Where things are is said of the image: it must be as long.
+        // The offsets refer to the image, so the copy counts as equally long.
         Some(name) => File::open(&name)?.as_long_as(&image),
         None if granted.access() == Access::MapOnly => {
             return Err(Error::invalid(
-                "image is map-only: name a readable copy of its tables in metadata=",
+                "the blob image is map-only: name a readable copy of its tables in metadata=",
             ));
         }
         None => image,
@@ -94,7 +94,7 @@ fn top(memory: usize, data: &mut VecDeque<String>) -> Result<(Image<File>, Rc<Bl
     with_data(image, granted, data)
 }
 
-/// The image with the blob that holds its data: its own, or the next of those in `data=`.
+/// Finds the blob that holds the data of an image: the image's own, or the next blob of `data=`.
 fn with_data(
     image: Image<File>,
     own: Rc<Blob>,
@@ -105,7 +105,7 @@ fn with_data(
     }
     let Some(name) = data.pop_front() else {
         return Err(Error::invalid(
-            "its data is in another file: grant that, and name its blob in data=",
+            "its data is in another file: grant that file, and list its blob in data=",
         ));
     };
     let file = File::open(&name)?;
@@ -113,14 +113,14 @@ fn with_data(
     Ok((image.with_data_file(file.size()), file.blob))
 }
 
-/// The words of a list in the settings.
+/// The words of a setting that is a list.
 fn list(key: &str) -> VecDeque<String> {
     let words = config::text(key).unwrap_or_default();
     let words = words.split(',').filter(|word| !word.is_empty());
     words.map(str::to_owned).collect()
 }
 
-/// A backing file, in the format that the image above says.
+/// Opens a backing file, in the format that the image above it names.
 fn below(
     above: Option<Header>,
     name: &str,
@@ -134,13 +134,13 @@ fn below(
     }) = above
     else {
         return Err(Error::invalid(format!(
-            "backing=: nothing stands on {name:?}"
+            "backing=: no image needs the backing file {name:?}; remove it"
         )));
     };
     note("backing", name, Some(&inside));
     let file = File::open(name)?;
     let blob = Rc::clone(&file.blob);
-    // Never guessed from the contents: a raw disk's are its user's.
+    // Never guess the format from the contents: the user of a raw disk controls them.
     match backing_format
         .or_else(|| config::text("backing-format"))
         .as_deref()
@@ -152,19 +152,19 @@ fn below(
             Ok((Layer::Image(Box::new(image)), blob))
         }
         Some(other) => Err(Error::invalid(format!(
-            "a backing file of format {other:?}: only raw and qcow2"
+            "a backing file has the format {other:?}; only raw and qcow2 are supported"
         ))),
         None => Err(Error::invalid(
-            "the image doesn't say the format of its backing file: backing-format=",
+            "the image doesn't name the format of its backing file: set backing-format=",
         )),
     }
 }
 
-/// For the operator to compare.
+/// Logs the names, for the operator to compare.
 fn note(what: &str, blob: &str, inside: Option<&str>) {
     let inside = inside.unwrap_or_default();
     log(
         Level::Info,
-        &format!("{what} file: the image says {inside:?}, served is the blob {blob:?}"),
+        &format!("{what} file {inside:?} of the image: serving the blob {blob:?}"),
     );
 }

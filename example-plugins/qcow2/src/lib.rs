@@ -1,5 +1,5 @@
-//! A qcow2 image as a disk, read-only: tables are read here, in the sandbox; of the data only compressed
-//! clusters are, everything else goes by reference.
+//! A qcow2 image as a disk, read-only. The plugin parses the tables and decodes compressed clusters in the sandbox; all
+//! other data goes by reference.
 
 use image_blob::{File, bad, tell_of_lacking_bytes};
 use nbdbox_plugin::{
@@ -12,14 +12,14 @@ use crate::files::Files;
 
 mod files;
 
-/// Clusters that one block status looks at, in whole L2 tables: of large clusters one table.
+/// Clusters that one report covers, in whole L2 tables; with large clusters one table.
 const STATUS_CLUSTERS: u64 = 8192;
 
-/// Ranges that a read may fall into, half the pieces of a reply: a border of one layer may cut the
-/// ranges of another.
+/// The ranges that one read may have: half the pieces of a reply, because a border of one layer may
+/// divide the ranges of another.
 const PIECES: u64 = 2048;
 
-/// Ranges that the host is told of at once: an L2 table of 64 KiB clusters.
+/// Ranges of one mapping: an L2 table of 64 KiB clusters.
 const LOCATED: u64 = 8192;
 
 struct Qcow2 {
@@ -38,7 +38,7 @@ impl Plugin for Qcow2 {
         .blob(
             "image",
             Access::MapOnly,
-            "the image; `map-only` needs `metadata`",
+            "the image; with a map-only grant, set metadata",
         )
         .optional(
             "backing",
@@ -48,7 +48,7 @@ impl Plugin for Qcow2 {
         .optional(
             "backing-format",
             ValueKind::Text,
-            "raw or qcow2, where an image doesn't say",
+            "format of a backing file, raw or qcow2, if the image doesn't name it",
         )
         .optional(
             "data",
@@ -58,7 +58,7 @@ impl Plugin for Qcow2 {
         .optional(
             "metadata",
             ValueKind::Text,
-            "a blob to read the image's tables from: its copy",
+            "a blob with a copy of the image's tables, to read them from",
         )
         .optional(
             "snapshot",
@@ -149,7 +149,7 @@ impl Mappable for Qcow2 {
         let end = self.chain.size().min(start + reach);
         let mut at = start;
         while at < end {
-            // What is bad shows when it's read.
+            // A damaged entry fails when a client reads it.
             let Ok((stretch, length)) = self.chain.stretch(at, end - at) else {
                 let grain = self.chain.grain();
                 let length = (grain - at % grain).min(end - at);

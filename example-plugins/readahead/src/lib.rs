@@ -1,23 +1,23 @@
-//! A filter for layers below where each question takes long: who reads upwards gets the next bytes from here,
-//! since more was read than was asked for.
+//! A filter over a layer where every request takes long. For a client that reads upwards, it reads more than the client
+//! requested, and serves the next reads from memory.
 //!
-//! Mode `single` where the layer below can be written, so that no instance keeps what another has changed.
+//! If the layer below is writable, the mode is `single`, so that no instance keeps bytes that another one changed.
 
 use nbdbox_plugin::{
     Device, Error, Extents, Filter, Manifest, Plugin, Prefetch, ReadReply, Result, Sparse,
     ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config, next,
 };
 
-/// The most that the layer below is asked for at once.
+/// The largest request to the layer below.
 const LARGEST: u64 = 1 << 20;
 
 struct ReadAhead {
     below: next::LayerInfo,
-    /// What is read ahead, in bytes.
+    /// Size of the window, in bytes.
     window: u64,
-    /// Where the last read ended: who goes on there reads upwards.
+    /// The end of the last read. A read that begins here continues it.
     last: u64,
-    /// Bytes that were read ahead, and where they are.
+    /// The bytes that were read ahead, and their offset.
     ahead: Vec<u8>,
     start: u64,
 }
@@ -27,13 +27,13 @@ impl Plugin for ReadAhead {
         Manifest::new(
             "readahead",
             env!("CARGO_PKG_VERSION"),
-            "reads ahead for who reads upwards",
+            "reads ahead for clients that read upwards",
         )
         .default(
             "window",
             ValueKind::Size,
             "256K",
-            "bytes that are read ahead, up to 1M",
+            "bytes to read ahead, up to 1M",
         )
     }
 
@@ -43,7 +43,7 @@ impl Plugin for ReadAhead {
         let least = u64::from(below.minimum);
         if window > LARGEST || window < least || !window.is_multiple_of(least) {
             return Err(Error::invalid(
-                "window= isn't whole blocks of the layer below, up to 1M",
+                "window= isn't a multiple of the layer's block size, up to 1M",
             ));
         }
         Ok(Self {
@@ -86,7 +86,7 @@ impl Filter for ReadAhead {}
 
 impl Writable for ReadAhead {
     fn write(&mut self, payload: &WritePayload, offset: u64, flags: WriteFlags) -> Result<()> {
-        // Not forwarded: nobody may read ahead between this and when it's done.
+        // `store`, not `forward`: no read may fill the window before the write is done.
         let done = next::store(payload, offset, 0, payload.length(), flags);
         self.forget(offset, payload.length().into());
         done
@@ -125,7 +125,7 @@ impl Prefetch for ReadAhead {
 }
 
 impl ReadAhead {
-    /// The bytes from `at` on, up to `end`, that were read ahead.
+    /// The bytes from `at` up to `end` that were read ahead.
     fn kept(&self, at: u64, end: u64) -> &[u8] {
         let from = at
             .checked_sub(self.start)

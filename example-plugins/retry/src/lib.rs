@@ -1,6 +1,6 @@
-//! A filter for layers below that fail now and then: what failed is asked again, after a pause that doubles.
+//! A filter over a layer that sometimes fails. It repeats a failed request, after a pause that doubles.
 //!
-//! The host makes a fresh instance of a plugin that crashed after a pause of its own: this filter outlasts it.
+//! After a crash, the host makes a fresh instance of the plugin, after a pause of its own. This filter waits longer.
 
 use nbdbox_plugin::{
     Device, Errno, Error, Extents, Filter, Level, Manifest, Plugin, Prefetch, ReadReply, Result,
@@ -17,14 +17,19 @@ impl Plugin for Retry {
         Manifest::new(
             "retry",
             env!("CARGO_PKG_VERSION"),
-            "asks again when the layer below fails",
+            "repeats requests that fail in the layer below",
         )
-        .default("retries", ValueKind::Number, "5", "how often, at most")
+        .default(
+            "retries",
+            ValueKind::Number,
+            "5",
+            "how often to repeat a request, at most",
+        )
         .default(
             "retry-delay",
             ValueKind::Number,
             "50",
-            "milliseconds before the first time; then twice as many each time",
+            "milliseconds before the first repetition; doubles each time",
         )
     }
 
@@ -53,7 +58,7 @@ impl Writable for Retry {
         self.again(|| next::store(payload, offset, 0, payload.length(), flags))
     }
 
-    // A flush that failed isn't asked again: the second one may succeed without what the first lost.
+    // Never repeat a flush: the second one may succeed without the changes that the first one lost.
     fn flush(&mut self) -> Result<()> {
         next::flush()
     }
@@ -82,7 +87,7 @@ impl Prefetch for Retry {
 }
 
 impl Retry {
-    /// Asks until it goes well, or often enough, or it's plain that it won't.
+    /// Repeats a request until it succeeds, fails too often, or fails for a reason that won't go away.
     fn again(&self, ask: impl Fn() -> Result<()>) -> Result<()> {
         let mut delay = self.delay;
         for turn in 1..=self.retries {
@@ -90,7 +95,10 @@ impl Retry {
                 Err(error) if may_pass(&error) => error,
                 done => return done,
             };
-            log(Level::Warn, &format!("asking again, {turn}: {error}"));
+            log(
+                Level::Warn,
+                &format!("repeating a failed request, attempt {turn}: {error}"),
+            );
             next::pause(delay);
             delay = delay.saturating_mul(2);
         }
@@ -98,7 +106,7 @@ impl Retry {
     }
 }
 
-/// What isn't allowed, or makes no sense, or isn't there won't be so later.
+/// Whether a later attempt may succeed: not if the request is denied, invalid, or has no room.
 fn may_pass(error: &Error) -> bool {
     matches!(error.errno(), Errno::Eio | Errno::Enomem)
 }

@@ -1,25 +1,25 @@
-//! A reproducible disk of data, holes, allocated zeroes and undefined stretches, in runs of any
-//! length down to one byte, which reports them honestly: for testing whatever reads extents.
+//! A reproducible disk of data, holes, allocated zeroes and undefined stretches, in runs of any length down to one
+//! byte, with exact extents: for tests of clients that read extents.
 
 use nbdbox_plugin::{
     Device, Error, Extent, ExtentKind, Extents, Manifest, Plugin, Progress, ReadReply, Result,
     Sparse, ValueKind, config,
 };
 
-/// Zeroes from this length on are a piece of their own; shorter ones are made with the bytes around
-/// them, since a reply has 4096 pieces at most.
+/// Zeroes of this length or more are a piece of their own. Shorter runs are copied with the bytes around them, because
+/// a reply has at most 4096 pieces.
 const LONG: u64 = 32 * 1024;
 
-/// Bytes made per piece of a reply.
+/// Bytes of a piece of a reply.
 const CHUNK: u64 = 64 * 1024;
 
-/// Extents reported in one call.
+/// Extents in one call of `add_all`.
 const BATCH: usize = 256;
 
 struct Runs {
     size: u64,
     seed: u64,
-    /// Length of a run, in bytes; neighbours may be of the same kind.
+    /// Length of a run, in bytes. Neighbours may have the same kind.
     run: u64,
     chunk: Vec<u8>,
     batch: Vec<Extent>,
@@ -33,7 +33,12 @@ impl Plugin for Runs {
             "a reproducible mix of data, holes, zeroes and undefined stretches",
         )
         .default("size", ValueKind::Size, "1G", "size of the disk")
-        .default("seed", ValueKind::Number, "1", "another seed, another disk")
+        .default(
+            "seed",
+            ValueKind::Number,
+            "1",
+            "selects the disk: each seed makes another one",
+        )
         .default(
             "runlength",
             ValueKind::Size,
@@ -45,7 +50,9 @@ impl Plugin for Runs {
     fn open(_name: &str) -> Result<Self> {
         let run = config::required_size("runlength")?;
         if run == 0 {
-            return Err(Error::invalid("runlength=0: a run has at least 1 byte"));
+            return Err(Error::invalid(
+                "runlength=0: a run must have at least 1 byte",
+            ));
         }
         Ok(Self {
             size: config::required_size("size")?,
@@ -86,7 +93,7 @@ impl Sparse for Runs {
         let end = offset + length;
         let mut at = offset;
         while at < end {
-            // Many in one call: crossing the border costs more than an extent does.
+            // Many extents in one call: the call costs more than an extent.
             self.batch.clear();
             while at < end && self.batch.len() < BATCH {
                 let stop = self.stretch_end(at, end);
@@ -116,12 +123,12 @@ impl Runs {
         }
     }
 
-    /// The end of the run that `at` is in, at most `end`.
+    /// The end of the run that contains `at`, at most `end`.
     fn run_end(&self, at: u64, end: u64) -> u64 {
         (at - at % self.run).saturating_add(self.run).min(end)
     }
 
-    /// The end of the stretch of runs of one kind that `at` is in, looking a few runs ahead.
+    /// The end of the stretch of runs of one kind that contains `at`. Examines a few runs.
     fn stretch_end(&self, at: u64, end: u64) -> u64 {
         let kind = self.kind(at / self.run);
         let mut stop = self.run_end(at, end);
@@ -131,7 +138,7 @@ impl Runs {
         stop
     }
 
-    /// Up to where bytes are made one by one: a chunk, or the next long stretch of zeroes.
+    /// The end of the next piece of bytes: a chunk, or the next long stretch of zeroes.
     fn mixed_end(&self, at: u64, end: u64) -> u64 {
         let limit = end.min(at + CHUNK);
         let mut stop = at;
@@ -149,7 +156,7 @@ impl Runs {
         stop
     }
 
-    /// Puts the bytes of `[at, stop)` into the chunk: zeroes where the map says so, else noise.
+    /// Makes the bytes of `[at, stop)` in the chunk: zeroes where the kind is one of zeroes, noise elsewhere.
     fn make(&mut self, at: u64, stop: u64) {
         self.chunk.clear();
         for at in at..stop {

@@ -1,5 +1,5 @@
-//! A filter that turns the bytes of each word around, as nbdkit's swab filter does: for disks that were written by
-//! a machine of the other byte order.
+//! A filter that reverses the bytes of each word, like nbdkit's swab filter: for a disk that a machine of the other
+//! byte order wrote.
 
 use nbdbox_plugin::{
     Device, Error, Extents, Filter, Manifest, Plugin, Prefetch, ReadReply, Result, Sparse,
@@ -8,7 +8,7 @@ use nbdbox_plugin::{
 
 mod whole;
 
-/// Bytes that are turned around at once.
+/// Bytes that are reversed in one piece.
 const PIECE: u32 = 256 * 1024;
 
 struct Swab {
@@ -22,13 +22,13 @@ impl Plugin for Swab {
         Manifest::new(
             "swab",
             env!("CARGO_PKG_VERSION"),
-            "the bytes of each word turned around",
+            "reverses the bytes of each word",
         )
         .default(
             "swab-bits",
             ValueKind::Number,
             "16",
-            "bits of a word: 8 (nothing is changed), 16, 32 or 64",
+            "bits of a word: 8 (no change), 16, 32 or 64",
         )
     }
 
@@ -40,7 +40,7 @@ impl Plugin for Swab {
             Some(64) => 8,
             Some(bits) => {
                 return Err(Error::invalid(format!(
-                    "swab-bits={bits}: a word has 8, 16, 32 or 64 bits"
+                    "swab-bits={bits}: must be 8, 16, 32 or 64"
                 )));
             }
         };
@@ -52,7 +52,7 @@ impl Plugin for Swab {
         let (below, word) = (&self.below, self.word);
         let least = below.minimum.max(word);
         let most = below.maximum - below.maximum % least;
-        // Of a disk that ends inside a word the rest can't be reached.
+        // If the disk ends inside a word, clients can't reach the rest.
         let size = below.size - below.size % u64::from(word);
         below
             .stateless(size)
@@ -73,8 +73,8 @@ impl Plugin for Swab {
     }
 }
 
-/// Bytes are moved within their words and not changed, so what is zeroes below is zeroes here. What isn't, never
-/// goes by reference, unless words are single bytes.
+/// Returns `false`: the filter moves bytes within their words, so zeroes of the layer below are zeroes here. Other
+/// bytes never go by reference, unless words are single bytes.
 impl Filter for Swab {}
 
 impl Writable for Swab {
@@ -119,7 +119,7 @@ impl Prefetch for Swab {
 }
 
 impl Swab {
-    /// Turns each word around. The host has seen to it that there are whole words: they're the minimum block.
+    /// Reverses each word. `bytes` are whole words, because the word is the minimum block size.
     fn turn(&self, bytes: &mut [u8]) {
         match self.word {
             2 => each(bytes, |word: [u8; 2]| {
@@ -136,14 +136,14 @@ impl Swab {
     }
 }
 
-/// A loop without a call in it, of which the compiler makes vectors.
+/// A loop without a call in it, which the compiler vectorises.
 fn each<const N: usize>(bytes: &mut [u8], turn: impl Fn([u8; N]) -> [u8; N]) {
     for word in bytes.as_chunks_mut::<N>().0 {
         *word = turn(*word);
     }
 }
 
-/// Cuts what is read or written: where a piece begins, and how long it is.
+/// Cuts a request into pieces: the offset and the length of each.
 fn pieces(length: u32) -> impl Iterator<Item = (u32, u32)> {
     (0..length)
         .step_by(PIECE as usize)

@@ -1,5 +1,5 @@
-//! A filter: the layer below with another size. What is cut can't be reached; what is added reads as
-//! zeroes, and takes zeroes only.
+//! A filter that changes the size of the layer below. Clients can't reach the part that it cuts off. The part that it
+//! adds reads as zeroes, and accepts only zeroes.
 
 use nbdbox_plugin::{
     Device, Errno, Error, ExtentKind, Extents, Filter, Manifest, Plugin, Prefetch, Progress,
@@ -7,12 +7,12 @@ use nbdbox_plugin::{
     next,
 };
 
-/// Bytes of a payload that are looked at at once.
+/// Bytes of a payload that are checked in one piece.
 const CHUNK: u32 = 64 * 1024;
 
 struct Truncate {
     size: u64,
-    /// Of the layer below.
+    /// Size of the layer below.
     real: u64,
 }
 
@@ -21,11 +21,19 @@ impl Plugin for Truncate {
         Manifest::new(
             "truncate",
             env!("CARGO_PKG_VERSION"),
-            "the layer below with another size",
+            "changes the size of the layer below",
         )
-        .optional("truncate", ValueKind::Size, "the size")
-        .optional("round-up", ValueKind::Size, "a multiple of this, larger")
-        .optional("round-down", ValueKind::Size, "a multiple of this, smaller")
+        .optional("truncate", ValueKind::Size, "the new size")
+        .optional(
+            "round-up",
+            ValueKind::Size,
+            "round the size up to a multiple of this",
+        )
+        .optional(
+            "round-down",
+            ValueKind::Size,
+            "round the size down to a multiple of this",
+        )
     }
 
     fn open(_name: &str) -> Result<Self> {
@@ -65,7 +73,7 @@ impl Writable for Truncate {
         for start in (real..length).step_by(CHUNK as usize) {
             let bytes = payload.read(start, CHUNK.min(length - start));
             if bytes.iter().any(|byte| *byte != 0) {
-                let text = "past the end of the layer below there is only room for zeroes";
+                let text = "past the end of the layer below only zeroes can be written";
                 return Err(Error::new(Errno::Enospc, text));
             }
         }
@@ -113,17 +121,17 @@ impl Prefetch for Truncate {
 }
 
 impl Truncate {
-    /// How many bytes of a range the layer below has, and how many were added.
+    /// How many bytes of a range are in the layer below, and how many in the added part.
     fn split(&self, offset: u64, length: u64) -> (u64, u64) {
         let real = self.real.saturating_sub(offset).min(length);
         (real, length - real)
     }
 }
 
-/// A setting that is no zero.
+/// Reads a setting that must not be zero.
 fn unit(key: &str) -> Result<Option<u64>> {
     match config::size(key)? {
-        Some(0) => Err(Error::invalid(format!("{key}=0: it's at least 1"))),
+        Some(0) => Err(Error::invalid(format!("{key}=0: must be at least 1"))),
         unit => Ok(unit),
     }
 }

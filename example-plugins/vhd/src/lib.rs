@@ -1,4 +1,4 @@
-//! A VHD image as a disk, read-only: tables are read here, in the sandbox; all data goes by reference.
+//! A VHD image as a disk, read-only. The plugin parses the tables in the sandbox; all data goes by reference.
 
 use image_blob::{File, TableDisk};
 use nbdbox_plugin::{

@@ -1,5 +1,5 @@
-//! A VMDK image as a disk, read-only: tables are read here, in the sandbox; of the data only compressed
-//! grains are, everything else goes by reference.
+//! A VMDK image as a disk, read-only. The plugin parses the tables and decodes compressed grains in the sandbox; all
+//! other data goes by reference.
 
 use std::rc::Rc;
 
@@ -10,15 +10,16 @@ use nbdbox_plugin::{
 };
 use vmdk_format::{Descriptor, Disk, ExtentKind as Kind, Image, Stretch, pages};
 
-/// Ranges that a read may fall into, half the pieces of a reply: borders of extents come between.
+/// The ranges that one read may have: half the pieces of a reply, because borders of extents
+/// divide them.
 const PIECES: u64 = 2048;
 
-/// Grain tables that one answer looks at.
+/// Grain tables that one lookup covers.
 const TABLES: u64 = 16;
 
 struct Vmdk {
     disk: Disk<File>,
-    /// By the numbers that the format has for them: the image's own first.
+    /// The files by their numbers in the format: first the image itself.
     files: Vec<Rc<Blob>>,
 }
 
@@ -41,7 +42,11 @@ impl Plugin for Vmdk {
         let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).collect();
         let disk = match Image::open(image, pages::LIMIT).map_err(bad)? {
             Image::Whole(disk) if names.is_empty() => disk,
-            Image::Whole(_) => return Err(Error::invalid("extents=: the image has no others")),
+            Image::Whole(_) => {
+                return Err(Error::invalid(
+                    "extents=: the image consists of one file; remove the setting",
+                ));
+            }
             Image::Parts(descriptor) => {
                 let extents = grants(&descriptor, &names)?;
                 files.extend(extents.iter().map(|file| Rc::clone(&file.blob)));
@@ -133,7 +138,7 @@ impl Mappable for Vmdk {
         'tables: for _ in 0..TABLES {
             let end = self.disk.reach(at).end;
             while at < end {
-                // What is bad shows when it's read.
+                // A damaged entry fails when a client reads it.
                 let Ok((stretch, length)) = self.disk.stretch(at, end - at) else {
                     let grain = self.disk.grain();
                     let length = (grain - at % grain).min(end - at);
@@ -168,11 +173,11 @@ impl Mappable for Vmdk {
 impl Vmdk {
     fn file(&self, number: usize) -> Result<&Blob> {
         let blob = self.files.get(number).map(AsRef::as_ref);
-        blob.ok_or_else(|| Error::io("no such file"))
+        blob.ok_or_else(|| Error::io("the image has no file of this number"))
     }
 }
 
-/// The files of a descriptor's extents, by the operator's names for them; the image's own are only shown.
+/// Opens the files of a descriptor's extents by the operator's blob names. The names in the image are only logged.
 fn grants(descriptor: &Descriptor, names: &[&str]) -> Result<Vec<File>> {
     let inside = descriptor
         .extents
@@ -184,11 +189,11 @@ fn grants(descriptor: &Descriptor, names: &[&str]) -> Result<Vec<File>> {
     let inside: Vec<&String> = inside.collect();
     if inside.len() != names.len() {
         return Err(Error::invalid(format!(
-            "its data is in {inside:?}: grant those files, and name their blobs in extents="
+            "its data is in {inside:?}: grant these files, and list their blobs in extents="
         )));
     }
     let open = |(&name, inside): (&&str, &&String)| {
-        let text = format!("extent: the image says {inside:?}, served is the blob {name:?}");
+        let text = format!("extent {inside:?} of the image: serving the blob {name:?}");
         log(Level::Info, &text);
         File::open(name)
     };

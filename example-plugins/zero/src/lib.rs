@@ -1,4 +1,4 @@
-//! A disk of no bytes at all, as nbdkit's zero plugin is: for the corner cases of clients.
+//! A disk of zero bytes, like nbdkit's zero plugin: for the corner cases of clients.
 
 use nbdbox_plugin::{Device, Errno, Manifest, Plugin, ReadReply, Result};
 
@@ -17,7 +17,7 @@ impl Plugin for Zero {
         Device::new(0).parallel().immutable()
     }
 
-    /// Isn't called: the host lets nothing through that isn't inside the disk.
+    /// The host never calls it, because it rejects every range outside the disk.
     fn read(&mut self, _reply: &ReadReply, _offset: u64, _length: u32) -> Result<()> {
         Err(Errno::Einval.into())
     }

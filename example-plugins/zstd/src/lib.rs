@@ -1,23 +1,23 @@
-//! An image in zstd's seekable format (`contrib/seekable_format` of zstd): frames that are compressed one by
-//! one, and at the end a table of their sizes. A read decompresses only the frames that it touches.
+//! An image in zstd's seekable format (`contrib/seekable_format` of zstd): frames that are compressed one by one, and a
+//! table of their sizes at the end. A read decompresses only the frames that it touches.
 
 use nbdbox_plugin::{Access, Blob, Device, Error, Manifest, Plugin, ReadReply, Result};
 use ruzstd::decoding::FrameDecoder;
 
-/// Ends the file.
+/// The magic number at the end of the file.
 const SEEKABLE: u32 = 0x8F92_EAB1;
 const FOOTER: u64 = 9;
-/// A skippable frame's magic and length stand before the table.
+/// Length of the skippable frame's magic and length, which precede the table.
 const SKIPPABLE: u32 = 0x184D_2A5E;
 const SKIPPABLE_HEADER: u64 = 8;
-/// What one read of a blob can bring, and what a frame may become.
+/// The most bytes of one read of a blob, and of one decompressed frame.
 const MOST: u32 = 1 << 20;
 
 struct Frame {
-    /// Where it begins in the image.
+    /// Its start in the image.
     start: u64,
     size: u32,
-    /// Where it is in the blob.
+    /// Its start in the blob.
     compressed: u64,
     compressed_size: u32,
 }
@@ -26,7 +26,7 @@ struct Zstd {
     image: Blob,
     frames: Vec<Frame>,
     size: u64,
-    /// The frame that was decompressed last: sequential reads want it again.
+    /// The frame that was decompressed last: sequential reads need it again.
     last: Option<(usize, Vec<u8>)>,
 }
 
@@ -105,7 +105,7 @@ fn decompress(image: &Blob, frame: &Frame) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Every number of it is doubted: it comes from a file.
+/// Reads the seek table. Checks every number, because it comes from a file.
 fn read_table(image: &Blob) -> Result<Vec<Frame>> {
     let total = image.size()?;
     let not_seekable = || Error::invalid("the image isn't in zstd's seekable format");
@@ -139,7 +139,7 @@ fn read_table(image: &Blob) -> Result<Vec<Frame>> {
         let (compressed_size, size) = (word(entry, 0), word(entry, 4));
         if size > MOST || compressed_size > MOST {
             return Err(Error::invalid(
-                "a frame has more than 1 MiB: compress with smaller ones",
+                "a frame has more than 1 MiB: compress the image with smaller frames",
             ));
         }
         if size > 0 {
@@ -154,7 +154,7 @@ fn read_table(image: &Blob) -> Result<Vec<Frame>> {
         compressed += u64::from(compressed_size);
     }
     if compressed > header_at {
-        return Err(Error::io("the frames don't fit into the image"));
+        return Err(Error::io("the frames don't fit in the image"));
     }
     Ok(frames)
 }

@@ -1,13 +1,13 @@
-// {{name}}: every byte is its offset modulo 251. Put your own disk in its place.
+// {{name}}: a disk on which every byte is its offset modulo 251. Replace it with your own.
 
 import { getSize } from "nbdbox:plugin/config@0.1.0";
 import type { Extents, ReadReply } from "nbdbox:plugin/requests@0.1.0";
 import { plugin, type DeviceInfo, type Disk, type PluginInfo } from "./kit/nbdbox.js";
 
-// Bytes of a reply that are made at once: a large read then needs no more memory than a small one.
+// A reply is made in pieces of this many bytes, so a large read needs no more memory than a small one.
 const PIECE = 64 * 1024;
-// This module runs when the component is built, and its memory is kept: what is made here costs nothing
-// later. Long enough for a piece from any of the 251 offsets on.
+// The build runs this module and keeps its memory, so a table that is made here costs nothing later. This
+// one holds a piece that begins at any of the 251 offsets.
 const PATTERN = Uint8Array.from({ length: 251 + PIECE }, (_, at) => at % 251);
 
 class Counter implements Disk {
@@ -15,13 +15,13 @@ class Counter implements Disk {
   private readonly size = getSize("size") ?? 0n;
 
   describe(): DeviceInfo {
-    // parallel: nothing in memory matters; immutable: the contents never change.
+    // parallel: any instance can serve any call; immutable: the contents never change.
     return { size: this.size, mode: "parallel", readOnly: true, immutable: true };
   }
 
   read(reply: ReadReply, offset: bigint, length: number): void {
-    // YOUR WORK GOES HERE: exactly `length` bytes from `offset` on, by reply.data, reply.zeroes, or,
-    // without touching them, from a granted file by reply.blob. Offsets are BigInts.
+    // YOUR WORK GOES HERE: fill the reply with exactly `length` bytes from `offset` on, with reply.data,
+    // reply.zeroes, or (by reference, from a granted file) reply.blob. Offsets are BigInts.
     let start = Number(offset % 251n);
     for (let left = length; left > 0; left -= PIECE) {
       const count = Math.min(PIECE, left);
@@ -31,11 +31,11 @@ class Counter implements Disk {
   }
 
   extents(_extents: Extents, _offset: bigint, _length: bigint, _one: boolean): void {
-    // AND HERE: extents.add what reads as zeroes. What you leave out is data: always right.
+    // AND HERE: report holes and zeroes with extents.add. The host takes the rest for data.
   }
 }
 
-// Settings that operators can give, and the files that they must grant.
+// The settings that operators can give, and the files that they must grant.
 const info: PluginInfo = {
   name: "{{name}}",
   version: "0.1.0",
@@ -46,6 +46,6 @@ const info: PluginInfo = {
   blobs: [],
 };
 
-// The interfaces of the world that the Makefile names. To let it be written: read-write, and
-// `writable` and `zeroable` too.
+// The interfaces of the world that the Makefile names. To let clients write, use the world read-write and
+// export `writable` and `zeroable` too.
 export const { manifest, device, sparse } = plugin(info, () => new Counter());

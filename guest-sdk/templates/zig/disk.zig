@@ -1,12 +1,12 @@
-//! {{name}}: every byte is its offset modulo 251. Put your own disk in its place.
+//! {{name}}: a disk on which every byte is its offset modulo 251. Replace it with your own.
 
 const std = @import("std");
 const nbdbox = @import("nbdbox");
 
-/// Bytes of a reply that are made at once: a large read then needs no more memory than a small one.
+/// A reply is made in pieces of this many bytes, so a large read needs no more memory than a small one.
 var piece: [65536]u8 = undefined;
 
-/// Settings that operators can give, and the files that they must grant.
+/// The settings that operators can give, and the files that they must grant.
 export const plugin_manifest: nbdbox.nbdbox_manifest = manifest: {
     var manifest = std.mem.zeroes(nbdbox.nbdbox_manifest);
     manifest.name = "{{name}}";
@@ -25,15 +25,15 @@ export const plugin_manifest: nbdbox.nbdbox_manifest = manifest: {
 export fn plugin_open(_: [*c]const u8, _: usize, device: *nbdbox.nbdbox_device) nbdbox.nbdbox_result {
     // Read settings, open blobs (nbdbox_blob_open), read tables.
     if (!nbdbox.nbdbox_setting_size("size", &device.size))
-        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EINVAL, "size= is no size");
-    device.parallel = true; // nothing in memory matters
+        return nbdbox.nbdbox_fail(nbdbox.NBDBOX_EINVAL, "size= is not a size, such as 64M");
+    device.parallel = true; // any instance can serve any call
     device.immutable = true; // the contents never change
     return nbdbox.NBDBOX_OK;
 }
 
 export fn plugin_read(reply: nbdbox.nbdbox_reply, offset: u64, length: u32) nbdbox.nbdbox_result {
-    // YOUR WORK GOES HERE: exactly `length` bytes from `offset` on, by nbdbox_reply_data,
-    // nbdbox_reply_zeroes, or, without touching them, from a granted file by nbdbox_reply_blob.
+    // YOUR WORK GOES HERE: fill the reply with exactly `length` bytes from `offset` on, with
+    // nbdbox_reply_data, nbdbox_reply_zeroes, or (by reference, from a granted file) nbdbox_reply_blob.
     const end = offset + length;
     var at = offset;
     while (at < end) {
@@ -46,6 +46,6 @@ export fn plugin_read(reply: nbdbox.nbdbox_reply, offset: u64, length: u32) nbdb
 }
 
 export fn plugin_extents(_: nbdbox.nbdbox_extents, _: u64, _: u64, _: bool) nbdbox.nbdbox_result {
-    // AND HERE: nbdbox_extents_add what reads as zeroes. What you leave out is data: always right.
+    // AND HERE: report holes and zeroes with nbdbox_extents_add. The host takes the rest for data.
     return nbdbox.NBDBOX_OK;
 }

@@ -1,11 +1,11 @@
-//! Base64, as RFC 4648 has it.
+//! Base64 (RFC 4648).
 
 use crate::Error;
 
-/// Decodes `text`, which may have blanks in it.
+/// Decodes `text`. Ignores blanks.
 ///
 /// # Errors
-/// The text isn't base64, or its end is missing.
+/// The text isn't base64, or it is incomplete.
 pub fn decode(text: &str) -> Result<Vec<u8>, Error> {
     let digits: Vec<u8> = text
         .bytes()
@@ -17,7 +17,9 @@ pub fn decode(text: &str) -> Result<Vec<u8>, Error> {
         .take_while(|byte| **byte == b'=')
         .count();
     if !digits.len().is_multiple_of(4) || padding > 2 {
-        return Err(Error::new("base64= isn't whole groups of four characters"));
+        return Err(Error::new(
+            "base64= is incomplete: its length isn't a multiple of four characters",
+        ));
     }
     let digits = &digits[..digits.len() - padding];
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
@@ -41,7 +43,7 @@ fn value(digit: u8) -> Result<u8, Error> {
         b'+' => Ok(62),
         b'/' => Ok(63),
         _ => Err(Error::new(format!(
-            "base64= has `{}` in it, which base64 doesn't know",
+            "base64= contains `{}`, which isn't a base64 character",
             digit.escape_ascii()
         ))),
     }

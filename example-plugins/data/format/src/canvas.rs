@@ -1,28 +1,28 @@
-//! Where a picture is put together: what is put later covers what was there.
+//! Composes a picture. Later pieces cover earlier ones.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::picture::{Content, Picture, Run};
 
-/// Zeroes of this length within bytes are left out.
+/// A run of zeroes of this length or more isn't stored.
 const GAP: usize = 4096;
 
 /// A picture under construction.
 #[derive(Default)]
 pub(crate) struct Canvas {
-    /// By where they start.
+    /// Runs by their start.
     runs: BTreeMap<u64, (u64, Content)>,
 }
 
 impl Canvas {
-    /// Makes `length` bytes at `at` zeroes.
+    /// Puts `length` zeroes at `at`.
     pub(crate) fn clear(&mut self, at: u64, length: u64) {
         let end = at + length;
         if length == 0 {
             return;
         }
-        // The run that begins before, and may reach into the range or past it.
+        // The run before the range, which may reach into it or past it.
         if let Some((start, (reach, content))) = self.runs.range_mut(..at).next_back() {
             let (start, stop) = (*start, *start + *reach);
             if stop > at {
@@ -45,7 +45,7 @@ impl Canvas {
         }
     }
 
-    /// Puts `length` bytes of something at `at`.
+    /// Puts a leaf of `length` bytes at `at`.
     pub(crate) fn put(&mut self, at: u64, length: u64, content: Content) {
         self.clear(at, length);
         if length > 0 {
@@ -53,7 +53,7 @@ impl Canvas {
         }
     }
 
-    /// Puts bytes, and leaves out long zeroes.
+    /// Puts bytes, without long runs of zeroes.
     pub(crate) fn put_bytes(&mut self, at: u64, bytes: &[u8]) {
         self.clear(at, bytes.len() as u64);
         let shared: Rc<[u8]> = bytes.into();
@@ -71,7 +71,7 @@ impl Canvas {
         }
     }
 
-    /// The picture, of a size that no run exceeds.
+    /// The picture. `size` is at least the end of its last run.
     pub(crate) fn into_picture(self, size: u64) -> Picture {
         let runs: Vec<Run> = self
             .runs
@@ -94,7 +94,7 @@ impl Canvas {
     }
 }
 
-/// How many bytes there are before the zeroes that are long enough to be left out.
+/// The number of bytes before the first run of zeroes that isn't stored.
 fn data_length(bytes: &[u8]) -> usize {
     let mut zeroes = 0;
     for (at, byte) in bytes.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! Why a text is no disk.
+//! The error for a text that describes no disk.
 
 use std::fmt;
 
-/// Words for the person who wrote the text.
+/// A message for the author of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(String);
 
@@ -11,7 +11,7 @@ impl Error {
         Self(text.into())
     }
 
-    /// The same error, with where it is.
+    /// The same error, with its place in the text.
     pub(crate) fn at(self, place: &str) -> Self {
         Self(format!("{place}: {}", self.0))
     }

@@ -1,4 +1,4 @@
-//! Items become a picture.
+//! Evaluates items to a picture.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::item::Item;
 use crate::limits::{DEPTH, FLAT, FLAT_TOTAL, PERIOD, SIZE, STEPS};
 use crate::picture::{Content, Leaf, Picture};
 
-/// Works out a text.
+/// Evaluates a text.
 pub(crate) fn evaluate(items: &[Item], files: &mut dyn Files) -> Result<Rc<Picture>, Error> {
     let mut work = Work {
         files,
@@ -21,16 +21,16 @@ pub(crate) fn evaluate(items: &[Item], files: &mut dyn Files) -> Result<Rc<Pictu
     work.group(items, None)
 }
 
-/// The names that an expression sees: the last of [`Work::names`] that it does.
+/// The names in an expression's scope: an index of the last one in [`Work::names`].
 type Scope = Option<usize>;
 
-/// A name and what it stands for.
+/// A name and its value.
 struct Name {
     name: String,
     item: Rc<Item>,
-    /// What the expression saw where it got the name.
+    /// The scope of the expression where it was named.
     outer: Scope,
-    /// Worked out at its first use.
+    /// The value, evaluated at its first use.
     picture: Option<Rc<Picture>>,
 }
 
@@ -43,12 +43,12 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Several items, one after the other, in a scope of their own.
+    /// Evaluates several items, one after the other, in a new scope.
     fn group(&mut self, items: &[Item], mut scope: Scope) -> Result<Rc<Picture>, Error> {
         self.depth += 1;
         if self.depth > DEPTH {
             return Err(Error::new(format!(
-                "names stand in one another more than {DEPTH} deep"
+                "names are nested more than {DEPTH} deep"
             )));
         }
         let mut canvas = Canvas::default();
@@ -60,7 +60,7 @@ impl Work<'_> {
                 Item::Forward(count) => at = within(at.checked_add(*count))?,
                 Item::Back(count) => {
                     at = at.checked_sub(*count).ok_or_else(|| {
-                        Error::new(format!("@-{count} goes back before the start, from {at}"))
+                        Error::new(format!("@-{count} from offset {at} leads before the start"))
                     })?;
                 }
                 Item::Align(to) => at = within(at.checked_next_multiple_of(*to))?,
@@ -86,7 +86,7 @@ impl Work<'_> {
         self.finish(canvas, size)
     }
 
-    /// Puts an item that stands for a length of bytes. Answers where it ends.
+    /// Puts an item that is a run of bytes. Returns its end.
     fn data(
         &mut self,
         item: &Item,
@@ -103,7 +103,7 @@ impl Work<'_> {
                     let to = to.unwrap_or(picture.size);
                     if *from > to || to > picture.size {
                         return Err(Error::new(format!(
-                            "[{from}:{to}] isn't a part of an expression of {} bytes",
+                            "[{from}:{to}] isn't inside the expression, which has {} bytes",
                             picture.size
                         )));
                     }
@@ -144,7 +144,7 @@ impl Work<'_> {
         put(canvas, at, length, &picture, 0)
     }
 
-    /// A small pattern, several times: so that reading it takes fewer steps.
+    /// Stores a small pattern several times, so that reads take fewer steps.
     fn unrolled(&mut self, picture: Rc<Picture>, length: u64) -> Rc<Picture> {
         let size = picture.size;
         if size == 0 || size >= PERIOD || length <= size {
@@ -153,7 +153,7 @@ impl Work<'_> {
         let Some(bytes) = flat_bytes(&picture) else {
             return picture;
         };
-        // Rounded down to what is needed, and whole patterns.
+        // Rounded down to whole patterns, and to the required length.
         let times = PERIOD.div_ceil(size).min(length / size);
         if !self.may_keep(times * size) {
             return picture;
@@ -161,7 +161,7 @@ impl Work<'_> {
         Rc::new(Picture::of_bytes(&bytes.repeat(times as usize)))
     }
 
-    /// An item as a group of one.
+    /// Evaluates one item as a group.
     fn alone(&mut self, item: &Item, scope: Scope) -> Result<Rc<Picture>, Error> {
         match item {
             Item::Group(items) => self.group(items, scope),
@@ -185,10 +185,10 @@ impl Work<'_> {
             }
             here = found.outer;
         }
-        Err(Error::new(format!("\\{name} stands for nothing here")))
+        Err(Error::new(format!("\\{name} isn't defined here")))
     }
 
-    /// A file, or a part of it: as much as there is.
+    /// Puts a file, or the part of it that exists.
     fn file(
         &mut self,
         name: &str,
@@ -213,7 +213,7 @@ impl Work<'_> {
         Ok(end)
     }
 
-    /// The picture of a group. A small one is kept as bytes.
+    /// Evaluates a group to a picture. A small one is stored as bytes.
     fn finish(&mut self, canvas: Canvas, size: u64) -> Result<Rc<Picture>, Error> {
         let picture = canvas.into_picture(size);
         if picture.depth > DEPTH {
@@ -235,7 +235,7 @@ impl Work<'_> {
         }
     }
 
-    /// All bytes of a small picture; none if some may not be read.
+    /// All bytes of a small picture; `None` if the plugin may not read some of them.
     fn flattened(&mut self, picture: &Picture) -> Result<Option<Vec<u8>>, Error> {
         let mut bytes = vec![0; picture.size as usize];
         let mut at = 0;
@@ -269,13 +269,15 @@ impl Work<'_> {
 
     fn step(&mut self) -> Result<(), Error> {
         self.steps = self.steps.checked_sub(1).ok_or_else(|| {
-            Error::new(format!("it takes more than {STEPS} steps to work it out"))
+            Error::new(format!(
+                "the text takes more than {STEPS} steps to evaluate"
+            ))
         })?;
         Ok(())
     }
 }
 
-/// Puts a part of a picture, or the picture again and again. Answers where it ends.
+/// Puts a part of a picture, or the picture repeatedly. Returns the end.
 fn put(
     canvas: &mut Canvas,
     at: u64,
@@ -287,7 +289,7 @@ fn put(
     canvas.clear(at, length);
     match &picture.runs[..] {
         [] => {}
-        // What is one thing needs no picture around it.
+        // A single run needs no picture around it.
         [run] if run.start == 0 && run.length == picture.size && length + skip <= picture.size => {
             canvas.put(at, length, run.content.after(skip));
         }
@@ -303,7 +305,7 @@ fn put(
     Ok(end)
 }
 
-/// The bytes of a picture that is nothing else.
+/// The bytes of a picture that consists of bytes only.
 fn flat_bytes(picture: &Picture) -> Option<Vec<u8>> {
     if picture.size > FLAT {
         return None;

@@ -1,27 +1,27 @@
-//! Files that a text names with `<NAME`.
+//! The files that a text names with `<NAME`.
 
-/// One that was found.
+/// A file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
-    /// How [`Leaf::File`](crate::Leaf::File) and [`Files::read`] name it.
+    /// Its number in [`Leaf::File`](crate::Leaf::File) and [`Files::read`].
     pub index: usize,
-    /// In bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// Whether its bytes may be read, or only be pointed at.
+    /// Whether the plugin may read its bytes, or only refer to them.
     pub readable: bool,
 }
 
-/// Where files come from.
+/// A source of files.
 pub trait Files {
-    /// Finds a file by the name that the text gives it. The same name is the same file.
+    /// Finds the file of a name. The same name returns the same file.
     ///
     /// # Errors
-    /// Words for the person who wrote the text.
+    /// A message for the author of the text.
     fn open(&mut self, name: &str) -> Result<File, String>;
 
-    /// Fills `into` with the bytes from `offset` of a file that is readable. The range is inside the file.
+    /// Fills `into` with the bytes from `offset` of a readable file. The range is inside the file.
     ///
     /// # Errors
-    /// Words for the person who wrote the text.
+    /// A message for the author of the text.
     fn read(&mut self, file: usize, offset: u64, into: &mut [u8]) -> Result<(), String>;
 }

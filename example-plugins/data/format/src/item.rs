@@ -1,4 +1,4 @@
-//! What a text says, before it's worked out.
+//! The items of a text, before evaluation.
 
 use std::rc::Rc;
 
@@ -30,7 +30,7 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    /// Whether it stands for bytes, so that it can be repeated, cut and named.
+    /// Whether it is a run of bytes, which can be repeated, sliced and named.
     pub(crate) fn is_data(&self) -> bool {
         !matches!(
             self,

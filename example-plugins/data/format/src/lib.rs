@@ -1,8 +1,7 @@
-//! The little language of nbdkit's data plugin: text becomes a disk.
+//! The small language of nbdkit's data plugin, which describes a disk.
 //!
-//! Pure: files are asked for through [`Files`], and no text can make it panic, recurse without bound, or
-//! take more memory than [`limits`] say, however large the disk is that it describes. `( 0x55 0xAA
-//! )*1000000000` is two bytes and a number here.
+//! Pure: files come through [`Files`]. No text can make this crate panic, recurse without bound, or use more memory
+//! than [`limits`] allow, however large the disk is. `( 0x55 0xAA )*1000000000` takes two bytes and a number.
 
 mod base64;
 mod canvas;
@@ -22,12 +21,12 @@ pub use error::Error;
 pub use files::{File, Files};
 pub use picture::{Leaf, Picture};
 
-/// Reads `text`, and works out the disk that it describes.
+/// Evaluates `text` to the disk that it describes.
 ///
-/// `variables` gives the text of a `$NAME`, in the same language.
+/// `variables` returns the text of a `$NAME`, in the same language.
 ///
 /// # Errors
-/// Where the text is wrong and why, or which limit it exceeds.
+/// The place and the reason of a mistake in the text, or the limit that it exceeds.
 pub fn picture(
     text: &str,
     variables: &dyn Fn(&str) -> Option<String>,

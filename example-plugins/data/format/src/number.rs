@@ -1,6 +1,6 @@
-//! Numbers as C's `scanf` reads them with `%i`: decimal, octal after `0`, hexadecimal after `0x`.
+//! Numbers in the format `%i` of C's `scanf`: decimal, octal after `0`, hexadecimal after `0x`.
 
-/// Reads a number at the start of `text`, after blanks, with a sign. Answers it and how many bytes it took.
+/// Reads a number at the start of `text`, after blanks, with a sign. Returns it and its length in bytes.
 pub(crate) fn read(text: &[u8]) -> Option<(i128, usize)> {
     let blanks = text.iter().take_while(|byte| is_blank(**byte)).count();
     let after = &text[blanks..];
@@ -22,7 +22,7 @@ pub(crate) fn read(text: &[u8]) -> Option<(i128, usize)> {
         let Some(digit) = char::from(*byte).to_digit(radix) else {
             break;
         };
-        // Stays at what is too large for anything.
+        // Saturates at a value that is out of every range.
         value = (value * i128::from(radix) + i128::from(digit)).min(i128::from(u64::MAX) + 1);
         count += 1;
     }
@@ -30,7 +30,7 @@ pub(crate) fn read(text: &[u8]) -> Option<(i128, usize)> {
     (count > 0).then_some((value, blanks + sign + prefix + count))
 }
 
-/// What C's `isspace` calls a blank.
+/// Whether C's `isspace` accepts the byte.
 pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }

@@ -1,4 +1,4 @@
-//! A text becomes items.
+//! Parses a text to items.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use crate::item::Item;
 use crate::limits::{BYTES_PER_ITEM, DEPTH, ITEMS, SIZE};
 use crate::number::{is_blank, read};
 
-/// Reads a whole text.
+/// Parses a whole text.
 pub(crate) fn parse(
     text: &str,
     variables: &dyn Fn(&str) -> Option<String>,
@@ -27,16 +27,16 @@ struct Parser<'a> {
     text: &'a [u8],
     at: usize,
     variables: &'a dyn Fn(&str) -> Option<String>,
-    /// Items that may still be made, here and in variables.
+    /// The number of items that are left, for this text and its variables.
     budget: &'a mut u32,
 }
 
-/// Items in a row, each with how deep it's nested.
+/// Consecutive items, each with its nesting depth.
 #[derive(Default)]
 struct List(Vec<(Item, usize)>);
 
 impl List {
-    /// Adds an item. Bytes before the last item are joined: the last one may still be repeated alone.
+    /// Adds an item. Joins bytes before the last item; the last one stays alone, because an operator may follow it.
     fn push(&mut self, item: Item, depth: usize) {
         if let [.., (Item::Bytes(_), _), (Item::Bytes(_), _)] = self.0[..]
             && let Some((Item::Bytes(last), _)) = self.0.pop()
@@ -53,7 +53,7 @@ impl List {
 }
 
 impl Parser<'_> {
-    /// Items up to the end of the text, or to the `)` that ends a group. Answers them, and how deep they are.
+    /// Parses items up to the end of the text, or to the `)` that ends a group. Returns them and their depth.
     fn list(&mut self, level: usize, in_group: bool) -> Result<(Rc<[Item]>, usize), Error> {
         if level > DEPTH {
             return Err(self.wrong(&format!("expressions are nested more than {DEPTH} deep")));
@@ -97,7 +97,7 @@ impl Parser<'_> {
             b'*' => self.repeat(list)?,
             b'[' => self.slice(list)?,
             b'-' => self.assign(list)?,
-            _ => return Err(self.wrong("nothing begins like this")),
+            _ => return Err(self.wrong("this isn't the start of an expression")),
         };
         if depth > DEPTH {
             return Err(self.wrong(&format!("expressions are nested more than {DEPTH} deep")));
@@ -112,7 +112,7 @@ impl Parser<'_> {
             .and_then(|items| self.budget.checked_sub(items));
         *self.budget = left.ok_or_else(|| {
             self.wrong(&format!(
-                "it has more than {ITEMS} expressions, with those of its variables"
+                "the text has more than {ITEMS} expressions, including those of its variables"
             ))
         })?;
         Ok(())
@@ -130,7 +130,7 @@ impl Parser<'_> {
         let value = self.number("a byte")?;
         match u8::try_from(value) {
             Ok(byte) => Ok(Item::Bytes(vec![byte])),
-            Err(_) => Err(self.wrong("a byte is from 0 to 255")),
+            Err(_) => Err(self.wrong("a byte must be from 0 to 255")),
         }
     }
 
@@ -140,14 +140,16 @@ impl Parser<'_> {
         if let Some(b'+' | b'-' | b'^') = kind {
             self.at += 1;
         } else if !kind.is_some_and(|byte| byte.is_ascii_digit()) {
-            return Err(self.wrong("after `@` comes an offset, or `+`, `-` or `^` and a number"));
+            return Err(
+                self.wrong("`@` must be followed by an offset, or by `+`, `-` or `^` and a number")
+            );
         }
-        let count = self.count("after `@` comes a number")?;
+        let count = self.count("`@` must be followed by a number")?;
         match kind {
             Some(b'+') => Ok(Item::Forward(count)),
             Some(b'-') => Ok(Item::Back(count)),
             Some(b'^') if count.is_power_of_two() => Ok(Item::Align(count)),
-            Some(b'^') => Err(self.wrong("what `@^` aligns to is a power of two")),
+            Some(b'^') => Err(self.wrong("the number after `@^` must be a power of two")),
             _ => Ok(Item::Seek(count)),
         }
     }
@@ -165,7 +167,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The character after a backslash, as in C; numbers only as `\xNN`.
+    /// Parses the character after a backslash, as in C; numbers only as `\xNN`.
     fn escaped(&mut self) -> Result<u8, Error> {
         match self.next() {
             Some(b'a') => Ok(0x07),
@@ -177,10 +179,11 @@ impl Parser<'_> {
             Some(b'v') => Ok(0x0b),
             Some(b'x') => match (self.hex_digit(), self.hex_digit()) {
                 (Some(high), Some(low)) => Ok(high << 4 | low),
-                _ => Err(self.wrong("after `\\x` come two hexadecimal digits")),
+                _ => Err(self.wrong("`\\x` must be followed by two hexadecimal digits")),
             },
             Some(b'0'..=b'9' | b'u') => {
-                Err(self.wrong("octal and unicode escapes aren't known in strings: write \\xNN"))
+                Err(self
+                    .wrong("octal and unicode escapes aren't supported in strings: write \\xNN"))
             }
             Some(byte) => Ok(byte),
             None => Err(self.wrong("a string has no end: `\"` is missing")),
@@ -192,7 +195,7 @@ impl Parser<'_> {
         u8::try_from(digit).ok()
     }
 
-    /// `le16:` and the like.
+    /// Parses `le16:` and similar words.
     fn word(&mut self) -> Result<Item, Error> {
         let form = self.text[self.at..].get(..5);
         let (length, little) = match form {
@@ -202,16 +205,18 @@ impl Parser<'_> {
             Some(b"be16:") => (2, false),
             Some(b"be32:") => (4, false),
             Some(b"be64:") => (8, false),
-            _ => return Err(self.wrong("words are le16:, le32:, le64:, be16:, be32:, be64:")),
+            _ => {
+                return Err(
+                    self.wrong("this isn't one of le16:, le32:, le64:, be16:, be32:, be64:")
+                );
+            }
         };
         self.at += 5;
-        let value = self.number("after le or be, bits and `:` comes a number")?;
+        let value = self.number("le or be, bits and `:` must be followed by a number")?;
         let value = u64::try_from(value)
             .ok()
             .filter(|value| length == 8 || *value >> (8 * length) == 0)
-            .ok_or_else(|| {
-                self.wrong(&format!("the number doesn't fit into {} bits", 8 * length))
-            })?;
+            .ok_or_else(|| self.wrong(&format!("the number doesn't fit in {} bits", 8 * length)))?;
         let bytes = if little {
             value.to_le_bytes()[..length].to_vec()
         } else {
@@ -223,22 +228,24 @@ impl Parser<'_> {
     fn file(&mut self) -> Result<Item, Error> {
         self.at += 1;
         if self.peek() == Some(b'(') {
-            return Err(self.wrong("`<(SCRIPT)` isn't known here: a sandbox has no shell"));
+            return Err(self.wrong("`<(SCRIPT)` isn't supported: a sandbox has no shell"));
         }
         let name = self.take(|byte| !matches!(byte, b'*' | b'[' | b')' | b' ' | b'\t' | b'\n'));
         match std::str::from_utf8(name) {
-            Ok("") | Err(_) => Err(self.wrong("after `<` comes the name of a granted blob")),
+            Ok("") | Err(_) => {
+                Err(self.wrong("`<` must be followed by the name of a granted blob"))
+            }
             Ok(name) => Ok(Item::File(name.to_owned())),
         }
     }
 
-    /// `\NAME`, after blanks.
+    /// Parses `\NAME`, after blanks.
     fn name(&mut self) -> Result<String, Error> {
         self.take(is_blank);
         let known = self.next() == Some(b'\\');
         let name = self.take(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         if !known || name.is_empty() {
-            return Err(self.wrong("a name is `\\`, letters, digits, `-` and `_`"));
+            return Err(self.wrong("a name consists of `\\` and letters, digits, `-` or `_`"));
         }
         Ok(String::from_utf8_lossy(name).into_owned())
     }
@@ -249,13 +256,15 @@ impl Parser<'_> {
             .peek()
             .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
         if !starts {
-            return Err(self.wrong("a variable is `$`, a letter, and letters, digits and `_`"));
+            return Err(
+                self.wrong("a variable consists of `$`, a letter, and letters, digits or `_`")
+            );
         }
         let name = self.take(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         let name = String::from_utf8_lossy(name).into_owned();
         let text = (self.variables)(&name)
             .ok_or_else(|| self.wrong(&format!("${name} has no value: give {name}=…")))?;
-        // For its strings, which may be long and are one expression each.
+        // Charge for its strings, which may be long and count as one expression each.
         self.charge(text.len() / BYTES_PER_ITEM)?;
         let mut inner = Parser {
             text: text.as_bytes(),
@@ -272,8 +281,8 @@ impl Parser<'_> {
     fn repeat(&mut self, list: &mut List) -> Result<(Item, usize), Error> {
         self.at += 1;
         let (of, depth) = self.last(list, "`*`")?;
-        let count = self.count("after `*` comes a number")?;
-        // `(…)*2*3` is one repetition, so that a row of them isn't nested.
+        let count = self.count("`*` must be followed by a number")?;
+        // `(…)*2*3` is one repetition, so consecutive ones don't nest.
         if let Item::Repeat(of, before) = of {
             let count = before.checked_mul(count).filter(|count| *count <= SIZE);
             let count =
@@ -288,12 +297,12 @@ impl Parser<'_> {
         let (of, depth) = self.last(list, "`[`")?;
         let from = match self.peek() {
             Some(b':') => 0,
-            _ => self.count("a slice is [FROM:TO], [FROM:], [:TO] or [:]")?,
+            _ => self.count("a slice must be [FROM:TO], [FROM:], [:TO] or [:]")?,
         };
         self.expect(b':')?;
         let to = match self.peek() {
             Some(b']') => None,
-            _ => Some(self.count("a slice is [FROM:TO], [FROM:], [:TO] or [:]")?),
+            _ => Some(self.count("a slice must be [FROM:TO], [FROM:], [:TO] or [:]")?),
         };
         self.expect(b']')?;
         if to.is_some_and(|to| to < from) {
@@ -310,7 +319,7 @@ impl Parser<'_> {
         Ok((Item::Assign(Rc::new(of), name), depth + 1))
     }
 
-    /// Takes the expression before an operator.
+    /// Removes and returns the expression before an operator.
     fn last(&self, list: &mut List, operator: &str) -> Result<(Item, usize), Error> {
         match list.0.pop() {
             Some((item, depth)) if item.is_data() => Ok((item, depth)),
@@ -325,7 +334,7 @@ impl Parser<'_> {
         Ok(value)
     }
 
-    /// A number that isn't negative, and no larger than a disk.
+    /// Parses a number from 0 to the size of the largest disk.
     fn count(&mut self, what: &str) -> Result<u64, Error> {
         let value = self.number(what)?;
         if value < 0 {

@@ -1,18 +1,18 @@
-//! What a disk holds at first, however large it is: bytes, files and repetitions, in their places.
+//! The initial contents of a disk of any size: bytes, files and repetitions, in their places.
 
 use std::rc::Rc;
 
-/// A disk, or a part of one. What no run covers is zeroes.
+/// A disk, or a part of one. Bytes that no run covers are zeroes.
 #[derive(Clone, Debug, Default)]
 pub struct Picture {
     pub(crate) size: u64,
-    /// Upwards, without overlaps, none empty.
+    /// Runs in ascending order, without overlaps, none empty.
     pub(crate) runs: Vec<Run>,
-    /// How many pictures stand in one another.
+    /// The nesting depth of pictures.
     pub(crate) depth: usize,
 }
 
-/// What is in one place.
+/// A run of bytes in one place.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) start: u64,
@@ -23,22 +23,22 @@ pub(crate) struct Run {
 /// The bytes of a run.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// From `skip` on.
+    /// Bytes, from `skip` on.
     Bytes { bytes: Rc<[u8]>, skip: usize },
-    /// One byte, again and again. Not zero.
+    /// One byte, repeated. Not zero.
     Fill(u8),
-    /// Of a file, from `offset` on.
+    /// Bytes of a file, from `offset` on.
     File {
         index: usize,
         offset: u64,
         readable: bool,
     },
-    /// Another picture from `skip` on, and again from its start as often as it takes.
+    /// Another picture, from `skip` on, repeated from its start to fill the run.
     Picture { picture: Rc<Picture>, skip: u64 },
 }
 
 impl Content {
-    /// The same, without its first `count` bytes.
+    /// The same run, without its first `count` bytes.
     pub(crate) fn after(&self, count: u64) -> Self {
         match self {
             Self::Bytes { bytes, skip } => Self::Bytes {
@@ -64,22 +64,22 @@ impl Content {
     }
 }
 
-/// What begins at an offset.
+/// The bytes from an offset on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaf<'a> {
     /// Zeroes.
     Zero,
     /// These bytes, and no more.
     Bytes(&'a [u8]),
-    /// One byte, again and again.
+    /// One byte, repeated.
     Fill(u8),
     /// A file's bytes, from an offset on.
     File {
-        /// As [`Files::open`](crate::Files::open) gave it.
+        /// The index that [`Files::open`](crate::Files::open) returned.
         index: usize,
-        /// In the file.
+        /// The offset in the file.
         offset: u64,
-        /// Whether the bytes may be read.
+        /// Whether the plugin may read the bytes.
         readable: bool,
     },
 }
@@ -99,8 +99,8 @@ impl Picture {
         canvas.into_picture(bytes.len() as u64)
     }
 
-    /// What begins at `at`, and for how many bytes it's the same leaf: at least one. Past the end of the
-    /// picture all is zeroes.
+    /// The leaf at `at`, and the number of bytes that it covers: at least one. Past the end of the picture, all bytes
+    /// are zeroes.
     #[must_use]
     pub fn leaf(&self, at: u64) -> (Leaf<'_>, u64) {
         let (mut picture, mut at, mut most) = (self, at, u64::MAX);
@@ -144,10 +144,10 @@ impl Picture {
         }
     }
 
-    /// From `at` on, which begins a page: how many bytes hold data, or none, at least to the end of the page. A
+    /// From `at` on, the start of a page: the number of bytes with data, or without, at least to the end of the page. A
     /// page holds data if any of its bytes isn't zero.
     ///
-    /// `budget` is what may be looked at; with less left the answer is the cautious one, data.
+    /// `budget` limits the runs that this examines. When it is used up, the answer is data, which is always safe.
     #[must_use]
     pub fn page(&self, at: u64, page: u64, budget: &mut u32) -> (bool, u64) {
         if let Some(length) = self.dense(at, page) {
@@ -181,7 +181,7 @@ impl Picture {
         (false, page)
     }
 
-    /// Whole pages from `at` on in which something that isn't zero recurs in each.
+    /// The number of whole pages from `at` on of which each holds data of a repetition.
     fn dense(&self, at: u64, page: u64) -> Option<u64> {
         let next = self.runs.partition_point(|run| run.start <= at);
         let run = &self.runs[next.checked_sub(1)?];

@@ -1,4 +1,4 @@
-//! A granted file as the source of an image's bytes.
+//! A granted file, as the source of an image's bytes.
 
 mod table_disk;
 
@@ -10,10 +10,10 @@ use nbdbox_plugin::{Blob, Error, Level, Result, log};
 
 pub use table_disk::TableDisk;
 
-/// The most that a blob gives at once, in bytes.
+/// The most bytes of one read of a blob.
 const PIECE: usize = 1 << 20;
 
-/// A blob, with its size when it was opened.
+/// A blob, and its size when the instance opened it.
 pub struct File {
     /// The blob itself, for reads by reference.
     pub blob: Rc<Blob>,
@@ -21,9 +21,14 @@ pub struct File {
 }
 
 impl File {
-    /// The blob that was granted under this name.
+    /// Opens the blob that the operator granted under this name.
     pub fn open(name: &str) -> Result<Self> {
-        let missing = |errno| Error::new(errno, format!("no blob {name:?} was granted"));
+        let missing = |errno| {
+            Error::new(
+                errno,
+                format!("no blob {name:?} is granted: add --blob {name}=PATH"),
+            )
+        };
         let blob = Blob::open(name).map_err(missing)?;
         let size = blob.size()?;
         Ok(Self {
@@ -32,7 +37,7 @@ impl File {
         })
     }
 
-    /// The same blob, taken to be as long as `other`.
+    /// The same blob, treated as if it were as long as `other`.
     pub fn as_long_as(self, other: &Self) -> Self {
         Self {
             size: other.size,
@@ -62,22 +67,22 @@ impl Source for File {
     }
 }
 
-/// What is wrong with an image, for the client and the operator's log.
+/// The error for a bad image, for the client and the operator's log.
 pub fn bad(error: image_format::Error) -> Error {
     Error::io(error.to_string())
 }
 
 thread_local! {
-    /// Whether the operator was told. An instance has one thread.
+    /// Whether the warning was logged. An instance has one thread.
     static TOLD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Tells the operator, once, that the client gets zeroes which no file has.
+/// Warns once in the log that a read past the end of a file returned zeroes.
 pub fn tell_of_lacking_bytes() {
     if !TOLD.replace(true) {
         log(
             Level::Warn,
-            "the image is cut short: bytes past the end of a file are read as zeroes",
+            "the image is cut short: bytes past the end of a file read as zeroes",
         );
     }
 }

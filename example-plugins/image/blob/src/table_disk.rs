@@ -1,4 +1,4 @@
-//! A disk by the tables of an image that is one file: all data goes by reference.
+//! A disk that the tables of an image describe, where the image is one file. All data goes by reference.
 
 use std::rc::Rc;
 
@@ -9,17 +9,17 @@ use nbdbox_plugin::{
 
 use crate::{File, bad, tell_of_lacking_bytes};
 
-/// Ranges that a read may fall into, half the pieces of a reply.
+/// The ranges that one read may have: half the pieces of a reply.
 const PIECES: u64 = 2048;
 
-/// An image, and the blob that it is in.
+/// An image, and the blob that holds it.
 pub struct TableDisk<I> {
     image: I,
     blob: Rc<Blob>,
 }
 
 impl<I: Tables> TableDisk<I> {
-    /// The image in the blob `image`, whose tables `read` reads.
+    /// Opens the image in the blob `image`; `read` parses it.
     pub fn open(read: impl FnOnce(File) -> image_format::Result<I>) -> Result<Self> {
         let file = File::open("image")?;
         let blob = Rc::clone(&file.blob);
@@ -27,7 +27,7 @@ impl<I: Tables> TableDisk<I> {
         Ok(Self { image, blob })
     }
 
-    /// Never changes, unless the operator let the image be written.
+    /// The device: immutable, unless the operator granted the image `rw`.
     pub fn describe(&self) -> Device {
         let most = (self.image.grain() * PIECES).min(32 << 20) as u32;
         let device = Device::new(self.image.size())
@@ -62,7 +62,7 @@ impl<I: Tables> TableDisk<I> {
         Ok(())
     }
 
-    /// Says what is where, up to what one look at the tables tells.
+    /// Reports extents up to the end of the table that covers `offset`.
     pub fn extents(&mut self, extents: &Extents, offset: u64, length: u64) -> Result<()> {
         let whole = offset + length;
         let end = whole.min(self.image.reach(offset).end);
@@ -85,12 +85,12 @@ impl<I: Tables> TableDisk<I> {
         Ok(())
     }
 
-    /// Tells the host where bytes are, so that it needn't ask again.
+    /// Reports where bytes are, for the host to remember.
     pub fn locate(&mut self, mapping: &Mapping, offset: u64) {
         let range = self.image.reach(offset);
         let mut at = range.start;
         while at < range.end {
-            // What is bad shows when it's read.
+            // A damaged entry fails when a client reads it.
             let Ok((stretch, length)) = self.image.stretch(at, range.end - at) else {
                 let grain = self.image.grain();
                 let length = (grain - at % grain).min(range.end - at);

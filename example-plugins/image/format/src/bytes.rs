@@ -1,9 +1,8 @@
-//! A file that is in memory already.
+//! A file in memory.
 
 use crate::{Result, Source};
 
-/// Bytes as a file, for tests and fuzz targets: one that is asked for what isn't inside panics, since a
-/// format never may.
+/// Bytes as a file, for tests and fuzz targets. It panics on a read outside the bytes, which a format must never make.
 #[derive(Debug, Clone, Copy)]
 pub struct Bytes<B>(pub B);
 

@@ -1,16 +1,16 @@
-//! Why an image can't be served.
+//! The errors of image formats.
 
 use std::fmt;
 
-/// The result of whatever reads an image.
+/// The result of reading an image.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Whose fault it is, in words for the operator.
+/// Why a plugin can't serve an image, with a message for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// The image breaks the format.
     Malformed(String),
-    /// The image is right, as far as can be seen, but needs something that isn't offered.
+    /// The image needs a feature that the plugin doesn't support.
     Unsupported(String),
     /// The file couldn't be read.
     Unreadable(String),
@@ -22,7 +22,7 @@ impl Error {
         Self::Malformed(text.into())
     }
 
-    /// The image needs something that isn't offered.
+    /// The image needs a feature that the plugin doesn't support.
     pub fn unsupported(text: impl Into<String>) -> Self {
         Self::Unsupported(text.into())
     }

@@ -1,6 +1,6 @@
-//! What the readers of image formats share: where bytes come from, and why an image can't be served.
+//! The code that the readers of image formats share: sources of bytes, and errors.
 //!
-//! Pure: nothing is opened here, and memory is bounded by [`pages::LIMIT`].
+//! Pure: this crate opens nothing, and [`pages::LIMIT`] bounds its memory.
 
 pub mod bytes;
 pub mod error;
@@ -12,11 +12,11 @@ pub use error::{Error, Result};
 pub use pages::{Pages, Source};
 pub use tables::{Stretch, Tables};
 
-/// `N` bytes at `at` of a byte string that may be too short.
+/// Returns `N` bytes at `at` of a byte string; an error if it is too short.
 pub fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {
     bytes
         .get(at..)
         .and_then(|rest| rest.first_chunk())
         .copied()
-        .ok_or_else(|| Error::malformed("the file ends in its header"))
+        .ok_or_else(|| Error::malformed("the file ends inside its header"))
 }

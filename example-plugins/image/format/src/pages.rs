@@ -1,4 +1,4 @@
-//! The bytes of a file, and a bounded memory of those that were needed last.
+//! The bytes of a file, with a bounded cache of the pages that were used last.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -6,30 +6,30 @@ use std::mem;
 
 use crate::{Error, Result};
 
-/// What is read at once for tables, in bytes.
+/// Size of a page of tables, in bytes.
 const PAGE: u64 = 4096;
 
-/// What all files of an image remember together, in bytes: a guest has 64 MiB for everything.
+/// Size of the cache of all files of an image, in bytes. A guest has 64 MiB for everything.
 pub const LIMIT: usize = 16 << 20;
 
-/// A file, or as much of it as the format needs: its size and bytes at an offset.
+/// A source of bytes: a file, or the part of it that the format needs.
 pub trait Source {
-    /// In bytes; doesn't change.
+    /// Its size in bytes. It doesn't change.
     fn size(&self) -> u64;
 
-    /// Exactly `length` bytes at `offset`, which are inside the file.
+    /// Returns exactly `length` bytes at `offset`, which are inside the file.
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>>;
 }
 
-/// What headers and streams are made of, in bytes: writers and downloads leave the zeroes out with which a file's
-/// last one ends.
+/// Size of a sector, the unit of headers and streams, in bytes. Writers and downloads omit trailing zeroes of the last
+/// sector of a file.
 const SECTOR: u64 = 512;
 
-/// No page starts here.
+/// The start of no page.
 const NOWHERE: u64 = u64::MAX;
 
-/// A source with the pages of its tables that were used last: the very last one at hand, the others in
-/// two generations; when the younger one is full the older one is forgotten.
+/// A source, with a cache of its tables: the page that was used last, and two generations of others. When the younger
+/// generation is full, the older one is dropped.
 #[derive(Debug)]
 pub struct Pages<S> {
     source: S,
@@ -38,12 +38,12 @@ pub struct Pages<S> {
     old: HashMap<u64, Vec<u8>>,
     /// Pages per generation.
     capacity: usize,
-    /// Whether bytes were asked for that the file lacks.
+    /// Whether a read touched bytes past the end of the file.
     lacks: Cell<bool>,
 }
 
 impl<S: Source> Pages<S> {
-    /// Remembers at most `limit` bytes.
+    /// A cache of at most `limit` bytes.
     pub fn new(source: S, limit: usize) -> Self {
         Self {
             source,
@@ -55,7 +55,7 @@ impl<S: Source> Pages<S> {
         }
     }
 
-    /// Where the bytes come from.
+    /// The source of the bytes.
     pub fn source(&self) -> &S {
         &self.source
     }
@@ -65,17 +65,17 @@ impl<S: Source> Pages<S> {
         self.source.size()
     }
 
-    /// Whether bytes were asked for that the file lacks.
+    /// Whether a read touched bytes past the end of the file.
     pub fn lacks(&self) -> bool {
         self.lacks.get()
     }
 
-    /// How many of the `length` bytes at `offset` the file has.
+    /// How many of the `length` bytes at `offset` are inside the file.
     pub fn has(&self, offset: u64, length: u64) -> u64 {
         self.size().saturating_sub(offset).min(length)
     }
 
-    /// Bytes that are read once, past the memory; all of them are in the file.
+    /// Reads bytes past the cache; an error if some are past the end of the file.
     pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let end = offset.checked_add(length as u64);
         if end.is_none_or(|end| end > self.size()) {
@@ -86,7 +86,8 @@ impl<S: Source> Pages<S> {
         self.source.read(offset, length)
     }
 
-    /// The same, but zeroes for what the file lacks, as QEMU has it. The rest of a last sector isn't missed.
+    /// The same, with zeroes for bytes past the end of the file, as in QEMU. The rest of a last sector doesn't count as
+    /// missing.
     pub fn read_padded(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let sectors = self.size().saturating_add(SECTOR - 1) / SECTOR * SECTOR;
         self.note(offset, length as u64, sectors);
@@ -98,7 +99,8 @@ impl<S: Source> Pages<S> {
         Ok(bytes)
     }
 
-    /// `N` bytes at `offset`, a multiple of `N`, which is a power of two; zeroes for what the file lacks.
+    /// Returns `N` bytes at `offset`, with zeroes for bytes past the end of the file. `N` is a power of two, and
+    /// `offset` a multiple of it.
     pub fn field<const N: usize>(&mut self, offset: u64) -> Result<[u8; N]> {
         self.note(offset, N as u64, self.size());
         let start = offset - offset % PAGE;
@@ -108,19 +110,19 @@ impl<S: Source> Pages<S> {
         crate::field(&self.last.1, (offset - start) as usize)
     }
 
-    /// Remembers that bytes which the file lacks were taken for zeroes.
+    /// Notes that zeroes stand for bytes that the file lacks.
     pub fn note_lack(&self) {
         self.lacks.set(true);
     }
 
-    /// Remembers whether these bytes are before `end`.
+    /// Notes whether these bytes reach past `end`.
     fn note(&self, offset: u64, length: u64, end: u64) {
         if offset.saturating_add(length) > end {
             self.lacks.set(true);
         }
     }
 
-    /// Makes the page at `start` the last one.
+    /// Makes the page at `start` the one that was used last.
     fn load(&mut self, start: u64) -> Result<()> {
         let known = self
             .young

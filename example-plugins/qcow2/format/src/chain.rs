@@ -1,4 +1,4 @@
-//! An image and those below it.
+//! An image and its backing files.
 
 use crate::cluster::{Compressed, Place};
 use crate::pages::Source;
@@ -9,18 +9,18 @@ use crate::{Image, Result};
 pub enum Layer<S> {
     /// A qcow2 image.
     Image(Box<Image<S>>),
-    /// A plain disk of so many bytes.
+    /// A plain disk of this many bytes.
     Raw(u64),
 }
 
-/// Where a range of the chain's disk is. `layer` counts from the top image, 0.
+/// The place of a range of the disk. `layer` counts from 0, the top image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stretch {
-    /// Nowhere: it reads as zeroes.
+    /// Not stored: it reads as zeroes.
     Zero,
     /// At `offset` of the file that holds the layer's data.
     Data {
-        /// Whose data.
+        /// The layer of the data.
         layer: usize,
         /// In bytes.
         offset: u64,
@@ -32,56 +32,56 @@ pub enum Stretch {
         /// In bytes.
         offset: u64,
     },
-    /// Past the end of the file that holds a layer's data: QEMU reads zeroes there.
+    /// Past the end of the file that holds a layer's data: QEMU returns zeroes there.
     Lacking,
     /// In a compressed cluster.
     Compressed {
-        /// Whose cluster.
+        /// The layer of the cluster.
         layer: usize,
-        /// Where.
+        /// The place of the cluster.
         at: Compressed,
     },
 }
 
-/// The layers, the top image first. As many as there are files: there is no way to a loop.
+/// The layers, the top image first. Each is a file of its own, so there can be no loop.
 #[derive(Debug)]
 pub struct Chain<S> {
     layers: Vec<Layer<S>>,
 }
 
 impl<S: Source> Chain<S> {
-    /// A chain of one image at least.
+    /// A chain of at least one image.
     pub fn new(top: Image<S>, below: Vec<Layer<S>>) -> Self {
         let mut layers = vec![Layer::Image(Box::new(top))];
         layers.extend(below);
         Self { layers }
     }
 
-    /// The disk's size in bytes.
+    /// The size of the disk, in bytes.
     pub fn size(&self) -> u64 {
         self.layers.first().map_or(0, Layer::size)
     }
 
-    /// The least that has a place of its own, in bytes.
+    /// The unit of the tables, in bytes.
     pub fn grain(&self) -> u64 {
         let images = self.layers.iter().filter_map(Layer::image);
         images.map(Image::grain).min().unwrap_or(512)
     }
 
-    /// The top image's cluster size, in bytes.
+    /// The cluster size of the top image, in bytes.
     pub fn cluster(&self) -> u64 {
         let top = self.layers.first().and_then(Layer::image);
         top.map_or(1, |image| 1 << image.header().cluster_bits)
     }
 
-    /// How much of the disk an L2 table of the top image describes, in bytes.
+    /// The bytes of the disk that an L2 table of the top image describes.
     pub fn l2_reach(&self) -> u64 {
         let top = self.layers.first().and_then(Layer::image);
         top.map_or(1, Image::l2_reach)
     }
 
-    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
-    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
+    /// The place of the byte at `offset`, and the number of bytes that continue there: at least 1, at most `length`.
+    /// `offset` is on the disk and `length` isn't 0.
     pub fn stretch(&mut self, offset: u64, mut length: u64) -> Result<(Stretch, u64)> {
         for (layer, below) in self.layers.iter_mut().enumerate() {
             if offset >= below.size() {
@@ -105,7 +105,7 @@ impl<S: Source> Chain<S> {
         Ok((Stretch::Zero, length))
     }
 
-    /// Whether tables or compressed clusters were read of which a file lacks bytes: they were taken for zeroes.
+    /// Whether a read touched bytes of tables or compressed clusters past the end of a file. They count as zeroes.
     pub fn lacks(&self) -> bool {
         let mut images = self.layers.iter().filter_map(Layer::image);
         images.any(Image::lacks)

@@ -1,4 +1,4 @@
-//! What an L2 entry says of a cluster or, with extended entries, of a subcluster.
+//! The L2 entry of a cluster or, with extended entries, of its subclusters.
 
 use crate::header::Header;
 use crate::{Error, Result};
@@ -10,10 +10,10 @@ const COPIED: u64 = 1 << 63;
 const COMPRESSED: u64 = 1 << 62;
 const ZERO: u64 = 1;
 
-/// Where a range of the disk is.
+/// The place of a range of the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In the next file of the chain, or nowhere.
+    /// In the next file of the chain, or not stored.
     Below,
     /// It reads as zeroes.
     Zero,
@@ -25,14 +25,14 @@ pub enum Place {
     Compressed(Compressed),
 }
 
-/// Where the bytes of a compressed cluster are.
+/// The place of the bytes of a compressed cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compressed {
     /// In the image file.
     pub offset: u64,
-    /// At most so many bytes; the file may end before.
+    /// The most bytes; the file may end earlier.
     pub length: u64,
-    /// The place in the decoded cluster at which the range starts.
+    /// The start of the range in the decoded cluster.
     pub skip: u64,
 }
 
@@ -41,12 +41,12 @@ pub struct Compressed {
 pub struct Entry {
     /// The first 64 bits.
     pub descriptor: u64,
-    /// The subclusters' states; 0 where there are none.
+    /// The states of the subclusters; 0 if there are none.
     pub bitmap: u64,
 }
 
 impl Entry {
-    /// Where the byte at `offset` of the disk is.
+    /// The place of the byte at `offset` of the disk.
     pub fn place(self, header: &Header, offset: u64) -> Result<Place> {
         let cluster = 1_u64 << header.cluster_bits;
         let within = offset % cluster;
@@ -56,17 +56,17 @@ impl Entry {
         let host = self.descriptor & OFFSET;
         if !host.is_multiple_of(cluster) {
             return Err(Error::malformed(format!(
-                "a cluster at {host}, which isn't aligned"
+                "the cluster at {host} isn't aligned"
             )));
         }
         let anywhere = host != 0 || header.external_data && self.descriptor & COPIED != 0;
         if header.extended_l2 {
             let (allocated, zero) = (self.bitmap as u32, (self.bitmap >> 32) as u32);
             if allocated & zero != 0 {
-                return Err(Error::malformed("a subcluster both allocated and zero"));
+                return Err(Error::malformed("a subcluster is both allocated and zero"));
             }
             if allocated != 0 && !anywhere {
-                return Err(Error::malformed("an allocated subcluster of no cluster"));
+                return Err(Error::malformed("an allocated subcluster has no cluster"));
             }
             let bit = 1 << (within / (cluster / 32));
             if zero & bit != 0 {
@@ -77,7 +77,7 @@ impl Entry {
             }
         } else if self.descriptor & ZERO != 0 {
             if header.version < 3 {
-                return Err(Error::malformed("a zero cluster in version 2"));
+                return Err(Error::malformed("version 2 has no zero clusters"));
             }
             return Ok(Place::Zero);
         } else if !anywhere {
@@ -85,7 +85,7 @@ impl Entry {
         }
         if header.external_data && host != offset - within {
             return Err(Error::malformed(
-                "external data at another offset than the disk's",
+                "the offset in the external data file isn't the offset on the disk",
             ));
         }
         Ok(Place::Data(host + within))
@@ -94,7 +94,7 @@ impl Entry {
     fn compressed(self, header: &Header, skip: u64) -> Result<Place> {
         if header.external_data {
             return Err(Error::malformed(
-                "compressed clusters with an external data file",
+                "an image with an external data file can't have compressed clusters",
             ));
         }
         let shift = 62 - (header.cluster_bits - 8);
@@ -109,7 +109,7 @@ impl Entry {
 }
 
 impl Place {
-    /// Whether `next`, `distance` bytes further on, carries on what begins here.
+    /// Whether `next`, `distance` bytes further on, continues the run that begins here.
     pub fn goes_on(self, next: Self, distance: u64) -> bool {
         match (self, next) {
             (Self::Below, Self::Below) | (Self::Zero, Self::Zero) => true,

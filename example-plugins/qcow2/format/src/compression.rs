@@ -1,4 +1,4 @@
-//! Compressed clusters: exactly one cluster comes out, whatever goes in.
+//! Compressed clusters. Any input decodes to exactly one cluster, or to an error.
 
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 use ruzstd::decoding::StreamingDecoder;
@@ -19,28 +19,26 @@ pub fn decode(kind: Compression, bytes: &[u8], size: usize) -> Result<Vec<u8>> {
     if whole {
         Ok(cluster)
     } else {
-        Err(Error::malformed(
-            "a compressed cluster that can't be decoded",
-        ))
+        Err(Error::malformed("a compressed cluster can't be decoded"))
     }
 }
 
 fn inflate(bytes: &[u8], cluster: &mut [u8]) -> bool {
-    // Without the flag for a zlib header: raw deflate. What is past the cluster is never made.
+    // Without the flag for a zlib header: raw deflate. Output past the cluster is never made.
     let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
     let (_, _, made) = decompress(&mut DecompressorOxide::new(), bytes, cluster, 0, flags);
     made == cluster.len()
 }
 
-/// What a decoder may have to remember, in bytes. Encoders ask for as much as there is to encode,
-/// a cluster; those at their highest levels for 8 MiB.
+/// The largest window of a decoder, in bytes. Encoders request a window of one cluster, or of 8 MiB at their highest
+/// levels.
 const MAX_WINDOW: u64 = 8 << 20;
 
 fn unzstd(bytes: &[u8], cluster: &mut [u8]) -> bool {
     StreamingDecoder::new(bytes).is_ok_and(|mut decoder| decoder.read_exact(cluster).is_ok())
 }
 
-/// The window that a zstd frame asks for (RFC 8878, 3.1.1.1): memory that the decoder would take.
+/// The window that a zstd frame requires (RFC 8878, 3.1.1.1): memory of the decoder.
 fn window(frame: &[u8]) -> Option<u64> {
     let [_, _, _, _, descriptor, rest @ ..] = frame else {
         return None;

@@ -6,10 +6,10 @@ use crate::{Error, Result};
 
 const MAGIC: u32 = 0x5146_49fb;
 
-/// Entries of an L1 table, as many as QEMU takes (32 MiB).
+/// The most entries of an L1 table, as in QEMU (32 MiB).
 pub const MAX_L1_ENTRIES: u32 = 4 << 20;
 
-/// The header's first bytes, which any reader needs.
+/// The first bytes of the header, which every version has.
 const FIXED: usize = 112;
 
 /// How clusters are compressed.
@@ -24,13 +24,13 @@ pub enum Compression {
 /// A contiguous table of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Table {
-    /// Where it starts, in bytes.
+    /// Its start, in bytes.
     pub offset: u64,
-    /// How many entries it has.
+    /// Its number of entries.
     pub entries: u32,
 }
 
-/// What an image says of itself. Names are texts to show and compare: nobody opens them.
+/// The fields of the header. Names are only logged and compared, never opened.
 #[derive(Debug, Clone)]
 pub struct Header {
     /// 2 or 3.
@@ -47,18 +47,18 @@ pub struct Header {
     pub compression: Compression,
     /// Whether L2 entries describe 32 subclusters.
     pub extended_l2: bool,
-    /// Whether clusters are in a file of their own.
+    /// Whether the clusters are in an external data file.
     pub external_data: bool,
     /// The name of the backing file.
     pub backing: Option<String>,
-    /// The format of the backing file: `raw`, `qcow2`, or anything at all.
+    /// The format of the backing file: `raw`, `qcow2`, or any other text.
     pub backing_format: Option<String>,
     /// The name of the external data file.
     pub data_name: Option<String>,
 }
 
 impl Header {
-    /// Reads and checks it.
+    /// Reads and checks the header.
     pub fn read<S: Source>(file: &Pages<S>) -> Result<Self> {
         let fixed = file.read(0, file.size().min(FIXED as u64) as usize)?;
         if u32_at(&fixed, 0)? != MAGIC {
@@ -68,13 +68,13 @@ impl Header {
         let start = length(&fixed, header.version)?;
         let cluster = 1 << header.cluster_bits;
         if start > cluster {
-            return Err(Error::malformed(format!("a header of {start} bytes")));
+            return Err(Error::malformed(format!("invalid header length {start}")));
         }
         let first = file.read(0, file.size().min(cluster as u64) as usize)?;
         header.backing = backing(&first)?;
         let end = match u64_at(&fixed, 8)? {
             0 => first.len(),
-            // Checked with the name.
+            // Checked together with the name.
             offset => offset as usize,
         };
         header.extensions(first.get(start..end).unwrap_or_default())?;
@@ -113,7 +113,7 @@ impl Header {
             )));
         }
         if encryption != 0 {
-            return Err(Error::unsupported("it's encrypted"));
+            return Err(Error::unsupported("it is encrypted"));
         }
         let least = if self.extended_l2 { 14 } else { 9 };
         if !(least..=21).contains(&self.cluster_bits) {
@@ -123,12 +123,12 @@ impl Header {
             )));
         }
         if self.size > i64::MAX as u64 {
-            return Err(Error::malformed(format!("a disk of {} bytes", self.size)));
+            return Err(Error::malformed(format!("invalid disk size {}", self.size)));
         }
         Ok(())
     }
 
-    /// Those that matter; all others may be ignored.
+    /// Reads the extensions that this crate uses, and ignores the others.
     fn extensions(&mut self, mut bytes: &[u8]) -> Result<()> {
         while bytes.len() >= 8 {
             let (kind, length) = (u32_at(bytes, 0)?, u32_at(bytes, 4)? as usize);
@@ -153,14 +153,14 @@ impl Header {
     }
 }
 
-/// The header's own length.
+/// The length of the header.
 fn length(bytes: &[u8], version: u32) -> Result<usize> {
     if version == 2 {
         return Ok(72);
     }
     let length = u32_at(bytes, 100)?;
     if length < 104 || length % 8 != 0 {
-        return Err(Error::malformed(format!("a header of {length} bytes")));
+        return Err(Error::malformed(format!("invalid header length {length}")));
     }
     Ok(length as usize)
 }
@@ -182,7 +182,7 @@ fn compression(bytes: &[u8], incompatible: u64) -> Result<Compression> {
     }
 }
 
-/// The backing file's name, which lies in the first cluster.
+/// The name of the backing file, which is in the first cluster.
 fn backing(first: &[u8]) -> Result<Option<String>> {
     let (offset, length) = (u64_at(first, 8)?, u32_at(first, 16)?);
     if offset == 0 {
@@ -190,7 +190,7 @@ fn backing(first: &[u8]) -> Result<Option<String>> {
     }
     if length > 1023 {
         return Err(Error::malformed(format!(
-            "a backing file name of {length} bytes"
+            "the name of the backing file has {length} bytes, which is too long"
         )));
     }
     let start = usize::try_from(offset).ok();
@@ -198,7 +198,7 @@ fn backing(first: &[u8]) -> Result<Option<String>> {
     match name {
         Some(name) => Ok(Some(text(name))),
         None => Err(Error::malformed(
-            "the backing file's name isn't in the first cluster",
+            "the name of the backing file isn't in the first cluster",
         )),
     }
 }

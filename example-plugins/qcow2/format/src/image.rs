@@ -1,27 +1,26 @@
-//! One image: from an offset of its disk to a place in a file, by way of L1 and L2.
+//! One image: maps an offset of the disk to a place in a file, through the L1 and L2 tables.
 
 use crate::cluster::{Compressed, Entry, OFFSET, Place};
 use crate::header::{Header, MAX_L1_ENTRIES, Table};
 use crate::pages::{Pages, Source};
 use crate::{Error, Result, compression, snapshot};
 
-/// An image whose header was checked. Tables are checked as they are used.
+/// An image whose header was checked. Tables are checked at each use.
 #[derive(Debug)]
 pub struct Image<S> {
     file: Pages<S>,
     header: Header,
-    /// Of the disk, or of the snapshot that is served.
+    /// The L1 table of the disk, or of the snapshot that is served.
     size: u64,
     l1: Table,
-    /// The size of the file that holds the data, if it isn't this one.
+    /// The size of the external data file, if there is one.
     data_size: Option<u64>,
-    /// The compressed cluster that was decoded last: where it is, and its bytes.
+    /// The compressed cluster that was decoded last: its place, and its bytes.
     decoded: Option<(u64, Vec<u8>)>,
 }
 
 impl<S: Source> Image<S> {
-    /// Reads the header, and finds the snapshot if one is named. Remembers at most `memory` bytes of
-    /// tables.
+    /// Reads the header, and finds the snapshot if one is named. Caches at most `memory` bytes of tables.
     pub fn open(source: S, snapshot: Option<&str>, memory: usize) -> Result<Self> {
         let file = Pages::new(source, memory);
         let header = Header::read(&file)?;
@@ -44,28 +43,28 @@ impl<S: Source> Image<S> {
         Ok(image)
     }
 
-    /// Its data is in another file of this size.
+    /// Sets the size of the external data file.
     pub fn with_data_file(mut self, size: u64) -> Self {
         self.data_size = Some(size);
         self
     }
 
-    /// What the image says of itself.
+    /// The header of the image.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The disk's size in bytes.
+    /// The size of the disk, in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Whether tables or compressed clusters were read of which the file lacks bytes.
+    /// Whether a read touched bytes of tables or compressed clusters past the end of the file.
     pub fn lacks(&self) -> bool {
         self.file.lacks()
     }
 
-    /// The least that has a place of its own, in bytes.
+    /// The unit of the tables, in bytes.
     pub fn grain(&self) -> u64 {
         let cluster = 1 << self.header.cluster_bits;
         if self.header.extended_l2 {
@@ -75,14 +74,14 @@ impl<S: Source> Image<S> {
         }
     }
 
-    /// How much of the disk an L2 table describes, in bytes.
+    /// The bytes of the disk that an L2 table describes.
     pub fn l2_reach(&self) -> u64 {
         let entries = (1_u64 << self.header.cluster_bits) / self.entry_size();
         entries << self.header.cluster_bits
     }
 
-    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
-    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
+    /// The place of the byte at `offset`, and the number of bytes that continue there: at least 1, at most `length`.
+    /// `offset` is on the disk and `length` isn't 0.
     pub fn place(&mut self, offset: u64, length: u64) -> Result<(Place, u64)> {
         let reach = self.l2_reach();
         let length = length.min(reach - offset % reach);
@@ -117,7 +116,7 @@ impl<S: Source> Image<S> {
             let there = at.length.min(self.file.size().saturating_sub(at.offset));
             let mut bytes = self.file.read_padded(at.offset, there as usize)?;
             let size = 1 << self.header.cluster_bits;
-            // The old one goes before there is a new one.
+            // Free the old cluster before allocating the new one.
             self.decoded = None;
             let kind = self.header.compression;
             // The stream may end before its last sector does. If it doesn't end in time, what the file lacks of it is
@@ -136,7 +135,7 @@ impl<S: Source> Image<S> {
         let cluster = self.decoded.as_ref().map(|(_, bytes)| bytes.as_slice());
         cluster
             .and_then(|bytes| bytes.get(at.skip as usize..))
-            .ok_or_else(|| Error::malformed("past the end of a cluster"))
+            .ok_or_else(|| Error::malformed("a read past the end of a cluster"))
     }
 
     fn entry_size(&self) -> u64 {
@@ -147,17 +146,17 @@ impl<S: Source> Image<S> {
         let Table { offset, entries } = self.l1;
         if entries > MAX_L1_ENTRIES {
             return Err(Error::malformed(format!(
-                "an L1 table of {entries} entries"
+                "the L1 table has too many entries: {entries}"
             )));
         }
         if u64::from(entries) < self.size.div_ceil(self.l2_reach()) {
             return Err(Error::malformed("the L1 table is too small for the disk"));
         }
         self.check_aligned("L1 table", offset)?;
-        // A table of which nothing is there would make a disk of zeroes.
+        // A table past the end of the file would make a disk of zeroes.
         if entries > 0 && offset >= self.file.size() {
             return Err(Error::malformed(format!(
-                "L1 table at {offset}: past the end of the file"
+                "the L1 table at {offset} is past the end of the file"
             )));
         }
         Ok(())
@@ -167,10 +166,12 @@ impl<S: Source> Image<S> {
         if offset.is_multiple_of(1 << self.header.cluster_bits) {
             return Ok(());
         }
-        Err(Error::malformed(format!("{what} at {offset}: not aligned")))
+        Err(Error::malformed(format!(
+            "the {what} at {offset} isn't aligned"
+        )))
     }
 
-    /// Where the L2 table of that number is.
+    /// The place of the L2 table with that number.
     fn l2(&mut self, index: u64) -> Result<Option<u64>> {
         let at = self.l1.offset.saturating_add(index * 8);
         let offset = self.u64_at(at)? & OFFSET;
@@ -197,7 +198,7 @@ impl<S: Source> Image<S> {
         Ok(u64::from_be_bytes(self.file.field(offset)?))
     }
 
-    /// As much of a place as the file has, or lacks.
+    /// The part of a place that is inside the file, or past its end.
     fn there(&self, place: Place, run: u64) -> Result<(Place, u64)> {
         let size = self.data_size.unwrap_or_else(|| self.file.size());
         match place {
@@ -206,7 +207,7 @@ impl<S: Source> Image<S> {
                 has => Ok((place, has)),
             },
             Place::Compressed(at) if at.offset >= size => {
-                Err(Error::malformed("a cluster past the end of the file"))
+                Err(Error::malformed("a cluster is past the end of the file"))
             }
             _ => Ok((place, run)),
         }

@@ -1,8 +1,8 @@
-//! The qcow2 format, read-only: where each byte of a disk is, in which file.
+//! The qcow2 format, read-only: the file and the place of each byte of a disk.
 //!
-//! Pure: bytes come from a [`Source`], nothing is opened by name, and no field of an image is
-//! believed before it was checked. Memory is bounded by [`pages::LIMIT`] and a few clusters.
-//! After QEMU's `docs/interop/qcow2`.
+//! Pure: bytes come from a [`Source`], this crate opens nothing by name, and it uses no field of an image before it has
+//! checked the field. [`pages::LIMIT`] and a few clusters bound its memory. The rules are those of QEMU's
+//! `docs/interop/qcow2`.
 
 pub mod chain;
 pub mod cluster;

@@ -5,26 +5,29 @@ use crate::header::{Header, Table};
 use crate::pages::{Pages, Source};
 use crate::{Error, Result};
 
-/// As many as QEMU takes.
+/// The most snapshots, as in QEMU.
 const MAX_SNAPSHOTS: u32 = 65_536;
 
-/// Bytes of an entry before its texts.
+/// Size of the fixed part of an entry, in bytes.
 const FIXED: usize = 40;
 
-/// A disk as it was once.
+/// An internal snapshot.
 #[derive(Debug)]
 pub struct Snapshot {
     /// Its L1 table.
     pub l1: Table,
-    /// The disk's size then, in bytes.
+    /// The size of its disk, in bytes.
     pub size: u64,
 }
 
-/// The snapshot of that name, or else with that ID.
+/// Finds the snapshot with that name, or else with that ID.
 pub fn find<S: Source>(file: &Pages<S>, header: &Header, wanted: &str) -> Result<Snapshot> {
     let table = header.snapshots;
     if table.entries > MAX_SNAPSHOTS {
-        return Err(Error::malformed(format!("{} snapshots", table.entries)));
+        return Err(Error::malformed(format!(
+            "too many snapshots: {}",
+            table.entries
+        )));
     }
     let (mut at, mut by_id) = (table.offset, None);
     for _ in 0..table.entries {
@@ -53,7 +56,7 @@ impl Entry {
         let extra = u32_at(&fixed, 36)? as usize;
         if extra > 1024 {
             return Err(Error::malformed(format!(
-                "{extra} extra bytes in a snapshot"
+                "a snapshot has {extra} extra bytes, which is too many"
             )));
         }
         let (id, name) = (
@@ -70,7 +73,9 @@ impl Entry {
             header.size
         };
         if size > i64::MAX as u64 {
-            return Err(Error::malformed(format!("a snapshot of {size} bytes")));
+            return Err(Error::malformed(format!(
+                "invalid disk size {size} of a snapshot"
+            )));
         }
         let l1 = Table {
             offset: u64_at(&bytes, 0)?,

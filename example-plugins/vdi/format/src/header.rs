@@ -9,30 +9,30 @@ const SIGNATURE: u32 = 0xbeda_107f;
 /// 1.1, which VirtualBox has written since its first release.
 const VERSION: u32 = 0x0001_0001;
 
-/// Bytes of the largest disk, as much as QEMU takes: as many blocks of 1 MiB as its table may have entries.
+/// Size of the largest disk in bytes, as in QEMU: as many blocks of 1 MiB as its table may have entries.
 const MAX_SIZE: u64 = 0x1fff_ff80 << 20;
 
-/// Bytes of a block. Restrains the image's author: a block of one sector would make a table as large as an
-/// eighth of the disk's part that it describes. VirtualBox and QEMU write 1 MiB.
+/// Sizes of a block in bytes. Restrains the image's author: with blocks of one sector, a table would be large for the
+/// disk that it describes. VirtualBox and QEMU write blocks of 1 MiB.
 const BLOCK: std::ops::RangeInclusive<u32> = 4096..=256 << 20;
 
-/// What the header says.
+/// The fields of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Of the disk, in bytes.
+    /// Size of the disk, in bytes.
     pub size: u64,
-    /// Of a block, in bytes: a power of two.
+    /// Size of a block, in bytes: a power of two.
     pub block: u64,
-    /// Where the block table is, in bytes.
+    /// The offset of the block table, in bytes.
     pub table: u64,
-    /// Where the first block is, in bytes.
+    /// The offset of the first block, in bytes.
     pub data: u64,
-    /// All blocks were there from the beginning.
+    /// The image is fixed: all blocks were allocated at the beginning.
     pub is_fixed: bool,
 }
 
 impl Header {
-    /// Reads and checks it.
+    /// Reads and checks the header.
     pub fn read<S: Source>(file: &Pages<S>) -> Result<Self> {
         let bytes = file.read_padded(0, SECTOR as usize)?;
         if u32_at(&bytes, 0x40)? != SIGNATURE {
@@ -46,10 +46,10 @@ impl Header {
         let parents = bytes.get(0x1a8..0x1c8).unwrap_or_default();
         let kind = u32_at(&bytes, 0x4c)?;
         if kind == 4 || parents.iter().any(|byte| *byte != 0) {
-            return Err(Error::unsupported("it stands on a parent"));
+            return Err(Error::unsupported("it has a parent image"));
         }
         if !matches!(kind, 1 | 2) {
-            return Err(Error::unsupported(format!("an image of type {kind}")));
+            return Err(Error::unsupported(format!("image type {kind}")));
         }
         let size = u64_at(&bytes, 0x170)?;
         let header = Self {
@@ -74,34 +74,34 @@ impl Header {
         } = *self;
         let sector = u32_at(bytes, 0x168)?;
         if u64::from(sector) != SECTOR {
-            return Err(Error::unsupported(format!("sectors of {sector} bytes")));
+            return Err(Error::unsupported(format!("sector size {sector}")));
         }
         if !block.is_power_of_two() || !BLOCK.contains(&(block as u32)) {
-            return Err(Error::unsupported(format!("blocks of {block} bytes")));
+            return Err(Error::unsupported(format!("block size {block}")));
         }
         let extra = u32_at(bytes, 0x17c)?;
         if extra != 0 {
             return Err(Error::unsupported(format!(
-                "blocks with {extra} bytes of their own before the data"
+                "{extra} extra bytes before the data of each block"
             )));
         }
         if size == 0 || size > MAX_SIZE {
-            return Err(Error::malformed(format!("a disk of {size} bytes")));
+            return Err(Error::malformed(format!("invalid disk size {size}")));
         }
         if u64::from(u32_at(bytes, 0x180)?) * block < size {
             return Err(Error::malformed(
-                "a block table that is too short for the disk",
+                "the block table is too short for the disk",
             ));
         }
         if !table.is_multiple_of(SECTOR) || !data.is_multiple_of(SECTOR) {
             return Err(Error::unsupported(format!(
-                "a block table at {table} and blocks from {data} on: not on whole sectors"
+                "the block table at {table} or the blocks at {data} aren't on whole sectors"
             )));
         }
-        // A table of which nothing is there would make a disk of zeroes.
+        // A table past the end of the file would make a disk of zeroes.
         if table >= file {
             return Err(Error::malformed(format!(
-                "a block table at {table}: past the end of the file"
+                "the block table at {table} is past the end of the file"
             )));
         }
         Ok(())

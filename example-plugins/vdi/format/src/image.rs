@@ -1,4 +1,4 @@
-//! An image: from an offset of its disk to a block of the file.
+//! An image: maps an offset of the disk to a block of the file.
 
 use std::ops::Range;
 
@@ -7,14 +7,13 @@ use image_format::Pages;
 use crate::header::Header;
 use crate::{Result, Source, Stretch, Tables};
 
-/// Blocks that one answer looks at.
+/// Blocks that one lookup covers.
 const BLOCKS: u64 = 4096;
 
-/// Entries of the block table from here on stand for blocks that aren't there: those that never were, and those
-/// that were discarded.
+/// Entries of the block table from here on mean blocks that aren't allocated: never allocated, or discarded.
 const NOT_THERE: u32 = u32::MAX - 1;
 
-/// An image whose header was checked. The block table is checked as it's used.
+/// An image whose header was checked. The block table is checked at each use.
 #[derive(Debug)]
 pub struct Image<S> {
     file: Pages<S>,
@@ -22,7 +21,7 @@ pub struct Image<S> {
 }
 
 impl<S: Source> Image<S> {
-    /// Reads the header. Remembers at most `memory` bytes of the block table.
+    /// Reads the header. Caches at most `memory` bytes of the block table.
     pub fn open(source: S, memory: usize) -> Result<Self> {
         let file = Pages::new(source, memory);
         let header = Header::read(&file)?;
@@ -77,7 +76,7 @@ impl<S: Source> Tables for Image<S> {
 }
 
 impl<S: Source> Image<S> {
-    /// Where the byte at `offset` is in the file, if it's anywhere.
+    /// The place of the byte at `offset` in the file, if it is stored.
     fn place(&mut self, offset: u64) -> Result<Option<u64>> {
         let Header {
             block, table, data, ..

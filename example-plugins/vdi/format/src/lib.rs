@@ -1,8 +1,8 @@
-//! The VDI format, read-only: where each byte of a disk is in the file.
+//! The VDI format, read-only: the place of each byte of a disk in the file.
 //!
-//! Pure: bytes come from a [`Source`], and no field of an image is believed before it was checked. Its maker,
-//! VirtualBox, has published no specification but its source; this reads what QEMU reads. An image that stands
-//! on a parent is refused.
+//! Pure: bytes come from a [`Source`], and this crate uses no field of an image before it has checked the field.
+//! VirtualBox has published no specification except its source; this crate reads the images that QEMU reads. It refuses
+//! an image with a parent.
 
 pub mod header;
 pub mod image;
@@ -10,5 +10,5 @@ pub mod image;
 pub use image::Image;
 pub use image_format::{Bytes, Error, Result, Source, Stretch, Tables, pages};
 
-/// Bytes of a sector.
+/// Size of a sector, in bytes.
 pub const SECTOR: u64 = 512;

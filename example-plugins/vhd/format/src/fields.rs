@@ -14,7 +14,7 @@ pub fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
     Ok(u64::from_be_bytes(field(bytes, at)?))
 }
 
-/// The complement of the sum of all bytes but those of the 32-bit field at `at`, which holds it.
+/// The complement of the sum of all bytes, except those of the 32-bit field at `at`, which holds the checksum.
 pub fn checksum(bytes: &[u8], at: usize) -> u32 {
     let own = at..at + 4;
     let others = bytes

@@ -1,4 +1,4 @@
-//! The footer: what kind of disk the file holds, and how large it is.
+//! The footer: the kind and the size of the disk.
 
 use image_format::{Pages, field};
 
@@ -7,47 +7,47 @@ use crate::{Error, Result, SECTOR, Source};
 
 const COOKIE: &[u8] = b"conectix";
 
-/// Where the checksum is.
+/// The offset of the checksum.
 const CHECKSUM: usize = 64;
 
-/// Sectors of a disk, as many as QEMU takes (2040 GiB).
+/// Sectors of the largest disk, as in QEMU (2040 GiB).
 const MAX_SECTORS: u64 = 0xff00_0000;
 
-/// Sectors of the largest geometry, which stands for: the geometry doesn't tell.
+/// Sectors of the largest geometry, which means that the size isn't in the geometry.
 const MAX_GEOMETRY: u64 = 65_535 * 16 * 255;
 
-/// How the data is kept.
+/// The layout of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// From the file's first byte on.
+    /// Fixed: the data begins at the start of the file.
     Fixed,
-    /// In blocks.
+    /// Dynamic: the data is in blocks.
     Dynamic {
-        /// Where the header is that says more, in bytes.
+        /// The offset of the dynamic header, in bytes.
         header: u64,
     },
 }
 
-/// What the footer says, checked.
+/// The fields of the footer, checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footer {
-    /// Of the disk, in bytes.
+    /// Size of the disk, in bytes.
     pub size: u64,
-    /// How it's kept.
+    /// The layout of the data.
     pub kind: Kind,
 }
 
 impl Footer {
-    /// Reads it in the file's last sector, or else its copy in the first one. (QEMU begins with the copy. But
-    /// on a fixed disk the first sector is its user's, who must not decide what the file is.)
+    /// Reads the footer in the last sector of the file, or else its copy in the first one. (QEMU begins with the copy.
+    /// But the first sector of a fixed disk belongs to its user, who must not decide the kind of the file.)
     pub fn read<S: Source>(file: &Pages<S>) -> Result<Self> {
-        // The last sector may be short: old writers have left its last byte out.
+        // The last sector may be short: old writers omitted its last byte.
         let last = file.size().div_ceil(SECTOR).saturating_sub(1) * SECTOR;
         let (end, start) = (checked(file, last)?, checked(file, 0)?);
         match (end, start) {
             (Found::Right(footer), _) | (_, Found::Right(footer)) => Self::parse(&footer),
             (Found::Damaged, _) | (_, Found::Damaged) => {
-                Err(Error::malformed("a footer with a wrong checksum"))
+                Err(Error::malformed("the footer has a wrong checksum"))
             }
             _ => Err(Error::malformed("not a VHD image")),
         }
@@ -59,19 +59,21 @@ impl Footer {
             3 => Kind::Dynamic {
                 header: u64_at(bytes, 16)?,
             },
-            4 => return Err(Error::unsupported("it stands on a parent")),
-            kind => return Err(Error::unsupported(format!("a disk of type {kind}"))),
+            4 => return Err(Error::unsupported("it has a parent image")),
+            kind => return Err(Error::unsupported(format!("disk type {kind}"))),
         };
         let sectors = sectors(bytes)?;
         if sectors == 0 || sectors > MAX_SECTORS {
-            return Err(Error::malformed(format!("a disk of {sectors} sectors")));
+            return Err(Error::malformed(format!(
+                "invalid disk size: {sectors} sectors"
+            )));
         }
         let size = sectors * SECTOR;
         Ok(Self { size, kind })
     }
 }
 
-/// What is in a sector.
+/// The contents of a sector.
 enum Found {
     Right(Vec<u8>),
     Damaged,
@@ -89,8 +91,8 @@ fn checked<S: Source>(file: &Pages<S>, at: u64) -> Result<Found> {
     })
 }
 
-/// How large the disk is. To Virtual PC, and to QEMU as long as it wrote its own name, that was what the
-/// geometry makes; to all others it's the size that the footer has.
+/// The size of the disk. In images of Virtual PC, and of QEMU if it wrote its own name, the geometry gives the size; in
+/// all others the footer's size field does.
 fn sectors(bytes: &[u8]) -> Result<u64> {
     let [high, low, heads, sectors] = field(bytes, 56)?;
     let cylinders = u16::from_be_bytes([high, low]);

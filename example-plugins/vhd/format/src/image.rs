@@ -1,4 +1,4 @@
-//! An image: from an offset of its disk to a place in the file.
+//! An image: maps an offset of the disk to a place in the file.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use crate::footer::{Footer, Kind};
 use crate::header::Header;
 use crate::{Error, Result, SECTOR, Source, Stretch, Tables};
 
-/// Blocks that one answer looks at.
+/// Blocks that one lookup covers.
 const BLOCKS: u64 = 4096;
 
-/// What an entry of the block table says of a block that isn't there.
+/// The entry of the block table for a block that isn't allocated.
 const NOT_THERE: u32 = u32::MAX;
 
-/// An image whose footer and header were checked. The block table is checked as it's used.
+/// An image whose footer and header were checked. The block table is checked at each use.
 #[derive(Debug)]
 pub struct Image<S> {
     file: Pages<S>,
@@ -24,7 +24,7 @@ pub struct Image<S> {
 }
 
 impl<S: Source> Image<S> {
-    /// Reads all but the block table. Remembers at most `memory` bytes of that.
+    /// Reads everything except the block table. Caches at most `memory` bytes of that.
     pub fn open(source: S, memory: usize) -> Result<Self> {
         let file = Pages::new(source, memory);
         let footer = Footer::read(&file)?;
@@ -92,7 +92,7 @@ impl<S: Source> Tables for Image<S> {
 }
 
 impl<S: Source> Image<S> {
-    /// Where the byte at `offset` is in the file, if it's anywhere.
+    /// The place of the byte at `offset` in the file, if it is stored.
     fn place(&mut self, header: Header, offset: u64) -> Result<Option<u64>> {
         let at = header.table.saturating_add(offset / header.block * 4);
         let sector = u32::from_be_bytes(self.file.field(at)?);
@@ -100,14 +100,14 @@ impl<S: Source> Image<S> {
         Ok((sector != NOT_THERE).then_some(data + offset % header.block))
     }
 
-    /// As much of some data as the file has. What it lacks is an error, as it is to QEMU, but for the rest of
+    /// The part of some data that is inside the file. Missing bytes are an error, as in QEMU, except for the rest of
     /// the last sector, which reads as zeroes.
     fn there(&self, at: u64, run: u64) -> Result<(Stretch, u64)> {
         let size = self.file.size().next_multiple_of(SECTOR);
         match self.file.has(at, run) {
             0 if at < size => Ok((Stretch::Hole, run.min(size - at))),
             0 => Err(Error::malformed(format!(
-                "data at {at}: past the end of the file"
+                "the data at {at} is past the end of the file"
             ))),
             has => Ok((Stretch::Data(at), has)),
         }

@@ -1,8 +1,8 @@
-//! The VHD format, read-only: where each byte of a disk is in the file.
+//! The VHD format, read-only: the place of each byte of a disk in the file.
 //!
-//! Pure: bytes come from a [`Source`], and no field of an image is believed before it was checked. After
-//! Microsoft's "Virtual Hard Disk Image Format Specification", and QEMU where that is silent. An image that
-//! stands on a parent is refused.
+//! Pure: bytes come from a [`Source`], and this crate uses no field of an image before it has checked the field. The
+//! rules are those of Microsoft's "Virtual Hard Disk Image Format Specification", and QEMU where it is silent. It
+//! refuses an image with a parent.
 
 pub mod fields;
 pub mod footer;
@@ -12,5 +12,5 @@ pub mod image;
 pub use image::Image;
 pub use image_format::{Bytes, Error, Result, Source, Stretch, Tables, pages};
 
-/// Bytes of a sector, in which the block table counts.
+/// Size of a sector in bytes, the unit of the block table.
 pub const SECTOR: u64 = 512;

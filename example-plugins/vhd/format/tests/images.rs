@@ -178,7 +178,7 @@ fn the_size_is_the_creators() {
 
 #[test]
 fn what_cannot_be_is_refused() {
-    let kinds = [(4, "stands on a parent"), (9, "type 9")];
+    let kinds = [(4, "has a parent image"), (9, "type 9")];
     for (kind, words) in kinds {
         let made = Made::new(8);
         let footer = made.footer(kind, b"win ", 4096);

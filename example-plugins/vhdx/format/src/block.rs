@@ -1,17 +1,17 @@
-//! What an entry of the block table says (2.5.1.1).
+//! The entries of the block table (2.5.1.1).
 
 use crate::{Error, Result};
 
-/// Where a payload block is.
+/// The place of a payload block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Nowhere: it reads as zeroes.
+    /// Not stored: it reads as zeroes.
     Hole,
     /// At this offset of the file, in bytes.
     Data(u64),
 }
 
-/// Reads an entry for a payload block.
+/// Decodes the entry of a payload block.
 pub fn place(entry: u64) -> Result<Place> {
     let offset = entry & !0xf_ffff;
     match entry & 7 {
@@ -19,8 +19,8 @@ pub fn place(entry: u64) -> Result<Place> {
         0 | 1 | 2 | 3 | 5 => Ok(Place::Hole),
         6 => Ok(Place::Data(offset)),
         7 => Err(Error::malformed(
-            "a block that is partly in a parent, without one",
+            "a block is partly in a parent, but there is no parent",
         )),
-        state => Err(Error::malformed(format!("a block in state {state}"))),
+        state => Err(Error::malformed(format!("invalid block state {state}"))),
     }
 }

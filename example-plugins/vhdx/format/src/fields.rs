@@ -5,10 +5,10 @@ use image_format::field;
 
 use crate::{Error, Result};
 
-/// A GUID as it stands in a file.
+/// A GUID in the byte order of a file.
 pub type Guid = [u8; 16];
 
-/// The GUID of these five groups, as they're written.
+/// The GUID of these five groups, as in its text form.
 pub const fn guid(groups: (u32, u16, u16, u16, u64)) -> Guid {
     let (a, b, c) = (
         groups.0.to_le_bytes(),
@@ -42,10 +42,10 @@ pub fn guid_at(bytes: &[u8], at: usize) -> Result<Guid> {
     field(bytes, at)
 }
 
-/// Whether a structure begins with its signature and has the CRC-32C that it says, at byte 4.
+/// Checks that a structure begins with its signature, and that the CRC-32C at byte 4 is right.
 pub fn check(what: &str, bytes: &[u8], signature: &[u8; 4]) -> Result<()> {
     if !bytes.starts_with(signature) {
-        return Err(Error::malformed(format!("no {what}")));
+        return Err(Error::malformed(format!("there is no {what}")));
     }
     let crc = Crc::<u32>::new(&CRC_32_ISCSI);
     let mut digest = crc.digest();
@@ -55,7 +55,7 @@ pub fn check(what: &str, bytes: &[u8], signature: &[u8; 4]) -> Result<()> {
     if digest.finalize() == u32_at(bytes, 4)? {
         Ok(())
     } else {
-        Err(Error::malformed(format!("a {what} with a wrong checksum")))
+        Err(Error::malformed(format!("the {what} has a wrong checksum")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The file's identifier and its two headers (2.2), of which the newer valid one counts.
+//! The file identifier and the two headers (2.2). The newer valid header is used.
 
 use crate::fields::{check, guid_at, u16_at, u32_at, u64_at};
 use crate::log::Place;
@@ -6,11 +6,11 @@ use crate::{Error, Result, Source};
 
 const IDENTIFIER: [u8; 8] = *b"vhdxfile";
 
-/// Where the headers are, in bytes, and their length.
+/// The offsets of the headers, and their length, in bytes.
 const AT: [u64; 2] = [64 << 10, 128 << 10];
 const LENGTH: usize = 4096;
 
-/// Holds that this is a VHDX file; says where its log is, if that has to be replayed.
+/// Checks that this is a VHDX file. Returns the place of its log, if the log must be replayed.
 pub fn log_to_replay<S: Source>(file: &S) -> Result<Option<Place>> {
     let first = read(file, 0, file.size().min(8) as usize)?;
     if first != IDENTIFIER {
@@ -22,14 +22,14 @@ pub fn log_to_replay<S: Source>(file: &S) -> Result<Option<Place>> {
         [_, Ok(one)] | [Ok(one), Err(_)] => one,
         [Err(error), Err(_)] => return Err(error),
     };
-    // 2.3.3: without a log's GUID its entries don't count, whatever is in them.
+    // 2.3.3: without a log GUID the entries of the log are ignored.
     let has_log = newer.log.guid != [0; 16] && newer.log.length > 0;
     Ok(has_log.then_some(newer.log))
 }
 
 fn read<S: Source>(file: &S, offset: u64, length: usize) -> Result<Vec<u8>> {
     if offset + length as u64 > file.size() {
-        return Err(Error::malformed("the file ends in its headers"));
+        return Err(Error::malformed("the file ends inside its headers"));
     }
     file.read(offset, length)
 }
@@ -53,9 +53,7 @@ impl Header {
             guid: guid_at(&bytes, 48)?,
         };
         if log.guid != [0; 16] && log_version != 0 {
-            return Err(Error::unsupported(format!(
-                "a log of version {log_version}"
-            )));
+            return Err(Error::unsupported(format!("log version {log_version}")));
         }
         Ok(Self {
             sequence: u64_at(&bytes, 8)?,

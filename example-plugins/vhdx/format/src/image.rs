@@ -1,4 +1,4 @@
-//! An image: from an offset of its disk to a block of the file.
+//! An image: maps an offset of the disk to a block of the file.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use crate::metadata::Metadata;
 use crate::region::{Region, Regions};
 use crate::{Error, Result, Source, Stretch, Tables};
 
-/// Blocks that one answer looks at.
+/// Blocks that one lookup covers.
 const BLOCKS: u64 = 4096;
 
-/// An image whose headers, regions and metadata were checked. The block table is checked as it's used.
+/// An image whose headers, regions and metadata were checked. The block table is checked at each use.
 #[derive(Debug)]
 pub struct Image<S> {
     file: Pages<Replayed<S>>,
@@ -23,7 +23,7 @@ pub struct Image<S> {
 }
 
 impl<S: Source> Image<S> {
-    /// Reads all but the block table. Remembers at most `memory` bytes of that.
+    /// Reads everything except the block table. Caches at most `memory` bytes of that.
     pub fn open(source: S, memory: usize) -> Result<Self> {
         let source = match header::log_to_replay(&source)? {
             None => Replayed::plain(source),
@@ -40,7 +40,7 @@ impl<S: Source> Image<S> {
         let last = (metadata.size - 1) / metadata.block;
         if (image.index(last) + 1) * 8 > blocks.length {
             return Err(Error::malformed(
-                "a block table that is too short for the disk",
+                "the block table is too short for the disk",
             ));
         }
         Ok(image)
@@ -57,7 +57,7 @@ impl<S: Source> Tables for Image<S> {
     }
 
     fn lacks(&self) -> bool {
-        // What a file lacks is an error.
+        // Bytes past the end of the file are an error.
         false
     }
 
@@ -72,7 +72,7 @@ impl<S: Source> Tables for Image<S> {
         let first = self.block(offset / block)?;
         let mut run = block - offset % block;
         while run < length {
-            // One that is bad is bad for who asks for it.
+            // A damaged entry fails only the requests that use it.
             let goes_on = match (first, self.block((offset + run) / block)) {
                 (Place::Hole, Ok(Place::Hole)) => true,
                 (Place::Data(here), Ok(Place::Data(there))) => here + offset % block + run == there,
@@ -92,7 +92,7 @@ impl<S: Source> Tables for Image<S> {
 }
 
 impl<S: Source> Image<S> {
-    /// As much of some data as the file has. What it lacks is an error, as it is to QEMU, but for the rest of
+    /// The part of some data that is inside the file. Missing bytes are an error, as in QEMU, except for the rest of
     /// the last sector, which reads as zeroes.
     fn there(&self, at: u64, run: u64) -> Result<(Stretch, u64)> {
         let size = self.file.size();
@@ -101,31 +101,31 @@ impl<S: Source> Image<S> {
                 Ok((Stretch::Hole, run.min(size.next_multiple_of(512) - at)))
             }
             0 => Err(Error::malformed(format!(
-                "data at {at}: past the end of the file"
+                "the data at {at} is past the end of the file"
             ))),
             has => Ok((Stretch::Data(at), has)),
         }
     }
 
-    /// Where a payload block is.
+    /// The place of a payload block.
     fn block(&mut self, number: u64) -> Result<Place> {
         let at = self.blocks.offset + self.index(number) * 8;
         let place = block::place(u64::from_le_bytes(self.file.field(at)?))?;
         if let Place::Data(offset) = place {
             if offset == 0 || offset >= self.file.size() {
                 return Err(Error::malformed(format!(
-                    "a block at {offset}: past the end of the file"
+                    "the block at {offset} is past the end of the file"
                 )));
             }
             let block = offset..offset + self.metadata.block;
             if self.file.source().changes(&block) {
-                return Err(Error::malformed("a log that changes data"));
+                return Err(Error::malformed("the log changes data, not only tables"));
             }
         }
         Ok(place)
     }
 
-    /// Its entry's number: after each chunk of payload blocks comes one for their bitmap.
+    /// The number of its entry. After each chunk of payload blocks follows one entry for their bitmap.
     fn index(&self, number: u64) -> u64 {
         number + number / self.metadata.chunk()
     }

@@ -1,8 +1,8 @@
-//! The VHDX format, read-only: where each byte of a disk is in the file.
+//! The VHDX format, read-only: the place of each byte of a disk in the file.
 //!
-//! Pure: bytes come from a [`Source`], and no field of an image is believed before it was checked. After
-//! Microsoft's [MS-VHDX], whose sections the comments name. A log with changes that aren't in place yet is
-//! replayed in memory. An image that stands on a parent is refused.
+//! Pure: bytes come from a [`Source`], and this crate uses no field of an image before it has checked the field. The
+//! rules are those of Microsoft's [MS-VHDX]; comments name its sections. A log with changes that aren't in place yet is
+//! replayed in memory. It refuses an image with a parent.
 
 pub mod block;
 pub mod fields;

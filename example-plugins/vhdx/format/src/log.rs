@@ -1,46 +1,46 @@
 //! The log (2.3): changes of the file's structures that may not be in place yet, replayed in memory.
 //!
-//! An entry counts only if all of its checksums and numbers fit, and only as part of the newest sequence
-//! that is whole; everything else in the log is what earlier times have left.
+//! An entry counts only if all of its checksums and numbers match, and only as part of the newest complete sequence.
+//! Everything else in the log is left over from earlier times.
 
 use std::ops::Range;
 
 use crate::fields::{Guid, check, guid_at, u32_at, u64_at};
 use crate::{Error, Result, Source};
 
-/// What all of the log is made of, in bytes.
+/// Size of a sector, the unit of the log, in bytes.
 const SECTOR: usize = 4096;
 
-/// Bytes of a log. Restrains the image's author; those of the makers of images have 1 MiB.
+/// The most bytes of a log. Restrains the image's author; known tools write logs of 1 MiB.
 const MAX_LENGTH: u32 = 8 << 20;
 
-/// Writes of the sequence that is replayed. Restrains the image's author: each read looks at all.
+/// The most writes of the replayed sequence. Restrains the image's author: each read checks all of them.
 const MAX_WRITES: usize = 4096;
 
-/// How often each byte of the log may be looked at, on average, to find the newest sequence. Restrains
-/// the image's author: any sector may claim to be the start of an entry as long as the log.
+/// How often the search for the newest sequence may read each byte of the log, on average. Restrains the image's
+/// author: any sector may claim to start an entry as long as the log.
 const LOOKS: usize = 8;
 
-/// Bytes of an entry's header, and of each descriptor behind it.
+/// Size of an entry's header, and of each descriptor after it, in bytes.
 const HEADER: usize = 64;
 const DESCRIPTOR: usize = 32;
 
-/// Where the log is, and whose it is.
+/// The place of the log, and its identifier.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// In bytes.
     pub offset: u64,
     /// In bytes.
     pub length: u32,
-    /// Entries of others don't count.
+    /// The identifier. Entries with another one are ignored.
     pub guid: Guid,
 }
 
-/// A file as it is once its log is replayed.
+/// A file, with its log replayed.
 #[derive(Debug)]
 pub struct Replayed<S> {
     source: S,
-    /// In the order in which they're done.
+    /// The writes, in their order.
     writes: Vec<Write>,
 }
 
@@ -51,13 +51,13 @@ struct Write {
     bytes: Option<Vec<u8>>,
 }
 
-/// An entry that is right in itself.
+/// A valid entry.
 struct Entry {
     at: usize,
     length: usize,
     tail: usize,
     sequence: u64,
-    /// The file has been this long, at least.
+    /// The file had at least this length.
     flushed: u64,
     writes: Vec<Write>,
 }
@@ -69,36 +69,40 @@ impl<S: Source> Replayed<S> {
         Self { source, writes }
     }
 
-    /// Reads the log and finds what it changes.
+    /// Reads the log and collects its changes.
     pub fn replay(source: S, place: Place) -> Result<Self> {
         if place.length == 0 || !place.length.is_multiple_of(1 << 20) || place.length > MAX_LENGTH {
             let length = place.length;
-            return Err(Error::unsupported(format!("a log of {length} bytes")));
+            return Err(Error::unsupported(format!(
+                "log length {length}, not a multiple of 1 MiB up to 8 MiB"
+            )));
         }
         let end = place.offset.checked_add(place.length.into());
         if end.is_none_or(|end| end > source.size()) {
-            return Err(Error::malformed("a log past the end of the file"));
+            return Err(Error::malformed("the log is past the end of the file"));
         }
         let log = source.read(place.offset, place.length as usize)?;
         let entries = newest(&log, &place.guid)
-            .ok_or_else(|| Error::malformed("a log without a sequence that is whole"))?;
+            .ok_or_else(|| Error::malformed("the log has no complete sequence"))?;
         let mut writes = Vec::new();
         for entry in entries {
             if entry.flushed > source.size() {
-                return Err(Error::malformed("the file is shorter than its log says"));
+                return Err(Error::malformed(
+                    "the file is shorter than its log requires",
+                ));
             }
             writes.extend(entry.writes);
         }
         let inside = |write: &Write| write.range.end <= source.size();
         if writes.len() > MAX_WRITES || !writes.iter().all(inside) {
             return Err(Error::malformed(
-                "a log with too many changes, or past the end of the file",
+                "the log has too many changes, or changes past the end of the file",
             ));
         }
         Ok(Self { source, writes })
     }
 
-    /// Whether the log changes a range: bytes that are moved by reference wouldn't show it.
+    /// Whether the log changes a range. Reads by reference wouldn't contain the change.
     pub fn changes(&self, range: &Range<u64>) -> bool {
         self.writes
             .iter()
@@ -135,8 +139,7 @@ fn overlap(one: &Range<u64>, two: &Range<u64>) -> Option<Range<u64>> {
     (!both.is_empty()).then_some(both)
 }
 
-/// The newest sequence: entries that follow each other, from the one that the last of them names as the
-/// first.
+/// The newest sequence: consecutive entries, from the one that the last of them names as the first.
 fn newest(log: &[u8], guid: &Guid) -> Option<Vec<Entry>> {
     let mut best: Option<Vec<Entry>> = None;
     let mut budget = LOOKS * log.len();
@@ -178,7 +181,7 @@ fn newest(log: &[u8], guid: &Guid) -> Option<Vec<Entry>> {
 }
 
 impl Entry {
-    /// The entry at a place of the log, if all of it is right, and as many bytes may still be looked at.
+    /// The entry at a place of the log, if it is valid, and the budget of bytes allows reading it.
     fn parse(log: &[u8], at: usize, guid: &Guid, budget: &mut usize) -> Option<Self> {
         let header = log.get(at..at + HEADER)?;
         let (length, tail) = (
@@ -192,7 +195,7 @@ impl Entry {
             return None;
         }
         *budget = budget.checked_sub(length)?;
-        // It may go on where the log begins.
+        // It may continue at the start of the log.
         let bytes: Vec<u8> = log[at..].iter().chain(log).take(length).copied().collect();
         check("entry of the log", &bytes, b"loge").ok()?;
         let count = u32_at(header, 24).ok()? as usize;
@@ -207,7 +210,7 @@ impl Entry {
     }
 }
 
-/// What the descriptors of an entry say, with the data sectors behind them.
+/// The changes of an entry: its descriptors, with the data sectors after them.
 fn writes(entry: &[u8], count: usize, sequence: u64) -> Option<Vec<Write>> {
     let descriptors = entry.get(HEADER..HEADER.checked_add(count.checked_mul(DESCRIPTOR)?)?)?;
     let first = (HEADER + descriptors.len()).next_multiple_of(SECTOR);
@@ -230,11 +233,11 @@ fn writes(entry: &[u8], count: usize, sequence: u64) -> Option<Vec<Write>> {
         let range = offset..end;
         writes.push(Write { range, bytes });
     }
-    // Nothing may be left over.
+    // No data sector may be left over.
     data.next().is_none().then_some(writes)
 }
 
-/// A data sector, whose first eight and last four bytes are in its descriptor.
+/// A data sector. Its descriptor holds its first eight and last four bytes.
 fn sector(descriptor: &[u8], data: &[u8], sequence: u64) -> Option<Vec<u8>> {
     let (high, low) = (u32_at(data, 4).ok()?, u32_at(data, SECTOR - 4).ok()?);
     if !data.starts_with(b"data") || u64::from(high) << 32 | u64::from(low) != sequence {

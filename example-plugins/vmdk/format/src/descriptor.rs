@@ -1,15 +1,14 @@
-//! The descriptor: lines of text that say of which files a disk is made. Their names are texts to show and
-//! compare: nobody opens them.
+//! The descriptor: lines of text that list the files of a disk. The names are only logged and compared, never opened.
 
 use crate::{Error, Result, SECTOR};
 
-/// Bytes of a descriptor in a file of its own. Restrains the image's author.
+/// The most bytes of a descriptor in a file of its own. Restrains the image's author.
 pub const MAX_FILE: u64 = 1 << 20;
 
-/// Extents of a disk. Restrains the image's author; QEMU's own images have one for each 2 GiB.
+/// The most extents of a disk. Restrains the image's author; images of QEMU have one for each 2 GiB.
 const MAX_EXTENTS: usize = 4096;
 
-/// What an extent is made of.
+/// The contents of an extent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExtentKind {
     /// Zeroes, without a file.
@@ -18,7 +17,7 @@ pub enum ExtentKind {
     Flat {
         /// What the image calls it.
         name: String,
-        /// Where it starts there, in bytes.
+        /// Its start in that file, in bytes.
         offset: u64,
     },
     /// A sparse file.
@@ -33,29 +32,28 @@ pub enum ExtentKind {
 pub struct Extent {
     /// In bytes.
     pub length: u64,
-    /// Where its bytes are.
+    /// Its contents.
     pub kind: ExtentKind,
 }
 
-/// What a disk is made of.
+/// The contents of a descriptor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The parent that it stands on, by the name that the image has for it.
+    /// The name of the parent, as the image has it.
     pub parent: Option<String>,
-    /// One after the other.
+    /// The extents, one after the other.
     pub extents: Vec<Extent>,
 }
 
 impl Descriptor {
-    /// Reads its text up to a NUL; lines that say nothing of where data is are left out. `None`: no line is
-    /// one of a descriptor. Comments and blank lines are nothing, wherever they stand, except that the usual
-    /// first comment makes a text a descriptor.
+    /// Parses the text up to a NUL, and skips lines that don't concern the place of data. `None`: no line belongs to a
+    /// descriptor. Comments and blank lines are skipped, except that the usual first comment makes a text a descriptor.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>> {
         Self::read(bytes, extent)
     }
 
-    /// The parent that the descriptor inside a sparse file names. What it says of extents doesn't matter: the
-    /// file is the disk.
+    /// The parent that the descriptor inside a sparse file names. Its extents are ignored, because the file is the
+    /// disk.
     pub fn parent(bytes: &[u8]) -> Result<Option<String>> {
         let descriptor = Self::read(bytes, |_| Ok(None))?;
         Ok(descriptor.and_then(|descriptor| descriptor.parent))
@@ -85,17 +83,17 @@ impl Descriptor {
         }
         if descriptor.extents.len() > MAX_EXTENTS {
             let count = descriptor.extents.len();
-            return Err(Error::malformed(format!("a disk of {count} extents")));
+            return Err(Error::malformed(format!("too many extents: {count}")));
         }
         descriptor.parent = has_parent.then(|| hint.unwrap_or_default());
         Ok(is_one.then_some(descriptor))
     }
 }
 
-/// With which editors may begin a file.
+/// The byte order mark, which editors may write at the start of a file.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// What a descriptor says of itself, in lower case; those of its disk's geometry begin with `ddb.`.
+/// The keys of a descriptor, in lower case. Keys of the disk's geometry begin with `ddb.`.
 const KEYS: [&str; 7] = [
     "version",
     "encoding",
@@ -106,19 +104,19 @@ const KEYS: [&str; 7] = [
     "parentfilenamehint",
 ];
 
-/// The comment with which most descriptors begin, however it's spelt.
+/// The comment at the start of most descriptors, in lower case and without blanks.
 fn is_title(comment: &str) -> bool {
     let letters = comment.split_whitespace().collect::<String>();
     letters.eq_ignore_ascii_case("diskdescriptorfile")
 }
 
-/// The number that stands for no parent.
+/// The content identifier that means: no parent.
 fn is_nobody(cid: &str) -> bool {
     let cid = cid.trim_start_matches("0x").trim_start_matches("0X");
     u32::from_str_radix(cid, 16) == Ok(u32::MAX)
 }
 
-/// `KEY=VALUE` or `KEY = "VALUE"`.
+/// Parses `KEY=VALUE` or `KEY = "VALUE"`.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once('=')?;
     let key = key.trim();
@@ -126,8 +124,7 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
     word.then(|| (key, value.trim().trim_matches('"')))
 }
 
-/// `ACCESS SECTORS KIND ["NAME" [OFFSET]]`, with any words behind, which are for others; `None` for any
-/// other line.
+/// Parses `ACCESS SECTORS KIND ["NAME" [OFFSET]]`, and ignores further words. `None` for any other line.
 fn extent(line: &str) -> Result<Option<Extent>> {
     let words = words(line);
     let upper = |index: usize| words.get(index).map(|word| word.to_ascii_uppercase());
@@ -135,9 +132,9 @@ fn extent(line: &str) -> Result<Option<Extent>> {
     if !matches!(access.as_str(), "RW" | "RDONLY" | "NOACCESS") {
         return Ok(None);
     }
-    let bad = || Error::malformed(format!("an extent that can't be read: {line:?}"));
+    let bad = || Error::malformed(format!("invalid extent: {line:?}"));
     if access == "NOACCESS" {
-        return Err(Error::unsupported("an extent without access"));
+        return Err(Error::unsupported("an extent with NOACCESS"));
     }
     let bytes = |word: &str| {
         let sectors: u64 = word.parse().ok()?;
@@ -157,12 +154,12 @@ fn extent(line: &str) -> Result<Option<Extent>> {
             },
         },
         "SPARSE" => ExtentKind::Sparse { name: name()? },
-        other => return Err(Error::unsupported(format!("an extent of kind {other:?}"))),
+        other => return Err(Error::unsupported(format!("extent kind {other:?}"))),
     };
     Ok(Some(Extent { length, kind }))
 }
 
-/// The words of a line; in quotes, one may have spaces.
+/// The words of a line. A word in quotes may contain spaces.
 fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();

@@ -7,11 +7,10 @@ use crate::header::Header;
 use crate::sparse::{Place, Sparse};
 use crate::{Error, Result, Source};
 
-/// Where a range of the disk is. Files are counted: 0 is the image itself, then come those that its
-/// descriptor lists.
+/// The place of a range of the disk. Files have numbers: 0 is the image itself, then follow those of the descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stretch {
-    /// Nowhere: it reads as zeroes.
+    /// Not stored: it reads as zeroes.
     Hole,
     /// At `offset` of a sparse file.
     Data {
@@ -27,20 +26,20 @@ pub enum Stretch {
         /// In bytes.
         offset: u64,
     },
-    /// Past the end of its file: QEMU reads zeroes there.
+    /// Past the end of its file: QEMU returns zeroes there.
     Lacking,
     /// In a compressed grain.
     Compressed {
-        /// Of which part of the disk.
+        /// The number of its part of the disk.
         part: usize,
-        /// Where the grain is in its file, in bytes.
+        /// The offset of the grain in its file, in bytes.
         offset: u64,
-        /// From which of its bytes on.
+        /// The first byte of it.
         skip: u64,
     },
 }
 
-/// Bytes of a grain that are decoded at once. Restrains the image's author: a guest has 64 MiB.
+/// The most bytes of a compressed grain. Restrains the image's author: a guest has 64 MiB.
 const MAX_COMPRESSED: u64 = 4 << 20;
 
 /// A part of the disk, up to `end`.
@@ -57,7 +56,7 @@ enum Content<S> {
     Flat {
         file: usize,
         offset: u64,
-        /// Bytes of it that the file has.
+        /// The bytes of it that are inside the file.
         has: u64,
     },
     Sparse {
@@ -72,17 +71,17 @@ pub struct Disk<S> {
     parts: Vec<Part<S>>,
 }
 
-/// What an image turned out to be.
+/// The kind of an image.
 #[derive(Debug)]
 pub enum Image<S> {
-    /// A sparse file, which is all of the disk.
+    /// A sparse file, which is the whole disk.
     Whole(Disk<S>),
-    /// A descriptor: its files are to be had for [`Disk::of`].
+    /// A descriptor: [`Disk::of`] needs its files.
     Parts(Descriptor),
 }
 
 impl<S: Source> Image<S> {
-    /// Looks at the image. Remembers at most `memory` bytes of tables.
+    /// Reads the image. Caches at most `memory` bytes of tables.
     pub fn open(source: S, memory: usize) -> Result<Self> {
         let file = Pages::new(source, memory);
         let first = file.read_padded(0, 512)?;
@@ -90,18 +89,20 @@ impl<S: Source> Image<S> {
             return Disk::whole(file).map(Self::Whole);
         }
         if first.starts_with(b"COWD") {
-            return Err(Error::unsupported("an extent of VMFS, not a disk"));
+            return Err(Error::unsupported("it is an extent of VMFS, not a disk"));
         }
         let text = file.read_padded(0, file.size().min(descriptor::MAX_FILE) as usize)?;
         let descriptor = Descriptor::parse(&text)?;
         let descriptor = descriptor.ok_or_else(|| Error::malformed("not a VMDK image"))?;
         if file.size() > descriptor::MAX_FILE {
             let size = file.size();
-            return Err(Error::malformed(format!("a descriptor of {size} bytes")));
+            return Err(Error::malformed(format!(
+                "a descriptor of {size} bytes is too long"
+            )));
         }
         refuse_parent(descriptor.parent.as_deref())?;
         if descriptor.extents.is_empty() {
-            return Err(Error::malformed("a descriptor without extents"));
+            return Err(Error::malformed("the descriptor has no extents"));
         }
         Ok(Self::Parts(descriptor))
     }
@@ -113,7 +114,7 @@ impl<S: Source> Disk<S> {
         let sparse = checked(Sparse::open(file)?)?;
         refuse_parent(Descriptor::parent(&sparse.descriptor()?)?.as_deref())?;
         if sparse.header().capacity == 0 {
-            return Err(Error::malformed("a disk of no sectors"));
+            return Err(Error::malformed("the disk has no sectors"));
         }
         let part = Part {
             start: 0,
@@ -126,7 +127,7 @@ impl<S: Source> Disk<S> {
         Ok(Self { parts: vec![part] })
     }
 
-    /// The disk that a descriptor lists, with a file for each of its extents that has one, in its order.
+    /// The disk that a descriptor lists. `files` are the files of its extents, in their order.
     pub fn of(descriptor: &Descriptor, files: Vec<S>, memory: usize) -> Result<Self> {
         let wanted = descriptor
             .extents
@@ -135,7 +136,7 @@ impl<S: Source> Disk<S> {
         let (wanted, given) = (wanted.count(), files.len());
         if wanted != given {
             return Err(Error::unsupported(format!(
-                "its data is in {wanted} other files, and {given} were given"
+                "its data is in {wanted} other files, but {given} are given"
             )));
         }
         let mut files = (1..).zip(files);
@@ -144,7 +145,7 @@ impl<S: Source> Disk<S> {
             let end = start
                 .checked_add(extent.length)
                 .filter(|end| *end <= i64::MAX as u64);
-            let end = end.ok_or_else(|| Error::malformed("a disk of 2^63 bytes or more"))?;
+            let end = end.ok_or_else(|| Error::malformed("the disk has 2^63 bytes or more"))?;
             let content = content(extent, &mut files, memory / given.max(1))?;
             parts.push(Part {
                 start,
@@ -156,12 +157,12 @@ impl<S: Source> Disk<S> {
         Ok(Self { parts })
     }
 
-    /// The disk's size in bytes.
+    /// The size of the disk, in bytes.
     pub fn size(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.end)
     }
 
-    /// The least that has a place of its own, in bytes.
+    /// The unit of the tables, in bytes.
     pub fn grain(&self) -> u64 {
         let grain = |part: &Part<S>| match &part.content {
             Content::Sparse { sparse, .. } => Some(sparse.header().grain),
@@ -174,7 +175,7 @@ impl<S: Source> Disk<S> {
             .unwrap_or(64 << 10)
     }
 
-    /// What one grain table describes around the byte at `offset`; of a part without tables all of it.
+    /// The range of the grain table that covers the byte at `offset`; for a part without tables, the whole part.
     pub fn reach(&self, offset: u64) -> std::ops::Range<u64> {
         let Some(part) = self.parts.get(self.find(offset)) else {
             return offset..offset;
@@ -189,8 +190,8 @@ impl<S: Source> Disk<S> {
         }
     }
 
-    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
-    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
+    /// The place of the byte at `offset`, and the number of bytes that continue there: at least 1, at most `length`.
+    /// `offset` is on the disk and `length` isn't 0.
     pub fn stretch(&mut self, offset: u64, length: u64) -> Result<(Stretch, u64)> {
         let index = self.find(offset);
         let Some(part) = self.parts.get_mut(index) else {
@@ -232,7 +233,7 @@ impl<S: Source> Disk<S> {
         }
     }
 
-    /// Whether tables or streams were read of which a file lacks bytes: they were taken for zeroes.
+    /// Whether a read touched bytes of tables or streams past the end of a file. They count as zeroes.
     pub fn lacks(&self) -> bool {
         self.parts.iter().any(|part| match &part.content {
             Content::Sparse { sparse, .. } => sparse.lacks(),
@@ -246,7 +247,7 @@ impl<S: Source> Disk<S> {
     }
 }
 
-/// What an extent is made of; its file is the next one.
+/// The contents of an extent; its file is the next one.
 fn content<S: Source>(
     extent: &Extent,
     files: &mut impl Iterator<Item = (usize, S)>,
@@ -255,7 +256,7 @@ fn content<S: Source>(
     let mut next = || {
         files
             .next()
-            .ok_or_else(|| Error::malformed("an extent without a file"))
+            .ok_or_else(|| Error::malformed("an extent has no file"))
     };
     match &extent.kind {
         ExtentKind::Zero => Ok(Content::Zero),
@@ -274,7 +275,7 @@ fn content<S: Source>(
             // Writers round the capacity up to whole grains.
             if !(extent.length..extent.length.saturating_add(grain)).contains(&capacity) {
                 return Err(Error::malformed(format!(
-                    "{name:?} isn't as long as its extent"
+                    "the size of {name:?} doesn't match its extent"
                 )));
             }
             let sparse = Box::new(sparse);
@@ -288,7 +289,7 @@ fn checked<S: Source>(sparse: Sparse<S>) -> Result<Sparse<S>> {
     if header.compressed && header.grain > MAX_COMPRESSED {
         let grain = header.grain;
         return Err(Error::unsupported(format!(
-            "compressed grains of {grain} bytes"
+            "compressed grains of {grain} bytes are too large"
         )));
     }
     Ok(sparse)
@@ -297,7 +298,7 @@ fn checked<S: Source>(sparse: Sparse<S>) -> Result<Sparse<S>> {
 fn refuse_parent(parent: Option<&str>) -> Result<()> {
     match parent {
         Some(name) => Err(Error::unsupported(format!(
-            "it stands on a parent, {name:?}"
+            "it has a parent image, {name:?}"
         ))),
         None => Ok(()),
     }

@@ -6,49 +6,49 @@ use crate::{Error, Result, SECTOR, Source};
 
 const MAGIC: [u8; 4] = *b"KDMV";
 
-/// The grain directory is said where the file ends, in a footer: it was written as a stream.
+/// The value that means: the offset of the grain directory is in the footer, because the file was written as a stream.
 const AT_END: u64 = u64::MAX;
 
 const ZEROED_GRAINS: u32 = 1 << 2;
 const MARKERS: u32 = 1 << 17;
 
-/// Bytes of the embedded descriptor that are looked at, as many as QEMU takes.
+/// The bytes of the embedded descriptor that are read, as in QEMU.
 const MAX_DESCRIPTOR: u64 = 20 << 10;
 
-/// Sectors of a grain, as many as QEMU takes (1 GiB).
+/// The most sectors of a grain, as in QEMU (1 GiB).
 const MAX_GRAIN: u64 = 0x20_0000;
 
-/// Entries of a grain directory, as many as QEMU takes.
+/// The most entries of a grain directory, as in QEMU.
 const MAX_DIRECTORY: u64 = 32 << 20;
 
-/// What a sparse file says of itself.
+/// The fields of the header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Of the disk, in bytes.
+    /// Size of the disk, in bytes.
     pub capacity: u64,
-    /// Of a grain, in bytes: a power of two.
+    /// Size of a grain, in bytes: a power of two.
     pub grain: u64,
     /// Grains that a table describes.
     pub entries: u64,
-    /// Where the grain directory is, in bytes.
+    /// The offset of the grain directory, in bytes.
     pub directory: u64,
-    /// Grains are zlib streams, each behind a marker or not.
+    /// Grains are zlib streams, with or without markers.
     pub compressed: bool,
-    /// Before each compressed grain stands its length.
+    /// A marker with the length precedes each compressed grain.
     pub markers: bool,
-    /// An entry of 1 stands for zeroes.
+    /// An entry of 1 means zeroes.
     pub zeroed_grains: bool,
-    /// The embedded descriptor: where it is, and how many bytes. Empty if there is none.
+    /// The place of the embedded descriptor, in bytes. Empty if there is none.
     pub descriptor: (u64, u64),
 }
 
 impl Header {
-    /// Whether the file begins as a sparse one does.
+    /// Whether the file begins like a sparse file.
     pub fn is_at(first: &[u8]) -> bool {
         first.starts_with(&MAGIC)
     }
 
-    /// Reads and checks it, in the footer if it is there.
+    /// Reads and checks the header, or the footer if the header refers to it.
     pub fn read<S: Source>(file: &Pages<S>) -> Result<Self> {
         let first = file.read_padded(0, SECTOR as usize)?;
         // The last sector may be short: a marker is 16 bytes and zeroes.
@@ -57,11 +57,11 @@ impl Header {
             return Self::parse(&first, sectors);
         }
         let start = (sectors * SECTOR).checked_sub(3 * SECTOR);
-        let start = start.ok_or_else(|| Error::malformed("too short for a footer"))?;
+        let start = start.ok_or_else(|| Error::malformed("the file is too short for a footer"))?;
         let footer = file.read_padded(start, 3 * SECTOR as usize)?;
         let (marker, rest) = footer.split_at(SECTOR as usize);
         let (copy, end) = rest.split_at(SECTOR as usize);
-        // A marker: sectors, bytes, a type; 3 announces a footer, 0 is the stream's end.
+        // A marker: sectors, bytes, a type. Type 3 precedes a footer, 0 is the end of the stream.
         let kinds = (
             u32_at(marker, 8)?,
             u32_at(marker, 12)?,
@@ -70,7 +70,7 @@ impl Header {
         );
         if kinds != (0, 3, 0, 0) || !Self::is_at(copy) || u64_at(copy, 56)? == AT_END {
             return Err(Error::malformed(
-                "it says that it has a footer, and has none",
+                "the header refers to a footer, but there is none",
             ));
         }
         Self::parse(copy, sectors)
@@ -90,24 +90,24 @@ impl Header {
             let length = sectors
                 .checked_mul(SECTOR)
                 .filter(|length| *length <= i64::MAX as u64);
-            length.ok_or_else(|| Error::malformed(format!("{what} of {sectors} sectors")))
+            length.ok_or_else(|| Error::malformed(format!("invalid {what}: {sectors} sectors")))
         };
         let compression = u16::from_le_bytes(field(bytes, 77)?);
         let overhead = u64_at(bytes, 64)?;
         if overhead > file_sectors {
             return Err(Error::malformed(format!(
-                "cut short: the file has {file_sectors} sectors, and its data begins at {overhead}"
+                "the file is cut short: it has {file_sectors} sectors, and its data begins at {overhead}"
             )));
         }
-        let descriptor = sectors(28, "a descriptor")?;
-        // Whatever it says: no more than the first of it is looked at.
+        let descriptor = sectors(28, "place of the descriptor")?;
+        // Any length: only the first bytes of the descriptor are read.
         let size = u64_at(bytes, 36)?.saturating_mul(SECTOR);
         let header = Self {
-            capacity: sectors(12, "a disk")?,
-            grain: sectors(20, "a grain")?,
+            capacity: sectors(12, "disk size")?,
+            grain: sectors(20, "grain size")?,
             entries: u32_at(bytes, 44)?.into(),
-            directory: sectors(56, "an offset")?,
-            // What QEMU and VirtualBox go by; the flag may say something else.
+            directory: sectors(56, "offset of the grain directory")?,
+            // QEMU and VirtualBox use this field and ignore the flag.
             compressed: compression != 0,
             markers: flags & MARKERS != 0,
             zeroed_grains: flags & ZEROED_GRAINS != 0,
@@ -120,16 +120,18 @@ impl Header {
     fn check(&self, compression: u16) -> Result<()> {
         let grain = self.grain / SECTOR;
         if !grain.is_power_of_two() || grain > MAX_GRAIN {
-            return Err(Error::malformed(format!("a grain of {grain} sectors")));
+            return Err(Error::malformed(format!(
+                "invalid grain size: {grain} sectors"
+            )));
         }
         if !(1..=512).contains(&self.entries) {
             let entries = self.entries;
             return Err(Error::malformed(format!(
-                "grain tables of {entries} entries"
+                "invalid size of a grain table: {entries} entries"
             )));
         }
         if self.capacity.div_ceil(self.reach()) > MAX_DIRECTORY {
-            return Err(Error::malformed("a grain directory that is too long"));
+            return Err(Error::malformed("the grain directory is too long"));
         }
         if compression > 1 {
             return Err(Error::unsupported(format!(
@@ -139,7 +141,7 @@ impl Header {
         Ok(())
     }
 
-    /// How much of the disk a grain table describes, in bytes.
+    /// The bytes of the disk that a grain table describes.
     pub fn reach(&self) -> u64 {
         self.entries * self.grain
     }

@@ -1,4 +1,4 @@
-//! One sparse file: from an offset of its disk to a grain, by way of directory and table.
+//! One sparse file: maps an offset of the disk to a grain, through directory and table.
 
 use image_format::Pages;
 
@@ -6,10 +6,10 @@ use crate::grain;
 use crate::header::Header;
 use crate::{Error, Result, SECTOR, Source};
 
-/// Where a range is.
+/// The place of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Nowhere: it reads as zeroes.
+    /// Not stored: it reads as zeroes.
     Hole,
     /// At this offset of the file.
     Data(u64),
@@ -24,12 +24,12 @@ pub enum Place {
     },
 }
 
-/// A file whose header was checked. Tables are checked as they are used.
+/// A file whose header was checked. Tables are checked at each use.
 #[derive(Debug)]
 pub struct Sparse<S> {
     file: Pages<S>,
     header: Header,
-    /// The compressed grain that was decoded last: where it is, and its bytes.
+    /// The compressed grain that was decoded last: its place, and its bytes.
     decoded: Option<(u64, Vec<u8>)>,
 }
 
@@ -42,22 +42,22 @@ impl<S: Source> Sparse<S> {
             header,
             decoded: None,
         };
-        // A directory of which nothing is there would make a disk of zeroes.
+        // A directory past the end of the file would make a disk of zeroes.
         let directory = sparse.header.directory;
         if directory == 0 || directory >= sparse.file.size() {
             return Err(Error::malformed(format!(
-                "a grain directory at {directory}: past the end of the file"
+                "the grain directory at {directory} is past the end of the file"
             )));
         }
         Ok(sparse)
     }
 
-    /// What the file says of itself.
+    /// The header of the file.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The embedded descriptor's bytes, if there are any.
+    /// The bytes of the embedded descriptor, if there is one.
     pub fn descriptor(&self) -> Result<Vec<u8>> {
         let (offset, length) = self.header.descriptor;
         if offset == 0 || length == 0 {
@@ -66,13 +66,13 @@ impl<S: Source> Sparse<S> {
         self.file.read_padded(offset, length as usize)
     }
 
-    /// Whether tables or streams were read of which the file lacks bytes.
+    /// Whether a read touched bytes of tables or streams past the end of the file.
     pub fn lacks(&self) -> bool {
         self.file.lacks()
     }
 
-    /// Where the byte at `offset` is, and how many bytes from there on carry on in the same way: at
-    /// least 1, at most `length`. `offset` is on the disk and `length` isn't 0.
+    /// The place of the byte at `offset`, and the number of bytes that continue there: at least 1, at most `length`.
+    /// `offset` is on the disk and `length` isn't 0.
     pub fn place(&mut self, offset: u64, length: u64) -> Result<(Place, u64)> {
         let reach = self.header.reach();
         let length = length.min(reach - offset % reach);
@@ -96,7 +96,7 @@ impl<S: Source> Sparse<S> {
         if self.decoded.as_ref().is_none_or(|(at, _)| *at != offset) {
             let (start, length) = self.stream(offset)?;
             let bytes = self.file.read_padded(start, length as usize)?;
-            // The old one goes before there is a new one.
+            // Free the old grain before allocating the new one.
             self.decoded = None;
             let bytes = grain::decode(&bytes, self.header.grain as usize)?;
             self.decoded = Some((offset, bytes));
@@ -104,10 +104,10 @@ impl<S: Source> Sparse<S> {
         let grain = self.decoded.as_ref().map(|(_, bytes)| bytes.as_slice());
         grain
             .and_then(|bytes| bytes.get(skip as usize..))
-            .ok_or_else(|| Error::malformed("a compressed grain that is too short"))
+            .ok_or_else(|| Error::malformed("a compressed grain is too short"))
     }
 
-    /// Where the stream of a compressed grain is, and how long it may be.
+    /// The place of the stream of a compressed grain, and its largest length.
     fn stream(&mut self, offset: u64) -> Result<(u64, u64)> {
         let most = 2 * self.header.grain;
         if !self.header.markers {
@@ -117,13 +117,13 @@ impl<S: Source> Sparse<S> {
         let length = u32::from_le_bytes(self.file.field(offset + 8)?).into();
         if length == 0 || length > most {
             return Err(Error::malformed(format!(
-                "a compressed grain of {length} bytes"
+                "invalid length of a compressed grain: {length} bytes"
             )));
         }
         Ok((offset + 12, length))
     }
 
-    /// Where the grain table of that number is.
+    /// The place of the grain table with that number.
     fn table(&mut self, index: u64) -> Result<Option<u64>> {
         let offset = self.sectors(self.header.directory + index * 4)?;
         Ok((offset != 0).then_some(offset))
@@ -142,12 +142,12 @@ impl<S: Source> Sparse<S> {
         })
     }
 
-    /// An entry of a table, which counts in sectors, in bytes.
+    /// Converts an entry of a table from sectors to bytes.
     fn sectors(&mut self, at: u64) -> Result<u64> {
         Ok(u64::from(u32::from_le_bytes(self.file.field(at)?)) * SECTOR)
     }
 
-    /// As much of a place as the file has, or lacks.
+    /// The part of a place that is inside the file, or past its end.
     fn there(&self, place: Place, run: u64) -> Result<(Place, u64)> {
         match place {
             Place::Data(offset) => match self.file.has(offset, run) {
@@ -155,7 +155,7 @@ impl<S: Source> Sparse<S> {
                 has => Ok((place, has)),
             },
             Place::Compressed { offset, .. } if offset + 12 >= self.file.size() => {
-                Err(Error::malformed("a grain past the end of the file"))
+                Err(Error::malformed("a grain is past the end of the file"))
             }
             _ => Ok((place, run)),
         }
@@ -163,7 +163,7 @@ impl<S: Source> Sparse<S> {
 }
 
 impl Place {
-    /// Whether `next`, `distance` bytes further on, carries on what begins here.
+    /// Whether `next`, `distance` bytes further on, continues the run that begins here.
     fn goes_on(self, next: Self, distance: u64) -> bool {
         match (self, next) {
             (Self::Hole, Self::Hole) => true,

@@ -1,10 +1,10 @@
-//! {{name}}: every byte is its offset modulo 251. Put your own disk in its place.
+//! {{name}}: a disk on which every byte is its offset modulo 251. Replace it with your own.
 
 use nbdbox_plugin::{
     Device, Extents, Manifest, Plugin, ReadReply, Result, Sparse, ValueKind, config,
 };
 
-/// Bytes of a reply that are made at once: a large read then needs no more memory than a small one.
+/// A reply is made in pieces of this many bytes, so a large read needs no more memory than a small one.
 const PIECE: u64 = 64 * 1024;
 
 /// One instance of the disk.
@@ -14,7 +14,7 @@ struct Disk {
 
 impl Plugin for Disk {
     fn manifest() -> Manifest {
-        // Settings that operators can give, and with `.blob(…)` the files that they must grant.
+        // The settings that operators can give and, with `.blob(…)`, the files that they must grant.
         Manifest::new(
             "{{name}}",
             env!("CARGO_PKG_VERSION"),
@@ -31,13 +31,13 @@ impl Plugin for Disk {
     }
 
     fn describe(&self) -> Device {
-        // `parallel`: nothing in memory matters. `immutable`: the contents never change.
+        // `parallel`: any instance can serve any call. `immutable`: the contents never change.
         Device::new(self.size).parallel().immutable()
     }
 
     fn read(&mut self, reply: &ReadReply, offset: u64, length: u32) -> Result<()> {
-        // YOUR WORK GOES HERE: exactly `length` bytes from `offset` on, by `reply.data`,
-        // `reply.zeroes`, or, without touching them, from a granted file by `reply.blob`.
+        // YOUR WORK GOES HERE: fill the reply with exactly `length` bytes from `offset` on, with
+        // `reply.data`, `reply.zeroes`, or (by reference, from a granted file) `reply.blob`.
         let end = offset + u64::from(length);
         let mut at = offset;
         while at < end {
@@ -58,10 +58,10 @@ impl Sparse for Disk {
         _length: u64,
         _one: bool,
     ) -> Result<()> {
-        // AND HERE: `extents.add` what reads as zeroes. What you leave out is data: always right.
+        // AND HERE: report holes and zeroes with `extents.add`. The host takes the rest for data.
         Ok(())
     }
 }
 
-// To let it be written, implement `Writable` (and `Zeroable`) and name them here.
+// To let clients write, implement `Writable` (and `Zeroable`) and name the traits here.
 nbdbox_plugin::export!(Disk: Sparse);

@@ -11,7 +11,7 @@ impl Plugin for Half {
         Manifest::new("half", "1.0.0", "the second half of a blob").blob(
             "disk",
             Access::MapOnly,
-            "the whole",
+            "the whole disk",
         )
     }
 

@@ -48,6 +48,20 @@ const BUILT: [&str; 4] = [
     "striped/src/written.rs",
 ];
 
+/// The sources of which the manual shows excerpts, at the left margin.
+const EXCERPTED: [&str; 4] = [
+    "example-plugins/file/src/lib.rs",
+    "example-plugins/pattern/src/lib.rs",
+    "tests/guests/flip/src/lib.rs",
+    "tests/guests/many/src/lib.rs",
+];
+
+/// A text without its indentation.
+fn flat(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join("\n")
+}
+
 #[test]
 fn the_manual_shows_pieces_of_what_is_built() {
     let manual = text("guest-sdk/MANUAL.md");
@@ -55,13 +69,21 @@ fn the_manual_shows_pieces_of_what_is_built() {
         let built = BUILT.map(|path| text(&format!("tests/guests/{path}")));
         assert!(built.iter().any(|source| source == shown), "{shown}");
     }
+    let built = EXCERPTED.map(|path| flat(&text(path)));
+    let shown = blocks(&manual, "rust,ignore");
+    assert!(shown.len() >= 9);
+    for block in shown {
+        let excerpt = flat(block);
+        let found = built.iter().any(|source| source.contains(&excerpt));
+        assert!(found, "{block}");
+    }
     let built = text("example-plugins/partition/partition.c");
     let shown = blocks(&manual, "c");
     assert!(!shown.is_empty());
     for block in shown {
         assert!(built.contains(block), "{block}");
     }
-    let wit = text("wit/device.wit");
+    let wit = ["wit/device.wit", "wit/filter.wit"].map(text).concat();
     let shown = blocks(&manual, "wit");
     assert!(shown.len() >= 10);
     for block in shown {
@@ -142,9 +164,9 @@ fn the_manuals_example_serves_half_of_a_blob() {
 #[test]
 fn several_connections_are_offered_in_both_modes() {
     let manual = text("guest-sdk/MANUAL.md");
-    assert!(manual.contains("In both modes the export offers NBD's multi-conn"));
+    assert!(manual.contains("In both modes the host advertises NBD's multi-conn"));
     assert!(manual.contains(
-        "| `open` answers all but the last at once; multi-conn is offered in both modes |"
+        "| `open` returns all of these except the last; the host advertises multi-conn in both modes |"
     ));
     for mode in ["single", "parallel"] {
         for options in [&[][..], &["--read-only"]] {

@@ -191,12 +191,12 @@ fn an_overlay_of_something_else_is_left_alone() {
     connect(&server).flush().unwrap();
     drop(server);
     let before = kept.bytes();
-    assert!(refused(&in_file(&kept), "1M").contains("for a disk of another size"));
+    assert!(refused(&in_file(&kept), "1M").contains("belongs to a disk of another size"));
     let block = format!("{},block=4K", in_file(&kept));
-    assert!(refused(&block, &size).contains("another block="));
+    assert!(refused(&block, &size).contains("another block size"));
     assert!(kept.bytes() == before);
     let other = Disk::holding(&vec![7; SIZE + (1 << 20)]);
-    assert!(refused(&in_file(&other), &size).contains("it's left alone"));
+    assert!(refused(&in_file(&other), &size).contains("neither an overlay nor empty"));
     let small = Disk::empty(1 << 20);
     assert!(refused(&in_file(&small), &size).contains("truncate -s"));
     assert!(refused("cow", &size).contains("there is no overlay"));

@@ -58,7 +58,7 @@ fn primary_and_logical_partitions_are_the_same_as_nbdkits() {
     for number in [4, 8, 200] {
         assert!(refused(&bytes, number).contains("there is no such partition"));
     }
-    assert!(refused(&bytes, 0).contains("partitions count from 1"));
+    assert!(refused(&bytes, 0).contains("the first partition is 1"));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_table_that_lies_is_refused_in_words() {
     assert!(refused(&with(first + 4, 0x0010_0000), 1).contains("isn't inside the disk"));
     assert!(refused(&with(first, 0), 1).contains("isn't inside the disk"));
     let link = 6144 * 512 + 446 + 8;
-    assert!(refused(&with(link, 9000), 5).contains("isn't inside the extended one"));
+    assert!(refused(&with(link, 9000), 5).contains("isn't inside the extended partition"));
     // A chain that leads back to itself ends.
     let mut circle = good.clone();
     circle[link + 16 - 4] = 5;

@@ -127,11 +127,11 @@ fn a_gpt_whose_copy_is_damaged_too_is_refused_by_both() {
         let good = gpt.disk();
         let copy = good.len() as u64 - sector;
         for (place, words) in [
-            (0, "is damaged: its signature"),
-            (13, "is damaged: its length"),
-            (16, "is damaged: its checksum"),
-            (50, "is damaged: its checksum"),
-            (sector + 40, "is damaged: its entries' checksum"),
+            (0, "is damaged: wrong signature"),
+            (13, "is damaged: wrong header length"),
+            (16, "is damaged: wrong header checksum"),
+            (50, "is damaged: wrong header checksum"),
+            (sector + 40, "is damaged: wrong checksum of the entries"),
         ] {
             let mut bytes = good.clone();
             bytes[usize::try_from(sector + place).unwrap()] ^= 0x81;
@@ -148,13 +148,18 @@ fn a_gpt_whose_copy_is_damaged_too_is_refused_by_both() {
         } else {
             "sectorsize=512"
         };
-        assert_refused(&good, 1, other, "is damaged: its signature");
-        assert_refused(&good[..good.len() / 2], 1, "", "it's for a larger disk");
+        assert_refused(&good, 1, other, "is damaged: wrong signature");
+        assert_refused(
+            &good[..good.len() / 2],
+            1,
+            "",
+            "it belongs to a larger disk",
+        );
         let tiny = Gpt {
             entry: 64,
             sector,
             ..gpt
         };
-        assert_refused(&tiny.disk(), 1, "", "its entries' size");
+        assert_refused(&tiny.disk(), 1, "", "wrong size of the entries");
     }
 }

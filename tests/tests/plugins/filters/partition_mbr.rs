@@ -226,8 +226,8 @@ fn a_table_that_lies_is_refused_by_both() {
         bytes
     };
     let cases: [(Tables, u64, &str); 9] = [
-        (&[(0, &[(0x83, 1, 1)])], 0, "partitions count from 1"),
-        (&[(0, &[(0x83, 1, 1)])], 5, "without an extended one"),
+        (&[(0, &[(0x83, 1, 1)])], 0, "the first partition is 1"),
+        (&[(0, &[(0x83, 1, 1)])], 5, "without an extended partition"),
         (&[(0, &[(0x83, u32::MAX, 1)])], 1, "isn't inside the disk"),
         (&[(0, &[(0x83, 1, u32::MAX)])], 1, "isn't inside the disk"),
         (&[(0, &[(0x83, 0, 1)])], 1, "isn't inside the disk"),
@@ -235,7 +235,7 @@ fn a_table_that_lies_is_refused_by_both() {
         (
             &[(0, &[(0x05, 64, 64)]), (64, &[(0x83, 60, 8)])],
             5,
-            "isn't inside the extended one",
+            "isn't inside the extended partition",
         ),
         (
             &[
@@ -243,7 +243,7 @@ fn a_table_that_lies_is_refused_by_both() {
                 (64, &[(0, 0, 0), (0x05, u32::MAX, 8)]),
             ],
             5,
-            "points past the disk",
+            "points past the end of the disk",
         ),
         (&[(0, &[(0x05, 64, 64)])], 5, "is broken"),
     ];
@@ -251,7 +251,7 @@ fn a_table_that_lies_is_refused_by_both() {
         assert_refused(&with(tables), number, "", words);
     }
     let good = with(&[(0, &[(0x83, 1, 1)])]);
-    assert_refused(&good, 1, "sectorsize=1024", "neither 512 nor 4096");
+    assert_refused(&good, 1, "sectorsize=1024", "must be 512 or 4096");
     assert_refused(&good[..511], 1, "", "smaller than a sector");
     assert_refused(&vec![0; 8192], 1, "", "no partition table");
 }

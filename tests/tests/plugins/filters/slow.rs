@@ -96,7 +96,7 @@ fn a_layer_that_crashes_now_and_then_is_outlasted() {
     }
     let log = server.log();
     assert!(
-        log.contains("the plugin trapped") && log.contains("asking again, 1"),
+        log.contains("the plugin trapped") && log.contains("repeating a failed request, attempt 1"),
         "{log}"
     );
 }
@@ -110,7 +110,10 @@ fn an_error_that_stays_is_told_after_so_many_times() {
     let mut client = Client::connect(&server.socket(), Framing::Extended);
     let refused = client.read(0, 512).unwrap_err();
     assert_eq!(refused.errno, nbd_proto::Errno::Eio);
-    assert_eq!(server.log().matches("asking again").count(), 2);
+    assert_eq!(
+        server.log().matches("repeating a failed request").count(),
+        2
+    );
 }
 
 #[test]

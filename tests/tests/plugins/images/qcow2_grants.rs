@@ -62,7 +62,7 @@ fn a_chain_has_no_loop() {
     for backing in ["backing=image", "backing=a,a"] {
         let ran = refused(&folder, &["image=top:ro", "a=top:ro"], &[backing]);
         assert!(
-            ran.code != 0 && ran.stderr.contains("stands on itself"),
+            ran.code != 0 && ran.stderr.contains("would back itself"),
             "{}",
             ran.stderr
         );

@@ -28,21 +28,25 @@ fn bad_headers_are_refused_in_words() {
     let cases: &[(u64, &[u8], &str)] = &[
         (0, b"QFI\0", "not a qcow2 image"),
         (4, &[0, 0, 0, 9], "version 9"),
-        (8, &[0, 0, 0, 0, 1, 0, 0, 0], "backing file's name"),
+        (8, &[0, 0, 0, 0, 1, 0, 0, 0], "name of the backing file"),
         (20, &[0, 0, 0, 8], "cluster_bits 8"),
         (20, &[0, 0, 0, 22], "cluster_bits 22"),
         (20, &[0xff; 4], "cluster_bits"),
-        (24, &huge, "a disk of 9223372036854775808 bytes"),
+        (24, &huge, "invalid disk size 9223372036854775808"),
         (24, &[0, 1, 0, 0, 0, 0, 0, 0], "too small for the disk"),
         (32, &[0, 0, 0, 1], "encrypted"),
         (32, &[0, 0, 0, 2], "encrypted"),
-        (36, &[0xff; 4], "L1 table of 4294967295 entries"),
+        (
+            36,
+            &[0xff; 4],
+            "the L1 table has too many entries: 4294967295",
+        ),
         (36, &[0, 0, 0, 0], "too small for the disk"),
         (40, &[0x7f; 8], "L1 table at"),
         (40, &[0, 0, 0, 0, 0, 3, 0, 8], "L1 table at"),
         (72, &[0x80, 0, 0, 0, 0, 0, 0, 0x20], "bits [5, 63]"),
         (72, &[0, 0, 0, 0, 0, 0, 0, 8], "compression type"),
-        (100, &[0, 0, 0, 7], "a header of 7 bytes"),
+        (100, &[0, 0, 0, 7], "invalid header length 7"),
     ];
     assert_patches_refused(&IMAGE, good, cases);
 }

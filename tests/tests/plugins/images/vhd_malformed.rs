@@ -46,10 +46,10 @@ fn bad_footers_are_refused_in_words() {
     let cases: [(usize, &[u8], &str); 6] = [
         (0, b"CONECTIX", "not a VHD image"),
         (16, &[0xff; 8], "past the end"),
-        (48, &[0; 8], "a disk of 0 sectors"),
+        (48, &[0; 8], "invalid disk size: 0 sectors"),
         (48, &[0xff; 8], "sectors"),
-        (60, &[0, 0, 0, 4], "stands on a parent"),
-        (60, &[0, 0, 0, 7], "a disk of type 7"),
+        (60, &[0, 0, 0, 4], "has a parent image"),
+        (60, &[0, 0, 0, 7], "disk type 7"),
     ];
     for (at, change, words) in cases {
         assert_refused(
@@ -67,19 +67,19 @@ fn bad_footers_are_refused_in_words() {
             bytes[100] ^= 1;
             bytes[last + 100] ^= 1;
         },
-        "a footer with a wrong checksum",
+        "the footer has a wrong checksum",
     );
 }
 
 #[test]
 fn bad_headers_are_refused_in_words() {
     let cases: [(usize, &[u8], &str); 6] = [
-        (0, b"CXSPARSE", "without a header"),
-        (16, &[0xff; 8], "a block table at"),
-        (16, &[0, 0, 0, 0, 0, 0, 6, 1], "not aligned"),
+        (0, b"CXSPARSE", "has no header"),
+        (16, &[0xff; 8], "the block table at"),
+        (16, &[0, 0, 0, 0, 0, 0, 6, 1], "isn't aligned"),
         (28, &[0; 4], "too short for the disk"),
-        (32, &[0; 4], "blocks of 0 bytes"),
-        (32, &[0, 0x30, 0, 0], "blocks of 3145728 bytes"),
+        (32, &[0; 4], "invalid block size 0"),
+        (32, &[0, 0x30, 0, 0], "invalid block size 3145728"),
     ];
     for (at, change, words) in cases {
         assert_refused(
@@ -89,7 +89,7 @@ fn bad_headers_are_refused_in_words() {
     }
     assert_refused(
         |bytes| bytes[HEADER + 100] ^= 1,
-        "a header with a wrong checksum",
+        "the header has a wrong checksum",
     );
 }
 

@@ -17,8 +17,8 @@ const IMAGE: Image = Image {
 fn bad_headers_are_refused_in_words() {
     let cases: [(usize, &[u8], &str); 3] = [
         (66, &[2], "version 2"),
-        (48, &[1; 16], "without a sequence"),
-        (48, &[1; 18], "a log of version"),
+        (48, &[1; 16], "no complete sequence"),
+        (48, &[1; 18], "log version"),
     ];
     for (at, bytes, words) in cases {
         let folder = Folder::new();
@@ -38,8 +38,8 @@ fn bad_headers_are_refused_in_words() {
 #[test]
 fn a_broken_copy_is_no_harm_and_two_are() {
     for (copies, words) in [
-        (HEADERS, "a header with a wrong checksum"),
-        (REGIONS, "a region table with a wrong"),
+        (HEADERS, "the header has a wrong checksum"),
+        (REGIONS, "the region table has a wrong"),
     ] {
         let folder = Folder::new();
         create(&folder, SIZE);
@@ -58,11 +58,11 @@ fn a_broken_copy_is_no_harm_and_two_are() {
 #[test]
 fn bad_regions_are_refused_in_words() {
     let cases: [(usize, &[u8], &str); 5] = [
-        (8, &[0xff; 4], "4294967295 regions"),
-        (8, &[0; 4], "without a block table"),
-        (16, &[0; 16], "without a block table"),
-        (32, &[0xff; 8], "a region of"),
-        (32, &[0; 8], "a region of"),
+        (8, &[0xff; 4], "too many regions: 4294967295"),
+        (8, &[0; 4], "block table or the metadata is missing"),
+        (16, &[0; 16], "block table or the metadata is missing"),
+        (32, &[0xff; 8], "the region at"),
+        (32, &[0; 8], "the region at"),
     ];
     for (at, bytes, words) in cases {
         let folder = Folder::new();
@@ -82,7 +82,7 @@ fn bad_regions_are_refused_in_words() {
         patch_checked(&folder, table, 64 << 10, 80 + 28, &[1]);
     }
     let said = refusal(&folder, &IMAGE, &[], &[]);
-    assert!(said.contains("unknown region that is required"), "{said}");
+    assert!(said.contains("a required region is unknown"), "{said}");
 }
 
 #[test]
@@ -108,16 +108,24 @@ fn bad_metadata_is_refused_in_words() {
     let (_, size) = item([0x24, 0x42, 0xa5, 0x2f]);
     let (_, sector) = item([0x1d, 0xbf, 0x41, 0x81]);
     let cases: [(u64, &[u8], &str); 10] = [
-        (metadata, b"METADATA", "no metadata"),
-        (metadata + 10, &[0xff; 2], "65535 items"),
-        (metadata + 10, &[0; 2], "without the disk's size"),
-        (parameters, &[0xee; 16], "unknown metadata that is required"),
-        (parameters + 16, &[0xff; 4], "outside its region"),
-        (block, &[0; 4], "blocks of 0 bytes"),
-        (block, &[0, 0, 0, 0x80], "blocks of 2147483648 bytes"),
-        (block + 4, &[2], "stands on a parent"),
-        (size, &[0xff; 8], "a disk of 18446744073709551615 bytes"),
-        (sector, &[1], "sectors of"),
+        (metadata, b"METADATA", "there is no metadata"),
+        (
+            metadata + 10,
+            &[0xff; 2],
+            "too many items of metadata: 65535",
+        ),
+        (metadata + 10, &[0; 2], "the size of the disk"),
+        (
+            parameters,
+            &[0xee; 16],
+            "a required item of metadata is unknown",
+        ),
+        (parameters + 16, &[0xff; 4], "isn't inside its region"),
+        (block, &[0; 4], "invalid block size 0"),
+        (block, &[0, 0, 0, 0x80], "invalid block size 2147483648"),
+        (block + 4, &[2], "has a parent image"),
+        (size, &[0xff; 8], "invalid disk size 18446744073709551615"),
+        (sector, &[1], "invalid sector size"),
     ];
     for (offset, change, words) in cases {
         fs::write(folder.path("top"), &bytes).unwrap();
@@ -135,7 +143,7 @@ fn bad_blocks_are_an_errno_and_a_log_line() {
     for (entry, words) in [
         (u64::MAX << 20 | 6, "past the end"),
         (6, "past the end"),
-        (4 << 20 | 4, "in state 4"),
+        (4 << 20 | 4, "state 4"),
         (4 << 20 | 7, "partly in a parent"),
     ] {
         let folder = Folder::new();

@@ -34,9 +34,9 @@ fn bad_headers_are_refused_in_words() {
         (12, &[0xff; 8], "sectors"),
         (12, &[0, 0, 0, 0, 0, 0, 1, 0], "too long"),
         (12, &[0; 8], "no sectors"),
-        (20, &[0; 8], "a grain of 0 sectors"),
-        (20, &[3], "a grain of 3 sectors"),
-        (20, &[0, 0, 0, 0, 1], "a grain of"),
+        (20, &[0; 8], "invalid grain size: 0 sectors"),
+        (20, &[3], "invalid grain size: 3 sectors"),
+        (20, &[0, 0, 0, 0, 1], "grain size"),
         (44, &[0, 0, 0, 1], "entries"),
         (56, &[0xff; 8], "footer"),
         (56, &[0, 0, 0, 1, 0, 0, 0, 0], "past the end"),
@@ -68,9 +68,9 @@ fn descriptors_open_nothing_and_need_grants() {
         ("RW 10 SPARSE \"nbd://localhost\"\n", "extents="),
         ("RW 10 FLAT \"json:{}\" 0\nRW 10 ZERO\n", "extents="),
         ("RW 10 VMFSRDM \"/dev/sda\"\n", "VMFSRDM"),
-        ("RW 0 ZERO\n", "can't be read"),
-        ("RW 10 FLAT\n", "can't be read"),
-        ("", "without extents"),
+        ("RW 0 ZERO\n", "invalid extent"),
+        ("RW 10 FLAT\n", "invalid extent"),
+        ("", "has no extents"),
         (
             "parentCID=1\nparentFileNameHint=\"/etc/shadow\"\nRW 1 ZERO\n",
             "parent",
@@ -108,8 +108,8 @@ fn places_past_the_end_are_zeroes_and_a_warning() {
 #[test]
 fn bad_streams_are_an_errno_and_a_log_line() {
     for (length, words) in [
-        (0_u32, "of 0 bytes"),
-        (u32::MAX, "of 4294967295 bytes"),
+        (0_u32, "grain: 0 bytes"),
+        (u32::MAX, "grain: 4294967295 bytes"),
         (9, "decoded"),
     ] {
         let folder = Folder::new();

@@ -60,7 +60,7 @@ fn partitions_are_where_sfdisk_put_them() {
         assert!(copy_of(&disk, 1) == expected(2048, 100), "{label}");
         assert!(copy_of(&disk, 2) == expected(4096, 5000), "{label}");
         assert!(refused(&disk, 3).contains("there is no such partition"));
-        assert!(refused(&disk, 0).contains("partitions count from 1"));
+        assert!(refused(&disk, 0).contains("the first partition is 1"));
     }
 }
 
@@ -79,7 +79,9 @@ fn a_partition_has_its_disks_holes() {
 #[test]
 fn a_disk_that_lies_is_refused_in_words() {
     let disk = disk("dos", r"start=2048, size=100\n");
-    assert!(refused(&disk, 5).contains("without an extended one an MBR has 1 to 4"));
+    assert!(
+        refused(&disk, 5).contains("an MBR without an extended partition has partitions 1 to 4")
+    );
     disk.resize(2048 * 512);
     assert!(refused(&disk, 1).contains("isn't inside the disk"));
     disk.resize(100);

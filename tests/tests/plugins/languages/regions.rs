@@ -67,11 +67,11 @@ fn a_description_that_makes_no_sense_is_refused_in_words() {
     assert!(refused("[]").contains("no list `regions`"));
     assert!(refused(&one(r#"{ "offset": -1, "text": "a" }"#)).contains("whole number of bytes"));
     assert!(refused(&one(r#"{ "offset": 0, "hex": "0g" }"#)).contains("isn't hexadecimal"));
-    assert!(refused(&one(r#"{ "offset": 0, "length": 1 }"#)).contains("neither text"));
+    assert!(refused(&one(r#"{ "offset": 0, "length": 1 }"#)).contains("needs one of text"));
     let ungranted = r#"{ "offset": 0, "length": 1, "blob": "b" }"#;
     assert!(refused(&one(ungranted)).contains("b isn't granted"));
     let overlap = r#"{ "offset": 0, "text": "abc" }, { "offset": 2, "text": "d" }"#;
-    assert!(refused(&one(overlap)).contains("two regions hold byte 2"));
+    assert!(refused(&one(overlap)).contains("two regions overlap at byte 2"));
 }
 
 #[test]

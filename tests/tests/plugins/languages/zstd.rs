@@ -74,7 +74,7 @@ fn an_image_that_lies_is_refused_in_words() {
     let table = good.len() - 9 - 8 * content().len().div_ceil(FRAME);
     let mut lying = good.clone();
     lying[table..table + 4].copy_from_slice(&1_000_000_u32.to_le_bytes());
-    assert!(refused(&lying).contains("don't fit into the image"));
+    assert!(refused(&lying).contains("don't fit in the image"));
     lying[table..table + 4].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(refused(&lying).contains("more than 1 MiB"));
 }
