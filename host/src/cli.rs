@@ -3,8 +3,10 @@
 mod admin_args;
 mod check;
 mod dev;
+mod doctor;
 mod foreground;
 mod inspect;
+mod intrude;
 mod listen_args;
 mod log;
 mod map;
@@ -59,6 +61,7 @@ Examples:
   nbdbox dev ./mydisk.wasm size=1G                        reloads it after each build
   nbdbox test pattern size=1G                             does it keep the contract?
   nbdbox top /run/nbdbox/admin.sock                       what does a server do?
+  nbdbox doctor                                           what does this machine give?
   nbdbox map --picture sparse size=4G                     where are its data and holes?
 ";
 
@@ -75,6 +78,9 @@ enum Command {
     Dev(Box<dev::Dev>),
     Test(Box<test::Test>),
     Top(top::Top),
+    Doctor(doctor::Doctor),
+    #[command(hide = true)]
+    Intrude(intrude::Intrude),
     /// Compiles standard input to the file on standard output. nbdbox starts this for itself.
     #[command(name = compile::SUBCOMMAND, hide = true)]
     CompilePlugin,
@@ -110,6 +116,8 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::New(new) => new.run().map(|()| ExitCode::SUCCESS),
         Command::Test(test) => test.run(),
         Command::Top(top) => top.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Intrude(intrude) => intrude.run(),
         Command::BehindWalls { all, arguments } => {
             let program = OsString::from("nbdbox");
             match walls::close(all) {

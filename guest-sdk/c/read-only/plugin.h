@@ -14,67 +14,67 @@ typedef struct plugin_string_t {
   size_t len;
 } plugin_string_t;
 
-// Why a request failed: exactly the errors that the NBD protocol can carry (section "Error
-// values" of its specification). Words for people go through `explain`, never in here.
+// Why a request failed. These are exactly the errors that the NBD protocol can carry (section
+// "Error values" of its specification). A text for people goes through `host.explain`.
 typedef uint8_t nbdbox_plugin_types_errno_t;
 
-// The operation isn't allowed on this export.
+// This export denies the operation.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_EPERM 0
-// The data could not be read or written. The right answer when in doubt.
+// The data could not be read or written. When in doubt, return this one.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_EIO 1
 // There isn't enough memory to do this now.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_ENOMEM 2
-// The request or the configuration makes no sense.
+// The request or a setting is invalid.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_EINVAL 3
 // There is no room left on the device.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_ENOSPC 4
-// A value is too large for the answer's format. Clients get EINVAL for it where the protocol
-// doesn't allow it: it's for reads that mustn't be sent in pieces.
+// The reply cannot be sent in the form that the client requires. The protocol allows it only
+// for a read that must not be split. In answer to anything else, the client gets EINVAL.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_EOVERFLOW 5
-// Not supported; for a fast zero: it would not be faster than a write. After anything but a
-// fast zero clients get EINVAL for it.
+// Not supported. For a fast zero: it would not be faster than a write. In answer to anything
+// except a fast zero, the client gets EINVAL.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_ENOTSUP 6
 // The export is being shut down.
 #define NBDBOX_PLUGIN_TYPES_ERRNO_ESHUTDOWN 7
 
-// What is known of a range of bytes (NBD's meta context `base:allocation`).
+// What a plugin knows about a range of bytes (NBD's meta context `base:allocation`).
 typedef uint8_t nbdbox_plugin_types_extent_kind_t;
 
-// Allocated, contents unknown. Always a safe answer.
+// Allocated, or not known; contents not known. Always a safe answer.
 #define NBDBOX_PLUGIN_TYPES_EXTENT_KIND_DATA 0
 // Not allocated, and reads as zeroes (NBD: HOLE | ZERO).
 #define NBDBOX_PLUGIN_TYPES_EXTENT_KIND_HOLE 1
 // Allocated, and reads as zeroes (NBD: ZERO).
 #define NBDBOX_PLUGIN_TYPES_EXTENT_KIND_ZERO 2
-// Not allocated, and what it reads as is undefined (NBD: HOLE).
+// Not allocated; reads return undefined bytes (NBD: HOLE).
 #define NBDBOX_PLUGIN_TYPES_EXTENT_KIND_UNDEFINED 3
 
-// A range of one kind, `[offset, offset + length)` in bytes from the export's start.
+// A range of one kind: `[offset, offset + length)`, counted from the start of the export.
 typedef struct nbdbox_plugin_types_extent_t {
   uint64_t   offset;
   uint64_t   length;
   nbdbox_plugin_types_extent_kind_t   kind;
 } nbdbox_plugin_types_extent_t;
 
-// How a change is to be made. The host passes a flag only where NBD allows it.
+// How to make a change. The host passes a flag only to the calls that list it.
 typedef uint8_t nbdbox_plugin_types_write_flags_t;
 
-// Forced unit access: on stable storage before the call returns. Bytes that the plugin
-// stores in a blob by reference are made stable by the host.
+// Forced unit access: the change is durable before the call returns. The host itself makes the
+// bytes durable that the plugin stores in a blob by reference.
 #define NBDBOX_PLUGIN_TYPES_WRITE_FLAGS_FUA (1 << 0)
-// Zeroing only: allocate, don't punch a hole.
+// Zeroing only: keep or make the range allocated; don't punch a hole.
 #define NBDBOX_PLUGIN_TYPES_WRITE_FLAGS_NO_HOLE (1 << 1)
-// Zeroing only: fail with `enotsup`, quickly and having changed nothing, unless this is
-// faster than writing zero bytes.
+// Zeroing only: unless zeroing is faster than writing zero bytes, fail with `enotsup` at once
+// and change nothing.
 #define NBDBOX_PLUGIN_TYPES_WRITE_FLAGS_FAST_ZERO (1 << 2)
 
-// Whether it's worthwhile to go on reporting extents.
+// Whether the host has a use for more extents.
 typedef uint8_t nbdbox_plugin_types_progress_t;
 
 // More extents are welcome.
 #define NBDBOX_PLUGIN_TYPES_PROGRESS_MORE 0
-// The reply is complete. Further adds are allowed, charged, and mostly dropped; a plugin
-// that walks upwards should stop.
+// The reply is complete. The host still accepts and charges further adds, and drops most of
+// them. A plugin that walks upwards should stop.
 #define NBDBOX_PLUGIN_TYPES_PROGRESS_FULL 1
 
 typedef uint8_t nbdbox_plugin_host_level_t;
@@ -226,23 +226,26 @@ typedef uint8_t exports_nbdbox_plugin_manifest_value_kind_t;
 // `true`, `yes`, `on`, `1` or `false`, `no`, `off`, `0`.
 #define EXPORTS_NBDBOX_PLUGIN_MANIFEST_VALUE_KIND_BOOLEAN 3
 
-// One `KEY=VALUE` setting.
+// One `KEY=VALUE` setting. The host rejects a key that the manifest doesn't list.
 typedef struct exports_nbdbox_plugin_manifest_setting_t {
-  // `*` stands for all keys that aren't listed: the operator may give any, each with a value of this
-  // kind, and the plugin finds them in `config.all`. Without such a setting another key is an error.
+  // The key. `*` stands for all keys that the manifest doesn't list: the operator may give any, each
+  // with a value of this kind, and the plugin finds them in `config.all`.
   plugin_string_t   key;
   exports_nbdbox_plugin_manifest_value_kind_t   kind;
-  // The operator must give it.
+  // The host doesn't open the export without a value from the operator.
   bool   required;
+  // The value if the operator gives none.
   plugin_option_string_t   default_;
-  // One line for `inspect` and for errors.
+  // One line for `nbdbox inspect` and for error messages.
   plugin_string_t   help;
 } exports_nbdbox_plugin_manifest_setting_t;
 
 // A blob that the operator must grant.
 typedef struct exports_nbdbox_plugin_manifest_blob_need_t {
   plugin_string_t   name;
+  // The least access that the plugin needs.
   exports_nbdbox_plugin_manifest_access_t   access;
+  // One line for `nbdbox inspect` and for error messages.
   plugin_string_t   help;
 } exports_nbdbox_plugin_manifest_blob_need_t;
 
@@ -257,10 +260,11 @@ typedef struct {
 } exports_nbdbox_plugin_manifest_list_blob_need_t;
 
 typedef struct exports_nbdbox_plugin_manifest_plugin_info_t {
-  // The plugin's own name and version.
+  // The plugin's name, for the log and for `nbdbox inspect`.
   plugin_string_t   name;
+  // The plugin's version, in any form.
   plugin_string_t   version;
-  // One line.
+  // What the plugin does, in one line.
   plugin_string_t   summary;
   exports_nbdbox_plugin_manifest_list_setting_t   settings;
   exports_nbdbox_plugin_manifest_list_blob_need_t   blobs;
@@ -268,22 +272,24 @@ typedef struct exports_nbdbox_plugin_manifest_plugin_info_t {
 
 typedef nbdbox_plugin_types_errno_t exports_nbdbox_plugin_device_errno_t;
 
-// How many instances the host may make of an export.
+// How many instances the host may make for one export.
 typedef uint8_t exports_nbdbox_plugin_device_instance_mode_t;
 
-// One instance for the export; calls queue and never overlap. Guest memory may hold the
-// data. When such an instance is lost a writable export fails for good.
+// One instance; calls queue and never overlap. Guest memory may hold the data. If the host loses
+// the instance of a writable export, the export fails for good.
 #define EXPORTS_NBDBOX_PLUGIN_DEVICE_INSTANCE_MODE_SINGLE 0
-// A pool of instances, whose calls overlap (in each instance they don't). Nothing that
-// matters may be kept in guest memory: any call may meet a fresh instance.
+// A pool of instances. Calls to different instances overlap; calls to one instance don't. Any call
+// may go to a fresh instance, so guest memory must hold nothing that the plugin can't make again.
 #define EXPORTS_NBDBOX_PLUGIN_DEVICE_INSTANCE_MODE_PARALLEL 1
 
-// NBD's size constraints: minimum a power of two, 1 ≤ minimum ≤ 65,536; preferred a power of two,
-// preferred ≥ max(minimum, 512); maximum a multiple of minimum and ≥ preferred, and above 32 MiB
-// the same as 32 MiB. The host refuses requests that break them.
+// NBD's block size constraints, in bytes. The host rejects requests that break them.
 typedef struct exports_nbdbox_plugin_device_block_sizes_t {
+  // Offsets and lengths are multiples of it. A power of two from 1 to 65,536.
   uint32_t   minimum;
+  // Clients do best with requests of this size. A power of two, at least `minimum` and at least 512.
   uint32_t   preferred;
+  // The longest read or write. A multiple of `minimum`, at least `preferred`; above 32 MiB it counts
+  // as 32 MiB.
   uint32_t   maximum;
 } exports_nbdbox_plugin_device_block_sizes_t;
 
@@ -293,17 +299,17 @@ typedef struct {
 } exports_nbdbox_plugin_device_option_block_sizes_t;
 
 typedef struct exports_nbdbox_plugin_device_device_info_t {
-  // In bytes, at most 2^63 - 1. The rest of a last block that isn't whole can't be reached.
+  // In bytes, at most 2^63 - 1. The host rounds it down to a multiple of the minimum block size.
   uint64_t   size;
-  // Without: 1, 4096, 32 MiB.
+  // `none`: 1, 4096 and 32 MiB; for a filter, the block sizes of the layer below.
   exports_nbdbox_plugin_device_option_block_sizes_t   block_sizes;
-  // For NBD_INFO_DESCRIPTION; at most 4096 bytes.
+  // For NBD_INFO_DESCRIPTION; the host cuts it at 4096 bytes.
   plugin_option_string_t   description;
   exports_nbdbox_plugin_device_instance_mode_t   mode;
-  // This export can't be written although the plugin exports `writable`: for example because
-  // its blob was granted `ro`.
+  // This export is read-only even if the plugin exports `writable`: for example, because the operator
+  // granted its blob `ro`.
   bool   read_only;
-  // The contents never change: the host may remember extents.
+  // The contents never change: the host may remember extents and mappings.
   bool   immutable;
 } exports_nbdbox_plugin_device_device_info_t;
 
@@ -336,110 +342,123 @@ typedef struct {
 } exports_nbdbox_plugin_sparse_result_void_errno_t;
 
 // Imported Functions from `nbdbox:plugin/host@0.1.0`
-// Writes a line to the operator's log, tagged with export and plugin.
+// Writes one line to the operator's log, tagged with export and plugin.
 // 
-// Control characters are escaped; a line is cut at 4 KiB and lines are dropped (and counted)
-// beyond 16 KiB a second. A warning that another instance of the export has given in the same
-// words is written as `debug` the first time that this one gives it: what all instances find out
-// is said once. Never fails, but a text of many more than 1 MiB stops the guest.
+// The host escapes control characters, cuts a line at 4 KiB, and drops and counts the lines beyond
+// 16 KiB a second (limit `log`). A warning that another instance of the export has given in the same
+// words becomes a debug line the first time that this instance gives it. Never fails and never blocks.
+// A text of far more than 1 MiB stops the guest.
 extern void nbdbox_plugin_host_log(nbdbox_plugin_host_level_t level, plugin_string_t *text);
-// Sets the text that goes with the errno which the current call is about to return.
+// Sets the text that goes with the errno that the current call is about to return.
 // 
-// A client that negotiated structured replies sees it, cut at 4096 bytes; the last call wins.
-// Ignored when the call succeeds. Don't put secrets in it.
+// A client that negotiated structured replies gets the text, cut at 4096 bytes; other clients get
+// the errno alone. The last call wins. The host ignores the text when the current call succeeds.
+// Clients are strangers: put no secrets in it.
 extern void nbdbox_plugin_host_explain(plugin_string_t *text);
-// Milliseconds since some moment before the instance was made; never goes back. Coarse: whole
-// milliseconds.
+// Whole milliseconds since a fixed moment before `open`. Never goes back.
 extern uint64_t nbdbox_plugin_host_monotonic_ms(void);
-// Milliseconds since 1970-01-01T00:00:00Z, as coarse as `monotonic-ms`.
+// Whole milliseconds since 1970-01-01T00:00:00Z, by the host's clock. May jump when the operator sets it.
 extern uint64_t nbdbox_plugin_host_wall_ms(void);
 
 // Imported Functions from `nbdbox:plugin/config@0.1.0`
-// The value of `key`, if it was given. Without a value given and with a default in the
-// manifest: the default.
+// The value of `key`: the operator's, or else the manifest's default, or else `none`.
 extern bool nbdbox_plugin_config_get(plugin_string_t *key, plugin_string_t *ret);
 // The value of `key` as a number of bytes: a decimal number and an optional unit, `K M G T P E`
-// (powers of 1024; `KiB` and `k` are understood too), as in `64M` or `1.5GiB`.
+// (powers of 1024; `KiB` and `k` mean the same), as in `64M` or `1.5GiB`.
 // 
-// `none` when it was not given and has no default; an error with words to pass to `explain`
-// when it is not a size.
+// `none` if the operator gave no value and the manifest has no default. If the value is not a size,
+// the error is a text to pass to `explain`.
 extern bool nbdbox_plugin_config_get_size(plugin_string_t *key, plugin_option_u64_t *ret, plugin_string_t *err);
-// All keys that were given, in the operator's order, with their values; then those that weren't
-// and have a default in the manifest.
+// All settings: first the keys that the operator gave, in the operator's order; then the manifest's
+// defaults for keys that the operator left out.
 extern void nbdbox_plugin_config_all(plugin_list_tuple2_string_string_t *ret);
 
 // Imported Functions from `nbdbox:plugin/blobs@0.1.0`
-// The blob that the operator granted under this name.
+// Returns the blob that the operator granted under this name. Doesn't block: the host has
+// opened the file already.
 // 
-// `eperm` when there's no such grant. A plugin that says in its manifest what it needs is
-// not even opened without it. Call it when the instance opens and keep the handle: handles
-// are counted, 256 at most may be alive in one instance.
+// `eperm` if the operator granted no blob of this name. If the plugin's manifest lists the blob,
+// the host has checked the grant before `open`. Call this in `device.open` and keep the handle:
+// the host stops an instance that holds more than 256 handles.
 extern bool nbdbox_plugin_blobs_static_blob_open(plugin_string_t *name, nbdbox_plugin_blobs_own_blob_t *ret, nbdbox_plugin_blobs_errno_t *err);
-// What the operator allowed.
+// Returns what the operator granted.
 extern nbdbox_plugin_blobs_access_t nbdbox_plugin_blobs_method_blob_access(nbdbox_plugin_blobs_borrow_blob_t self);
-// The size, in bytes, that the blob had when this instance's export was opened. It doesn't
-// change while the instance lives, whatever becomes of the file.
+// Returns the size in bytes that the blob had when the host opened this instance's export. It
+// doesn't change while the instance lives, even if the file grows or shrinks.
 extern bool nbdbox_plugin_blobs_method_blob_size(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t *ret, nbdbox_plugin_blobs_errno_t *err);
-// Reads exactly `length` bytes at `offset`, 1 MiB at most, into the sandbox.
+// Reads exactly `length` bytes at `offset` into the sandbox; at most 1 MiB.
 // 
-// `einval` past the blob's end or above 1 MiB; `eperm` for `map-only`; `eio` when the file
-// can't be read.
+// `eperm` if the grant is `map-only`; `einval` if the range ends past the end of the blob, or is
+// longer than 1 MiB; `eio` if the host can't read the file.
 extern bool nbdbox_plugin_blobs_method_blob_read(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, uint32_t length, plugin_list_u8_t *ret, nbdbox_plugin_blobs_errno_t *err);
-// Writes bytes at `offset`; with `fua`, durably.
+// Writes bytes at `offset`. With `fua`, they are durable when it returns.
 // 
-// `eperm` unless `rw`; `enospc` past the end of the blob (a blob never grows). As in every
-// call of the host, 1 MiB may be handed over, or as many bytes as the request moves if that
-// is more: a call with many more stops the guest.
+// `eperm` unless the grant is `rw`; `enospc` if the range ends past the end of the blob (a blob
+// never grows) or the disk is full; `eio` if the host can't write the file. One call takes 1 MiB,
+// or as many bytes as the request moves if that is more; a call with many more stops the guest.
 extern bool nbdbox_plugin_blobs_method_blob_write(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, plugin_list_u8_t *bytes, nbdbox_plugin_blobs_write_flags_t mode, nbdbox_plugin_blobs_errno_t *err);
-// Makes all that was written durable (fdatasync). Fails from the first failure on, for good,
-// since what was written before it may be lost: with `eio`, or the first time with `enospc`
-// if the disk was full. Does nothing for a blob that isn't `rw`.
+// Makes all earlier changes of the blob durable (fdatasync). Does nothing unless the grant is `rw`.
+// 
+// `eio`, or `enospc` the first time if the disk is full. After one failure every later flush of
+// this blob fails, because the changes before the failure may be lost.
 extern bool nbdbox_plugin_blobs_method_blob_flush(nbdbox_plugin_blobs_borrow_blob_t self, nbdbox_plugin_blobs_errno_t *err);
-// Gives the range back to the file system where it can be; the range then reads as zeroes,
-// or as before (`fallocate`, punch hole). Only a hint, as NBD's TRIM is. `eperm` unless `rw`;
-// `einval` past the end.
+// Gives the range back to the file system (`fallocate`, punch hole). A hint, like NBD's TRIM: a
+// file system that can't do this leaves the range as it is, and the call succeeds. Afterwards the
+// range reads as zeroes or as before. With `fua`, the change is durable when it returns.
+// 
+// `eperm` unless the grant is `rw`; `einval` if the range ends past the end of the blob; `eio` if
+// the file system fails.
 extern bool nbdbox_plugin_blobs_method_blob_trim(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, uint64_t length, nbdbox_plugin_blobs_write_flags_t mode, nbdbox_plugin_blobs_errno_t *err);
-// Makes the range read as zeroes, by punching a hole, or with `no-hole` by zeroing in
-// place; in the end by writing zeroes, unless `fast-zero` (then `enotsup`). `eperm` unless
-// `rw`; `einval` past the end.
+// Makes the range read as zeroes. The host tries, in this order: to punch a hole (not with
+// `no-hole`), to zero in place, to write zero bytes (not with `fast-zero`). With `fua`, the change
+// is durable when it returns.
+// 
+// `eperm` unless the grant is `rw`; `einval` if the range ends past the end of the blob; `enotsup`
+// for a `fast-zero` that would have to write zero bytes; `eio` or `enospc` if the disk fails.
 extern bool nbdbox_plugin_blobs_method_blob_zero(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, uint64_t length, nbdbox_plugin_blobs_write_flags_t mode, nbdbox_plugin_blobs_errno_t *err);
-// Asks the kernel to read the range ahead. `einval` past the end.
+// Requests that the kernel read the range ahead. A hint, which doesn't block and works with any
+// grant. `einval` if the range ends past the end of the blob.
 extern bool nbdbox_plugin_blobs_method_blob_prefetch(nbdbox_plugin_blobs_borrow_blob_t self, uint64_t offset, uint64_t length, nbdbox_plugin_blobs_errno_t *err);
 
 // Imported Functions from `nbdbox:plugin/requests@0.1.0`
-// The next bytes. Copied once, straight into the reply.
+// Appends these bytes. The host copies them once, straight into the reply. 1 MiB in one call,
+// or as many bytes as the request reads if that is more; a call with many more stops the guest.
 extern void nbdbox_plugin_requests_method_read_reply_data(nbdbox_plugin_requests_borrow_read_reply_t self, plugin_list_u8_t *bytes);
-// The next `length` bytes are zeroes. Costs no memory; a client that negotiated structured
-// replies gets a hole.
+// Appends `length` zero bytes. Costs no memory. A client that negotiated structured replies gets
+// a hole.
 extern void nbdbox_plugin_requests_method_read_reply_zeroes(nbdbox_plugin_requests_borrow_read_reply_t self, uint64_t length);
-// The next `length` bytes are those at `offset` of a blob. The host moves them after the
-// call has returned, so the instance is free meanwhile.
+// Appends `length` bytes from `offset` of a blob, by reference. The host moves them after the call
+// has returned, while the instance serves other calls. Any grant is enough, `map-only` too.
 // 
-// A range outside the blob fails the request with `eio`, as the plugin's fault.
+// A range outside the blob fails the request with `eio` as the plugin's fault.
 extern void nbdbox_plugin_requests_method_read_reply_blob(nbdbox_plugin_requests_borrow_read_reply_t self, nbdbox_plugin_requests_borrow_blob_t source, uint64_t offset, uint64_t length);
-// How many bytes the client sent; 1 or more.
+// The number of bytes that the client sent; 1 or more.
 extern uint32_t nbdbox_plugin_requests_method_write_payload_length(nbdbox_plugin_requests_borrow_write_payload_t self);
-// Copies `length` bytes from position `start` of the payload into the sandbox. A range
-// outside the payload stops the guest.
+// Copies `length` bytes, from position `start` of the payload, into the sandbox. A range outside
+// the payload stops the guest.
 extern void nbdbox_plugin_requests_method_write_payload_read(nbdbox_plugin_requests_borrow_write_payload_t self, uint32_t start, uint32_t length, plugin_list_u8_t *ret);
-// Stores `length` bytes from position `start` of the payload at `offset` of a blob. The
-// host moves them after the call has returned with success, in the order of these calls,
-// and makes them durable when the write has `fua`.
+// Stores `length` bytes, from position `start` of the payload, at `offset` of a blob, by
+// reference. The host moves them after the call has returned success, in the order of these
+// calls. If the write has `fua`, the host also makes them durable.
 // 
-// A range outside the blob or the payload, or a blob that isn't `rw`, fails the request,
-// as the plugin's fault. At most 4096 of them.
+// A range outside the blob or the payload, a blob that isn't granted `rw`, or more than 4096
+// pieces fail the request as the plugin's fault.
 extern void nbdbox_plugin_requests_method_write_payload_store(nbdbox_plugin_requests_borrow_write_payload_t self, nbdbox_plugin_requests_borrow_blob_t target, uint64_t offset, uint32_t start, uint32_t length);
 // Adds one extent. `einval` when `offset + length` is past 2^64.
 extern bool nbdbox_plugin_requests_method_extents_add(nbdbox_plugin_requests_borrow_extents_t self, uint64_t offset, uint64_t length, nbdbox_plugin_requests_extent_kind_t kind, nbdbox_plugin_requests_progress_t *ret, nbdbox_plugin_requests_errno_t *err);
-// Adds many in one call, in the list's order; stops early when the map is full. Each one
-// is charged as an add.
+// Adds a list of extents in its order, and stops early when the map is full. Each extent is charged
+// as one add. `einval` as for `add`.
 extern bool nbdbox_plugin_requests_method_extents_add_all(nbdbox_plugin_requests_borrow_extents_t self, nbdbox_plugin_requests_list_extent_t *extents, nbdbox_plugin_requests_progress_t *ret, nbdbox_plugin_requests_errno_t *err);
-// Adds what the file system knows of `length` bytes at `offset` of a blob, as the extents
-// at `position` of the export (SEEK_HOLE and SEEK_DATA). Allowed for `map-only`.
+// Adds the holes and data that the file system reports (SEEK_HOLE and SEEK_DATA) for `length` bytes
+// at `offset` of a blob, as the extents at `position` of the export. Any grant is enough,
+// `map-only` too. May block on the disk.
+// 
+// `einval` if the range ends past the end of the blob, or `position + length` is past 2^64; `eio`
+// if the host can't read the file.
 extern bool nbdbox_plugin_requests_method_extents_blob(nbdbox_plugin_requests_borrow_extents_t self, nbdbox_plugin_requests_borrow_blob_t source, uint64_t offset, uint64_t length, uint64_t position, nbdbox_plugin_requests_progress_t *ret, nbdbox_plugin_requests_errno_t *err);
-// Says that nothing is known from `offset` on: the reply ends there, and the client asks
-// again (as a format does at the end of one of its tables). With nothing known at all the
-// reply is `data` for the whole request.
+// Ends the reply at `offset`: the plugin reports nothing from there on (say, one of the format's
+// tables ends there), and the client sends its next request for the rest. If this leaves nothing
+// at all, the reply is `data` for the whole range.
 extern void nbdbox_plugin_requests_method_extents_end_at(nbdbox_plugin_requests_borrow_extents_t self, uint64_t offset);
 
 // Exported Functions from `nbdbox:plugin/manifest@0.1.0`

@@ -12,3 +12,4 @@ mod tenants;
 mod admin;
 
 mod docs;
+mod walls;

@@ -78,3 +78,79 @@ fn filter(
     let target = TargetArch::try_from(std::env::consts::ARCH)?;
     Ok(SeccompFilter::new(rules, others, these, target)?.try_into()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use libc::*;
+
+    use super::*;
+
+    #[test]
+    fn what_an_intruder_wants_is_on_no_list() {
+        let wanted = [
+            SYS_openat,
+            SYS_openat2,
+            SYS_open_by_handle_at,
+            SYS_execve,
+            SYS_execveat,
+            SYS_socket,
+            SYS_bind,
+            SYS_listen,
+            SYS_connect,
+            SYS_ptrace,
+            SYS_process_vm_readv,
+            SYS_process_vm_writev,
+            SYS_pidfd_getfd,
+            SYS_kill,
+            SYS_tkill,
+            SYS_mount,
+            SYS_umount2,
+            SYS_move_mount,
+            SYS_unshare,
+            SYS_setns,
+            SYS_keyctl,
+            SYS_add_key,
+            SYS_bpf,
+            SYS_io_uring_setup,
+            SYS_userfaultfd,
+            SYS_perf_event_open,
+            SYS_init_module,
+            SYS_setuid,
+            SYS_capset,
+            SYS_unlinkat,
+            SYS_renameat2,
+            SYS_mkdirat,
+            SYS_linkat,
+            SYS_fchmodat,
+            SYS_chdir,
+        ];
+        for list in [compiler::CALLS, server::CALLS] {
+            for number in wanted {
+                assert!(list.iter().all(|call| call.number != number), "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_never_writable_and_code_at_once() {
+        for list in [compiler::CALLS, server::CALLS] {
+            for number in [SYS_mmap, SYS_mprotect] {
+                let calls = list.iter().filter(|call| call.number == number);
+                for call in calls {
+                    assert!(!call.allows(2, PROT_READ | PROT_WRITE | PROT_EXEC));
+                    assert!(!call.allows(2, PROT_WRITE | PROT_EXEC));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_filters_are_programs_that_the_kernel_takes() {
+        for list in [compiler::CALLS, server::CALLS] {
+            let program = only(list).unwrap();
+            // BPF_MAXINSNS.
+            assert!(program.len() < 4096, "{}", program.len());
+        }
+        without_clone3().unwrap();
+    }
+}

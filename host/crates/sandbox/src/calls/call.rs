@@ -75,6 +75,21 @@ impl Call {
     }
 }
 
+#[cfg(test)]
+impl Call {
+    /// Whether it's allowed as far as this argument goes.
+    pub(super) fn allows(&self, at: u8, value: i32) -> bool {
+        self.arguments.iter().all(|argument| match *argument {
+            Argument::Bits {
+                index,
+                mask,
+                value: wanted,
+            } => index != at || value.cast_unsigned() & mask == wanted,
+            Argument::Null { index } => index != at || value == 0,
+        })
+    }
+}
+
 impl Argument {
     fn condition(&self) -> Result<SeccompCondition, BackendError> {
         use SeccompCmpArgLen::{Dword, Qword};

@@ -38,6 +38,12 @@ pub(super) const CALLS: &[Call] = &[
     any(SYS_sched_getaffinity),
     any(SYS_gettid),
     any(SYS_getpid),
+    // They tell nothing, and libraries take it that they can't fail.
+    any(SYS_getppid),
+    any(SYS_getuid),
+    any(SYS_geteuid),
+    any(SYS_getgid),
+    any(SYS_getegid),
     with(SYS_prctl, &[is(0, PR_SET_NAME)]),
     with(SYS_prlimit64, &[is(0, 0), null(2)]),
     any(SYS_getrandom),

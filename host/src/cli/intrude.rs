@@ -1,0 +1,189 @@
+//! What an intruder would try behind the walls: a hidden command, for tests and for whoever doubts the walls of a machine.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use clap::Args;
+use nix::sys::ptrace;
+use outside::{Ask, Keeper, Rights, Socket};
+use runtime::cache::Cache;
+use rustix::process::{Resource, Signal, getppid, kill_process, setrlimit};
+use sandbox::Role;
+
+use super::sandbox_args::{self, SandboxArgs, Side};
+
+/// Tries to get out of the sandbox.
+///
+/// Prints a line for each attempt: its name, and the error that it met or `allowed`. The status is 1 if one succeeded.
+#[derive(Debug, Args)]
+pub(super) struct Intrude {
+    /// From the compiler's process, not from the server's
+    #[arg(long)]
+    compiler: bool,
+
+    /// How often the keeper is asked for what isn't granted
+    #[arg(long, default_value_t = 1000)]
+    asks: u32,
+
+    #[command(flatten)]
+    sandbox: SandboxArgs,
+}
+
+/// An attempt, and its name in SECURITY.md.
+type Attempt = (&'static str, fn() -> io::Result<()>);
+
+const ATTEMPTS: &[Attempt] = &[
+    ("read a file", || File::open("/etc/passwd").map(drop)),
+    ("read another process's memory", || {
+        File::open(format!(
+            "/proc/{}/mem",
+            getppid().map_or(1, |keeper| keeper.as_raw_nonzero().get())
+        ))
+        .map(drop)
+    }),
+    ("write a file", || {
+        let mut options = OpenOptions::new();
+        options
+            .append(true)
+            .create(true)
+            .open("/tmp/nbdbox-intruder")
+            .map(drop)
+    }),
+    ("list a folder", || fs::read_dir("/").map(drop)),
+    ("look at a path", || fs::metadata("/etc").map(drop)),
+    ("read a link", || fs::read_link("/proc/self/exe").map(drop)),
+    ("remove a file", || fs::remove_file("/tmp/nbdbox-intruder")),
+    ("rename a file", || {
+        fs::rename("/tmp/nbdbox-a", "/tmp/nbdbox-b")
+    }),
+    ("make a folder", || fs::create_dir("/tmp/nbdbox-intruder")),
+    ("link a file", || {
+        fs::hard_link("/etc/passwd", "/tmp/nbdbox-intruder")
+    }),
+    ("change a mode", || {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions("/tmp", fs::Permissions::from_mode(0o1777))
+    }),
+    ("change the folder", || std::env::set_current_dir("/")),
+    ("change the root", || Ok(rustix::process::chroot("/")?)),
+    ("start a program", || {
+        Command::new("/bin/true").status().map(drop)
+    }),
+    ("listen on TCP", || {
+        TcpListener::bind("127.0.0.1:0").map(drop)
+    }),
+    ("connect over TCP", || {
+        TcpStream::connect("127.0.0.1:9").map(drop)
+    }),
+    ("send over UDP", || UdpSocket::bind("127.0.0.1:0").map(drop)),
+    ("connect to a unix socket", || {
+        UnixStream::connect("/run/dbus/system_bus_socket").map(drop)
+    }),
+    ("listen on vsock", || {
+        vsock::VsockListener::bind_with_cid_port(1, 9).map(drop)
+    }),
+    ("signal the keeper", || match getppid() {
+        Some(keeper) => Ok(kill_process(keeper, Signal::CONT)?),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }),
+    ("trace the keeper", || {
+        let keeper = getppid().map_or(1, |keeper| keeper.as_raw_nonzero().get());
+        Ok(ptrace::attach(nix::unistd::Pid::from_raw(keeper))?)
+    }),
+    ("become another user", || {
+        Ok(nix::unistd::setuid(nix::unistd::Uid::from_raw(1))?)
+    }),
+    ("raise a limit", || {
+        let mut limit = rustix::process::getrlimit(Resource::Core);
+        limit.current = limit.maximum;
+        Ok(setrlimit(Resource::Core, limit)?)
+    }),
+    ("rename the machine", || {
+        Ok(rustix::system::sethostname(b"intruder")?)
+    }),
+];
+
+/// What the keeper is asked for by a server to which it was granted nothing.
+const ASKS: &[Attempt] = &[
+    ("ask the keeper for a file", || {
+        outside::files::read(Path::new("/etc/passwd")).map(drop)
+    }),
+    ("ask the keeper for a disk", || {
+        outside::files::disk(Path::new("/dev/vda"), true).map(drop)
+    }),
+    ("ask the keeper to write a file", || {
+        outside::files::append(Path::new("/tmp/nbdbox-intruder"), true).map(drop)
+    }),
+    ("ask the keeper for a folder's files", || {
+        outside::files::list(Path::new("/"), 10).map(drop)
+    }),
+    ("ask the keeper what is at a path", || {
+        outside::files::look(Path::new("/etc")).map(drop)
+    }),
+    ("ask the keeper to run a file", || {
+        ask(&Ask::Code {
+            path: Path::new("/bin/true").into(),
+            compatibility: 0,
+        })
+    }),
+    ("ask the keeper for a socket", || {
+        ask(&Ask::Listen(Socket::Tcp(([127, 0, 0, 1], 0).into())))
+    }),
+    ("ask the keeper for its input", || ask(&Ask::Input)),
+];
+
+impl Intrude {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        if self.compiler {
+            sandbox::enter(Role::Compiler)?;
+            return Ok(tell(ATTEMPTS.iter()));
+        }
+        match self.sandbox.side()? {
+            Side::Keeper { all_walls } => {
+                sandbox_args::keep(all_walls, Rights::default(), Cache::temporary())
+            }
+            Side::Worker if Keeper::get().is_some() => {
+                let again = std::iter::repeat_n(ASKS, self.asks as usize).flatten();
+                // Each time the same.
+                let wrong = again.filter(|(_, attempt)| attempt().is_ok()).count();
+                let status = tell(ATTEMPTS.iter().chain(ASKS));
+                Ok(if wrong == 0 {
+                    status
+                } else {
+                    ExitCode::FAILURE
+                })
+            }
+            Side::Worker => Ok(tell(ATTEMPTS.iter())),
+        }
+    }
+}
+
+fn ask(ask: &Ask) -> io::Result<()> {
+    match Keeper::get() {
+        Some(keeper) => keeper.ask(ask).map(drop),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+fn tell<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> ExitCode {
+    let mut status = ExitCode::SUCCESS;
+    for (name, attempt) in attempts {
+        let outcome = match attempt() {
+            Ok(()) => {
+                status = ExitCode::FAILURE;
+                "allowed".to_owned()
+            }
+            Err(error) => match error.raw_os_error() {
+                Some(number) => rustix::io::Errno::from_raw_os_error(number).to_string(),
+                None => error.to_string(),
+            },
+        };
+        // Whoever has seen enough has closed the output.
+        let _ = super::print(&format!("{name}: {outcome}\n"));
+    }
+    status
+}
