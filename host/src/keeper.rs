@@ -36,7 +36,7 @@ use self::desk::{Desk, Line};
 use self::ward::Ward;
 use crate::service::{PidFile, Signals, Supervisor, Until};
 
-pub(crate) use self::charge::{Charge, Occasion, SameRights, Unchanging};
+pub(crate) use self::charge::{Charge, Occasion, Occasions, SameRights, Unchanging};
 pub(crate) use self::desk::{Opened, Supplies};
 pub(crate) use self::rights::{blob, native, of_configuration, of_exports, plugin, tls};
 
@@ -59,7 +59,7 @@ const WELL: Duration = Duration::from_secs(60);
 pub(crate) async fn keep<U: Until>(
     signals: Signals,
     charge: Charge,
-    occasion: impl Occasion,
+    occasions: impl Occasions,
     until: impl FnOnce(&Opened) -> anyhow::Result<U>,
 ) -> anyhow::Result<ExitCode> {
     let Charge {
@@ -73,7 +73,7 @@ pub(crate) async fn keep<U: Until>(
     let mut keeping = Keeping {
         desk: Desk::new(supplies),
         signals,
-        occasion,
+        occasions,
         supervisor,
         wanted: Some((pidfile, until)),
         ready: None,
@@ -118,7 +118,7 @@ enum End {
 struct Keeping<O, F, U> {
     desk: Desk,
     signals: Signals,
-    occasion: O,
+    occasions: O,
     supervisor: Supervisor,
     /// What is begun once clients can come in.
     wanted: Option<(Option<PathBuf>, F)>,
@@ -133,7 +133,7 @@ struct Ready<U> {
 
 impl<O, F, U> Keeping<O, F, U>
 where
-    O: Occasion,
+    O: Occasions,
     F: FnOnce(&Opened) -> anyhow::Result<U>,
     U: Until,
 {
@@ -149,7 +149,7 @@ where
                             return Err(error);
                         }
                     }
-                    Some(Stage::Stopping) => self.supervisor.stopping(),
+                    Some(Stage::Stopping) => self.be_stopping(),
                     Some(Stage::Reloading) => {}
                     // Its process is about to end, or can't be understood: then it's of no use.
                     None => {
@@ -173,7 +173,7 @@ where
                     );
                     return Ok(End::Status(self.status_by(signal, ended)));
                 }
-                reason = self.occasion.reason() => self.reload(&line, reason).await,
+                occasion = self.occasions.next() => self.reload(&line, occasion).await,
                 status = done(&mut self.ready) => {
                     let status = status?;
                     let ended = self.stop(&mut ward, &mut line, Signal::TERM).await?;
@@ -199,11 +199,17 @@ where
         Ok(())
     }
 
+    /// Nobody else comes in, not by the keeper's copies of the sockets either.
+    fn be_stopping(&self) {
+        self.supervisor.stopping();
+        self.desk.opened().close();
+    }
+
     /// Lets the server look again. What the operator took away it may ask for until it has looked.
-    async fn reload(&mut self, line: &Line, reason: String) {
+    async fn reload(&mut self, line: &Line, occasion: Occasion) {
         self.supervisor.reloading();
-        // One that is of no use changes nothing here either; the server says in the log what is wrong.
-        if let Ok(rights) = self.occasion.rights() {
+        let Occasion { reason, rights } = occasion;
+        if let Some(rights) = rights {
             self.desk.grant(rights);
         }
         line.note(Note::Reload(reason)).await;
@@ -238,7 +244,7 @@ where
                 ended = ward.ended() => return ended.context("the server's end can't be waited for"),
                 signal = self.signals.wait() => ward.signal(signal),
                 stage = line.stage(), if listens => match stage {
-                    Some(Stage::Stopping) => self.supervisor.stopping(),
+                    Some(Stage::Stopping) => self.be_stopping(),
                     Some(_) => {}
                     None => listens = false,
                 },

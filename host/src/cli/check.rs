@@ -35,8 +35,8 @@ impl Check {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         log::start(log::PLAIN, log::Format::Text)?;
         if let Side::Keeper { all_walls } = self.sandbox.side()? {
-            let config = hosting::read_configuration(&self.config)?;
-            let rights = keeper::of_configuration(&self.config, &config)?;
+            let (config, texts) = hosting::read_configuration(&self.config)?;
+            let rights = keeper::of_configuration(&self.config, &config, &texts);
             return sandbox_args::keep(all_walls, rights, service::open_cache(&config.cache));
         }
         service::block_on(None, async {

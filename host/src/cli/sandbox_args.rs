@@ -15,7 +15,7 @@ use sandbox::Kernel;
 use crate::keeper::{self, Charge, Supplies};
 use crate::service::{self, Signals, Supervisor, Until};
 
-/// How much is asked of the kernel.
+// How much is asked of the kernel. A doc comment here would take the place of each command's own.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct SandboxArgs {
     /// Run plugins in a process that the kernel keeps from files, the network and most system calls: `auto` uses what the
@@ -41,6 +41,11 @@ pub(super) enum Side {
 }
 
 impl SandboxArgs {
+    /// Whether the command line says it.
+    pub(super) fn is_given(&self) -> bool {
+        self.sandbox.is_some()
+    }
+
     /// What this process is to be, where nothing else is configured.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use device::Catalog;
 use device::metrics::Observed;
 use native_filters::Exit;
 use nbd_server::{Address, Inherited, Listener, OnlyClient, OpenSocket, Tls, Welcome};
-use nbdbox_config::config::{self, Config, LogFormat};
+use nbdbox_config::config::{self, Config, LogFormat, Sandbox};
 use nbdbox_config::size;
 use outside::Keeper;
 use runtime::{Engine, cache::Cache};
@@ -147,9 +147,14 @@ impl Serve {
         }
         if let Some(path) = &self.config {
             let start_log = |format: LogFormat| self.start_log(log::HOSTING, format);
-            // Of one that can't be read nothing is known; what is wrong is said where it's served.
-            let configured = hosting::read_configuration(path).map(|config| config.sandbox);
-            let side = self.sandbox.side_of(configured.unwrap_or_default())?;
+            // A pipe is read once: then the command line has to say it.
+            let configured = match self.sandbox.is_given() || !path.is_file() && !path.is_dir() {
+                true => Sandbox::default(),
+                // Of one that can't be read nothing is known; what is wrong is said where it's served.
+                false => hosting::read_configuration(path)
+                    .map_or_else(|_| Sandbox::default(), |(config, _)| config.sandbox),
+            };
+            let side = self.sandbox.side_of(configured)?;
             return match side {
                 Side::Keeper { all_walls } => {
                     service::block_on_one(self.keep_configuration(path, all_walls, start_log))

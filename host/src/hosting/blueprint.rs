@@ -74,7 +74,7 @@ impl Blueprint {
     /// # Errors
     /// All that is wrong, one thing a line.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let config = read_configuration(path)?;
+        let (config, _) = read_configuration(path)?;
         let plugins = Plugins::of_configuration(&config.plugins);
         Self::of(config, plugins)
     }
@@ -132,10 +132,10 @@ impl Blueprint {
 ///
 /// # Errors
 /// A file can't be read; all that is wrong in them, one thing a line.
-pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<Config> {
+pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<(Config, Texts)> {
     let mut texts = Vec::new();
     for file in configuration_files(path)? {
-        let text = files::text(&file);
+        let text = files::any_text(&file);
         let text = text.with_context(|| format!("can't read {}", file.display()))?;
         texts.push((file, text));
     }
@@ -143,11 +143,15 @@ pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<Config> {
         .iter()
         .map(|(path, text)| Source { path, text })
         .collect();
-    Ok(config::parse(&sources)?)
+    let config = config::parse(&sources)?;
+    Ok((config, texts))
 }
 
+/// The files of a configuration, with what they have.
+pub(crate) type Texts = Vec<(PathBuf, String)>;
+
 /// The files of a configuration, in order.
-pub(crate) fn configuration_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn configuration_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let is_folder = files::look(path).is_ok_and(|seen| seen.kind == EntryKind::Folder);
     if !is_folder {
         return Ok(vec![path.to_owned()]);

@@ -24,40 +24,36 @@ pub(crate) struct Charge {
     pub(crate) supplies: Supplies,
 }
 
-/// A reason to let the server look again at what it serves, and what it may ask for then.
-pub(crate) trait Occasion {
-    /// Waits until there is a reason, and says which. Dropping it loses none.
-    async fn reason(&mut self) -> String;
+/// A reason to let the server look again at what it serves.
+pub(crate) struct Occasion {
+    pub(crate) reason: String,
+    /// What it may ask for from here on; `None` if the operator's words are of no use, which the server finds too, and says.
+    pub(crate) rights: Option<Rights>,
+}
 
-    /// Reads the operator's words again. Blocks.
-    ///
-    /// # Errors
-    /// They're of no use; the server finds that too, and says so.
-    fn rights(&mut self) -> anyhow::Result<Rights>;
+/// What tells of occasions.
+pub(crate) trait Occasions {
+    /// Waits for the next one. Dropping it loses none.
+    async fn next(&mut self) -> Occasion;
 }
 
 /// For a server that looks at other things again than the operator's words.
 pub(crate) struct SameRights(pub(crate) Changes, pub(crate) Rights);
 
-impl Occasion for SameRights {
-    async fn reason(&mut self) -> String {
-        self.0.reason().await.into_owned()
-    }
-
-    fn rights(&mut self) -> anyhow::Result<Rights> {
-        Ok(self.1.clone())
+impl Occasions for SameRights {
+    async fn next(&mut self) -> Occasion {
+        Occasion {
+            reason: self.0.reason().await.into_owned(),
+            rights: Some(self.1.clone()),
+        }
     }
 }
 
 /// For a server that stays as it began.
 pub(crate) struct Unchanging;
 
-impl Occasion for Unchanging {
-    async fn reason(&mut self) -> String {
+impl Occasions for Unchanging {
+    async fn next(&mut self) -> Occasion {
         std::future::pending().await
-    }
-
-    fn rights(&mut self) -> anyhow::Result<Rights> {
-        Ok(Rights::default())
     }
 }

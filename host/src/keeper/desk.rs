@@ -159,6 +159,14 @@ impl Desk {
 }
 
 impl Opened {
+    /// Closes all sockets, and removes the files of those that were made here.
+    pub(super) fn close(&self) {
+        let mut sockets = self.lock();
+        sockets.open.clear();
+        // Another server isn't to open them again.
+        sockets.command_line = None;
+    }
+
     /// The address of an open socket.
     pub(crate) fn address(&self, socket: &Socket) -> Option<Address> {
         self.lock().open.get(socket)?.address().ok()

@@ -9,18 +9,15 @@ use nbdbox_config::native::NativeName;
 use nbdbox_config::reference::Reference;
 use outside::{Right, Rights, Socket};
 
-use crate::hosting::configuration_files;
+use crate::hosting::Texts;
 use crate::plugins::Plugins;
 
-/// What a server of a configuration, read from `path`, may ask for.
-///
-/// # Errors
-/// The folder of a configuration can't be read.
-pub(crate) fn of_configuration(path: &Path, config: &Config) -> anyhow::Result<Rights> {
+/// What a server of a configuration may ask for, which was read from `path` and is in these texts.
+pub(crate) fn of_configuration(path: &Path, config: &Config, texts: &Texts) -> Rights {
     let mut rights = Rights::default();
     rights.allow(path, Right::List);
-    for file in configuration_files(path)? {
-        rights.allow(&file, Right::Read);
+    for (file, text) in texts {
+        rights.provide(file, text.as_bytes());
     }
     of_exports(&mut rights, config);
     Plugins::of_configuration(&config.plugins).rights(&mut rights);
@@ -31,7 +28,7 @@ pub(crate) fn of_configuration(path: &Path, config: &Config) -> anyhow::Result<R
     if let Some(admin) = &config.admin {
         rights.allow_socket(Socket::Admin(Box::new(socket_of(admin))));
     }
-    Ok(rights)
+    rights
 }
 
 /// What the exports of a configuration take.
@@ -131,6 +128,9 @@ pub(crate) fn native<'a>(
     for (key, value) in settings {
         match (name, key) {
             (NativeName::Log, "logfile") => rights.allow(Path::new(value), Right::Append),
+            (NativeName::Error, key) if key.ends_with("-file") => {
+                rights.allow(Path::new(value), Right::Look);
+            }
             (NativeName::Exitwhen, "exit-when-file-created" | "exit-when-file-deleted") => {
                 rights.allow(Path::new(value), Right::Look);
             }

@@ -30,6 +30,11 @@ pub(crate) struct Opened {
 }
 
 impl Entrance {
+    /// Whether none of a configuration's listeners is opened: something else stands for the first one.
+    pub(super) fn is_narrow(&self) -> bool {
+        !matches!(self, Self::Listeners)
+    }
+
     /// Leaves of the listeners what is to be opened.
     pub(super) fn narrow(&self, config: &mut Config) {
         match self {

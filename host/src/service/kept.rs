@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 
+use lanes::Work;
 use nbd_server::{Address, Inherited, OpenSocket};
 use nbdbox_config::config::{self, Config, LogFormat};
 use outside::Rights;
@@ -12,7 +14,7 @@ use tempfile::TempDir;
 
 use super::{Changes, Entrance, FileWatcher, Signals, Supervisor, Until, Wanted, open_cache};
 use crate::hosting::read_configuration;
-use crate::keeper::{self, Charge, Occasion, Opened, Supplies};
+use crate::keeper::{self, Charge, Occasion, Occasions, Opened, Supplies};
 
 /// What a keeper has beside the configuration.
 pub(crate) struct Kept {
@@ -38,22 +40,26 @@ pub(crate) async fn keep_configuration<U: Until>(
     start_log: impl FnOnce(LogFormat) -> anyhow::Result<()>,
     until: impl FnOnce(&Opened, &config::Listener) -> anyhow::Result<U>,
 ) -> anyhow::Result<ExitCode> {
-    let signals = Signals::catch_without_hangup()?;
+    let mut signals = Signals::catch_without_hangup()?;
     // Before it's read: what changes meanwhile is noticed.
     let changes = Changes::of_files(|| FileWatcher::start(path), "a file changed")?.or_hangup()?;
     let Wanted { pidfile, entrance } = wanted;
-    let mut config = read_configuration(path)?;
-    // A configuration has one.
-    let first = config.listeners[0].clone();
+    let reading = Words::read(path.to_owned(), entrance.is_narrow());
+    let words = signals.unless_asked(reading).await?;
+    let Words {
+        config,
+        first,
+        rights,
+    } = words;
     start_log(config.log_format)?;
     let cache = open_cache(&config.cache);
     let reread = Reread {
         path: path.to_owned(),
         changes,
-        entrance,
+        is_narrow: entrance.is_narrow(),
+        reading: None,
     };
-    let rights = reread.rights_of(&mut config)?;
-    let socket = match &reread.entrance {
+    let socket = match &entrance {
         Entrance::Socket(path) => Some(config::Address::Unix {
             path: path.clone(),
             mode: None,
@@ -82,35 +88,68 @@ pub(crate) async fn keep_configuration<U: Until>(
     keeper::keep(signals, charge, reread, |opened| until(opened, &first)).await
 }
 
-/// The operator's words, to be read again.
+/// The operator's words, and what follows from them.
+struct Words {
+    config: Config,
+    /// The first listener, which a socket of the command line may stand for.
+    first: config::Listener,
+    rights: Rights,
+}
+
+impl Words {
+    /// Reads a configuration, by the host's lane: it may be on a disk that hangs, or a pipe. `is_narrow` if none of its
+    /// listeners is opened. Dropping it leaves the thread that reads to end by itself.
+    ///
+    /// # Errors
+    /// All that is wrong, one thing a line.
+    async fn read(path: PathBuf, is_narrow: bool) -> anyhow::Result<Self> {
+        let reading = Work::of_the_host().run(move || {
+            let (mut config, texts) = read_configuration(&path)?;
+            // A configuration has one.
+            let first = config.listeners[0].clone();
+            if is_narrow {
+                config.listeners.clear();
+            }
+            let mut rights = keeper::of_configuration(&path, &config, &texts);
+            keeper::tls(&mut rights, &first.tls);
+            Ok(Self {
+                config,
+                first,
+                rights,
+            })
+        });
+        reading.await?
+    }
+}
+
+/// Reads the operator's words again when they've changed.
 struct Reread {
     path: PathBuf,
     changes: Changes,
-    entrance: Entrance,
+    is_narrow: bool,
+    /// Why they're read now, and what comes of it.
+    reading: Option<(String, Reading)>,
 }
 
-impl Reread {
-    fn rights_of(&self, config: &mut Config) -> anyhow::Result<Rights> {
-        let first = config.listeners[0].tls.clone();
-        match &self.entrance {
-            Entrance::Listeners => {}
-            // The command line's socket stands for the first listener, whose TLS is its own.
-            Entrance::Socket(_) | Entrance::Kept | Entrance::Standard => config.listeners.clear(),
+type Reading = Pin<Box<dyn Future<Output = anyhow::Result<Words>>>>;
+
+impl Occasions for Reread {
+    async fn next(&mut self) -> Occasion {
+        let (reason, reading) = match &mut self.reading {
+            Some(reading) => reading,
+            none => {
+                let reason = self.changes.reason().await.into_owned();
+                let reading = Box::pin(Words::read(self.path.clone(), self.is_narrow));
+                none.insert((reason, reading))
+            }
+        };
+        let words = reading.await;
+        let reason = std::mem::take(reason);
+        self.reading = None;
+        Occasion {
+            reason,
+            rights: words.ok().map(|words| words.rights),
         }
-        let mut rights = keeper::of_configuration(&self.path, config)?;
-        keeper::tls(&mut rights, &first);
-        Ok(rights)
-    }
-}
-
-impl Occasion for Reread {
-    async fn reason(&mut self) -> String {
-        self.changes.reason().await.into_owned()
-    }
-
-    fn rights(&mut self) -> anyhow::Result<Rights> {
-        let mut config = read_configuration(&self.path)?;
-        self.rights_of(&mut config)
     }
 }
 

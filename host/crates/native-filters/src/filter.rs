@@ -117,7 +117,9 @@ impl NativeFilter {
             None => Work::of_the_host(),
         };
         let file = Arc::clone(file);
-        let found = deadline.standing(work.run(move || file.exists())).await;
+        let found = deadline
+            .standing(work.run(move || outside::files::look(&file).is_ok()))
+            .await;
         found.map_err(|_| Failure::host(nbd_proto::Errno::Eio, "the host has no thread left"))
     }
 

@@ -22,6 +22,17 @@ pub fn read(path: &Path) -> io::Result<File> {
     }
 }
 
+/// The text of whatever is at a path: a pipe is waited for.
+///
+/// # Errors
+/// It isn't there, can't be read, or wasn't named by the operator; it isn't UTF-8.
+pub fn any_text(path: &Path) -> io::Result<String> {
+    match Keeper::get() {
+        None => std::fs::read_to_string(path),
+        Some(_) => text(path),
+    }
+}
+
 /// The text of a file.
 ///
 /// # Errors

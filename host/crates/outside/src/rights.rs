@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::{self, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -37,6 +38,8 @@ pub struct Rights {
     paths: HashMap<PathBuf, HashSet<Right>>,
     /// Files directly in a folder, all or those with an ending.
     folders: Vec<(PathBuf, Option<&'static str>, HashSet<Right>)>,
+    /// Files that the keeper has read: what it has understood is what the server gets.
+    provided: HashMap<PathBuf, Arc<[u8]>>,
     sockets: HashSet<Socket>,
     pipes: HashSet<u32>,
     input: bool,
@@ -52,6 +55,11 @@ impl Rights {
     pub fn allow_in(&mut self, folder: &Path, ending: Option<&'static str>, rights: &[Right]) {
         let rights = rights.iter().copied().collect();
         self.folders.push((folder.to_owned(), ending, rights));
+    }
+
+    /// Allows to read a file, with these bytes whatever becomes of it.
+    pub fn provide(&mut self, path: &Path, bytes: &[u8]) {
+        self.provided.insert(path.to_owned(), bytes.into());
     }
 
     /// Allows a socket.
@@ -76,6 +84,11 @@ impl Rights {
             self.paths.entry(path.clone()).or_default().extend(rights);
         }
         self.folders.extend(other.folders.iter().cloned());
+        for (path, bytes) in &other.provided {
+            // This one's are newer.
+            let bytes = || Arc::clone(bytes);
+            self.provided.entry(path.clone()).or_insert_with(bytes);
+        }
         self.sockets.extend(other.sockets.iter().cloned());
         self.pipes.extend(&other.pipes);
         self.input |= other.input;
@@ -86,7 +99,10 @@ impl Rights {
     #[must_use]
     pub fn permit(&self, ask: &Ask) -> bool {
         match ask {
-            Ask::Read(path) => self.has(&path.to_path(), Right::Read),
+            Ask::Read(path) => {
+                let path = path.to_path();
+                self.provided.contains_key(&path) || self.has(&path, Right::Read)
+            }
             Ask::Code { path, .. } => self.has(&path.to_path(), Right::Code),
             Ask::Disk {
                 path,
@@ -118,6 +134,7 @@ impl Rights {
 
     fn may_look(&self, path: &Path) -> bool {
         self.paths.contains_key(path)
+            || self.provided.contains_key(path)
             || self.in_folder(path).next().is_some()
             || self.folders.iter().any(|(folder, ..)| folder == path)
     }
@@ -143,7 +160,10 @@ impl Rights {
         }
         let file = |file: std::fs::File| (Answer::File, Some(file.into()));
         Ok(match ask {
-            Ask::Read(path) => file(here::read(&path.to_path())?),
+            Ask::Read(path) => match self.provided.get(&path.to_path()) {
+                Some(bytes) => (Answer::File, Some(in_memory(bytes)?)),
+                None => file(here::read(&path.to_path())?),
+            },
             Ask::Disk { path, writable } => file(here::disk(&path.to_path(), *writable)?),
             Ask::Append { path, anew } => file(here::append(&path.to_path(), *anew)?),
             Ask::Pipe(descriptor) => (Answer::File, Some(here::pipe(*descriptor)?)),
@@ -223,6 +243,18 @@ mod tests {
         ] {
             assert_eq!(rights.permit(&code(path)), allowed, "{path}");
         }
+    }
+
+    #[test]
+    fn what_the_keeper_has_read_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nbdbox.toml");
+        std::fs::write(&path, "new").unwrap();
+        let mut rights = Rights::default();
+        rights.provide(&path, b"old");
+        let (_, file) = rights.perform(&Ask::Read(path.as_path().into())).unwrap();
+        let text = std::io::read_to_string(std::fs::File::from(file.unwrap())).unwrap();
+        assert_eq!(text, "old");
     }
 
     #[test]

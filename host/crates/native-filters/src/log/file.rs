@@ -159,7 +159,18 @@ mod tests {
             // As at the end of the process.
             finish_logs();
             assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+            // The thread that wrote may have it a moment longer: then it would be joined.
+            drop(file);
+            while is_open(&path) {
+                std::thread::yield_now();
+            }
         }
+    }
+
+    fn is_open(path: &Path) -> bool {
+        let open = OPEN.lock().unwrap();
+        let file = open.as_ref().and_then(|open| open.get(path));
+        file.is_some_and(|file| file.strong_count() > 0)
     }
 
     #[test]
