@@ -36,9 +36,11 @@ use self::desk::{Desk, Line};
 use self::ward::Ward;
 use crate::service::{PidFile, Signals, Supervisor, Until};
 
-pub(crate) use self::charge::{Charge, Occasion, Occasions, SameRights, Unchanging};
+pub(crate) use self::charge::{Charge, Granted, Occasion, Occasions, SameRights, Unchanging};
 pub(crate) use self::desk::{Opened, Supplies};
-pub(crate) use self::rights::{blob, native, of_configuration, of_exports, plugin, tls};
+pub(crate) use self::rights::{
+    blob, native, of_configuration, of_exports, plugin, tls, unread_configuration,
+};
 
 /// Time for a server that has closed its link to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -209,8 +211,9 @@ where
     async fn reload(&mut self, line: &Line, occasion: Occasion) {
         self.supervisor.reloading();
         let Occasion { reason, rights } = occasion;
-        if let Some(rights) = rights {
-            self.desk.grant(rights);
+        match rights {
+            Granted::Anew(rights) => self.desk.grant(rights),
+            Granted::More(rights) => self.desk.amend(rights),
         }
         line.note(Note::Reload(reason)).await;
     }

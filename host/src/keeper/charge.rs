@@ -27,8 +27,17 @@ pub(crate) struct Charge {
 /// A reason to let the server look again at what it serves.
 pub(crate) struct Occasion {
     pub(crate) reason: String,
-    /// What it may ask for from here on; `None` if the operator's words are of no use, which the server finds too, and says.
-    pub(crate) rights: Option<Rights>,
+    /// What it may ask for.
+    pub(crate) rights: Granted,
+}
+
+/// What a server may ask for after an occasion.
+pub(crate) enum Granted {
+    /// This, and nothing that was granted before.
+    Anew(Rights),
+    /// This, in addition to what was granted before: the operator's words are of no use, which the server finds too, and
+    /// says.
+    More(Rights),
 }
 
 /// What tells of occasions.
@@ -44,7 +53,7 @@ impl Occasions for SameRights {
     async fn next(&mut self) -> Occasion {
         Occasion {
             reason: self.0.reason().await.into_owned(),
-            rights: Some(self.1.clone()),
+            rights: Granted::Anew(self.1.clone()),
         }
     }
 }

@@ -131,6 +131,14 @@ impl Desk {
         *self.next.borrow_mut() = Some(rights);
     }
 
+    /// From here on a server may ask for this too, and what was provided before is read anew: the operator's words are of
+    /// no use, which it's to find itself.
+    pub(super) fn amend(&self, rights: Rights) {
+        let mut both = self.shared.rights();
+        let before = both.without_provided();
+        *both = Arc::new(rights.with(&before));
+    }
+
     /// The server has looked: what was granted last is all that it may ask for.
     pub(super) fn settle(&self) {
         if let Some(rights) = self.next.borrow_mut().take() {
@@ -159,10 +167,13 @@ impl Desk {
 }
 
 impl Opened {
-    /// Closes all sockets, and removes the files of those that were made here.
+    /// Closes the sockets of clients, and removes the files of those that were made here. The operator can look in until
+    /// the end.
     pub(super) fn close(&self) {
         let mut sockets = self.lock();
-        sockets.open.clear();
+        sockets
+            .open
+            .retain(|socket, _| matches!(socket, Socket::Admin(_)));
         // Another server isn't to open them again.
         sockets.command_line = None;
     }

@@ -31,6 +31,15 @@ pub(crate) fn of_configuration(path: &Path, config: &Config, texts: &Texts) -> R
     rights
 }
 
+/// What a server takes to find out itself what is wrong with a configuration.
+pub(crate) fn unread_configuration(path: &Path) -> Rights {
+    let mut rights = Rights::default();
+    rights.allow(path, Right::List);
+    rights.allow(path, Right::Read);
+    rights.allow_in(path, Some("toml"), &[Right::Read]);
+    rights
+}
+
 /// What the exports of a configuration take.
 pub(crate) fn of_exports(rights: &mut Rights, config: &Config) {
     for export in config.tenants.iter().flat_map(|tenant| &tenant.exports) {

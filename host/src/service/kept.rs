@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::{Changes, Entrance, FileWatcher, Signals, Supervisor, Until, Wanted, open_cache};
 use crate::hosting::read_configuration;
-use crate::keeper::{self, Charge, Occasion, Occasions, Opened, Supplies};
+use crate::keeper::{self, Charge, Granted, Occasion, Occasions, Opened, Supplies};
 
 /// What a keeper has beside the configuration.
 pub(crate) struct Kept {
@@ -148,7 +148,10 @@ impl Occasions for Reread {
         self.reading = None;
         Occasion {
             reason,
-            rights: words.ok().map(|words| words.rights),
+            rights: match words {
+                Ok(words) => Granted::Anew(words.rights),
+                Err(_) => Granted::More(keeper::unread_configuration(&self.path)),
+            },
         }
     }
 }

@@ -305,9 +305,7 @@ fn called_at_load() -> BTreeSet<String> {
             if let Some(words) = line.strip_prefix("///") {
                 comment.push_str(words);
             } else if let Some((name, _)) = line.split_once(": func(") {
-                if comment.contains("which is thrown away")
-                    || comment.contains("that is thrown away")
-                {
+                if comment.contains("The host calls it when it loads the") {
                     found.insert(name.to_owned());
                 }
                 comment.clear();
