@@ -7,7 +7,7 @@
 //! ```
 //!
 //! It has the operator's rights, and starts before anything untrusted is loaded. It reads the operator's words itself,
-//! and makes of them the [`Rights`] of the server: an ask that isn't among them is answered by EPERM, whoever asks. It
+//! and makes of them the [`Rights`](outside::Rights) of the server: an ask that isn't among them is answered by EPERM, whoever asks. It
 //! looks into nothing that a client or a plugin sent: a plugin's bytes go to a compiler, unread except for their digest.
 //!
 //! | file | has |

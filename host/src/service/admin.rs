@@ -24,7 +24,7 @@ pub(crate) enum Next {
     /// What there is.
     Same,
     /// Something else, or nothing.
-    Other(Option<(Address, Listener)>),
+    Other(Option<Box<(Address, Listener)>>),
 }
 
 impl AdminListener {
@@ -42,7 +42,9 @@ impl AdminListener {
         if open == wanted {
             return Ok(Next::Same);
         }
-        let other = wanted.map(|address| anyhow::Ok((address.clone(), Listener::admin(address)?)));
+        let open =
+            |address: &Address| anyhow::Ok(Box::new((address.clone(), Listener::admin(address)?)));
+        let other = wanted.map(open);
         Ok(Next::Other(other.transpose()?))
     }
 
@@ -50,7 +52,8 @@ impl AdminListener {
     pub(crate) async fn adopt(&mut self, next: Next) {
         let Next::Other(other) = next else { return };
         self.close().await;
-        self.open = other.map(|(address, listener)| {
+        self.open = other.map(|other| {
+            let (address, listener) = *other;
             tracing::info!("the admin listener is {address}");
             #[expect(
                 clippy::disallowed_methods,

@@ -17,10 +17,6 @@ impl Kernel {
     /// Tries it in a thread that ends with it: both walls are a thread's own. Waits for that thread, which doesn't block.
     #[must_use]
     pub fn ask() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the operator's: one, which ends here"
-        )]
         let asked = thread::scope(|scope| {
             let paths =
                 scope.spawn(|| paths::deny().unwrap_or_else(|error| vec![error.to_string()]));

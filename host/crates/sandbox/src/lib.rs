@@ -3,9 +3,9 @@
 //! A process enters for good: no call of this crate, and none of the kernel's, gives back what [`enter`] took. Three
 //! mechanisms work together.
 //!
-//! - Landlock ([`paths`](mod@paths)) denies every path, TCP's `bind` and `connect`, abstract unix sockets, and signals to
+//! - Landlock (`paths.rs`) denies every path, TCP's `bind` and `connect`, abstract unix sockets, and signals to
 //!   processes outside.
-//! - seccomp ([`calls`](mod@calls)) denies every system call except those on the list of the process's [`Role`].
+//! - seccomp (`calls.rs`) denies every system call except those on the list of the process's [`Role`].
 //! - `no_new_privs` and "not dumpable" (prctl(2)) keep set-user-id programs and debuggers out.
 //!
 //! Descriptors that are open stay open: what a process holds is decided by whoever started it.

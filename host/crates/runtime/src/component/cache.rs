@@ -264,10 +264,8 @@ impl Cache {
     }
 
     /// The code of a plugin's file, in a file whose every byte was checked: from the cache, or compiled by a child process.
-    /// `compatibility` is a number that changes with everything that the code depends on ([`Engine::compatibility`]).
-    /// Dropping the future ends the child.
-    ///
-    /// [`Engine::compatibility`]: crate::Engine::compatibility
+    /// `compatibility` is a number that changes with everything that the code depends on. Dropping the future ends the
+    /// child.
     ///
     /// # Errors
     /// Why the file can't be a plugin.

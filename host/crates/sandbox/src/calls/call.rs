@@ -39,6 +39,19 @@ pub(super) const fn is(index: u8, value: i32) -> Argument {
     }
 }
 
+/// The argument at `index`, counted from 0, is this number of a device's request.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the kernel looks at 32 bits of it (ioctl(2))"
+)]
+pub(super) const fn is_request(index: u8, request: u64) -> Argument {
+    Argument::Bits {
+        index,
+        mask: u32::MAX,
+        value: request as u32,
+    }
+}
+
 /// The argument at `index` has all of these bits.
 pub(super) const fn has(index: u8, bits: i32) -> Argument {
     Argument::Bits {

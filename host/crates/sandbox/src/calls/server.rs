@@ -2,7 +2,7 @@
 
 use libc::*;
 
-use super::call::{Call, any, has, is, lacks, null, with};
+use super::call::{Call, any, has, is, is_request, lacks, null, with};
 
 /// The list.
 pub(super) const CALLS: &[Call] = &[
@@ -39,9 +39,9 @@ pub(super) const CALLS: &[Call] = &[
     any(SYS_fsync),
     any(SYS_fadvise64),
     any(SYS_getdents64),
-    with(SYS_ioctl, &[is(1, FIONBIO as i32)]),
-    with(SYS_ioctl, &[is(1, TCGETS as i32)]),
-    with(SYS_ioctl, &[is(1, TIOCGWINSZ as i32)]),
+    with(SYS_ioctl, &[is_request(1, FIONBIO)]),
+    with(SYS_ioctl, &[is_request(1, TCGETS)]),
+    with(SYS_ioctl, &[is_request(1, TIOCGWINSZ)]),
     with(SYS_fcntl, &[is(1, F_GETFD)]),
     with(SYS_fcntl, &[is(1, F_SETFD)]),
     with(SYS_fcntl, &[is(1, F_GETFL)]),
