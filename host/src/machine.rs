@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread::available_parallelism;
 
 use device::ProcessQuota;
 use rustix::fs::Dir;
@@ -24,6 +25,7 @@ static KERNEL: LazyLock<Kernel> = LazyLock::new(Kernel::look);
 /// What the kernel says of the machine, and open files in which it tells of this process: once there are walls around the
 /// process, none can be opened.
 struct Kernel {
+    cores: usize,
     memory: u64,
     mappings: u64,
     status: Option<Mutex<File>>,
@@ -36,6 +38,8 @@ impl Kernel {
         let open = |path| File::open(path).ok().map(Mutex::new);
         let descriptors = File::open("/proc/self/fd").and_then(|folder| Ok(Dir::new(folder)?));
         Self {
+            // As far as the control group lets the process use them.
+            cores: available_parallelism().map_or(1, usize::from),
             memory: available_memory(),
             mappings: number("/proc/sys/vm/max_map_count").unwrap_or(DEFAULT_MAPPINGS),
             status: open("/proc/self/status"),
@@ -109,6 +113,11 @@ pub(crate) fn threads() -> Option<u64> {
         .lines()
         .find_map(|line| line.strip_prefix("Threads:"))?;
     line.trim().parse().ok()
+}
+
+/// Cores that the process may use: those of the machine, or fewer if it's kept to some or has a quota.
+pub(crate) fn cores() -> usize {
+    KERNEL.cores
 }
 
 /// Mappings that the kernel gives a process.

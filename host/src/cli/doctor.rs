@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::ExitCode;
-use std::thread::available_parallelism;
 
 use clap::Args;
 use nbdbox_config::size::Bytes;
@@ -81,10 +80,9 @@ fn seccomp(kernel: &Kernel) -> Finding {
 }
 
 fn cores() -> Finding {
-    let cores = available_parallelism().map_or(1, usize::from);
     (
         "cores",
-        cores.to_string(),
+        machine::cores().to_string(),
         "one worker thread each; --threads sets another number".to_owned(),
     )
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::thread::available_parallelism;
 
 use anyhow::ensure;
 use device::TenantQuota;
@@ -12,6 +11,8 @@ use nbdbox_config::limits::Limits;
 use runtime::cache::Digest;
 use runtime::{Engine, Plugin};
 use tokio::sync::{Mutex, Semaphore};
+
+use crate::machine;
 
 /// Loaded plugins, by digest.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl Library {
         Self {
             engine,
             shelf: Mutex::default(),
-            loading: Semaphore::new(available_parallelism().map_or(2, usize::from).max(2)),
+            loading: Semaphore::new(machine::cores().max(2)),
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::available_parallelism;
 
+use lanes::Work;
 use nbd_server::{Address, Inherited, OpenSocket, address_of};
 use outside::{Answer, Ask, Failure, Link, Note, Rights, Socket, Stage, Told, fitting};
 use runtime::cache::{Cache, Refused};
@@ -15,6 +15,8 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
+
+use crate::machine;
 
 /// Asks under way at once. Past them the keeper reads no more: a server asks from its lanes, of which each has eight
 /// threads, so only one that asks without end comes to wait.
@@ -101,16 +103,19 @@ impl Desk {
         if input.is_some() {
             rights.allow_input();
         }
-        let compilers = available_parallelism().map_or(2, usize::from).max(2);
+        let shared = Arc::new(Shared {
+            rights: Mutex::new(Arc::new(rights)),
+            cache,
+            inherited,
+            opened: Opened(Mutex::new(opened)),
+            input,
+            compiling: Semaphore::new(machine::cores().max(2)),
+        });
+        let tidying = Arc::clone(&shared);
+        // Without a thread it's done by the next server that starts.
+        let _ = Work::of_the_host().begin(move || tidying.cache.tidy());
         Self {
-            shared: Arc::new(Shared {
-                rights: Mutex::new(Arc::new(rights)),
-                cache,
-                inherited,
-                opened: Opened(Mutex::new(opened)),
-                input,
-                compiling: Semaphore::new(compilers),
-            }),
+            shared,
             places: Arc::new(Semaphore::new(MOST)),
             next: RefCell::new(None),
         }

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use tokio::runtime::Builder;
 
 use super::descriptors;
+use crate::machine;
 
 /// Does `work` on this thread alone: for a process that waits most of the time.
 ///
@@ -30,11 +31,8 @@ pub(crate) fn block_on<T>(
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     descriptors::raise();
-    let mut runtime = Builder::new_multi_thread();
-    if let Some(threads) = threads {
-        runtime.worker_threads(threads.into());
-    }
-    let runtime = runtime
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads.map_or_else(machine::cores, usize::from))
         .enable_all()
         .build()
         .context("can't start worker threads")?;

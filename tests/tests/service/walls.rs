@@ -171,6 +171,23 @@ fn what_a_reload_grants_can_be_had_and_what_it_takes_away_cannot() {
     assert_eq!(size(), (2 * MIB).to_string());
 }
 
+#[test]
+fn a_keeper_tidies_the_cache_that_a_killed_one_left() {
+    let cache = tempfile::tempdir().unwrap();
+    let folder = cache.path().join("nbdbox");
+    let mut builder = fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&folder).unwrap();
+    let left = folder.join(".compiling-left");
+    fs::write(&left, "half").unwrap();
+    let config = [
+        tenant("alice", ""),
+        export("alice", "disk", "sparse", "settings = { size = \"1M\" }"),
+    ];
+    let _server = Server::hosting_with_cache(&config.concat(), cache.path());
+    until("the left file is gone", || !left.exists());
+}
+
 fn serve(disk: &Disk, options: &[&str]) -> Server {
     let grant = format!("disk={}:rw", disk.path().display());
     let file = plugin("file").display().to_string();

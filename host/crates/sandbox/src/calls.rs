@@ -7,6 +7,7 @@
 mod call;
 mod compiler;
 mod server;
+mod threads;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +28,7 @@ pub(crate) fn deny_others(role: Role) -> Result<Vec<String>, Error> {
         Role::Server => server::CALLS,
     };
     // All are asked, and the strictest answer counts. After the list another filter couldn't be put in.
-    for filter in [without_clone3()?, only(list)?] {
+    for filter in [without_clone3()?, only(threads::CALLS.iter().chain(list))?] {
         match apply_filter(&filter) {
             Err(Error::Seccomp(error)) if is_missing(&error) => {
                 return Ok(vec![
@@ -45,7 +46,7 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EINVAL | ENOSYS))
 }
 
-fn only(calls: &[Call]) -> Result<BpfProgram, Error> {
+fn only<'a>(calls: impl Iterator<Item = &'a Call>) -> Result<BpfProgram, Error> {
     let mut rules = BTreeMap::new();
     for call in calls {
         rules
@@ -84,6 +85,8 @@ mod tests {
     use libc::*;
 
     use super::*;
+
+    const LISTS: [&[Call]; 3] = [compiler::CALLS, server::CALLS, threads::CALLS];
 
     #[test]
     fn what_an_intruder_wants_is_on_no_list() {
@@ -124,7 +127,7 @@ mod tests {
             SYS_fchmodat,
             SYS_chdir,
         ];
-        for list in [compiler::CALLS, server::CALLS] {
+        for list in LISTS {
             for number in wanted {
                 assert!(list.iter().all(|call| call.number != number), "{number}");
             }
@@ -133,7 +136,7 @@ mod tests {
 
     #[test]
     fn memory_is_never_writable_and_code_at_once() {
-        for list in [compiler::CALLS, server::CALLS] {
+        for list in LISTS {
             for number in [SYS_mmap, SYS_mprotect] {
                 let calls = list.iter().filter(|call| call.number == number);
                 for call in calls {
@@ -146,8 +149,8 @@ mod tests {
 
     #[test]
     fn both_filters_are_programs_that_the_kernel_takes() {
-        for list in [compiler::CALLS, server::CALLS] {
-            let program = only(list).unwrap();
+        for list in LISTS {
+            let program = only(list.iter()).unwrap();
             // BPF_MAXINSNS.
             assert!(program.len() < 4096, "{}", program.len());
         }

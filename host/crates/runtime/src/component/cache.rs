@@ -229,7 +229,7 @@ impl Cache {
     }
 
     /// Removes what killed servers left, and what is too much. Blocks.
-    pub(crate) fn tidy(&self) {
+    pub fn tidy(&self) {
         if let Some(folder) = &self.folder {
             let tidied =
                 keeping::remove_abandoned(folder).and_then(|()| keeping::shrink(folder, self.size));

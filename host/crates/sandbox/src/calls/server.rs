@@ -1,8 +1,9 @@
-//! What a server asks of the kernel: its clients' sockets, open files and disks, memory, threads of its own.
+//! What a server asks of the kernel, in addition to [threads](super::threads): its clients' sockets, open files and
+//! disks, memory for compiled code.
 
 use libc::*;
 
-use super::call::{Call, any, has, is, is_request, lacks, null, with};
+use super::call::{Call, any, has, is, is_request, with};
 
 /// The list.
 pub(super) const CALLS: &[Call] = &[
@@ -61,45 +62,10 @@ pub(super) const CALLS: &[Call] = &[
     any(SYS_poll),
     any(SYS_eventfd2),
     any(SYS_ppoll),
-    any(SYS_clock_gettime),
     any(SYS_clock_nanosleep),
-    any(SYS_getrandom),
-    // Memory: code becomes executable when it has been written, and isn't writable any more.
-    any(SYS_brk),
-    with(SYS_mmap, &[lacks(2, PROT_EXEC)]),
-    with(SYS_mprotect, &[lacks(2, PROT_EXEC)]),
+    // Code: memory becomes executable when it has been written, and isn't writable any more.
     with(SYS_mprotect, &[is(2, PROT_READ | PROT_EXEC)]),
-    any(SYS_mremap),
-    any(SYS_munmap),
-    any(SYS_madvise),
     any(SYS_memfd_create),
     any(SYS_ftruncate),
-    // Threads of its own, and signals to itself.
-    with(
-        SYS_clone,
-        &[has(0, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND)],
-    ),
-    any(SYS_set_robust_list),
-    any(SYS_rseq),
-    any(SYS_sigaltstack),
-    any(SYS_rt_sigaction),
-    any(SYS_rt_sigprocmask),
-    any(SYS_rt_sigreturn),
-    any(SYS_futex),
-    any(SYS_sched_yield),
-    any(SYS_sched_getaffinity),
-    any(SYS_gettid),
-    any(SYS_getpid),
-    // They tell nothing, and libraries take it that they can't fail.
-    any(SYS_getppid),
-    any(SYS_getuid),
-    any(SYS_geteuid),
-    any(SYS_getgid),
-    any(SYS_getegid),
-    with(SYS_prctl, &[is(0, PR_SET_NAME)]),
-    with(SYS_prlimit64, &[is(0, 0), null(2)]),
     any(SYS_getrusage),
-    any(SYS_restart_syscall),
-    any(SYS_exit),
-    any(SYS_exit_group),
 ];

@@ -1,0 +1,45 @@
+//! What every process asks of the kernel: threads of its own, signals to itself, time, memory that is never code.
+
+use libc::*;
+
+use super::call::{Call, any, has, is, lacks, null, with};
+
+/// The list.
+pub(super) const CALLS: &[Call] = &[
+    // Memory.
+    any(SYS_brk),
+    with(SYS_mmap, &[lacks(2, PROT_EXEC)]),
+    with(SYS_mprotect, &[lacks(2, PROT_EXEC)]),
+    any(SYS_mremap),
+    any(SYS_munmap),
+    any(SYS_madvise),
+    // Threads of its own.
+    with(
+        SYS_clone,
+        &[has(0, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND)],
+    ),
+    any(SYS_set_robust_list),
+    any(SYS_rseq),
+    any(SYS_sigaltstack),
+    any(SYS_rt_sigaction),
+    any(SYS_rt_sigprocmask),
+    any(SYS_rt_sigreturn),
+    any(SYS_futex),
+    any(SYS_sched_yield),
+    any(SYS_sched_getaffinity),
+    any(SYS_gettid),
+    any(SYS_getpid),
+    // They tell nothing, and libraries take it that they can't fail.
+    any(SYS_getppid),
+    any(SYS_getuid),
+    any(SYS_geteuid),
+    any(SYS_getgid),
+    any(SYS_getegid),
+    with(SYS_prctl, &[is(0, PR_SET_NAME)]),
+    with(SYS_prlimit64, &[is(0, 0), null(2)]),
+    any(SYS_getrandom),
+    any(SYS_clock_gettime),
+    any(SYS_restart_syscall),
+    any(SYS_exit),
+    any(SYS_exit_group),
+];
