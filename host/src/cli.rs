@@ -59,7 +59,7 @@ Examples:
   nbdbox inspect file                                     what is it, what does it need?
   nbdbox new --lang python mydisk                         a plugin to start from
   nbdbox dev ./mydisk.wasm size=1G                        reloads it after each build
-  nbdbox test pattern size=1G                             does it keep the contract?
+  nbdbox test pattern size=1G                             check a plugin against the contract
   nbdbox top /run/nbdbox/admin.sock                       what does a server do?
   nbdbox doctor                                           what does this machine give?
   nbdbox map --picture sparse size=4G                     where are its data and holes?

@@ -48,7 +48,7 @@ impl New {
         let shown = self.folder.display();
         super::print(&format!(
             "made {shown}: a plugin in {}\n\n  cd {shown}\n  make         builds {name}.wasm\n  \
-             make test    does it keep the contract?\n\nYour code goes into {}; README.md explains the rest.\n",
+             make test    checks that it keeps the contract\n\nYour code goes into {}; README.md explains the rest.\n",
             self.lang.title(),
             self.lang.source(),
         ))
@@ -74,7 +74,7 @@ fn write_whole(
     folder: &Path,
     fill: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    ensure!(!folder.exists(), "it's there already");
+    ensure!(!folder.exists(), "it exists already; choose another name");
     let parent = folder
         .parent()
         .context("it has no parent folder: choose another path")?;
@@ -87,7 +87,7 @@ fn write_whole(
     fs::create_dir(&filled)?;
     fill(&filled)?;
     match fs::rename(&filled, folder) {
-        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => bail!("it's there already"),
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => bail!("it exists already; choose another name"),
         done => Ok(done?),
     }
 }

@@ -173,7 +173,7 @@ fn all_that_is_wrong_is_said_at_once_with_its_line() {
     let expected = [
         (
             1,
-            "drain: a text in quotes is expected, and this is an integer",
+            "drain: expected a text in quotes, found an integer",
         ),
         (
             2,

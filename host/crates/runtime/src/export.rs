@@ -250,10 +250,10 @@ impl PluginLayer {
         info.immutable |= self.policy.immutable;
         if !info.is_like(&self.info) {
             let names = &self.ctx.names;
-            log_export!(warn, names, ?info, "another instance says something else");
+            log_export!(warn, names, ?info, "a new instance of the plugin describes another disk than the first one");
             return Err(Failure::plugin(
                 Cause::Changed,
-                "the plugin changed its mind",
+                "a new instance of the plugin describes another disk",
             ));
         }
         Ok(instance)

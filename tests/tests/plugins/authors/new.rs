@@ -181,7 +181,7 @@ fn a_folder_that_is_there_stays_as_it_is() {
     let refused = new("rust", &made.folder());
     assert_eq!(refused.code, 1);
     assert!(
-        refused.stderr.contains("it's there already"),
+        refused.stderr.contains("it exists already"),
         "{}",
         refused.stderr
     );

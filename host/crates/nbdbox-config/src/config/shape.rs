@@ -86,7 +86,7 @@ impl<W: FnMut(Range<usize>, &str, String)> Shape<'_, W> {
         if !is_of_type(value.get_ref(), &schema["type"]) {
             let found = value.get_ref().type_str();
             let text = format!(
-                "{} is expected, and this is {}",
+                "expected {}, found {}",
                 kinds(&schema["type"]),
                 with_article(found)
             );

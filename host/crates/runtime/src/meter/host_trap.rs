@@ -24,7 +24,7 @@ pub(crate) enum HostTrap {
     Handles,
     /// Past the number of questions to the layer below.
     #[error(
-        "more than {} questions to the layer below",
+        "more than {} requests to the layer below in one call",
         nbdbox_config::limits::QUESTIONS
     )]
     Questions,
