@@ -157,6 +157,8 @@ impl<C: Catalog + Observed> Service<C> {
             }
         };
         drop(until);
+        // Before anybody hears of it: whoever finds the sockets closed finds the connections told.
+        let _ = self.stop.send(true);
         self.options.supervisor.stopping();
         tracing::info!("stopping");
         // However it ends, the sockets that were opened are closed and their files removed.

@@ -87,7 +87,9 @@ fn write_whole(
     fs::create_dir(&filled)?;
     fill(&filled)?;
     match fs::rename(&filled, folder) {
-        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => bail!("it exists already; choose another name"),
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+            bail!("it exists already; choose another name")
+        }
         done => Ok(done?),
     }
 }

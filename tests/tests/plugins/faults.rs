@@ -673,7 +673,7 @@ fn an_instance_that_says_something_else_than_the_first_is_not_used() {
         let (server, mut client) = changing(what);
         assert_eq!(read(&mut client, 0, 1), Err(EIO), "{what}");
         let log = server.log();
-        assert!(log.contains("says something else"), "{what}: {log}");
+        assert!(log.contains("describes another disk"), "{what}: {log}");
     }
 }
 

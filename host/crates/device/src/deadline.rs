@@ -180,7 +180,8 @@ impl Deadline {
         let one_less = |left: u32| left.checked_sub(1);
         let questions = &self.0.questions;
         let asked = questions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        let too_many = "the filters sent too many requests to the layers below for one request of a client";
+        let too_many =
+            "the filters sent too many requests to the layers below for one request of a client";
         asked.map_err(|_| Failure::plugin(Cause::Budget, too_many))?;
         Ok(())
     }

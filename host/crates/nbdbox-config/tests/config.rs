@@ -171,10 +171,7 @@ fn all_that_is_wrong_is_said_at_once_with_its_line() {
     .unwrap_err();
     let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
     let expected = [
-        (
-            1,
-            "drain: expected a text in quotes, found an integer",
-        ),
+        (1, "drain: expected a text in quotes, found an integer"),
         (
             2,
             "conections: unknown key; known here are admin, cache, connections",
@@ -196,7 +193,7 @@ fn all_that_is_wrong_is_said_at_once_with_its_line() {
         (14, "tenant.alice.export.sha256: 64 hexadecimal digits"),
         (
             15,
-            "tenant.alice.export.limits.cpu: a text in quotes is expected",
+            "tenant.alice.export.limits.cpu: expected a text in quotes",
         ),
     ];
     for (line, text) in expected {

@@ -250,7 +250,12 @@ impl PluginLayer {
         info.immutable |= self.policy.immutable;
         if !info.is_like(&self.info) {
             let names = &self.ctx.names;
-            log_export!(warn, names, ?info, "a new instance of the plugin describes another disk than the first one");
+            log_export!(
+                warn,
+                names,
+                ?info,
+                "a new instance of the plugin describes another disk than the first one"
+            );
             return Err(Failure::plugin(
                 Cause::Changed,
                 "a new instance of the plugin describes another disk",
