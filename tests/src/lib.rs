@@ -38,7 +38,7 @@ pub use paths::{guest, nbdbox, plugin};
 pub use peer::Peer;
 pub use random::Random;
 pub use raw::{Raw, Transmission};
-pub use server::{Exit, Server, serving_pid};
+pub use server::{Exit, Server, kill, serving_pid};
 pub use strace::Strace;
 pub use tools::{Run, nbdsh, qemu_io, run, shell};
 pub use until::until;

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{Raw, nbdbox};
@@ -45,6 +46,20 @@ pub fn serving_pid(pid: u32) -> u32 {
         words.split(|byte| *byte == 0).nth(1) == Some(b"behind-walls")
     };
     children.find(serves).unwrap_or(pid)
+}
+
+/// Kills a server at once, as a loss of power would: the process that serves first, since it drains when it finds its keeper
+/// gone. It may have ended already.
+pub fn kill(child: &mut Child) {
+    let serving = serving_pid(child.id());
+    if serving != child.id()
+        && let Some(serving) = i32::try_from(serving).ok().and_then(Pid::from_raw)
+    {
+        let _ = kill_process(serving, Signal::KILL);
+    }
+    // Before it starts another one.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 impl Server {
@@ -327,8 +342,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill(&mut self.child);
     }
 }

@@ -79,9 +79,7 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        nbdbox_tests::kill(&mut self.child);
     }
 }
 

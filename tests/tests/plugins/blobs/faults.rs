@@ -477,9 +477,7 @@ impl Cramped {
 
 impl Drop for Cramped {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        nbdbox_tests::kill(&mut self.child);
     }
 }
 

@@ -253,9 +253,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        nbdbox_tests::kill(&mut self.child);
     }
 }
 
