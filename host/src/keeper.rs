@@ -24,13 +24,14 @@ mod ward;
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use outside::{Note, Stage};
 use rustix::process::Signal;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use self::desk::{Desk, Line};
 use self::ward::Ward;
@@ -42,7 +43,7 @@ pub(crate) use self::rights::{
     blob, native, of_configuration, of_exports, plugin, tls, unread_configuration,
 };
 
-/// Time for a server that has closed its link to end.
+/// Time to end for a server that has closed its link, or was told to end at once: SIGKILL follows.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause before a server that died is started again; each further one is twice as long.
@@ -153,6 +154,7 @@ where
                     }
                     Some(Stage::Stopping) => self.be_stopping(),
                     Some(Stage::Reloading) => {}
+                    Some(Stage::Unchanged) => self.desk.keep_both(),
                     // Its process is about to end, or can't be understood: then it's of no use.
                     None => {
                         if let Ok(ended) = timeout(PATIENCE, ward.ended()).await {
@@ -162,7 +164,7 @@ where
                     }
                 },
                 signal = self.signals.wait() => {
-                    let at_once = self.end_until().await;
+                    let at_once = answering(&mut line, self.end_until()).await;
                     ward.signal(signal);
                     if at_once {
                         ward.signal(signal);
@@ -175,7 +177,7 @@ where
                     );
                     return Ok(End::Status(self.status_by(signal, ended)));
                 }
-                occasion = self.occasions.next() => self.reload(&line, occasion).await,
+                occasion = self.occasions.next() => self.reload(&mut line, occasion),
                 status = done(&mut self.ready) => {
                     let status = status?;
                     let ended = self.stop(&mut ward, &mut line, Signal::TERM).await?;
@@ -208,14 +210,14 @@ where
     }
 
     /// Lets the server look again. What the operator took away it may ask for until it has looked.
-    async fn reload(&mut self, line: &Line, occasion: Occasion) {
+    fn reload(&mut self, line: &mut Line, occasion: Occasion) {
         self.supervisor.reloading();
         let Occasion { reason, rights } = occasion;
         match rights {
             Granted::Anew(rights) => self.desk.grant(rights),
             Granted::More(rights) => self.desk.amend(rights),
         }
-        line.note(Note::Reload(reason)).await;
+        line.note(Note::Reload(reason));
     }
 
     /// Ends what the server runs for. Whether another signal came: then all has to end at once.
@@ -242,10 +244,19 @@ where
     /// Answers a server that is about to end until it has ended.
     async fn stopped(&mut self, ward: &mut Ward, line: &mut Line) -> anyhow::Result<ExitStatus> {
         let mut listens = true;
+        // Another signal ends it at once, also one that doesn't obey.
+        let mut deadline = None;
         loop {
             tokio::select! {
                 ended = ward.ended() => return ended.context("the server's end can't be waited for"),
-                signal = self.signals.wait() => ward.signal(signal),
+                signal = self.signals.wait() => {
+                    ward.signal(signal);
+                    deadline = Some(Instant::now() + PATIENCE);
+                }
+                () = reached(deadline) => {
+                    ward.signal(Signal::KILL);
+                    deadline = None;
+                }
                 stage = line.stage(), if listens => match stage {
                     Some(Stage::Stopping) => self.be_stopping(),
                     Some(_) => {}
@@ -268,6 +279,24 @@ where
             _ = self.signals.wait() => true,
             _ = done(&mut self.ready) => true,
             () = sleep(pause) => false,
+        }
+    }
+}
+
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Does `work`, and answers a server meanwhile. How far the server is doesn't count: it's about to be ended.
+async fn answering<T>(line: &mut Line, work: impl Future<Output = T>) -> T {
+    let (mut work, mut listens) = (pin!(work), true);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            stage = line.stage(), if listens => listens = stage.is_some(),
         }
     }
 }

@@ -75,10 +75,12 @@ pub(crate) fn warn_of_gaps() {
     }
 }
 
-/// Tells the keeper how far this process is.
-pub(crate) fn tell(keeper: &Keeper, stage: Stage) {
-    // A keeper that has ended needs no word.
-    let _ = keeper.ask(&Ask::Reached(stage));
+/// Tells the keeper, if there is one, how far this process is. Blocks until the keeper has heard it.
+pub(crate) fn tell(stage: Stage) {
+    if let Some(keeper) = Keeper::get() {
+        // One that has ended needs no word.
+        let _ = keeper.ask(&Ask::Reached(stage));
+    }
 }
 
 /// Waits until the keeper wants what is served looked at again, and says why. Dropping it loses nothing.

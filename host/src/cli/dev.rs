@@ -130,10 +130,7 @@ impl Dev {
             signals,
             Arc::clone(&stage),
             Options {
-                supervisor: match Keeper::get() {
-                    Some(_) => Supervisor::Keeper,
-                    None => Supervisor::None,
-                },
+                supervisor: Supervisor::None.or_keeper(),
                 ..Options::default()
             },
         );

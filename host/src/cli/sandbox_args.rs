@@ -41,9 +41,9 @@ pub(super) enum Side {
 }
 
 impl SandboxArgs {
-    /// Whether the command line says it.
-    pub(super) fn is_given(&self) -> bool {
-        self.sandbox.is_some()
+    /// Whether this process may be a keeper: it isn't kept itself, and the command line doesn't say `off`.
+    pub(super) fn may_keep(&self) -> bool {
+        Keeper::get().is_none() && self.sandbox != Some(Mode::Off)
     }
 
     /// What this process is to be, where nothing else is configured.

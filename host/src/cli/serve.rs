@@ -14,7 +14,7 @@ use device::Catalog;
 use device::metrics::Observed;
 use native_filters::Exit;
 use nbd_server::{Address, Inherited, Listener, OnlyClient, OpenSocket, Tls, Welcome};
-use nbdbox_config::config::{self, Config, LogFormat, Sandbox};
+use nbdbox_config::config::{self, Config, LogFormat};
 use nbdbox_config::size;
 use outside::Keeper;
 use runtime::{Engine, cache::Cache};
@@ -29,7 +29,7 @@ use super::sandbox_args::{SandboxArgs, Side};
 use super::several::SeveralArgs;
 use super::tls_args::TlsArgs;
 use super::{admin_args, log, parent};
-use crate::hosting::{self, Blueprint, Hosting, Standalone};
+use crate::hosting::{Blueprint, Hosting, Standalone};
 use crate::service::{
     self, Changes, Demand, Entrance, FileWatcher, NoReload, Opened, Options, Reload, Service,
     Signals, Sockets, Supervisor, Wanted,
@@ -147,22 +147,14 @@ impl Serve {
         }
         if let Some(path) = &self.config {
             let start_log = |format: LogFormat| self.start_log(log::HOSTING, format);
-            // A pipe is read once: then the command line has to say it.
-            let configured = match self.sandbox.is_given() || !path.is_file() && !path.is_dir() {
-                true => Sandbox::default(),
-                // Of one that can't be read nothing is known; what is wrong is said where it's served.
-                false => hosting::read_configuration(path)
-                    .map_or_else(|_| Sandbox::default(), |(config, _)| config.sandbox),
-            };
-            let side = self.sandbox.side_of(configured)?;
-            return match side {
-                Side::Keeper { all_walls } => {
-                    service::block_on_one(self.keep_configuration(path, all_walls, start_log))
+            if self.sandbox.may_keep() {
+                let kept = service::block_on_one(self.keep_configuration(path, start_log))?;
+                if let Some(status) = kept {
+                    return Ok(status);
                 }
-                Side::Worker => {
-                    service::block_on(self.threads, self.serve_configuration(path, start_log))
-                }
-            };
+                // It wants no sandbox, and is read again: of a pipe, the command line has to say that.
+            }
+            return service::block_on(self.threads, self.serve_configuration(path, start_log));
         }
         self.start_log(log::PLAIN, LogFormat::default())?;
         match self.sandbox.side()? {
@@ -228,11 +220,9 @@ impl Serve {
 
     /// Several exports, as a configuration would have them. Blocks.
     fn blueprint(&self) -> anyhow::Result<Blueprint> {
-        let own = self.plugin.own(&self.listen.export)?;
-        let common = self.plugin.common(self.read_only)?;
         let config = Config {
             memory: self.memory,
-            ..self.several.config(own, &common)?
+            ..self.several_config()?
         };
         Blueprint::of(config, self.plugin.folders.plugins())
     }
@@ -279,18 +269,12 @@ impl Serve {
     }
 
     fn options(&self) -> Options {
-        let offers = self.offer.offers();
-        match Keeper::get() {
-            Some(_) => Options {
-                supervisor: Supervisor::Keeper,
-                offers,
-                ..Options::default()
-            },
-            None => Options {
-                pidfile: self.pidfile.clone(),
-                offers,
-                ..Options::default()
-            },
+        Options {
+            // Behind walls the keeper writes it.
+            pidfile: self.pidfile.clone().filter(|_| Keeper::get().is_none()),
+            supervisor: Supervisor::None.or_keeper(),
+            offers: self.offer.offers(),
+            ..Options::default()
         }
     }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lanes::Work;
@@ -66,7 +67,7 @@ struct Sockets {
     /// Those of the command line, not opened yet.
     command_line: Option<OpenSockets>,
     /// The folder of a private one, removed after it.
-    _private: Option<TempDir>,
+    private: Option<TempDir>,
 }
 
 /// One server's line to the desk. Dropping it ends what is under way for it.
@@ -75,6 +76,8 @@ pub(super) struct Line {
     places: Arc<Semaphore>,
     wire: Arc<Wire>,
     under_way: HashMap<u64, AbortHandle>,
+    /// What the server is being told.
+    note: Option<AbortHandle>,
 }
 
 /// A link, and the runtime's watch over it.
@@ -98,7 +101,7 @@ impl Desk {
         let opened = Sockets {
             open: HashMap::new(),
             command_line: Some(sockets),
-            _private: None,
+            private: None,
         };
         if input.is_some() {
             rights.allow_input();
@@ -144,6 +147,11 @@ impl Desk {
         *both = Arc::new(rights.with(&before));
     }
 
+    /// The server has looked, and goes on as before: it needs what it could ask for all along.
+    pub(super) fn keep_both(&self) {
+        self.next.borrow_mut().take();
+    }
+
     /// The server has looked: what was granted last is all that it may ask for.
     pub(super) fn settle(&self) {
         if let Some(rights) = self.next.borrow_mut().take() {
@@ -167,6 +175,7 @@ impl Desk {
             places: Arc::clone(&self.places),
             wire: Arc::new(wire),
             under_way: HashMap::new(),
+            note: None,
         })
     }
 }
@@ -220,10 +229,22 @@ impl Line {
         }
     }
 
-    /// Tells the server something that it hasn't asked for.
-    pub(super) async fn note(&self, note: Note) {
-        // One that has just ended needs no word.
-        let _ = self.wire.send(&Told::Note(note), None).await;
+    /// Tells the server something that it hasn't asked for, as soon as it reads: the keeper doesn't wait for that. What
+    /// it hasn't read yet of before is forgotten.
+    pub(super) fn note(&mut self, note: Note) {
+        let wire = Arc::clone(&self.wire);
+        let telling = async move {
+            // One that has just ended needs no word.
+            let _ = wire.send(&Told::Note(note), None).await;
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the operator's: one, which ends with the server's line"
+        )]
+        let telling = tokio::spawn(telling);
+        if let Some(before) = self.note.replace(telling.abort_handle()) {
+            before.abort();
+        }
     }
 
     fn begin(
@@ -253,7 +274,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        for task in self.under_way.values() {
+        for task in self.under_way.values().chain(&self.note) {
             task.abort();
         }
     }
@@ -279,47 +300,48 @@ impl Shared {
 
     async fn answer(self: Arc<Self>, ask: Ask) -> Done {
         let rights = Arc::clone(&self.rights());
+        // The sockets of the command line are the operator's words themselves.
+        let is_own = matches!(ask, Ask::Listen(Socket::CommandLine(_)));
+        if !is_own && !rights.permit(&ask) {
+            return Err(Failure::denied());
+        }
         match ask {
             Ask::Code {
                 path,
                 compatibility,
-            } if rights.permit(&ask_code(&path, compatibility)) => {
-                let _turn = self
-                    .compiling
-                    .acquire()
-                    .await
-                    .map_err(|_| failed("the keeper ends"))?;
-                let code = self.cache.code(compatibility, &path.to_path()).await;
-                let code = match code {
-                    Ok(code) => code,
-                    Err(Refused { digest, error }) => {
-                        let words = format!("{error:#}");
-                        let digest = digest.ok_or_else(|| failed(&words))?;
-                        let answer = Answer::Refused {
-                            digest: *digest.as_bytes(),
-                            words: fitting(&words),
-                        };
-                        return Ok((answer, None));
-                    }
-                };
-                let answer = Answer::Code {
-                    digest: *code.digest.as_bytes(),
-                    size: code.size,
-                    compiled: code
-                        .compile_time
-                        .map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
-                };
-                Ok((answer, Some(code.file.as_fd().try_clone_to_owned()?)))
-            }
-            // Those of the command line are the operator's words themselves.
-            Ask::Listen(Socket::CommandLine(_)) => self.blocking(ask, rights).await,
-            Ask::Listen(_) | Ask::Input if !rights.permit(&ask) => Err(Failure::denied()),
+            } => self.code(&path.to_path(), compatibility).await,
             Ask::Input => {
                 let input = self.input.as_ref().map(OwnedFd::try_clone).transpose()?;
                 Ok((Answer::File, input))
             }
             ask => self.blocking(ask, rights).await,
         }
+    }
+
+    /// The compiled code of a plugin's file, when it's its turn. Dropping it ends the compiler.
+    async fn code(&self, path: &Path, compatibility: u64) -> Done {
+        let turn = self.compiling.acquire().await;
+        let _turn = turn.map_err(|_| Failure::new("the keeper ends"))?;
+        let code = match self.cache.code(compatibility, path).await {
+            Ok(code) => code,
+            Err(Refused { digest, error }) => {
+                let words = format!("{error:#}");
+                let digest = digest.ok_or_else(|| Failure::new(&words))?;
+                let answer = Answer::Refused {
+                    digest: *digest.as_bytes(),
+                    words: fitting(&words),
+                };
+                return Ok((answer, None));
+            }
+        };
+        let answer = Answer::Code {
+            digest: *code.digest.as_bytes(),
+            size: code.size,
+            compiled: code
+                .compile_time
+                .map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+        };
+        Ok((answer, Some(code.file.as_fd().try_clone_to_owned()?)))
     }
 
     /// Does what may block in a thread of its own.
@@ -338,7 +360,7 @@ impl Shared {
             ask => rights.perform(&ask),
         });
         done.await
-            .unwrap_or_else(|error| Err(failed(&error.to_string())))
+            .unwrap_or_else(|error| Err(Failure::new(&error.to_string())))
     }
 
     /// The socket: open already, or opened now. Blocks.
@@ -347,11 +369,12 @@ impl Shared {
         if matches!(socket, Socket::CommandLine(_))
             && let Some(open) = opened.command_line.take()
         {
-            let made = open(&self.inherited).map_err(|error| failed(&format!("{error:#}")))?;
+            let made =
+                open(&self.inherited).map_err(|error| Failure::new(&format!("{error:#}")))?;
             opened
                 .open
                 .extend((0..).map(Socket::CommandLine).zip(made.0));
-            opened._private = made.1;
+            opened.private = made.1;
         }
         let opened = &mut opened.open;
         if !opened.contains_key(&socket) {
@@ -365,8 +388,9 @@ impl Shared {
                     address_of(other).map(|address| OpenSocket::open(&address, &self.inherited))
                 }
             };
-            let made = made.unwrap_or_else(|| anyhow::bail!("it's no socket of the configuration"));
-            let made = made.map_err(|error| failed(&format!("{error:#}")))?;
+            let made =
+                made.unwrap_or_else(|| anyhow::bail!("the configuration has no such socket"));
+            let made = made.map_err(|error| Failure::new(&format!("{error:#}")))?;
             opened.insert(socket.clone(), made);
         }
         let open = &opened[&socket];
@@ -376,15 +400,4 @@ impl Shared {
         };
         Ok((answer, Some(open.as_fd().try_clone_to_owned()?)))
     }
-}
-
-fn ask_code(path: &outside::Passed, compatibility: u64) -> Ask {
-    Ask::Code {
-        path: path.clone(),
-        compatibility,
-    }
-}
-
-fn failed(words: &str) -> Failure {
-    Failure::new(words)
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use lanes::Work;
 use nbd_server::{Inherited, Listener, Welcome};
 use nbdbox_config::config::{Config, LogFormat};
-use outside::Keeper;
+use outside::{Keeper, Stage};
 use runtime::Engine;
 
 use super::{
@@ -55,7 +55,7 @@ pub(crate) async fn serve_configuration<U: Until>(
     let options = Options {
         drain: config.drain,
         pidfile,
-        supervisor: Supervisor::of_this_process(),
+        supervisor: Supervisor::Systemd.or_keeper(),
         ..Options::default()
     };
     let mut service = Service::new(signals, Arc::clone(&hosting), options);
@@ -117,9 +117,12 @@ impl Reload<Hosting> for Configured {
     async fn reload(&mut self, reason: &str, sockets: &mut Sockets<Hosting>) -> anyhow::Result<()> {
         match self.try_reload(sockets).await {
             Ok(words) => tracing::info!("reloaded ({reason}): {words}"),
-            Err(error) => tracing::error!(
-                "the configuration can't be used, and nothing is changed ({reason}):\n{error:#}"
-            ),
+            Err(error) => {
+                walls::tell(Stage::Unchanged);
+                tracing::error!(
+                    "the configuration can't be used, and nothing is changed ({reason}):\n{error:#}"
+                );
+            }
         }
         Ok(())
     }

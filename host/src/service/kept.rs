@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use lanes::Work;
 use nbd_server::{Address, Inherited, OpenSocket};
-use nbdbox_config::config::{self, Config, LogFormat};
+use nbdbox_config::config::{self, Config, LogFormat, Sandbox};
 use outside::Rights;
 use tempfile::TempDir;
 
@@ -20,8 +20,6 @@ use crate::keeper::{self, Charge, Granted, Occasion, Occasions, Opened, Supplies
 pub(crate) struct Kept {
     /// The command line of the server.
     pub(crate) arguments: Vec<OsString>,
-    /// Whether it's refused to serve if the kernel lacks a wall.
-    pub(crate) all_walls: bool,
     /// Standard input, if a client is there.
     pub(crate) input: Option<OwnedFd>,
     /// The folder of a private socket.
@@ -30,16 +28,19 @@ pub(crate) struct Kept {
 
 /// Keeps the server of a configuration until a signal ends it, or what it runs `until`, which is asked for once clients
 /// can come in, with the first listener. `start_log` is called once the configuration says how the log is written.
+/// `all_walls` is asked what the configured sandbox comes to: whether it's refused to serve if the kernel lacks a wall;
+/// `None` if there's to be no sandbox, and then nothing is kept and returned.
 ///
 /// # Errors
-/// The configuration is wrong; the server can't be started.
+/// The configuration is wrong; the kernel lacks a wall that is required; the server can't be started.
 pub(crate) async fn keep_configuration<U: Until>(
     path: &Path,
     wanted: Wanted,
     kept: Kept,
+    all_walls: impl FnOnce(Sandbox) -> anyhow::Result<Option<bool>>,
     start_log: impl FnOnce(LogFormat) -> anyhow::Result<()>,
     until: impl FnOnce(&Opened, &config::Listener) -> anyhow::Result<U>,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<Option<ExitCode>> {
     let mut signals = Signals::catch_without_hangup()?;
     // Before it's read: what changes meanwhile is noticed.
     let changes = Changes::of_files(|| FileWatcher::start(path), "a file changed")?.or_hangup()?;
@@ -51,6 +52,9 @@ pub(crate) async fn keep_configuration<U: Until>(
         first,
         rights,
     } = words;
+    let Some(all_walls) = all_walls(config.sandbox)? else {
+        return Ok(None);
+    };
     start_log(config.log_format)?;
     let cache = open_cache(&config.cache);
     let reread = Reread {
@@ -70,7 +74,7 @@ pub(crate) async fn keep_configuration<U: Until>(
     let private = kept.private;
     let charge = Charge {
         arguments: kept.arguments,
-        all_walls: kept.all_walls,
+        all_walls,
         pidfile,
         supervisor: Supervisor::Systemd,
         restart: kept.input.is_none(),
@@ -85,7 +89,8 @@ pub(crate) async fn keep_configuration<U: Until>(
             input: kept.input,
         },
     };
-    keeper::keep(signals, charge, reread, |opened| until(opened, &first)).await
+    let kept = keeper::keep(signals, charge, reread, |opened| until(opened, &first));
+    kept.await.map(Some)
 }
 
 /// The operator's words, and what follows from them.

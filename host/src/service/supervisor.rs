@@ -17,11 +17,11 @@ pub(crate) enum Supervisor {
 }
 
 impl Supervisor {
-    /// Who wants to hear of a service: the keeper, or else systemd.
-    pub(crate) fn of_this_process() -> Self {
+    /// The keeper, if there is one, which tells this one.
+    pub(crate) fn or_keeper(self) -> Self {
         match Keeper::get() {
             Some(_) => Self::Keeper,
-            None => Self::Systemd,
+            None => self,
         }
     }
 
@@ -44,10 +44,10 @@ impl Supervisor {
     }
 
     fn tell(self, stage: Stage, state: &[NotifyState<'_>]) {
-        match (self, Keeper::get()) {
-            (Self::None, _) | (Self::Keeper, None) => return,
-            (Self::Keeper, Some(keeper)) => return walls::tell(keeper, stage),
-            (Self::Systemd, _) => {}
+        match self {
+            Self::None => return,
+            Self::Keeper => return walls::tell(stage),
+            Self::Systemd => {}
         }
         if let Err(error) = sd_notify::notify(false, state) {
             tracing::warn!("can't notify systemd: {error}");

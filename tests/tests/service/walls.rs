@@ -172,6 +172,31 @@ fn what_a_reload_grants_can_be_had_and_what_it_takes_away_cannot() {
 }
 
 #[test]
+fn a_reload_that_fails_takes_nothing_away() {
+    let (one, two) = (Disk::empty(MIB), Disk::empty(2 * MIB));
+    let config = |disk: &Disk, more: &str| {
+        let blobs = format!("blobs = {{ disk = \"{}:rw\" }}", disk.path().display());
+        [
+            tenant("alice", ""),
+            export("alice", "disk", "file", &blobs),
+            more.to_owned(),
+        ]
+        .concat()
+    };
+    let server = Server::hosting(&config(&one, ""));
+    // Its words are right, but there's no such plugin; and nobody has opened the first disk yet.
+    let wrong = "[[tenant.alice.export]]\nname = \"other\"\nplugin = \"/nowhere.wasm\"\n";
+    server.reload(&config(&two, wrong));
+    assert!(
+        server.log().contains("nothing is changed"),
+        "{}",
+        server.log()
+    );
+    let told = run("nbdinfo", ["--size", &uri(&server, "alice", "disk")]);
+    assert_eq!(told.ok().trim(), MIB.to_string());
+}
+
+#[test]
 fn a_keeper_tidies_the_cache_that_a_killed_one_left() {
     let cache = tempfile::tempdir().unwrap();
     let folder = cache.path().join("nbdbox");

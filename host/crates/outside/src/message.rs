@@ -128,6 +128,8 @@ pub enum Stage {
     Ready,
     /// What is served is looked at again.
     Reloading,
+    /// It was looked at, is of no use, and nothing is changed. [`Ready`](Self::Ready) follows.
+    Unchanged,
     /// Nobody else is let in.
     Stopping,
 }

@@ -14,7 +14,7 @@ use runtime::cache::Cache;
 use super::{FOLDER_CHANGED, Serve};
 use crate::cli::purpose::Purpose;
 use crate::cli::run::{Captive, Variables};
-use crate::cli::sandbox_args;
+use crate::cli::sandbox_args::{self, Side};
 use crate::keeper::{self, Charge, Opened, SameRights, Supplies};
 use crate::service::{self, Changes, FileWatcher, Signals, Supervisor, Wanted};
 
@@ -58,13 +58,12 @@ impl Serve {
         keeper::keep(signals, charge, folders, until).await
     }
 
-    /// Keeps the server of a configuration.
+    /// Keeps the server of a configuration; `None` if it wants no sandbox.
     pub(super) async fn keep_configuration(
         &self,
         path: &Path,
-        all_walls: bool,
         start_log: impl FnOnce(LogFormat) -> anyhow::Result<()>,
-    ) -> anyhow::Result<ExitCode> {
+    ) -> anyhow::Result<Option<ExitCode>> {
         let input = self.input()?;
         let (entrance, private) = self.entrance()?;
         let wanted = Wanted {
@@ -73,9 +72,12 @@ impl Serve {
         };
         let kept = service::Kept {
             arguments: sandbox_args::arguments(),
-            all_walls,
             input,
             private,
+        };
+        let all_walls = |configured| match self.sandbox.side_of(configured)? {
+            Side::Keeper { all_walls } => Ok(Some(all_walls)),
+            Side::Worker => Ok(None),
         };
         let until = |opened: &Opened, first: &config::Listener| {
             let socket = match opened.address(&Socket::CommandLine(0)) {
@@ -90,7 +92,7 @@ impl Serve {
             };
             Ok(self.kept_purpose(&variables))
         };
-        service::keep_configuration(path, wanted, kept, start_log, until).await
+        service::keep_configuration(path, wanted, kept, all_walls, start_log, until).await
     }
 
     /// What the keeper runs for: of one client it hears by the server's end.
@@ -113,7 +115,7 @@ impl Serve {
             .to_owned())
     }
 
-    fn several_config(&self) -> anyhow::Result<Config> {
+    pub(super) fn several_config(&self) -> anyhow::Result<Config> {
         let own = self.plugin.own(&self.listen.export)?;
         let common = self.plugin.common(self.read_only)?;
         self.several.config(own, &common)
