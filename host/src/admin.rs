@@ -10,8 +10,11 @@ mod exports;
 mod exposition;
 mod family;
 mod layers;
+mod merge;
+mod others;
 mod report;
 mod resources;
+mod visit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +26,13 @@ use hyper::{Request, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nbd_server::{AcceptFailure, Listener, ServerMetrics, StopSignal, Stream, Tasks};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+
+pub(crate) use visit::get;
+
+use crate::walls;
 
 pub(crate) use report::{ExportReport, LayerReport, ProcessReport, Report, StorageReport};
 
@@ -86,6 +94,18 @@ impl Admin {
         loop {
             let (stream, _) = listener.accept(failed).await;
             clients.begin(Arc::clone(&self).serve_client(stream)).await;
+        }
+    }
+
+    /// Answers the keeper's other servers, and never ends. Dropping it cuts off those that are connected.
+    pub(crate) async fn serve_visits(self: Arc<Self>) {
+        let mut visits = Tasks::new("a visit of another server", CLIENTS);
+        loop {
+            let stream = walls::visit().await;
+            match UnixStream::from_std(stream.into()) {
+                Ok(stream) => visits.begin(Arc::clone(&self).converse(stream)).await,
+                Err(error) => tracing::error!(listener = "admin", "can't answer a visit: {error}"),
+            }
         }
     }
 

@@ -30,6 +30,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use nbdbox_config::config::Part;
 use runtime::compile;
 use rustix::process::Signal;
 
@@ -90,6 +91,9 @@ enum Command {
         /// Whether it's refused to go on if the kernel lacks a wall.
         #[arg(long = walls::ALL_NAME)]
         all: bool,
+        /// What it serves of a configuration.
+        #[arg(long = walls::PART_NAME, value_parser = |words: &str| Part::parse(words).ok_or("no part"))]
+        part: Part,
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
@@ -118,9 +122,13 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Top(top) => top.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Intrude(intrude) => intrude.run(),
-        Command::BehindWalls { all, arguments } => {
+        Command::BehindWalls {
+            all,
+            part,
+            arguments,
+        } => {
             let program = OsString::from("nbdbox");
-            match walls::close(all) {
+            match walls::close(all, part) {
                 Ok(()) => return main([program].into_iter().chain(arguments)),
                 Err(error) => Err(error),
             }

@@ -29,6 +29,7 @@ use device::metrics::{CompileMetrics, Observed, SeenExport, SeenTenant};
 use device::origin::Origin;
 use device::{Absent, Catalog, Listed, Opened, ProcessQuota};
 use fair_cores::Cores;
+use nbdbox_config::config::Config;
 use nbdbox_config::limits::Limits;
 use quota::SharedCount;
 use runtime::{Engine, PluginExport};
@@ -73,9 +74,16 @@ impl Hosting {
     /// The tenants of a blueprint; nothing is loaded yet.
     #[must_use]
     pub(crate) fn new(engine: Engine, blueprint: Blueprint) -> Self {
+        let connections = blueprint.config.own_connections();
+        let Config {
+            handshake,
+            memory,
+            portion,
+            ..
+        } = blueprint.config;
         let limits = Limits {
-            handshake: blueprint.config.handshake,
-            connections: blueprint.config.connections,
+            handshake,
+            connections,
             ..Limits::default()
         };
         // Guests run on the runtime's threads: so many can compute at once.
@@ -84,9 +92,9 @@ impl Hosting {
         let hosting = Self {
             library: Arc::new(Library::new(engine)),
             limits,
-            process: machine::budget(blueprint.config.memory),
+            process: machine::budget_of(memory, portion),
             cores: Cores::new(workers),
-            connections: SharedCount::new(blueprint.config.connections),
+            connections: SharedCount::new(connections),
             tenants: RwLock::default(),
             for_all: false,
         };
@@ -106,8 +114,11 @@ impl Hosting {
     /// Goes over to another blueprint: connections stay as they are, new ones meet what it says. Time
     /// for the handshake and the number of connections stay those of the first.
     pub(crate) fn replace(&self, blueprint: Blueprint) -> Changes {
-        let memory = machine::memory_budget(blueprint.config.memory);
-        self.process.memory.set(memory);
+        let Config {
+            memory, portion, ..
+        } = blueprint.config;
+        let memory = machine::memory_budget(memory);
+        self.process.memory.set(portion.of(memory));
         let mut changes = Changes::default();
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let before: usize = tenants.iter().map(|tenant| tenant.len()).sum();

@@ -1,64 +1,69 @@
-//! The keeper: a small process that does by name what a server behind its [walls](crate::walls) can't.
+//! The keeper: a small process that opens by name what servers behind their [walls](crate::walls) can't.
 //!
 //! ```text
-//!  operator ── signals, files ──► keeper ──── one link: asks, answers, descriptors ────► server ◄── clients
-//!                                   │                                                       │
-//!                                   └── compilers, the command of --run                     └── plugins
+//!  operator ── signals, files ──► keeper ──── one link each: requests, answers, descriptors ────► servers ◄── clients
+//!                                   │                                                               │
+//!                                   └── compilers, the command of --run                             └── plugins
 //! ```
 //!
-//! It has the operator's rights, and starts before anything untrusted is loaded. It reads the operator's words itself,
-//! and makes of them the [`Rights`](outside::Rights) of the server: an ask that isn't among them is answered by EPERM, whoever asks. It
-//! looks into nothing that a client or a plugin sent: a plugin's bytes go to a compiler, unread except for their digest.
+//! It has the operator's rights, and starts before anything untrusted is loaded. It reads the configuration itself, and
+//! derives the [`Rights`](outside::Rights) of each server from it: it answers every other request by EPERM. It looks into
+//! nothing that a client or a plugin sent: it passes a plugin's file to a compiler, and only computes its digest.
+//!
+//! There's one server, unless a listener has a process of its own ([`Part`]).
 //!
 //! | file | has |
 //! |---|---|
-//! | [`charge`] | what a command hands to its keeper: rights, sockets, and what is done beside serving |
-//! | [`desk`] | answers asks |
-//! | [`ward`] | the server's process: started, told of signals, started again |
+//! | [`charge`] | what a command hands to its keeper: parts, rights, sockets, and what is done in addition to serving |
+//! | [`server`] | one server: started, answered, started again if it dies |
+//! | [`process`] | a server's process |
+//! | [`desk`] | checks and does a server's requests |
+//! | [`line`] | the messages of a server and its desk |
+//! | [`stock`] | what all servers can be given |
+//! | [`opened`] | the sockets that are open |
 //! | [`rights`] | from a configuration to rights |
 
 mod charge;
 mod desk;
+mod line;
+mod opened;
+mod process;
 mod rights;
-mod ward;
+mod server;
+mod stock;
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::{ExitCode, ExitStatus};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
-use outside::{Note, Stage};
+use anyhow::ensure;
+use futures_util::future::select_all;
+use nbdbox_config::config::Part;
+use outside::{Rights, Stage};
 use rustix::process::Signal;
-use tokio::time::{sleep, sleep_until, timeout};
 
-use self::desk::{Desk, Line};
-use self::ward::Ward;
+use self::desk::Desk;
+use self::process::Launch;
+use self::server::{Event, Server, death};
+use self::stock::Stock;
 use crate::service::{PidFile, Signals, Supervisor, Until};
 
-pub(crate) use self::charge::{Charge, Granted, Occasion, Occasions, SameRights, Unchanging};
-pub(crate) use self::desk::{Opened, Supplies};
+pub(crate) use self::charge::{
+    Charge, Granted, Occasion, Occasions, Parts, SameRights, Unchanging, one,
+};
+pub(crate) use self::opened::Opened;
 pub(crate) use self::rights::{
     blob, native, of_configuration, of_exports, plugin, tls, unread_configuration,
 };
+pub(crate) use self::stock::Supplies;
 
-/// Time to end for a server that has closed its link, or was told to end at once: SIGKILL follows.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The pause before a server that died is started again; each further one is twice as long.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest pause.
-const LONGEST: Duration = Duration::from_secs(30);
-
-/// A server that lived so long is taken to be well again.
-const WELL: Duration = Duration::from_secs(60);
-
-/// Keeps a server until it ends, or what it runs for does. `until` is asked for once clients can come in.
+/// Keeps servers until one of them ends by itself, or a signal or `until` ends them all. `until` is called once clients can
+/// come in.
 ///
 /// # Errors
-/// The server can't be started; the pidfile can't be written.
+/// A server can't be started; the pidfile can't be written.
 pub(crate) async fn keep<U: Until>(
     signals: Signals,
     charge: Charge,
@@ -71,55 +76,40 @@ pub(crate) async fn keep<U: Until>(
         pidfile,
         supervisor,
         restart,
+        parts,
         supplies,
     } = charge;
     let mut keeping = Keeping {
-        desk: Desk::new(supplies),
+        launch: Launch {
+            arguments,
+            all_walls,
+        },
+        restart,
+        stock: Stock::new(supplies),
+        servers: Vec::new(),
+        next: None,
         signals,
         occasions,
         supervisor,
         wanted: Some((pidfile, until)),
         ready: None,
     };
-    let mut pause = PAUSE;
-    loop {
-        let begun = Instant::now();
-        let (ward, link) = Ward::start(&arguments, all_walls)?;
-        let line = keeping.desk.line(link)?;
-        let how = match keeping.attend(ward, line).await? {
-            End::Status(status) => return Ok(status),
-            End::Died(how) => how,
-        };
-        if !restart || keeping.ready.is_none() {
-            tracing::error!(target: "nbdbox::service", "the server ended by {how}");
-            return Ok(ExitCode::FAILURE);
-        }
-        if begun.elapsed() > WELL {
-            pause = PAUSE;
-        }
-        tracing::error!(
-            target: "nbdbox::service",
-            "the server ended by {how}, and is started again in {} ms",
-            pause.as_millis()
-        );
-        if keeping.is_stopped_within(pause).await {
-            return Ok(ExitCode::FAILURE);
-        }
-        pause = (pause * 2).min(LONGEST);
+    for (part, rights) in parts {
+        keeping.start(part, rights)?;
     }
-}
-
-/// How a server ended.
-enum End {
-    /// As it was to, with this status for the whole.
-    Status(ExitCode),
-    /// By itself, by this signal.
-    Died(String),
+    keeping.attend().await
 }
 
 /// What is kept while servers come and go.
 struct Keeping<O, F, U> {
-    desk: Desk,
+    launch: Launch,
+    /// Whether a server that died is started again.
+    restart: bool,
+    stock: Arc<Stock>,
+    servers: Vec<Server>,
+    /// The servers that the configuration wants now, and why it was read: it waits until servers that leave have ended,
+    /// since two servers can't have one tenant.
+    next: Option<(String, Parts)>,
     signals: Signals,
     occasions: O,
     supervisor: Supervisor,
@@ -140,179 +130,260 @@ where
     F: FnOnce(&Opened) -> anyhow::Result<U>,
     U: Until,
 {
-    /// Answers a server, and hands on what comes, until it has ended.
-    async fn attend(&mut self, mut ward: Ward, mut line: Line) -> anyhow::Result<End> {
+    fn start(&mut self, part: Part, rights: Rights) -> anyhow::Result<()> {
+        let desk = Desk::new(&self.stock, part.clone(), rights);
+        self.servers.push(Server::start(&self.launch, part, desk)?);
+        Ok(())
+    }
+
+    /// Answers the servers, and hands on what comes, until all have ended.
+    async fn attend(mut self) -> anyhow::Result<ExitCode> {
         loop {
             tokio::select! {
-                ended = ward.ended() => return Ok(end(ended?)),
-                stage = line.stage() => match stage {
-                    Some(Stage::Ready) => {
-                        if let Err(error) = self.be_ready() {
-                            let _ = self.stop(&mut ward, &mut line, Signal::TERM).await;
-                            return Err(error);
-                        }
+                event = event(&mut self.servers) => {
+                    let (index, event) = event?;
+                    if let Some(status) = self.heed(index, event).await? {
+                        return Ok(status);
                     }
-                    Some(Stage::Stopping) => self.be_stopping(),
-                    Some(Stage::Reloading) => {}
-                    Some(Stage::Unchanged) => self.desk.keep_both(),
-                    // Its process is about to end, or can't be understood: then it's of no use.
-                    None => {
-                        if let Ok(ended) = timeout(PATIENCE, ward.ended()).await {
-                            return Ok(end(ended?));
-                        }
-                        return Ok(end(self.stop(&mut ward, &mut line, Signal::KILL).await?));
-                    }
-                },
-                signal = self.signals.wait() => {
-                    let at_once = answering(&mut line, self.end_until()).await;
-                    ward.signal(signal);
-                    if at_once {
-                        ward.signal(signal);
-                    }
-                    let ended = self.stopped(&mut ward, &mut line).await?;
-                    // It may not have come to where it catches signals.
-                    ensure!(
-                        self.ready.is_some() || ended.signal().is_none(),
-                        "stopped by a signal before it was ready"
-                    );
-                    return Ok(End::Status(self.status_by(signal, ended)));
                 }
-                occasion = self.occasions.next() => self.reload(&mut line, occasion),
+                signal = self.signals.wait() => return self.end_by(signal).await,
+                occasion = self.occasions.next() => self.take_over(occasion)?,
                 status = done(&mut self.ready) => {
                     let status = status?;
-                    let ended = self.stop(&mut ward, &mut line, Signal::TERM).await?;
-                    return Ok(End::Status(if ended.success() { status } else { code(ended) }));
+                    let ended = self.stop(Signal::TERM).await?;
+                    return Ok(if ended.success() { status } else { code(ended) });
                 }
             }
         }
     }
 
+    /// Acts on what a server did. The status for the whole, if all have ended.
+    async fn heed(&mut self, index: usize, event: Event) -> anyhow::Result<Option<ExitCode>> {
+        let server = &mut self.servers[index];
+        match event {
+            Event::Stage(Stage::Ready) => {
+                server.desk().settle();
+                server.was_ready = true;
+                server.reloads = false;
+                if let Err(error) = self.go_on() {
+                    let _ = self.stop(Signal::TERM).await;
+                    return Err(error);
+                }
+            }
+            Event::Stage(Stage::Stopping) => self.be_stopping(index),
+            Event::Stage(Stage::Reloading) => {}
+            Event::Stage(Stage::Unchanged) => server.desk().keep_both(),
+            Event::Due => server.start_again(&self.launch)?,
+            Event::Ended(status) => return self.ended(index, status).await,
+        }
+        Ok(None)
+    }
+
+    /// A server has ended: it left, is started again, or all end with it.
+    async fn ended(
+        &mut self,
+        index: usize,
+        status: ExitStatus,
+    ) -> anyhow::Result<Option<ExitCode>> {
+        let is_alone = self.servers.len() == 1;
+        let server = &mut self.servers[index];
+        if server.leaves {
+            self.go_on()?;
+            return Ok(None);
+        }
+        let how = match death(status) {
+            // It has logged its reasons. Other servers don't end because one can't go on.
+            None if !status.success() && !is_alone && self.ready.is_some() => {
+                format!("status {}", status.code().unwrap_or(1))
+            }
+            None => {
+                self.stop(Signal::TERM).await?;
+                return Ok(Some(code(status)));
+            }
+            Some(how) => how,
+        };
+        let words = server.words();
+        if !self.restart || self.ready.is_none() {
+            tracing::error!(target: "nbdbox::service", "{words} ended by {how}");
+            self.stop(Signal::TERM).await?;
+            return Ok(Some(ExitCode::FAILURE));
+        }
+        let pause = server.pause().as_millis();
+        tracing::error!(
+            target: "nbdbox::service",
+            "{words} ended by {how}; the keeper starts it again in {pause} ms"
+        );
+        self.go_on()?;
+        Ok(None)
+    }
+
+    /// Lets the servers read the configuration again. A server keeps rights that it loses until it has read it.
+    fn take_over(&mut self, occasion: Occasion) -> anyhow::Result<()> {
+        self.supervisor.reloading();
+        let Occasion { reason, rights } = occasion;
+        match rights {
+            Granted::More(rights) => {
+                for server in &mut self.servers {
+                    server.desk().amend(&rights);
+                    server.reload(&reason);
+                }
+            }
+            Granted::Anew(parts) => {
+                for server in &mut self.servers {
+                    let stays = parts.iter().any(|(part, _)| part == server.part());
+                    if !stays && !server.leaves {
+                        server.leaves = true;
+                        server.signal(Signal::TERM);
+                    }
+                }
+                self.next = Some((reason, parts));
+            }
+        }
+        self.go_on()
+    }
+
+    /// Goes on with the start, or with a reload, as far as the servers are: those that leave have to end, then those that
+    /// stay read the configuration, then new ones are started.
+    fn go_on(&mut self) -> anyhow::Result<()> {
+        for server in self
+            .servers
+            .extract_if(.., |server| server.leaves && server.has_ended())
+        {
+            self.stock.opened.leave(server.part());
+            self.stock.unseat(server.part());
+        }
+        if self.servers.iter().any(|server| server.leaves) {
+            return Ok(());
+        }
+        if let Some((reason, parts)) = &mut self.next {
+            for server in &mut self.servers {
+                let own = parts.iter().position(|(part, _)| part == server.part());
+                if let Some(own) = own {
+                    server.desk().grant(parts.swap_remove(own).1);
+                    server.reload(reason);
+                }
+            }
+        }
+        if self.servers.iter().any(|server| server.reloads) {
+            return Ok(());
+        }
+        for (part, rights) in self.next.take().map(|(_, parts)| parts).unwrap_or_default() {
+            self.start(part, rights)?;
+        }
+        self.be_ready()
+    }
+
     /// Clients can come in, for the first time or again.
     fn be_ready(&mut self) -> anyhow::Result<()> {
-        self.desk.settle();
-        if let Some((pidfile, until)) = self.wanted.take() {
-            // Last: whoever waits for the file finds all else done.
-            let until = until(self.desk.opened())?;
-            let pidfile = pidfile.map(PidFile::write).transpose()?;
-            self.ready = Some(Ready {
-                _pidfile: pidfile,
-                until,
-            });
+        if self.wanted.is_some() {
+            if !self.servers.iter().all(|server| server.was_ready) {
+                return Ok(());
+            }
+            if let Some((pidfile, until)) = self.wanted.take() {
+                let until = until(&self.stock.opened)?;
+                // Last: a process that waits for the file finds all else done.
+                let pidfile = pidfile.map(PidFile::write).transpose()?;
+                self.ready = Some(Ready {
+                    _pidfile: pidfile,
+                    until,
+                });
+            }
         }
         self.supervisor.ready();
         Ok(())
     }
 
-    /// Nobody else comes in, not by the keeper's copies of the sockets either.
-    fn be_stopping(&self) {
-        self.supervisor.stopping();
-        self.desk.opened().close();
-    }
-
-    /// Lets the server look again. What the operator took away it may ask for until it has looked.
-    fn reload(&mut self, line: &mut Line, occasion: Occasion) {
-        self.supervisor.reloading();
-        let Occasion { reason, rights } = occasion;
-        match rights {
-            Granted::Anew(rights) => self.desk.grant(rights),
-            Granted::More(rights) => self.desk.amend(rights),
+    /// A server lets nobody else in, and the keeper's copies of its sockets don't either.
+    fn be_stopping(&mut self, index: usize) {
+        let server = &self.servers[index];
+        if !server.leaves {
+            self.supervisor.stopping();
         }
-        line.note(Note::Reload(reason));
+        self.stock.opened.stop(server.part());
     }
 
-    /// Ends what the server runs for. Whether another signal came: then all has to end at once.
-    async fn end_until(&mut self) -> bool {
+    /// Ends everything after a signal.
+    async fn end_by(mut self, signal: Signal) -> anyhow::Result<ExitCode> {
+        let at_once = self.end_until().await?;
+        for server in &mut self.servers {
+            server.signal(signal);
+            if at_once {
+                server.signal(signal);
+            }
+        }
+        let ended = self.all_ended().await?;
+        // It may have been too early to catch signals.
+        ensure!(
+            self.ready.is_some() || ended.signal().is_none(),
+            "stopped by a signal before it was ready"
+        );
+        Ok(match &self.ready {
+            Some(ready) if ended.success() => ready.until.status(signal),
+            _ => code(ended),
+        })
+    }
+
+    /// Ends what the servers run for, and answers them meanwhile. Whether another signal came: then all has to end at once.
+    async fn end_until(&mut self) -> anyhow::Result<bool> {
         let Some(ready) = &mut self.ready else {
-            return false;
+            return Ok(false);
         };
-        tokio::select! {
-            () = ready.until.end() => false,
-            _ = self.signals.wait() => true,
-        }
-    }
-
-    async fn stop(
-        &mut self,
-        ward: &mut Ward,
-        line: &mut Line,
-        signal: Signal,
-    ) -> anyhow::Result<ExitStatus> {
-        ward.signal(signal);
-        self.stopped(ward, line).await
-    }
-
-    /// Answers a server that is about to end until it has ended.
-    async fn stopped(&mut self, ward: &mut Ward, line: &mut Line) -> anyhow::Result<ExitStatus> {
-        let mut listens = true;
-        // Another signal ends it at once, also one that doesn't obey.
-        let mut deadline = None;
+        let mut ending = pin!(ready.until.end());
         loop {
             tokio::select! {
-                ended = ward.ended() => return ended.context("the server's end can't be waited for"),
-                signal = self.signals.wait() => {
-                    ward.signal(signal);
-                    deadline = Some(Instant::now() + PATIENCE);
-                }
-                () = reached(deadline) => {
-                    ward.signal(Signal::KILL);
-                    deadline = None;
-                }
-                stage = line.stage(), if listens => match stage {
-                    Some(Stage::Stopping) => self.be_stopping(),
-                    Some(_) => {}
-                    None => listens = false,
-                },
+                () = &mut ending => return Ok(false),
+                _ = self.signals.wait() => return Ok(true),
+                // How far a server is doesn't count any more: it's about to be ended.
+                event = event(&mut self.servers) => drop(event?),
             }
         }
     }
 
-    fn status_by(&self, signal: Signal, ended: ExitStatus) -> ExitCode {
-        match &self.ready {
-            Some(ready) if ended.success() => ready.until.status(signal),
-            _ => code(ended),
+    async fn stop(&mut self, signal: Signal) -> anyhow::Result<ExitStatus> {
+        for server in &mut self.servers {
+            server.signal(signal);
         }
+        self.all_ended().await
     }
 
-    /// Whether a signal comes, or what the server runs for ends, before so much time has gone by.
-    async fn is_stopped_within(&mut self, pause: Duration) -> bool {
-        tokio::select! {
-            _ = self.signals.wait() => true,
-            _ = done(&mut self.ready) => true,
-            () = sleep(pause) => false,
+    /// Answers servers that were told to end until all have. The status of the first one that failed.
+    async fn all_ended(&mut self) -> anyhow::Result<ExitStatus> {
+        while !self.servers.iter().all(Server::has_ended) {
+            tokio::select! {
+                event = event(&mut self.servers) => {
+                    if let (index, Event::Stage(Stage::Stopping)) = event? {
+                        self.be_stopping(index);
+                    }
+                }
+                // Another signal ends them at once, also one that doesn't obey.
+                signal = self.signals.wait() => {
+                    for server in &mut self.servers {
+                        server.signal(signal);
+                        server.insist();
+                    }
+                }
+            }
         }
+        let mut statuses = self.servers.iter().filter_map(Server::status);
+        let failed = statuses.find(|status| !status.success());
+        Ok(failed.unwrap_or_default())
     }
 }
 
-async fn reached(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
+/// Waits until one of the servers does something. Dropping it loses nothing.
+async fn event(servers: &mut [Server]) -> anyhow::Result<(usize, Event)> {
+    if servers.is_empty() {
+        return std::future::pending().await;
     }
-}
-
-/// Does `work`, and answers a server meanwhile. How far the server is doesn't count: it's about to be ended.
-async fn answering<T>(line: &mut Line, work: impl Future<Output = T>) -> T {
-    let (mut work, mut listens) = (pin!(work), true);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            stage = line.stage(), if listens => listens = stage.is_some(),
-        }
-    }
+    let events = servers.iter_mut().map(|server| Box::pin(server.event()));
+    let (event, index, _) = select_all(events).await;
+    Ok((index, event?))
 }
 
 async fn done<U: Until>(ready: &mut Option<Ready<U>>) -> anyhow::Result<ExitCode> {
     match ready {
         Some(ready) => ready.until.done().await,
         None => std::future::pending().await,
-    }
-}
-
-/// A server that ended by itself with a status has had its reasons, and has said them.
-fn end(ended: ExitStatus) -> End {
-    match ended.signal() {
-        Some(signal) => End::Died(format!("signal {signal}")),
-        None => End::Status(code(ended)),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 use device::ProcessQuota;
+use nbdbox_config::config::Portion;
 use rustix::fs::Dir;
 
 /// The part of the memory that tenants may have together: the rest is the program's, the kernel's for sockets and page
@@ -71,7 +72,13 @@ pub(crate) fn prepare() {
 /// What tenants may have of this machine: `memory` bytes, or four fifths of what the process can get. Reads files of the
 /// kernel.
 pub(crate) fn budget(memory: Option<u64>) -> Arc<ProcessQuota> {
-    ProcessQuota::new(memory_budget(memory), part(max_mappings(), MAPPING_PARTS))
+    budget_of(memory, Portion::WHOLE)
+}
+
+/// As [`budget`], for a process that shares the memory with others.
+pub(crate) fn budget_of(memory: Option<u64>, portion: Portion) -> Arc<ProcessQuota> {
+    let memory = portion.of(memory_budget(memory));
+    ProcessQuota::new(memory, part(max_mappings(), MAPPING_PARTS))
 }
 
 /// Bytes that tenants may have: `memory`, or four fifths of what the process can get.

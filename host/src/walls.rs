@@ -1,14 +1,16 @@
 //! The process that serves, behind its walls: no path, no network of its own, and only the system calls that serving
 //! takes. What it needs by name it asks of its [keeper](crate::keeper).
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, ensure};
+use nbdbox_config::config::Part;
 use outside::{Ask, Keeper, Link, Note, Stage};
 use sandbox::Role;
 
@@ -21,27 +23,40 @@ pub(crate) const SUBCOMMAND: &str = "behind-walls";
 pub(crate) const ALL: &str = "--all-walls";
 pub(crate) const ALL_NAME: &str = "all-walls";
 
+/// The option that names the part of the configuration that this process serves, and its name.
+pub(crate) const PART: &str = "--part";
+pub(crate) const PART_NAME: &str = "part";
+
+/// Visits that nobody has received yet. Restrains the keeper's other servers.
+const VISITS: usize = 16;
+
 /// What the keeper said that nobody has heard yet.
 static HEARD: LazyLock<Mutex<Heard>> = LazyLock::new(Mutex::default);
 
 /// Walls that this kernel can't build.
 static MISSING: OnceLock<Vec<String>> = OnceLock::new();
 
+/// What this process serves of the configuration.
+static SERVED: OnceLock<Part> = OnceLock::new();
+
 #[derive(Default)]
 struct Heard {
     /// Why what is served is to be looked at again.
     reload: Option<String>,
+    /// Streams of clients of the admin pages.
+    visits: VecDeque<OwnedFd>,
     gone: bool,
     /// The tasks that wait for either.
     waiting: Vec<Waker>,
 }
 
-/// Puts this process behind its walls, for good. To be called first, with one thread; the keeper is at the other end of
-/// standard input.
+/// Puts this process behind its walls, for good, to serve this part. To be called first, with one thread; the keeper is at
+/// the other end of standard input.
 ///
 /// # Errors
 /// The kernel refuses a wall, or `all` of them are required and it lacks one.
-pub(crate) fn close(all: bool) -> anyhow::Result<()> {
+pub(crate) fn close(all: bool, part: Part) -> anyhow::Result<()> {
+    let _ = SERVED.set(part);
     let link = io::stdin().as_fd().try_clone_to_owned();
     let link = Link::of(link.context("there is no keeper on standard input")?);
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
@@ -95,6 +110,23 @@ pub(crate) async fn reload() -> String {
     .await
 }
 
+/// What this process serves of the configuration.
+pub(crate) fn part() -> Part {
+    SERVED.get().cloned().unwrap_or_default()
+}
+
+/// Waits until another server of the keeper wants to see the admin pages. Dropping it loses nothing.
+pub(crate) async fn visit() -> OwnedFd {
+    poll_fn(|context| {
+        let mut heard = heard();
+        match heard.visits.pop_front() {
+            Some(stream) => Poll::Ready(stream),
+            None => heard.wait(context),
+        }
+    })
+    .await
+}
+
 /// Ready once the keeper has ended.
 pub(crate) fn poll_gone(context: &Context<'_>) -> Poll<()> {
     let mut heard = heard();
@@ -104,10 +136,14 @@ pub(crate) fn poll_gone(context: &Context<'_>) -> Poll<()> {
     }
 }
 
-fn hear(note: Note) {
-    let Note::Reload(reason) = note;
+fn hear(note: Note, stream: Option<OwnedFd>) {
     let mut heard = heard();
-    heard.reload = Some(reason);
+    match note {
+        Note::Reload(reason) => heard.reload = Some(reason),
+        // A visitor whose stream is closed finds that out.
+        Note::Visit if heard.visits.len() < VISITS => heard.visits.extend(stream),
+        Note::Visit => {}
+    }
     heard.wake();
 }
 

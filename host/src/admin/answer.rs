@@ -13,7 +13,8 @@ use lanes::Work;
 use nbd_server::ServerMetrics;
 
 use super::exposition::exposition;
-use super::{Admin, Report};
+use super::others::{self, Page};
+use super::{Admin, Report, merge};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -24,8 +25,8 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// What there is, for those who ask for something else.
 const PATHS: &str = "there are /metrics, /exports and /healthz\n";
 
-/// What makes an answer of all that can be seen.
-type Maker = fn(&dyn Observed, &Arc<ServerMetrics>) -> Option<String>;
+/// Makes a page of what this process has, and of the same page of other processes if it shows theirs.
+type Maker = fn(&dyn Observed, &Arc<ServerMetrics>, Option<&[Page]>) -> Option<String>;
 
 impl Admin {
     /// Answers a request. Its body, if it has one, isn't looked at.
@@ -43,24 +44,28 @@ impl Admin {
             return Ok(answer(StatusCode::MISDIRECTED_REQUEST, TEXT, words));
         }
         Ok(match request.uri().path() {
-            "/metrics" => self.make(OPEN_METRICS, exposition).await,
-            "/exports" => self.make(JSON, report).await,
+            "/metrics" => self.make("/metrics", OPEN_METRICS, metrics).await,
+            "/exports" => self.make("/exports", JSON, report).await,
             "/healthz" if *self.stopping.borrow() => {
                 answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n")
             }
-            "/healthz" => answer(StatusCode::OK, TEXT, "ok\n"),
+            "/healthz" => healthy().await,
             _ => answer(StatusCode::NOT_FOUND, TEXT, PATHS),
         })
     }
 
     /// Puts an answer together, away from the threads that serve tenants.
-    async fn make(&self, kind: &'static str, make: Maker) -> Answer {
+    async fn make(&self, page: &'static str, kind: &'static str, make: Maker) -> Answer {
         // A closed semaphore would let it through; nobody closes it.
         let turn = Arc::clone(&self.making).acquire_owned().await;
+        let pages = match others::are_shown_here() {
+            true => Some(others::pages(page).await),
+            false => None,
+        };
         let (observed, server) = (Arc::clone(&self.observed), Arc::clone(&self.server));
         // One at a time, whether its client waits for it or not.
         let making = Work::of_the_host().run(move || {
-            let made = make(&*observed, &server);
+            let made = make(&*observed, &server, pages.as_deref());
             drop(turn);
             made
         });
@@ -77,9 +82,42 @@ impl Admin {
     }
 }
 
-fn report(observed: &dyn Observed, _: &Arc<ServerMetrics>) -> Option<String> {
-    let text = serde_json::to_string_pretty(&Report::of(observed)).ok()?;
+fn metrics(
+    observed: &dyn Observed,
+    server: &Arc<ServerMetrics>,
+    pages: Option<&[Page]>,
+) -> Option<String> {
+    let own = exposition(observed, server)?;
+    Some(match pages {
+        None => own,
+        Some(pages) => merge::metrics(&own, pages),
+    })
+}
+
+fn report(
+    observed: &dyn Observed,
+    _: &Arc<ServerMetrics>,
+    pages: Option<&[Page]>,
+) -> Option<String> {
+    let own = Report::of(observed);
+    let report = match pages {
+        None => own,
+        Some(pages) => merge::reports(own, pages),
+    };
+    let text = serde_json::to_string_pretty(&report).ok()?;
     Some(text + "\n")
+}
+
+/// Whether this process and the others whose figures it shows are well.
+async fn healthy() -> Answer {
+    if others::are_shown_here() {
+        let pages = others::pages("/healthz").await;
+        if let Some(ill) = pages.iter().find(|page| page.text.is_none()) {
+            let words = format!("the process of {} doesn't answer\n", ill.server);
+            return answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, words);
+        }
+    }
+    answer(StatusCode::OK, TEXT, "ok\n")
 }
 
 fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {

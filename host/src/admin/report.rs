@@ -24,6 +24,18 @@ pub(crate) struct Report {
     /// What the process has of the machine.
     #[serde(default)]
     pub process: ProcessReport,
+    /// The same of each process, if a listener has one of its own; `process` is their sum then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<NamedProcess>,
+}
+
+/// One of several processes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NamedProcess {
+    /// `shared`, `admin`, or the listener that has a process of its own.
+    pub name: String,
+    /// `None` if the process doesn't answer.
+    pub process: Option<ProcessReport>,
 }
 
 /// What the process has of the machine, and what of that the meters know. What the kernel doesn't tell is null.
@@ -177,7 +189,29 @@ impl Report {
             exports: observed.exports().iter().map(export).collect(),
             tenants: observed.tenants().into_iter().map(tenant).collect(),
             process: process(&observed.process()),
+            processes: Vec::new(),
         }
+    }
+}
+
+impl ProcessReport {
+    /// Adds the figures of another process.
+    pub(super) fn add(&mut self, other: &Self) {
+        let sum = |one: &mut u64, other: u64| *one = one.saturating_add(other);
+        let known = |one: &mut Option<u64>, other: Option<u64>| {
+            if let Some(other) = other {
+                *one = Some(one.unwrap_or(0).saturating_add(other));
+            }
+        };
+        sum(&mut self.cpu_ns, other.cpu_ns);
+        sum(&mut self.host_lane_ns, other.host_lane_ns);
+        known(&mut self.resident, other.resident);
+        sum(&mut self.metered, other.metered);
+        known(&mut self.mappings, other.mappings);
+        sum(&mut self.metered_mappings, other.metered_mappings);
+        known(&mut self.descriptors, other.descriptors);
+        known(&mut self.threads, other.threads);
+        sum(&mut self.host_lane_threads, other.host_lane_threads);
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use blob::Grant;
 use clap::Args;
 use nbd_server::Welcome;
-use nbdbox_config::config::{Config, Export};
+use nbdbox_config::config::{Config, Export, Part};
 use runtime::{Engine, Plugin};
 
 use super::log;
@@ -45,7 +45,7 @@ impl Check {
     }
 
     async fn check(&self) -> anyhow::Result<ExitCode> {
-        let blueprint = Blueprint::read(&self.config)?;
+        let blueprint = Blueprint::read(&self.config, &Part::Whole)?;
         let mut wrong = unwelcome(&blueprint.config);
         let hosting = Hosting::new(
             Engine::new(service::open_cache(&blueprint.config.cache))?,

@@ -93,8 +93,8 @@ impl Dev {
             pidfile: None,
             supervisor: Supervisor::None,
             restart: true,
+            parts: keeper::one(rights.clone()),
             supplies: Supplies {
-                rights: rights.clone(),
                 cache: Cache::default_folder(),
                 inherited: Inherited::from_environment()?,
                 sockets: Box::new(move |inherited| listen.sockets(inherited, || listen.address())),

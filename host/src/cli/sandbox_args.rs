@@ -111,8 +111,8 @@ pub(super) fn keep_for(
             pidfile: None,
             supervisor: Supervisor::None,
             restart: false,
+            parts: keeper::one(rights),
             supplies: Supplies {
-                rights,
                 cache,
                 inherited: Inherited::from_environment()?,
                 sockets: Box::new(|_| Ok((Vec::new(), None))),

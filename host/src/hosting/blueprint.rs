@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use nbdbox_config::config::{self, Config, Export, Problems, Source, Value};
+use nbdbox_config::config::{self, Config, Export, Part, Problems, Source, Value};
 use nbdbox_config::reference::Reference;
 use nbdbox_config::settings::Settings;
 use outside::{Entry, EntryKind, files};
@@ -67,14 +67,15 @@ impl Planned {
 }
 
 impl Blueprint {
-    /// Reads a configuration: a file, or all `*.toml` of a folder in the order of their names. Reads the
+    /// Reads a part of a configuration: a file, or all `*.toml` of a folder in the order of their names. Reads the
     /// plugins' files too, for their digests, and the secrets, and looks which files two exports would write; loads
     /// nothing.
     ///
     /// # Errors
     /// All that is wrong, one thing a line.
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let (config, _) = read_configuration(path)?;
+    pub(crate) fn read(path: &Path, part: &Part) -> anyhow::Result<Self> {
+        let (mut config, _) = read_configuration(path)?;
+        config.narrow_to(part);
         let plugins = Plugins::of_configuration(&config.plugins);
         Self::of(config, plugins)
     }

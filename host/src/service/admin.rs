@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nbd_server::Listener;
 use nbdbox_config::config::Address;
+use outside::Keeper;
 use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
@@ -12,6 +13,8 @@ use crate::admin::Admin;
 pub(crate) struct AdminListener {
     admin: Arc<Admin>,
     open: Option<Open>,
+    /// Answers the keeper's other servers, if there are any.
+    visits: Option<JoinHandle<()>>,
 }
 
 struct Open {
@@ -28,9 +31,18 @@ pub(crate) enum Next {
 }
 
 impl AdminListener {
-    /// Nowhere yet.
+    /// Nowhere yet. Must be called in a runtime.
     pub(crate) fn new(admin: Arc<Admin>) -> Self {
-        Self { admin, open: None }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the operator's: one, which ends with the listener"
+        )]
+        let visits = Keeper::get().map(|_| tokio::spawn(Arc::clone(&admin).serve_visits()));
+        Self {
+            admin,
+            open: None,
+            visits,
+        }
     }
 
     /// Opens the socket for `wanted`, unless it's open.
@@ -73,6 +85,14 @@ impl AdminListener {
                 tracing::error!("the admin listener ended badly: {error}");
             }
             _ => {}
+        }
+    }
+}
+
+impl Drop for AdminListener {
+    fn drop(&mut self) {
+        if let Some(visits) = &self.visits {
+            visits.abort();
         }
     }
 }

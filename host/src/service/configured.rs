@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use lanes::Work;
 use nbd_server::{Inherited, Listener, Welcome};
 use nbdbox_config::config::{Config, LogFormat};
@@ -43,11 +43,11 @@ pub(crate) async fn serve_configuration<U: Until>(
     let changes = Changes::of_files(|| FileWatcher::start(path), "a file changed")?.or_hangup()?;
     let Wanted { pidfile, entrance } = wanted;
     let mut blueprint = signals.unless_asked(read(path)).await?;
-    // A configuration has one.
-    let first = blueprint.config.listeners[0].clone();
+    // A configuration has one; the process of the admin listener has none.
+    let first = blueprint.config.listeners.first().cloned();
     entrance.narrow(&mut blueprint.config);
     let config = blueprint.config.clone();
-    let demand = demand(&blueprint, config.connections);
+    let demand = demand(&blueprint, config.own_connections());
     start_log(config.log_format)?;
     walls::warn_of_gaps();
     let engine = Engine::new(open_cache(&config.cache))?;
@@ -64,16 +64,18 @@ pub(crate) async fn serve_configuration<U: Until>(
     let _ = service.sockets().adopt(&config, &inherited).await?;
     let only = match entrance {
         Entrance::Standard => {
-            let welcome = Welcome::load(&first)?;
+            let first = first.as_ref().context("there is no listener")?;
+            let welcome = Welcome::load(first)?;
             let (listener, only) = Listener::standard(&first.name)?;
             service.sockets().listen(listener, welcome);
             Some(only)
         }
         Entrance::Kept => {
             let keeper = Keeper::get().context("there is no keeper")?;
+            let first = first.as_ref().context("there is no listener")?;
             for listener in Listener::of_command_line(keeper)? {
                 let listener = listener.called(&first.name);
-                service.sockets().listen(listener, Welcome::load(&first)?);
+                service.sockets().listen(listener, Welcome::load(first)?);
             }
             None
         }
@@ -81,7 +83,7 @@ pub(crate) async fn serve_configuration<U: Until>(
     };
     let until = until(Opened {
         address: service.sockets().address(),
-        tls: first.tls,
+        tls: first.map(|first| first.tls).unwrap_or_default(),
         only,
     })?;
     demand.check();
@@ -134,7 +136,7 @@ impl Configured {
         self.entrance.narrow(&mut blueprint.config);
         let mut waiting = restart::waiting(&self.first, &blueprint.config);
         waiting.extend(sockets.adopt(&blueprint.config, &self.inherited).await?);
-        let demand = demand(&blueprint, self.first.connections);
+        let demand = demand(&blueprint, self.first.own_connections());
         let hosting::Changes {
             added,
             changed,
@@ -179,6 +181,14 @@ fn check_connections(hosting: &Hosting, connections: usize) {
 /// Files may be on a disk that hangs: not on a worker.
 async fn read(path: &Path) -> anyhow::Result<Blueprint> {
     let path = path.to_owned();
-    let reading = Work::of_the_host().run(move || Blueprint::read(&path));
+    let reading = Work::of_the_host().run(move || {
+        let blueprint = Blueprint::read(&path, &walls::part())?;
+        ensure!(
+            Keeper::get().is_some() || !blueprint.config.has_apart(),
+            "a listener has `process = \"own\"`, but the sandbox is off and there is one process; remove the key, or \
+             turn the sandbox on"
+        );
+        Ok(blueprint)
+    });
     reading.await?
 }

@@ -8,13 +8,12 @@ use std::process::ExitCode;
 
 use lanes::Work;
 use nbd_server::{Address, Inherited, OpenSocket};
-use nbdbox_config::config::{self, Config, LogFormat, Sandbox};
-use outside::Rights;
+use nbdbox_config::config::{self, Config, LogFormat, Part, Sandbox};
 use tempfile::TempDir;
 
 use super::{Changes, Entrance, FileWatcher, Signals, Supervisor, Until, Wanted, open_cache};
 use crate::hosting::read_configuration;
-use crate::keeper::{self, Charge, Granted, Occasion, Occasions, Opened, Supplies};
+use crate::keeper::{self, Charge, Granted, Occasion, Occasions, Opened, Parts, Supplies};
 
 /// What a keeper has beside the configuration.
 pub(crate) struct Kept {
@@ -50,7 +49,7 @@ pub(crate) async fn keep_configuration<U: Until>(
     let Words {
         config,
         first,
-        rights,
+        parts,
     } = words;
     let Some(all_walls) = all_walls(config.sandbox)? else {
         return Ok(None);
@@ -78,8 +77,8 @@ pub(crate) async fn keep_configuration<U: Until>(
         pidfile,
         supervisor: Supervisor::Systemd,
         restart: kept.input.is_none(),
+        parts,
         supplies: Supplies {
-            rights,
             cache,
             inherited: Inherited::from_environment()?,
             sockets: Box::new(|inherited| {
@@ -98,7 +97,7 @@ struct Words {
     config: Config,
     /// The first listener, which a socket of the command line may stand for.
     first: config::Listener,
-    rights: Rights,
+    parts: Parts,
 }
 
 impl Words {
@@ -112,15 +111,28 @@ impl Words {
             let (mut config, texts) = read_configuration(&path)?;
             // A configuration has one.
             let first = config.listeners[0].clone();
-            if is_narrow {
+            let parts = if is_narrow {
+                // All clients come in by one socket: one process serves them.
                 config.listeners.clear();
-            }
-            let mut rights = keeper::of_configuration(&path, &config, &texts);
-            keeper::tls(&mut rights, &first.tls);
+                let mut rights = keeper::of_configuration(&path, &config, &texts);
+                keeper::tls(&mut rights, &first.tls);
+                keeper::one(rights)
+            } else {
+                let rights = |part: Part| {
+                    let mut config = config.clone();
+                    config.narrow_to(&part);
+                    let mut rights = keeper::of_configuration(&path, &config, &texts);
+                    if part == Part::Admin {
+                        rights.allow_visits();
+                    }
+                    (part, rights)
+                };
+                config.parts().into_iter().map(rights).collect()
+            };
             Ok(Self {
                 config,
                 first,
-                rights,
+                parts,
             })
         });
         reading.await?
@@ -154,7 +166,7 @@ impl Occasions for Reread {
         Occasion {
             reason,
             rights: match words {
-                Ok(words) => Granted::Anew(words.rights),
+                Ok(words) => Granted::Anew(words.parts),
                 Err(_) => Granted::More(keeper::unread_configuration(&self.path)),
             },
         }

@@ -11,6 +11,7 @@ pub(super) fn waiting(first: &Config, now: &Config) -> Vec<String> {
         tenants: _,
         admin: _,
         memory: _,
+        portion: _,
         plugins: _,
         cache,
         sandbox,

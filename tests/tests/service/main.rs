@@ -12,4 +12,5 @@ mod tenants;
 mod admin;
 
 mod docs;
+mod processes;
 mod walls;

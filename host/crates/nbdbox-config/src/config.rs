@@ -9,6 +9,7 @@
 mod alt_name;
 mod at;
 mod check;
+mod part;
 mod problem;
 mod raw;
 mod schema;
@@ -23,6 +24,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use alt_name::AltName;
+pub use part::{Part, Portion};
 pub use problem::{Position, Problem, Problems};
 pub use schema::schema;
 
@@ -68,6 +70,8 @@ pub struct Config {
     /// Time that requests under way have when the server stops. Restrains clients that don't read their
     /// replies.
     pub drain: Duration,
+    /// The portion of `memory` and `connections` that this process has, if others have the rest.
+    pub portion: Portion,
 }
 
 impl Config {
@@ -94,6 +98,7 @@ impl Default for Config {
             connections: CONNECTIONS,
             handshake: Limits::default().handshake,
             drain: DRAIN,
+            portion: Portion::WHOLE,
         }
     }
 }
@@ -122,6 +127,17 @@ pub enum Sandbox {
     Off,
 }
 
+/// The process that serves a listener's clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Process {
+    /// One process for all listeners that say so.
+    #[default]
+    Shared,
+    /// A process for this listener alone, which has only its tenants, with their plugins and files.
+    Own,
+}
+
 /// Where compiled plugins are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cache {
@@ -140,6 +156,8 @@ pub struct Listener {
     pub address: Address,
     /// Whether, and as whom, it speaks TLS.
     pub tls: Tls,
+    /// Which process serves its clients.
+    pub process: Process,
     /// Where it's written.
     pub place: Position,
 }

@@ -40,14 +40,14 @@ pub struct Call {
 
 impl Keeper {
     /// From here on what needs a name is asked of the keeper at the other end of the link. `noted` is told what the keeper
-    /// says by itself, and `gone`, once, that it has ended; both in a thread of their own. To be called once, before
+    /// says by itself, with the descriptor that came along, and `gone`, once, that it has ended; both in a thread of their own. To be called once, before
     /// anything is asked.
     ///
     /// # Errors
     /// There is no thread.
     pub fn introduce(
         link: Link,
-        noted: impl Fn(Note) + Send + 'static,
+        noted: impl Fn(Note, Option<OwnedFd>) + Send + 'static,
         gone: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
         let shared = Arc::new(Shared {
@@ -148,11 +148,11 @@ impl Shared {
     }
 
     /// Hands on what the keeper says until it's gone.
-    fn listen(&self, noted: impl Fn(Note)) {
+    fn listen(&self, noted: impl Fn(Note, Option<OwnedFd>)) {
         // The keeper is trusted: what can't be understood is as good as its end.
         while let Ok(Some((told, file))) = self.link.receive::<Told>() {
             match told {
-                Told::Note(note) => noted(note),
+                Told::Note(note) => noted(note, file),
                 Told::Answer(number, answer) => {
                     let waiter = self
                         .waiting()

@@ -86,6 +86,9 @@ pub enum Ask {
     Unlisten(Socket),
     /// Standard input as the keeper has it. Answered by [`Answer::File`].
     Input,
+    /// A connection to the admin pages of another server of this keeper, counted from 0. Answered by [`Answer::Visit`];
+    /// ENOENT if the keeper has no server with this number.
+    Visit(u32),
     /// How far the server is. Answered by [`Answer::Done`].
     Reached(Stage),
     /// An earlier ask, by its number, is of no use any more. Never answered, and nor is that one.
@@ -179,6 +182,12 @@ pub enum Answer {
     },
     /// Words.
     Text(String),
+    /// One end of a stream comes along, whose other end the server got as a [`Note::Visit`]. None comes if that server
+    /// doesn't run.
+    Visit {
+        /// The server's name.
+        name: String,
+    },
 }
 
 /// Of which kind a socket is, and what the kernel doesn't tell of it.
@@ -197,6 +206,8 @@ pub enum Place {
 pub enum Note {
     /// What is served is to be looked at again, and why.
     Reload(String),
+    /// The stream that comes along is a client of the admin pages.
+    Visit,
 }
 
 /// Why an ask failed.

@@ -43,6 +43,7 @@ pub struct Rights {
     sockets: HashSet<Socket>,
     pipes: HashSet<u32>,
     input: bool,
+    visits: bool,
 }
 
 impl Rights {
@@ -86,6 +87,17 @@ impl Rights {
         self.input = true;
     }
 
+    /// Allows to visit the other servers of the keeper.
+    pub fn allow_visits(&mut self) {
+        self.visits = true;
+    }
+
+    /// Whether a socket is allowed.
+    #[must_use]
+    pub fn has_socket(&self, socket: &Socket) -> bool {
+        self.sockets.contains(socket)
+    }
+
     /// These and those.
     #[must_use]
     pub fn with(mut self, other: &Self) -> Self {
@@ -101,6 +113,7 @@ impl Rights {
         self.sockets.extend(other.sockets.iter().cloned());
         self.pipes.extend(&other.pipes);
         self.input |= other.input;
+        self.visits |= other.visits;
         self
     }
 
@@ -128,8 +141,9 @@ impl Rights {
             Ask::Append { path, .. } => self.has(&path.to_path(), Right::Append),
             Ask::Look(path) => self.may_look(&path.to_path()),
             Ask::List { path, .. } => self.has(&path.to_path(), Right::List),
-            Ask::Listen(socket) => self.sockets.contains(socket),
+            Ask::Listen(socket) => self.has_socket(socket),
             Ask::Input => self.input,
+            Ask::Visit(_) => self.visits,
             // They name nothing, give up what there is, or tell nothing that isn't the server's own.
             Ask::LockHolders { .. } | Ask::Unlisten(_) | Ask::Reached(_) | Ask::Cancel(_) => true,
         }
@@ -233,6 +247,7 @@ mod tests {
             (code("/srv/a.img"), false),
             (Ask::Listen(Socket::CommandLine(0)), false),
             (Ask::Input, false),
+            (Ask::Visit(0), false),
         ] {
             assert_eq!(rights.permit(&ask), allowed, "{ask:?}");
         }

@@ -38,8 +38,8 @@ impl Serve {
             pidfile: serve.pidfile.clone(),
             supervisor: Supervisor::None,
             restart: !serve.single,
+            parts: keeper::one(rights),
             supplies: Supplies {
-                rights,
                 cache: Cache::default_folder(),
                 inherited: Inherited::from_environment()?,
                 sockets: Box::new(move |inherited| opening.sockets(inherited)),

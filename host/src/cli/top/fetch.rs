@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper::header::HOST;
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use nbdbox_config::config::Address;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::admin::Report;
+use crate::admin::{Report, get};
+
+/// The page.
+const PAGE: &str = "/exports";
 
 /// Time for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,31 +32,8 @@ pub(super) async fn report(address: &Address) -> anyhow::Result<Report> {
 
 async fn ask(address: &Address) -> anyhow::Result<Bytes> {
     match address {
-        Address::Tcp(address) => get(TcpStream::connect(address).await?).await,
-        Address::Unix { path, .. } => get(UnixStream::connect(path).await?).await,
+        Address::Tcp(address) => get(TcpStream::connect(address).await?, PAGE, ANSWER).await,
+        Address::Unix { path, .. } => get(UnixStream::connect(path).await?, PAGE, ANSWER).await,
         Address::Vsock { .. } | Address::Inherited(_) => bail!("it has no such address"),
     }
-}
-
-async fn get<S>(stream: S) -> anyhow::Result<Bytes>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the answer.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the command's own: one, for its one connection"
-    )]
-    let connection = tokio::spawn(connection);
-    let request = Request::get("/exports").header(HOST, "localhost");
-    let answer = sender
-        .send_request(request.body(Empty::<Bytes>::new())?)
-        .await?;
-    let status = answer.status();
-    ensure!(status == StatusCode::OK, "it answers {status}");
-    let body = Limited::new(answer.into_body(), ANSWER).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("its answer broke off: {error}"))?;
-    connection.abort();
-    Ok(body.to_bytes())
 }

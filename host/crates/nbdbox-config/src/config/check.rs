@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::at::At;
 use super::problem::{Position, Problems};
 use super::raw::{self, File};
-use super::{Address, CONNECTIONS, Cache, Config, Source};
+use super::{Address, CONNECTIONS, Cache, Config, Sandbox, Source};
 use crate::limits::key;
 use crate::size::{self, Bytes};
 
@@ -195,6 +195,23 @@ impl Checker<'_, '_> {
                 self.problems
                     .add(listener.place.clone(), "listener.name", text);
             }
+        }
+        if config.sandbox == Sandbox::Off
+            && let Some(apart) = config.listeners.iter().find(|listener| listener.is_apart())
+        {
+            let text =
+                "`own`: with `sandbox = \"off\"` there is one process; remove one of the two keys";
+            let place = apart.place.clone();
+            self.problems.add(place, "listener.process", text);
+        }
+        for (tenant, apart, other) in config.shared_tenants() {
+            let text = format!(
+                "`own`: clients of tenant `{}` can connect to `{}` and to `{}`, but one process serves a tenant; write \
+                 `listener = \"NAME\"` into each of its `clients` rules",
+                tenant.name, apart.name, other.name
+            );
+            let place = apart.place.clone();
+            self.problems.add(place, "listener.process", text);
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) use limits::{Defined, Limits};
 pub(super) use value::{Blob, Paths, Scalar, Setting};
 
 use super::at::At;
-use super::{LogFormat, Sandbox};
+use super::{LogFormat, Process, Sandbox};
 use crate::limits::TenantLimits;
 use crate::policy::{ExtentsOnError, OnFailure};
 
@@ -100,6 +100,9 @@ pub(super) struct Listener {
     /// The CAs that sign clients' certificates, a PEM file. With it, a client that uses TLS needs such a certificate;
     /// without it, the server requests none.
     pub(super) client_ca: Text,
+    /// The process that serves its clients: `shared` with other listeners, or its `own`, which has only its tenants, with
+    /// their plugins and files. Default: shared.
+    pub(super) process: Option<At<Process>>,
 }
 
 /// Whether a listener speaks TLS.

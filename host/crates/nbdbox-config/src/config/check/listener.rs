@@ -3,7 +3,7 @@
 use super::Checker;
 use crate::config::at::At;
 use crate::config::raw::{self, TlsMode};
-use crate::config::{Address, Listener, Tls, TlsFiles};
+use crate::config::{Address, Listener, Process, Tls, TlsFiles};
 
 /// "Any context id" (vsock(7)).
 const CID_MOST: u32 = u32::MAX - 1;
@@ -23,6 +23,7 @@ impl Checker<'_, '_> {
             name,
             address,
             tls,
+            process: raw.process.map_or_else(Process::default, At::into_inner),
             place: self.place(&span),
         })
     }

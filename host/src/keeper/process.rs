@@ -1,4 +1,4 @@
-//! The server's process, as its keeper has it.
+//! The process of a server, as its keeper sees it.
 
 use std::ffi::OsString;
 use std::io;
@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context as _;
+use nbdbox_config::config::Part;
 use outside::Link;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -15,36 +16,45 @@ use crate::walls;
 /// This program, even if its file was replaced meanwhile (proc(5)).
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// A server's process, killed when it's dropped.
-pub(super) struct Ward {
-    child: Child,
+/// How servers are started.
+pub(super) struct Launch {
+    /// The command line, without the program's name.
+    pub(super) arguments: Vec<OsString>,
+    /// Whether a server refuses to serve if the kernel lacks a wall.
+    pub(super) all_walls: bool,
 }
 
-impl Ward {
-    /// Starts a server with this command line; the keeper has the other end of the link.
+/// A server's process, killed when it's dropped.
+pub(super) struct Process(Child);
+
+impl Launch {
+    /// Starts the server of a part; the keeper gets the other end of the link.
     ///
     /// # Errors
-    /// There can be no other process.
-    pub(super) fn start(arguments: &[OsString], all_walls: bool) -> anyhow::Result<(Self, Link)> {
+    /// The kernel refuses another process.
+    pub(super) fn start(&self, part: &Part) -> anyhow::Result<(Process, Link)> {
         let (here, there) = Link::pair().context("can't make a link to the server")?;
         let child = Command::new(OWN_PROGRAM)
             .arg0("nbdbox")
             .arg(walls::SUBCOMMAND)
-            .args(all_walls.then_some(walls::ALL))
+            .args(self.all_walls.then_some(walls::ALL))
+            .arg(format!("{}={part}", walls::PART))
             .arg("--")
-            .args(arguments)
+            .args(&self.arguments)
             .stdin(Stdio::from(OwnedFd::from(there)))
-            // What a terminal sends to all of its foreground is the keeper's to hand on.
+            // A terminal sends signals to all of its foreground. The keeper hands them on.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .context("can't start the server's process")?;
-        Ok((Self { child }, here))
+        Ok((Process(child), here))
     }
+}
 
-    /// Hands a signal on. One that has ended already doesn't hear it.
+impl Process {
+    /// Sends a signal. Nothing happens if the process has ended.
     pub(super) fn signal(&self, signal: Signal) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let id = self.0.id().and_then(|id| i32::try_from(id).ok());
         if let Some(process) = id.and_then(Pid::from_raw) {
             let _ = kill_process(process, signal);
         }
@@ -53,8 +63,8 @@ impl Ward {
     /// Waits for its end. Dropping it is safe.
     ///
     /// # Errors
-    /// The kernel doesn't tell.
+    /// The kernel doesn't say how it ended.
     pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        self.0.wait().await
     }
 }
