@@ -360,7 +360,7 @@ fn components_that_are_something_else() {
                 (func $f (canon lift (core func $c "f")))
                 (instance $i (export "open" (func $f)) (export "read" (func $f)))
                 (export "nbdbox:plugin/device@0.1.0" (instance $i)))"#,
-            &["doesn't fit this nbdbox", "nbdbox:plugin/host@0.1.0", "fly"],
+            &["match the interfaces", "nbdbox:plugin/host@0.1.0", "fly"],
         ),
         (
             "mistyped",
