@@ -32,7 +32,7 @@ pub(crate) fn new_engine() -> anyhow::Result<wasmtime::Engine> {
     // support, a host call costs 3 to 4 times as much.
     ensure!(
         !engine.get_concurrency_support(),
-        "wasmtime was built with component-model-async: host calls would be slow"
+        "wasmtime was built with component-model-async, which makes host calls slow: turn that feature off"
     );
     Ok(engine)
 }

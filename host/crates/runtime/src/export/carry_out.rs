@@ -160,7 +160,7 @@ pub(crate) async fn flush(
 }
 
 fn next(ctx: &ExportContext) -> Result<&Arc<Next>, Failure> {
-    let lost = || Failure::host(Errno::Eio, "the layer below was lost");
+    let lost = || Failure::host(Errno::Eio, "the host lost the layer below");
     ctx.grants.next.as_ref().ok_or_else(lost)
 }
 

@@ -88,7 +88,7 @@ impl MemoryMeter {
     /// it.
     ///
     /// # Errors
-    /// What is short, and whose limit it is.
+    /// The resource that is short, and whose limit it is.
     pub(crate) fn charge(&mut self, footprint: Footprint) -> Result<(), Unaffordable> {
         let mapped = self.mappings.take(footprint.mappings);
         mapped.map_err(|holder| {

@@ -46,7 +46,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
                 .iter()
                 .position(|blob| blob.name() == name);
             let Some(rep) = found.and_then(|index| u32::try_from(index).ok()) else {
-                let text = format!("no blob `{}` was granted", name.escape_debug());
+                let text = format!("the operator granted no blob `{}`", name.escape_debug());
                 store.data_mut().explain(&text);
                 return Ok((Err(Errno::Eperm),));
             };
