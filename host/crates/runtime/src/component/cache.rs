@@ -136,8 +136,8 @@ pub struct Refused {
 
 impl Cache {
     /// The operator's cache: in `$XDG_CACHE_HOME/nbdbox`, `$CACHE_DIRECTORY/nbdbox` or `~/.cache/nbdbox`; without a
-    /// home, a cache for this process alone. If the folder can't be used, it logs a warning, because a cache only saves
-    /// time. A process behind walls gets no cache: its keeper has it. Blocks.
+    /// home, a cache for this process alone. If the folder can't be used, it logs a warning and returns such a cache,
+    /// because a cache only saves time. A process behind walls gets no cache: its keeper has it. Blocks.
     #[must_use]
     pub fn default_folder() -> Self {
         if Keeper::get().is_some() {
