@@ -1,6 +1,6 @@
-//! What a plugin's bytes say of themselves: the WIT's types, the world that a component exports, its manifest.
+//! What a plugin's bytes declare: the WIT's types, the world that a component exports, and its manifest.
 //!
-//! Runs nothing. The level above, `component`, makes bytes into machine code.
+//! Nothing here runs a guest. `component` turns bytes into machine code.
 
 pub(crate) mod advice;
 pub(crate) mod interfaces;

@@ -1,4 +1,4 @@
-//! From untrusted bytes to machine code: compiled by a child process, kept in a private folder.
+//! From untrusted bytes to machine code: a child process compiles the bytes, and a private folder keeps the code.
 
 pub(crate) mod artifact;
 pub mod cache;

@@ -1,4 +1,4 @@
-//! A layer of an export that a plugin or a filter in its sandbox serves.
+//! One layer of an export: a plugin, or a filter that is a plugin, and the pool of its instances.
 
 mod advertise;
 pub(crate) mod carry_out;
@@ -33,23 +33,24 @@ use crate::instance::context::ExportContext;
 use crate::instance::{CallError, Instance};
 use crate::loaded::plugin::Plugin;
 
-/// A layer of an export: a plugin, or a filter that is one.
+/// A layer of an export: a plugin, or a filter that is a plugin.
 pub struct PluginLayer {
     plugin: Arc<Plugin>,
     ctx: Arc<ExportContext>,
-    /// What the first instance said; the others must say the same.
+    /// What the first instance returned from `open`. Later instances must return the same.
     info: DeviceInfo,
     terms: Arc<Terms>,
     pool: Pool<Instance>,
     policy: Policy,
     recall: Recall,
-    /// What is lost in the layers below.
+    /// The losses of the layers below.
     losses_below: Vec<Arc<Losses>>,
-    /// An instance took half of its memory in its first calls: that's no reason to replace it.
+    /// Whether an instance took half of its memory in its first calls. Then the plugin needs that much, and the pool
+    /// doesn't retire its instances.
     needs_much: AtomicBool,
 }
 
-/// Calls of an instance in which a plugin that grows for ever doesn't come to half of its memory.
+/// A plugin that never stops growing needs more calls than these to take half of its memory.
 const FEW_CALLS: u64 = 4;
 
 impl std::fmt::Debug for PluginLayer {
@@ -61,7 +62,11 @@ impl std::fmt::Debug for PluginLayer {
 }
 
 impl PluginLayer {
-    /// Makes the first instance and opens the export in it. `losses_below` are those of the layers that it stands on.
+    /// Makes the first instance and opens the export in it. `losses_below` are the losses of the layers below.
+    ///
+    /// # Errors
+    /// The tenant has no instance left, the instance can't be made, the plugin refused to open, or what it returned
+    /// can't be advertised.
     pub(crate) async fn open(
         plugin: Arc<Plugin>,
         ctx: ExportContext,
@@ -114,7 +119,8 @@ impl PluginLayer {
         })
     }
 
-    /// As [`PluginExport::release_idle`](stack::PluginExport::release_idle), in this layer.
+    /// Releases what this layer doesn't need, as [`PluginExport::release_idle`](stack::PluginExport::release_idle)
+    /// says.
     pub(crate) fn release_idle(&self) {
         if !self.holds_the_data() {
             self.pool.release_idle();
@@ -123,67 +129,68 @@ impl PluginLayer {
         self.ctx.grants.blobs.iter().for_each(Blob::forget);
     }
 
-    /// Whether an instance's memory is the disk: a fresh one would return zeroes for it.
+    /// Whether the memory of the layer's only instance is the disk, so that a new instance would return zeroes.
     pub(crate) fn holds_the_data(&self) -> bool {
         self.info.mode == InstanceMode::Single && !self.read_only()
     }
 
-    /// It as it's served, to clients or to a filter above.
+    /// The layer as the host serves it, to clients or to a filter above.
     #[must_use]
     pub fn served(self: &Arc<Self>) -> Served<Self> {
         let (terms, metrics) = (Arc::clone(&self.terms), Arc::clone(&self.ctx.metrics));
         Served::new(Arc::clone(self), terms, metrics)
     }
 
-    /// What it promises, and what may be used of it.
+    /// What the layer advertises, and what its users may use.
     #[must_use]
     pub fn terms(&self) -> &Arc<Terms> {
         &self.terms
     }
 
-    /// Counts what this layer alone does; each layer has counters of its own.
+    /// The counters of this layer alone.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.ctx.metrics
     }
 
-    /// The plugin of this layer.
+    /// The plugin that serves this layer.
     #[must_use]
     pub fn plugin(&self) -> &Plugin {
         &self.plugin
     }
 
-    /// Whether any call may meet a fresh instance: mode `parallel`.
+    /// Whether the mode is `parallel`, so that any call may run in a new instance.
     #[must_use]
     pub fn is_parallel(&self) -> bool {
         self.info.mode == InstanceMode::Parallel
     }
 
-    /// Whether the plugin says that its contents never change.
+    /// Whether the contents never change, by the plugin's word or the operator's.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         self.info.immutable
     }
 
-    /// Whether the plugin tells where its bytes are, and that never changes.
+    /// Whether the plugin reports where its bytes are, and that never changes.
     #[must_use]
     pub fn is_mapped(&self) -> bool {
         self.plugin.world().has(Interfaces::MAPPABLE) && self.is_immutable() && self.read_only()
     }
 
-    /// The most that its calls have taken.
+    /// The most that a call of this layer has used so far.
     #[must_use]
     pub fn peaks(&self) -> &Peaks {
         &self.ctx.peaks
     }
 
-    /// What it was granted.
+    /// The blobs that the operator granted to this layer.
     #[must_use]
     pub fn blobs(&self) -> &[Blob] {
         &self.ctx.grants.blobs
     }
 
-    /// Its generation before this one has untold losses: clients of this one hear of them.
+    /// Takes over a loss of the export's previous generation that no client has heard of. The clients of this one hear
+    /// of it.
     pub(crate) fn inherit_losses(&self) {
         self.pool.losses().note();
     }
@@ -192,7 +199,7 @@ impl PluginLayer {
         self.terms.export.flags.contains(ExportFlags::READ_ONLY)
     }
 
-    /// Whether there is anything to flush: in an instance, in a blob, or in the layer below.
+    /// Whether there's anything to flush: in an instance, in a blob, or in the layer below.
     fn is_unflushed(&self) -> bool {
         let ctx = &self.ctx;
         self.pool.is_dirty()
@@ -204,13 +211,17 @@ impl PluginLayer {
                 .is_some_and(|next| next.is_unflushed())
     }
 
-    /// An instance for a request, which queues for it no longer than it has time. While its plugin's restart pauses
-    /// after a crash, the request waits for that too.
+    /// Returns an instance for a request. Queues for it, and waits for the end of the restart's pause after a crash, as
+    /// long as the request has time. Dropping the future leaves the queue.
+    ///
+    /// # Errors
+    /// The request has ended, the export has failed for good, the tenant has no instance left, or no instance could be
+    /// made.
     async fn acquire(&self, deadline: &Deadline) -> Result<Lease<'_, Instance>, Failure> {
         loop {
             let pause = match self.pool.acquire(deadline).await? {
                 Acquired::Ready(lease) => return Ok(lease),
-                // Boxed: it's rare, and each request would carry room for it.
+                // Boxed, because it's rare and each request would carry room for it.
                 Acquired::Vacant(vacancy) => return Box::pin(self.fill(vacancy)).await,
                 Acquired::Later(pause) => pause,
                 Acquired::Full => return Err(no_instance()),
@@ -221,7 +232,7 @@ impl PluginLayer {
                     ));
                 }
             };
-            log_export!(debug, &self.ctx.names, ?pause, "not restarted yet");
+            log_export!(debug, &self.ctx.names, ?pause, "restart paused");
             tokio::select! {
                 () = sleep(pause) => {}
                 ended = deadline.ended() => return Err(ended),
@@ -229,7 +240,7 @@ impl PluginLayer {
         }
     }
 
-    /// Makes another instance.
+    /// Makes another instance, and opens the export in it. Dropping the future returns the vacancy.
     async fn fill<'a>(
         &'a self,
         vacancy: Vacancy<'a, Instance>,
@@ -264,7 +275,7 @@ impl PluginLayer {
         Ok(instance)
     }
 
-    /// Asks the plugin for extents, and remembers them where that's of use.
+    /// Calls the plugin for extents, and remembers them if the export never changes.
     async fn ask_extents(
         &self,
         deadline: &Deadline,
@@ -278,21 +289,22 @@ impl PluginLayer {
         Ok(map)
     }
 
-    /// Lets an instance flush. An error that it answers is a loss: asked again it may know of nothing more to do.
+    /// Flushes an instance. If the guest returns an error, that counts as a loss, because its next flush may find
+    /// nothing to do.
     async fn flush_instance(
         &self,
         deadline: &Deadline,
         mut lease: Lease<'_, Instance>,
     ) -> Result<(), Failure> {
         let called = lease.instance().flush(deadline).await;
-        // One that was given up is no loss: the next flush does it.
+        // A flush that was given up is no loss: the next one repeats it.
         if matches!(called, Err(CallError::Request(_))) && deadline.check().is_ok() {
             self.pool.losses().note();
         }
         self.finish_call(lease, called)
     }
 
-    /// A call has ended: keeps the instance, or lets it go.
+    /// Ends a call: returns its instance to the pool, retires it, or drops it.
     fn finish_call<T>(
         &self,
         mut lease: Lease<'_, Instance>,
@@ -309,7 +321,7 @@ impl PluginLayer {
             }
             Err(CallError::Request(failure)) => {
                 lease.give_back();
-                self.tell(&failure);
+                self.log(&failure);
                 Err(failure)
             }
             Err(CallError::Fatal(failure)) => {
@@ -320,8 +332,9 @@ impl PluginLayer {
         }
     }
 
-    /// Whether another instance is to take this one's place: any call may meet a fresh one anyway. Not
-    /// where that would be so at once again: then the plugin grows no further, it needs that much.
+    /// Whether another instance should replace this one, which took much memory. In mode `parallel` any call may run in
+    /// a new instance anyway. A plugin whose instances take that much in their first calls needs it, so replacing them
+    /// wouldn't help.
     fn wears_out(&self, instance: &Instance) -> bool {
         if !self.is_parallel() || !instance.is_worn() {
             return false;
@@ -332,7 +345,7 @@ impl PluginLayer {
         !self.needs_much.load(Ordering::Relaxed)
     }
 
-    /// An instance was lost: another one may be made, or never again.
+    /// Called when an instance was lost. Closes the pool if the export has failed for good.
     fn after_a_loss(&self) {
         let data_lost = self.holds_the_data();
         if !data_lost && self.policy.on_failure == OnFailure::Restart || self.pool.is_closed() {
@@ -343,14 +356,14 @@ impl PluginLayer {
         let why = if data_lost {
             "its data is lost"
         } else {
-            "as on-failure says"
+            "on-failure is `fail`"
         };
         let names = &self.ctx.names;
         log_export!(error, names, "the export has failed for good: {why}");
     }
 
-    /// Tells the operator of a rule that was broken without costing the instance.
-    fn tell(&self, failure: &Failure) {
+    /// Logs a failure that didn't cost the instance.
+    fn log(&self, failure: &Failure) {
         let names = &self.ctx.names;
         match failure.fault {
             Fault::Plugin(_) => log_export!(warn, names, "{}", failure.text),
@@ -359,7 +372,7 @@ impl PluginLayer {
     }
 }
 
-/// The tenant has as many instances as it may.
+/// The failure when the tenant has as many instances as it may.
 fn no_instance() -> Failure {
     Failure::plugin(Cause::Budget, "the tenant has no instance left")
 }
@@ -395,7 +408,7 @@ impl Device for PluginLayer {
                 "the plugin's reply has the wrong length",
             ));
         }
-        // The instance is free meanwhile.
+        // From here on other calls can use the instance.
         carry_out::read(&self.ctx, deadline, reply).await
     }
 
@@ -429,12 +442,12 @@ impl Device for PluginLayer {
             self.flush_instance(deadline, lease).await?;
         }
         if !any {
-            // Changes of an earlier life of this server may still be on their way.
+            // An earlier run of this server may have left changes that the plugin still has to flush.
             let lease = self.acquire(deadline).await?;
             self.flush_instance(deadline, lease).await?;
         }
-        // The host stored bytes by reference after its call had returned: the plugin's own flush may
-        // have come in between, and then knows of nothing more to do.
+        // The host carries out a write by reference after the guest's call. The plugin's own flush may have come in
+        // between, and then a later one finds nothing to do.
         let carried_out = carry_out::flush(&self.ctx, deadline, before).await;
         carried_out.inspect_err(|failure| {
             if !failure.was_given_up() {
@@ -492,11 +505,11 @@ impl Device for PluginLayer {
         }
         let deadline = Deadline::unattended(self.ctx.limits.wall);
         if let Err(failure) = self.flush(&deadline).await {
-            // Whoever is still connected, or comes next, is to hear of it.
+            // Clients that are connected, and the next one to connect, must hear of the loss.
             self.pool.losses().note();
             let names = &self.ctx.names;
             let text = failure.text;
-            log_export!(error, names, "what was changed last isn't durable: {text}");
+            log_export!(error, names, "the last changes aren't durable: {text}");
         }
     }
 

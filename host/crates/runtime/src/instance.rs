@@ -1,4 +1,4 @@
-//! One instance: a store, the guest's functions, and the rules of a call.
+//! An instance: one store with one guest, and the rules for its calls.
 
 pub(crate) mod context;
 pub(crate) mod functions;
@@ -35,32 +35,32 @@ use crate::meter::call::Clocks;
 use crate::meter::host_trap;
 use crate::meter::memory::Unaffordable;
 
-/// Bytes that any host call may hand over, beside the request's own.
+/// Bytes that a host call may pass to the host in addition to the request's own.
 const SLACK: usize = 64 << 10;
 
-/// Handles of what a request lends: there is one of each kind, so they need no number.
+/// The number of every handle that a request lends. A call lends one of each kind at most.
 const THE_ONE: u32 = 0;
 
-/// A guest, alive.
+/// A store with a live guest.
 pub(crate) struct Instance {
     store: Store<Guest>,
-    /// Boxed, so that an instance is cheap to move in and out of its pool.
+    /// Boxed, so that moving an instance in and out of its pool is cheap.
     functions: Box<Functions>,
-    /// Those of the store, to be had while a call has the store.
+    /// The clocks of the store, outside of it, so that they're at hand while a call borrows the store.
     clocks: Clocks,
-    /// Calls so far, `open` included.
+    /// Calls so far, including `open`.
     pub(crate) calls: u64,
-    /// It took a change since it was last flushed.
+    /// Whether the instance took a change since its last flush.
     pub(crate) dirty: bool,
-    /// For finding it again among its like.
+    /// Identifies the instance in its pool.
     pub(crate) number: u64,
 }
 
-/// How a call went wrong.
+/// How a call failed.
 pub(crate) enum CallError {
-    /// The plugin answered an error, or broke a rule for which only the request fails.
+    /// The plugin returned an error, or broke a rule for which only the request fails. The instance goes on.
     Request(Failure),
-    /// The store is done for: the instance must be dropped.
+    /// The store can't be used again. The caller must drop the instance.
     Fatal(Failure),
 }
 
@@ -74,15 +74,17 @@ impl CallError {
 
 type Called<T> = Result<T, CallError>;
 
-/// Each call runs the guest within its limits of CPU time, time on the wall and memory. After
-/// [`CallError::Fatal`], or if a call's future is dropped before its end, the instance can't be used again.
+/// Each call runs the guest within its limits of CPU time, wall time and memory. After [`CallError::Fatal`], or if the
+/// caller drops a call's future before its end, the instance can't be used again.
 impl Instance {
-    /// Makes a store with the limits of `ctx`, charges `footprint`, and instantiates the plugin in it. `number` tells
-    /// the instance from its like. Dropping the future drops the store. To be run on one thread, which it may keep for
-    /// as long as it takes to fill the memories: that is charged afterwards.
+    /// Charges `footprint`, makes a store with the limits of `ctx`, and instantiates the plugin in it. `number`
+    /// identifies the instance in its pool. The caller must run this on a lane's thread: it may keep the thread for the
+    /// time that filling the memories takes, and charges that time only afterwards. Dropping the future drops the
+    /// store.
     ///
     /// # Errors
-    /// There's no room for what it takes; the plugin was stopped, ran out of time, or isn't what its type says.
+    /// The limits leave no room for the footprint; or the host stopped the plugin, its time was up, or its functions
+    /// don't have the WIT's types.
     pub(crate) async fn new(
         pre: &InstancePre<Guest>,
         indices: &Indices,
@@ -99,7 +101,7 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| store.data_mut().call.tick());
         store.set_hostcall_fuel(DIRECT as usize + SLACK);
         store.set_epoch_deadline(1);
-        // For no request: whoever starts asks nobody below.
+        // For no request: while it starts, a guest can't reach the layer below.
         store.data_mut().call.begin(ctx.limits.open_cpu, None);
         let begun = thread_time();
         let clocks = store.data().call.clocks();
@@ -127,7 +129,7 @@ impl Instance {
         }
     }
 
-    /// Asks what the plugin is.
+    /// Calls `describe`. Returns `None` if the plugin doesn't export it.
     pub(crate) async fn describe(&mut self) -> Called<Option<PluginInfo>> {
         let Some(describe) = self.functions.describe else {
             return Ok(None);
@@ -139,7 +141,8 @@ impl Instance {
         Ok(Some(info))
     }
 
-    /// Asks whether a filter changes the bytes that pass through it.
+    /// Calls `changes-bytes`, with which a filter tells whether it changes the bytes that pass through it. Returns
+    /// `false` if the plugin doesn't export it.
     pub(crate) async fn changes_bytes(&mut self) -> Called<bool> {
         let Some(changes_bytes) = self.functions.changes_bytes else {
             return Ok(false);
@@ -162,13 +165,13 @@ impl Instance {
         self.answered(info)
     }
 
-    /// Whether another should take its place, before its memory is at its limit and a client's request
-    /// fails: some languages' tools never free what a call hands to the host.
+    /// Whether another instance should replace this one before it reaches its memory limit and a client's request
+    /// fails. The tools of some languages never free what a call passes to the host.
     pub(crate) fn is_worn(&self) -> bool {
         !self.dirty && self.store.data().memory.is_worn()
     }
 
-    /// Asks for the exports of a plugin that lists its own; without that interface there are none.
+    /// Returns the exports of a plugin that lists its own; none if it doesn't export `export-list`.
     pub(crate) async fn list_exports(&mut self) -> Called<Vec<ListedExport>> {
         let Some(list) = self.functions.list_exports else {
             return Ok(Vec::new());
@@ -177,8 +180,8 @@ impl Instance {
         self.answered(exports)
     }
 
-    /// Lets the guest fill `reply` with `length` bytes from `offset`. What comes back may be incomplete, and may have
-    /// places that the host has yet to fill.
+    /// Lets the guest fill `reply` with `length` bytes from `offset`. The returned reply may be incomplete, and may
+    /// have places that the host has yet to fill.
     pub(crate) async fn read(
         &mut self,
         deadline: &Deadline,
@@ -201,7 +204,7 @@ impl Instance {
         Ok(reply)
     }
 
-    /// Shows the guest a payload; what comes back says what the host has to store where.
+    /// Lends a payload to the guest. The returned plan lists what the host has to store, and where.
     pub(crate) async fn write(
         &mut self,
         deadline: &Deadline,
@@ -226,7 +229,7 @@ impl Instance {
         Ok(plan)
     }
 
-    /// Makes durable what this instance took, as far as the guest has that in hand.
+    /// Lets the guest flush the changes that this instance took. A guest without `flush` has none.
     pub(crate) async fn flush(&mut self, deadline: &Deadline) -> Called<()> {
         let Some(flush) = self.functions.flush else {
             return Ok(());
@@ -237,7 +240,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Tells the guest that a range isn't needed any more.
+    /// Tells the guest that clients no longer need a range.
     pub(crate) async fn trim(
         &mut self,
         deadline: &Deadline,
@@ -273,7 +276,7 @@ impl Instance {
         self.answered(done)
     }
 
-    /// Tells the guest that a range will be read soon.
+    /// Tells the guest that clients will read a range soon.
     pub(crate) async fn cache(
         &mut self,
         deadline: &Deadline,
@@ -289,7 +292,7 @@ impl Instance {
         self.answered(done)
     }
 
-    /// Lets the guest report extents.
+    /// Lets the guest add its extents to `map`.
     pub(crate) async fn extents(
         &mut self,
         deadline: &Deadline,
@@ -323,12 +326,12 @@ impl Instance {
         Ok(draft)
     }
 
-    /// For calls that no client asked for.
+    /// A deadline for calls that no client requested.
     fn unattended(&self) -> Deadline {
         Deadline::unattended(self.store.data().ctx.limits.wall)
     }
 
-    /// A call within the limits of a request.
+    /// Makes a call within the limits of a request.
     async fn request<P, R, L>(
         &mut self,
         deadline: &Deadline,
@@ -347,9 +350,9 @@ impl Instance {
             .await
     }
 
-    /// A guest call: lends, meters, times, and takes back what was lent.
+    /// Makes a guest call: lends, meters, times, and takes back what it lent.
     ///
-    /// `length`: bytes that the request itself is worth.
+    /// `length` is the number of bytes that the request itself moves; the guest may pass that many to the host.
     async fn call<P, R, L>(
         &mut self,
         deadline: &Deadline,
@@ -379,7 +382,7 @@ impl Instance {
         match ended.output {
             Some(Ok(result)) => {
                 let guest = store.data_mut();
-                // Out of the store in any case: nothing of a request outlives its call there.
+                // Taken out of the store even if the call failed, so that nothing of a request outlives its call there.
                 let lent = guest.take_back();
                 guest.end().map_err(CallError::Request)?;
                 Ok((result, lent.map_err(|_| misplaced())?))
@@ -389,7 +392,7 @@ impl Instance {
         }
     }
 
-    /// The plugin's own answer: its errno with the words that it left.
+    /// Turns the plugin's errno into a failure, with the text that the plugin left for it.
     fn answered<T>(&mut self, result: Result<T, Errno>) -> Called<T> {
         result.map_err(|errno| {
             let text = self.store.data_mut().explained.take();
@@ -398,7 +401,7 @@ impl Instance {
     }
 }
 
-/// A guest was stopped: tells the operator, and says what the client gets.
+/// Logs that a guest was stopped, and returns the failure for the client.
 fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
     let guest = store.data();
     let failure = host_trap::failure(error, guest.memory.refused());
@@ -408,7 +411,7 @@ fn fault(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
     failure
 }
 
-/// Filling memories and tables took longer than `open-cpu`.
+/// Logs that filling memories and tables took longer than `open-cpu`, and returns the failure.
 fn out_of_cpu(store: &Store<Guest>) -> Failure {
     let guest = store.data();
     let (names, limit) = (&guest.ctx.names, guest.ctx.limits.open_cpu);
@@ -417,7 +420,7 @@ fn out_of_cpu(store: &Store<Guest>) -> Failure {
     Failure::plugin(Cause::CpuTime, text)
 }
 
-/// An instance can't be made: tells the operator, and says what the client gets.
+/// Logs why an instance can't be made, and returns the failure for the client.
 fn no_room(ctx: &ExportContext, footprint: Footprint, lack: Unaffordable) -> Failure {
     let failure = host_trap::unaffordable(lack);
     let Footprint { bytes, mappings } = footprint;
@@ -432,6 +435,7 @@ fn no_room(ctx: &ExportContext, footprint: Footprint, lack: Unaffordable) -> Fai
     failure
 }
 
+/// Logs that the wall time was up, and returns the failure.
 fn out_of_time(store: &Store<Guest>) -> Failure {
     let guest = store.data();
     let (names, wall) = (&guest.ctx.names, guest.ctx.limits.wall);
@@ -440,23 +444,26 @@ fn out_of_time(store: &Store<Guest>) -> Failure {
     failure
 }
 
-/// A function that the export's flags don't offer was called.
+/// The failure of a call to a function that the export's flags don't advertise.
 fn not_exported() -> CallError {
     CallError::Request(Failure::host(
         nbd_proto::Errno::Enotsup,
-        "not offered by this export",
+        "this export doesn't offer the operation",
     ))
 }
 
-/// What was lent isn't what came back.
+/// The failure when a call returned something else than what was lent to it.
 fn misplaced() -> CallError {
-    CallError::Fatal(Failure::host(nbd_proto::Errno::Eio, "the request was lost"))
+    CallError::Fatal(Failure::host(
+        nbd_proto::Errno::Eio,
+        "the host lost the request",
+    ))
 }
 
 impl wit::DeviceInfo {
-    /// Whether another instance of the same export says the same of all that the host relies on. It relies on
-    /// `immutable` too: what it remembers of an export is served whatever instances come later. The
-    /// description is only shown.
+    /// Whether another instance describes the same export in everything that the host relies on. That includes
+    /// `immutable`, because the host serves what it remembers of an export whichever instances come later. It excludes
+    /// the description, which the host only shows.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let relied_on = |info: &Self| {
             let Self {

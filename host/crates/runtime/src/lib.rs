@@ -1,14 +1,19 @@
-//! Plugins: untrusted WebAssembly components, run within what they were granted.
+//! Plugins and filters: untrusted WebAssembly components, which run within their grants and limits.
 //!
-//! From bytes to answers, in the order of the modules: an [`Engine`] for all; bytes
-//! are compiled by a child process and cached ([`compile`], [`cache`]); a [`Plugin`] is a component
-//! that was looked at (its [`World`]) and asked what it needs (its [`Manifest`]); an `instance`
-//! is one store with one guest (`guest`), in which the host's functions (`imports`) and the
-//! limits (`cpu`, `memory`) live; a `pool` of them makes a [`PluginLayer`], layers on one another a
-//! [`PluginExport`], and the exports of one plugin a [`PluginCatalog`].
+//! The modules, in the order of a plugin's life:
 //!
-//! Knows nothing of NBD's wire. Its invariant: after any error out of a guest call the store is
-//! dropped and nothing of it is used again.
+//! - `abi` reads what a plugin's bytes declare: its [`World`] and its [`Manifest`].
+//! - `component` compiles bytes in a child process ([`compile`]) and keeps the code ([`cache`]).
+//! - `meter` bounds what a call of a guest may use.
+//! - `instance` has one store with one guest, and the host functions for it.
+//! - `loaded` has the process's [`Engine`], and each [`Plugin`] that is ready to make instances.
+//! - `export` lends instances to calls: a [`PluginLayer`] serves a plugin, a [`PluginExport`] is a stack of layers, and
+//!   a [`PluginCatalog`] has the exports of one plugin.
+//! - `mapping` remembers where the bytes of an immutable export are, `next` is the layer below a filter, and `storage`
+//!   waits for blobs.
+//!
+//! The crate doesn't know NBD's wire. Its invariant: after any error out of a guest call the host drops the store and
+//! uses nothing of it again.
 
 mod abi;
 mod component;

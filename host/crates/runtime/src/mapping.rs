@@ -1,11 +1,11 @@
-//! What the host remembers of an export that never changes: where its bytes are and of which kind, so that
-//! its plugin is asked once per region and then never again.
+//! What the host remembers of an immutable export: where its bytes are, and of which kind. So the host calls the plugin
+//! once for each region, and then never again.
 //!
-//! A [`Draft`] takes what a plugin tells in one call and makes a [`Region`] of it; a [`RegionCache`] keeps
-//! regions, bounded in bytes that are charged to the tenant, and forgets those that aren't asked for. A
-//! [`ProbeGate`] decides who asks, and how often when nothing comes of it.
+//! A [`Draft`] takes what a plugin reports in one call, and makes a [`Region`] of it. A [`RegionCache`] keeps regions
+//! within a bound in bytes, charges them to the tenant, and evicts those that no request uses. A [`ProbeGate`] decides
+//! which request calls the plugin, and pauses such calls when they yield nothing.
 //!
-//! Pure: blobs are numbers here, and whether a place is inside its blob others check.
+//! This module is pure. It knows blobs only as numbers. Its callers check that a range lies inside its blob.
 
 mod draft;
 mod probe_gate;

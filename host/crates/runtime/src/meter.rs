@@ -1,5 +1,6 @@
-//! What a call of a guest may use: CPU time by the engine's clock, time on the wall, memory, and its turns on the
-//! cores. `stop` names each reason for which a guest is stopped.
+//! What a call of a guest may use: CPU time, wall time, memory, and turns on the cores.
+//!
+//! The engine's clock drives CPU time ([`clock`]), and [`host_trap`] has each reason for which the host stops a guest.
 
 pub(crate) mod call;
 pub(crate) mod clock;

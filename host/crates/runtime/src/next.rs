@@ -1,8 +1,9 @@
-//! What a filter stands on, `next` in the WIT: a served device behind a pointer, and what the filter may ask of it.
+//! The layer below a filter (`next` in the WIT): a served device behind a pointer, and the checks of a filter's
+//! requests to it.
 //!
-//! The host stands at the hop between two layers. What goes down was checked against what the layer
-//! below promised; a failure that comes up was counted as the layer's, and says so. Nothing here knows
-//! what a layer is made of.
+//! The host stands between two layers. It has checked each request that goes down against what the layer below
+//! advertises. A failure that comes up was counted as the layer's own, and is marked so. This file doesn't know what a
+//! layer is made of.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,23 +17,23 @@ use extent_map::{ExtentMap, Wanted};
 use nbd_proto::{Errno, Export, ExportFlags};
 use thiserror::Error;
 
-/// How a filter asked for what the layer below doesn't offer. The filter's fault.
+/// How a filter's request exceeds what the layer below offers. It's the filter's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Misuse {
-    /// Not inside the layer.
+    /// The range isn't inside the layer.
     #[error("outside the layer below")]
     Range,
-    /// Not on its blocks.
+    /// The range isn't on the layer's blocks.
     #[error("off the blocks of the layer below")]
     Blocks,
-    /// More bytes at once than it takes.
+    /// The range is longer than the layer's largest request.
     #[error("more at once than the layer below takes")]
     Length,
-    /// A change, and it's read-only.
-    #[error("through a layer that is read-only")]
+    /// The request changes a read-only layer.
+    #[error("the layer below is read-only")]
     ReadOnly,
-    /// Passed on as it is, by a filter that says that it changes bytes.
-    #[error("by reference, in a filter that changes bytes")]
+    /// The request passes bytes on by reference, and the filter declares that it changes bytes.
+    #[error("by reference, though the filter changes bytes")]
     Changed,
 }
 
@@ -52,7 +53,7 @@ impl std::fmt::Debug for Next {
 }
 
 impl Next {
-    /// Puts a layer below a filter. `immutable`: its contents never change.
+    /// Makes a served device the layer below a filter. `immutable` tells whether its contents never change.
     #[must_use]
     pub(crate) fn new(layer: Arc<dyn DynServed>, immutable: bool) -> Self {
         Self {
@@ -62,54 +63,54 @@ impl Next {
         }
     }
 
-    /// What it promised: size, flags, block sizes.
+    /// What the layer advertises: size, flags and block sizes.
     #[must_use]
     pub(crate) fn export(&self) -> &Export {
         let Terms { export, .. } = self.layer.terms();
         export
     }
 
-    /// Whether its contents never change.
+    /// Whether the layer's contents never change.
     #[must_use]
     pub(crate) fn is_immutable(&self) -> bool {
         self.immutable
     }
 
-    /// Whether all of `flags` are offered.
+    /// Whether the layer advertises all of `flags`.
     #[must_use]
     pub(crate) fn has(&self, flags: ExportFlags) -> bool {
         self.export().flags.contains(flags)
     }
 
-    /// Whether it tells holes from data.
+    /// Whether the layer distinguishes holes from data.
     #[must_use]
     pub(crate) fn is_sparse(&self) -> bool {
         self.layer.terms().sparse
     }
 
-    /// Now, for [`is_unflushed_since`](Self::is_unflushed_since).
+    /// A mark of the present, for [`is_unflushed_since`](Self::is_unflushed_since).
     #[must_use]
     pub(crate) fn mark(&self) -> Mark {
         self.unflushed.mark()
     }
 
-    /// Whether something was changed that no flush has covered.
+    /// Whether the filter made changes that no flush has covered.
     #[must_use]
     pub(crate) fn is_unflushed(&self) -> bool {
         self.unflushed.is_pending()
     }
 
-    /// Whether it's still to be flushed: no flush that began after `mark` has succeeded, or something was changed
-    /// since.
+    /// Whether the layer still needs a flush: no flush that began after `mark` has succeeded, or the filter has made
+    /// changes since.
     #[must_use]
     pub(crate) fn is_unflushed_since(&self, mark: Mark) -> bool {
         !self.unflushed.has_flushed_since(mark) || self.is_unflushed()
     }
 
-    /// Checks a range: not past the end, and on whole blocks.
+    /// Checks that a range lies inside the layer and on whole blocks.
     ///
     /// # Errors
-    /// How it isn't.
+    /// The range doesn't.
     pub(crate) fn check(&self, offset: u64, length: u64) -> Result<(), Misuse> {
         let export = self.export();
         let block = u64::from(export.block.minimum());
@@ -124,10 +125,10 @@ impl Next {
         }
     }
 
-    /// Checks the range of bytes that are moved in one request.
+    /// Checks the range of a request that moves bytes.
     ///
     /// # Errors
-    /// As [`check`](Self::check); more than the largest request.
+    /// As for [`check`](Self::check); or the range is longer than the layer's largest request.
     pub(crate) fn check_transfer(&self, offset: u64, length: u64) -> Result<(), Misuse> {
         self.check(offset, length)?;
         if length > u64::from(self.export().block.maximum()) {
@@ -136,10 +137,10 @@ impl Next {
         Ok(())
     }
 
-    /// Checks that it may be changed.
+    /// Checks that the layer isn't read-only.
     ///
     /// # Errors
-    /// It's read-only.
+    /// The layer is read-only.
     pub(crate) fn check_writable(&self) -> Result<(), Misuse> {
         if self.has(ExportFlags::READ_ONLY) {
             return Err(Misuse::ReadOnly);
@@ -147,11 +148,11 @@ impl Next {
         Ok(())
     }
 
-    /// Reads into `reply`, which is reset. The range was checked, as for all that follow.
+    /// Reads into `reply`, after resetting it. The caller must have checked the range; that holds for all methods
+    /// below.
     ///
     /// # Errors
-    /// What the layer answered, or how it failed: that was counted as its own, and whoever is told of it above hears
-    /// that it was the layer below.
+    /// The layer's failure. The layer counted it as its own, and it's marked as a failure of the layer below.
     pub(crate) async fn read(
         &self,
         deadline: &Deadline,
@@ -164,10 +165,10 @@ impl Next {
         done.map_err(Failure::told_below)
     }
 
-    /// Writes.
+    /// Writes `payload`. Of the flags, only FUA counts.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub(crate) async fn write(
         &self,
         deadline: &Deadline,
@@ -175,17 +176,17 @@ impl Next {
         payload: Bytes,
         flags: WriteFlags,
     ) -> Result<(), Failure> {
-        // The other flags are about zeroing.
+        // The other flags are for zeroing.
         let flags = flags & WriteFlags::FUA;
         let done = self.layer.write(deadline, offset, payload, flags).await;
         self.unflushed.note_change();
         done.map_err(Failure::told_below)
     }
 
-    /// Flushes, unless it can't be changed.
+    /// Flushes the layer, unless it's read-only.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub(crate) async fn flush(&self, deadline: &Deadline) -> Result<(), Failure> {
         if self.has(ExportFlags::READ_ONLY) {
             return Ok(());
@@ -199,10 +200,10 @@ impl Next {
         Ok(())
     }
 
-    /// Trims, where the layer does that.
+    /// Trims a range. Does nothing if the layer doesn't advertise trims.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub(crate) async fn trim(
         &self,
         deadline: &Deadline,
@@ -213,17 +214,17 @@ impl Next {
         if length == 0 || !self.has(ExportFlags::SEND_TRIM) {
             return Ok(());
         }
-        // The other flags are about zeroing.
+        // The other flags are for zeroing.
         let flags = flags & WriteFlags::FUA;
         let done = self.layer.trim(deadline, offset, length, flags).await;
         self.unflushed.note_change();
         done.map_err(Failure::told_below)
     }
 
-    /// Zeroes; by writing, where the layer can't do it by itself.
+    /// Zeroes a range. If the layer doesn't advertise zeroing, it writes zeroes.
     ///
     /// # Errors
-    /// As [`read`](Self::read); ENOTSUP for a fast zero that wouldn't be.
+    /// As for [`read`](Self::read); ENOTSUP for a fast zero that the layer doesn't advertise.
     pub(crate) async fn zero(
         &self,
         deadline: &Deadline,
@@ -245,7 +246,7 @@ impl Next {
         done.map_err(Failure::told_below)
     }
 
-    /// Writes zeroes piece by piece.
+    /// Writes zeroes in pieces of at most the layer's largest request.
     async fn write_zeroes(
         &self,
         deadline: &Deadline,
@@ -258,7 +259,7 @@ impl Next {
             metrics: self.layer.metrics(),
             rates: self.layer.terms().rates(),
         };
-        // Pieces are multiples of the smallest block, since the largest is and so are their own bytes.
+        // Each piece is a multiple of the smallest block, because the largest request, the length and 1 MiB are.
         let mut zeroes = Zeroes::new(payer, length, self.export().block.maximum());
         while let Some((done, bytes)) = zeroes.next().await? {
             self.write(deadline, offset + done, bytes, flags).await?;
@@ -266,10 +267,10 @@ impl Next {
         Ok(())
     }
 
-    /// Reads ahead, where the layer does that.
+    /// Reads a range ahead. Does nothing if the layer doesn't advertise that.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub(crate) async fn cache(
         &self,
         deadline: &Deadline,
@@ -285,11 +286,11 @@ impl Next {
             .map_err(Failure::told_below)
     }
 
-    /// What the layer knows of a range, which isn't empty and lies inside it: a map of at most `most`
-    /// extents that covers the range, or more where it isn't on whole blocks.
+    /// Returns the layer's extents of a range, which must be inside the layer and not empty. The map has at most `most`
+    /// extents, and covers the range and the rest of its first and last block.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As for [`read`](Self::read).
     pub(crate) async fn extents(
         &self,
         deadline: &Deadline,
@@ -298,7 +299,7 @@ impl Next {
         most: usize,
     ) -> Result<Box<ExtentMap>, Failure> {
         let block = u64::from(self.export().block.minimum());
-        // The layer's size is a multiple of its blocks.
+        // The layer's size is a multiple of its smallest block.
         let whole = range.start - range.start % block..range.end.next_multiple_of(block);
         let map = ExtentMap::new(whole, wanted, most)
             .map(Box::new)

@@ -1,5 +1,5 @@
-//! Waits for storage: shown when they take long, told when they take very long, and given up where the operator wants
-//! that. They are never the plugin's time.
+//! Waits for one operation of a blob. The host shows a long wait to the operator, logs a very long one, and gives it up
+//! at the limit `storage`. A plugin's clocks don't count these waits.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -15,14 +15,17 @@ use tokio::time::sleep;
 use crate::abi::names::log_export;
 use crate::instance::context::ExportContext;
 
-/// From when on an operation is shown: shorter ones come and go by the thousand.
+/// The time after which an operation counts as a long one. Thousands of shorter ones pass in a second, and nobody could
+/// read them.
 const SHOWN: Duration = Duration::from_secs(1);
 
-/// Waits for `work`, one operation of a blob, for as long as `storage` allows. As safe to drop as `work` is; an operation
-/// that is given up may go on.
+/// Waits for `work`, one operation of a blob, at most for the limit `storage`. `what` names the operation, such as
+/// `read`.
+///
+/// Dropping the future is as safe as dropping `work`. The operation itself may go on after the host has given it up.
 ///
 /// # Errors
-/// What the blob said; it took longer than `storage`, which is the host's fault.
+/// Any error of the blob; `work` took longer than `storage`, which is the host's fault.
 pub(crate) async fn wait<T>(
     ctx: &ExportContext,
     blob: &Blob,
@@ -30,7 +33,7 @@ pub(crate) async fn wait<T>(
     work: impl Future<Output = Result<T, BlobError>>,
 ) -> Result<T, BlobError> {
     let mut work = pin!(work);
-    // Most are done at once, and need no timer.
+    // Most operations are ready at the first poll, and need no timer.
     match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
         Poll::Ready(done) => done,
         Poll::Pending => Box::pin(wait_long(ctx, blob, what, work)).await,
@@ -63,12 +66,12 @@ async fn wait_long<T>(
     work.await
 }
 
-/// When there's something to do while an operation goes on, each moment once.
+/// Returns the times after its start at which a long operation needs attention, in order and without duplicates.
 fn moments(warning: Duration, limit: Option<Duration>) -> BTreeSet<Duration> {
     [SHOWN, warning].into_iter().chain(limit).collect()
 }
 
-/// Shows the operator that an operation goes on, until what it returns is dropped.
+/// Shows the operation to the operator until the caller drops the returned guard. `began` is when the operation began.
 pub(crate) fn show(
     ctx: &ExportContext,
     blob: &Blob,
@@ -84,7 +87,7 @@ fn warn(ctx: &ExportContext, blob: &Blob, what: &str, after: Duration) {
         warn @ "nbdbox::storage",
         &ctx.names,
         blob,
-        "a {what} of the blob `{blob}` has taken {after:?} so far: what it lies on is slow, or gone"
+        "a {what} of the blob `{blob}` has taken {after:?} so far: its storage is slow or gone"
     );
 }
 
@@ -101,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_that_is_named_twice_comes_once() {
+    fn equal_moments_come_once() {
         let seconds = |list: &[u64]| list.iter().map(|one| Duration::from_secs(*one)).collect();
         let at = |warning, limit: Option<u64>| {
             moments(Duration::from_secs(warning), limit.map(Duration::from_secs))

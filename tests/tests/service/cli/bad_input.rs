@@ -171,22 +171,22 @@ fn a_file_that_lacks_a_step_says_which() {
         (
             "rust.rs",
             b"use nbdbox_plugin::{Plugin};".to_vec(),
-            &["source in Rust", "cargo build"][..],
+            &["source code in Rust", "cargo build"][..],
         ),
         (
             "disk.py",
             b"import nbdbox\n".to_vec(),
-            &["source in Python", "componentize-py"],
+            &["source code in Python", "componentize-py"],
         ),
         (
             "disk.c",
             b"#include \"nbdbox.h\"\n".to_vec(),
-            &["source in C", "zig cc"],
+            &["source code in C", "zig cc"],
         ),
         (
             "disk.zig",
             b"const nbdbox = @import(\"nbdbox\");".to_vec(),
-            &["source in Zig", "zig build-exe"],
+            &["source code in Zig", "zig build-exe"],
         ),
         (
             "disk.ts",
@@ -227,7 +227,7 @@ fn a_file_that_lacks_a_step_says_which() {
         (
             "linked.wasm",
             typed(r#""env" "crc32""#),
-            &["can't be made a component", "env.crc32", "linked by nobody"],
+            &["can't be made a component", "env.crc32", "nothing defines"],
         ),
         (
             "escape.wasm",
@@ -323,7 +323,7 @@ fn components_that_are_something_else() {
             &[
                 "needs wasi:http/outgoing-handler@0.2.0",
                 "to no plugin",
-                "JavaScript brings it",
+                "JavaScript's `fetch` needs it",
                 "-d stdio random clocks http fetch-event",
             ],
         ),
@@ -360,7 +360,7 @@ fn components_that_are_something_else() {
                 (func $f (canon lift (core func $c "f")))
                 (instance $i (export "open" (func $f)) (export "read" (func $f)))
                 (export "nbdbox:plugin/device@0.1.0" (instance $i)))"#,
-            &["doesn't fit this nbdbox", "nbdbox:plugin/host@0.1.0", "fly"],
+            &["match the interfaces", "nbdbox:plugin/host@0.1.0", "fly"],
         ),
         (
             "mistyped",

@@ -1,57 +1,55 @@
-//! What an author can do about a file that is no plugin, in the words of the language that it was
-//! written in: which tool brings what is too much, and what is missing.
+//! Hints for an author whose file isn't a plugin: which tool added an import that nbdbox doesn't have, or what the file
+//! lacks, in the terms of the author's language.
 
-/// What to do about bytes that aren't WebAssembly.
+/// Returns a hint about bytes that aren't WebAssembly; empty if there is none.
 pub(crate) fn not_wasm(bytes: &[u8]) -> &'static str {
     let text = String::from_utf8_lossy(bytes.get(..4096).unwrap_or(bytes));
     let has = |word: &str| text.contains(word);
     let start = text.trim_start();
     if start.starts_with("(module") || start.starts_with("(component") || start.starts_with("(;") {
-        "; it's WebAssembly's text form: `wasm-tools parse` makes the binary of it"
+        "; it's WebAssembly in text form: run `wasm-tools parse` to make the binary"
     } else if has("nbdbox_plugin::") {
-        "; it's a source in Rust: `cargo build --release --target wasm32-unknown-unknown` makes the plugin \
-         of it"
+        "; it's source code in Rust: build the plugin with `cargo build --release --target wasm32-unknown-unknown`"
     } else if has("import nbdbox") {
-        "; it's a source in Python: `componentize-py … componentize --stub-wasi` makes the plugin of it"
+        "; it's source code in Python: build the plugin with `componentize-py … componentize --stub-wasi`"
     } else if has("@import(\"nbdbox\")") {
-        "; it's a source in Zig: `zig build-exe -target wasm32-wasi -mexec-model=reactor` makes the plugin of it"
+        "; it's source code in Zig: build the plugin with `zig build-exe -target wasm32-wasi -mexec-model=reactor`"
     } else if has("nbdbox.h") {
-        "; it's a source in C or C++: `zig cc -target wasm32-wasi -mexec-model=reactor` (or `zig c++`) makes the \
-         plugin of it"
+        "; it's source code in C or C++: build the plugin with `zig cc -target wasm32-wasi -mexec-model=reactor` (or \
+         `zig c++`)"
     } else if has("import type ") && has("nbdbox:plugin/") {
-        "; it's a source in TypeScript: `tsc`, and then `componentize-js`, make the plugin of it"
+        "; it's source code in TypeScript: build the plugin with `tsc` and then `componentize-js`"
     } else if has("from \"nbdbox:plugin/") || has("kit/nbdbox.js") {
-        "; it's a source in JavaScript: `componentize-js` makes the plugin of it"
+        "; it's source code in JavaScript: build the plugin with `componentize-js`"
     } else {
         ""
     }
 }
 
-/// What to do about machine code.
+/// Returns a hint about machine code.
 pub(crate) fn machine_code(bytes: &[u8]) -> &'static str {
     if bytes.starts_with(b"\x7fELF") {
-        "give the component that it was made from, or build for wasm: in Rust with `--target \
+        "pass the component that it was compiled from, or build for wasm: in Rust with `--target \
          wasm32-unknown-unknown`, in C with `zig cc -target wasm32-wasi`"
     } else {
-        "give the component that it was made from"
+        "pass the component that it was compiled from"
     }
 }
 
-/// What to do about a core module that doesn't say which component it is. Its imports (module and
-/// name) show who made it.
+/// Returns a hint about a core module without component type information. Its imports, pairs of module and name, tell
+/// which toolchain built it.
 pub(crate) fn untyped_module<'a>(imports: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let found = imports
         .into_iter()
         .find_map(|(module, name)| maker(module, name));
     found.unwrap_or_else(|| {
-        "in Rust, depend on `nbdbox-plugin` and name the plugin in `nbdbox_plugin::export!`; in C and Zig, \
-         link the kit's plugin_component_type.o; else `wasm-tools component embed` and `component new` wrap \
-         it"
+        "in Rust, depend on `nbdbox-plugin` and name the plugin in `nbdbox_plugin::export!`; in C and Zig, link the \
+         kit's plugin_component_type.o; otherwise wrap it with `wasm-tools component embed` and `component new`"
             .to_owned()
     })
 }
 
-/// What to do about imports of a core module that no interface answers; empty if they're all known.
+/// Returns a hint about imports of a core module that no interface satisfies; empty if there is none.
 pub(crate) fn unanswered<'a>(imports: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let found = imports
         .into_iter()
@@ -59,58 +57,57 @@ pub(crate) fn unanswered<'a>(imports: impl Iterator<Item = (&'a str, &'a str)>) 
     found.map(|words| format!("; {words}")).unwrap_or_default()
 }
 
-/// What brings an import into a core module, if nbdbox gives it to nobody.
+/// Returns the hint for an import that nbdbox offers to no plugin: which tool added it, and how to get rid of it.
 fn maker(module: &str, name: &str) -> Option<String> {
     let import = format!("{module}.{name}");
     if module == "wbg" || module.contains("wbindgen") || name.starts_with("__wbindgen") {
         return Some(format!(
-            "it imports {import}, which wasm-bindgen brings, for browsers: leave wasm-bindgen, \
-             js-sys and web-sys out (`cargo tree -i wasm-bindgen` shows who wants them)"
+            "it imports {import}, which wasm-bindgen adds for browsers: remove wasm-bindgen, js-sys and web-sys \
+             (`cargo tree -i wasm-bindgen` shows which crates need them)"
         ));
     }
     match module {
         "env" | "a" => Some(format!(
-            "it imports {import}: a function that is declared and linked by nobody, or what Emscripten \
-             brings. In C, build with `zig cc -target wasm32-wasi -mexec-model=reactor` and give all sources; \
-             in Rust, an `extern` block names it"
+            "it imports {import}: the code declares a function that nothing defines, or Emscripten built it. In C, \
+             build with `zig cc -target wasm32-wasi -mexec-model=reactor` and pass all sources; in Rust, look for the \
+             `extern` block that declares the function"
         )),
         "gojs" | "go" => Some(format!(
-            "it imports {import}, which Go brings for browsers (GOOS=js); there is no kit for Go yet"
+            "it imports {import}, which Go adds for browsers (GOOS=js); there is no kit for Go yet"
         )),
         "wasi_unstable" => Some(format!(
-            "it imports {import}, from before WASI 0.1: a compiler of today makes \
+            "it imports {import}, which is older than WASI 0.1: use a newer compiler, which makes \
              wasi_snapshot_preview1 or a component"
         )),
         "wasi_snapshot_preview1" => Some(
-            "it was built for WASI without a kit: a plugin in Rust calls `nbdbox_plugin::export!`, one in C \
-             or Zig links the kit's plugin_component_type.o"
+            "it was built for WASI without a kit: in Rust, call `nbdbox_plugin::export!`; in C and Zig, link the kit's \
+             plugin_component_type.o"
                 .to_owned(),
         ),
         _ => None,
     }
 }
 
-/// Which tool brings a component's import that no plugin gets, and how to leave it out.
+/// Returns the hint for a component's import that nbdbox offers to no plugin: which tool added it, and how to get rid
+/// of it.
 pub(crate) fn component_import(import: &str) -> &'static str {
     let is = |prefix: &str| import.starts_with(prefix);
     if is("wasi:http/") {
-        ": JavaScript brings it for `fetch`; build with `componentize-js … -d stdio random clocks http \
-         fetch-event`. A plugin has no network"
+        ": JavaScript's `fetch` needs it, and a plugin has no network; build with `componentize-js … -d stdio random \
+         clocks http fetch-event`"
     } else if is("wasi:") && import.contains("@0.3") {
-        ": WASI 0.3 isn't given to plugins yet; build for 0.2 or without WASI (in Rust, \
-         wasm32-unknown-unknown)"
+        ": plugins can't use WASI 0.3 yet; build for 0.2 or without WASI (in Rust, wasm32-unknown-unknown)"
     } else if is("wasi:") {
-        ": a plugin gets of WASI only clocks, random numbers and a log; files are blobs that the operator \
-         grants"
+        ": of WASI, a plugin gets only clocks, random numbers and a log; its files are blobs that the operator grants"
     } else if is("nbdbox:") {
         ""
     } else {
-        ": a plugin imports the interfaces of nbdbox:plugin, and nobody else's; compose a component \
-         that has them with the one that needs them (`wac plug`)"
+        ": a plugin may import only interfaces of nbdbox:plugin and WASI; compose it with a component that exports the \
+         interface (`wac plug`)"
     }
 }
 
-/// What to do about a component that has no `device`.
+/// Returns a hint about a component that doesn't export `device`. `exports` are the interfaces that it does export.
 pub(crate) fn no_device(exports: &[String]) -> &'static str {
     let has = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
     if has("wasi:cli/run") {
@@ -122,7 +119,7 @@ pub(crate) fn no_device(exports: &[String]) -> &'static str {
         "; name its interfaces: in Rust in `export!`, in Python by `Manifest, Device, Sparse = \
          nbdbox.export(…)`, in JavaScript by `export const { manifest, device, sparse } = plugin(…)`"
     } else {
-        "; choose a world of nbdbox:plugin when you build, as `read-only`"
+        "; choose a world of nbdbox:plugin when you build, for example `read-only`"
     }
 }
 
@@ -131,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_made_a_module_shows_in_its_imports() {
+    fn the_imports_of_a_module_tell_its_toolchain() {
         let advice =
             |imports: &[(&'static str, &'static str)]| untyped_module(imports.iter().copied());
         assert!(advice(&[("env", "abort")]).contains("env.abort"));

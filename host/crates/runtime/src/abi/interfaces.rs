@@ -1,5 +1,5 @@
-//! The interfaces that a plugin can export: one table, from which loading, an export's flags, `nbdbox inspect` and the
-//! test of the manual take them.
+//! The interfaces that a plugin can export, in one table. Loading, the flags of an export, `nbdbox inspect` and the
+//! test of the manual read it.
 
 use bitflags::bitflags;
 use nbd_proto::ExportFlags;
@@ -7,47 +7,47 @@ use nbd_proto::ExportFlags;
 use crate::abi::wit;
 
 bitflags! {
-    /// A set of optional interfaces.
+    /// A set of optional interfaces, a bit each.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Interfaces: u8 {
-        /// The plugin says what it is and what it needs.
+        /// The plugin describes itself and what it needs.
         const MANIFEST = 1 << 0;
-        /// The export can be written.
+        /// Clients can write to the export.
         const WRITABLE = 1 << 1;
-        /// Ranges can be trimmed and zeroed.
+        /// Clients can trim and zero ranges.
         const ZEROABLE = 1 << 2;
-        /// The plugin tells its holes.
+        /// The plugin reports its extents.
         const SPARSE = 1 << 3;
-        /// The plugin tells where its bytes are, and the host remembers that.
+        /// The plugin reports where its bytes are, and the host remembers the answer.
         const MAPPABLE = 1 << 4;
-        /// The plugin can read ahead.
+        /// The plugin can read ahead on request.
         const PREFETCH = 1 << 5;
-        /// The plugin has several exports.
+        /// The plugin has several exports, and lists them.
         const EXPORT_LIST = 1 << 6;
-        /// It is a filter: it stands on another layer.
+        /// The plugin is a filter over another layer.
         const FILTER = 1 << 7;
     }
 }
 
-/// One interface, and what follows from it.
+/// An interface, and what an export gains by it.
 #[derive(Debug)]
 pub struct Interface {
-    /// Its place in a set; empty for the one that every plugin exports.
+    /// The interface's bit; empty for `device`, which every plugin exports.
     pub flag: Interfaces,
     pub(crate) full_name: &'static str,
-    /// Its functions. A component that exports the interface has all of them.
+    /// The interface's functions. A component that exports the interface has all of them.
     pub(crate) functions: &'static [&'static str],
-    /// Interfaces without which this one brings an export nothing.
+    /// Interfaces without which this one is of no use to an export.
     pub needs: Interfaces,
-    /// What clients are told.
+    /// NBD flags that the export advertises because of the interface.
     pub(crate) flags: ExportFlags,
-    /// What the export can do, in NBD's words.
+    /// What the export can do because of the interface, in NBD's terms.
     pub features: &'static [&'static str],
-    /// What it would bring to a plugin that lacks it; `None` where that isn't for every plugin.
+    /// What a plugin without the interface would gain by it; `None` if the interface isn't meant for every plugin.
     pub advice: Option<&'static str>,
 }
 
-/// All of them, `device` first, which isn't optional.
+/// All interfaces. `device` comes first; it isn't optional.
 pub const INTERFACES: [Interface; 9] = [
     Interface {
         features: &["READ"],
@@ -58,7 +58,7 @@ pub const INTERFACES: [Interface; 9] = [
         )
     },
     Interface {
-        advice: Some("settings and grants are checked before it runs"),
+        advice: Some("the host checks settings and grants before it opens the export"),
         ..interface(
             Interfaces::MANIFEST,
             wit::interface!("manifest"),
@@ -68,7 +68,7 @@ pub const INTERFACES: [Interface; 9] = [
     Interface {
         flags: ExportFlags::SEND_FLUSH.union(ExportFlags::SEND_FUA),
         features: &["WRITE", "FLUSH", "FUA"],
-        advice: Some("it can be written"),
+        advice: Some("clients can write"),
         ..interface(
             Interfaces::WRITABLE,
             wit::interface!("writable"),
@@ -81,7 +81,7 @@ pub const INTERFACES: [Interface; 9] = [
             .union(ExportFlags::SEND_WRITE_ZEROES)
             .union(ExportFlags::SEND_FAST_ZERO),
         features: &["TRIM", "WRITE_ZEROES", "FAST_ZERO"],
-        advice: Some("it can be trimmed and zeroed"),
+        advice: Some("clients can trim and zero"),
         ..interface(
             Interfaces::ZEROABLE,
             wit::interface!("zeroable"),
@@ -90,7 +90,7 @@ pub const INTERFACES: [Interface; 9] = [
     },
     Interface {
         features: &["BLOCK_STATUS base:allocation"],
-        advice: Some("holes are told"),
+        advice: Some("clients see holes"),
         ..interface(Interfaces::SPARSE, wit::interface!("sparse"), &["report"])
     },
     interface(
@@ -122,7 +122,7 @@ pub const INTERFACES: [Interface; 9] = [
     ),
 ];
 
-/// An interface that changes nothing for clients.
+/// An interface that adds nothing to what clients can do.
 const fn interface(
     flag: Interfaces,
     full_name: &'static str,
@@ -140,14 +140,14 @@ const fn interface(
 }
 
 impl Interface {
-    /// Its name in the package: `writable`.
+    /// The short name, such as `writable`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         let version = self.full_name.split('@').next().unwrap_or_default();
         version.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Whether a plugin that exports `all` has it, and what it needs.
+    /// Whether the interface is of use to a plugin that exports `all`: it's among them, and so is all that it needs.
     #[must_use]
     pub fn is_of_use(&self, all: Interfaces) -> bool {
         all.contains(self.flag | self.needs)
@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    /// The table of the manual, in order: names and functions. `filter` has a chapter of its own.
+    /// Compares the manual's table with this one: names and functions. `filter` has a chapter of its own.
     #[test]
     fn the_manual_lists_the_interfaces_and_their_functions() {
         let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../guest-sdk/MANUAL.md");

@@ -1,4 +1,4 @@
-//! What a plugin says of itself, and whether what the operator gave fits that.
+//! What a plugin declares about itself, and the check of the operator's settings and grants against it.
 
 use std::fmt::Write as _;
 
@@ -9,68 +9,69 @@ use nbdbox_config::size;
 
 use crate::abi::wit;
 
-/// Settings, and blobs, that a manifest may name. Restrains the plugin.
+/// The most settings, and the most blobs, that a manifest may name. Restrains the plugin.
 const ENTRIES: usize = 64;
 
-/// Bytes of text in a manifest. Restrains the plugin.
+/// The most bytes of text in a manifest. Restrains the plugin.
 const TEXT: usize = 64 << 10;
 
-/// What a plugin says that it is and needs: read once, when it's loaded, and checked for length and form.
+/// What a plugin declares about itself and its needs. The host reads it once, when it loads the plugin, and bounds its
+/// length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// The plugin's name, which the log and `inspect` show in place of the file's.
+    /// The plugin's name. The log and `inspect` show it in place of the file's.
     pub name: String,
-    /// The plugin's version, in words of its own.
+    /// The plugin's version, in any form.
     pub version: String,
-    /// What the plugin is, in one line.
+    /// A summary of the plugin in one line.
     pub summary: String,
-    /// The settings that the operator may give; any other is refused.
+    /// The settings that the operator may give. The host rejects any other.
     pub settings: Vec<Setting>,
-    /// The files that the operator has to grant.
+    /// The blobs that the operator must grant.
     pub blobs: Vec<BlobNeed>,
 }
 
 /// One `KEY=VALUE` setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// The key, as the operator writes it.
+    /// The setting's key, as the operator writes it.
     pub key: String,
-    /// What its value must be.
+    /// The form of the value.
     pub kind: SettingKind,
-    /// Without a value for it the export isn't opened.
+    /// Whether the export fails to open without a value for it.
     pub required: bool,
-    /// The value where the operator gives none.
+    /// The value if the operator gives none.
     pub default: Option<String>,
-    /// What the setting is for, in one line.
+    /// A description of the setting in one line.
     pub help: String,
 }
 
-/// What a setting's value must be.
+/// The form of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingKind {
     /// Any text.
     Text,
-    /// A number of bytes.
+    /// A number of bytes, as [`size::parse`] takes it.
     Size,
-    /// A decimal integer.
+    /// A decimal integer from 0 to 2^64 - 1.
     Number,
-    /// Yes or no.
+    /// One of `true`, `yes`, `on`, `1`, `false`, `no`, `off` and `0`, in any case.
     Boolean,
 }
 
-/// A blob that must be granted.
+/// A blob that the operator must grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobNeed {
-    /// The name under which the plugin opens the file.
+    /// The name under which the plugin opens the blob.
     pub name: String,
     /// The least access that the plugin needs.
     pub access: Access,
-    /// What the file is for, in one line.
+    /// A description of the blob in one line.
     pub help: String,
 }
 
 impl SettingKind {
-    /// The word for it.
+    /// The kind's name, as in the WIT.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -81,7 +82,7 @@ impl SettingKind {
         }
     }
 
-    /// What is wrong with a value of this kind.
+    /// Returns what is wrong with `value`; `None` if it has this kind's form.
     fn complaint(self, value: &str) -> Option<String> {
         match self {
             Self::Text => None,
@@ -96,13 +97,16 @@ impl SettingKind {
     }
 }
 
-/// The key of a setting that stands for all keys that a plugin doesn't list.
+/// The key of a setting that stands for every key without a setting of its own.
 const ANY_KEY: &str = "*";
 
 const BOOLEANS: [&str; 8] = ["true", "yes", "on", "1", "false", "no", "off", "0"];
 
 impl Manifest {
-    /// Takes a guest's word, within bounds and without control characters.
+    /// Makes a manifest of a guest's description, and replaces control characters in it.
+    ///
+    /// # Errors
+    /// It has too many settings or blobs, or too much text.
     pub(crate) fn new(info: wit::PluginInfo) -> anyhow::Result<Self> {
         let manifest = Self {
             name: clean(&info.name),
@@ -135,10 +139,10 @@ impl Manifest {
         settings.chain(blobs).sum::<usize>() + own
     }
 
-    /// Checks what the operator gave and puts in the defaults.
+    /// Checks the operator's settings and grants, and adds the default values.
     ///
     /// # Errors
-    /// All that is wrong, one thing a line.
+    /// Everything that is wrong, one problem a line.
     pub(crate) fn check(&self, settings: &mut Settings, blobs: &[Blob]) -> anyhow::Result<()> {
         let mut wrong = self.setting_complaints(settings);
         wrong.extend(self.blobs.iter().filter_map(|need| need.complaint(blobs)));
@@ -173,7 +177,7 @@ impl Manifest {
         wrong
     }
 
-    /// What is known of a key; one that isn't listed is what `*` says, if that is.
+    /// Returns the setting for a key: its own, or else that of `*`.
     fn setting(&self, key: &str) -> Option<&Setting> {
         let called = |name: &str| self.settings.iter().find(|setting| setting.key == name);
         called(key).or_else(|| called(ANY_KEY))
@@ -190,7 +194,7 @@ impl Manifest {
             [] => write!(text, "{} takes none", self.name),
             _ => write!(text, "{} knows {}", self.name, known.join(", ")),
         };
-        // Writing to a string doesn't fail.
+        // Writing to a string can't fail.
         debug_assert!(written.is_ok());
         text
     }
@@ -204,8 +208,8 @@ impl BlobNeed {
                 "missing grant: it needs the blob `{name}` ({help}); give it with --blob {name}=PATH:{access}"
             )),
             Some(blob) if blob.access() < *access => Some(format!(
-                "the grant isn't enough: it needs the blob `{name}` as {access}, and it is granted {}; \
-                 write --blob {name}=PATH:{access}",
+                "the grant isn't enough: it needs the blob `{name}` as {access}, and the operator granted {}; write \
+                 --blob {name}=PATH:{access}",
                 blob.access()
             )),
             Some(_) => None,
@@ -240,7 +244,7 @@ impl From<wit::BlobNeed> for BlobNeed {
     }
 }
 
-/// A guest's text goes to the operator's terminal.
+/// Replaces control characters, because the host writes a guest's text to the operator's terminal.
 fn clean(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })

@@ -1,23 +1,23 @@
-//! By which names the log calls an export, and how a line about it is written.
+//! The names of an export in the log, and the macro that writes a line about it.
 
-/// Whose export it is, which, and of which plugin.
+/// The names that identify an export in the log: of its tenant, of itself, and of its plugin.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    /// Empty where there are no tenants.
+    /// Empty if the server has no tenants.
     pub(crate) tenant: String,
     pub(crate) export: String,
     pub(crate) plugin: String,
 }
 
 impl Names {
-    /// The tenant, if there are any.
+    /// The tenant's name; `None` if the server has no tenants.
     pub(crate) fn tenant(&self) -> Option<&str> {
         Some(&self.tenant[..]).filter(|tenant| !tenant.is_empty())
     }
 }
 
-/// Writes a line about an export, with its names and with the request that is being served:
-/// `log_export!(warn, names, field = value, "text")`. With `warn @ "plugin"` its target is that.
+/// Writes a log line about an export. It adds the export's names and the current request:
+/// `log_export!(warn, names, field = value, "text")`. With `warn @ "plugin"` the line's target is `plugin`.
 macro_rules! log_export {
     ($level:ident @ $target:expr, $names:expr, $($line:tt)+) => {{
         let names: &$crate::abi::names::Names = $names;

@@ -1,20 +1,20 @@
 //! The types of `wit/` as wasmtime lifts and lowers them, and the names of the interfaces.
 //!
-//! wasmtime checks them against the component's own types when it's linked, so a drift from the WIT
-//! files fails every plugin's load.
+//! When the host links a component, wasmtime checks these types against the component's own. So a difference from the
+//! WIT files fails the load of every plugin.
 
 #![expect(
     dead_code,
-    reason = "wasmtime constructs enum cases from what the guest says"
+    reason = "wasmtime constructs enum cases from the guest's values"
 )]
 
 use extent_map::Kind;
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
-/// The package, as in every interface's name.
+/// The package's name, with which the name of each of its interfaces begins.
 pub(crate) const PACKAGE: &str = "nbdbox:plugin";
 
-/// Full name of an interface of the package.
+/// The full name of one of the package's interfaces.
 macro_rules! interface {
     ($name:literal) => {
         concat!("nbdbox:plugin/", $name, "@0.1.0")
@@ -154,7 +154,7 @@ flags! {
     }
 }
 
-/// The flags as the guest sees them, and as the rest of the host does.
+/// Each flag of the WIT, and the host's flag for it.
 const FLAGS: [(WriteFlags, device::WriteFlags); 3] = [
     (WriteFlags::FUA, device::WriteFlags::FUA),
     (WriteFlags::NO_HOLE, device::WriteFlags::NO_HOLE),

@@ -1,4 +1,4 @@
-//! What a component exports and imports, and what follows: which NBD features it has.
+//! What a component exports and imports, and so which NBD features its export has.
 
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -7,22 +7,22 @@ use crate::abi::advice;
 use crate::abi::interfaces::{INTERFACES, Interfaces};
 use crate::abi::wit::{self, PACKAGE};
 
-/// What a plugin exports and imports.
+/// The interfaces that a plugin exports and imports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
-    /// The optional interfaces that it exports.
+    /// The optional interfaces of nbdbox:plugin that the component exports.
     pub interfaces: Interfaces,
-    /// Full names of all imported interfaces.
+    /// The full names of all imported interfaces.
     pub imports: Vec<String>,
-    /// Full names of all exported interfaces.
+    /// The full names of all exported interfaces.
     pub exports: Vec<String>,
 }
 
 impl World {
-    /// Looks at a component's type.
+    /// Reads a component's type. Runs nothing of it.
     ///
     /// # Errors
-    /// It isn't a plugin for this version of nbdbox: says what it is instead.
+    /// The component isn't a plugin for this version of nbdbox. The text says what it is instead.
     pub(crate) fn of(component: &Component) -> anyhow::Result<Self> {
         let engine = component.engine();
         let ty = component.component_type();
@@ -46,10 +46,14 @@ impl World {
         let interfaces = Interfaces::from_iter(exported.map(|row| row.flag));
         let filter = interfaces.contains(Interfaces::FILTER);
         if !filter && imports.iter().any(|import| import == NEXT) {
-            anyhow::bail!("it needs {NEXT}, which only a filter gets: it doesn't export filter");
+            anyhow::bail!(
+                "it needs {NEXT}, which only a filter may import, and it doesn't export the interface filter"
+            );
         }
         if filter && interfaces.contains(Interfaces::EXPORT_LIST) {
-            anyhow::bail!("it is a filter, and lists exports: that is the plugin's to do");
+            anyhow::bail!(
+                "it is a filter and exports export-list: only the plugin at the bottom lists exports; build it without"
+            );
         }
         Ok(Self {
             interfaces,
@@ -58,13 +62,13 @@ impl World {
         })
     }
 
-    /// Whether it exports all of `interfaces`.
+    /// Whether the plugin exports all of `interfaces`.
     #[must_use]
     pub fn has(&self, interfaces: Interfaces) -> bool {
         self.interfaces.contains(interfaces)
     }
 
-    /// Its name in the WIT, if it is a plugin that exports what one of the package's worlds does.
+    /// The name of the WIT world whose interfaces these are; `None` if no world of the package has exactly these.
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         let worlds = [
@@ -79,14 +83,14 @@ impl World {
         found.map(|(name, _)| name)
     }
 
-    /// Whether it asks for WASI at all. All that it gets is clocks, random numbers and a log.
+    /// Whether the component imports anything of WASI. Of WASI, a plugin gets only clocks, random numbers and a log.
     #[must_use]
     pub fn wasi(&self) -> bool {
         self.imports.iter().any(|name| name.starts_with("wasi:"))
     }
 }
 
-/// The worlds of the package.
+/// The interfaces of the package's worlds.
 const READ_ONLY: Interfaces = Interfaces::MANIFEST.union(Interfaces::SPARSE);
 const READ_WRITE: Interfaces = READ_ONLY
     .union(Interfaces::WRITABLE)
@@ -96,7 +100,7 @@ const FULL: Interfaces = READ_WRITE
     .union(Interfaces::PREFETCH)
     .union(Interfaces::EXPORT_LIST);
 
-/// The interfaces of WASI 0.2 that are linked, with nothing behind them.
+/// The interfaces of WASI 0.2 that the host links. Those of files and sockets give access to nothing.
 const WASI: [&str; 6] = [
     "wasi:cli/",
     "wasi:clocks/",
@@ -106,7 +110,7 @@ const WASI: [&str; 6] = [
     "wasi:sockets/",
 ];
 
-/// The layer below.
+/// The interface to the layer below, which only filters import.
 const NEXT: &str = wit::interface!("next");
 
 fn is_known(import: &str) -> bool {
@@ -130,8 +134,8 @@ fn not_a_plugin(exports: &[String]) -> String {
         .find(|name| name.starts_with("nbdbox:plugin/device"))
     {
         return format!(
-            "it is a plugin for another version: it exports {other}, not {device}; build it with a kit of \
-             that version, as `nbdbox new` makes it"
+            "it is a plugin for another version: it exports {other}, not {device}; build it with the kit of this \
+             version, which `nbdbox new` makes"
         );
     }
     let advice = advice::no_device(exports);
@@ -147,8 +151,7 @@ fn not_a_plugin(exports: &[String]) -> String {
 fn unknown_import(import: &str) -> String {
     if import.starts_with(PACKAGE) {
         return format!(
-            "it needs {import}, which this version of nbdbox doesn't have: use a newer nbdbox, or build \
-             without it"
+            "it needs {import}, which this version of nbdbox doesn't have: use a newer nbdbox, or build without it"
         );
     }
     let advice = advice::component_import(import);

@@ -1,11 +1,11 @@
-//! A file of the compile cache: a component's machine code, and what has to be known before it's run.
+//! A file of the compile cache: a component's machine code, and its footprint.
 //!
 //! ```text
 //! | code, as wasmtime made it | footprint: bytes, mappings (u64 LE each) | SHA-256 of all before (32 bytes) |
 //! ```
 //!
-//! The code comes first, since it's mapped from the file and has to begin with a page; wasmtime reads no further than
-//! the code says. Holds the project's one `unsafe` call.
+//! The code comes first, because the host maps it from the file and it has to begin at a page. wasmtime reads no
+//! further than the code's own header states. This file holds the project's one `unsafe` call.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -18,36 +18,36 @@ use wasmtime::component::Component;
 
 use crate::component::footprint::Footprint;
 
-/// Bytes of a footprint.
+/// Length of a footprint, in bytes.
 const FOOTPRINT: usize = 16;
 
-/// Bytes of a digest.
+/// Length of a digest, in bytes.
 const DIGEST: usize = 32;
 
-/// Bytes that are hashed at once.
+/// Bytes that are read and hashed at a time.
 const BLOCK: usize = 256 << 10;
 
-/// Compiled code, ready to make instances, and what each will take.
+/// Compiled code, ready to make instances, and what each instance takes.
 pub(crate) struct Artifact {
     pub(crate) component: Component,
     pub(crate) footprint: Footprint,
 }
 
-/// Why a file can't be used.
+/// Why a cached file can't be used.
 #[derive(Debug, Error)]
 pub(crate) enum Unusable {
-    /// It can't be read.
+    /// The file can't be read.
     #[error("it can't be read: {0}")]
     Read(#[from] io::Error),
-    /// Not what was written: a disk that lost bytes, or somebody who changed them.
-    #[error("its bytes aren't those that were written")]
+    /// The file doesn't match its digest: a disk lost bytes, or somebody changed them.
+    #[error("its bytes changed since the compiler wrote them")]
     Damaged,
-    /// wasmtime doesn't take it.
-    #[error("wasmtime refuses it: {0:#}")]
+    /// wasmtime rejects the code.
+    #[error("wasmtime rejects it: {0:#}")]
     Refused(anyhow::Error),
 }
 
-/// Writes a file of the cache to its end. Blocks.
+/// Writes a whole cached file and syncs it. Blocks.
 ///
 /// # Errors
 /// The disk has no room, or failed.
@@ -59,11 +59,11 @@ pub(super) fn write(file: &mut File, code: &[u8], footprint: Footprint) -> io::R
     tail.extend(digest.finalize());
     file.write_all(code)?;
     file.write_all(&tail)?;
-    // It will be run as it is: no crash of the machine may leave half of it under its final name.
+    // The host will run the code as it is, so a crash of the machine mustn't leave half of it under its final name.
     file.sync_all()
 }
 
-/// Compiled code in a file, of which every byte was found to be what the compiler wrote.
+/// A file of compiled code that was found to match its digest.
 #[derive(Debug)]
 pub struct Checked {
     file: File,
@@ -71,10 +71,10 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Checks a file. Blocks for as long as the disk takes to read it.
+    /// Checks a file against its digest. Blocks for the time that the disk takes to read the whole file.
     ///
     /// # Errors
-    /// It can't be read, or isn't what was written.
+    /// The file can't be read, or doesn't match its digest.
     pub(super) fn check(mut file: File) -> Result<Self, Unusable> {
         let length = file.metadata()?.len();
         let hashed = hashed(length).ok_or(Unusable::Damaged)?;
@@ -101,12 +101,12 @@ impl Checked {
         Ok(Self { file, footprint })
     }
 
-    /// Maps the code into memory. Blocks for as long as the disk takes to read its first pages.
+    /// Maps the code into memory. Blocks for the time that the disk takes to read its first pages.
     ///
     /// # Errors
-    /// wasmtime refuses it; nothing of it was run.
+    /// wasmtime rejects the code. None of it has run.
     pub(crate) fn map(self, engine: &wasmtime::Engine) -> Result<Artifact, Unusable> {
-        // wasmtime takes a path. This one leads to the very file that was checked, whatever its name leads to by now
+        // wasmtime takes a path. This one leads to the file that was checked, even if its name leads to another by now
         // (proc(5)).
         let descriptor = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         let component = load(engine, Code::Mapped(&descriptor)).map_err(Unusable::Refused)?;
@@ -124,11 +124,11 @@ impl AsFd for Checked {
 }
 
 impl Artifact {
-    /// Copies the code of a file into memory, and checks what was copied: for a process that can't open any path, and so
-    /// can't let wasmtime map it. Blocks for as long as the disk takes to read the file.
+    /// Copies the code of a file into memory, and checks the copy against its digest. It's for a process that can't
+    /// open paths, so that wasmtime can't map the file. Blocks for the time that the disk takes to read the whole file.
     ///
     /// # Errors
-    /// It can't be read, isn't what was written, or wasmtime refuses it; nothing of it was run.
+    /// The file can't be read or doesn't match its digest, or wasmtime rejects the code. None of it has run.
     pub(super) fn copy(engine: &wasmtime::Engine, mut file: File) -> Result<Self, Unusable> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(0))?;
@@ -146,7 +146,8 @@ impl Artifact {
     }
 }
 
-/// Bytes of a file of this length that its digest is of; `None` if it's too short for one.
+/// The number of bytes that the digest covers in a file of this length; `None` if the file is too short to have a
+/// digest.
 fn hashed(length: u64) -> Option<u64> {
     let hashed = length.checked_sub(DIGEST as u64);
     hashed.filter(|hashed| *hashed >= FOOTPRINT as u64)
@@ -166,26 +167,26 @@ fn footprint(tail: &[u8; FOOTPRINT]) -> Footprint {
     }
 }
 
-/// Code that was checked.
+/// Code that matched its digest.
 enum Code<'a> {
     /// In the file at this path.
     Mapped(&'a str),
-    /// In memory.
+    /// In these bytes.
     Copied(&'a [u8]),
 }
 
-/// Lets wasmtime take compiled code. The only unsafe code of the project.
+/// Makes a component of compiled code. It has the only unsafe call of the project.
 #[expect(
     unsafe_code,
     reason = "wasmtime can't know who wrote the code; this module does"
 )]
 fn load(engine: &wasmtime::Engine, code: Code<'_>) -> anyhow::Result<Component> {
-    // SAFETY: the bytes must be what `precompile_component` returned, unchanged while they're used. `Checked::check`, or
-    // `Artifact::copy`, has found them to be those that `write` wrote, which only our own compiler's process calls. They
-    // stay so. Memory is wasmtime's own copy. Of files, the cache names those in its folder only, it has made sure that
-    // nobody but this account can write there, and no file is written to once it has its name; or the file is memory that
-    // the kernel has sealed. The keeper hands over no others. wasmtime itself refuses code of another version or with
-    // other settings.
+    // SAFETY: the bytes must be what `precompile_component` returned, and must not change while wasmtime uses them.
+    // `Checked::check` or `Artifact::copy` has found that they are the bytes that `write` wrote, and only our own
+    // compiler's process calls `write`. They stay the same. Bytes in memory are wasmtime's own copy. As for files, the
+    // cache passes only files of its folder, which it has found that no other account can write to, and nobody writes
+    // to a file there once it has its name; or the file is memory that the kernel has sealed. The keeper passes no
+    // others. wasmtime itself rejects code of another version or with other settings.
     let component = unsafe {
         match code {
             Code::Mapped(path) => Component::deserialize_file(engine, path),
@@ -222,7 +223,7 @@ mod tests {
         file
     }
 
-    /// Both ways: mapped, and copied.
+    /// Opens the file both ways: mapped and copied.
     fn opened(engine: &wasmtime::Engine, bytes: &[u8]) -> [Result<Artifact, Unusable>; 2] {
         [
             Checked::check(of(bytes)).and_then(|checked| checked.map(engine)),
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_written_file_opens_both_ways() {
         let engine = new_engine().unwrap();
         for opened in opened(&engine, &written(&engine)) {
             assert_eq!(opened.unwrap().footprint, FOOTPRINT);
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_anywhere_is_found() {
+    fn a_changed_byte_anywhere_is_damage() {
         let engine = new_engine().unwrap();
         let good = written(&engine);
         let steps = (0..good.len()).step_by(997);
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_cut_off_or_grew_is_found() {
+    fn a_file_that_was_cut_off_or_grew_is_damaged() {
         let engine = new_engine().unwrap();
         let good = written(&engine);
         for length in [0, 1, 31, 32, 47, 48, good.len() / 2, good.len() - 1] {

@@ -1,8 +1,8 @@
-//! Compiled code, kept by the digest of what it was made from.
+//! The compile cache: machine code, by the digest of the file that it was compiled from.
 //!
-//! The folder is private to the operator's account: whoever can write there can run code as nbdbox.
-//! That is checked at start, and it's why precompiled files from anywhere else are refused. Each file is checked against
-//! its digest before it's used, and the folder is kept within a size.
+//! Its folder is private to the operator's account, because anybody who can write there can run code as nbdbox. The
+//! cache checks that at the start, and for the same reason nbdbox rejects precompiled files from anywhere else. The
+//! cache checks each file against its digest before it uses the file, and keeps the folder within a size.
 
 mod code;
 mod from_keeper;
@@ -33,17 +33,17 @@ use crate::component::compile;
 
 pub use crate::component::artifact::Checked;
 
-/// This program, even if its file was replaced meanwhile (proc(5)).
+/// The path of this program, even if its file has been replaced since (proc(5)).
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// The layout of the files, and what is counted in them: changes with either.
+/// The version of the files' layout and of the footprints in them. It changes with either.
 const FORMAT: u32 = 2;
 
-/// Bytes that a cache's folder keeps, unless the operator says otherwise. Restrains plugins that come and go from
-/// filling the disk: a server that compiles each night's build would otherwise keep them all.
+/// The size in bytes of a cache's folder, unless the operator sets another. Restrains plugins that come and go from
+/// filling the disk: a server that compiles each night's build would otherwise keep all of them.
 pub const SIZE: u64 = 2 << 30;
 
-/// SHA-256 of a plugin's file.
+/// The SHA-256 of a plugin's file. Displays as 64 hexadecimal digits.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -52,15 +52,15 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of a plugin's file. Blocks.
+    /// Reads a plugin's file and computes its digest. Blocks.
     ///
     /// # Errors
-    /// It can't be read, or is too large to be a plugin.
+    /// The file can't be read, or is larger than a plugin may be.
     pub fn of_file(path: &Path) -> anyhow::Result<Self> {
         Ok(Component::read(path)?.digest)
     }
 
-    /// The digest's 32 bytes.
+    /// The 32 bytes of the digest.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -79,65 +79,65 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A folder of compiled code.
+/// A folder of compiled code, and the way to compile more.
 #[derive(Debug)]
 pub struct Cache {
-    /// `None` if nothing is kept.
+    /// `None` if the cache keeps nothing.
     folder: Option<PathBuf>,
     /// The program that compiles.
     program: PathBuf,
-    /// The time that it has.
+    /// The most time that one compilation may take.
     time: Duration,
-    /// Bytes that the folder may take.
+    /// The most bytes that the folder may hold.
     size: u64,
     metrics: Arc<CompileMetrics>,
-    /// Of a cache for this process alone: removed at its end.
+    /// The folder of a cache for this process alone. Dropping it removes the folder.
     _temporary: Option<TempDir>,
 }
 
-/// A plugin's file, read.
+/// The content of a plugin's file, and its digest.
 pub(crate) struct Component {
     pub(crate) bytes: Vec<u8>,
     pub(crate) digest: Digest,
 }
 
-/// Compiled code of a plugin's file, ready to be run.
+/// Compiled code of a plugin's file, ready to make instances.
 pub(crate) struct Compiled {
     pub(crate) artifact: Artifact,
-    /// Of the plugin's file.
+    /// The digest of the plugin's file.
     pub(crate) digest: Digest,
-    /// The same file's size in bytes.
+    /// The size of the plugin's file in bytes.
     pub(crate) size: u64,
-    /// `None` if it was there.
+    /// The time that compiling took; `None` if the cache had the code.
     pub(crate) compile_time: Option<Duration>,
 }
 
-/// The same in a file, for a process that isn't to run it itself.
+/// Compiled code in a file, for a process that passes it on to another.
 #[derive(Debug)]
 pub struct Code {
-    /// The code.
+    /// The file with the code.
     pub file: Checked,
     /// The digest of the plugin's file.
     pub digest: Digest,
-    /// That file's size in bytes.
+    /// The size of the plugin's file in bytes.
     pub size: u64,
-    /// How long it took to compile; `None` if it was there.
+    /// The time that compiling took; `None` if the cache had the code.
     pub compile_time: Option<Duration>,
 }
 
-/// A plugin's file that can't be one.
+/// The reason why a file can't be a plugin.
 #[derive(Debug)]
 pub struct Refused {
-    /// Its digest, if it could be read.
+    /// The file's digest; `None` if the file couldn't be read.
     pub digest: Option<Digest>,
-    /// Why, in words that name the file.
+    /// The reason, which names the file.
     pub error: anyhow::Error,
 }
 
 impl Cache {
-    /// The operator's cache: `$XDG_CACHE_HOME/nbdbox`, `$CACHE_DIRECTORY/nbdbox`, `~/.cache/nbdbox`, or without a home
-    /// one for this process alone. Where it can't be used, a warning says so: a cache saves time, and nothing needs it.
-    /// Behind walls there is none: the keeper has it.
+    /// The operator's cache: in `$XDG_CACHE_HOME/nbdbox`, `$CACHE_DIRECTORY/nbdbox` or `~/.cache/nbdbox`; without a
+    /// home, a cache for this process alone. If the folder can't be used, it logs a warning and returns such a cache,
+    /// because a cache only saves time. A process behind walls gets no cache: its keeper has it. Blocks.
     #[must_use]
     pub fn default_folder() -> Self {
         if Keeper::get().is_some() {
@@ -157,8 +157,8 @@ impl Cache {
         }
     }
 
-    /// A cache in this folder, which is made if it isn't there. One for this process alone, and a warning, if it can't
-    /// be made or others can write to it.
+    /// A cache in this folder, which it makes if it doesn't exist. If it can't make the folder, or others can write to
+    /// it, it logs a warning and returns a cache for this process alone. Blocks.
     #[must_use]
     pub fn folder(folder: &Path) -> Self {
         if Keeper::get().is_some() {
@@ -168,8 +168,8 @@ impl Cache {
             Ok(()) => Self::made(Some(folder.to_owned()), None),
             Err(error) => {
                 tracing::warn!(
-                    "can't use the compile cache {}, so plugins are compiled for this run alone, which takes time at \
-                     each start: {error:#}",
+                    "can't use the compile cache {}, so nbdbox compiles plugins for this run alone, which takes time \
+                     at each start: {error:#}",
                     folder.display()
                 );
                 Self::temporary()
@@ -177,15 +177,15 @@ impl Cache {
         }
     }
 
-    /// A cache for this process alone: where there's no place for temporary files, it keeps nothing.
+    /// A cache for this process alone. If there's no place for temporary files, it keeps nothing. Blocks.
     #[must_use]
     pub fn temporary() -> Self {
-        // Without this the folder would be as open as the umask lets it.
+        // The default mode depends on the umask, so others might get in.
         let temporary = tempfile::Builder::new()
             .prefix("nbdbox-")
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir();
-        // Compiled code is in memory then, which has room for as much as will run.
+        // Without a folder, the compiled code stays in memory, which has room for all code that runs.
         let temporary = temporary.ok();
         let folder = temporary.as_ref().map(|folder| folder.path().to_owned());
         Self::made(folder, temporary)
@@ -202,33 +202,34 @@ impl Cache {
         }
     }
 
-    /// Keeps other than [`SIZE`] bytes.
+    /// Sets the most bytes that the folder may hold, instead of [`SIZE`].
     #[must_use]
     pub fn keeping(mut self, size: u64) -> Self {
         self.size = size;
         self
     }
 
-    /// Lets another program compile: for processes that use this library but aren't `nbdbox`.
+    /// Sets the program that compiles. It's for processes that use this library and aren't `nbdbox`.
     #[must_use]
     pub fn compiling_with(mut self, program: &Path) -> Self {
         self.program = program.to_owned();
         self
     }
 
-    /// Gives compiling less time, or more, than [`COMPILER_TIME`].
+    /// Sets the most time that one compilation may take, instead of [`COMPILER_TIME`].
     #[must_use]
     pub fn compiling_within(mut self, time: Duration) -> Self {
         self.time = time;
         self
     }
 
-    /// Counts compilations, and what the cache already had.
+    /// The counters of compilations, and of files that the cache already had.
     pub(crate) fn metrics(&self) -> &Arc<CompileMetrics> {
         &self.metrics
     }
 
-    /// Removes what killed servers left, and what is too much. Blocks.
+    /// Removes the unfinished files of killed servers, and the least recently used files beyond the folder's size.
+    /// Blocks.
     pub fn tidy(&self) {
         if let Some(folder) = &self.folder {
             let tidied =
@@ -237,11 +238,11 @@ impl Cache {
         }
     }
 
-    /// The code of a plugin's file: from the keeper, if there is one, or else from the cache, or compiled by a child
-    /// process. The host's lane reads and maps. Dropping the future ends the child.
+    /// Returns the code of a plugin's file: from the keeper if there is one, otherwise from the cache or from a
+    /// compiler in a child process. It reads and maps on the host's lane. Dropping the future ends the child.
     ///
     /// # Errors
-    /// Why the file can't be a plugin.
+    /// The reason why the file can't be a plugin.
     pub(crate) async fn compiled(
         &self,
         engine: &wasmtime::Engine,
@@ -263,12 +264,12 @@ impl Cache {
         })
     }
 
-    /// The code of a plugin's file, in a file whose every byte was checked: from the cache, or compiled by a child process.
-    /// `compatibility` is a number that changes with everything that the code depends on. Dropping the future ends the
-    /// child.
+    /// Returns the code of a plugin's file in a file that matches its digest: from the cache, or from a compiler in a
+    /// child process. `compatibility` is a number that changes with everything that the code depends on. Dropping the
+    /// future ends the child.
     ///
     /// # Errors
-    /// Why the file can't be a plugin.
+    /// The reason why the file can't be a plugin.
     pub async fn code(&self, compatibility: u64, path: &Path) -> Result<Code, Refused> {
         let unread = |error| Refused {
             digest: None,
@@ -315,14 +316,14 @@ impl Cache {
         })
     }
 
-    /// Lets a child process compile `bytes`, and keeps what it made at `path`, if that can be done.
+    /// Compiles `bytes` in a child process. Keeps the code at `path` if possible.
     async fn compile(&self, bytes: &[u8], path: Option<PathBuf>) -> anyhow::Result<Checked> {
         let code = Written::empty()?;
         compile::in_a_child(&self.program, self.time, bytes, code.output()?).await?;
         let size = self.size;
         let opening = Work::of_the_host().run(move || {
             let mut code = code.sealed()?;
-            // From its file, where the kernel needn't keep it in memory.
+            // Uses the kept file, so that the kernel needn't keep the code in memory.
             let kept = path.map_or(Ok(None), |path| keeping::keep(&mut code, &path, size));
             let (file, kept) = match kept {
                 Ok(file) => (file, Ok(())),
@@ -341,19 +342,19 @@ impl Cache {
         Ok(file)
     }
 
-    /// A folder that can't be used costs time or room, but no export.
+    /// Logs a folder that can't be used. It costs time or room, but no export.
     fn warn(&self, done: io::Result<()>) {
         if let (Err(error), Some(folder)) = (done, &self.folder) {
             let folder = folder.display();
             tracing::warn!(
-                "can't keep plugins in the compile cache {folder}, or keep it in order, so they may be compiled again: \
+                "can't keep plugins in the compile cache {folder}, or can't tidy it, so nbdbox may compile them again: \
                  {error}"
             );
         }
     }
 }
 
-/// Makes a folder that nobody else can write to, unless it's there.
+/// Makes the folder with mode 700 if it doesn't exist, and checks that nobody else can write to it.
 fn private(folder: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -367,7 +368,7 @@ fn private(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The code at `path`, if it's there and whole. What is damaged is told, and made again.
+/// Returns the code at `path`; `None` if there is none, or if it's damaged, after a warning.
 async fn look(path: &Path) -> anyhow::Result<Option<Checked>> {
     let path = path.to_owned();
     let looked = Work::of_the_host().run(move || {
@@ -383,7 +384,7 @@ async fn look(path: &Path) -> anyhow::Result<Option<Checked>> {
             Err(unusable) => {
                 let path = path.display();
                 tracing::warn!(
-                    "can't use {path} of the compile cache, so the plugin is compiled again: {unusable}"
+                    "can't use {path} of the compile cache, so nbdbox compiles the plugin again: {unusable}"
                 );
                 None
             }
@@ -392,7 +393,7 @@ async fn look(path: &Path) -> anyhow::Result<Option<Checked>> {
     Ok(looked.await?)
 }
 
-/// A number that changes with everything that compiled code depends on.
+/// Returns a number that changes with everything that compiled code depends on.
 pub(crate) fn compatibility(engine: &wasmtime::Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -402,10 +403,10 @@ pub(crate) fn compatibility(engine: &wasmtime::Engine) -> u64 {
 }
 
 impl Component {
-    /// Reads a plugin's file, up to the size that is allowed. Blocks, and hashes up to 64 MiB.
+    /// Reads a plugin's file and hashes it. Blocks.
     ///
     /// # Errors
-    /// It can't be read, or is too large to be a plugin.
+    /// The file can't be read, or is larger than 64 MiB ([`COMPONENT`]).
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("can't read {}", path.display());
         let file = outside::files::read(path).with_context(named)?;

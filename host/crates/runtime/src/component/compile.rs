@@ -1,9 +1,9 @@
-//! From a plugin's bytes to machine code, in a process of its own.
+//! From a plugin's bytes to machine code, in a child process. This file has both sides.
 //!
-//! The bytes are untrusted, and a compiler is a large target: so `nbdbox` starts itself as `nbdbox
-//! compile-plugin`, which limits its own memory, CPU time and files before it reads the first byte, and gives up all
-//! paths and nearly all system calls (crate `sandbox`). It writes the code to the one file that it was handed, and
-//! exits. Both sides are here.
+//! The bytes are untrusted, and a compiler has a large attack surface. So `nbdbox` starts itself as
+//! `nbdbox compile-plugin`. Before that process reads the first byte, it limits its own memory, CPU time and files, and
+//! gives up all paths and nearly all system calls (crate `sandbox`). It writes the code to the one file that it got,
+//! and exits.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -27,21 +27,21 @@ use crate::component::footprint::Footprint;
 use crate::component::pieces;
 use crate::component::tunables::new_engine;
 
-/// The hidden subcommand.
+/// The hidden subcommand of `nbdbox` that compiles.
 pub const SUBCOMMAND: &str = "compile-plugin";
 
-/// Bytes of the compiler's words that are kept.
+/// The most bytes of the compiler's error text that the server keeps.
 const WORDS: u64 = 4096;
 
-/// The compiler's side: reads a component or core module from standard input, and writes its code to standard output,
-/// which has to be a file. To be called by a process that has one thread.
+/// The compiler's side. Reads a component or core module from standard input, and writes its code to standard output,
+/// which has to be a file. The process must have one thread.
 ///
 /// # Errors
-/// Why the bytes aren't a component, in words; a limit or a wall can't be set.
+/// The bytes aren't a component, with the reason; or a limit or a wall can't be set.
 pub fn worker() -> anyhow::Result<()> {
     let mut output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     restrict()?;
-    // The server has said what this kernel lacks.
+    // The server has already logged which walls this kernel lacks.
     sandbox::enter(sandbox::Role::Compiler).context("can't put the compiler behind its wall")?;
     let mut bytes = Vec::new();
     std::io::stdin()
@@ -68,7 +68,7 @@ pub fn worker() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing that this process is made to do can cost more than this.
+/// Limits the memory, CPU time and files of this process, and so the cost of anything that the bytes make it do.
 fn restrict() -> anyhow::Result<()> {
     let set = |resource, most: u64| {
         setrlimit(
@@ -86,11 +86,11 @@ fn restrict() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A component as it is; a core module with component type information made into one. The bytes
-/// decide how deep it recurses: only for a process that may end so, and for bytes that are known.
+/// Returns a component as it is, and turns a core module with component type information into a component. The bytes
+/// decide how deep it recurses, so it's only for a process that may die of that, or for known bytes.
 ///
 /// # Errors
-/// Why they are neither, in words.
+/// The bytes are neither, with the reason.
 pub fn encode(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     match kind(&bytes)? {
         Encoding::Component => Ok(bytes),
@@ -101,7 +101,7 @@ pub fn encode(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
 fn kind(bytes: &[u8]) -> anyhow::Result<Encoding> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF") {
         let advice = advice::machine_code(bytes);
-        bail!("it is machine code, which is never run: {advice}");
+        bail!("it is machine code, which nbdbox never runs: {advice}");
     }
     ensure!(
         bytes.starts_with(b"\0asm"),
@@ -132,8 +132,8 @@ fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     }
     ensure!(
         typed,
-        "it is a core module without component type information, and a plugin is a component, or a \
-         module built with one of the nbdbox kits: {}",
+        "it is a core module without component type information, and a plugin is a component, or a module built with \
+         one of the nbdbox kits: {}",
         advice::untyped_module(imports.into_iter())
     );
     let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
@@ -150,7 +150,8 @@ fn encode_module(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         })
 }
 
-/// The server's side: lets a child process compile `bytes` into `output`.
+/// The server's side. Compiles `bytes` in a child process, which writes the code to `output`. Dropping the future kills
+/// the child.
 pub(crate) async fn in_a_child(
     program: &Path,
     time: Duration,
@@ -166,12 +167,12 @@ pub(crate) async fn in_a_child(
         .kill_on_drop(true)
         .spawn()
         .context("can't start the compiler's process")?;
-    let mut input = child.stdin.take().context("the compiler has no input")?;
-    let mut errors = child.stderr.take().context("the compiler has no output")?;
+    let mut input = child.stdin.take().context("the compiler has no stdin")?;
+    let mut errors = child.stderr.take().context("the compiler has no stderr")?;
     let work = async {
         let mut words = Vec::new();
         let send = async {
-            // The child may have given up before it read all: its words say why.
+            // The child may have given up before it read everything. Then its error text has the reason.
             let _ = input.write_all(bytes).await;
             drop(input);
         };
@@ -187,7 +188,7 @@ pub(crate) async fn in_a_child(
     if status.success() {
         return Ok(());
     }
-    // They quote names that the plugin's supplier chose: nothing of them may steer a terminal.
+    // The text quotes names that the plugin's supplier chose, and none of them may control a terminal.
     let words = String::from_utf8_lossy(&words).replace(char::is_control, " ");
     match (status.code(), words.trim()) {
         (Some(1), words) if !words.is_empty() => bail!("{words}"),

@@ -1,11 +1,12 @@
-//! What an instance of a component takes of the host beside its memories and tables, known before there is one.
+//! What an instance of a component takes of the host in addition to its memories and tables. The host knows it before
+//! it makes an instance.
 //!
-//! wasmtime tells a store's meter of memories and tables, and of nothing else: a million globals, imports or passive
-//! elements are as many bytes in each instance of their core module, and no limiter hears of it. So they're counted
-//! where they're declared, over all instantiations, and charged before an instance is made.
+//! wasmtime reports only memories and tables to a store's meter. A million globals, imports or passive elements take
+//! memory in each instance of their core module, and no limiter sees it. So the compiler counts them where the
+//! component declares them, over all instantiations, and the host charges them before it makes an instance.
 //!
-//! Counting takes time in proportion to the file, and sums saturate, since components that instantiate components
-//! multiply. The bytes were validated by nobody yet: what doesn't make sense is an error.
+//! Counting takes time in proportion to the file. Sums saturate, because components that instantiate components
+//! multiply. Nobody has validated the bytes yet: whatever makes no sense is an error.
 
 mod core_module;
 
@@ -17,46 +18,48 @@ use wasmparser::{
 
 use self::core_module::CoreModule;
 
-/// Bytes of a store and of what surrounds its guest, whatever the component has.
+/// Bytes of a store and the host's state of its guest, for any component.
 const STORE: u64 = 24 << 10;
 
-/// Bytes of a component's instance: the tables of its handles, its flags, and the adapters between it and others.
+/// Bytes of a component's instance: its handle tables, its flags, and the adapters to other components.
 const COMPONENT_INSTANCE: u64 = 4 << 10;
 
-/// Bytes of a function that is lifted or lowered: a trampoline, and its part of an adapter between two components.
+/// Bytes of a function that is lifted or lowered: its trampoline, and its part of an adapter between two components.
 const CANONICAL_FUNCTION: u64 = 256;
 
-/// Bytes of a type, which may be a resource's and have a table of handles.
+/// Bytes of a type. It may be a resource's, with a handle table.
 const TYPE: u64 = 64;
 
 /// Mappings of a call's stack with its guard page, and of what allocators take for a store.
 const STORE_MAPPINGS: u64 = 4;
 
-/// Bytes from which the allocator makes a mapping for one allocation (mallopt(3), `M_MMAP_THRESHOLD`).
+/// Size in bytes from which the allocator makes a mapping of its own for an allocation (mallopt(3),
+/// `M_MMAP_THRESHOLD`).
 const MAPPED_ALLOCATION: u64 = 128 << 10;
 
-/// What one instance takes of the host beside the bytes of its memories and tables, or a little less than that.
+/// What one instance takes of the host in addition to the bytes of its memories and tables. The sums may be a little
+/// too low.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Footprint {
     /// Bytes of memory.
     pub(crate) bytes: u64,
-    /// Mappings of the address space, those of memories and tables included.
+    /// Mappings of the address space, including those of memories and tables.
     pub(crate) mappings: u64,
 }
 
-/// Why it can't be told what an instance takes.
+/// Why a footprint can't be counted.
 #[derive(Debug, Error)]
 pub(crate) enum Uncountable {
-    /// The bytes can't be followed.
-    #[error("it isn't a valid component, since its WebAssembly can't be followed")]
+    /// The bytes can't be parsed.
+    #[error("it isn't a valid component: its WebAssembly can't be parsed")]
     Unreadable(#[from] BinaryReaderError),
-    /// What they say makes no sense.
+    /// The bytes contradict themselves.
     #[error("it isn't a valid component: {0}")]
     Senseless(&'static str),
-    /// Nobody knows the size of what others hand to it.
+    /// It instantiates a module or component of which it knows only the type.
     #[error(
-        "it instantiates a module or component that it is handed, so what an instance takes can't be told: put that \
-         module or component into it"
+        "it instantiates a module or component that it gets from another component, so nbdbox can't count what an \
+         instance takes: put that module or component into it"
     )]
     Handed,
 }
@@ -67,7 +70,7 @@ impl Footprint {
     /// Counts what a component declares. Doesn't recurse.
     ///
     /// # Errors
-    /// The bytes make no sense; or it instantiates what it's handed by others, whose size nobody knows.
+    /// The bytes make no sense; or the component instantiates a module or component that it gets from another one.
     pub(crate) fn of(component: &[u8]) -> Counted<Self> {
         let mut scopes: Vec<Scope> = Vec::new();
         let mut root = Self::default();
@@ -86,7 +89,7 @@ impl Footprint {
                         Some(Scope::Component(outer)) => outer.define(ended),
                         Some(Scope::Module(_)) => {
                             return Err(Uncountable::Senseless(
-                                "something is defined in a core module",
+                                "a core module contains a definition",
                             ));
                         }
                         None => root = ended.footprint(),
@@ -106,7 +109,7 @@ impl Footprint {
         Ok(root.and(of_all))
     }
 
-    /// Both together.
+    /// The sum of both, which saturates.
     #[must_use]
     fn and(self, other: Self) -> Self {
         Self {
@@ -116,7 +119,7 @@ impl Footprint {
     }
 }
 
-/// What is being read: a core module, or a component, in which others may be defined.
+/// A module or component that is being read. A component may contain others.
 enum Scope {
     Module(CoreModule),
     Component(Box<Component>),
@@ -131,10 +134,10 @@ impl Scope {
     }
 }
 
-/// What an index stands for: `None` where it comes from outside, and only its type is known.
+/// The footprint of the item that an index stands for; `None` if it comes from outside, so that only its type is known.
 type Known = Option<Footprint>;
 
-/// A component as far as it was read.
+/// A component, as far as it has been read.
 struct Component {
     /// Its core modules, by index.
     modules: Vec<Known>,
@@ -158,7 +161,7 @@ impl Default for Component {
 }
 
 impl Component {
-    /// Something was defined in it.
+    /// Adds a module or component that is defined inside of this one.
     fn define(&mut self, inner: Scope) {
         let footprint = Some(inner.footprint());
         match inner {
@@ -167,7 +170,7 @@ impl Component {
         }
     }
 
-    /// Takes note of a section. `outer` are the scopes around it, the root first.
+    /// Counts what a section declares. `outer` are the components around this one, the root first.
     fn add(&mut self, payload: &Payload<'_>, outer: &[Scope]) -> Counted<()> {
         match payload {
             Payload::InstanceSection(section) => {
@@ -199,7 +202,7 @@ impl Component {
             Payload::ComponentExportSection(section) => {
                 for export in section.clone() {
                     let export = export?;
-                    // What is exported gets another index.
+                    // The exported item gets a second index.
                     match export.kind {
                         ComponentExternalKind::Module => {
                             self.modules.push(known(&self.modules, export.index)?);

@@ -1,13 +1,13 @@
-//! Bulk instructions in pieces.
+//! Cuts bulk instructions into pieces.
 //!
-//! wasmtime looks at the epoch between instructions, and `memory.fill` and its like are one instruction each: 64 MiB of
-//! it hold a worker for 10 to 20 ms, in which nobody else there has a turn. So before a component is compiled, each such
-//! instruction becomes a call of a function that is added to its module, which does the same in short pieces, in a loop
-//! that meets the epoch. What a guest can tell is only the time: an instruction that would trap traps before it has
-//! changed anything, as it must.
+//! wasmtime looks at the epoch between instructions, and `memory.fill` and its like are one instruction each. 64 MiB of
+//! it hold a worker for 10 to 20 ms, and no other guest on that worker gets a turn. So before nbdbox compiles a
+//! component, it replaces each bulk instruction by a call of a function that it adds to the module. The function does
+//! the same in short pieces, in a loop that meets the epoch. A guest can notice only the time: an instruction that
+//! would trap still traps before it has changed anything.
 //!
-//! Everything else stays byte by byte as it was. `table.grow` isn't cut: a table that grows by so much is refused by
-//! the memory limit first.
+//! All other bytes stay as they are. `table.grow` isn't cut, because the memory limit refuses a table that grows by
+//! that much.
 
 mod bulk;
 mod module;
@@ -17,7 +17,7 @@ use anyhow::ensure;
 
 use self::section::{Sections, Writer};
 
-/// Components within components. Restrains the component's author: each level is a level of recursion here.
+/// The most levels of nested components. Restrains the component's author: each is a level of recursion here.
 const DEPTH: usize = 64;
 
 const CORE_MODULE: u8 = 1;

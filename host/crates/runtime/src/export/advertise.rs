@@ -1,5 +1,5 @@
-//! What clients get to see of an export: what the plugin said, checked, and what follows from the
-//! interfaces that it exports.
+//! What clients see of an export: what the plugin returned from `open`, checked, and the flags that follow from its
+//! interfaces.
 
 use device::fault::{Cause, Failure, Fault};
 use nbd_proto::{BlockSizes, Errno, Export, ExportFlags, limits::MAX_STRING};
@@ -10,10 +10,13 @@ use crate::abi::wit::DeviceInfo;
 use crate::instance::context::ExportContext;
 use crate::loaded::plugin::Plugin;
 
-/// The largest size that can be served, in bytes: offsets are signed in kernels.
+/// The largest size of an export, in bytes. Kernels have signed offsets.
 const MAX_SIZE: u64 = i64::MAX as u64;
 
-/// Checks what a plugin said of its export.
+/// Checks what the plugin returned from `open`, and makes of it what clients see.
+///
+/// # Errors
+/// The size or the block sizes can't be served; the text has the reason, and is logged.
 pub(crate) fn advertise(
     plugin: &Plugin,
     ctx: &ExportContext,
@@ -29,7 +32,7 @@ pub(crate) fn advertise(
         }
     };
     let block = match info.block_sizes {
-        // A filter passes on what there is.
+        // A filter without block sizes of its own has those of the layer below.
         None => match &ctx.grants.next {
             Some(next) => next.export().block,
             None => BlockSizes::default(),
@@ -50,17 +53,17 @@ pub(crate) fn advertise(
     Ok(Export {
         name: ctx.names.export.clone(),
         description,
-        // The rest of a broken block can't be reached.
+        // Clients can't reach the rest of an incomplete last block.
         size: info.size - info.size % u64::from(block.minimum()),
         flags: flags(plugin, read_only || info.read_only),
         block,
         enforced: None,
-        // Data is a right answer for every export.
+        // Every export has this context, because "all data" is a correct answer for each.
         allocation: true,
     })
 }
 
-/// The interfaces that the plugin exports decide.
+/// The flags that follow from the plugin's interfaces.
 fn flags(plugin: &Plugin, read_only: bool) -> ExportFlags {
     let mut interfaces = plugin.world().interfaces;
     if read_only {
@@ -70,7 +73,7 @@ fn flags(plugin: &Plugin, read_only: bool) -> ExportFlags {
     let mut flags = ExportFlags::HAS_FLAGS | of_use.map(|row| row.flags).collect();
     let writable = interfaces.contains(Interfaces::WRITABLE);
     flags.set(ExportFlags::READ_ONLY, !writable);
-    // A flush reaches every instance that took a change, whoever asked for it, and reads of a
-    // `single` instance queue behind its writes: connections see each other's changes.
+    // A flush reaches every instance that took a change, whichever connection it comes from, and reads of a `single`
+    // instance queue behind its writes. So connections see each other's changes.
     flags | ExportFlags::CAN_MULTI_CONN
 }

@@ -1,5 +1,8 @@
-//! What a guest planned, carried out after its call has returned: bytes between client, blobs and the
-//! layer below, of which the guest sees none.
+//! What a guest planned by reference, carried out after its call has returned. The host moves the bytes between client,
+//! blobs and the layer below, and the guest sees none of them.
+//!
+//! The futures of this file may be dropped at any time. Then the request is given up, and any part of its plan may have
+//! been carried out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +19,10 @@ use crate::instance::request::{StorePiece, Target, WritePlan};
 use crate::next::Next;
 use crate::storage;
 
-/// Fills the places that a reply reserved.
+/// Fills the places that the guest reserved in its reply: from the layer below, and from blobs.
+///
+/// # Errors
+/// The layer below or a blob failed, or the request has ended.
 pub(crate) async fn read(
     ctx: &ExportContext,
     deadline: &Deadline,
@@ -26,7 +32,7 @@ pub(crate) async fn read(
         reply = read_below(next(ctx)?, deadline, reply).await?;
     }
     if !reply.reads().is_empty() {
-        // All of them, should there be more, are told by the first one's name.
+        // One wait for all blobs of the reply, under the first one's name.
         let first = reply.reads().first().map_or(0, |read| read.blob);
         let blobs = &ctx.grants.blobs;
         let filling = blob::fill_from_blobs(blobs, reply);
@@ -34,12 +40,13 @@ pub(crate) async fn read(
         let filled = deadline.standing(filling).await;
         reply = filled.map_err(|error| blob_failure(ctx, &error))?;
     }
-    // A layer above would take what is left of the plan for its own.
+    // Clears the plan: a layer above would take the rest of it for its own.
     reply.carried_out();
     Ok(reply)
 }
 
-/// A reply that is wholly the layer's is that layer's own, zeroes and all.
+/// Reads the parts of a reply that come from the layer below. If the whole reply does, it becomes that layer's own
+/// reply, with its zeroes, and no byte is copied.
 async fn read_below(
     next: &Next,
     deadline: &Deadline,
@@ -61,7 +68,11 @@ async fn read_below(
     Ok(reply)
 }
 
-/// Moves the bytes of a write to where the plan says, in its order.
+/// Moves the parts of a write's payload to their targets, in the order of the plan. With FUA, they're durable when it
+/// returns.
+///
+/// # Errors
+/// The layer below or a blob failed, or the request has ended. Earlier parts of the plan have been carried out.
 pub(crate) async fn write(
     ctx: &ExportContext,
     deadline: &Deadline,
@@ -104,15 +115,15 @@ pub(crate) async fn write(
     Ok(())
 }
 
-/// The first and the last piece that goes to a blob, by their places in a plan.
+/// The indices of the first and the last piece of a plan that go to the same blob.
 #[derive(Clone, Copy)]
 struct Ends {
     first: usize,
     last: usize,
 }
 
-/// For each blob. FUA is about the bytes that it comes with: a blob's only piece is written so, and of several all are
-/// made durable by one flush after the last.
+/// Returns the ends of each blob that a plan writes to. FUA makes only the plan's own bytes durable: if a blob has one
+/// piece, that piece is written with FUA; if it has several, one flush follows the last.
 fn ends(stores: &[StorePiece]) -> BTreeMap<u32, Ends> {
     let mut ends = BTreeMap::new();
     for (index, piece) in stores.iter().enumerate() {
@@ -127,8 +138,11 @@ fn ends(stores: &[StorePiece]) -> BTreeMap<u32, Ends> {
     ends
 }
 
-/// Makes durable what was carried out: a guest's own flush may have come in between, and then knew of
-/// nothing more to do. `before`: a mark of the layer below, of before the guest's began.
+/// Makes durable what the host carried out. The guest's own flush doesn't suffice, because the host may have carried
+/// out a write after it. `before` is a mark of the layer below, from before the guest's flush.
+///
+/// # Errors
+/// The layer below or a blob failed.
 pub(crate) async fn flush(
     ctx: &ExportContext,
     deadline: &Deadline,
@@ -146,11 +160,11 @@ pub(crate) async fn flush(
 }
 
 fn next(ctx: &ExportContext) -> Result<&Arc<Next>, Failure> {
-    let lost = || Failure::host(Errno::Eio, "the layer below was lost");
+    let lost = || Failure::host(Errno::Eio, "the host lost the layer below");
     ctx.grants.next.as_ref().ok_or_else(lost)
 }
 
-/// The host could not do what a plan said.
+/// Logs why the host couldn't carry out a plan, and returns the failure for the client.
 pub(crate) fn blob_failure(ctx: &ExportContext, error: &BlobError) -> Failure {
     log_export!(error, &ctx.names, "{error}");
     match error {

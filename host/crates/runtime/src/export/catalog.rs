@@ -1,4 +1,4 @@
-//! The exports of one plugin: opened at first use, shared by all clients.
+//! The exports of one plugin. The first client opens an export, and all clients share it.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -29,10 +29,10 @@ use crate::instance::context::{ExportContext, Grants};
 use crate::loaded::plugin::Plugin;
 use crate::next::Next;
 
-/// Exports that a plugin may list, and that are open at once. Restrains the plugin.
+/// The most exports that a plugin may list, and the most of them that may be open at once. Restrains the plugin.
 const LISTED: usize = 1024;
 
-/// A layer, and what it was given.
+/// A plugin or filter as a layer, and what the operator gave it.
 struct LayerSpec<'a> {
     plugin: &'a Arc<Plugin>,
     settings: &'a Settings,
@@ -41,24 +41,26 @@ struct LayerSpec<'a> {
     metrics: &'a Arc<Metrics>,
 }
 
-/// The exports of one plugin.
+/// The exports of one plugin, with the filters over it.
 #[derive(Debug)]
 pub struct PluginCatalog {
     plugin: Arc<Plugin>,
     spec: ExportSpec,
     open: Mutex<HashMap<String, Arc<PluginExport>>>,
-    /// The one that isn't listed by the plugin.
+    /// The export that the operator named. A plugin that lists its own exports has none.
     own: OnceLock<Arc<PluginExport>>,
-    /// Held while the plugin is asked for its exports: one instance for that, however many ask.
+    /// Held during a call of `list-exports`, so that at most one instance does that, for any number of clients.
     listing: Mutex<()>,
 }
 
 impl PluginCatalog {
-    /// Checks settings and grants against what the plugin says of itself, and opens its export:
-    /// what is wrong shows now, not when the first client comes.
+    /// Checks settings and grants against the plugin's manifest, and opens the plugin's export. So mistakes show now
+    /// and not when the first client comes. If the plugin lists its exports, it calls `list-exports` instead.
+    ///
+    /// May wait for guests and for threads. Dropping the future gives it up.
     ///
     /// # Errors
-    /// Every setting and grant that doesn't fit; what the plugin said when it refused to open.
+    /// Every setting and grant that doesn't fit; or the plugin's reason for refusing to open.
     pub async fn new(plugin: Arc<Plugin>, mut spec: ExportSpec) -> anyhow::Result<Self> {
         Self::check(&plugin, &mut spec.settings, &spec.blobs, &mut spec.filters)?;
         if spec.name.len() > MAX_STRING || spec.name.contains('\0') {
@@ -83,10 +85,10 @@ impl PluginCatalog {
         Ok(catalog)
     }
 
-    /// Checks what the operator gave to a plugin and the filters over it, and puts in the defaults.
+    /// Checks the operator's settings and grants for a plugin and the filters over it, and adds the default values.
     ///
     /// # Errors
-    /// All that doesn't fit, one thing a line.
+    /// Everything that doesn't fit, one problem a line.
     pub fn check(
         plugin: &Plugin,
         settings: &mut Settings,
@@ -123,11 +125,11 @@ impl PluginCatalog {
         Ok(())
     }
 
-    /// The same with its blobs as large as they are now: the same files, open as they are. Makes durable what this one's
-    /// clients changed, and opens its export, as [`new`](Self::new) does.
+    /// Returns a catalog with the same blobs at their present sizes, over the same open files. Before that, it makes
+    /// the changes of this catalog's clients durable. Then it opens the export, as [`new`](Self::new) does.
     ///
     /// # Errors
-    /// As for [`new`](Self::new).
+    /// As for [`new`](Self::new); or a blob can't be opened again.
     pub async fn renewed(&self) -> anyhow::Result<Self> {
         for export in self.open.lock().await.values() {
             export.settle().await;
@@ -148,12 +150,12 @@ impl PluginCatalog {
         Ok(next)
     }
 
-    /// Whether none of its blobs has grown since it was opened. Waits for a thread that looks.
+    /// Whether no blob has grown since it was opened. A thread looks at the files, and this waits for it.
     pub async fn is_as_opened(&self) -> bool {
         Blob::are_as_opened(self.blobs().cloned().collect(), Look::File).await
     }
 
-    /// Whether it may write to a blob.
+    /// Whether the plugin or a filter may write to a blob.
     #[must_use]
     pub fn writes_to_blobs(&self) -> bool {
         self.blobs().any(|blob| blob.access() == Access::ReadWrite)
@@ -165,7 +167,7 @@ impl PluginCatalog {
         self.spec.blobs.iter().chain(of_filters)
     }
 
-    /// Whether one of its open exports [is a sole writer](PluginExport::is_sole_writer).
+    /// Whether any open export [is a sole writer](PluginExport::is_sole_writer).
     pub async fn is_sole_writer(&self) -> bool {
         let open = self.open.lock().await;
         open.values().any(|export| export.is_sole_writer())
@@ -177,10 +179,10 @@ impl PluginCatalog {
         &self.plugin
     }
 
-    /// Opens an export that clients call `name`, or joins it where it's open.
+    /// Opens the export that clients call `name`, or joins it if it's open. May wait for guests.
     ///
     /// # Errors
-    /// There is none of that name; the plugin refused.
+    /// No export has that name, or it can't be opened.
     pub async fn join(&self, name: &str) -> Result<Arc<PluginExport>, Absent> {
         let name = self.resolve(name).await?;
         self.open(&name).await.map_err(|_| Absent::Failed)
@@ -192,7 +194,7 @@ impl PluginCatalog {
         std::iter::once(&self.spec.metrics).chain(below)
     }
 
-    /// A filter that works in a sandbox, as a layer.
+    /// A filter that is a plugin, as a layer.
     fn filter_layer<'a>(filter: &'a PluginFilter, metrics: &'a Arc<Metrics>) -> LayerSpec<'a> {
         LayerSpec {
             plugin: &filter.plugin,
@@ -215,12 +217,12 @@ impl PluginCatalog {
         }
     }
 
-    /// What an export may use.
+    /// Makes the quota of an export, for all of its layers together.
     fn quota(&self) -> Arc<ExportQuota> {
         ExportQuota::new(&self.spec.limits, &self.spec.quota)
     }
 
-    /// What surrounds the instances of `layer`, which stands on `next`.
+    /// Makes the context of the instances of `layer`, over the layer below `next`.
     fn context(
         &self,
         name: &str,
@@ -248,18 +250,18 @@ impl PluginCatalog {
         ExportContext::new(names, metrics, quota, grants, layer.limits.clone())
     }
 
-    /// Opens an export, or joins it where it's open.
+    /// Opens an export with all of its layers, or joins it if it's open.
     async fn open(&self, name: &str) -> Result<Arc<PluginExport>, Refused> {
         let mut open = self.open.lock().await;
         if let Some(export) = open.get(name) {
             return Ok(Arc::clone(export));
         }
         if open.len() >= LISTED {
-            let text = "the plugin lists other exports each time, and too many are open";
+            let text = "the plugin lists different exports each time, and too many are open";
             let failure = Failure::plugin(Cause::Budget, text);
             return Err(Refused::new(&self.plugin, failure));
         }
-        // One for all layers: what an export may use it shares out among them.
+        // One quota for all layers, which share it.
         let quota = self.quota();
         let bottom = self.bottom();
         let bottom = self.open_layer(name, &bottom, &quota, None).await?;
@@ -286,7 +288,7 @@ impl PluginCatalog {
         Ok(export)
     }
 
-    /// Opens a layer in a first instance.
+    /// Opens one layer over `below`.
     async fn open_layer(
         &self,
         name: &str,
@@ -303,7 +305,10 @@ impl PluginCatalog {
             .map_err(|failure| Refused::new(layer.plugin, failure))
     }
 
-    /// Asks the plugin for its exports, in an instance of their own.
+    /// Calls `list-exports` in an instance that nothing else uses.
+    ///
+    /// # Errors
+    /// The instance can't be made, or the plugin refused.
     async fn ask_list(&self) -> Result<Vec<Listed>, Failure> {
         let _one_at_a_time = self.listing.lock().await;
         let bottom = self.bottom();
@@ -328,7 +333,10 @@ impl PluginCatalog {
         Ok(exports.collect())
     }
 
-    /// The name under which the plugin knows what a client calls `name`.
+    /// Returns the plugin's own name for the export that clients call `name`.
+    ///
+    /// # Errors
+    /// No export has that name, or the plugin can't list its exports.
     async fn resolve(&self, name: &str) -> Result<String, Absent> {
         let own = &self.spec.name;
         let asked = if name.is_empty() { own } else { name };
@@ -345,7 +353,7 @@ impl PluginCatalog {
     }
 }
 
-/// Which layer didn't open, and why.
+/// The layer that didn't open, and the reason.
 #[derive(Debug, Error)]
 #[error("{by} refused to open: {}", said(failure))]
 struct Refused {
@@ -367,6 +375,7 @@ impl Refused {
     }
 }
 
+/// The failure's text and errno.
 fn said(failure: &Failure) -> String {
     match &failure.text[..] {
         "" => failure.errno.to_string(),

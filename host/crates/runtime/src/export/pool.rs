@@ -1,6 +1,7 @@
-//! The instances of one export: lent to one call at a time, made when needed, dropped when broken.
+//! The pool of one layer's instances. It lends an instance to one call at a time, makes room for new ones when calls
+//! need them, and drops broken ones.
 //!
-//! Knows nothing of wasm: what is lent has a number, and says whether it has something to flush.
+//! The pool knows nothing of wasm. What it lends has a number, and tells whether it has changes to flush.
 
 mod dirty;
 mod lease;
@@ -22,16 +23,17 @@ pub(crate) use self::dirty::Dirty;
 pub(crate) use self::lease::Lease;
 pub(crate) use self::vacancy::Vacancy;
 
-/// The first pause after a crash; it doubles with each further one.
+/// The first pause after a crash. It doubles with each further crash.
 const BACKOFF: Duration = Duration::from_millis(10);
 
-/// The longest pause.
+/// The longest pause after crashes.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
-/// How often a request that queues looks whether its time stands still, until that is up. Must be 2 or more.
+/// A queued request checks this many times, over its remaining time, whether its clock should stand still. Must be at
+/// least 2.
 const LOOKS: u32 = 8;
 
-/// The shortest time between two looks.
+/// The shortest time between two of these checks.
 const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
 /// What a pool lends.
@@ -39,25 +41,25 @@ pub(crate) trait Pooled {
     /// The number of the vacancy that it was made for.
     fn number(&self) -> u64;
 
-    /// Whether it took a change since it was last flushed.
+    /// Whether it took a change since its last flush.
     fn is_dirty(&self) -> bool;
 }
 
-/// Instances, some idle, some lent.
+/// Instances, some of them idle, some lent.
 ///
-/// Each instance that exists has a permit or is idle, so that there are never more than permits. A permit is free, or
-/// held: by a call that is about to use it, by a lease or a vacancy, by an instance that was handed to a flush; or it's
-/// put aside.
+/// Each instance is idle or has a permit, and the pool makes one only if none is idle. So there are never more
+/// instances than permits. A permit is free, put aside, or held: by a call that is about to use it, by a lease or a
+/// vacancy, or by an instance that was handed to a flush.
 pub(crate) struct Pool<T> {
-    /// Permits that there are, free or not.
+    /// The number of permits, free or not.
     most: usize,
     permits: Semaphore,
-    /// Those of the tenant, all exports together.
+    /// The tenant's quota of instances, for all of its exports together.
     quota: Arc<CountQuota>,
     state: Mutex<State<T>>,
     returned: Notify,
     metrics: Arc<Metrics>,
-    /// Instances that had taken changes and were lost before those were flushed.
+    /// Losses of changes that an instance took and that were lost with it, or by a failed flush.
     losses: Arc<Losses>,
 }
 
@@ -65,45 +67,46 @@ struct State<T> {
     idle: Vec<Member<T>>,
     /// Returned instances that a flush waits for, each with its permit.
     handed: Vec<Member<T>>,
-    /// Numbers of instances that flushes wait for, and how many do.
+    /// The numbers of the instances that flushes wait for, and how many flushes wait for each.
     wanted: BTreeMap<u64, u32>,
-    /// Numbers of instances that took a change since their last flush.
+    /// The numbers of the instances that took a change since their last flush.
     dirty: BTreeSet<u64>,
     next_number: u64,
-    /// Places that are taken: by instances, lent or not, and by those that are being made.
+    /// Places in use: by instances, idle or lent, and by vacancies.
     taken: usize,
-    /// Permits that were put aside when the tenant's quota had no room: calls wait for the instances
-    /// that there are.
+    /// Permits that were put aside because the tenant's quota had no room. Calls wait for the existing instances
+    /// instead.
     put_aside: usize,
     crashes: Backoff,
-    /// What is left to the requests that have an instance or a place to make one.
+    /// The deadlines of the requests that have an instance or a vacancy.
     holders: Vec<Deadline>,
-    /// No instance is to be made again.
+    /// Whether the pool lends and makes no instances any more, except for flushes.
     closed: bool,
 }
 
-/// An instance, and its place among its tenant's, which comes free after it's gone.
+/// An instance, and its permit from the tenant's quota, which is returned after the instance is gone.
 struct Member<T> {
     instance: T,
     _share: Option<CountPermit>,
 }
 
-/// What a caller gets.
+/// The outcome of [`Pool::acquire`].
 pub(crate) enum Acquired<'a, T: Pooled> {
-    /// An instance that is open.
+    /// An open instance.
     Ready(Lease<'a, T>),
-    /// A place in which to make one.
+    /// A place for a new instance, which the caller has to make.
     Vacant(Vacancy<'a, T>),
-    /// There has just been a crash: not yet.
+    /// There has just been a crash. The caller must wait for this time before it tries again.
     Later(Duration),
-    /// Never again.
+    /// The export has failed for good.
     Closed,
-    /// The tenant has as many instances as it may, and this export none.
+    /// The tenant has as many instances as it may, and none of them is this export's.
     Full,
 }
 
 impl<T: Pooled> Pool<T> {
-    /// A pool for at most `most` instances, 1 or more, with the first one and its place among its tenant's.
+    /// A pool of at most `most` instances, 1 or more. `first` is the first one, and `share` its permit from the
+    /// tenant's quota.
     pub(crate) fn new(
         most: usize,
         quota: Arc<CountQuota>,
@@ -142,14 +145,14 @@ impl<T: Pooled> Pool<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What holds at the end of each transition, in debug builds.
+    /// Checks the invariants at the end of each transition, in debug builds.
     fn check(&self, state: &State<T>) {
         if !cfg!(debug_assertions) {
             return;
         }
         let (idle, handed) = (state.idle.len(), state.handed.len());
         assert!(idle + handed <= state.taken, "an instance has no place");
-        // Those that are missing here are held by calls that are about to use them.
+        // Calls that are about to use a permit hold those that are missing here.
         let permits = self.permits.available_permits() + state.put_aside + (state.taken - idle);
         assert!(permits <= self.most, "{permits} of {} permits", self.most);
         let is_wanted = |member: &Member<T>| state.wanted.contains_key(&member.instance.number());
@@ -161,8 +164,9 @@ impl<T: Pooled> Pool<T> {
         }));
     }
 
-    /// Waits for an instance, or for the place to make one, in the order of asking, for a request that has so much
-    /// time left. Its time stands still while all that have an instance wait with theirs standing still.
+    /// Waits for an instance, or for the place to make one, in the order of the calls. The request's clock stands still
+    /// while the clocks of all requests that have an instance do. Dropping the future leaves the queue, and returns the
+    /// permit if there is one.
     ///
     /// # Errors
     /// The request has ended.
@@ -181,7 +185,7 @@ impl<T: Pooled> Pool<T> {
         }
     }
 
-    /// Waits for a permit; `None` if there will be none, which isn't so: the semaphore is never closed.
+    /// Waits for a permit, and counts the wait. It never returns `None`, because the semaphore is never closed.
     async fn wait(&self, request: &Deadline) -> Result<Option<SemaphorePermit<'_>>, Failure> {
         let start = Instant::now();
         let waited = self.queue(request, self.permits.acquire()).await;
@@ -189,7 +193,8 @@ impl<T: Pooled> Pool<T> {
         Ok(waited?.ok())
     }
 
-    /// Waits for something that those who have an instance are to bring, for as long as the request has time.
+    /// Waits for something that a holder of an instance has to bring, as long as the request has time. As safe to drop
+    /// as `wait`.
     ///
     /// # Errors
     /// The request has ended.
@@ -212,7 +217,7 @@ impl<T: Pooled> Pool<T> {
         }
     }
 
-    /// What a permit is good for; `None`: for nothing now, wait for another.
+    /// Uses a permit. Returns `None` if there's nothing to use it for now, so that the caller must wait for another.
     fn try_use<'a>(
         &'a self,
         permit: SemaphorePermit<'a>,
@@ -235,7 +240,7 @@ impl<T: Pooled> Pool<T> {
             if state.taken == 0 {
                 return Some(Acquired::Full);
             }
-            // One of those that there are will come back, with a permit of its own.
+            // One of the existing instances will come back, with a permit of its own.
             permit.forget();
             state.put_aside += 1;
             self.check(&state);
@@ -249,7 +254,7 @@ impl<T: Pooled> Pool<T> {
         Some(Acquired::Vacant(vacancy))
     }
 
-    /// A place came free, here or maybe in another export: a permit that was put aside may be of use.
+    /// Returns a permit that was put aside to the free ones, if a place may have come free, here or in another export.
     fn try_again(&self, state: &mut State<T>) {
         if state.put_aside > 0 && (state.taken == 0 || self.quota.has_room()) {
             state.put_aside -= 1;
@@ -257,7 +262,8 @@ impl<T: Pooled> Pool<T> {
         }
     }
 
-    /// Drops the instances that nobody uses, for others of the tenant. Those with changes to flush stay.
+    /// Drops the idle instances, so that other exports of the tenant can have their places. Keeps those with changes to
+    /// flush.
     pub(crate) fn release_idle(&self) {
         let mut state = self.state();
         let State { idle, dirty, .. } = &mut *state;
@@ -271,7 +277,7 @@ impl<T: Pooled> Pool<T> {
         drop(rest);
     }
 
-    /// No instance is lent or made from now on, except to be flushed.
+    /// Makes the pool lend and make no instances from now on, except for flushes.
     pub(crate) fn close(&self) {
         self.state().closed = true;
     }
@@ -281,17 +287,18 @@ impl<T: Pooled> Pool<T> {
         self.state().closed
     }
 
-    /// What was lost of the changes that instances took.
+    /// The losses of changes that instances took.
     pub(crate) fn losses(&self) -> &Arc<Losses> {
         &self.losses
     }
 
-    /// Whether an instance has something to flush.
+    /// Whether an instance has changes to flush.
     pub(crate) fn is_dirty(&self) -> bool {
         !self.state().dirty.is_empty()
     }
 
-    /// The instances that have something to flush now, to be had one after the other.
+    /// The instances that have changes to flush now, for a flush to take one after the other. Dropping the result lets
+    /// other calls have them.
     pub(crate) fn dirty(&self) -> Dirty<'_, T> {
         let mut state = self.state();
         let numbers = state.dirty.clone();
@@ -308,19 +315,21 @@ impl<T: Pooled> State<T> {
         !self.wanted.is_empty()
     }
 
-    /// Whether all that have an instance wait, for a source or a core, so that nothing comes back by their own fault.
+    /// Whether the clocks of all holders stand still, because they wait for a blob or a core. Then no instance comes
+    /// back, and that isn't the holders' fault.
     fn is_standing_still(&self) -> bool {
         !self.holders.is_empty() && self.holders.iter().all(Deadline::is_standing_still)
     }
 
-    /// A request has no instance any more.
+    /// Removes a request from the holders.
     fn let_go(&mut self, request: &Deadline) {
         if let Some(index) = self.holders.iter().position(|own| own.is_same(request)) {
             self.holders.swap_remove(index);
         }
     }
 
-    /// A flush doesn't wait for this one any more. Returns how many permits came free.
+    /// Called when one flush no longer waits for the instance `number`. Returns the number of permits that came free:
+    /// if no other flush waits for an instance that was handed over, it becomes idle.
     fn unwant(&mut self, number: u64) -> usize {
         if let Some(count) = self.wanted.get_mut(&number) {
             *count -= 1;

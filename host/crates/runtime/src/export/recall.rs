@@ -1,5 +1,4 @@
-//! What the host remembers of an export that never changes: reads and extents that its plugin answers only
-//! once.
+//! What the host remembers of an immutable export: reads and extents that the plugin answers only once.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -18,14 +17,14 @@ use crate::instance::CallError;
 use crate::instance::context::ExportContext;
 use crate::mapping::{Location, ProbeGate, Region, RegionCache};
 
-/// Fewer runs than these aren't worth asking for.
+/// A region of fewer runs isn't worth a call of the plugin.
 const LEAST_RUNS: usize = 16;
 
-/// Questions for one read, whose bytes may lie in several tables. Restrains a plugin that tells little at
-/// a time.
+/// The most calls of `locate` for one read, whose bytes may lie in several tables. Restrains a plugin that reports
+/// little in each call.
 const QUESTIONS: usize = 8;
 
-/// The memory of one export. Its parts are there only where there is something to remember.
+/// What the host remembers of one layer. A part is `None` if there's nothing for it to remember.
 pub(super) struct Recall {
     mapping: Option<RegionCache<Location>>,
     extents: Option<RegionCache<Kind>>,
@@ -34,7 +33,7 @@ pub(super) struct Recall {
 }
 
 impl Recall {
-    /// Half of the limit for each part.
+    /// Makes both parts, each with half of the limit `mapping`.
     pub(super) fn new(world: &World, ctx: &ExportContext, immutable: bool) -> Self {
         let (half, metrics) = (ctx.limits.mapping / 2, &ctx.metrics);
         let quota = &ctx.quota.memory;
@@ -49,7 +48,8 @@ impl Recall {
         }
     }
 
-    /// The export has failed for good: what is remembered doesn't outlive it.
+    /// Forgets everything, for good. Called when the export has failed for good, because what it remembers mustn't
+    /// outlive it.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.forget();
@@ -65,7 +65,7 @@ impl Recall {
         self.extents.as_ref().filter(|_| !stopped)
     }
 
-    /// Gives its memory back.
+    /// Forgets everything, and returns the memory.
     pub(super) fn forget(&self) {
         if let Some(mapping) = &self.mapping {
             mapping.forget();
@@ -76,18 +76,21 @@ impl Recall {
     }
 }
 
-/// How far a reply could be filled.
+/// How far a reply was filled.
 enum Filled {
     Wholly,
-    /// Something in it has to be made by the plugin.
+    /// The plugin has to compute a part of it.
     Computed,
-    /// Not known from here on.
+    /// Up to this offset. What follows isn't known.
     To(u64),
 }
 
 impl PluginLayer {
-    /// Fills `reply` by what is remembered, having asked for that where it's unknown. `false`: the plugin
-    /// has to, and the reply is as empty as before.
+    /// Fills `reply` from memory, and calls the plugin's `locate` for what isn't known. Returns `false`, and a reply as
+    /// empty as before, if the plugin has to fill it.
+    ///
+    /// # Errors
+    /// The call of `locate` stopped the plugin, no instance could be had for it, or a blob has shrunk.
     pub(super) async fn lookup(
         &self,
         deadline: &Deadline,
@@ -113,10 +116,10 @@ impl PluginLayer {
         Ok(false)
     }
 
-    /// What was filled is sent only if every piece is still inside its blob.
+    /// Finishes a filled reply. Checks again that each piece is inside its blob, because the blob may have shrunk.
     fn looked_up(&self, length: u32, reply: &mut ReadReply) -> Result<bool, Failure> {
         if reply.finish().is_err() {
-            // In too many pieces: the plugin knows what it can do.
+            // The reply has too many pieces. The plugin may know a way with fewer.
             reply.reset(length);
             return Ok(false);
         }
@@ -131,7 +134,7 @@ impl PluginLayer {
         Ok(true)
     }
 
-    /// Asks the plugin where the first byte of `wanted` is. `false`: that isn't known now.
+    /// Calls `locate` for the first byte of `wanted`. Returns `false` if the byte is still unknown.
     async fn locate(
         &self,
         deadline: &Deadline,
@@ -170,8 +173,8 @@ impl PluginLayer {
         }
     }
 
-    /// Answers a question about extents by what is remembered: all of it, or one extent where only that is
-    /// wanted. `false`: the plugin has to.
+    /// Answers a request for extents from memory: all of its range, or only the first extent if it needs only that.
+    /// Returns `false`, and an empty map, if the plugin has to answer.
     pub(super) fn lookup_extents(&self, map: &mut ExtentMap) -> bool {
         let Some(extents) = self.recall.extents() else {
             return false;
@@ -191,7 +194,7 @@ impl PluginLayer {
             Wanted::One => known_until > range.start,
             Wanted::All => full || known_until == range.end,
         };
-        // Where it was told to stop: a shorter reply.
+        // Where the lookup stopped, the reply becomes shorter.
         if !enough || map.end_at(known_until).is_err() {
             map.clear();
             return false;
@@ -200,8 +203,8 @@ impl PluginLayer {
         true
     }
 
-    /// What to ask for in place of one extent: all, where they're remembered. It's one guest call either way,
-    /// and the client's next questions, each for one more, need none.
+    /// Returns a map for all extents of the range, if the request needs only the first one and the host remembers
+    /// extents. The guest is entered once in either case, and the client's next requests need no call.
     pub(super) fn wider_question(&self, map: &ExtentMap) -> Option<Box<ExtentMap>> {
         let extents = self.recall.extents()?;
         let most = extents.most_runs().min(self.ctx.limits.extents);
@@ -211,7 +214,8 @@ impl PluginLayer {
             .map(Box::new)
     }
 
-    /// Remembers what a plugin said, not what was taken for data because it said nothing.
+    /// Remembers extents that the plugin reported. It doesn't remember what counts as data because the plugin reported
+    /// nothing.
     pub(super) fn insert_extents(&self, map: &ExtentMap) {
         let Some(extents) = self.recall.extents() else {
             return;
@@ -237,7 +241,7 @@ impl PluginLayer {
     }
 }
 
-/// Says in an empty `map` what was said of the same range in `from`.
+/// Copies to the empty `map` what `from` has of the same range.
 pub(super) fn copy(from: &ExtentMap, map: &mut ExtentMap) {
     let told = from.told().min(from.end());
     for extent in from.iter().take_while(|extent| extent.offset < told) {
@@ -249,13 +253,13 @@ pub(super) fn copy(from: &ExtentMap, map: &mut ExtentMap) {
             break;
         }
     }
-    // The first of these bounds is the end of what is known; an answer that says nothing stays data.
+    // From the end of `from` on, nothing is known. Below it, a range that the plugin reported nothing of stays data.
     if from.end() < map.range().end {
         let _budget_left = map.end_at(from.end());
     }
 }
 
-/// Fills an empty reply as far as what is remembered goes.
+/// Fills an empty reply from memory, as far as that goes.
 fn fill(mapping: &RegionCache<Location>, range: &Range<u64>, reply: &mut ReadReply) -> Filled {
     let mut computed = false;
     let end = mapping.lookup(range, |run, place| {

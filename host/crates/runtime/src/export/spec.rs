@@ -1,4 +1,4 @@
-//! What an operator decided about an export and the filters over its plugin.
+//! What the operator decided about an export and the filters over its plugin.
 
 use std::sync::Arc;
 
@@ -12,63 +12,63 @@ use nbdbox_config::settings::Settings;
 
 use crate::loaded::plugin::Plugin;
 
-/// What the operator decided about an export.
+/// The operator's decisions about an export.
 #[derive(Clone, Debug)]
 pub struct ExportSpec {
-    /// The tenant that it belongs to; empty where there are no tenants.
+    /// The tenant that owns the export; empty if the server has no tenants.
     pub tenant: String,
-    /// Its name; where the plugin lists exports of its own, the one that stands for the empty name.
+    /// The export's name. If the plugin lists its own exports, this is the one that a client with an empty name gets.
     pub name: String,
-    /// `KEY=VALUE` settings.
+    /// The plugin's settings.
     pub settings: Settings,
-    /// Files granted to the plugin.
+    /// The blobs that the operator granted to the plugin.
     pub blobs: Vec<Blob>,
-    /// Limits of the plugin, and of the export as a whole.
+    /// The limits of the plugin, and of the export as a whole.
     pub limits: Limits,
-    /// What its tenant may use.
+    /// The quota of the tenant.
     pub quota: Arc<TenantQuota>,
-    /// The counters of the outermost layer. Where the plugin lists exports of its own they're counted
-    /// together: what a plugin says becomes nobody's label.
+    /// The counters of the outermost layer. If the plugin lists its own exports, they count all of them together,
+    /// because a plugin's text mustn't become a label of a metric.
     pub metrics: Arc<Metrics>,
-    /// What to do when something goes wrong, and whether it may be written.
+    /// What to do about failures, and whether clients may write.
     pub policy: Policy,
-    /// Filters over the plugin, the outermost first.
+    /// The filters over the plugin, the outermost first.
     pub filters: Vec<FilterSpec>,
 }
 
 /// A filter over a plugin.
 #[derive(Clone, Debug)]
 pub struct FilterSpec {
-    /// The filter, and what the operator gave it.
+    /// The filter, with the operator's settings and grants.
     pub kind: FilterKind,
-    /// The counters of the layer below it.
+    /// The counters of the layer below the filter.
     pub below: Arc<Metrics>,
 }
 
-/// Where a filter works.
+/// How a filter works.
 #[derive(Clone, Debug)]
 pub enum FilterKind {
-    /// In a sandbox.
+    /// A plugin, in a sandbox.
     Plugin(Box<PluginFilter>),
-    /// In the host: one of its own.
+    /// A built-in filter, in the host.
     Native(Arc<Native>),
 }
 
-/// A filter in a sandbox, and what the operator gave it.
+/// A filter that is a plugin, with the operator's settings and grants.
 #[derive(Clone, Debug)]
 pub struct PluginFilter {
-    /// The filter, which is a plugin that exports `filter`.
+    /// The filter's plugin, which exports the interface `filter`.
     pub plugin: Arc<Plugin>,
-    /// `KEY=VALUE` settings.
+    /// The filter's settings.
     pub settings: Settings,
-    /// Files granted to the filter.
+    /// The blobs that the operator granted to the filter.
     pub blobs: Vec<Blob>,
-    /// Its own limits.
+    /// The limits of the filter.
     pub limits: Limits,
 }
 
 impl FilterSpec {
-    /// The filter, if it works in a sandbox.
+    /// The filter, if it's a plugin; `None` for a built-in one.
     #[must_use]
     pub fn plugin(&self) -> Option<&PluginFilter> {
         match &self.kind {

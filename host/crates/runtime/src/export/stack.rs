@@ -1,4 +1,4 @@
-//! An export as clients have it: a plugin, and the filters that stand on it, those of the host's own among them.
+//! An export as clients have it: a plugin, and the filters over it, plugins and built-in ones.
 
 use std::sync::Arc;
 
@@ -19,15 +19,15 @@ use crate::next::Next;
 
 /// An export that a plugin serves, with the filters over it.
 pub struct PluginExport {
-    /// What clients meet: the last one that was put on.
+    /// The layer that clients meet: the last one that was put on.
     top: Layer,
-    /// The plugin, and the filters that are plugins, in the order in which they were put on.
+    /// The plugin, and the filters that are plugins, from the bottom up.
     plugins: Vec<Arc<PluginLayer>>,
-    /// The host's own filters, in that order.
+    /// The built-in filters, from the bottom up.
     natives: Vec<Arc<NativeFilter>>,
 }
 
-/// A layer.
+/// A layer of either kind.
 enum Layer {
     Plugin(Arc<PluginLayer>),
     Native(Arc<NativeFilter>),
@@ -42,7 +42,7 @@ impl std::fmt::Debug for PluginExport {
 }
 
 impl PluginExport {
-    /// The plugin at the bottom.
+    /// An export of the plugin alone, without filters.
     pub(crate) fn of(bottom: PluginLayer) -> Self {
         let bottom = Arc::new(bottom);
         Self {
@@ -52,7 +52,7 @@ impl PluginExport {
         }
     }
 
-    /// What a filter over it stands on.
+    /// The layer below, for a filter that is about to be put on.
     pub(crate) fn next(&self) -> Arc<Next> {
         Arc::new(Next::new(self.for_filter(), self.bottom().is_immutable()))
     }
@@ -64,17 +64,17 @@ impl PluginExport {
         }
     }
 
-    /// Puts on a filter that is a plugin, which was opened over [`next`](Self::next).
+    /// Puts a filter on top that is a plugin and was opened over [`next`](Self::next).
     pub(crate) fn put_on(&mut self, filter: PluginLayer) {
         let filter = Arc::new(filter);
         self.plugins.push(Arc::clone(&filter));
         self.top = Layer::Plugin(filter);
     }
 
-    /// Puts on a filter of the host's own.
+    /// Puts a built-in filter on top. `metrics` are its counters.
     ///
     /// # Errors
-    /// The layer below can't do what its settings ask for.
+    /// The layer below lacks what the filter's settings need.
     pub(crate) fn put_on_native(
         &mut self,
         native: &Arc<Native>,
@@ -92,17 +92,17 @@ impl PluginExport {
     #[must_use]
     pub fn bottom(&self) -> &PluginLayer {
         let bottom = self.plugins.first();
-        bottom.expect("it was made of the plugin at the bottom")
+        bottom.expect("the plugin at the bottom is always there")
     }
 
-    /// The outermost layer that is a plugin or a filter of that kind.
+    /// The outermost layer that isn't a built-in filter.
     #[must_use]
     pub fn outermost(&self) -> &PluginLayer {
         let outermost = self.plugins.last();
-        outermost.expect("it was made of the plugin at the bottom")
+        outermost.expect("the plugin at the bottom is always there")
     }
 
-    /// The layers that are plugins or filters of that kind, the outermost first.
+    /// The layers that aren't built-in filters, the outermost first.
     pub fn layers(&self) -> impl Iterator<Item = &PluginLayer> {
         self.plugins.iter().rev().map(|layer| &**layer)
     }
@@ -113,30 +113,31 @@ impl PluginExport {
         self.bottom().plugin()
     }
 
-    /// Drops idle instances and what is remembered, in all layers. To be called when no client is
-    /// connected. Never drops an instance whose memory is the disk, or that has changes to flush. Doesn't block.
+    /// Drops idle instances and what the host remembers, in all layers. To be called when no client is connected. Keeps
+    /// each instance whose memory is the disk, or that has changes to flush. Doesn't block.
     pub fn release_idle(&self) {
         for layer in self.layers() {
             layer.release_idle();
         }
     }
 
-    /// It as it's served to clients.
+    /// The export as the host serves it to clients.
     #[must_use]
     pub fn served(self: &Arc<Self>) -> Served<Self> {
         let (terms, metrics) = (Arc::clone(self.terms()), Arc::clone(self.metrics()));
         Served::new(Arc::clone(self), terms, metrics)
     }
 
-    /// Makes durable what was changed and not flushed, as [`Device::leave`] does, though nobody leaves. Each layer, from
-    /// above: what one writes below is there when it's that one's turn.
+    /// Makes durable what clients changed and didn't flush, as [`Device::leave`] does, without the end of a connection.
+    /// Goes through the layers from the top, so that each layer also flushes what the ones above have just written to
+    /// it.
     pub async fn settle(&self) {
         for layer in self.layers() {
             layer.leave().await;
         }
     }
 
-    /// What it promises, and what may be used of it.
+    /// What the export advertises, and what its users may use.
     #[must_use]
     pub fn terms(&self) -> &Arc<Terms> {
         match &self.top {
@@ -145,7 +146,7 @@ impl PluginExport {
         }
     }
 
-    /// Counts what the outermost layer alone does; each layer has counters of its own.
+    /// The counters of the outermost layer alone.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         match &self.top {
@@ -154,7 +155,7 @@ impl PluginExport {
         }
     }
 
-    /// What is known of it.
+    /// The size of the export and whether it's read-only, for the operator's view.
     #[must_use]
     pub fn seen(&self) -> SeenOpen {
         let export = &self.terms().export;
@@ -164,49 +165,50 @@ impl PluginExport {
         }
     }
 
-    /// Whether any call may meet a fresh instance: mode `parallel`, of the outermost plugin.
+    /// Whether the outermost plugin's mode is `parallel`, so that any call may run in a new instance.
     #[must_use]
     pub fn is_parallel(&self) -> bool {
         self.outermost().is_parallel()
     }
 
-    /// Whether the outermost plugin says that its contents never change.
+    /// Whether the contents never change, by the outermost plugin's word or the operator's.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         self.outermost().is_immutable()
     }
 
-    /// Whether the outermost plugin tells where its bytes are, and that never changes.
+    /// Whether the outermost plugin reports where its bytes are, and that never changes.
     #[must_use]
     pub fn is_mapped(&self) -> bool {
         self.outermost().is_mapped()
     }
 
-    /// The most that calls of the outermost plugin have taken.
+    /// The most that a call of the outermost plugin has used so far.
     #[must_use]
     pub fn peaks(&self) -> &Peaks {
         self.outermost().peaks()
     }
 
-    /// Whether a layer is `single` and may be written. Its one instance knows what no other does, so that two
-    /// generations of the export that are open at once would each go by what only it has written.
+    /// Whether a layer is `single` and writable. The only instance of such a layer knows writes that no other instance
+    /// knows, so two generations of the export that are open at once would contradict each other.
     #[must_use]
     pub fn is_sole_writer(&self) -> bool {
         self.layers().any(PluginLayer::holds_the_data)
     }
 
-    /// What all of its layers were granted.
+    /// The blobs that the operator granted to any layer.
     pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
         self.layers().flat_map(PluginLayer::blobs)
     }
 
-    /// Whether something was lost that was answered, and no client has heard of it.
+    /// Whether the export lost changes that it had answered, and no client has heard of that.
     #[must_use]
     pub fn has_untold_losses(&self) -> bool {
         self.losses().iter().any(|losses| losses.is_untold())
     }
 
-    /// Its generation before this one has untold losses: clients of this one hear of them.
+    /// Takes over a loss of the export's previous generation that no client has heard of. The clients of this one hear
+    /// of it.
     pub fn inherit_losses(&self) {
         self.outermost().inherit_losses();
     }
@@ -291,7 +293,7 @@ impl Device for PluginExport {
     }
 
     fn losses(&self) -> Vec<Arc<Losses>> {
-        // Those of a layer are also those of what it stands on.
+        // A layer's losses include those of the layers below.
         self.outermost().losses()
     }
 

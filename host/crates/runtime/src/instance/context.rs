@@ -1,5 +1,4 @@
-//! What all instances of an export share: its names, where its lines and counts go, what it was granted, and its
-//! limits.
+//! What all instances of a layer share: names, log, counters, grants and limits.
 
 use std::sync::Arc;
 
@@ -17,37 +16,38 @@ use crate::next::Next;
 /// What surrounds the instances of one layer of an export.
 #[derive(Debug)]
 pub(crate) struct ExportContext {
-    /// What the operator's log calls it.
+    /// The names in the operator's log.
     pub(crate) names: Names,
-    /// Where the plugin's own lines go.
+    /// The log of the plugin's own lines.
     pub(crate) log: Arc<GuestLog>,
-    /// Where the layer is counted.
+    /// The counters of the layer.
     pub(crate) metrics: Arc<Metrics>,
-    /// What the export and its tenant may use, all layers together.
+    /// The quota of the export and its tenant, for all layers together.
     pub(crate) quota: Arc<ExportQuota>,
-    /// The most that a call of this layer has taken.
+    /// The most that a call of this layer has used so far.
     pub(crate) peaks: Peaks,
     /// What the plugin may reach.
     pub(crate) grants: Grants,
-    /// What one call, and one instance, may use.
+    /// The limits of one call and of one instance.
     pub(crate) limits: Limits,
 }
 
 /// What a plugin may reach. The default is nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
-    /// `KEY=VALUE` settings.
+    /// The operator's settings.
     pub(crate) settings: Settings,
-    /// Files, in the order in which handles number them.
+    /// The granted blobs. A handle's number is an index into them.
     pub(crate) blobs: Vec<Blob>,
-    /// What a filter stands on.
+    /// The layer below a filter; `None` for a plugin.
     pub(crate) next: Option<Arc<Next>>,
-    /// Nothing of the layer below is passed on as it is: a filter said that it changes bytes.
+    /// Whether the filter declares that it changes bytes. Then the host passes on no bytes of the layer below by
+    /// reference.
     pub(crate) changes_bytes: bool,
 }
 
 impl ExportContext {
-    /// A context with a log of its own, rated as `limits` say, and no peaks so far.
+    /// Makes a context with a log of its own, whose rate `limits` sets, and without peaks.
     pub(crate) fn new(
         names: Names,
         metrics: Arc<Metrics>,

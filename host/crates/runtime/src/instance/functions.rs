@@ -1,4 +1,4 @@
-//! The guest's functions, found by name and checked by type.
+//! The guest's functions, which the host finds by name and checks by type.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ type Locate = TypedFunc<(Resource<MappingHandle>, u64, u64), Outcome>;
 type Cache = TypedFunc<(u64, u64), Outcome>;
 type ListExports = TypedFunc<(), (Result<Vec<ListedExport>, Errno>,)>;
 
-/// A guest's functions; of the optional ones those that it exports.
+/// A guest's functions. Of the optional ones it has those that the guest exports.
 #[derive(Clone, Copy)]
 pub(crate) struct Functions {
     pub(crate) describe: Option<Describe>,
@@ -43,14 +43,15 @@ pub(crate) struct Functions {
     pub(crate) list_exports: Option<ListExports>,
 }
 
-/// Where the functions are in the component, by name: looked up once, not in every instance.
+/// The positions of the functions in a component, by name. They are the same for every instance, so the host finds them
+/// once.
 pub(crate) struct Indices(BTreeMap<&'static str, ComponentExportIndex>);
 
 impl Indices {
     /// Finds all functions of the interfaces that the component exports.
     ///
     /// # Errors
-    /// An interface lacks one.
+    /// An interface lacks a function.
     pub(crate) fn of(component: &Component, world: &World) -> anyhow::Result<Self> {
         let mut indices = BTreeMap::new();
         for interface in INTERFACES.iter().filter(|row| world.has(row.flag)) {
@@ -65,10 +66,10 @@ impl Indices {
         Ok(Self(indices))
     }
 
-    /// The functions of an instance, with their types checked.
+    /// Returns the functions of an instance, with their types checked.
     ///
     /// # Errors
-    /// A function has another type than the WIT says.
+    /// A function has another type than in the WIT.
     pub(crate) fn functions(
         &self,
         store: &mut Store<Guest>,
@@ -96,7 +97,7 @@ impl Indices {
     }
 }
 
-/// Finds functions of one instance.
+/// Finds the functions of one instance.
 struct Find<'a> {
     indices: &'a Indices,
     store: &'a mut Store<Guest>,

@@ -1,4 +1,4 @@
-//! What the host keeps for one guest: the data of its store.
+//! The data of a guest's store: what the host keeps for the guest.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,22 +27,25 @@ use crate::next::{Misuse, Next};
 pub(crate) struct Guest {
     pub(crate) ctx: Arc<ExportContext>,
     pub(crate) memory: MemoryMeter,
-    /// CPU and time of the current call.
+    /// The meters of the current call.
     pub(crate) call: Call,
     /// What the current call lends.
     request: RequestState,
+    /// The guest's text for the errno that it's about to return, at most 4096 bytes.
     pub(crate) explained: Option<String>,
-    /// The first rule that the current call broke without being stopped for it.
+    /// The first rule that the current call broke and for which the host didn't stop it.
     blamed: Option<Failure>,
+    /// Live handles of blobs.
     handles: u32,
-    /// Questions to the layer below that the current call may still ask.
+    /// Requests that the current call may still send to the layer below.
     questions: u32,
-    /// Calls to the host since the guest was entered: counted here first, where it costs nothing.
+    /// Host calls since the host entered the guest. Counted here first, because that costs nothing.
     host_calls: u64,
-    /// The most handles so far.
+    /// The most live handles so far.
     most_handles: u32,
+    /// When the store was made.
     pub(crate) born: Instant,
-    /// Warnings that it has given.
+    /// Warnings that this instance has logged.
     warned: Said,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -52,7 +55,7 @@ impl Guest {
     pub(crate) fn new(ctx: Arc<ExportContext>) -> Self {
         let memory = MemoryMeter::new(ctx.limits.memory, &ctx.quota, Arc::clone(&ctx.metrics));
         let call = Call::new(ctx.quota.cpu.as_ref(), &ctx.metrics);
-        // No preopens, no sockets, no environment, no arguments; what it prints is its log.
+        // No preopened folders, no sockets, no environment, no arguments. Its output goes to its log.
         let wasi = WasiCtx::builder()
             .stdout(LogStream(Arc::clone(&ctx.log)))
             .stderr(LogStream(Arc::clone(&ctx.log)))
@@ -61,7 +64,7 @@ impl Guest {
             .allow_ip_name_lookup(false)
             .max_random_size(DIRECT.into())
             .build();
-        // WASI's handles live in the host's memory, of which nobody else keeps count.
+        // WASI's handles take the host's memory, and nothing else bounds them.
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES as usize);
         ctx.metrics.instances.rise(1);
@@ -88,7 +91,7 @@ impl Guest {
         self.ctx.log.line(level, text, &mut self.warned);
     }
 
-    /// A call begins for a request, which may use `budget` of CPU time; it lends.
+    /// Begins a call for a request, with `budget` of CPU time, and lends to it.
     pub(crate) fn begin(&mut self, budget: Duration, deadline: &Deadline, lent: impl Lend) {
         self.lend(lent);
         self.explained = None;
@@ -98,17 +101,17 @@ impl Guest {
         self.call.begin(budget, Some(deadline));
     }
 
-    /// Takes note of what a call has taken, and of how long it had a thread.
+    /// Records the peaks of a call, and the time that it had a thread.
     pub(crate) fn note_end(&self, ran: Duration) {
         let ExportContext { peaks, metrics, .. } = &*self.ctx;
         peaks.note(self.memory.held(), self.call.used(), self.most_handles);
         metrics.guest.add(ran);
     }
 
-    /// A call has ended.
+    /// Ends a call, and counts its host calls.
     ///
     /// # Errors
-    /// It broke a rule.
+    /// The call broke a rule for which the host didn't stop it.
     pub(crate) fn end(&mut self) -> Result<(), Failure> {
         self.call.end();
         self.ctx.metrics.guest_calls.one();
@@ -129,28 +132,34 @@ impl Guest {
         L::take_from(std::mem::take(&mut self.request)).ok_or(HostTrap::Handle)
     }
 
-    /// What is lent, where it is: of a call that lends something else the guest has no valid handle.
+    /// Returns what is lent. If the call lends something else, the guest used an invalid handle.
+    ///
+    /// # Errors
+    /// Something else is lent.
     fn lent<L: Lend>(&mut self) -> Result<&mut L, HostTrap> {
         L::find_in(&mut self.request).ok_or(HostTrap::Handle)
     }
 
-    /// The guest calls the host for what its request lends.
+    /// Counts a call of a host function for what the request lends.
     pub(crate) fn count_host_call(&mut self) {
         self.host_calls += 1;
     }
 
-    /// The guest broke a rule for which the request fails, but it goes on.
+    /// Records that the guest broke a rule for which the request fails. The guest goes on.
     pub(crate) fn blame(&mut self, cause: Cause, text: &'static str) {
         self.blamed
             .get_or_insert_with(|| Failure::plugin(cause, text));
     }
 
-    /// Keeps the words for the errno that is about to be returned.
+    /// Keeps the text for the errno that the guest is about to return, cut to 4096 bytes.
     pub(crate) fn explain(&mut self, text: &str) {
         self.explained = Some(text[..text.floor_char_boundary(MAX_STRING)].to_owned());
     }
 
     /// Counts a new handle.
+    ///
+    /// # Errors
+    /// The guest has as many handles as it may.
     pub(crate) fn take_handle(&mut self) -> Result<(), HostTrap> {
         if self.handles >= HANDLES {
             return Err(HostTrap::Handles);
@@ -160,7 +169,7 @@ impl Guest {
         Ok(())
     }
 
-    /// A handle was dropped.
+    /// Counts a dropped handle.
     pub(crate) fn drop_handle(&mut self) {
         self.handles = self.handles.saturating_sub(1);
     }
@@ -180,37 +189,40 @@ impl Guest {
         self.lent::<Box<_>>().map(|map| &mut **map)
     }
 
-    /// What the guest says of where its bytes are.
+    /// The draft of the current `locate`.
     pub(crate) fn draft(&mut self) -> Result<&mut Draft, HostTrap> {
         self.lent()
     }
 
-    /// The layer below, if this is a filter, and is open.
+    /// The layer below, if this is an open filter.
     pub(crate) fn next(&self) -> Result<Arc<Next>, HostTrap> {
         self.ctx.grants.next.clone().ok_or(HostTrap::Below)
     }
 
-    /// Counts a question to the layer below.
+    /// Counts a request to the layer below.
+    ///
+    /// # Errors
+    /// The call has sent as many requests as it may.
     pub(crate) fn take_question(&mut self) -> Result<(), HostTrap> {
         self.questions = self.questions.checked_sub(1).ok_or(HostTrap::Questions)?;
         Ok(())
     }
 
-    /// The filter planned what it may not.
+    /// Records that a filter planned something that the layer below doesn't allow.
     pub(crate) fn blame_misuse(&mut self, misuse: Misuse) {
         self.blame(
             Cause::Range,
             match misuse {
                 Misuse::Range => "the filter went outside the layer below",
                 Misuse::Blocks => "the filter went off the blocks of the layer below",
-                Misuse::Length => "the filter asked for more than the layer below gives at once",
+                Misuse::Length => "the filter requested more than the layer below takes at once",
                 Misuse::ReadOnly => "the filter wrote to a layer below that is read-only",
                 Misuse::Changed => "a filter that changes bytes passed them on as they are",
             },
         );
     }
 
-    /// A granted blob, by the index that its handle stands for.
+    /// The granted blob with the index `rep`, which its handle carries.
     pub(crate) fn blob(&self, rep: u32) -> Result<&Blob, HostTrap> {
         self.ctx
             .grants

@@ -1,5 +1,5 @@
-//! The host's functions, an interface per file, and nothing else that a guest could call but WASI
-//! with nothing behind it.
+//! The host functions that a guest can call, a file for each interface. In addition the host links WASI, which gives
+//! access only to clocks, random numbers and the log.
 
 mod blobs;
 mod config;
@@ -15,18 +15,18 @@ use wasmtime::component::Linker;
 use crate::abi::wit;
 use crate::instance::guest::Guest;
 
-/// What stands for a `blob` handle.
+/// The type of a `blob` handle. A handle carries the blob's index in the grants.
 pub(crate) enum BlobHandle {}
-/// What stands for a `read-reply` handle.
+/// The type of a `read-reply` handle.
 pub(crate) enum ReadReplyHandle {}
-/// What stands for a `write-payload` handle.
+/// The type of a `write-payload` handle.
 pub(crate) enum WritePayloadHandle {}
-/// What stands for an `extents` handle.
+/// The type of an `extents` handle.
 pub(crate) enum ExtentsHandle {}
-/// What stands for a `mapping` handle.
+/// The type of a `mapping` handle.
 pub(crate) enum MappingHandle {}
 
-/// Links all that a plugin may import, and a filter.
+/// Links all interfaces that a plugin or a filter may import.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     host::link(&mut linker.instance(wit::interface!("host"))?)?;

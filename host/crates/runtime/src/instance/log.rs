@@ -1,4 +1,5 @@
-//! A plugin's log: escaped, cut, and rated, so that it can neither forge lines nor fill a disk.
+//! A plugin's log. The host escapes, cuts and rates its lines, so that a plugin can neither forge lines nor fill a
+//! disk.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -14,20 +15,21 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use crate::abi::names::{Names, log_export};
 use crate::abi::wit::Level;
 
-/// The least time from telling what was dropped to telling it again.
+/// The shortest time between two reports of dropped lines.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Where the lines of one export's plugin go.
+/// The log of the plugin of one layer.
 #[derive(Debug)]
 pub(crate) struct GuestLog {
     names: Names,
     rate: Mutex<Rate>,
-    /// Warnings that instances have given.
+    /// Warnings that any instance has logged.
     said: Mutex<Said>,
     metrics: Arc<Metrics>,
 }
 
 impl GuestLog {
+    /// A log that writes at most `per_second` bytes a second, after a burst of as many.
     pub(crate) fn new(names: Names, per_second: u64, metrics: Arc<Metrics>) -> Self {
         Self {
             names,
@@ -37,9 +39,11 @@ impl GuestLog {
         }
     }
 
-    /// Writes one line, or counts it as dropped. `own` are warnings that this instance has given: one that it gives for
-    /// the first time, and another instance has given already, is for those who look closer. Instances know nothing of
-    /// each other, so what they all find out about an export, each of them says once.
+    /// Writes one line, or counts it as dropped.
+    ///
+    /// `own` are the warnings that this instance has logged. Instances know nothing of each other, so each of them logs
+    /// the same warning about an export. If another instance has logged this warning already, and this one logs it for
+    /// the first time, the line becomes a debug line.
     pub(crate) fn line(&self, level: Level, text: &str, own: &mut Said) {
         let text = escaped(text);
         let level = match level {
@@ -61,7 +65,7 @@ impl GuestLog {
         }
         let dropped = rate.take_dropped(now);
         drop(rate);
-        self.tell(dropped);
+        self.report_dropped(dropped);
         match level {
             Level::Error => log_export!(error @ "plugin", &self.names, "{text}"),
             Level::Warn => log_export!(warn @ "plugin", &self.names, "{text}"),
@@ -72,28 +76,28 @@ impl GuestLog {
 }
 
 impl GuestLog {
-    /// Says how many lines were dropped, if any were.
-    fn tell(&self, dropped: u64) {
+    /// Logs the number of dropped lines, unless it's 0.
+    fn report_dropped(&self, dropped: u64) {
         if dropped > 0 {
             log_export!(
                 warn,
                 &self.names,
                 lines = dropped,
-                "more lines of the plugin's log were dropped: they were past the limit `log`"
+                "dropped lines of the plugin's log beyond the limit `log`; raise it to see them"
             );
         }
     }
 }
 
-/// Lines that were said, by their hashes.
+/// Lines that were logged, by their hashes.
 #[derive(Debug, Default)]
 pub(crate) struct Said(Vec<u64>);
 
 impl Said {
-    /// Lines that are remembered. Restrains the plugin: what is said beyond them is never held for an echo.
+    /// The most lines that are remembered. Restrains the plugin. A line beyond them never counts as an echo.
     const MOST: usize = 64;
 
-    /// Whether an instance that has said `own` so far says for the first time what another one has said.
+    /// Whether an instance that has logged `own` so far logs for the first time what another one has logged.
     fn is_echo(&mut self, own: &mut Self, text: &str) -> bool {
         let line = LINES.hash_one(text);
         let (is_known, is_own) = (self.0.contains(&line), own.0.contains(&line));
@@ -107,18 +111,18 @@ impl Said {
     }
 }
 
-/// Nobody who chooses lines knows which have the same hash.
+/// The random keys of the hashes, so that no plugin can find two lines with the same hash.
 static LINES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Drop for GuestLog {
     fn drop(&mut self) {
         let rate = self.rate.get_mut().unwrap_or_else(PoisonError::into_inner);
         let dropped = std::mem::take(&mut rate.dropped);
-        self.tell(dropped);
+        self.report_dropped(dropped);
     }
 }
 
-/// Cuts a line and escapes what isn't printable, line breaks included.
+/// Cuts a line to [`LOG_LINE`] bytes and escapes control characters, including line breaks.
 fn escaped(text: &str) -> String {
     let cut = &text[..text.floor_char_boundary(LOG_LINE)];
     let mut line = String::with_capacity(cut.len());
@@ -132,14 +136,15 @@ fn escaped(text: &str) -> String {
     line
 }
 
-/// A token bucket that holds a second's worth of bytes.
+/// A token bucket that holds the bytes of one second.
 #[derive(Debug)]
 struct Rate {
     per_second: u64,
     left: u64,
     since: Instant,
-    /// Lines that were dropped and not told of.
+    /// Dropped lines that no report has counted yet.
     dropped: u64,
+    /// When dropped lines were last reported.
     told: Option<Instant>,
 }
 
@@ -154,7 +159,7 @@ impl Rate {
         }
     }
 
-    /// How many lines were dropped, if it's time to tell.
+    /// Returns how many lines to report as dropped, if a report is due; otherwise 0.
     fn take_dropped(&mut self, now: Instant) -> u64 {
         let recent = |told| now.saturating_duration_since(told) < PERIOD;
         if self.dropped == 0 || self.told.is_some_and(recent) {
@@ -164,6 +169,7 @@ impl Rate {
         std::mem::take(&mut self.dropped)
     }
 
+    /// Takes `bytes` from the bucket. Returns `false`, and takes none, if there are too few.
     fn take(&mut self, bytes: u64, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.since).as_millis();
         let earned = u128::from(self.per_second) * elapsed / 1000;
@@ -182,7 +188,7 @@ impl Rate {
     }
 }
 
-/// A guest's stdout or stderr: each write is a line of its log.
+/// A guest's standard output or standard error. Each write is a line of its log.
 #[derive(Clone, Debug)]
 pub(crate) struct LogStream(pub(crate) Arc<GuestLog>);
 
@@ -194,7 +200,7 @@ impl IsTerminal for LogStream {
 
 impl StdoutStream for LogStream {
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
-        // Only WASI 0.3 asks for this one, and that isn't linked.
+        // Only WASI 0.3 uses this one, and the host doesn't link it.
         Box::new(tokio::io::sink())
     }
 
@@ -240,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_is_told_once_in_a_period() {
+    fn dropped_lines_are_reported_once_in_a_period() {
         let start = Instant::now();
         let mut rate = Rate::new(100, start);
         assert_eq!(rate.take_dropped(start), 0);
@@ -264,26 +270,26 @@ mod tests {
     }
 
     #[test]
-    fn what_another_instance_has_said_is_an_echo_once() {
+    fn a_warning_of_another_instance_is_an_echo_once() {
         let (mut all, mut one, mut other) = (Said::default(), Said::default(), Said::default());
         assert!(!all.is_echo(&mut one, "cut short"));
-        assert!(!all.is_echo(&mut one, "cut short"), "it says it again");
+        assert!(!all.is_echo(&mut one, "cut short"), "it repeats its own");
         assert!(all.is_echo(&mut other, "cut short"));
-        assert!(!all.is_echo(&mut other, "cut short"), "it says it again");
+        assert!(!all.is_echo(&mut other, "cut short"), "it repeats its own");
         assert!(!all.is_echo(&mut other, "damaged"));
         assert!(all.is_echo(&mut one, "damaged"));
         assert!(all.is_echo(&mut Said::default(), "damaged"));
     }
 
     #[test]
-    fn what_finds_no_room_is_no_echo() {
+    fn a_line_beyond_the_bound_is_no_echo() {
         let (mut all, mut one, mut other) = (Said::default(), Said::default(), Said::default());
         for line in 0..1000 {
             assert!(!all.is_echo(&mut one, &line.to_string()));
         }
         assert!(all.is_echo(&mut other, "0") && !all.is_echo(&mut other, "999"));
         assert_eq!((all.0.len(), one.0.len()), (Said::MOST, Said::MOST));
-        // It can't be known for the first time any more.
+        // No line counts as new any more.
         for line in 0..1000 {
             assert!(!all.is_echo(&mut one, &line.to_string()), "{line}");
         }

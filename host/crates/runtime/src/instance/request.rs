@@ -7,7 +7,7 @@ use nbdbox_config::limits::PIECES;
 
 use crate::mapping::Draft;
 
-/// What the current call lends to its guest: kept in the store, so that host functions find it.
+/// What the current call lends to its guest. The store holds it, so that host functions can reach it.
 #[derive(Debug)]
 pub(crate) enum RequestState {
     Nothing(()),
@@ -23,12 +23,13 @@ impl Default for RequestState {
     }
 }
 
-/// What a call can lend. Each type has its own kind of [`RequestState`], so a call gets back the type that it lent.
+/// A type that a call can lend. Each has its own variant of [`RequestState`], so a call gets back the type that it
+/// lent.
 pub(crate) trait Lend: Sized + Into<RequestState> {
-    /// Takes it out of the state; `None` where something else was lent.
+    /// Takes the value out of the state; `None` if something else was lent.
     fn take_from(state: RequestState) -> Option<Self>;
 
-    /// Shows it in the state; `None` where something else was lent.
+    /// Borrows the value in the state; `None` if something else was lent.
     fn find_in(state: &mut RequestState) -> Option<&mut Self>;
 }
 
@@ -66,33 +67,36 @@ lend!(
     Mapping: Draft
 );
 
-/// A write: its bytes, and where the guest wants them.
+/// A write: its payload, and where the guest wants the host to store it.
 #[derive(Debug, Default)]
 pub(crate) struct WritePlan {
     pub(crate) payload: Bytes,
     pub(crate) stores: Vec<StorePiece>,
 }
 
-/// Bytes of the payload that go somewhere. The ranges were checked.
+/// A part of the payload, and its target. The import that planned it has checked both ranges.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StorePiece {
     pub(crate) target: Target,
+    /// Where the part goes in the target, in bytes.
     pub(crate) offset: u64,
+    /// Where the part begins in the payload, in bytes.
     pub(crate) start: usize,
+    /// In bytes.
     pub(crate) length: usize,
 }
 
-/// Where bytes of a payload go.
+/// The target of a part of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Into a blob, by its index among those granted.
+    /// The granted blob with this index.
     Blob(u32),
-    /// Into the layer below.
+    /// The layer below.
     Below,
 }
 
 impl WritePlan {
-    /// Adds a piece; `false` when there are too many.
+    /// Adds a piece; returns `false` if there are [`PIECES`] already.
     pub(crate) fn store(&mut self, piece: StorePiece) -> bool {
         let room = self.stores.len() < PIECES;
         if room {

@@ -1,4 +1,4 @@
-//! The one wasmtime engine of the process.
+//! The one engine of the process.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::instance::guest::Guest;
 use crate::instance::imports;
 use crate::meter::clock;
 
-/// What all plugins of the process share: compiler settings, host functions, compiled code.
+/// What all plugins of the process share: compiler settings, host functions and compiled code. Clones are of the same
+/// engine.
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
@@ -28,11 +29,11 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Makes the engine and starts its clock. Compiled code goes through `cache`, which is tidied first: that blocks for
-    /// as long as the disk takes.
+    /// Makes the engine, starts its clock, and tidies `cache`, in which it keeps compiled code. Blocks for the time
+    /// that the disk takes.
     ///
     /// # Errors
-    /// This machine can't run WebAssembly as configured.
+    /// This machine can't run WebAssembly with the engine's settings; the system gives no thread for the clock.
     pub fn new(cache: Cache) -> anyhow::Result<Self> {
         let engine = new_engine()?;
         let mut linker = Linker::new(&engine);
@@ -46,7 +47,7 @@ impl Engine {
         })
     }
 
-    /// The counters of its compiler.
+    /// The counters of the compiler and the cache.
     #[must_use]
     pub fn metrics(&self) -> &Arc<CompileMetrics> {
         self.cache.metrics()

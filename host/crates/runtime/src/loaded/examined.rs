@@ -1,4 +1,4 @@
-//! A component that was looked at: it has the shape of a plugin, and nothing of it has run.
+//! A component that was found to have a plugin's type. Nothing of it has run.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ use crate::instance::functions::Indices;
 use crate::instance::guest::Guest;
 use crate::loaded::engine::Engine;
 
-/// A component whose type is a plugin's, linked with the host's functions. Making an instance of it is the first
-/// moment at which its code runs.
+/// A component with a plugin's type, linked with the host's functions. None of its code runs before it makes an
+/// instance.
 pub struct Examined {
     world: World,
     linked: Arc<Linked>,
 }
 
-/// All that an instance is made of.
+/// What an instance is made of.
 struct Linked {
     indices: Indices,
     footprint: Footprint,
@@ -44,11 +44,12 @@ impl std::fmt::Debug for Examined {
 }
 
 impl Examined {
-    /// Compiles and examines a component within this process: no child, no cache, none of its code runs. For
-    /// fuzzing, which can't start a process for each input. Blocks for as long as the compiler takes.
+    /// Compiles and examines a component in this process, without a child and without the cache. It's for fuzzing,
+    /// which can't start a process for each input. Runs none of the component's code. Blocks for the time that the
+    /// compiler takes.
     ///
     /// # Errors
-    /// The bytes aren't a component, or the component can't be a plugin: the reason in words.
+    /// The bytes aren't a component, or the component can't be a plugin. The text has the reason.
     pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Self> {
         let pieces = pieces::cut(bytes).context("it isn't a valid component")?;
         let component = Component::new(engine.wasmtime(), &pieces)
@@ -63,17 +64,19 @@ impl Examined {
         )
     }
 
-    /// Examines a compiled component.
+    /// Examines a compiled component. Blocks for a time in proportion to its imports.
     ///
     /// # Errors
-    /// It can't be a plugin: the reason in words.
+    /// The component can't be a plugin. The text has the reason.
     pub(crate) fn new(engine: &Engine, artifact: &Artifact) -> anyhow::Result<Self> {
         let component = &artifact.component;
         let world = World::of(component)?;
         let pre = engine
             .linker()
             .instantiate_pre(component)
-            .map_err(|error| anyhow::anyhow!("it doesn't fit this nbdbox: {error:#}"))?;
+            .map_err(|error| {
+                anyhow::anyhow!("it doesn't match the interfaces of this nbdbox: {error:#}")
+            })?;
         let indices = Indices::of(component, &world)?;
         Ok(Self {
             world,
@@ -85,33 +88,33 @@ impl Examined {
         })
     }
 
-    /// What it exports and imports.
+    /// The interfaces that the component exports and imports.
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
     }
 
-    /// Whether an instance can fit `limits` at all.
+    /// Checks that an instance can fit into `limits` at all.
     ///
     /// # Errors
-    /// It takes more of the host than that before any of its code runs.
+    /// Before any of its code runs, an instance takes more memory of the host than the limit.
     pub(crate) fn check_room(&self, limits: &Limits) -> anyhow::Result<()> {
         let Footprint { bytes, .. } = self.linked.footprint;
         ensure!(
             bytes <= limits.memory,
-            "an instance of it takes {} for its globals, functions, imports and instances before it runs, and may have \
-             {}: raise the limit `memory`, or build it with fewer",
+            "an instance of it takes {} for its globals, functions, imports and instances before it runs, but may have \
+             only {}: raise the limit `memory`, or build it with fewer",
             Bytes(bytes),
             Bytes(limits.memory)
         );
         Ok(())
     }
 
-    /// Makes an instance, within the limits of `ctx`. That's done on the lane of its tenant, since nothing ticks while
-    /// memories and tables are filled. Dropping the future leaves the instance to be made and dropped there.
+    /// Makes an instance within the limits of `ctx`. It does so on the tenant's lane, because no epoch interrupts the
+    /// filling of memories and tables. If the future is dropped, the lane still makes the instance, and drops it.
     ///
     /// # Errors
-    /// The instance was stopped, or the limits allow none; the lane has no thread.
+    /// The host stopped the instance, the limits leave no room for it, or the lane has no thread.
     pub(crate) async fn instance(
         &self,
         ctx: &Arc<ExportContext>,

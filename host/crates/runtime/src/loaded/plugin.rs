@@ -1,4 +1,4 @@
-//! A plugin that was loaded: compiled, looked at, and asked what it needs.
+//! A loaded plugin: compiled and examined, with the manifest that its `describe` returned.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::instance::context::{ExportContext, Grants};
 use crate::loaded::engine::Engine;
 use crate::loaded::examined::Examined;
 
-/// A plugin, ready to make instances.
+/// A plugin that is ready to make instances.
 pub struct Plugin {
     examined: Examined,
     name: String,
@@ -31,7 +31,7 @@ pub struct Plugin {
     digest: Digest,
     size: u64,
     compile_time: Option<Duration>,
-    /// The counters of the compiler that made it.
+    /// The counters of the engine that loaded it.
     compiling: Arc<CompileMetrics>,
 }
 
@@ -46,11 +46,11 @@ impl std::fmt::Debug for Plugin {
 impl Plugin {
     /// Loads a component, or a core module with component type information, from a file.
     ///
-    /// Compiles it in a process of its own unless the cache has it, and runs its `describe`, within
-    /// `limits` and at the expense of `tenant`, with nothing granted.
+    /// Compiles the file in a child process unless the cache has its code. Then runs `describe` within `limits`,
+    /// charged to `tenant`, without grants. Dropping the future ends the child.
     ///
     /// # Errors
-    /// Says in words why it can't be a plugin, or why none of its instances would ever fit `limits`.
+    /// The file can't be a plugin, or `limits` leave no room for any of its instances. The text has the reason.
     pub async fn load(
         engine: &Engine,
         path: &Path,
@@ -64,7 +64,7 @@ impl Plugin {
             size,
             compile_time,
         } = engine.cache().compiled(engine.wasmtime(), path).await?;
-        // How long that takes is the plugin's to say: as many imports as it has.
+        // Examining takes a time in proportion to the plugin's imports, so the tenant's lane does it.
         let (work, linker) = (tenant.lane.charging(None), engine.clone());
         let examining = work.run(move || Examined::new(&linker, &artifact));
         let examined = examining.await?.with_context(cant_load)?;
@@ -87,40 +87,41 @@ impl Plugin {
         }))
     }
 
-    /// Its name: by its manifest, or else the file's.
+    /// The plugin's name: from its manifest, or else the file's name without its extension.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file that it was loaded from; the file may have changed since.
+    /// The file that the plugin was loaded from. The file may have changed since.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// What it exports and imports.
+    /// The interfaces that the plugin exports and imports.
     #[must_use]
     pub fn world(&self) -> &World {
         self.examined.world()
     }
 
-    /// What it says of itself, if it does.
+    /// What the plugin declares about itself; `None` if it has no manifest.
     #[must_use]
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
     }
 
-    /// Whether it's a filter that changes the bytes that pass through it.
+    /// Whether the plugin is a filter that changes the bytes that pass through it.
     #[must_use]
     pub fn changes_bytes(&self) -> bool {
         self.changes_bytes
     }
 
-    /// Checks what the operator gave against its manifest, and puts in the defaults.
+    /// Checks the operator's settings and grants against the plugin's manifest, and adds the default values. Without a
+    /// manifest it accepts everything.
     ///
     /// # Errors
-    /// All that doesn't fit, one thing a line.
+    /// Everything that doesn't fit, one problem a line.
     pub fn check(&self, settings: &mut Settings, blobs: &[Blob]) -> anyhow::Result<()> {
         match &self.manifest {
             Some(manifest) => manifest.check(settings, blobs),
@@ -128,31 +129,34 @@ impl Plugin {
         }
     }
 
-    /// SHA-256 of the file.
+    /// The SHA-256 of the file when it was loaded.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// Size of the file in bytes.
+    /// The size of the file in bytes when it was loaded.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// How long it took to compile; `None` if it was in the cache.
+    /// The time that compiling took; `None` if the cache had the code.
     #[must_use]
     pub fn compile_time(&self) -> Option<Duration> {
         self.compile_time
     }
 
-    /// The counters of the compiler that made it.
+    /// The counters of the engine that loaded the plugin.
     #[must_use]
     pub fn compiling(&self) -> &Arc<CompileMetrics> {
         &self.compiling
     }
 
-    /// Makes an instance, within the limits of `ctx`.
+    /// Makes an instance within the limits of `ctx`. `number` identifies it in its pool.
+    ///
+    /// # Errors
+    /// As for [`Examined::instance`].
     pub(crate) async fn instance(
         &self,
         ctx: &Arc<ExportContext>,
@@ -162,7 +166,7 @@ impl Plugin {
     }
 }
 
-/// Runs `describe`, and for a filter `changes-bytes`, in an instance that nothing was granted to. `name` stands in
+/// Runs `describe`, and for a filter `changes-bytes`, in an instance without grants. `name` identifies the plugin in
 /// the log.
 async fn ask(
     examined: &Examined,

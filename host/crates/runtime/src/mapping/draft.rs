@@ -1,31 +1,33 @@
-//! What a plugin tells of where its bytes are, while it tells it.
+//! A region that a plugin is reporting, piece by piece.
 
 use std::ops::Range;
 
 use super::{Location, Region};
 
-/// Why a piece isn't taken: it begins below the end of the one before it.
+/// The reason for rejecting a piece: it begins below the end of the piece before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Downwards;
 
 /// A region that grows piece by piece, within a bound.
 ///
-/// Whatever is told, it takes memory for `most` runs at most; those furthest below the byte that is
-/// wanted go first.
+/// Whatever the plugin reports, it takes memory for at most `most` runs. If there are more, those furthest below the
+/// wanted byte go first.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    /// The byte that somebody waits for.
+    /// The offset of the byte that a request waits for.
     wanted: u64,
-    /// Of the export, in bytes.
+    /// The size of the export in bytes.
     size: u64,
-    /// One less than are kept at most.
+    /// One less than the most runs that are kept.
     most: usize,
+    /// Whether the draft takes no more pieces: it has as many runs as it may, and the wanted byte is known.
     full: bool,
     region: Option<Region<Location>>,
 }
 
 impl Draft {
-    /// Nothing told so far, of an export of `size` bytes. Keeps `most` runs at most, 3 or more.
+    /// An empty draft for the byte at `wanted` of an export of `size` bytes. It keeps at most `most` runs, and at least
+    /// 3.
     #[must_use]
     pub(crate) fn new(wanted: u64, size: u64, most: usize) -> Self {
         Self {
@@ -37,10 +39,11 @@ impl Draft {
         }
     }
 
-    /// Adds a piece. `Ok(true)`: no more are taken.
+    /// Adds a piece: `length` bytes from `position` on. Bytes past the export's end don't count. `Ok(true)` means that
+    /// the draft takes no more pieces.
     ///
     /// # Errors
-    /// It doesn't go upwards.
+    /// The piece begins below the end of the one before it.
     pub(crate) fn add(
         &mut self,
         position: u64,
@@ -70,7 +73,7 @@ impl Draft {
         self.full = region.runs() >= self.most && region.end() > self.wanted;
     }
 
-    /// All that was told, if the byte that is wanted is in it.
+    /// Returns the region that was reported; `None` if the wanted byte isn't in it.
     #[must_use]
     pub(crate) fn finish(self) -> Option<Region<Location>> {
         let wanted = self.wanted;
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_past_the_export_is_cut_off() {
+    fn a_piece_past_the_export_is_cut_off() {
         let mut draft = Draft::new(99, 100, 10);
         assert_eq!(draft.add(90, u64::MAX, at(0)), Ok(false));
         assert_eq!(draft.add(u64::MAX, u64::MAX, at(0)), Ok(true));
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_holds_and_what_is_wanted_stays() {
+    fn the_bound_holds_and_the_wanted_byte_stays() {
         for wanted in [0, 17, 500, 998, 999] {
             for (most, step) in [(3, 1), (4, 2), (7, 1), (7, 2), (50, 3)] {
                 let mut draft = Draft::new(wanted, 1000, most);
@@ -134,7 +137,7 @@ mod tests {
                     assert!(runs <= most, "{runs} of {most}");
                 }
                 let region = draft.finish();
-                // With gaps the last byte may be in none of the pieces.
+                // With gaps, the last byte may lie in none of the pieces.
                 assert!(
                     region.is_some() || wanted == 999 && step > 1,
                     "{wanted} {most} {step}"

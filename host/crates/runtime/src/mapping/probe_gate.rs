@@ -1,48 +1,48 @@
-//! Who asks the plugin, and how often when nothing comes of it.
+//! Which request calls the plugin to learn a region, and how often if nothing comes of it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// The longest pause, in requests that don't ask.
+/// The longest pause, in requests that don't call the plugin.
 const LONGEST: u32 = 1024;
 
-/// The right to ask: one at a time, since what the others want is likely told in the same answer; and
-/// after an answer that was of no use with a pause, which doubles.
+/// The right to call the plugin for a region. One request has it at a time, because the answer probably has what the
+/// others need. After a call that yields nothing there is a pause, which doubles each time.
 #[derive(Debug, Default)]
 pub(crate) struct ProbeGate {
     taken: AtomicBool,
-    /// Requests that still go without.
+    /// Requests that the current pause still lasts for.
     left: AtomicU32,
-    /// How long the last pause was.
+    /// The length of the last pause, in requests.
     pause: AtomicU32,
 }
 
-/// The right to ask, taken; given back when it's dropped.
+/// The right to call the plugin. Dropping it returns the right.
 #[derive(Debug)]
 pub(crate) struct Taken<'a>(&'a ProbeGate);
 
 impl ProbeGate {
-    /// Takes it, unless somebody has it or it pauses.
+    /// Takes the right; `None` if another request has it, or during a pause.
     #[must_use]
     pub(crate) fn take(&self) -> Option<Taken<'_>> {
         let left = self.left.load(Ordering::Relaxed);
         if left > 0 {
-            // Two at once may count as one: no harm.
+            // Two requests at the same time may count as one, which does no harm.
             self.left.store(left - 1, Ordering::Relaxed);
             return None;
         }
         let free = !self.taken.swap(true, Ordering::Acquire);
-        // Made only then: it gives the right back when it's dropped.
+        // Made only if the right was free, because dropping it returns the right.
         free.then(|| Taken(self))
     }
 }
 
 impl Taken<'_> {
-    /// Something came of it.
+    /// Returns the right after a call that taught the host something, and ends the pauses.
     pub(crate) fn fruitful(self) {
         self.0.pause.store(0, Ordering::Relaxed);
     }
 
-    /// Nothing came of it.
+    /// Returns the right after a call that taught the host nothing, and begins a pause of twice the last one.
     pub(crate) fn fruitless(self) {
         let pause = self.0.pause.load(Ordering::Relaxed);
         let longer = (pause * 2).clamp(1, LONGEST);
@@ -50,7 +50,7 @@ impl Taken<'_> {
         self.0.left.store(longer, Ordering::Relaxed);
     }
 
-    /// Asking did harm: nobody is to ask again.
+    /// Keeps the right for ever after a call that stopped the plugin, so that no request makes another.
     pub(crate) fn last(self) {
         std::mem::forget(self);
     }
@@ -73,11 +73,11 @@ mod tests {
         assert!(turn.take().is_none());
         taken.fruitful();
         assert!(turn.take().is_some());
-        assert!(turn.take().is_some(), "dropped without a word");
+        assert!(turn.take().is_some(), "a dropped right is free");
     }
 
     #[test]
-    fn a_last_turn_is_the_last() {
+    fn after_last_the_right_is_never_free() {
         let turn = ProbeGate::default();
         turn.take().unwrap().last();
         assert!((0..5000).all(|_| turn.take().is_none()));

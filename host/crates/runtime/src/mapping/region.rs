@@ -1,29 +1,29 @@
-//! A stretch of the export, wholly known: sorted runs without a gap.
+//! A range of the export of which each byte is known: sorted runs without gaps.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use extent_map::Kind;
 
-/// Where bytes are.
+/// Where the bytes of a run are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Location {
-    /// Nowhere: they're zeroes.
+    /// Nowhere: they are zeroes.
     Zero,
     /// In a blob.
     Blob {
-        /// Which, by its index among those granted.
+        /// The blob's index among the granted ones.
         blob: u32,
-        /// Where the first of them is, in bytes.
+        /// The offset of the run's first byte in the blob.
         offset: u64,
     },
-    /// Nowhere as they are: the plugin has to be asked each time.
+    /// Nowhere: the plugin computes them for each read.
     Computed,
 }
 
-/// What is known of the first byte of a run, from which that of the others follows.
+/// What is known of the first byte of a run. What is known of the others follows from it.
 pub(crate) trait Value: Copy + PartialEq {
-    /// What is known of the byte `distance` further on in the same run.
+    /// Returns the value of the byte that lies `distance` bytes further on in the same run.
     #[must_use]
     fn after(self, distance: u64) -> Self;
 }
@@ -31,7 +31,7 @@ pub(crate) trait Value: Copy + PartialEq {
 impl Value for Location {
     fn after(self, distance: u64) -> Self {
         match self {
-            // Checked with its run's length when it was told.
+            // The import checked the offset together with the run's length.
             Self::Blob { blob, offset } => Self::Blob {
                 blob,
                 offset: offset.saturating_add(distance),
@@ -47,17 +47,17 @@ impl Value for Kind {
     }
 }
 
-/// A known stretch, `[start, end)` in bytes from the export's start. Not empty; equal neighbours are one
-/// run.
+/// A known range of the export. It isn't empty, and equal neighbours are one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Region<V> {
-    /// Where each run starts. The first one's is the region's.
+    /// The start of each run, in bytes from the export's start. The first one is the region's start.
     runs: VecDeque<(u64, V)>,
+    /// The byte after the last one.
     end: u64,
 }
 
 impl<V: Value> Region<V> {
-    /// One run. `None` if it's empty.
+    /// A region of one run; `None` if `range` is empty.
     #[must_use]
     pub(crate) fn new(range: Range<u64>, value: V) -> Option<Self> {
         (!range.is_empty()).then(|| Self {
@@ -66,25 +66,25 @@ impl<V: Value> Region<V> {
         })
     }
 
-    /// Its first byte.
+    /// The offset of the first byte.
     #[must_use]
     pub(crate) fn start(&self) -> u64 {
         self.runs.front().map_or(self.end, |(start, _)| *start)
     }
 
-    /// The byte after its last one.
+    /// The offset of the byte after the last one.
     #[must_use]
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    /// How many runs it has.
+    /// The number of runs.
     #[must_use]
     pub(crate) fn runs(&self) -> usize {
         self.runs.len()
     }
 
-    /// Adds a run at its end, `length` bytes; more than an offset can say are cut off.
+    /// Appends a run of `length` bytes. The region ends at 2^64 - 1 at the latest.
     pub(crate) fn push(&mut self, length: u64, value: V) {
         if let Some(&(start, last)) = self.runs.back()
             && last.after(self.end - start) != value
@@ -95,7 +95,7 @@ impl<V: Value> Region<V> {
         self.end = self.end.saturating_add(length);
     }
 
-    /// Forgets its first run, if the byte at `wanted` is above it. Whether it did.
+    /// Drops the first run if it ends at or below the byte at `wanted`. Returns whether it did.
     pub(crate) fn forget_first_below(&mut self, wanted: u64) -> bool {
         let below = self.runs.get(1).is_some_and(|(start, _)| *start <= wanted);
         if below {
@@ -104,7 +104,7 @@ impl<V: Value> Region<V> {
         below
     }
 
-    /// The runs inside `range`, which is inside the region: cut at its borders, in order.
+    /// Returns the runs inside `range` in order, cut at its ends. `range` must be inside the region.
     pub(crate) fn within(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, V)> + '_ {
         let first = self
             .runs
@@ -120,7 +120,7 @@ impl<V: Value> Region<V> {
             })
     }
 
-    /// The part inside `range`; `None` if there is none.
+    /// Returns the part inside `range`; `None` if there is none.
     #[must_use]
     pub(crate) fn cut(&self, range: &Range<u64>) -> Option<Self> {
         let range = range.start.max(self.start())..range.end.min(self.end);
@@ -135,7 +135,7 @@ impl<V: Value> Region<V> {
         })
     }
 
-    /// Gives back memory that it holds for more runs.
+    /// Releases memory that is reserved for more runs.
     pub(crate) fn shrink(&mut self) {
         self.runs.shrink_to_fit();
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_is_one_run() {
+    fn a_run_that_goes_on_is_one_run() {
         let region = region();
         assert_eq!((region.start(), region.end(), region.runs()), (10, 40, 3));
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_says_the_same() {
+    fn a_part_has_the_values_of_the_whole() {
         let part = region().cut(&(0..27)).unwrap();
         assert_eq!((part.start(), part.end()), (10, 27));
         let runs: Vec<_> = part.within(24..27).collect();

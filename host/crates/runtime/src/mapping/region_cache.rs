@@ -1,4 +1,4 @@
-//! Known regions of one export, bounded.
+//! The known regions of one export, within a bound.
 
 use std::collections::BTreeMap;
 use std::mem::size_of;
@@ -11,16 +11,16 @@ use quota::{MemoryCharge, MemoryQuota};
 
 use super::{Region, Value};
 
-/// What a region costs beside its runs, in bytes: its place in the tree, its share of the quota.
+/// Bytes that a region costs in addition to its runs: its node in the tree, and its charge.
 const OVERHEAD: u64 = 192;
 
-/// The most runs of one region, whatever the limit. Restrains the plugin: they're told in one call.
+/// The most runs of one region, whatever the limit. Restrains the plugin, which reports them in one call.
 const RUNS: usize = 16_384;
 
 /// Regions that don't overlap, found by offset. Readers don't wait for each other.
 ///
-/// Holds `limit` bytes at most, each charged to the quota and counted. When there's no room those regions go that
-/// weren't asked for since the last time that room was looked for (the "clock" of page replacement).
+/// The cache holds at most `limit` bytes. It charges each to the quota and counts it. To make room, it evicts regions
+/// that no request has used since it last looked for room (the clock algorithm of page replacement).
 #[derive(Debug)]
 pub(crate) struct RegionCache<V> {
     limit: u64,
@@ -31,11 +31,11 @@ pub(crate) struct RegionCache<V> {
 
 #[derive(Debug)]
 struct State<V> {
-    /// By their first byte.
+    /// The regions, by their first byte.
     regions: BTreeMap<u64, Kept<V>>,
-    /// Bytes that they take.
+    /// Bytes that the regions take.
     held: u64,
-    /// Where the search for room goes on.
+    /// The offset from which the search for room continues.
     hand: u64,
 }
 
@@ -43,11 +43,11 @@ struct State<V> {
 struct Kept<V> {
     region: Region<V>,
     paid: Paid,
-    /// It was asked for since the hand came by.
+    /// Whether a request has used the region since the hand passed it.
     used: AtomicBool,
 }
 
-/// What a region takes, for as long as it's there.
+/// The charge for a region. Dropping it returns the bytes.
 #[derive(Debug)]
 struct Paid {
     share: MemoryCharge,
@@ -55,7 +55,7 @@ struct Paid {
 }
 
 impl<V: Value> RegionCache<V> {
-    /// Nothing known so far.
+    /// An empty cache. `limit` is in bytes; 0 keeps nothing.
     #[must_use]
     pub(crate) fn new(limit: u64, quota: Arc<MemoryQuota>, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -70,15 +70,15 @@ impl<V: Value> RegionCache<V> {
         }
     }
 
-    /// The most runs that a region should have: so that there's room for two.
+    /// The most runs that a region should have, so that the cache has room for two such regions.
     #[must_use]
     pub(crate) fn most_runs(&self) -> usize {
         let room = (self.limit / 2).saturating_sub(OVERHEAD) / run_size::<V>();
         usize::try_from(room).map_or(RUNS, |room| room.min(RUNS))
     }
 
-    /// Shows the runs from `range.start` on that are known, in order and without a gap, up to the range's
-    /// end or until it's told to stop. Returns the end of what was shown.
+    /// Passes the known runs from `range.start` on to `show`, in order and without a gap, up to the range's end or
+    /// until `show` breaks. Returns the end of the last run that it passed, or `range.start` if there was none.
     pub(crate) fn lookup(
         &self,
         range: &Range<u64>,
@@ -101,8 +101,8 @@ impl<V: Value> RegionCache<V> {
         at
     }
 
-    /// Keeps what is new of a region around the byte at `wanted`. `false`: nothing, for there's no room
-    /// within the limit or the tenant's quota, or somebody else was faster.
+    /// Keeps the new part of a region around the byte at `wanted`. Returns `false` if it kept nothing: the limit or the
+    /// tenant's quota has no room, or another request was faster.
     pub(crate) fn insert(&self, wanted: u64, region: &Region<V>) -> bool {
         let mut state = self.write();
         let Some(mut region) = region.cut(&state.gap(wanted)) else {
@@ -135,7 +135,7 @@ impl<V: Value> RegionCache<V> {
         Some(Paid { share, metrics })
     }
 
-    /// Gives all of it back.
+    /// Evicts all regions.
     pub(crate) fn forget(&self) {
         let mut state = self.write();
         state.held = 0;
@@ -162,7 +162,7 @@ impl Drop for Paid {
 
 impl<V> Kept<V> {
     fn note_use(&self) {
-        // Read first: a line that nobody writes is shared by all cores.
+        // Read first: as long as no core writes the flag, all cores share its cache line.
         if !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);
         }
@@ -170,13 +170,13 @@ impl<V> Kept<V> {
 }
 
 impl<V: Value> State<V> {
-    /// The region that holds the byte at `offset`.
+    /// The region that contains the byte at `offset`.
     fn at(&self, offset: u64) -> Option<&Kept<V>> {
         let (_, kept) = self.regions.range(..=offset).next_back()?;
         (offset < kept.region.end()).then_some(kept)
     }
 
-    /// The unknown stretch around the byte at `offset`; empty if that is known.
+    /// The unknown range around the byte at `offset`; empty if that byte is known.
     fn gap(&self, offset: u64) -> Range<u64> {
         let below = self.regions.range(..=offset).next_back();
         let start = below.map_or(0, |(_, kept)| kept.region.end());
@@ -185,14 +185,14 @@ impl<V: Value> State<V> {
         if start > offset { 0..0 } else { start..end }
     }
 
-    /// Forgets regions until at most `most` bytes are held, or none.
+    /// Evicts regions until they take at most `most` bytes, or none is left.
     fn make_room(&mut self, most: u64) {
         while self.held > most {
             let above = self.regions.range(self.hand..).next();
             let Some((&start, kept)) = above.or_else(|| self.regions.iter().next()) else {
                 return;
             };
-            // Each one is spared once at most, so this ends.
+            // The hand spares each region at most once, so the loop ends.
             let spared = kept.used.swap(false, Ordering::Relaxed);
             self.hand = start.saturating_add(1);
             if !spared && let Some(kept) = self.regions.remove(&start) {
@@ -217,7 +217,7 @@ mod tests {
 
     const SIZE: u64 = 1000;
 
-    /// What the byte at `offset` of the disk is in truth: runs of eight bytes, of three sorts.
+    /// The true value of each byte of the disk: runs of eight bytes, of three kinds.
     fn truth(offset: u64) -> Location {
         match offset / 8 % 3 {
             0 => Location::Zero,
@@ -241,7 +241,7 @@ mod tests {
         (memory, quota)
     }
 
-    /// Numbers that look random, the same in each run.
+    /// Pseudo-random numbers, the same in each run.
     fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
         let mut state = seed | 1;
         move |sides| {
@@ -252,15 +252,15 @@ mod tests {
         }
     }
 
-    /// Whether it knows of a byte, which isn't asked for by that.
+    /// Whether the byte is known. Doesn't count as a use.
     fn knows(memory: &RegionCache<Location>, at: u64) -> bool {
         memory.read().at(at).is_some()
     }
 
-    /// Byte by byte: what is recalled was learnt, is the truth, and has no gap; the bound
-    /// and the quota hold.
+    /// Compares the cache with the truth, byte by byte: each value that it returns was inserted, is true, and has no
+    /// gap before it. The limit and the quota hold.
     #[test]
-    fn whatever_is_learnt_and_forgotten_recall_tells_the_truth() {
+    fn lookups_return_the_truth_whatever_was_inserted_and_evicted() {
         for seed in 1..40 {
             let mut dice = dice(seed * 0x9e37_79b9);
             let limit = 2000 + dice(20_000);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_outlives_what_is_not() {
+    fn used_regions_outlive_unused_ones() {
         let (memory, _) = memory(4 * (OVERHEAD + 4 * run_size::<Location>()));
         let known = |at| knows(&memory, at);
         let ask = |at: u64| memory.lookup(&(at..at + 1), |_, _| ControlFlow::Break(()));
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn without_room_nothing_is_learnt() {
+    fn without_room_nothing_is_kept() {
         let (small, _) = memory(OVERHEAD);
         assert!(!small.insert(0, &region(0..8)));
         let quota = MemoryQuota::new(Holder::Tenant, 100);

@@ -1,8 +1,8 @@
-//! One guest call as it is metered: CPU time, the time that it waits for others, time on the wall.
+//! The meters of one guest call: its CPU time, its wall time, and the waits that count as neither.
 //!
-//! The store holds a [`Call`], which charges, and stops the guest. Whoever polls the guest's call holds its [`Clocks`],
-//! which see each poll begin and end. A host function that waits says for whom ([`WaitsFor`]); which of the clocks
-//! stand meanwhile is decided here and nowhere else.
+//! The store holds a [`Call`], which charges the guest and stops it. The caller that polls the guest's call holds its
+//! [`Clocks`], which see each poll begin and end. A host function that waits gives a reason ([`WaitsFor`]). Only this
+//! file decides which clocks stop during such a wait.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -21,31 +21,30 @@ use crate::meter::cpu::{CpuMeter, Slice};
 use crate::meter::host_trap::HostTrap;
 use crate::meter::waits::Waits;
 
-/// What a guest waits for in a host function.
+/// What a guest waits for in a host function, and so which clocks stop meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitsFor {
-    /// A granted blob. How long the operator's disk takes is no time of the guest's: both clocks of this call stand,
-    /// and the request's. What the host computes for it without waiting is the guest's CPU time.
+    /// A granted blob. The time that the operator's disk takes isn't the guest's: both clocks of this call stop, and so
+    /// does the request's. The guest pays with CPU time for what the host computes without waiting.
     Blob,
-    /// A pause that the guest asked for. Time on the wall goes on.
+    /// A pause that the guest requested. The call's CPU clock stops; its wall clock and the request's go on.
     Pause,
-    /// The layer below, whose calls have clocks of their own: both clocks of this call stand, and the request's goes
-    /// on.
+    /// The layer below, whose calls have clocks of their own. Both clocks of this call stop. The request's goes on.
     LayerBelow,
 }
 
 impl WaitsFor {
-    /// Whether the call's own time on the wall stands meanwhile.
+    /// Whether the call's wall clock stops during the wait.
     const fn stops_the_wall(self) -> bool {
         matches!(self, Self::LayerBelow | Self::Blob)
     }
 
-    /// Whether the request's time stands meanwhile: in the layer below it goes on.
+    /// Whether the request's clock stops during the wait. It goes on while the layer below works.
     const fn stops_the_request(self) -> bool {
         matches!(self, Self::Blob)
     }
 
-    /// Whether the others compute as soon as they are asked, on this thread.
+    /// Whether the first poll already runs another guest on this thread.
     const fn runs_others(self) -> bool {
         matches!(self, Self::LayerBelow)
     }
@@ -56,14 +55,14 @@ impl WaitsFor {
 pub(crate) struct Call {
     cpu: CpuMeter,
     waits: Waits,
-    /// What is left to the request that is worked for.
+    /// The deadline of the request that the call serves; `None` between calls, and for a call that serves none.
     request: Option<Deadline>,
-    /// While the request's time stands.
+    /// Holds the request's clock still during a wait.
     standstill: Option<Standstill>,
 }
 
 impl Call {
-    /// Meters for a store that takes turns by `share` with others, where there is one.
+    /// Makes the meters of a store. `share` is the export's share of the cores, if tenants share them.
     pub(crate) fn new(share: Option<&Arc<CpuShare>>, metrics: &Arc<Metrics>) -> Self {
         let waits = Waits::default();
         let turns = share.map(|share| CoreQueue::new(share, metrics, &waits));
@@ -76,29 +75,31 @@ impl Call {
         }
     }
 
-    /// A call begins, which may use `budget` of CPU time, for a request to which so much is left, if it's for one.
+    /// Begins a call with `budget` of CPU time. `request` is the deadline of the request that it serves, if it serves
+    /// one.
     pub(crate) fn begin(&mut self, budget: Duration, request: Option<&Deadline>) {
         self.cpu.begin(budget);
         self.waits.begin();
         self.request = request.cloned();
     }
 
-    /// The call has ended: nothing works for its request any more.
+    /// Ends the call: nothing works for its request any more.
     pub(crate) fn end(&mut self) {
         self.request = None;
     }
 
-    /// What is left to the request that is worked for.
+    /// The deadline of the request that the call serves.
     pub(crate) fn request(&self) -> Option<&Deadline> {
         self.request.as_ref()
     }
 
-    /// The CPU time that the call was charged so far, to a millisecond.
+    /// CPU time that the call was charged so far. Up to a tick of 1 ms is missing, because a call is charged when it
+    /// meets a tick or waits.
     pub(crate) fn used(&self) -> Duration {
         self.cpu.used()
     }
 
-    /// What this store's calls are polled with.
+    /// Clocks for the caller that polls this store's calls.
     pub(crate) fn clocks(&self) -> Clocks {
         Clocks {
             slice: self.cpu.slice().clone(),
@@ -106,18 +107,19 @@ impl Call {
         }
     }
 
-    /// The guest met a tick: charges it, and lets others run.
+    /// Charges the guest for the slice that ends with this tick, and makes it yield. Called when the guest meets a
+    /// tick.
     ///
     /// # Errors
-    /// The call's CPU time is used up.
+    /// The call has used up its CPU time.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         self.cpu.tick(self.request.clone())
     }
 
-    /// A host function is about to wait.
+    /// Called before a host function waits.
     ///
     /// # Errors
-    /// The call's CPU time is used up: there is nothing left to wait for.
+    /// The call has used up its CPU time, so it may not wait.
     pub(crate) fn wait_begins(&mut self, wait: WaitsFor) -> Result<(), HostTrap> {
         if wait.runs_others() {
             self.give_up_thread(wait);
@@ -125,7 +127,7 @@ impl Call {
         self.cpu.check()
     }
 
-    /// It really waits: what it waits for wasn't ready at once.
+    /// Called when the first poll of a wait returned pending.
     pub(crate) fn wait_is_pending(&mut self, wait: WaitsFor) {
         if !wait.runs_others() {
             self.give_up_thread(wait);
@@ -142,7 +144,7 @@ impl Call {
         }
     }
 
-    /// It has waited; `pending`: really.
+    /// Called when the wait is over. `pending` tells whether it ever was pending.
     ///
     /// # Errors
     /// As [`wait_begins`](Self::wait_begins).
@@ -154,13 +156,13 @@ impl Call {
         if wait.stops_the_wall() {
             self.waits.leave();
         }
-        // From here on what it runs is measured, since it may wait again before it meets a tick.
+        // Measures from here on: the guest may wait again before it meets a tick.
         self.cpu.resume();
         self.cpu.check()
     }
 }
 
-/// The clocks of a store's calls, shared with whoever polls them.
+/// The clocks of a store's calls, for the caller that polls them. Clones are of the same store.
 #[derive(Clone, Debug)]
 pub(crate) struct Clocks {
     slice: Slice,
@@ -169,19 +171,19 @@ pub(crate) struct Clocks {
 
 /// How a call ended.
 pub(crate) struct Ended<T> {
-    /// What it returned; `None` if its time on the wall was up. Then it must be dropped, and its store with it.
+    /// What the call returned; `None` if its wall time was up. Then the caller must drop the call and its store.
     pub(crate) output: Option<T>,
-    /// How long it had a thread, on the wall's clock: reading the thread's own is a system call, which costs more than
-    /// a short call does.
+    /// The time that it had a thread, by the wall clock. The thread's own clock takes a system call to read, which
+    /// costs more than a short call does.
     pub(crate) ran: Duration,
 }
 
 impl Clocks {
-    /// Runs a guest call for `wall` at most; what others take of that isn't the call's. The call stays where its
-    /// caller pinned it: moving it would copy kilobytes, once for each function on the way.
+    /// Runs a guest call for at most `wall`, not counting the waits that stop its wall clock. The call stays where the
+    /// caller pinned it: a move would copy kilobytes, once for each function on the way. If the future is dropped
+    /// before its end, the store can't be used again.
     ///
-    /// Most calls end without waiting at all: the timer, which costs as much as a short call, is only made for
-    /// those that don't.
+    /// Most calls end at the first poll. Only the others get a timer, which costs as much as a short call.
     pub(crate) async fn run<F: Future>(
         &self,
         wall: Duration,
@@ -197,7 +199,7 @@ impl Clocks {
         Ended { output, ran }
     }
 
-    /// Goes on with a call that has begun to wait.
+    /// Continues a call whose first poll returned pending. Returns `None` when `wall` is up.
     async fn wait<T>(
         &self,
         wall: Duration,
@@ -215,8 +217,8 @@ impl Clocks {
         }
     }
 
-    /// Lets the guest have the thread once. Whenever it waits its slice is over: what the thread does meanwhile, and
-    /// which thread goes on with it, is others' affair.
+    /// Polls the guest once. A slice ends whenever the guest waits: from then on the thread works for others, and
+    /// another thread may continue the guest.
     fn poll<F: Future>(
         &self,
         ran: &mut Duration,

@@ -1,10 +1,9 @@
-//! The clock that guests yield to: the engines' epochs tick every millisecond while a guest runs, and
-//! nothing ticks while none does.
+//! The clock that makes guests yield: it advances the engines' epochs every millisecond while a guest runs, and stops
+//! while none does.
 //!
-//! Whoever lets a guest run until the next tick says so with [`note_guest`], which is a look at one
-//! flag for as long as the clock ticks anyway. The rule that no guest runs unmetered: every deadline
-//! that is set comes with a note, so that at least one tick follows; a guest that meets it sets the
-//! next deadline, or is stopped.
+//! Code that lets a guest run until the next tick calls [`note_guest`], which reads one flag while the clock is
+//! ticking. No guest runs unmetered, because each deadline that the host sets comes with a note. So at least one tick
+//! follows. A guest that meets it sets the next deadline, or the host stops it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -17,15 +16,15 @@ use wasmtime::{Engine, EngineWeak};
 /// The time between two ticks of the engines' epochs.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-/// Ticks without a note after which the clock stops: many, since a wake-up costs more than a tick. Must
-/// be 2 or more.
+/// Ticks without a note after which the clock stops. There are many of them, because waking the thread costs more than
+/// a tick. Must be at least 2.
 const QUIET: u32 = 100;
 
 static ACTIVITY: Activity = Activity::new();
 static THREAD: OnceLock<Thread> = OnceLock::new();
 static ENGINES: Mutex<Vec<EngineWeak>> = Mutex::new(Vec::new());
 
-/// A guest is about to run, or goes on.
+/// Tells the clock that a guest is about to run or to go on. Doesn't block.
 pub(crate) fn note_guest() {
     if ACTIVITY.note()
         && let Some(thread) = THREAD.get()
@@ -34,17 +33,17 @@ pub(crate) fn note_guest() {
     }
 }
 
-/// Ticks for an engine for as long as it lives.
+/// Advances the epoch of `engine` until the engine is dropped. Starts the clock's thread at the first call.
 ///
 /// # Errors
-/// The clock's thread can't be started.
+/// The system gives no thread.
 pub(crate) fn tick_for(engine: &Engine) -> anyhow::Result<()> {
-    // Under the lock, so that there is one thread.
+    // The lock is held throughout, so that only one thread starts.
     let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
     if THREAD.get().is_none() {
         let clock = thread::Builder::new().name("epoch".to_owned());
-        #[expect(clippy::disallowed_methods, reason = "the process's clock: one")]
-        let clock = clock.spawn(run).context("can't start the epoch's thread")?;
+        #[expect(clippy::disallowed_methods, reason = "one thread: the epoch clock")]
+        let clock = clock.spawn(run).context("can't start the epoch clock")?;
         THREAD.get_or_init(|| clock.thread().clone());
     }
     engines.push(engine.weak());
@@ -56,7 +55,7 @@ fn run() {
     loop {
         thread::sleep(TICK);
         tick();
-        // What waits in place does so for a guest that has just run: while the clock ticks.
+        // A worker blocks in place only for a guest that has just run, and so while the clock ticks.
         blob::wake_spare_worker();
         quiet = if ACTIVITY.take() { 0 } else { quiet + 1 };
         if quiet >= QUIET {
@@ -74,7 +73,7 @@ fn tick() {
     });
 }
 
-/// Whether a guest has run since the last tick, and whether the clock stands.
+/// Whether a guest has run since the last tick, and whether the clock is stopped.
 struct Activity {
     noted: AtomicBool,
     stopped: AtomicBool,
@@ -88,9 +87,9 @@ impl Activity {
         }
     }
 
-    /// Notes that a guest runs; whether the clock has to be woken for it.
+    /// Notes that a guest runs. Returns whether the caller has to wake the clock.
     fn note(&self) -> bool {
-        // A stale `true` is a note that some tick since took; there are more to come before it stops.
+        // This `true` may be stale, if a tick has just taken the note. More ticks follow before the clock stops.
         if self.noted.load(Ordering::Relaxed) {
             return false;
         }
@@ -98,12 +97,13 @@ impl Activity {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Takes the note, if there is one.
+    /// Takes the note. Returns whether there was one.
     fn take(&self) -> bool {
         self.noted.swap(false, Ordering::SeqCst)
     }
 
-    /// Stops until there is a note: either this sees it, or whoever makes it sees that it has to wake.
+    /// Stops until there is a note. Either this sees the note, or the thread that made it sees that it has to wake the
+    /// clock.
     fn stop(&self, mut park: impl FnMut()) {
         self.stopped.store(true, Ordering::SeqCst);
         while !self.noted.load(Ordering::SeqCst) {
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_clock_that_stands_is_woken() {
+    fn only_a_stopped_clock_is_woken() {
         let activity = Activity::new();
         assert!(!activity.note());
         assert!(activity.take());
@@ -126,10 +126,10 @@ mod tests {
         let mut parked = 0;
         activity.stop(|| {
             parked += 1;
-            // The first waking is for nothing, as they may be.
+            // A thread may wake for no reason (`thread::park`).
             if parked == 2 {
-                assert!(activity.note(), "whoever runs a guest wakes it");
-                assert!(!activity.note(), "once");
+                assert!(activity.note(), "the first note wakes it");
+                assert!(!activity.note(), "only the first");
             }
         });
         assert_eq!(parked, 2);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_that_came_before_keeps_the_clock_from_stopping() {
+    fn an_earlier_note_keeps_the_clock_from_stopping() {
         let activity = Activity::new();
         assert!(!activity.note());
         activity.stop(|| unreachable!("there was a note"));

@@ -1,7 +1,7 @@
-//! A guest's turns on the cores, where tenants share them (`quota::cores`).
+//! The queue of a guest for its turn on the cores, if tenants share them (crate `fair-cores`).
 //!
-//! Waiting for one is none of the guest's time, neither of CPU nor on the clock, nor of its request's: others compute,
-//! and a call that is stopped half-way may cost its export what it remembers.
+//! No clock counts the wait for a turn: not the call's CPU or wall clock, and not the request's. Others compute during
+//! that time, and a call that the host stops halfway may cost its export the instance's memory.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tokio::task::yield_now;
 
 use crate::meter::waits::Waits;
 
-/// Where one store's guest waits for its turns, and who is told of it.
+/// The place where one store's guest queues for the cores. It counts the waits.
 #[derive(Clone, Debug)]
 pub(crate) struct CoreQueue {
     share: Arc<CpuShare>,
@@ -25,7 +25,8 @@ pub(crate) struct CoreQueue {
 }
 
 impl CoreQueue {
-    /// Turns by `share`. Waits are noted in `metrics`, and in `waits` as no time of the call.
+    /// Makes a queue that takes turns by `share`. It records waits in `metrics`, and in `waits`, so that the call's
+    /// wall clock doesn't count them.
     pub(crate) fn new(share: &Arc<CpuShare>, metrics: &Arc<Metrics>, waits: &Waits) -> Self {
         Self {
             share: Arc::clone(share),
@@ -34,29 +35,30 @@ impl CoreQueue {
         }
     }
 
-    /// Waits for leave to run. Then others go first who need none: clients that have sent something, and
-    /// calls that end before they meet a tick. Whoever has leave stands in line for a thread with it, and
-    /// so the others wait for it.
+    /// Waits for a slot on the cores, and then yields once. The yield lets tasks go first that need no slot: clients
+    /// that have sent something, and calls that end before they meet a tick. The slot stays taken during the yield, so
+    /// that others queue for it. The request's clock stops while this waits. Dropping the future is safe: it leaves the
+    /// queue.
     pub(crate) async fn next(&self, request: Option<Deadline>) -> CoreSlot {
         let mut entering = self.share.enter();
         let at_once = poll_fn(|cx| Poll::Ready(Pin::new(&mut entering).poll(cx))).await;
-        let place = match at_once {
-            Poll::Ready(place) => place,
+        let slot = match at_once {
+            Poll::Ready(slot) => slot,
             Poll::Pending => {
                 let _others_compute = request.map(|request| request.stand_still());
                 self.wait(entering).await
             }
         };
         yield_now().await;
-        place
+        slot
     }
 
     async fn wait(&self, entering: CoreTicket) -> CoreSlot {
         let start = Instant::now();
         self.waits.enter();
-        let place = entering.await;
+        let slot = entering.await;
         self.waits.leave();
         self.metrics.core_waits.note(start.elapsed());
-        place
+        slot
     }
 }

@@ -1,12 +1,11 @@
 //! The CPU time of a call.
 //!
-//! The engine's epoch ticks every millisecond. A guest that meets a tick is charged for the slice
-//! that it ran, measured on its thread's own clock, and yields; so it is stopped when its slices add
-//! up to its budget, and in between no tenant holds a worker for more than a tick. A call that meets
-//! no tick costs nothing. Time spent waiting in host functions isn't charged.
+//! The engine's epoch ticks every millisecond. A guest that meets a tick pays for the slice that it ran, by its
+//! thread's CPU clock, and yields. So the host stops it when its slices add up to its budget, and no tenant holds a
+//! worker for more than a tick at a time. A call that meets no tick pays nothing, and neither do waits in host
+//! functions.
 //!
-//! Where tenants share the cores, a guest that has met a tick goes on only when it's its tenant's turn
-//! (`turns`).
+//! If tenants share the cores, a guest that has met a tick goes on only when it gets a slot (`core_queue`).
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,28 +21,29 @@ use crate::meter::clock::{self, TICK};
 use crate::meter::core_queue::CoreQueue;
 use crate::meter::host_trap::HostTrap;
 
-/// What a store's current call has used.
+/// The CPU time that a store's current call has used.
 #[derive(Debug, Default)]
 pub(crate) struct CpuMeter {
     budget: Duration,
     used: Duration,
     slice: Slice,
-    /// Where the cores are shared.
+    /// The queue for the cores, if tenants share them.
     turns: Option<CoreQueue>,
 }
 
-/// The stretch for which a guest has the thread, shared with whoever sees it given up.
+/// The stretch for which a guest has the thread, shared with the caller that polls the guest.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slice(Arc<Stretch>);
 
 #[derive(Debug, Default)]
 struct Stretch {
-    /// The thread's CPU clock when the stretch began, in ns; 0 when that wasn't looked at.
+    /// The thread's CPU clock when the stretch began, in ns; 0 if nobody read it.
     began: AtomicU64,
-    /// Leave to run, where the cores are shared and this isn't the first stretch of a call.
-    place: Mutex<Option<CoreSlot>>,
-    /// Whether there is one: most calls never need to look.
-    has_place: AtomicBool,
+    /// The slot on the cores that the guest holds. The first stretch of a call has none, and no stretch has one if
+    /// tenants don't share the cores.
+    slot: Mutex<Option<CoreSlot>>,
+    /// Whether `slot` holds one. Most calls never need to lock it.
+    has_slot: AtomicBool,
 }
 
 impl Slice {
@@ -59,7 +59,7 @@ impl Slice {
         self.0.began.load(Ordering::Relaxed) != 0
     }
 
-    /// What the stretch has cost so far. Where it began nobody knows: not before the last tick.
+    /// What the stretch has cost so far. If its beginning is unknown, it began after the last tick.
     fn cost(&self) -> Duration {
         match self.0.began.load(Ordering::Relaxed) {
             0 => TICK,
@@ -67,29 +67,29 @@ impl Slice {
         }
     }
 
-    /// Goes on with leave.
-    fn go_on(&self, place: Option<CoreSlot>) {
-        self.0.has_place.store(place.is_some(), Ordering::Relaxed);
+    /// Begins another stretch, with a slot if the cores are shared.
+    fn go_on(&self, slot: Option<CoreSlot>) {
+        self.0.has_slot.store(slot.is_some(), Ordering::Relaxed);
         // Nothing that holds the lock panics.
-        *self.0.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        *self.0.slot.lock().unwrap_or_else(PoisonError::into_inner) = slot;
         self.begin();
     }
 
-    /// Gives the leave back, if there was one.
+    /// Returns the slot, if there is one.
     fn leave(&self) {
-        if !self.0.has_place.swap(false, Ordering::Relaxed) {
+        if !self.0.has_slot.swap(false, Ordering::Relaxed) {
             return;
         }
-        let place = self.0.place.lock();
-        let place = place.unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(place) = place {
-            place.ran(self.cost());
+        let slot = self.0.slot.lock();
+        let slot = slot.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(slot) = slot {
+            slot.ran(self.cost());
         }
     }
 
-    /// The guest no longer has the thread: it waits, or its call has ended.
+    /// Called when the guest no longer has the thread: it waits, or its call has ended.
     pub(crate) fn end(&self, waits: bool) {
-        if self.0.has_place.load(Ordering::Relaxed) {
+        if self.0.has_slot.load(Ordering::Relaxed) {
             self.leave();
         }
         if waits {
@@ -99,7 +99,7 @@ impl Slice {
 }
 
 impl CpuMeter {
-    /// A meter for a guest that takes `turns` with others.
+    /// A meter for a guest that queues for the cores in `turns`, if tenants share them.
     pub(crate) fn new(turns: Option<CoreQueue>) -> Self {
         Self {
             turns,
@@ -107,7 +107,7 @@ impl CpuMeter {
         }
     }
 
-    /// A new call begins.
+    /// Begins a call with `budget` of CPU time.
     pub(crate) fn begin(&mut self, budget: Duration) {
         self.budget = budget;
         self.used = Duration::ZERO;
@@ -115,18 +115,18 @@ impl CpuMeter {
         clock::note_guest();
     }
 
-    /// What the call has used so far, to a millisecond.
+    /// CPU time that the call was charged so far.
     pub(crate) fn used(&self) -> Duration {
         self.used
     }
 
-    /// The slice of the current call.
+    /// The slice of the current call, for the caller that polls it.
     pub(crate) fn slice(&self) -> &Slice {
         &self.slice
     }
 
-    /// The guest waits from here on: charges the stretch that it ran, unless that was its call's first, which a tick
-    /// would have charged.
+    /// Charges the stretch up to now, because the guest begins to wait. The first stretch of a call is free: only a
+    /// tick would have charged it.
     pub(crate) fn charge(&mut self) {
         if self.slice.is_measured() {
             self.used += self.slice.cost();
@@ -135,10 +135,10 @@ impl CpuMeter {
         }
     }
 
-    /// Whether there is something left to go on with.
+    /// Checks that the call has CPU time left.
     ///
     /// # Errors
-    /// The call's CPU time is used up.
+    /// The call has used up its CPU time.
     pub(crate) fn check(&self) -> Result<(), HostTrap> {
         if self.used >= self.budget {
             return Err(HostTrap::CpuTime);
@@ -146,12 +146,15 @@ impl CpuMeter {
         Ok(())
     }
 
-    /// It goes on. From here on what it runs is measured: it may never meet a tick.
+    /// Begins to measure, because the guest goes on after a wait. It may never meet a tick.
     pub(crate) fn resume(&mut self) {
         self.slice.begin();
     }
 
-    /// The guest met a tick: charge it, and let others run.
+    /// Charges the slice that ends with this tick, and returns the future with which the guest yields.
+    ///
+    /// # Errors
+    /// The call has used up its CPU time.
     pub(crate) fn tick(&mut self, request: Option<Deadline>) -> wasmtime::Result<UpdateDeadline> {
         clock::note_guest();
         let cost = self.slice.cost();
@@ -162,21 +165,21 @@ impl CpuMeter {
         }
         let (slice, turns) = (self.slice.clone(), self.turns.clone());
         let yielded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            let place = match turns {
+            let slot = match turns {
                 Some(turns) => Some(turns.next(request).await),
                 None => {
                     yield_now().await;
                     None
                 }
             };
-            slice.go_on(place);
+            slice.go_on(slot);
             clock::note_guest();
         });
         Ok(UpdateDeadline::YieldCustom(1, yielded))
     }
 }
 
-/// What this thread has computed so far, in ns: 584 years at most.
+/// CPU time of this thread so far, in ns. A `u64` of them lasts for 584 years.
 fn nanoseconds() -> u64 {
     u64::try_from(lanes::thread_time().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Why the host stopped a guest, and what an error out of a guest call means.
+//! Why the host stopped a guest, and whose fault an error out of a guest call is.
 
 use thiserror::Error;
 use wasmtime::Trap;
@@ -10,32 +10,32 @@ use quota::Holder;
 
 use crate::meter::memory::{Refused, Unaffordable};
 
-/// The host stops a guest: returned from host functions and callbacks as an error.
+/// The host stops a guest for this reason. Host functions and callbacks return it as an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum HostTrap {
-    /// Past the CPU time of one call.
+    /// The call has used up its CPU time.
     #[error("the call used up its CPU time")]
     CpuTime,
-    /// Past the number of extents that one report may add.
+    /// The guest has added more extents than one report may.
     #[error("the call used up its budget of extents")]
     Extents,
-    /// Past the number of live handles.
+    /// The guest holds too many live handles.
     #[error("more than {} live handles", nbdbox_config::limits::HANDLES)]
     Handles,
-    /// Past the number of questions to the layer below.
+    /// The filter has made too many requests to the layer below.
     #[error(
         "more than {} requests to the layer below in one call",
         nbdbox_config::limits::QUESTIONS
     )]
     Questions,
-    /// A question to the layer below where there is none.
+    /// The guest used the layer below, and there is none.
     #[error("there is no layer below")]
     Below,
-    /// A range outside the payload of a write.
+    /// The guest read a range outside the payload of a write.
     #[error("a range outside the write's payload")]
     Payload,
-    /// A host function that isn't allowed in this call.
-    #[error("a handle of another request")]
+    /// The guest used a handle of something that the current call doesn't lend.
+    #[error("a handle that this call doesn't lend")]
     Handle,
 }
 
@@ -54,20 +54,20 @@ impl HostTrap {
             Self::CpuTime => "the plugin ran out of CPU time",
             Self::Extents => "the plugin added too many extents",
             Self::Handles => "the plugin holds too many handles",
-            Self::Questions => "the filter asked the layer below too often",
-            Self::Below => "the filter asked a layer below that isn't there yet",
+            Self::Questions => "the filter sent too many requests to the layer below",
+            Self::Below => "the filter used the layer below before there was one",
             Self::Payload => "the plugin read past the payload",
-            Self::Handle => "the plugin used a foreign handle",
+            Self::Handle => "the plugin used a handle of another request",
         }
     }
 }
 
-/// Where the process's own memory ends, it isn't the plugin's fault.
+/// The failure when the process itself has no memory left: not the plugin's fault.
 fn no_memory_left() -> Failure {
     Failure::host(Errno::Enomem, "the server has no memory left for this")
 }
 
-/// What it means that an instance can't be made for want of something.
+/// The failure when an instance can't be made for lack of memory or mappings.
 pub(crate) fn unaffordable(unaffordable: Unaffordable) -> Failure {
     match unaffordable {
         Unaffordable::Memory(Refused::Shared(Holder::Process)) => no_memory_left(),
@@ -84,8 +84,8 @@ pub(crate) fn unaffordable(unaffordable: Unaffordable) -> Failure {
     }
 }
 
-/// What an error out of a guest call is: the plugin's fault, unless the host had no memory for it. The store is done
-/// for.
+/// Classifies an error out of a guest call: the plugin's fault, unless the host had no memory for it. `memory_refused`
+/// is the limit that refused memory to the instance, if any did. The caller must drop the store.
 pub(crate) fn failure(error: &wasmtime::Error, memory_refused: Option<Refused>) -> Failure {
     if let Some(stop) = error.downcast_ref::<HostTrap>() {
         return Failure::plugin(stop.cause(), stop.text());
@@ -103,7 +103,7 @@ pub(crate) fn failure(error: &wasmtime::Error, memory_refused: Option<Refused>) 
         return Failure::plugin(Cause::Trap, "the plugin called exit");
     }
     if error.downcast_ref::<Trap>().is_some() {
-        // An abort after memory was refused is how most languages say "out of memory".
+        // Most languages abort when memory was refused.
         return match memory_refused {
             Some(Refused::Shared(Holder::Process)) => no_memory_left(),
             Some(_) => Failure::plugin(Cause::Memory, "the plugin ran out of memory"),
@@ -116,7 +116,7 @@ pub(crate) fn failure(error: &wasmtime::Error, memory_refused: Option<Refused>) 
     Failure::plugin(Cause::Abi, "the plugin broke the component model's rules")
 }
 
-/// wasmtime's type for it is private; a test of a plugin that does it holds these words.
+/// wasmtime's type for this is private. A test in `host/tests/hostile`, with a large list, fails if the text changes.
 fn is_hostcall_fuel(error: &wasmtime::Error) -> bool {
     error
         .root_cause()
@@ -124,7 +124,7 @@ fn is_hostcall_fuel(error: &wasmtime::Error) -> bool {
         .contains("fuel allocated for hostcalls has been exhausted")
 }
 
-/// There is no type for it at all; a test of a component of a hundred memories holds these words.
+/// wasmtime has no type for this. A test in `host/tests/hostile`, with a hundred memories, fails if the text changes.
 fn is_part_limit(error: &wasmtime::Error) -> bool {
     error
         .root_cause()
@@ -132,7 +132,7 @@ fn is_part_limit(error: &wasmtime::Error) -> bool {
         .contains("resource limit exceeded")
 }
 
-/// The error in one line for the operator's log.
+/// The error in one line of at most 1024 bytes, for the operator's log.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     let mut line = format!("{error:#}").replace(['\n', '\r'], " ");
     line.truncate(line.floor_char_boundary(1024));

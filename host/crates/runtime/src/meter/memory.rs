@@ -1,5 +1,6 @@
-//! The memory of an instance: its memories and tables, and what it takes of the host besides, charged to its export,
-//! its tenant and the process. And its mappings of the address space.
+//! The memory and the mappings of an instance, charged to its export, its tenant and the process.
+//!
+//! Memory is that of the instance's memories and tables, and what the host keeps for the instance.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -12,33 +13,33 @@ use wasmtime::ResourceLimiter;
 use crate::component::footprint::Footprint;
 use crate::component::tunables::FIBER;
 
-/// Bytes that a table's element takes in the host.
+/// Bytes of the host for one element of a table.
 const TABLE_ELEMENT: u64 = size_of::<usize>() as u64;
 
-/// Core instances, memories and tables in one component instance. Restrains a component from being
-/// made of thousands, each of which costs the host time when an instance is made.
+/// The most core instances, memories and tables of one component instance. Restrains a component's author: each takes
+/// time of the host when it makes an instance.
 const PARTS: usize = 64;
 
-/// Which limit stood in the way of an instance.
+/// The limit that refused memory to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Its own: `memory`.
+    /// The instance's own limit, `memory`.
     Instance,
-    /// One that it shares with others.
+    /// A limit that the instance shares with others.
     Shared(Holder),
 }
 
-/// What could not be had for an instance before it's made.
+/// What the host couldn't charge for an instance that it was about to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unaffordable {
-    /// Memory.
+    /// Memory, by this limit.
     Memory(Refused),
-    /// Mappings of the address space.
+    /// Mappings of the address space, by this holder's limit.
     Mappings(Holder),
 }
 
 impl Unaffordable {
-    /// What an operator can raise.
+    /// The limit that the operator can raise, as a part of a sentence.
     pub(crate) const fn limit(self) -> &'static str {
         match self {
             Self::Memory(Refused::Instance) => "the limit `memory`",
@@ -51,25 +52,25 @@ impl Unaffordable {
     }
 }
 
-/// Sums what a store holds.
+/// Sums what a store holds, and charges it.
 #[derive(Debug)]
 pub(crate) struct MemoryMeter {
     limit: u64,
     share: MemoryCharge,
-    /// The stack of its calls, which lasts as long as the store. Not of the instance's own limit, since the stack's
-    /// size is the host's choice.
+    /// The stack of the store's calls, for as long as the store lives. The instance's own limit doesn't cover it,
+    /// because the host chose its size.
     stack: MemoryCharge,
     mappings: MappingCharge,
-    /// Bytes that were held when the instance was open.
+    /// Bytes that the instance held when it had opened its export.
     ready: u64,
-    /// Bytes that were charged for growth of which the end isn't known.
+    /// Bytes of the last growth, until it's known whether the system gave them.
     growing: u64,
     refused: Option<Refused>,
     metrics: Arc<Metrics>,
 }
 
 impl MemoryMeter {
-    /// A meter of an instance that may hold `limit` bytes. Nothing is charged yet.
+    /// A meter of an instance that may hold `limit` bytes. It has charged nothing yet.
     pub(crate) fn new(limit: u64, quota: &ExportQuota, metrics: Arc<Metrics>) -> Self {
         Self {
             limit,
@@ -83,10 +84,11 @@ impl MemoryMeter {
         }
     }
 
-    /// Charges what an instance takes whatever its guest does. To be called before it's made.
+    /// Charges what every instance of the component takes, whatever its guest does. To be called before the host makes
+    /// it.
     ///
     /// # Errors
-    /// What there isn't enough of, and whose limit it is.
+    /// The resource that is short, and whose limit it is.
     pub(crate) fn charge(&mut self, footprint: Footprint) -> Result<(), Unaffordable> {
         let mapped = self.mappings.take(footprint.mappings);
         mapped.map_err(|holder| {
@@ -108,29 +110,29 @@ impl MemoryMeter {
         Ok(())
     }
 
-    /// Which limit refused memory last, if any did.
+    /// The limit that refused memory last, if any did.
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
     }
 
-    /// The instance is open: what it holds now it needs.
+    /// Called when the instance has opened its export: it needs what it holds now.
     pub(crate) fn ready(&mut self) {
         self.ready = self.held();
     }
 
-    /// Whether it has taken half of what was left then: it may be one that grows for ever.
+    /// Whether the instance has taken half of what was left when it was ready. It may be one that never stops growing.
     pub(crate) fn is_worn(&self) -> bool {
         let left = self.limit.saturating_sub(self.ready);
         self.held().saturating_sub(self.ready) > left / 2
     }
 
-    /// Bytes that the instance holds, of those that are limited for it alone.
+    /// Bytes that the instance holds and that count towards its own limit.
     pub(crate) fn held(&self) -> u64 {
         self.share.held()
     }
 
-    /// Whether something may grow that has elements of `unit` bytes. What its own maximum forbids
-    /// isn't charged.
+    /// Whether a memory or table with elements of `unit` bytes may grow to `desired` elements. Charges the growth,
+    /// unless the memory's own maximum forbids it.
     fn allows(
         &mut self,
         current: usize,
@@ -164,8 +166,7 @@ impl MemoryMeter {
         granted
     }
 
-    /// The system gave no memory for what was charged last: it's as if nobody had asked, and the host is to blame for
-    /// what comes of it.
+    /// Returns the last growth, because the system had no memory for it. The host is to blame for what follows.
     fn take_back_growth(&mut self) {
         let bytes = std::mem::take(&mut self.growing);
         if bytes > 0 {
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_the_system_refused_is_given_back_and_is_the_hosts_fault() {
+    fn memory_that_the_system_refuses_is_returned_and_is_the_hosts_fault() {
         let quota = quota(u64::MAX, u64::MAX);
         let metrics = Arc::new(Metrics::default());
         let mut meter = MemoryMeter::new(1000, &quota, Arc::clone(&metrics));
@@ -262,9 +263,9 @@ mod tests {
         assert_eq!(quota.memory.used(), 100);
     }
 
-    /// wasmtime says so of growth past a table's maximum too, for which nothing was charged.
+    /// wasmtime calls it for growth past a table's maximum as well, for which nothing was charged.
     #[test]
-    fn a_failure_for_which_nothing_was_charged_gives_nothing_back() {
+    fn a_failure_of_uncharged_growth_returns_nothing() {
         let quota = quota(u64::MAX, u64::MAX);
         let mut meter = MemoryMeter::new(1000, &quota, Arc::default());
         assert!(meter.table_growing(0, 10, Some(20)).unwrap());
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_instance_takes_whatever_it_does_is_charged_before_it_is_made_and_given_back() {
+    fn a_footprint_is_charged_before_the_instance_is_made_and_returned_after_it() {
         let quota = quota(FIBER as u64 + 900, 8);
         let footprint = |bytes, mappings| Footprint { bytes, mappings };
         let meter = |limit| MemoryMeter::new(limit, &quota, Arc::default());

@@ -1,38 +1,39 @@
-//! Code that the compiler writes: memory of this process, before it's kept anywhere.
+//! The memory that a compiler writes its code to, before the cache keeps it.
 //!
-//! So no disk is needed to serve: not one that has room, and not one that can be written to.
+//! So a server can work without a disk, with a full one, or with a read-only one.
 
 use std::fs::File;
 use std::io;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-/// Memory that a compiler may write.
+/// Memory that a compiler's process can write to.
 #[derive(Debug)]
 pub(super) struct Written(File);
 
 impl Written {
-    /// Nothing yet.
+    /// Makes an empty memory file.
     ///
     /// # Errors
-    /// There are no descriptors.
+    /// The process has no descriptors left.
     pub(super) fn empty() -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         Ok(Self(memfd_create("nbdbox-compiled", flags)?.into()))
     }
 
-    /// Where the compiler writes.
+    /// Returns a descriptor for the compiler to write to.
     ///
     /// # Errors
-    /// There are no descriptors.
+    /// The process has no descriptors left.
     pub(super) fn output(&self) -> io::Result<File> {
         self.0.try_clone()
     }
 
-    /// What was written; nobody can change it any more, not even a compiler that still has it.
+    /// Returns what the compiler wrote. From now on nobody can change it, not even a compiler that still has its
+    /// descriptor.
     ///
     /// # Errors
-    /// The kernel can't promise it.
+    /// The kernel can't seal the memory.
     pub(super) fn sealed(self) -> io::Result<File> {
         fcntl_add_seals(
             &self.0,
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_stays() {
+    fn a_sealed_file_cannot_change() {
         let code = Written::empty().unwrap();
         let mut compiler = code.output().unwrap();
         compiler.write_all(b"code").unwrap();

@@ -1,4 +1,4 @@
-//! Compiled code from the keeper: a server behind its walls can't start a compiler, nor open the cache.
+//! Compiled code from the keeper: a server behind its walls can neither start a compiler nor open the cache.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,10 +13,11 @@ use tokio::sync::oneshot;
 use super::{Compiled, Digest, compatibility};
 use crate::component::artifact::Artifact;
 
-/// The code of a plugin's file. Dropping the future ends the compiler, if it's at work.
+/// Requests the code of a plugin's file from the keeper, and copies it on the host's lane. Dropping the future ends a
+/// compiler that works for it.
 ///
 /// # Errors
-/// The keeper's words why the file can't be a plugin.
+/// The keeper's reason why the file can't be a plugin.
 pub(super) async fn compiled(
     keeper: &Keeper,
     engine: &wasmtime::Engine,
@@ -29,12 +30,12 @@ pub(super) async fn compiled(
     };
     let (sender, told) = oneshot::channel();
     let call = keeper.begin(&ask, move |reply| {
-        // Whoever asked may be gone.
+        // The caller may have dropped the future.
         let _ = sender.send(reply);
     })?;
     let reply = told.await.context("the keeper has ended")?;
     drop(call);
-    // Its words are whole: they name the file.
+    // The keeper's text already names the file.
     let reply = reply.map_err(|error| anyhow!("{error}"));
     let (digest, size, compiled, file) = match reply? {
         (

@@ -1,4 +1,4 @@
-//! Which files of a cache's folder stay: what was used last, up to a size.
+//! Which files a cache's folder keeps: the most recently used ones, up to a size.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek as _, SeekFrom};
@@ -7,21 +7,20 @@ use std::time::SystemTime;
 
 use tempfile::TempPath;
 
-/// How the files of compiled code end.
+/// The extension of files with compiled code.
 pub(super) const ENDING: &str = "cwasm";
 
-/// How files begin that aren't whole yet.
+/// The prefix of unfinished files.
 const UNFINISHED: &str = ".compiling-";
 
-/// A file that isn't whole yet, and a claim to it: for as long as a process holds the claim no other one removes the
-/// file.
+/// An unfinished file, and a lock on it. While a process holds the lock, no other process removes the file.
 struct Unfinished {
     path: TempPath,
     file: File,
 }
 
 impl Unfinished {
-    /// Makes one.
+    /// Makes an unfinished file and locks it. Blocks.
     ///
     /// # Errors
     /// The folder can't be written to.
@@ -31,22 +30,22 @@ impl Unfinished {
                 .prefix(UNFINISHED)
                 .tempfile_in(folder)?;
             let (file, path) = made.into_parts();
-            // A process that starts may have come first: it takes an unclaimed file for one of a killed server.
+            // A process that starts may have been faster: it takes an unlocked file for one that a killed server left.
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => continue,
                 Ok(()) if !path.exists() => continue,
-                // Where the file system knows no locks nobody else can tell, and nobody removes anything.
+                // On a file system without locks no process can lock a file, so none removes any.
                 Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self { path, file }),
             }
         }
     }
 }
 
-/// Copies code into the folder of `path`, under that name, and makes room for it. Returns its file; `None` if it's larger
-/// than `most`: it would throw out all else, and then itself. Blocks.
+/// Copies code into the folder of `path` under that name, and makes room for it. Returns the new file; `None` if the
+/// code is larger than `most` bytes, because it would evict all others and then itself. Blocks.
 ///
 /// # Errors
-/// The folder can't be written to, or has no room: nothing of the code stays there.
+/// The folder can't be written to, or has no room. Nothing of the code stays there.
 pub(super) fn keep(code: &mut File, path: &Path, most: u64) -> io::Result<Option<File>> {
     if code.metadata()?.len() > most {
         return Ok(None);
@@ -55,14 +54,14 @@ pub(super) fn keep(code: &mut File, path: &Path, most: u64) -> io::Result<Option
     let mut unfinished = Unfinished::create(folder)?;
     code.seek(SeekFrom::Start(0))?;
     io::copy(code, &mut unfinished.file)?;
-    // It will be run as it is: no crash of the machine may leave half of it under its final name.
+    // The host will run the code as it is, so a crash of the machine mustn't leave half of it under its final name.
     unfinished.file.sync_all()?;
     unfinished.path.persist(path)?;
     shrink(folder, most)?;
     Ok(Some(unfinished.file))
 }
 
-/// Removes the files that servers left that were killed. Those that somebody holds stay.
+/// Removes the unfinished files of killed servers, but none that a process has locked. Blocks.
 ///
 /// # Errors
 /// The folder can't be read.
@@ -73,7 +72,7 @@ pub(super) fn remove_abandoned(folder: &Path) -> io::Result<()> {
         if !name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
             continue;
         }
-        // Whoever can't open or remove it will be told by those who need the room.
+        // A file that can't be opened or removed shows as an error where its room is needed.
         let Ok(file) = File::open(entry.path()) else {
             continue;
         };
@@ -84,7 +83,7 @@ pub(super) fn remove_abandoned(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Compiled code in the folder.
+/// A file of compiled code in the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Kept {
     path: PathBuf,
@@ -92,8 +91,8 @@ struct Kept {
     bytes: u64,
 }
 
-/// Removes what was used longest ago, until the rest takes `most` bytes at most. A file that a process has mapped
-/// stays mapped.
+/// Removes the least recently used files, until the rest takes at most `most` bytes. A file that a process has mapped
+/// stays mapped. Blocks.
 ///
 /// # Errors
 /// The folder can't be read, or a file can't be removed.
@@ -104,7 +103,7 @@ pub(super) fn shrink(folder: &Path, most: u64) -> io::Result<()> {
         if path.extension().is_none_or(|ending| ending != ENDING) {
             continue;
         }
-        // Another process may have removed it.
+        // Another process may have removed the file.
         if let Ok(metadata) = fs::metadata(&path) {
             kept.push(Kept {
                 used: metadata.modified()?,
@@ -122,13 +121,13 @@ pub(super) fn shrink(folder: &Path, most: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes note that a file was used.
+/// Notes that a file was used, in its modification time.
 pub(super) fn note_use(file: &File) {
-    // Without it the file goes sooner than it should, and that's all.
+    // If that fails, the cache only evicts the file sooner.
     let _ = file.set_modified(SystemTime::now());
 }
 
-/// What has to go, so that the rest takes `most` bytes at most: what was used longest ago.
+/// The least recently used files, whose removal leaves at most `most` bytes.
 fn surplus(mut kept: Vec<Kept>, most: u64) -> impl Iterator<Item = PathBuf> {
     kept.sort_by(|one, other| (other.used, &other.path).cmp(&(one.used, &one.path)));
     let mut sum = 0u64;
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_goes_first() {
+    fn the_least_recently_used_file_goes_first() {
         let all = || {
             vec![
                 kept("old", 9, 10),
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_server_left_goes_and_what_is_held_stays() {
+    fn abandoned_files_go_and_locked_files_stay() {
         let folder = tempfile::tempdir().unwrap();
         let held = Unfinished::create(folder.path()).unwrap();
         let left = folder.path().join(format!("{UNFINISHED}left"));
@@ -186,7 +185,7 @@ mod tests {
         fs::write(&other, "mine").unwrap();
         remove_abandoned(folder.path()).unwrap();
         assert!(held.path.exists() && other.exists() && !left.exists());
-        // A killed process' claim is gone with it.
+        // A process that is killed loses its locks.
         let Unfinished { path, file } = held;
         drop(file);
         remove_abandoned(folder.path()).unwrap();

@@ -1,13 +1,13 @@
-//! What an instance of one core module takes.
+//! What an instance of one core module takes of the host.
 
 use wasmparser::{ElementItems, ElementKind, Payload, TypeRef};
 
 use super::{Counted, Footprint};
 
-/// Bytes of an instance of a module that has nothing: its context's fixed part, and what its store notes of it.
+/// Bytes of an instance of an empty module: the fixed part of its context, and what its store keeps for it.
 const INSTANCE: u64 = 2 << 10;
 
-/// Bytes of an import: in the context, and once more while the instance is made.
+/// Bytes of an import: in the context, and once more while the host makes the instance.
 const IMPORT: u64 = 64;
 
 /// Bytes of a global.
@@ -16,7 +16,7 @@ const GLOBAL: u64 = 16;
 /// Bytes of a tag.
 const TAG: u64 = 16;
 
-/// Bytes of a function of which a reference can be had.
+/// Bytes of a function that the guest can take a reference to.
 const FUNCTION_REFERENCE: u64 = 32;
 
 /// Bytes of an element that waits for `table.init`.
@@ -25,20 +25,20 @@ const PASSIVE_ELEMENT: u64 = 16;
 /// Bytes of a segment of elements or data.
 const SEGMENT: u64 = 64;
 
-/// Bytes of a table beside its elements.
+/// Bytes of a table in addition to its elements.
 const TABLE: u64 = 256;
 
-/// Bytes of a memory beside its contents: what the host keeps of its mapping and of its first contents.
+/// Bytes of a memory in addition to its contents: what the host keeps of its mapping and of its initial contents.
 const MEMORY: u64 = 1 << 10;
 
-/// Mappings of a memory: the guards before and behind it, what was there from the start, and what it grew by.
+/// Mappings of a memory: the guards before and behind it, its initial part, and the part that it grew by.
 const MEMORY_MAPPINGS: u64 = 4;
 
 /// Mappings of a table, if it's large.
 const TABLE_MAPPINGS: u64 = 1;
 
-/// A core module as far as it was read. Counts can't overflow: each stands for a byte of the file at least, but for
-/// those of types, which are 32 bits wide and few.
+/// A core module, as far as it has been read. Its counts can't overflow: they add one item of the file at a time, or a
+/// section's own count, which has 32 bits.
 #[derive(Debug, Default)]
 pub(super) struct CoreModule {
     functions: u64,
@@ -49,12 +49,13 @@ pub(super) struct CoreModule {
     memories: u64,
     segments: u64,
     passive_elements: u64,
-    /// Places from which references to functions can be had.
+    /// Places from which the guest can take references to functions.
     references: u64,
 }
 
 impl CoreModule {
-    /// Takes note of a section. The bodies of functions aren't looked at: a reference in one has to be declared.
+    /// Counts what a section declares. It doesn't look at the bodies of functions, because a function that a body
+    /// refers to has to be declared elsewhere too.
     pub(super) fn add(&mut self, payload: &Payload<'_>) -> Counted<()> {
         match payload {
             Payload::ImportSection(section) => {
@@ -97,7 +98,7 @@ impl CoreModule {
         Ok(())
     }
 
-    /// What an instance of it takes.
+    /// What an instance of the module takes.
     pub(super) fn footprint(&self) -> Footprint {
         let parts = [
             (1, INSTANCE),

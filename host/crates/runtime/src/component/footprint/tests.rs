@@ -4,12 +4,12 @@ fn of(text: &str) -> Footprint {
     Footprint::of(&wat::parse_str(text).unwrap()).unwrap()
 }
 
-/// What `text` takes beyond an empty component.
+/// The bytes that `text` takes in addition to an empty component.
 fn beyond(text: &str) -> u64 {
     of(text).bytes - of("(component)").bytes
 }
 
-/// A core module with `items` in a component that instantiates it `times` times.
+/// A core module with `items`, in a component that instantiates it `times` times.
 fn instances(items: &str, times: usize) -> String {
     let instances = "(core instance (instantiate $m))".repeat(times);
     format!("(component (core module $m {items}) {instances})")
@@ -26,9 +26,9 @@ fn each_instance_of_a_module_is_counted_and_one_that_is_never_made_is_not() {
     );
 }
 
-/// What each of them takes in wasmtime's `VMContext` and beside it (vmoffsets.rs), as a lower bound.
+/// The bytes of each item in wasmtime's `VMContext` and next to it (vmoffsets.rs), as a lower bound.
 #[test]
-fn whatever_a_context_has_many_of_is_counted() {
+fn every_kind_of_item_in_a_context_is_counted() {
     const MANY: u16 = 1000;
     let many = |item: &str| item.repeat(MANY.into());
     let types = "(type $t (func)) (func $f)";
@@ -116,7 +116,7 @@ fn components_multiply_and_sums_saturate() {
 }
 
 #[test]
-fn what_is_exported_or_aliased_is_found_by_its_new_index() {
+fn an_exported_or_aliased_item_is_found_by_its_new_index() {
     let text = r#"(component
         (core module $small)
         (core module $large (memory 0) (memory 0))
@@ -129,7 +129,7 @@ fn what_is_exported_or_aliased_is_found_by_its_new_index() {
 }
 
 #[test]
-fn what_is_handed_in_cannot_be_counted_and_is_refused() {
+fn a_module_that_another_component_passes_in_is_refused() {
     let module = r#"(component (import "m" (core module $m)) (core instance (instantiate $m)))"#;
     let component = r#"(component (import "c" (component $c)) (instance (instantiate $c)))"#;
     let exported = r#"(component
@@ -139,18 +139,18 @@ fn what_is_handed_in_cannot_be_counted_and_is_refused() {
         (core instance (instantiate $m)))"#;
     for text in [module, component, exported] {
         let error = Footprint::of(&wat::parse_str(text).unwrap()).unwrap_err();
-        assert!(error.to_string().contains("handed"), "{error}");
+        assert!(error.to_string().contains("another component"), "{error}");
     }
 }
 
 #[test]
 fn bytes_that_make_no_sense_are_errors() {
     let good = wat::parse_str(instances("(global i32 (i32.const 0))", 2)).unwrap();
-    // Between two sections a component may end.
+    // Cut off between two sections, a component may still be complete.
     let refused = (0..good.len()).filter(|end| Footprint::of(&good[..*end]).is_err());
     assert!(refused.count() > good.len() / 2);
     assert!(Footprint::of(&good[..good.len() - 1]).is_err());
-    // An instance of a module that isn't there: section 2, one instance, module 7, no arguments.
+    // An instance of a module that doesn't exist: section 2, one instance, module 7, no arguments.
     let bytes = b"\0asm\x0d\0\x01\0\x02\x04\x01\x00\x07\x00";
     assert!(Footprint::of(bytes).is_err());
 }

@@ -3,13 +3,13 @@
 use wasm_encoder::{BlockType, Function, Instruction, ValType};
 use wasmparser::Operator;
 
-/// Bytes of memory that are moved at once: a few microseconds' worth.
+/// Bytes of memory that one piece moves, which takes a few microseconds.
 const BYTES: i32 = 64 << 10;
 
-/// Elements of a table that are moved at once.
+/// Elements of a table that one piece moves.
 const ELEMENTS: i32 = 4 << 10;
 
-/// A bulk instruction. All take where to, then where from or what, then how much.
+/// A bulk instruction. Its operands are the target, then the source or the value, then the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bulk {
     MemoryFill { mem: u32 },
@@ -20,31 +20,33 @@ pub(super) enum Bulk {
     TableInit { elements: u32, table: u32 },
 }
 
-/// The types of memories and tables, by index.
+/// The types of a module's memories and tables, by index.
 #[derive(Debug, Default)]
 pub(super) struct Spaces {
     /// The type of each memory's addresses.
     pub(super) memories: Vec<ValType>,
-    /// The type of each table's indices. Its elements are functions: other references need proposals that the engine
+    /// The type of each table's indices. All elements are functions: other references need proposals that the engine
     /// doesn't offer.
     pub(super) tables: Vec<ValType>,
 }
 
-/// The operands of an instruction.
+/// The types of an instruction's operands, and how it moves.
 struct Operands {
-    /// Where to.
+    /// The type of the target.
     to: ValType,
-    /// Where from; or what, and then it stays the same for each piece.
+    /// The type of the source; or of the value, which is the same for each piece.
     from: ValType,
+    /// Whether the second operand is a source, and not a value.
     moves: bool,
     length: ValType,
-    /// The two may overlap.
+    /// Whether source and target may overlap.
     overlaps: bool,
+    /// Bytes or elements of one piece.
     piece: i32,
 }
 
 impl Bulk {
-    /// The instruction, if it's one of them.
+    /// The bulk instruction that `operator` is, if it's one.
     pub(super) fn of(operator: &Operator<'_>) -> Option<Self> {
         Some(match *operator {
             Operator::MemoryFill { mem } => Self::MemoryFill { mem },
@@ -95,7 +97,7 @@ impl Bulk {
         }
     }
 
-    /// `None` for a memory or table that there isn't: the compiler refuses that.
+    /// `None` if the memory or table doesn't exist. The compiler rejects such a module.
     fn operands(self, spaces: &Spaces) -> Option<Operands> {
         let memory = |index: u32| spaces.memories.get(index as usize).copied();
         let table = |index: u32| spaces.tables.get(index as usize).copied();
@@ -155,8 +157,8 @@ impl Bulk {
         })
     }
 
-    /// The function that takes the instruction's operands and does it in pieces: its parameters and its code. `None`
-    /// for a memory or table that there isn't.
+    /// Builds the function that takes the instruction's operands and does it in pieces. Returns the types of its
+    /// parameters, and its code; `None` if the memory or table doesn't exist.
     pub(super) fn in_pieces(self, spaces: &Spaces) -> Option<([ValType; 3], Function)> {
         let operands = self.operands(spaces)?;
         let parameters = [operands.to, operands.from, operands.length];
@@ -176,12 +178,12 @@ impl Bulk {
     }
 }
 
-/// The parameters.
+/// The function's parameters, which are the instruction's operands.
 const TO: u32 = 0;
 const FROM: u32 = 1;
 const LENGTH: u32 = 2;
 
-/// The function as it's written.
+/// The function while it's being written.
 struct Code {
     function: Function,
     bulk: Bulk,
@@ -204,12 +206,12 @@ impl Code {
         });
     }
 
-    /// One of two instructions, by the type that it works on.
+    /// Emits `short` for 32 bits or `long` for 64, by the type that the instruction works on.
     fn either(&mut self, of: ValType, short: &Instruction<'_>, long: &Instruction<'_>) {
         self.emit(if of == ValType::I64 { long } else { short });
     }
 
-    /// `length`, as an address of this type.
+    /// Pushes the length, as an address of this type.
     fn length_as(&mut self, address: ValType) {
         self.get(LENGTH);
         if address == ValType::I64 && self.operands.length == ValType::I32 {
@@ -217,14 +219,14 @@ impl Code {
         }
     }
 
-    /// Where a range ends.
+    /// Pushes the end of a range.
     fn end_of(&mut self, parameter: u32, address: ValType) {
         self.get(parameter);
         self.length_as(address);
         self.either(address, &Instruction::I32Add, &Instruction::I64Add);
     }
 
-    /// What the instruction does with all that's left.
+    /// Does all that's left with one instruction.
     fn rest(&mut self) {
         self.get(TO);
         self.get(FROM);
@@ -253,7 +255,7 @@ impl Code {
         self.if_so_rest();
     }
 
-    /// A range that ends past the last address is outside: the instruction itself traps.
+    /// The instruction itself traps on a range that ends past the last address, because such a range is outside.
     fn whole_if_wrapping(&mut self) {
         let ranges = [(TO, self.operands.to), (FROM, self.operands.from)];
         let count = if self.operands.moves { 2 } else { 1 };
@@ -265,7 +267,7 @@ impl Code {
         }
     }
 
-    /// Nothing is moved to and from the ends of the ranges: that traps if they are outside.
+    /// Moves nothing to and from the ends of the ranges, which traps if the ranges are outside.
     fn trap_if_outside(&mut self) {
         self.end_of(TO, self.operands.to);
         if self.operands.moves {
@@ -286,7 +288,7 @@ impl Code {
         self.emit(&Instruction::LocalSet(LENGTH));
     }
 
-    /// From the end on, if what is moved lies below where it's moved to, in the same memory or table.
+    /// Goes from the end backwards, if the source lies below the target in the same memory or table.
     fn backwards_if_overlapping(&mut self) {
         if !self.operands.overlaps {
             return;

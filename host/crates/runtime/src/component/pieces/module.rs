@@ -1,4 +1,4 @@
-//! A core module, with functions added to it.
+//! A core module, with added functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ const TABLES: u8 = 4;
 const MEMORIES: u8 = 5;
 const CODE: u8 = 10;
 
-/// A function's type, and a call.
+/// The byte of a function type, and the byte of a call.
 const FUNC: u8 = 0x60;
 const CALL: u8 = 0x10;
 
-/// What a module has, as far as that matters here.
+/// What a module has, as far as it matters here.
 #[derive(Default)]
 struct Found {
     types: u32,
@@ -32,7 +32,7 @@ struct Found {
     bulk: BTreeSet<Bulk>,
 }
 
-/// The functions that are added: where they begin, and which does what.
+/// The added functions: the index of the first type, the index of each function, and their code.
 struct Added {
     types: u32,
     functions: BTreeMap<Bulk, u32>,
@@ -147,13 +147,13 @@ fn add(found: &Found) -> Added {
 }
 
 impl Added {
-    /// Their types, each its own.
+    /// The added functions' types, one for each function.
     fn types(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (parameters, _) in &self.parts {
             bytes.push(FUNC);
             parameters[..].encode(&mut bytes);
-            // No results.
+            // A function without results.
             bytes.push(0);
         }
         bytes
@@ -168,7 +168,7 @@ impl Added {
     }
 }
 
-/// Writes a section with `more` items behind those that it has.
+/// Copies a section and appends `more` items, encoded in `items`, to it.
 fn append(
     written: &mut Writer,
     section: Section<'_>,
@@ -185,7 +185,7 @@ fn append(
     written.section(section.id, &content.into_bytes())
 }
 
-/// The code section, with calls for bulk instructions, and the functions that are called behind it.
+/// Rewrites the code section: a call replaces each bulk instruction, and the added functions follow the module's own.
 fn rewrite(code: &[u8], added: &Added) -> anyhow::Result<Vec<u8>> {
     let bodies = CodeSectionReader::new(BinaryReader::new(code, 0))?;
     let mut written = Writer::default();
@@ -213,7 +213,7 @@ fn rewrite(code: &[u8], added: &Added) -> anyhow::Result<Vec<u8>> {
     }
     for (_, function) in &added.parts {
         let mut bytes = Vec::new();
-        // With its length.
+        // `encode` writes the length, too.
         function.encode(&mut bytes);
         written.copy(&bytes);
     }

@@ -1,31 +1,32 @@
-//! The sections of a module or component: a number, a length and the content of each, after eight bytes of header.
+//! The sections of a module or component. Each has an identifier, a length and content; an eight-byte header precedes
+//! them.
 
 use anyhow::{Context as _, ensure};
 use wasmparser::BinaryReader;
 
-/// Magic and version.
+/// Length of the header, in bytes: magic and version.
 const HEADER: usize = 8;
 
-/// The sections that are yet to be read.
+/// The sections that remain to be read.
 pub(super) struct Sections<'a> {
     rest: &'a [u8],
 }
 
-/// One section.
+/// A section of a module or component.
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
     pub(super) id: u8,
     pub(super) content: &'a [u8],
-    /// With its number and length.
+    /// The content with its identifier and length.
     pub(super) whole: &'a [u8],
 }
 
-/// A module or component that is written anew.
+/// A module or component that is being rewritten.
 #[derive(Default)]
 pub(super) struct Writer(Vec<u8>);
 
 impl<'a> Sections<'a> {
-    /// The sections of `bytes`, whose header is copied to `written`.
+    /// The sections of `bytes`. Copies the header to `written`.
     pub(super) fn of(bytes: &'a [u8], written: &mut Writer) -> anyhow::Result<Self> {
         let (header, rest) = bytes.split_at_checked(HEADER).context("it is cut off")?;
         written.copy(header);
@@ -58,7 +59,7 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Appends a section.
+    /// Appends a section with its identifier and length.
     pub(super) fn section(&mut self, id: u8, content: &[u8]) -> anyhow::Result<()> {
         self.0.push(id);
         self.length(content.len())?;
@@ -66,7 +67,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends a number that counts bytes or items.
+    /// Appends a number of bytes or items.
     pub(super) fn length(&mut self, length: usize) -> anyhow::Result<()> {
         let length = u32::try_from(length);
         ensure!(length.is_ok(), "a section grows past 4 GiB");
@@ -74,7 +75,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends a number, as LEB128.
+    /// Appends a number in LEB128.
     pub(super) fn number(&mut self, mut number: u32) {
         loop {
             let low = u8::try_from(number & 0x7f).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! Each bulk instruction does the same in pieces, traps included.
+//! Each bulk instruction does the same in pieces, including its traps.
 
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Instance, Module, Store, Val};
 
 use super::{cut, module};
 
-/// A module with every bulk instruction; `long`: with addresses of 64 bits.
+/// A module with each bulk instruction. With `long`, its addresses have 64 bits.
 fn bulk(long: bool) -> Vec<u8> {
     let (kind, address) = if long { ("i64", "i64") } else { ("", "i32") };
     let text = format!(
@@ -47,7 +47,7 @@ impl Twins {
         let pieces = module::cut(&plain).unwrap().unwrap();
         assert!(
             module::cut(&pieces).unwrap().is_some(),
-            "they're in its own functions now"
+            "the added functions have bulk instructions"
         );
         let mut stores = [Store::new(&engine, ()), Store::new(&engine, ())];
         let make = |store: &mut Store<()>, bytes: &[u8]| {
@@ -61,7 +61,7 @@ impl Twins {
         }
     }
 
-    /// Both do the same and come to the same.
+    /// Calls the function in both, and compares how they end and what they have in memory.
     fn call(&mut self, name: &str, operands: &[u64]) {
         let mut ended = [true; 2];
         let mut seen = [Vec::new(), Vec::new()];
@@ -103,7 +103,7 @@ impl Twins {
 const KIB: u64 = 1024;
 
 #[test]
-fn all_that_is_moved_is_the_same() {
+fn pieces_move_the_same_bytes_and_elements() {
     for long in [false, true] {
         let mut twins = Twins::new(long);
         for (at, byte, length) in [
@@ -141,7 +141,7 @@ fn all_that_is_moved_is_the_same() {
 }
 
 #[test]
-fn what_is_outside_traps_and_changes_nothing() {
+fn a_range_outside_traps_and_changes_nothing() {
     const ALL: u64 = 512 * KIB;
     for long in [false, true] {
         let mut twins = Twins::new(long);

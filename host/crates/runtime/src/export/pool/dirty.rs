@@ -1,4 +1,4 @@
-//! What a flush goes through: the instances that had something to flush.
+//! The instances that a flush goes through: those with changes to flush when it began.
 
 use std::collections::BTreeSet;
 
@@ -8,31 +8,32 @@ use tokio::sync::SemaphorePermit;
 
 use super::{Lease, Member, Pool, Pooled};
 
-/// The instances that had something to flush at some moment. When they're lent, they come here next,
-/// before those that wait for any instance: a busy export can't starve a flush.
+/// The instances that had changes to flush at one moment. An instance of these that is lent comes here when it's
+/// returned, before calls that wait for any instance get it. So a busy export can't starve a flush.
 pub(crate) struct Dirty<'a, T: Pooled> {
     pool: &'a Pool<T>,
     numbers: BTreeSet<u64>,
 }
 
-/// How a flush finds the next instance.
+/// What a flush found.
 enum Next<'a, T: Pooled> {
     Found(Lease<'a, T>),
-    /// That was all.
+    /// There are no more.
     None,
     /// All that are left are lent.
     Lent,
-    /// One is idle, but calls that are about to use one have all permits.
+    /// One is idle, but calls that are about to use a permit hold all of them.
     NoPermit,
 }
 
 impl<'a, T: Pooled> Dirty<'a, T> {
-    /// They are wanted already.
+    /// The caller has already entered `numbers` into the pool's `wanted`.
     pub(super) fn new(pool: &'a Pool<T>, numbers: BTreeSet<u64>) -> Self {
         Self { pool, numbers }
     }
 
-    /// The next one, for a request that flushes, leaving out those that are gone or were flushed by somebody else.
+    /// Returns the next instance, for a request that flushes; `None` if there are no more. Skips instances that are
+    /// gone or that another flush has flushed. Dropping the future is safe.
     ///
     /// # Errors
     /// The request has ended.
@@ -45,13 +46,13 @@ impl<'a, T: Pooled> Dirty<'a, T> {
         loop {
             let returned = pool.returned.notified();
             tokio::pin!(returned);
-            // From here on no return is missed.
+            // From here on, this future sees each return.
             returned.as_mut().enable();
             match self.try_next(permit.take(), request) {
                 Next::Found(lease) => return Ok(Some(lease)),
                 Next::None => return Ok(None),
                 Next::Lent => pool.queue(request, returned).await?,
-                // A call may give its permit up instead of using it: then nothing returns.
+                // A call may give up its permit without using it. Then no instance is returned.
                 Next::NoPermit => {
                     let free = async {
                         tokio::select! {
@@ -65,7 +66,7 @@ impl<'a, T: Pooled> Dirty<'a, T> {
         }
     }
 
-    /// Finds the next one. `permit` is for one that is idle, if the caller has one already.
+    /// Looks for the next instance. `permit` is for an idle one, if the caller already has a permit.
     fn try_next(&mut self, permit: Option<SemaphorePermit<'a>>, request: &Deadline) -> Next<'a, T> {
         let pool = self.pool;
         let mut state = pool.state();
@@ -91,7 +92,7 @@ impl<'a, T: Pooled> Dirty<'a, T> {
         };
         let number = member.instance.number();
         self.numbers.remove(&number);
-        // It was taken out of `handed` above: no permit comes free.
+        // Taken out of `handed` above, so no permit comes free.
         state.unwant(number);
         pool.check(&state);
         let lease = Lease::new(pool, &mut state, member, permit, request.clone());

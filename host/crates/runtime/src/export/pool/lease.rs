@@ -1,4 +1,4 @@
-//! An instance in use, and the one way in which every use ends.
+//! An instance in use, and the one way in which each use ends.
 
 use std::time::Instant;
 
@@ -7,22 +7,22 @@ use tokio::sync::SemaphorePermit;
 
 use super::{Member, Pool, Pooled, State};
 
-/// An instance, lent to one call. Unless it's given back it counts as broken: a call that was given
-/// up half-way leaves a store that can't be used.
+/// An instance that is lent to one call. A lease that is dropped counts as a crash, because a call that was given up
+/// halfway leaves a store that can't be used.
 pub(crate) struct Lease<'a, T: Pooled> {
     pool: &'a Pool<T>,
     member: Option<Member<T>>,
-    /// `None` after a hand-over, when the permit was kept for whoever got the instance.
+    /// `None` after a hand-over, which passed the permit on with the instance.
     permit: Option<SemaphorePermit<'a>>,
-    /// Whose call it is.
+    /// The request that has the instance.
     request: Deadline,
 }
 
-/// What is to become of an instance that was lent.
+/// What becomes of an instance after its use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Kept,
-    /// It's in order, and not wanted any more.
+    /// It's in order, and the pool drops it.
     Retired,
     Broken,
 }
@@ -44,20 +44,21 @@ impl<'a, T: Pooled> Lease<'a, T> {
         }
     }
 
-    /// The instance.
+    /// The lent instance.
     pub(crate) fn instance(&mut self) -> &mut T {
         let member = self.member.as_mut();
         &mut member
-            .expect("a lease holds its instance until it's given back")
+            .expect("a lease holds its instance until its end")
             .instance
     }
 
-    /// The call has ended well enough.
+    /// Returns the instance to the pool after a call that left it in order.
     pub(crate) fn give_back(mut self) {
         self.end(End::Kept);
     }
 
-    /// The call has ended well, and the instance has nothing to flush: when another is needed, it's made.
+    /// Drops the instance after a call that left it in order and without changes to flush. The pool makes another one
+    /// when a call needs it.
     pub(crate) fn retire(mut self) {
         self.end(End::Retired);
     }
@@ -68,8 +69,8 @@ impl<'a, T: Pooled> Lease<'a, T> {
         };
         let (number, is_dirty) = (member.instance.number(), member.instance.is_dirty());
         let kept = (end == End::Kept).then_some(member);
-        // From here on one that isn't kept is gone, without the lock: that takes a while. Its place among its
-        // tenant's is free for whoever gets the permit.
+        // From here on an instance that isn't kept is gone. That takes a while, and happens without the lock. The call
+        // that gets the permit can take its place in the tenant's quota.
         let pool = self.pool;
         let mut state = pool.state();
         state.let_go(&self.request);
@@ -110,6 +111,7 @@ impl<'a, T: Pooled> Lease<'a, T> {
         }
     }
 
+    /// Returns the permit, and one that was put aside if it may be of use.
     fn release(&mut self, state: &mut State<T>) {
         match self.permit.take() {
             Some(permit) => drop(permit),

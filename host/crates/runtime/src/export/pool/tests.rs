@@ -1,11 +1,11 @@
-//! The pool, with instances of nothing.
+//! The pool, with instances that do nothing.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use super::*;
 
-/// An instance of nothing.
+/// An instance that does nothing.
 #[derive(Debug)]
 struct Thing {
     number: u64,
@@ -24,7 +24,7 @@ impl Pooled for Thing {
 
 type Things = Pool<Thing>;
 
-/// A request that has all the time there is.
+/// A request with a deadline that no test reaches.
 fn patient() -> Deadline {
     Deadline::unattended(Duration::from_secs(3600))
 }
@@ -35,7 +35,7 @@ impl<'a> Dirty<'a, Thing> {
     }
 }
 
-/// A tenant with room for more than any export here wants.
+/// A quota with more room than any test needs.
 fn roomy() -> Arc<CountQuota> {
     CountQuota::new(100)
 }
@@ -54,12 +54,12 @@ fn thing(number: u64) -> Thing {
 }
 
 impl Things {
-    /// Acquires for a request that has all the time there is.
+    /// Acquires for a patient request.
     async fn get(&self) -> Acquired<'_, Thing> {
         self.acquire(&patient()).await.unwrap()
     }
 
-    /// Nobody uses it: each permit is free or put aside, each instance idle.
+    /// Asserts that nobody uses the pool: each permit is free or put aside, and each instance is idle.
     #[track_caller]
     fn assert_at_rest(&self) {
         let state = self.state();
@@ -70,7 +70,7 @@ impl Things {
         assert!(state.handed.is_empty() && state.wanted.is_empty());
     }
 
-    /// Acquires, where nothing stands in the way.
+    /// Acquires, and panics if that waits.
     #[track_caller]
     fn acquire_now(&self) -> Acquired<'_, Thing> {
         finished(pin!(self.get()))
@@ -89,7 +89,7 @@ impl Things {
         }
     }
 
-    /// Makes another instance, which is lent.
+    /// Makes another instance, and lends it.
     #[track_caller]
     fn make(&self) -> Lease<'_, Thing> {
         let vacancy = self.vacant();
@@ -132,13 +132,13 @@ fn waits<F: Future>(future: Pin<&mut F>) -> bool {
     poll(future).is_pending()
 }
 
-/// The call has changed something.
+/// Ends a call that changed something.
 fn give_back_dirty(mut lease: Lease<'_, Thing>) {
     lease.instance().dirty = true;
     lease.give_back();
 }
 
-/// The call has flushed.
+/// Ends a call that flushed.
 fn give_back_clean(mut lease: Lease<'_, Thing>) {
     lease.instance().dirty = false;
     lease.give_back();
@@ -158,7 +158,7 @@ async fn as_many_are_lent_as_there_are_permits() {
 }
 
 #[tokio::test]
-async fn calls_get_one_in_the_order_of_asking() {
+async fn calls_get_an_instance_in_order() {
     let pool = pool(1, &roomy());
     let lease = pool.ready();
     let (mut one, mut two) = (pin!(pool.get()), pin!(pool.get()));
@@ -178,7 +178,7 @@ async fn a_call_that_is_given_up_while_it_waits_holds_nothing() {
         let mut gone = pin!(pool.get());
         assert!(waits(gone.as_mut()));
         lease.give_back();
-        // The permit is its own now.
+        // The waiting call holds the permit now.
         assert!(matches!(poll(pin!(pool.get())), Poll::Pending));
     }
     pool.assert_at_rest();
@@ -206,14 +206,14 @@ async fn an_instance_that_could_not_be_made_makes_others_wait() {
     let one = pool.ready();
     pool.vacant().failed();
     assert!(matches!(pool.acquire_now(), Acquired::Later(wait) if wait <= BACKOFF));
-    // A call that goes well shows that the plugin is in order.
+    // A successful call shows that the plugin is in order.
     one.give_back();
     let _one = pool.ready();
     assert!(matches!(pool.acquire_now(), Acquired::Vacant(_)));
 }
 
 #[tokio::test]
-async fn without_room_in_the_quota_calls_wait_for_what_there_is() {
+async fn without_room_in_the_quota_calls_wait_for_existing_instances() {
     let quota = CountQuota::new(1);
     let pool = pool(3, &quota);
     let lease = pool.ready();
@@ -257,7 +257,7 @@ async fn without_room_and_without_an_instance_a_call_is_refused() {
 }
 
 #[tokio::test]
-async fn the_place_of_one_that_is_retired_is_there_for_who_waits() {
+async fn a_waiting_call_gets_the_place_of_a_retired_instance() {
     let quota = CountQuota::new(1);
     let pool = pool(1, &quota);
     let lease = pool.ready();
@@ -273,12 +273,12 @@ async fn a_lease_that_is_dropped_is_a_crash() {
     let pool = pool(1, &roomy());
     drop(pool.ready());
     assert!(matches!(pool.acquire_now(), Acquired::Later(_)));
-    assert!(!pool.losses().any(), "there were none");
+    assert!(!pool.losses().any(), "there were no changes");
     pool.assert_at_rest();
 }
 
 #[tokio::test]
-async fn changes_that_a_crash_has_lost_are_noted() {
+async fn changes_that_a_crash_lost_are_noted() {
     let pool = pool(1, &roomy());
     let mut lease = pool.ready();
     lease.instance().dirty = true;
@@ -288,7 +288,7 @@ async fn changes_that_a_crash_has_lost_are_noted() {
 }
 
 #[tokio::test]
-async fn a_flush_comes_before_those_that_wait_for_any() {
+async fn a_flush_comes_before_calls_that_wait_for_any_instance() {
     let pool = pool(1, &roomy());
     give_back_dirty(pool.ready());
     let lease = pool.ready();
@@ -309,7 +309,7 @@ async fn a_flush_comes_before_those_that_wait_for_any() {
     assert!(!pool.is_dirty());
 }
 
-/// Each return has a call that waits for it already.
+/// A call already waits for each return.
 #[tokio::test]
 async fn a_busy_export_does_not_starve_a_flush() {
     let pool = pool(2, &roomy());
@@ -345,7 +345,7 @@ async fn a_flush_gets_each_dirty_instance_once_and_no_other() {
     let mut numbers = Vec::new();
     while let Some(mut lease) = finished(pin!(dirty.get())) {
         numbers.push(lease.instance().number);
-        // It isn't flushed: then it's still dirty, and for the next flush.
+        // It wasn't flushed, so it stays dirty for the next flush.
         lease.give_back();
     }
     numbers.sort_unstable();
@@ -356,7 +356,7 @@ async fn a_flush_gets_each_dirty_instance_once_and_no_other() {
 }
 
 #[tokio::test]
-async fn two_flushes_share_what_one_of_them_did() {
+async fn one_flush_suffices_for_two_that_wait() {
     let pool = pool(1, &roomy());
     give_back_dirty(pool.ready());
     let lease = pool.ready();
@@ -373,7 +373,7 @@ async fn two_flushes_share_what_one_of_them_did() {
 }
 
 #[tokio::test]
-async fn two_flushes_get_what_stays_dirty_one_after_the_other() {
+async fn two_flushes_get_an_instance_that_stays_dirty_in_turn() {
     let pool = pool(1, &roomy());
     give_back_dirty(pool.ready());
     let lease = pool.ready();
@@ -392,7 +392,7 @@ async fn two_flushes_get_what_stays_dirty_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_flush_that_is_given_up_gives_back_what_it_was_handed() {
+async fn a_flush_that_is_given_up_returns_its_instance() {
     let pool = pool(1, &roomy());
     give_back_dirty(pool.ready());
     let lease = pool.ready();
@@ -431,7 +431,7 @@ async fn a_flush_does_not_wait_for_an_instance_that_is_gone() {
     }
 }
 
-/// The permit was on its way to a call, and comes back though nothing was lent.
+/// The permit was on its way to a call. It comes back although nothing was lent.
 #[tokio::test]
 async fn a_flush_goes_on_when_a_call_gives_up_its_permit() {
     let pool = pool(1, &roomy());
@@ -465,7 +465,7 @@ async fn a_closed_pool_lends_to_flushes_only() {
 }
 
 #[tokio::test]
-async fn what_is_dirty_is_kept_when_idle_instances_go() {
+async fn release_idle_keeps_dirty_instances() {
     let quota = CountQuota::new(2);
     let pool = pool(2, &quota);
     let (one, two) = (pool.ready(), pool.make());
@@ -519,7 +519,7 @@ impl<'a> Walk<'a> {
         self.go_on();
     }
 
-    /// Lets all go on that can.
+    /// Polls everything that waits.
     fn go_on(&mut self) {
         for vacancy in self.vacancies.drain(..) {
             let thing = thing(vacancy.number);
@@ -551,7 +551,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The invariants are checked at each transition, and nothing is missing at the end.
+/// Checks the invariants at each transition, and that nothing is missing at the end.
 #[tokio::test]
 async fn permits_and_places_add_up_whatever_happens() {
     for (seed, limit) in [(1, 100), (2, 3), (3, 1), (4, 2)] {
@@ -565,7 +565,7 @@ async fn permits_and_places_add_up_whatever_happens() {
             random ^= random >> 17;
             random ^= random << 5;
             walk.step(&pool, random);
-            // A pause after a crash would keep all else from happening.
+            // A pause after a crash would block the rest of the walk.
             pool.state().crashes.note_success();
         }
         drop(walk);

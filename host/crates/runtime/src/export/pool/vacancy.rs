@@ -1,4 +1,4 @@
-//! A place in which an instance is made.
+//! A place for a new instance.
 
 use std::time::Instant;
 
@@ -8,14 +8,14 @@ use tokio::sync::SemaphorePermit;
 
 use super::{Lease, Member, Pool, Pooled, State};
 
-/// A place for a new instance. Dropped unfilled, it's free again.
+/// A place for a new instance. Dropping it unfilled makes the place free again.
 pub(crate) struct Vacancy<'a, T: Pooled> {
     pool: &'a Pool<T>,
     permit: Option<SemaphorePermit<'a>>,
     share: Option<CountPermit>,
     /// The new instance's number.
     pub(crate) number: u64,
-    /// Who makes it.
+    /// The request that makes the instance.
     request: Deadline,
 }
 
@@ -38,14 +38,14 @@ impl<'a, T: Pooled> Vacancy<'a, T> {
         }
     }
 
-    /// The instance was made and is open.
+    /// Puts a new, open instance into the place, and lends it.
     pub(crate) fn fill(mut self, instance: T) -> Lease<'a, T> {
         let member = Member {
             instance,
             _share: self.share.take(),
         };
         let mut state = self.pool.state();
-        // The lease has it from here on.
+        // From here on the lease is the holder.
         state.let_go(&self.request);
         Lease::new(
             self.pool,
@@ -56,7 +56,7 @@ impl<'a, T: Pooled> Vacancy<'a, T> {
         )
     }
 
-    /// It could not be made.
+    /// Records that the instance couldn't be made, which counts as a crash. The place becomes free.
     pub(crate) fn failed(self) {
         self.pool.state().crashes.note_failure(Instant::now());
     }
@@ -64,7 +64,7 @@ impl<'a, T: Pooled> Vacancy<'a, T> {
 
 impl<T: Pooled> Drop for Vacancy<'_, T> {
     fn drop(&mut self) {
-        // Filled, unless the permit is still here.
+        // A vacancy that was filled has no permit any more.
         if let Some(permit) = self.permit.take() {
             self.share = None;
             let mut state = self.pool.state();

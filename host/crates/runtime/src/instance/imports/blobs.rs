@@ -1,4 +1,4 @@
-//! `interface blobs`: direct use of granted files. By reference: see `requests`.
+//! `interface blobs`: direct use of granted blobs. `requests` has their use by reference.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
                 .iter()
                 .position(|blob| blob.name() == name);
             let Some(rep) = found.and_then(|index| u32::try_from(index).ok()) else {
-                let text = format!("no blob `{}` was granted", name.escape_debug());
+                let text = format!("the operator granted no blob `{}`", name.escape_debug());
                 store.data_mut().explain(&text);
                 return Ok((Err(Errno::Eperm),));
             };
@@ -117,7 +117,7 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
             let Some(blob) = writable(store, &blob)? else {
                 return Ok(Asked::Answer((Err(Errno::Eperm),)));
             };
-            // As for a client that writes past the end of an export.
+            // The same errno as for a client that writes past the end of an export.
             if blob.check(offset, bytes.len() as u64).is_err() {
                 return Ok(Asked::Answer((Err(Errno::Enospc),)));
             }
@@ -136,7 +136,7 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
         WaitsFor::Blob,
         |store, (blob,): (Handle,)| {
             let Some(blob) = writable(store, &blob)? else {
-                // Nothing can have been written.
+                // The guest can't have written anything.
                 return Ok(Asked::Answer((Ok(()),)));
             };
             let ctx = Arc::clone(&store.data().ctx);
@@ -192,14 +192,18 @@ fn link_changes(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
     )
 }
 
-/// The blob, if it was granted `rw`.
+/// Returns the blob if the operator granted it `rw`; otherwise `None`.
 fn writable(store: &Store<'_>, handle: &Handle) -> wasmtime::Result<Option<Blob>> {
     let blob = store.data().blob(handle.rep())?;
     let writable = blob.access() == blob::Access::ReadWrite;
     Ok(writable.then(|| blob.clone()))
 }
 
-/// Zeroes a range, by writing where the blob can't otherwise: then piece by piece, while that is wanted.
+/// Zeroes a range. If the blob can't do that itself, the host writes zeroes piece by piece, until the request has
+/// ended.
+///
+/// # Errors
+/// The blob's error, or that the request has ended.
 async fn zero(
     ctx: &ExportContext,
     request: Option<&Deadline>,
@@ -234,6 +238,7 @@ async fn zero(
     Ok(())
 }
 
+/// The second half of the functions of a blob: the blob's answer as the guest gets it.
 fn answer<T>(
     guest: &mut Guest,
     (blob, done): (Blob, Result<T, NoAnswer>),
@@ -242,7 +247,7 @@ fn answer<T>(
 }
 
 impl NoAnswer {
-    /// The errno for the plugin, and its words, should the plugin return it.
+    /// Returns the errno for the plugin. If the request has ended, it also keeps the reason as the errno's text.
     pub(super) fn errno(&self, guest: &mut Guest, blob: &Blob) -> Errno {
         match self {
             Self::Blob(error) => errno(guest, blob, error),
@@ -254,7 +259,7 @@ impl NoAnswer {
     }
 }
 
-/// The errno for the plugin. What is the host's affair is told to the operator.
+/// Returns the errno for the plugin. Logs an error that is the host's.
 pub(super) fn errno(guest: &Guest, blob: &Blob, error: &BlobError) -> Errno {
     match error {
         BlobError::Range { .. } => Errno::Einval,

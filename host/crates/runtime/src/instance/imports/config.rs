@@ -1,4 +1,4 @@
-//! `interface config`: the export's settings.
+//! `interface config`: the operator's settings for the export.
 
 use nbdbox_config::size;
 use wasmtime::StoreContextMut;

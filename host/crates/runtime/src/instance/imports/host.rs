@@ -1,4 +1,4 @@
-//! `interface host`: log, explain, clocks.
+//! `interface host`: the log, the text for an errno, and clocks.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
         "log",
         |mut store: Store<'_>, (level, text): (Level, WasmStr)| {
             let text = text.to_str(&store)?;
-            // Cut before anything is copied: the line may be as long as the guest's memory.
+            // Cut before the copy: the guest's line may be as long as its memory.
             let text = text[..text.floor_char_boundary(LOG_LINE)].to_owned();
             store.data_mut().log(level, &text);
             Ok(())
@@ -29,7 +29,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
         Ok((millis(store.data().born.elapsed()),))
     })?;
     linker.func_wrap("wall-ms", |_: Store<'_>, (): ()| {
-        // A host whose clock stands before 1970 says 0.
+        // If the host's clock is before 1970, this is 0.
         Ok((millis(
             SystemTime::now()
                 .duration_since(UNIX_EPOCH)

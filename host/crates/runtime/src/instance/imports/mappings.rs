@@ -1,4 +1,4 @@
-//! `interface mappings`: where the plugin says that its bytes are. The handle carries nothing, as those of
+//! `interface mappings`: where the plugin's bytes are, as it reports them. The handle carries nothing, like those of
 //! `requests`.
 
 use device::fault::Cause;
@@ -56,7 +56,10 @@ fn add(
         Ok(false) => Ok(Progress::More),
         Ok(true) => Ok(Progress::Full),
         Err(_) => {
-            guest.blame(Cause::Range, "the plugin's mapping doesn't go upwards");
+            guest.blame(
+                Cause::Range,
+                "the plugin's mapping isn't in ascending order",
+            );
             Ok(Progress::Full)
         }
     }

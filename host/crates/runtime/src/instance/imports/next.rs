@@ -1,4 +1,4 @@
-//! `interface next`: the layer below a filter. Every question is checked here, whoever asks.
+//! `interface next`: the layer below a filter. This module checks each request to it, for all functions.
 
 mod extents;
 mod payload;
@@ -20,7 +20,7 @@ use crate::meter::call::WaitsFor;
 use crate::meter::host_trap::HostTrap;
 use crate::next::{Misuse, Next};
 
-/// The longest pause at once. Restrains the filter, beside its time on the clock.
+/// The longest pause of one call. Restrains the filter, in addition to its wall time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 type Store<'a> = StoreContextMut<'a, Guest>;
@@ -51,7 +51,7 @@ fn describe(next: &Next) -> LayerInfo {
     }
 }
 
-/// Questions without bytes.
+/// Links the functions that move no bytes: `pause`, `flush`, `trim`, `zero` and `cache`.
 fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     waiting(
         linker,
@@ -63,7 +63,7 @@ fn link_ranges(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
             Ok(Asked::Wait(async move {
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
-                    // Then the filter's next question tells it so.
+                    // The filter's next request to the layer below then fails.
                     () = deadline.abandoned() => {}
                 }
             }))
@@ -140,7 +140,11 @@ fn check_change(next: &Next, offset: u64, length: u64) -> Result<(), Misuse> {
     next.check(offset, length)
 }
 
-/// The layer below, of which one more question is asked, and what is left to the request that it's asked for.
+/// Counts another request to the layer below. Returns that layer, and the deadline of the request that the filter
+/// serves.
+///
+/// # Errors
+/// There is no layer below, or the call has sent as many requests as it may.
 fn question(guest: &mut Guest) -> Result<(Arc<Next>, Deadline), HostTrap> {
     let next = guest.next()?;
     guest.take_question()?;
@@ -148,7 +152,8 @@ fn question(guest: &mut Guest) -> Result<(Arc<Next>, Deadline), HostTrap> {
     Ok((next, request.clone()))
 }
 
-/// The layer below has answered: an errno for the guest, and its words, should the guest return it.
+/// Turns the layer's answer into the guest's. For a failure, it keeps the text for the case that the guest returns the
+/// errno.
 fn answer<T>(guest: &mut Guest, done: Result<T, Failure>) -> Outcome<T> {
     done.map_err(|failure| {
         guest.explain(&failure.text);
@@ -156,7 +161,7 @@ fn answer<T>(guest: &mut Guest, done: Result<T, Failure>) -> Outcome<T> {
     })
 }
 
-/// The question isn't passed on.
+/// Answers a request that the layer below doesn't allow, without passing it on.
 fn refuse<T>(guest: &mut Guest, misuse: Misuse) -> Outcome<T> {
     guest.explain(&misuse.to_string());
     Err(match misuse {

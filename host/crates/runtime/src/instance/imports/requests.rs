@@ -1,7 +1,7 @@
 //! `interface requests`: what a request lends to the guest.
 //!
-//! The handles carry nothing: there is one of each kind at most, and it is the current request's.
-//! The component model itself stops a guest that keeps one beyond its call, or makes one up.
+//! The handles carry nothing, because there is at most one of each kind, and it's the current request's. The component
+//! model itself stops a guest that keeps a handle beyond its call, or makes one up.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ fn link_read_reply(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
         "[method]read-reply.data",
         |mut store: Store<'_>, (_, bytes): (Handle, WasmList<u8>)| {
             store.data_mut().count_host_call();
-            // Out of the store for a moment, so that guest memory and reply can be held at once:
-            // bytes are copied once, from one to the other.
+            // Taken out of the store for a moment, so that guest memory and reply can be borrowed together. So the
+            // bytes are copied only once, from one to the other.
             let mut reply: Box<ReadReply> = store.data_mut().take_back()?;
             reply.data(bytes.as_le_slice(&store));
             store.data_mut().lend(reply);
@@ -87,7 +87,7 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
         |mut store: Store<'_>, (_,): (Handle,)| {
             store.data_mut().count_host_call();
             let length = store.data_mut().plan()?.payload.len();
-            // A payload is no longer than NBD's 32 MiB.
+            // NBD bounds a payload to 32 MiB.
             Ok((u32::try_from(length).unwrap_or(u32::MAX),))
         },
     )?;
@@ -101,7 +101,7 @@ fn link_write_payload(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Resul
             if end > payload.len() {
                 return Err(HostTrap::Payload.into());
             }
-            // Not a copy: it's made when the bytes go into the guest's memory.
+            // A slice, not a copy. wasmtime copies the bytes when it lowers them into the guest's memory.
             Ok((payload.slice(start..end),))
         },
     )?;
@@ -155,7 +155,7 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
         |mut store: Store<'_>, (_, extents): (Handle, WasmList<Extent>)| {
             let mut added = Ok(Progress::More);
             for index in 0..extents.len() {
-                // `None` can't be: the index is below the length.
+                // It's never `None`, because the index is below the length.
                 let Some(extent) = extents.get(&mut store, index).transpose()? else {
                     break;
                 };
@@ -190,6 +190,10 @@ fn link_extents(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> 
     )
 }
 
+/// Adds an extent to the current report.
+///
+/// # Errors
+/// The call may add no more extents, or it isn't a report. The inner error is the guest's.
 pub(super) fn add(
     guest: &mut Guest,
     offset: u64,
@@ -203,18 +207,18 @@ pub(super) fn add(
     }
 }
 
-/// What is searched for in a file.
+/// A search for the extents of a blob.
 struct Search {
     blob: Blob,
-    /// Where in the map it goes.
+    /// The range of the map that the extents go to.
     wanted: Range<u64>,
-    /// Only how long the first extent is.
+    /// Whether only the length of the first extent is needed.
     only: bool,
 }
 
 type Found = Result<Vec<SourceExtent>, NoAnswer>;
 
-/// Searches for a file's extents: only for those that the map can still take.
+/// Checks the search, and searches for the extents that the map can still take.
 fn ask_blob(
     guest: &mut Guest,
     rep: u32,
@@ -231,14 +235,14 @@ fn ask_blob(
     }
     let most = guest.ctx.limits.extents;
     let map = guest.extents()?;
-    // One charge for the call itself, useful or not.
+    // Charged for the call itself, even if it adds nothing.
     let progress = match map.add(position, 0, Kind::Data) {
         Ok(progress) => progress,
         Err(_) => return Err(HostTrap::Extents.into()),
     };
     let wanted = position.max(map.range().start)..end.min(map.end());
     let full = progress == MapProgress::Full;
-    // How long the first one is is all that a REQ_ONE wants, if it's about the first.
+    // A REQ_ONE request needs only its first extent, if the search is about that one.
     let only = map.wanted() == Wanted::One && wanted.start == map.range().start;
     let most = if only { 1 } else { most + 1 };
     if wanted.is_empty() || full {
@@ -254,7 +258,7 @@ fn ask_blob(
     }))
 }
 
-/// Adds what was found; of `only` the first extent the rest isn't known.
+/// Adds the extents that were found. If the search was for the first one only, the map ends after it.
 fn answer_blob(guest: &mut Guest, search: &Search, found: Found) -> Result<Added, HostTrap> {
     let found = match found {
         Ok(found) => found,

@@ -1,8 +1,8 @@
-//! Host functions that wait. This is the only way to link one, so that none forgets a guest's clocks.
+//! Host functions that wait. No other module links one, so none can forget to stop a guest's clocks.
 //!
-//! Such a function has two halves and a wait between them. The first half asks: it sees the guest, checks, and says
-//! what to wait for. The wait itself sees neither guest nor store, and the clocks stand or go on as
-//! [`WaitsFor`] says. The second half answers: it sees the guest again, and what was waited for.
+//! Such a function has two halves and a wait between them. The first half, `ask`, sees the guest, checks its request,
+//! and says what to wait for. The wait sees neither guest nor store, and clocks stop as [`WaitsFor`] says. The second
+//! half, `answer`, sees the guest again, and gets what the wait returned.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,21 +14,21 @@ use crate::instance::guest::Guest;
 use crate::meter::call::WaitsFor;
 use crate::meter::clock;
 
-/// What the first half of a host function found.
+/// The outcome of the first half of a host function.
 pub(super) enum Asked<R, W> {
-    /// The answer, at once.
+    /// The answer is ready.
     Answer(R),
-    /// What has to be waited for.
+    /// The answer needs this wait.
     Wait(W),
 }
 
-/// What the first half of a host function returns. An error stops the guest.
+/// The return value of the first half of a host function. An error stops the guest.
 pub(super) type Asking<R, W> = wasmtime::Result<Asked<R, W>>;
 
-/// Links a host function that waits for `wait`. An error of either half stops the guest.
+/// Links a host function that waits for `wait`. An error from either half stops the guest.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that links async functions, and minds the clocks"
+    reason = "the one place that links async functions, and it stops the clocks"
 )]
 pub(super) fn waiting<P, R, W>(
     linker: &mut LinkerInstance<'_, Guest>,
@@ -54,8 +54,9 @@ where
     })
 }
 
-/// Waits on behalf of the guest. Ticks while it really waits aren't its own. What is ready at once wasn't waited for:
-/// the ticks are the guest's, or it would ask again and again and never meet one.
+/// Waits on behalf of the guest. Ticks during a pending wait aren't the guest's. A wait that is ready at the first poll
+/// stops no clock, so its ticks are the guest's: otherwise a guest could call such functions in a loop and never meet a
+/// tick.
 async fn host_wait<W: Future>(
     store: &mut StoreContextMut<'_, Guest>,
     wait: WaitsFor,

@@ -1,19 +1,19 @@
-//! Questions to a blob, for as long as their answer is wanted.
+//! Calls of a blob that the host gives up when their request's client hangs up.
 
 use blob::BlobError;
 use device::Deadline;
 use device::fault::Failure;
 
-/// Why a question to a blob has no answer.
+/// Why a call of a blob has no answer.
 pub(super) enum NoAnswer {
-    /// What the blob said.
+    /// The blob returned an error.
     Blob(BlobError),
-    /// The request for which it was asked has ended.
+    /// The request that the call works for has ended.
     Ended(Failure),
 }
 
-/// Waits for a blob's answer until the client of the request has gone: then it's no longer waited for. `question` must
-/// be safe to drop.
+/// Waits for a blob's answer, at most until the request's client hangs up. `question` must be safe to drop, and so is
+/// this.
 pub(super) async fn while_wanted<T>(
     request: Option<&Deadline>,
     question: impl Future<Output = Result<T, BlobError>>,

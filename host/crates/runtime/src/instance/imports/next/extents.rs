@@ -1,4 +1,4 @@
-//! Extents of the layer below: spliced into the answer, and as a list.
+//! The extents of the layer below: added to the guest's answer, or as a list.
 
 use std::ops::Range;
 
@@ -41,21 +41,24 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
 
 type Found = Result<Box<ExtentMap>, Failure>;
 
-/// What of a splice is still wanted: its place in the map, and how much of it.
+/// The part of a splice that the map can still take.
 struct Splice {
+    /// The range of the map.
     range: Range<u64>,
+    /// Whether the map needs all extents, or only the first one.
     wanted: Wanted,
 }
 
-/// What the layer below said for a splice.
+/// The layer's answer for a splice.
 struct ForSplice {
     found: Found,
-    /// What it was asked for.
+    /// The range of the layer below that the request was for.
     range: Range<u64>,
-    /// Where that goes in the map.
+    /// Where that range begins in the map.
     position: u64,
 }
 
+/// Requests the extents of a range of the layer below, at most `most` of them.
 async fn ask(
     next: &Next,
     deadline: &Deadline,
@@ -67,7 +70,7 @@ async fn ask(
     next.extents(deadline, range, wanted, most).await
 }
 
-/// Asks for the layer's extents, to splice them in: only for what the map can still take.
+/// Requests the layer's extents for a splice, for the part that the map can still take.
 fn ask_splice(
     guest: &mut Guest,
     offset: u64,
@@ -108,10 +111,13 @@ fn answer_splice(guest: &mut Guest, answered: ForSplice) -> Result<Outcome<Progr
     }
 }
 
-/// What is to be asked for; or that nothing is, and why.
+/// Returns the part of the map that the splice is for; or, if there's nothing to request, the map's progress.
+///
+/// # Errors
+/// The call may add no more extents, or it isn't a report.
 fn splice(guest: &mut Guest, place: Range<u64>) -> Result<Result<Splice, Progress>, HostTrap> {
     let map = guest.extents()?;
-    // One charge for the call itself, useful or not.
+    // Charged for the call itself, even if it adds nothing.
     let progress = map.add(place.start, 0, Kind::Data);
     let progress = progress.map_err(|_| HostTrap::Extents)?;
     let wanted = place.start.max(map.range().start)..place.end.min(map.end());
@@ -124,7 +130,7 @@ fn splice(guest: &mut Guest, place: Range<u64>) -> Result<Result<Splice, Progres
     }))
 }
 
-/// Adds what was found in `range` of the layer below, shifted to `position`.
+/// Adds the extents of `range` of the layer below to the map, shifted to `position`.
 fn add(
     guest: &mut Guest,
     found: &ExtentMap,
@@ -135,7 +141,7 @@ fn add(
     let known = found.end().min(range.end);
     for extent in cut(found, range.start..known) {
         let at = position + (extent.offset - range.start);
-        // Zeroes below aren't zeroes above where bytes are changed on their way.
+        // Where a filter changes bytes, zeroes below may be something else above.
         let kind = if changes { Kind::Data } else { extent.kind };
         let added = requests::add(guest, at, extent.length, kind)?;
         if added != Ok(Progress::More) {
@@ -151,7 +157,7 @@ fn add(
     Ok(Ok(guest.extents()?.progress().into()))
 }
 
-/// The extents of a map within a range.
+/// The extents of a map, cut to a range.
 fn cut(map: &ExtentMap, range: Range<u64>) -> impl Iterator<Item = Extent> + '_ {
     map.iter().filter_map(move |extent| {
         let start = extent.offset.max(range.start);
@@ -164,11 +170,12 @@ fn cut(map: &ExtentMap, range: Range<u64>) -> impl Iterator<Item = Extent> + '_ 
     })
 }
 
-/// What the layer below said for a list.
+/// The layer's answer for a list.
 struct ForList {
     found: Found,
-    /// What it was asked for.
+    /// The range of the layer below that the request was for.
     range: Range<u64>,
+    /// The most extents of the list.
     most: usize,
 }
 

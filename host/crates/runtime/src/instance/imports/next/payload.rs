@@ -1,4 +1,4 @@
-//! Writes: by reference from the payload, and out of the guest.
+//! Writes to the layer below: by reference from the payload, and of bytes from the guest.
 
 use bytes::Bytes;
 use device::fault::{Cause, Failure};
@@ -53,7 +53,10 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
     )
 }
 
-/// Plans that a part of the payload goes to the layer below.
+/// Plans that the host sends a part of the payload to the layer below.
+///
+/// # Errors
+/// There is no layer below or no payload, or the part is outside the payload.
 fn forward(guest: &mut Guest, offset: u64, start: u32, length: u32) -> Result<(), HostTrap> {
     let next = guest.next()?;
     part(guest, start, length)?;
@@ -76,7 +79,10 @@ fn forward(guest: &mut Guest, offset: u64, start: u32, length: u32) -> Result<()
     Ok(())
 }
 
-/// A part of the payload; not a copy.
+/// Returns a part of the payload without a copy.
+///
+/// # Errors
+/// The part is outside the payload, or the call isn't a write.
 fn part(guest: &mut Guest, start: u32, length: u32) -> Result<Bytes, HostTrap> {
     let payload = &guest.plan()?.payload;
     let start = start as usize;
@@ -95,7 +101,7 @@ fn check(next: &Next, offset: u64, length: u64, changes: bool) -> Result<(), Mis
     next.check_transfer(offset, length)
 }
 
-/// Writes `bytes` to the layer below; `None` stands for more of them than may be handed over at once.
+/// Writes `bytes` to the layer below. `None` stands for more bytes than a guest may pass at once.
 fn write(
     guest: &mut Guest,
     offset: u64,

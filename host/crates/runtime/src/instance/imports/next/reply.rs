@@ -1,4 +1,4 @@
-//! Reads: by reference into the reply, and into the guest.
+//! Reads of the layer below: by reference into the reply, and into the guest.
 
 use device::fault::Failure;
 use device::reply::ReadReply;
@@ -50,7 +50,7 @@ pub(super) fn link(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<(
     )
 }
 
-/// What is passed on by reference.
+/// Checks a read by reference.
 fn check(guest: &Guest, next: &Next, offset: u64, length: u64) -> Result<(), Misuse> {
     if guest.ctx.grants.changes_bytes {
         return Err(Misuse::Changed);
@@ -66,7 +66,7 @@ fn fill(
     length: u32,
 ) -> Asking<(Outcome<()>,), impl Future<Output = Read> + Send + use<>> {
     let (next, deadline) = question(guest)?;
-    // No more than the request is worth; only a read has a reply to fill.
+    // At most the bytes that the reply still lacks. Only a read has a reply to fill.
     let missing = guest.reply()?.missing();
     let checked = match check(guest, &next, offset, length.into()) {
         Ok(()) if length > missing => Err(Misuse::Length),
