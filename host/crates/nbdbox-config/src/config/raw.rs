@@ -1,7 +1,7 @@
-//! The file as it's written: the definition of its keys, from which the schema is made.
+//! The keys of a configuration file, from which the schema is made.
 //!
-//! Every key is optional here, so that a file with wrong or missing keys still yields the rest.
-//! The comments on fields are the descriptions in the schema.
+//! Every key is optional here, so that a file with wrong or missing keys still yields the rest. The doc comments of
+//! fields are the descriptions in the schema.
 
 mod limits;
 mod value;
