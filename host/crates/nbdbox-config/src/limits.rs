@@ -138,7 +138,7 @@ pub const COMPILER_MEMORY: u64 = 4 << 30;
 /// Wall-clock time for compiling a component; its CPU time may be twice that. Restrains the component's author.
 pub const COMPILER_TIME: Duration = Duration::from_secs(120);
 
-/// The names for `--limit`, in the order of the manual.
+/// The definitions of the limits for `--limit`, in the order of the manual.
 pub const KEYS: &[Key<Limits>] = &[
     Key {
         name: "memory",
