@@ -1,4 +1,4 @@
-//! A grant and what is behind it: ranges are checked here, once, for every source.
+//! An open grant: checks ranges once, for every source.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::opener::Opener;
 use crate::source::{Facts, Source, SourceExtent};
 use crate::{Access, Grant};
 
-/// What was granted under a name, open. Clones share it.
+/// An open blob, under the name by which it was granted. Clones share it.
 ///
-/// Whether the plugin's access allows an operation is its caller's to check.
+/// The caller checks whether the grant's [access](Self::access) allows an operation. Offsets and lengths are in bytes.
 #[derive(Clone, Debug)]
 pub struct Blob {
     granted: Arc<Granted>,
@@ -26,12 +26,12 @@ struct Granted {
     name: String,
     access: Access,
     behind: Behind,
-    /// Of a file: says that it's in use.
+    /// For a file, marks it as in use.
     user: Option<Arc<Use>>,
 }
 
-/// What is behind a grant. A file is called directly: a read that finds its bytes in the page cache takes no
-/// allocation, and nothing virtual.
+/// What is behind a grant. Files are called directly, so that a read from the page cache takes no allocation and no
+/// virtual call.
 #[derive(Debug)]
 pub(crate) enum Behind {
     File(FileSource),
@@ -39,12 +39,12 @@ pub(crate) enum Behind {
 }
 
 impl Blob {
-    /// Opens the operator's file for an export; what blocks later is done by `work`. Blocks: for two seconds while another
-    /// program has the file for itself, and on a disk that hangs for as long as it hangs.
+    /// Opens the operator's file for an export; `work` does later what blocks. Blocks: for two seconds while another
+    /// program has the file locked, and on a disk that hangs for as long as it hangs.
     ///
     /// # Errors
-    /// Names the grant and the path: not there, not allowed, neither a file nor a block device; another export or
-    /// program has it, and isn't to share it.
+    /// Names the grant and the path: the path doesn't exist, access is denied, it's neither a file nor a block device,
+    /// or another export or program holds a lock that excludes this one.
     pub fn open(grant: Grant, opener: &Opener, work: Work) -> anyhow::Result<Self> {
         let opened = file::open(&grant, opener, work);
         let (file, user) = opened.map_err(|error| {
@@ -55,7 +55,7 @@ impl Blob {
         Ok(Self::new(grant.name, grant.access, behind, Some(user)))
     }
 
-    /// Grants something that isn't a file, and is open.
+    /// Grants an open source that isn't a file.
     #[must_use]
     pub fn over(name: String, access: Access, source: Arc<dyn Source>) -> Self {
         Self::new(name, access, Behind::Other(source), None)
@@ -72,7 +72,7 @@ impl Blob {
         }
     }
 
-    /// The same blob; what blocks is done by `work`, and charged as that says. At once.
+    /// The same blob for an export whose blocking work `work` does and is charged for. Returns at once.
     #[must_use]
     pub fn charged_to(&self, work: &Work) -> Self {
         match self.behind() {
@@ -81,7 +81,7 @@ impl Blob {
         }
     }
 
-    /// The same grant over another file.
+    /// The same grant over another view of the file.
     pub(crate) fn over_file(&self, file: FileSource) -> Self {
         let user = self.granted.user.clone();
         Self::new(
@@ -92,19 +92,19 @@ impl Blob {
         )
     }
 
-    /// The name that the plugin knows.
+    /// The name by which the plugin opens it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.granted.name
     }
 
-    /// What the operator allowed.
+    /// The access that the operator granted.
     #[must_use]
     pub fn access(&self) -> Access {
         self.granted.access
     }
 
-    /// What is known of what is behind it.
+    /// The properties of the source behind it.
     #[must_use]
     pub fn facts(&self) -> &Facts {
         match self.behind() {
@@ -113,13 +113,13 @@ impl Blob {
         }
     }
 
-    /// Size in bytes, when it was opened.
+    /// The size in bytes when it was opened.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.facts().size
     }
 
-    /// Checks that a range is inside.
+    /// Checks that a range lies inside the blob.
     ///
     /// # Errors
     /// [`BlobError::Range`].
@@ -135,7 +135,7 @@ impl Blob {
         }
     }
 
-    /// Whether something was changed that no flush has made durable. At once.
+    /// Whether a change awaits a flush. Returns at once.
     #[must_use]
     pub fn is_unsynced(&self) -> bool {
         self.unflushed().is_pending()
@@ -148,10 +148,10 @@ impl Blob {
         }
     }
 
-    /// Reads `length` bytes into a new buffer. Dropping it is safe.
+    /// Reads `length` bytes into a new buffer. Dropping the future is safe.
     ///
     /// # Errors
-    /// Range, I/O, a source that shrank.
+    /// The range lies outside, I/O failed, or the source has shrunk.
     pub async fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, BlobError> {
         self.check(offset, length as u64)?;
         match self.behind() {
@@ -160,10 +160,10 @@ impl Blob {
         }
     }
 
-    /// Writes `bytes` at `offset`, durably with FUA. Goes on when it's dropped, or not.
+    /// Writes `bytes` at `offset`, durably if the flags have FUA. If the future is dropped, the write may go on.
     ///
     /// # Errors
-    /// Range, I/O.
+    /// The range lies outside, or I/O failed.
     pub async fn write(
         &self,
         offset: u64,
@@ -177,11 +177,12 @@ impl Blob {
         }
     }
 
-    /// Makes the range read as zeroes, durably with FUA, where the source can without writing them. Goes on when it's
-    /// dropped, or not.
+    /// Makes the range read as zeroes, durably if the flags have FUA, unless that requires writing zeroes. If the
+    /// future is dropped, the change may go on.
     ///
     /// # Errors
-    /// Range, I/O; [`BlobError::Unsupported`], without a change, where zeroes would have to be written.
+    /// The range lies outside, or I/O failed. [`BlobError::Unsupported`], without a change, if the caller has to write
+    /// zeroes.
     pub async fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), BlobError> {
         self.check(offset, length)?;
         match self.behind() {
@@ -190,11 +191,11 @@ impl Blob {
         }
     }
 
-    /// Gives the range back to the source where that is possible: a hint, but durable with FUA. Goes on when it's dropped,
-    /// or not.
+    /// Gives the range back to the source if it can take it: a hint, but durable if the flags have FUA. If the future
+    /// is dropped, the change may go on.
     ///
     /// # Errors
-    /// Range, I/O.
+    /// The range lies outside, or I/O failed.
     pub async fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Result<(), BlobError> {
         self.check(offset, length)?;
         match self.behind() {
@@ -203,10 +204,10 @@ impl Blob {
         }
     }
 
-    /// Makes all that was changed durable. One that began is finished when it's dropped.
+    /// Makes all confirmed changes durable. If the future is dropped, a flush that has begun completes.
     ///
     /// # Errors
-    /// I/O: what was changed before may be lost, and every later flush fails too.
+    /// I/O failed: earlier changes may be lost, and every later flush fails too.
     pub async fn flush(&self) -> Result<(), BlobError> {
         match self.behind() {
             Behind::File(file) => file.flush().await,
@@ -214,10 +215,11 @@ impl Blob {
         }
     }
 
-    /// Where the range has data and where holes; at most `most` extents, then the list ends early. Dropping it is safe.
+    /// The data and holes of the range, without gaps. After `most` extents the list ends early. Dropping the future is
+    /// safe.
     ///
     /// # Errors
-    /// Range, I/O.
+    /// The range lies outside, or I/O failed.
     pub async fn extents(
         &self,
         offset: u64,
@@ -231,11 +233,11 @@ impl Blob {
         }
     }
 
-    /// Starts reading ahead: a hint. Of a file 32 MiB at most, and one range at a time: while that is read, further
-    /// hints are dropped. At once.
+    /// Starts reading the range ahead: a hint. For a file, it reads 32 MiB at most, and one range at a time: it ignores
+    /// further hints meanwhile. Returns at once.
     ///
     /// # Errors
-    /// Range.
+    /// The range lies outside.
     pub fn prefetch(&self, offset: u64, length: u64) -> Result<(), BlobError> {
         self.check(offset, length)?;
         match self.behind() {
@@ -245,8 +247,8 @@ impl Blob {
         Ok(())
     }
 
-    /// Bytes of memory in which it's remembered where it has holes: 1.3 MiB at most. All that share an open file have it
-    /// together. At once.
+    /// The memory in which the host remembers the blob's holes, in bytes: 1.3 MiB at most. Blobs that share an open
+    /// file share it. Returns at once.
     #[must_use]
     pub fn remembered(&self) -> usize {
         match self.behind() {
@@ -255,14 +257,14 @@ impl Blob {
         }
     }
 
-    /// Gives that memory back: nobody asks for the time being. At once.
+    /// Releases that memory; to be called when no client is connected. Returns at once.
     pub fn forget(&self) {
         if let Behind::File(file) = self.behind() {
             file.forget();
         }
     }
 
-    /// As [`Source::read_cached`]. The range was checked.
+    /// As [`Source::read_cached`]. The caller has checked the range.
     pub(crate) fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize {
         match self.behind() {
             Behind::File(file) => file.read_cached(offset, bytes),

@@ -1,22 +1,22 @@
-//! What has become of files since an export opened them.
+//! Changes of files since an export opened them.
 
 use lanes::Work;
 
 use crate::blob::{Behind, Blob};
 
-/// Where to look.
+/// What to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// At the open file: whether it has grown.
+    /// The open file: whether it has grown.
     File,
-    /// At its path too: whether it's still the file there.
+    /// The open file, and whether its path still leads to it.
     Path,
 }
 
 impl Blob {
-    /// Whether all are as they were when they were opened: none has grown, nor, with [`Look::Path`], another file in its
-    /// place. One that shrank stays as it was, so that its clients hear of what is missing: reads of that are errors. A
-    /// thread of the tenant's lane looks, so that a disk that hangs keeps no worker; dropping it leaves that thread to end
+    /// Whether no blob has changed since it was opened: none has grown, nor, with [`Look::Path`], does a path lead to
+    /// another file. A file that shrank counts as unchanged: its clients get errors for the missing bytes. A thread of
+    /// the tenant's lane checks, so that a disk that hangs blocks no worker. If the future is dropped, that thread ends
     /// by itself.
     pub async fn are_as_opened(blobs: Vec<Self>, look: Look) -> bool {
         let Some(work) = Self::work_of(&blobs) else {
@@ -26,7 +26,7 @@ impl Blob {
         looked.await.unwrap_or(false)
     }
 
-    /// The way to the lane of the export whose blobs these are; `None` if no file is among them.
+    /// Access to the lane of the export that has these blobs; `None` if no file is among them.
     fn work_of(blobs: &[Self]) -> Option<Work> {
         blobs.iter().find_map(|blob| match blob.behind() {
             Behind::File(file) => Some(file.work().clone()),
@@ -34,7 +34,7 @@ impl Blob {
         })
     }
 
-    /// The same blob, as far as it has grown. Blocks.
+    /// The same blob with its present size, if it has grown. Blocks.
     fn renewed(&self) -> Self {
         match self.behind() {
             Behind::File(file) => self.over_file(file.renewed()),
@@ -42,11 +42,11 @@ impl Blob {
         }
     }
 
-    /// The same blobs, open as they are, each as far as it has grown. Waits as
-    /// [`are_as_opened`](Self::are_as_opened) does.
+    /// The same open blobs, each with its present size if it has grown. Waits as [`are_as_opened`](Self::are_as_opened)
+    /// does.
     ///
     /// # Errors
-    /// There is no thread to look.
+    /// The lane has no thread for the work.
     pub async fn renew_all(blobs: Vec<Self>) -> anyhow::Result<Vec<Self>> {
         let Some(work) = Self::work_of(&blobs) else {
             return Ok(blobs);

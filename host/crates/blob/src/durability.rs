@@ -1,44 +1,44 @@
-//! What was changed since the last flush: the one place that knows in which order to take note of it.
+//! What was changed since the last flush. Only this file knows in which order changes and flushes must be noted.
 //!
-//! There is one timeline, and whatever is noted gets a time of its own on it. **A change is noted after it was made, a
-//! flush before it begins.** So a flush with a later time than a change began when the change was made already, and
-//! covers it. A change that is made while a flush runs gets a later time than the flush, if it's noted after the flush
-//! began, and waits for the next one, though it may have been met. **A flush counts when it has succeeded**, not when
-//! it began: until then what it's to cover is still pending, and a second flush that comes meanwhile doesn't answer
-//! early. A flush that failed, or was given up, never counts.
+//! There is one timeline, and each note gets a time of its own on it. **A change is noted after it was made, a flush
+//! before it begins.** So if a flush has a later time than a change, the change was complete when the flush began, and
+//! the flush covers it. A change that is made while a flush runs gets a later time if it's noted after the flush began.
+//! Then it waits for the next flush, even if this one happened to cover it. **A flush counts when it has succeeded**,
+//! not when it began: until then the changes that it covers are still pending, and a second flush that arrives
+//! meanwhile doesn't return early. A flush that failed, or was given up, never counts.
 //!
-//! All operations on the atomics are `SeqCst`, so that what can happen is what an interleaving of them can do, and the
-//! test below goes through all of those.
+//! All operations on the atomics are `SeqCst`, so that every possible result is that of an interleaving, and the test
+//! below tries all interleavings.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use device::Losses;
 
-/// Whether anything was changed that no flush has made durable.
+/// Whether there are changes that no flush has made durable.
 ///
-/// Nothing here waits, or takes a lock.
+/// No method waits or takes a lock.
 #[derive(Debug, Default)]
 pub struct Unflushed {
-    /// The latest time that was given out.
+    /// The latest time that was assigned.
     clock: AtomicU64,
-    /// When the last change was noted.
+    /// The time of the latest change.
     changed: AtomicU64,
-    /// When the latest of the flushes that succeeded began.
+    /// The time of the latest flush that succeeded.
     flushed: AtomicU64,
     losses: Losses,
 }
 
-/// A moment on the timeline, before which all changes that were answered were noted.
+/// A moment on the timeline. Changes that were confirmed before it have earlier times.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(u64);
 
-/// A flush that began. Dropped, it never counts.
+/// A flush that has begun. If this is dropped, the flush never counts.
 #[derive(Debug)]
-#[must_use = "a flush counts when it's said that it succeeded"]
+#[must_use = "a flush counts only after `finish_flush`"]
 pub struct Epoch(u64);
 
 impl Unflushed {
-    /// Nothing was changed so far.
+    /// Without changes.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -49,49 +49,51 @@ impl Unflushed {
         }
     }
 
-    /// Something was changed, or may have been. To be called **after** the change, also after one that failed half-way,
-    /// and before it's answered.
+    /// Notes a change. To be called **after** the change, also after one that failed half-way, and before it's
+    /// confirmed.
     pub fn note_change(&self) {
         let time = self.tick();
         self.set_changed(time);
     }
 
-    /// A flush is about to begin. To be called **before** it.
+    /// Notes that a flush is about to begin. To be called **before** it.
     pub fn begin_flush(&self) -> Epoch {
         Epoch(self.tick())
     }
 
-    /// The flush has succeeded: all that was noted before it began is durable.
+    /// Notes that the flush has succeeded: all changes that were noted before it began are durable.
     pub fn finish_flush(&self, epoch: Epoch) {
         self.flushed.fetch_max(epoch.0, SeqCst);
     }
 
-    /// Whether something was changed that no flush has covered so far. While a flush runs, what it's to cover counts.
+    /// Whether there is a change that no flush has covered. While a flush runs, the changes that it will cover are
+    /// still pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         let flushed = self.flushed.load(SeqCst);
         flushed < self.changed.load(SeqCst)
     }
 
-    /// When the last change was noted: another one after each change.
+    /// The time of the latest change: differs after each change.
     #[must_use]
     pub(crate) fn last_change(&self) -> u64 {
         self.changed.load(SeqCst)
     }
 
-    /// Now, for [`has_flushed_since`](Self::has_flushed_since).
+    /// The present moment, for [`has_flushed_since`](Self::has_flushed_since).
     #[must_use]
     pub fn mark(&self) -> Mark {
         Mark(self.clock.load(SeqCst))
     }
 
-    /// Whether a flush that began after `mark` has succeeded: then all that was noted before the mark is durable.
+    /// Whether a flush that began after `mark` has succeeded: then all changes that were noted before the mark are
+    /// durable.
     #[must_use]
     pub fn has_flushed_since(&self, mark: Mark) -> bool {
         self.flushed.load(SeqCst) > mark.0
     }
 
-    /// What was lost: to be noted by whoever finds that a flush has failed, and asked for by those that must hear of it.
+    /// The losses: the code that finds a flush failed notes them, and [witnesses](device::Witness) learn of them.
     #[must_use]
     pub fn lost(&self) -> &Losses {
         &self.losses
@@ -101,7 +103,7 @@ impl Unflushed {
         self.clock.fetch_add(1, SeqCst) + 1
     }
 
-    /// Two changes may come here in another order than their times: the later one counts.
+    /// Two changes may arrive here in another order than that of their times: the later time wins.
     fn set_changed(&self, time: u64) {
         self.changed.fetch_max(time, SeqCst);
     }
@@ -114,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_changed_is_pending_until_a_flush_has_succeeded() {
+    fn a_change_is_pending_until_a_flush_has_succeeded() {
         let unflushed = Unflushed::new();
         assert!(!unflushed.is_pending());
         unflushed.note_change();
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_covers_nothing_that_came_after_its_begin() {
+    fn a_flush_does_not_cover_a_change_after_its_begin() {
         let unflushed = Unflushed::new();
         let epoch = unflushed.begin_flush();
         unflushed.note_change();
@@ -171,20 +173,20 @@ mod tests {
     /// Changes, a bit for each writer.
     type Changes = u8;
 
-    /// Two writers, two flushes, and one who asks, all at once, somewhere between two of their steps. A step is one
-    /// operation on an atomic, or one of the world outside.
+    /// Two writers, two flushes and one observer at some moment between their steps. A step is one operation on an
+    /// atomic, or one on the disk.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
     struct World {
-        /// The steps that each has done.
+        /// How many steps each of them has done.
         steps: [u8; 6],
         /// The values of the atomics: clock, changed, flushed.
         atomics: [u64; 3],
         made: Changes,
         durable: Changes,
         answered: Changes,
-        /// Each one's time, or what it has read.
+        /// The time that each of them got, or the value that it has read.
         times: [u64; 6],
-        /// What was answered when the one who asks began.
+        /// The changes that were confirmed when the observer began.
         before: Changes,
     }
 
@@ -213,7 +215,7 @@ mod tests {
                 (2 | 3, 0) => *time = unflushed.begin_flush().0,
                 (2 | 3, 1) if fails == Some(who) => {}
                 (2 | 3, 2) if fails == Some(who) => {}
-                // What a flush meets: at least what was made before.
+                // A flush covers at least the changes that were made before it.
                 (2 | 3, 1) => self.durable |= self.made,
                 (2 | 3, 2) => unflushed.finish_flush(Epoch(*time)),
                 (MARKER, 0) => {
@@ -245,7 +247,7 @@ mod tests {
                 ..
             } = &unflushed;
             self.atomics = [clock, changed, flushed].map(|atomic| atomic.load(SeqCst));
-            // In between, and all at once.
+            // `is_pending` at once, at every moment.
             if !unflushed.is_pending() {
                 assert_eq!(self.answered & !self.durable, 0, "{self:?}");
             }
@@ -253,7 +255,7 @@ mod tests {
         }
     }
 
-    /// Goes through all interleavings of two writers, two flushes, and one who asks.
+    /// Tries all interleavings of two writers, two flushes and one observer.
     fn all_interleavings(asks: usize, fails: Option<usize>) -> Vec<World> {
         let (mut seen, mut left, mut ends) = (HashSet::new(), vec![World::default()], Vec::new());
         while let Some(world) = left.pop() {
@@ -274,14 +276,14 @@ mod tests {
         ends
     }
 
-    /// What is answered and not pending is durable, at every moment.
+    /// A change that is confirmed and not pending is durable, at every moment.
     #[test]
-    fn no_interleaving_takes_for_durable_what_is_not() {
+    fn no_interleaving_takes_a_lost_change_for_durable() {
         for asks in [MARKER, ASKER] {
             let ends = all_interleavings(asks, None);
             let all = WRITERS.iter().fold(0, |all, who| all | 1 << who);
             assert!(ends.iter().all(|end| end.answered == all));
-            // It isn't that all is always pending, or never.
+            // `is_pending` isn't constant.
             let is_pending = |end: &World| end.atomics[2] < end.atomics[1];
             assert!(ends.iter().any(is_pending));
             assert!(!ends.iter().all(is_pending));
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn nor_does_one_in_which_a_flush_fails() {
+    fn no_interleaving_with_a_failed_flush_does_either() {
         for flush in FLUSHES {
             for asks in [MARKER, ASKER] {
                 all_interleavings(asks, Some(flush));

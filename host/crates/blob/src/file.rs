@@ -1,4 +1,4 @@
-//! Files: open, how large they are, what went wrong with them.
+//! Open files as sources: their state, their errors, and the threads for what blocks.
 
 mod blocked_workers;
 mod cold_reads;
@@ -35,49 +35,50 @@ use crate::durability::Unflushed;
 use crate::error::BlobError;
 use crate::source::{Answer, Facts, Identity, Source, SourceExtent};
 
-/// An open file, as it was when an export opened it. Clones share it.
+/// An open file, with the facts that held when an export opened it. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSource {
     open: Arc<OpenFile>,
     own: Arc<Own>,
 }
 
-/// What an export has of a file for itself.
+/// The part of a file's state that belongs to one export.
 #[derive(Debug)]
 struct Own {
     facts: Facts,
-    /// The way to its tenant's threads.
+    /// The export's access to its tenant's threads.
     work: Work,
     cold_reads: ColdReads,
-    /// A thread reads ahead for it.
+    /// Whether a thread is reading ahead for the export.
     prefetches: AtomicBool,
 }
 
-/// What there is once for each open file description, which all exports share that opened the file in the same way.
+/// The state of one open file description, shared by all exports that opened the file with the same access.
 #[derive(Debug)]
 struct OpenFile {
-    /// The operator's.
+    /// The operator's path.
     path: PathBuf,
     file: File,
     unflushed: Unflushed,
     /// Held by the thread that syncs.
     syncing: Mutex<()>,
-    /// Held while a thread syncs, or is about to: those that wait for their turn need no thread meanwhile.
+    /// Held while a thread syncs or is about to, so that further flushes queue without a thread.
     sync_gate: Arc<Semaphore>,
-    /// Its file system takes no write without waiting.
+    /// Whether its file system accepts no write without waiting.
     waits: AtomicBool,
-    /// Its file system can't be asked for what is in the page cache only.
+    /// Whether its file system has no reads that are limited to the page cache.
     no_looks: AtomicBool,
     holes: Holes,
-    /// It has kept a worker waiting: until when it's left to lanes.
+    /// Until when only lanes access the file, because it has made a worker wait.
     slow_until: Mutex<Option<Instant>>,
 }
 
 impl FileSource {
-    /// Opens a file or a block device, of which nobody else takes note. What blocks later is done by `work`. Blocks.
+    /// Opens a file or a block device without entering it among the process's open files. `work` does later what
+    /// blocks. Blocks.
     ///
     /// # Errors
-    /// Not there, not allowed, neither a file nor a block device.
+    /// The path doesn't exist, access is denied, or it's neither a file nor a block device.
     pub(crate) fn open(path: &Path, writable: bool, work: Work) -> io::Result<Self> {
         let (file, facts) = open_at(path, writable)?;
         Ok(Self {
@@ -96,7 +97,7 @@ impl FileSource {
         })
     }
 
-    /// It through a description of the same file that is open already.
+    /// This export's view of the file, but through a description of the same file that is already open.
     fn through(self, open: Arc<OpenFile>) -> Self {
         Self { open, ..self }
     }
@@ -109,7 +110,7 @@ impl FileSource {
         &self.own.facts
     }
 
-    /// The same file with other facts, or for another export.
+    /// The same open file with other facts, or for another export.
     fn with(&self, facts: Facts, work: Work) -> Self {
         Self {
             open: Arc::clone(&self.open),
@@ -117,7 +118,7 @@ impl FileSource {
         }
     }
 
-    /// The same file for an export: what blocks is done by `work`.
+    /// The same open file for an export whose blocking work `work` does.
     pub(crate) fn charged_to(&self, work: &Work) -> Self {
         self.with(self.facts().clone(), work.clone())
     }
@@ -130,7 +131,7 @@ impl FileSource {
         &self.open.unflushed
     }
 
-    /// The file itself. Offsets are explicit everywhere, so that requests share one descriptor.
+    /// The descriptor. All offsets are explicit, so that requests can share it.
     fn file(&self) -> &File {
         &self.open.file
     }
@@ -146,8 +147,7 @@ impl FileSource {
         }
     }
 
-    /// Does `work`, which blocks, on its tenant's lane. Dropping it before that forgets the work, or it's done all the
-    /// same.
+    /// Runs `work`, which blocks, on the tenant's lane. If the future is dropped, `work` may run or not.
     async fn on_lane<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, BlobError> + Send + 'static,
@@ -157,9 +157,9 @@ impl FileSource {
         done.unwrap_or_else(|error| Err(self.io_error(io::Error::other(error))))
     }
 
-    /// Waits for those that sync.
+    /// Waits until no other thread syncs.
     fn sync_turn(&self) -> MutexGuard<'_, ()> {
-        // It guards nothing that a panic could leave half-done.
+        // It guards no data that a panic could leave half-changed.
         let lock = self.open.syncing.lock();
         lock.unwrap_or_else(PoisonError::into_inner)
     }
@@ -172,7 +172,7 @@ impl FileSource {
         self.open.waits.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a look at the page cache can be had, which starts the disk for what isn't there.
+    /// Whether reads that are limited to the page cache work. They start the disk for the bytes that the cache lacks.
     fn looks_start_reads(&self) -> bool {
         !self.open.no_looks.load(Ordering::Relaxed)
     }
@@ -189,12 +189,12 @@ impl FileSource {
         &self.open.holes
     }
 
-    /// Bytes of memory in which its holes are remembered.
+    /// The memory in which the host remembers the file's holes, in bytes.
     pub(crate) fn remembered(&self) -> usize {
         self.holes().bytes()
     }
 
-    /// Gives them back.
+    /// Releases that memory.
     pub(crate) fn forget(&self) {
         self.holes().forget();
     }
@@ -209,7 +209,7 @@ impl FileSource {
     }
 
     fn slow_until(&self) -> MutexGuard<'_, Option<Instant>> {
-        // Nothing that holds the lock panics.
+        // No code panics while it holds the lock.
         let lock = self.open.slow_until.lock();
         lock.unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,14 +217,17 @@ impl FileSource {
     fn lost(&self) -> BlobError {
         BlobError::Io {
             path: self.path(),
-            error: io::Error::other("what was written before may be lost: an earlier sync failed"),
+            error: io::Error::other("earlier writes may be lost, because an earlier sync failed"),
         }
     }
 
     fn stuck(&self) -> BlobError {
         BlobError::Io {
             path: self.path(),
-            error: io::Error::new(ErrorKind::WriteZero, "a write made no progress"),
+            error: io::Error::new(
+                ErrorKind::WriteZero,
+                "a write made no progress: the file system wrote 0 bytes",
+            ),
         }
     }
 
@@ -240,7 +243,7 @@ impl FileSource {
     }
 }
 
-/// As everybody else may see it; [`Blob`](crate::Blob) calls the file's own methods.
+/// The file as other crates see it; [`Blob`](crate::Blob) calls the inherent methods.
 impl Source for FileSource {
     fn facts(&self) -> &Facts {
         self.facts()
@@ -286,7 +289,7 @@ impl Source for FileSource {
 fn open_at(path: &Path, writable: bool) -> io::Result<(File, Facts)> {
     let file = outside::files::disk(path, writable)?;
     let found = rustix::fs::fstat(&file)?;
-    // Works for block devices, whose metadata says 0.
+    // Not from fstat(2), which reports 0 for block devices.
     let size = rustix::fs::seek(&file, SeekFrom::End(0))?;
     let facts = Facts {
         size,

@@ -1,4 +1,4 @@
-//! Replies by reference: what is there at once, else when the source has answered.
+//! Replies by reference: bytes that are at hand are copied at once, the others when the source has read them.
 
 use std::io::{self, ErrorKind};
 
@@ -9,13 +9,13 @@ use crate::blob::{Behind, Blob};
 use crate::error::BlobError;
 use crate::file::PartialReply;
 
-/// Bytes that are copied while others wait for the worker: a third of a millisecond.
+/// How many bytes are copied before other tasks get a turn: a third of a millisecond.
 const PIECE: usize = 1 << 20;
 
-/// Does all blob reads of a reply; they are of `blobs`, by index. Dropping it is safe, and loses the reply.
+/// Does all blob reads of a reply, from `blobs` by index. Dropping the future is safe, and loses the reply.
 ///
 /// # Errors
-/// As [`Blob::read`]. The ranges were checked when the plan was made.
+/// As [`Blob::read`]. The ranges were checked when the reads were planned.
 pub async fn fill_from_blobs(
     blobs: &[Blob],
     reply: Box<ReadReply>,
@@ -31,8 +31,8 @@ pub async fn fill_from_blobs(
     Ok(partial.into_reply())
 }
 
-/// Takes what is to be had without waiting for the disk, until bytes are missing: then it says of which blob. Others
-/// have their turn after every [`PIECE`].
+/// Copies the bytes that are at hand, and returns the blob of the first missing ones; `None` if the reply is complete.
+/// Other tasks get a turn after every [`PIECE`] bytes.
 async fn take_cached(partial: &mut PartialReply, blobs: &[Blob]) -> Option<u32> {
     let mut left = PIECE;
     while let Some(gap) = partial.gap() {
@@ -53,7 +53,7 @@ async fn take_cached(partial: &mut PartialReply, blobs: &[Blob]) -> Option<u32> 
     None
 }
 
-/// Waits for the bytes that are missing next, which are this blob's.
+/// Waits for the next missing bytes, which are this blob's.
 async fn fill_gap(partial: &mut PartialReply, blob: &Blob) -> Result<(), BlobError> {
     let Some(gap) = partial.gap() else {
         return Ok(());
@@ -63,7 +63,10 @@ async fn fill_gap(partial: &mut PartialReply, blob: &Blob) -> Result<(), BlobErr
     if bytes.len() != wanted {
         return Err(BlobError::Io {
             path: blob.name().to_owned(),
-            error: io::Error::new(ErrorKind::UnexpectedEof, "the source read too little"),
+            error: io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "the source read fewer bytes than requested",
+            ),
         });
     }
     gap.bytes.copy_from_slice(&bytes);

@@ -1,8 +1,9 @@
-//! What the operator granted: the only things outside that a plugin can reach, by name.
+//! The blobs that an operator granted: the only files and sources that a plugin can reach, each under a name.
 //!
-//! A [`Grant`] is what the operator wrote; a [`Blob`] is what is open behind it: a file, or another [`Source`]. Nothing
-//! that a guest says ever becomes a path. A file is open once for each access, and locked: no two exports, and no other
-//! program that looks at QEMU's locks, write it at once. What was changed since the last flush is [`Unflushed`]'s to know.
+//! A [`Grant`] is the operator's decision; a [`Blob`] is what is open behind it: a file, or another [`Source`]. No text
+//! from a guest becomes a path. A file is open once for each access, and locked, so that no two exports write it at
+//! once, nor does another program that respects QEMU's locks. [`Unflushed`] knows what was changed since the last
+//! flush.
 
 mod blob;
 mod drift;

@@ -1,4 +1,4 @@
-//! All that an export is granted, opened.
+//! Opening all blobs that an export is granted.
 
 use anyhow::ensure;
 use lanes::Work;
@@ -7,12 +7,12 @@ use crate::opener::Opener;
 use crate::{Access, Blob, Grant};
 
 impl Blob {
-    /// Opens what an export, or one of its filters, is granted, in this order. A `read_only` export gets no grant to
-    /// write. They are opened by `work`, so that a disk that hangs keeps no worker, and so is later what
-    /// blocks. Dropping it leaves the thread that opens to end by itself.
+    /// Opens the blobs that an export, or one of its filters, is granted, in this order. A `read_only` export gets no
+    /// grant to write. `work` opens them, so that a disk that hangs blocks no worker, and does later what blocks. If
+    /// the future is dropped, the thread that opens a file ends by itself.
     ///
     /// # Errors
-    /// A name is granted twice; a file can't be opened, as for [`open`](Self::open).
+    /// A name is granted twice, or a file can't be opened, as for [`open`](Self::open).
     pub async fn open_all(
         grants: &[Grant],
         read_only: bool,

@@ -1,13 +1,13 @@
-//! Who opens files.
+//! The export that opens a file.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// An export that opens files, in one of its generations.
+/// An export in one of its generations, as far as locks distinguish it.
 ///
-/// A file that one export may write is refused to others. The generations of an export share it: whoever opens another
-/// one sees to it that they don't both write.
+/// If one export may write a file, other exports are denied it. The generations of one export share it: the code that
+/// opens another generation makes sure that they don't both write.
 #[derive(Clone, Debug)]
 pub struct Opener {
     export: Arc<Export>,
@@ -16,13 +16,13 @@ pub struct Opener {
 
 #[derive(Debug)]
 struct Export {
-    /// For people.
+    /// The export's description for people.
     words: String,
     generations: AtomicU64,
 }
 
 impl Opener {
-    /// An export that is no other, in its first generation. `words` name it for people.
+    /// A new export in its first generation. `words` describe it to people.
     #[must_use]
     pub fn new(words: impl Into<String>) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Opener {
         }
     }
 
-    /// The same export in a generation that is no other.
+    /// A new generation of the same export.
     #[must_use]
     pub fn next_generation(&self) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Opener {
         }
     }
 
-    /// Whether it's another generation of the same export.
+    /// Whether both are generations of the same export, but not the same generation.
     pub(crate) fn is_other_generation(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.export, &other.export) && self.generation != other.generation
     }

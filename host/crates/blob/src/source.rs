@@ -1,4 +1,4 @@
-//! Where a blob's bytes are: the contract of files and of whatever else there will be.
+//! The contract of a blob's bytes, for files and for any other source.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -9,112 +9,115 @@ use device::WriteFlags;
 use crate::durability::Unflushed;
 use crate::error::BlobError;
 
-/// What a source answers, later.
+/// The boxed future of a source's operation.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BlobError>> + Send + 'a>>;
 
-/// What is behind a blob: a file, or something far away. Plugins, filters and reads by reference never know which.
+/// The bytes behind a blob: a file, or something remote. Plugins, filters and reads by reference can't tell which.
 ///
-/// Calls may overlap. Ranges were checked against [`Facts::size`], and nothing is changed in a source that isn't
-/// [writable](Facts::writable). No method may block: what takes a while is awaited. Futures may be dropped before they
-/// are done; each method says what becomes of its work then.
+/// Offsets and lengths are in bytes. Calls may overlap. The caller has checked that ranges lie inside [`Facts::size`],
+/// and calls a method that changes bytes only if the source is [writable](Facts::writable). No method blocks its
+/// thread: those that may take long return a future. A caller may drop a future before it has completed; each method
+/// says what becomes of its work then.
 pub trait Source: Debug + Send + Sync + 'static {
-    /// What is known of it since it was opened. At once.
+    /// The facts of this source since it was opened. Returns at once.
     fn facts(&self) -> &Facts;
 
-    /// What was changed since its last flush. The source takes note itself, since a change may go on when the future
-    /// that asked for it was dropped.
+    /// Whether changes await a flush. The source notes changes itself, because a change may go on after its future was
+    /// dropped.
     fn unflushed(&self) -> &Unflushed;
 
-    /// Fills `bytes` from `offset` as far as that takes no waiting, and says how many it got: from all of them to none.
-    /// At once. An error shows where waiting is allowed, in [`read`](Self::read).
+    /// Fills `bytes` from `offset` as far as possible without waiting, and returns how many bytes it filled, from none
+    /// to all. Returns at once. It hides errors; the [`read`](Self::read) that follows reports them.
     fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize;
 
-    /// Reads exactly `length` bytes. Dropping it is safe: the bytes are read for nobody, or not at all.
+    /// Reads exactly `length` bytes. Dropping the future is safe.
     ///
     /// # Errors
-    /// They can't be had: I/O, or the source has shrunk.
+    /// I/O failed, or the source has shrunk.
     fn read(&self, offset: u64, length: usize) -> Answer<'_, Vec<u8>>;
 
-    /// Writes `bytes`, durably with FUA. Dropping it is safe for the source: the bytes are written all the same, in
-    /// part, or not at all, and count as a change.
+    /// Writes `bytes` at `offset`, durably if the flags have FUA. If the future is dropped, the bytes may be written
+    /// wholly, in part or not at all, and count as a change.
     ///
     /// # Errors
-    /// I/O. Some may be written.
+    /// I/O failed. Some of the bytes may be written.
     fn write(&self, offset: u64, bytes: Bytes, flags: WriteFlags) -> Answer<'_, ()>;
 
-    /// Makes the range read as zeroes, durably with FUA, where that takes no writing of zeroes by us. Dropping it is as
-    /// for [`write`](Self::write).
+    /// Makes the range read as zeroes, durably if the flags have FUA, unless that requires writing zeroes. With NO_HOLE
+    /// the range stays allocated. If the future is dropped, as for [`write`](Self::write).
     ///
     /// # Errors
-    /// I/O; [`BlobError::Unsupported`], without a change, where zeroes would have to be written.
+    /// I/O failed. [`BlobError::Unsupported`], without a change, if the caller has to write zeroes.
     fn zero(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()>;
 
-    /// The bytes aren't needed any more: a hint, but durable with FUA. Dropping it is as for [`write`](Self::write).
+    /// Gives up the range: a hint, but durable if the flags have FUA. If the future is dropped, as for
+    /// [`write`](Self::write).
     ///
     /// # Errors
-    /// I/O.
+    /// I/O failed.
     fn trim(&self, offset: u64, length: u64, flags: WriteFlags) -> Answer<'_, ()>;
 
-    /// Makes durable every change that was answered before. Dropping it is safe: a flush that began is finished.
+    /// Makes durable every change that was confirmed before the call. Dropping the future is safe: a flush that has
+    /// begun completes.
     ///
     /// # Errors
-    /// I/O: what was changed before may be lost, and every later flush fails too.
+    /// I/O failed: earlier changes may be lost, and every later flush fails too.
     fn flush(&self) -> Answer<'_, ()>;
 
-    /// Where the range has data and where holes, from `offset` on without a gap; at most `most` extents, then the list
-    /// ends early. Where it isn't [known](Facts::extents_known), all is data. Dropping it is safe.
+    /// The data and holes of the range, from `offset` on, without gaps. After `most` extents the list ends early. If
+    /// extents aren't [known](Facts::extents_known), all is data. Dropping the future is safe.
     ///
     /// # Errors
-    /// I/O.
+    /// I/O failed.
     fn extents(&self, offset: u64, length: u64, most: usize) -> Answer<'_, Vec<SourceExtent>>;
 
-    /// Starts reading ahead; a hint, which may be dropped. At once.
+    /// Starts reading the range ahead: a hint, which the source may ignore. Returns at once.
     fn prefetch(&self, offset: u64, length: u64);
 }
 
-/// A stretch of a source, in bytes: all of it data, or all of it a hole.
+/// A range of a source that is either all data or all hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceExtent {
-    /// Start.
+    /// The first byte.
     pub offset: u64,
-    /// Length, 1 or more.
+    /// The length in bytes, 1 or more.
     pub length: u64,
-    /// Allocated, or a hole, which reads as zeroes.
+    /// Whether the range is data; else it's a hole, which reads as zeroes.
     pub data: bool,
 }
 
 impl SourceExtent {
-    /// The first byte behind it.
+    /// The first byte after the range.
     pub(crate) fn end(&self) -> u64 {
         self.offset + self.length
     }
 }
 
-/// What is known of a source while it's open. Never changes.
+/// The properties of an open source, which never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Size in bytes, when it was opened. A blob never grows for its plugin.
+    /// The size in bytes when the source was opened. A blob never grows for its plugin.
     pub size: u64,
-    /// Of two open sources that are equal in this the bytes are the same ones.
+    /// Two open sources with the same identity have the same bytes.
     pub identity: Identity,
-    /// Whether the bytes are those of one version, which can't become others.
+    /// Whether the bytes are those of one version of the source, and so can't change.
     pub pinned: bool,
     /// Whether it may be changed.
     pub writable: bool,
-    /// Whether holes can be told from data.
+    /// Whether it distinguishes holes from data.
     pub extents_known: bool,
 }
 
-/// Which one a source is, among all there are.
+/// What distinguishes a source from all others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// A file of this machine.
     File {
-        /// The file system's number.
+        /// The number of the file system.
         device: u64,
-        /// The file's.
+        /// The number of the file in it.
         inode: u64,
     },
-    /// Something with an address, in which there is nothing secret.
+    /// A source with an address, which contains no secret.
     Address(String),
 }

@@ -9,51 +9,57 @@ use crate::fault::Failure;
 use crate::identity::Client;
 use crate::{Device, Served};
 
-/// An export that a client may be told of.
+/// An export that a client may see in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name; empty is the default export.
+    /// The export's name; empty for the default export.
     pub name: String,
-    /// A text for people.
+    /// A description for people.
     pub description: Option<String>,
 }
 
-/// An export as one connection has it.
+/// An open export, for one connection.
 pub struct Opened<D> {
-    /// The export.
+    /// The export, as this connection reaches it.
     pub served: Served<D>,
-    /// What the connection has for as long as it lasts, its permits among them. Dropped when the connection ends,
-    /// after [`Device::leave`].
+    /// What the connection holds while it lasts, its permits among them. Dropped when the connection has ended, after
+    /// [`Device::leave`].
     pub hold: Option<Box<dyn Send + Sync>>,
 }
 
-/// Why an export can't be had.
+/// Why a client doesn't get an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Absent {
-    /// There is none of that name, for this client.
+    /// No export of that name exists for this client.
     Unknown,
-    /// It's there, but can't be opened now; whoever is at fault was told.
+    /// It exists, but can't be opened now. The catalog has logged why.
     Failed,
-    /// It's there, but so many are connected that no more may be.
+    /// It exists, but it or its tenant has as many connections as it may.
     Full,
 }
 
 /// The exports that a listener serves.
 pub trait Catalog: Send + Sync + 'static {
-    /// What they are.
+    /// The type of its exports.
     type Device: Device;
 
-    /// The limits before an export is chosen.
+    /// The limits of a connection that hasn't chosen an export.
     fn limits(&self) -> &Limits;
 
-    /// The cores that its tenants share, and so what is done for clients that aren't known yet.
+    /// The cores that its tenants share, and that handshakes use too; `None` if nobody shares them.
     fn cores(&self) -> Option<&Arc<Cores>>;
 
-    /// All exports that `client` may know of.
+    /// All exports that `client` may see. May wait. Dropping the future is safe.
+    ///
+    /// # Errors
+    /// The catalog could not compile its list.
     fn list(&self, client: &Client) -> impl Future<Output = Result<Vec<Listed>, Failure>> + Send;
 
-    /// Opens one, or joins it where it's open. One that isn't for `client` is answered as one that there
-    /// isn't, and nothing of a plugin runs for it.
+    /// Opens the export of this name, or joins it if it's open. May wait. Dropping the future is safe. If the export
+    /// isn't for `client`, the result is [`Absent::Unknown`], as if it didn't exist, and no code of a plugin runs.
+    ///
+    /// # Errors
+    /// Why the client doesn't get it.
     fn find(
         &self,
         client: &Client,

@@ -1,4 +1,4 @@
-//! What is left to a request: time, questions, and a client who waits for the answer.
+//! What a request has left: time, calls between layers, and a client that waits for the reply.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,14 +12,14 @@ use tokio::time::sleep;
 use crate::fault::{Cause, Failure};
 use crate::hang_up::HangUp;
 
-/// How soon a request is looked at again whose time stands still.
+/// How often a request whose clock stands still checks whether it has ended.
 const SHORTEST: Duration = Duration::from_millis(10);
 
-/// What is left to one request, in all layers that work for it: made when the request begins, and handed down the
-/// whole stack. Clones are of the same request.
+/// What one request has left, in all layers that work for it. Made when the request begins, and passed down the whole
+/// stack. Clones belong to the same request.
 ///
-/// Its time runs while the request queues and while guests work or wait. It stands still while the request waits for
-/// a core or for a source of bytes, such as the operator's disk: those are others' affair.
+/// The request's clock runs while the request queues, and while guests work or wait. It stands still while the request
+/// waits for a core or for a source of bytes, such as the operator's disk: others are responsible for that time.
 #[derive(Clone, Debug)]
 pub struct Deadline(Arc<Left>);
 
@@ -29,26 +29,26 @@ struct Left {
     allowed: Duration,
     questions: AtomicU32,
     client: HangUp,
-    /// Whether time has ever stood still: most requests need no lock.
+    /// Whether the clock has ever stood still. Most requests need no lock, because theirs hasn't.
     has_stood: AtomicBool,
     stood: Mutex<Stood>,
 }
 
-/// Time that doesn't count.
+/// Time that doesn't count for the request.
 #[derive(Debug, Default)]
 struct Stood {
     done: Duration,
-    /// Waits that go on, and since when there is one.
+    /// Waits that go on, and since when there has been at least one.
     waits: u32,
     since: Option<Instant>,
 }
 
-/// Time stands still for as long as this is held.
+/// The request's clock stands still until this guard is dropped.
 #[derive(Debug)]
 pub struct Standstill(Deadline);
 
 impl Deadline {
-    /// For a request that begins at `begun` and may take as long as `allowed`, for the client of a connection.
+    /// For a request of the connection of `client` that begins at `begun` and may take `allowed`.
     #[must_use]
     pub fn new(begun: Instant, allowed: Duration, client: HangUp) -> Self {
         Self(Arc::new(Left {
@@ -61,14 +61,14 @@ impl Deadline {
         }))
     }
 
-    /// For work of the host's own that begins now: no client can give it up.
+    /// For work of the host's own that begins now; no client can give it up.
     #[must_use]
     pub fn unattended(allowed: Duration) -> Self {
         Self::new(Instant::now(), allowed, HangUp::default())
     }
 
-    /// Makes it that of another request of the same connection, which takes no allocation. Returns `None` if something
-    /// still works for the old one.
+    /// Makes this the deadline of another request of the same connection, without an allocation. `None` if a clone of
+    /// the old one still exists.
     #[must_use]
     pub fn renew(mut self, begun: Instant) -> Option<Self> {
         let left = Arc::get_mut(&mut self.0)?;
@@ -87,18 +87,18 @@ impl Deadline {
         self.0.begun
     }
 
-    /// Whether both are of the same request.
+    /// Whether both belong to the same request.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
     fn stood(&self) -> MutexGuard<'_, Stood> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No code panics half-way through a change while it holds the lock.
         self.0.stood.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long time has stood still so far.
+    /// For how long the clock has stood still so far.
     fn has_stood(&self, now: Instant) -> Duration {
         if !self.0.has_stood.load(Ordering::Acquire) {
             return Duration::ZERO;
@@ -110,7 +110,7 @@ impl Deadline {
         stood.done + going_on.unwrap_or_default()
     }
 
-    /// The time that is left.
+    /// The time that the request has left at `now`.
     #[must_use]
     pub fn left(&self, now: Instant) -> Duration {
         let gone = now.saturating_duration_since(self.0.begun);
@@ -118,7 +118,7 @@ impl Deadline {
         self.0.allowed.saturating_sub(own)
     }
 
-    /// Time stands still until the guard is dropped. Several may be held at once.
+    /// Stops the request's clock until the guard is dropped. Several guards may exist at once.
     #[must_use]
     pub fn stand_still(&self) -> Standstill {
         self.0.has_stood.store(true, Ordering::Release);
@@ -128,13 +128,13 @@ impl Deadline {
         Standstill(self.clone())
     }
 
-    /// Whether time stands still now.
+    /// Whether the request's clock stands still now.
     #[must_use]
     pub fn is_standing_still(&self) -> bool {
         self.0.has_stood.load(Ordering::Acquire) && self.stood().waits > 0
     }
 
-    /// Time that stood still for a request that this one had to queue behind.
+    /// Doesn't count `time`, for which the request queued behind one whose clock stood still.
     pub fn forgive(&self, time: Duration) {
         if !time.is_zero() {
             self.0.has_stood.store(true, Ordering::Release);
@@ -142,8 +142,8 @@ impl Deadline {
         }
     }
 
-    /// Waits for somebody else, whose time isn't the request's: from the moment that `wait` isn't ready at once, time
-    /// stands still. As safe to drop as `wait` is.
+    /// Awaits `wait`, for which the request isn't responsible: the request's clock stands still from the first poll
+    /// that is pending. Dropping the future is as safe as dropping `wait`.
     pub async fn standing<F: Future>(&self, wait: F) -> F::Output {
         let mut wait = pin!(wait);
         let mut standstill = None;
@@ -157,10 +157,10 @@ impl Deadline {
         .await
     }
 
-    /// Whether work for the request may go on: to be asked before each further piece.
+    /// Whether work for the request may go on. To be called before each further piece.
     ///
     /// # Errors
-    /// Nobody waits for the answer any more, or the time is up.
+    /// The client has hung up, or the request has no time left.
     pub fn check(&self) -> Result<(), Failure> {
         if self.0.client.is_noted() {
             return Err(Failure::hung_up());
@@ -171,10 +171,10 @@ impl Deadline {
         Ok(())
     }
 
-    /// A filter asks the layer below.
+    /// Counts one call of a filter to the layer below.
     ///
     /// # Errors
-    /// As [`check`](Self::check); the filters of the stack have asked too much for this request.
+    /// As [`check`](Self::check). Or the filters of the stack have made too many calls for this request.
     pub fn ask(&self) -> Result<(), Failure> {
         self.check()?;
         let one_less = |left: u32| left.checked_sub(1);
@@ -186,20 +186,20 @@ impl Deadline {
         Ok(())
     }
 
-    /// The host itself goes on to the next piece of the request, for which the filters below may ask as much as for a
-    /// request. Its time goes on.
+    /// The host begins the next piece of the request: the filters may make as many calls for it as for a whole request.
+    /// The request's time isn't renewed.
     pub fn next_piece(&self) {
         self.0.questions.store(QUESTIONS, Ordering::Relaxed);
     }
 
-    /// Waits until the work isn't wanted any more. Dropping it is safe.
+    /// Waits until [`check`](Self::check) fails, and returns that failure. Dropping the future is safe.
     pub async fn ended(&self) -> Failure {
         let mut gone = pin!(self.0.client.noted());
         loop {
             if let Err(ended) = self.check() {
                 return ended;
             }
-            // Time may have stood still meanwhile: then there's some left, and this looks again.
+            // The clock may have stood still meanwhile: then time is left, and the loop waits on.
             let left = self.left(Instant::now());
             tokio::select! {
                 () = &mut gone => return Failure::hung_up(),
@@ -208,7 +208,7 @@ impl Deadline {
         }
     }
 
-    /// Waits until the client has gone, maybe for ever. Dropping it is safe.
+    /// Waits until the client has gone, possibly for ever. Dropping the future is safe.
     pub async fn abandoned(&self) {
         self.0.client.noted().await;
     }
@@ -239,7 +239,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn time_that_stands_still_is_not_the_requests() {
+    fn time_while_the_clock_stands_still_does_not_count() {
         let begun = Instant::now();
         let deadline = Deadline::new(begun, HOUR, HangUp::default());
         let (first, second) = (deadline.stand_still(), deadline.stand_still());
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_counted_for_the_whole_request() {
+    fn calls_below_are_counted_for_the_whole_request() {
         let deadline = Deadline::unattended(HOUR);
         let below = deadline.clone();
         for _ in 0..QUESTIONS / 2 {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_still_worked_for_is_not_renewed() {
+    fn a_deadline_in_use_is_not_renewed() {
         let deadline = Deadline::unattended(HOUR);
         let works = deadline.clone();
         assert!(deadline.renew(Instant::now()).is_none());

@@ -1,4 +1,4 @@
-//! What an export does: the operations that the data path asks for.
+//! What an export does: the operations that the data path calls.
 
 use std::fmt;
 use std::future::Future;
@@ -13,17 +13,17 @@ use crate::deadline::Deadline;
 use crate::fault::Failure;
 use crate::reply::ReadReply;
 
-/// What a device keeps for a client for as long as that is connected. By default it's nothing.
+/// What the layers of a device keep for one connection, dropped when the connection has ended. Empty by default.
 #[derive(Default)]
 pub struct Guest(Vec<Box<dyn Send + Sync>>);
 
 impl Guest {
-    /// Keeps something more for the client.
+    /// Keeps `held` until the connection has ended.
     pub fn keep(&mut self, held: Box<dyn Send + Sync>) {
         self.0.push(held);
     }
 
-    /// Keeps what another layer does.
+    /// Takes over what another layer keeps.
     pub fn join(&mut self, other: Self) {
         self.0.extend(other.0);
     }
@@ -35,23 +35,25 @@ impl fmt::Debug for Guest {
     }
 }
 
-/// One export, open: seven operations, and what is to be done when a connection begins and ends.
+/// An open export: seven operations, and hooks for the start and the end of a connection.
 ///
-/// Calls may overlap; the device queues what can't. Whoever calls has checked the request against the export's
-/// [`Terms`](crate::Terms): ranges lie inside the export, are aligned and not empty, no transfer is longer than the
-/// largest request, and nothing that the export's flags don't offer is called. Offsets and lengths are in bytes.
+/// Calls may overlap; a device that can't serve two calls at once queues them. The caller has checked each request
+/// against the export's [`Terms`](crate::Terms): the export advertises the operation and its flags, the range lies
+/// inside the export, is aligned to its minimum block and not empty, and no read or write is longer than its largest
+/// request. Offsets and lengths are in bytes. With FUA among its flags, a change is durable when the call returns.
 ///
-/// `deadline` is the request's, for all layers: whoever works piece by piece, or queues, stops when it has
-/// [ended](Deadline::check).
+/// A call may wait, for an instance, a disk or a layer below, but it doesn't block its thread for long. `deadline`
+/// belongs to the request and is shared by all layers: a device that works in pieces, or queues, stops when the
+/// deadline has [ended](Deadline::check).
 ///
-/// Every call may wait: for an instance, a disk, a layer below. Dropping its future gives the request up, done or
-/// not: the device must stay usable, or say on the next call that it isn't. None blocks its thread for long.
+/// A caller may drop the future of a call at any time, whether or not the operation has taken effect. Afterwards the
+/// device either serves further calls or fails them; it never hangs.
 ///
 /// # Errors
-/// A [`Failure`] has the errno for the client and says whose fault it was.
+/// Each call returns a [`Failure`]: the errno for the client, and whose fault it was.
 pub trait Device: Send + Sync + 'static {
-    /// Fills `reply`, which was reset to `length`, with the bytes at `offset`, exactly. Returns it when it succeeds;
-    /// [`ReadReply::finish`] has been asked.
+    /// Fills `reply` with the `length` bytes at `offset` and returns it. The caller has reset `reply` to `length`; the
+    /// device returns it only if [`ReadReply::finish`] succeeds.
     fn read(
         &self,
         deadline: &Deadline,
@@ -60,7 +62,7 @@ pub trait Device: Send + Sync + 'static {
         reply: Box<ReadReply>,
     ) -> impl Future<Output = Result<Box<ReadReply>, Failure>> + Send;
 
-    /// Stores `payload` at `offset`. Of the flags only FUA comes.
+    /// Stores `payload` at `offset`. Of the flags, only FUA occurs.
     fn write(
         &self,
         deadline: &Deadline,
@@ -69,12 +71,13 @@ pub trait Device: Send + Sync + 'static {
         flags: WriteFlags,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Makes durable every change that was answered before this was called. One that fails, or finds that something was
-    /// lost, notes that among its [`losses`](Self::losses), and whoever was there hears of it: [`Served`](crate::Served)
-    /// sees to that.
+    /// Makes durable every change that was confirmed before this call. If the flush fails, or finds changes lost, the
+    /// device notes that in its [`losses`](Self::losses); [`Served`](crate::Served) then reports the loss to each
+    /// client that was connected.
     fn flush(&self, deadline: &Deadline) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Gives a range up: its bytes aren't needed any more, and may read as anything. Of the flags only FUA comes.
+    /// Gives up the range: a hint. Afterwards the range may read as anything. It may be as long as the export. Of the
+    /// flags, only FUA occurs.
     fn trim(
         &self,
         deadline: &Deadline,
@@ -83,8 +86,9 @@ pub trait Device: Send + Sync + 'static {
         flags: WriteFlags,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Makes a range read as zeroes. With FAST_ZERO the answer is ENOTSUP, quickly and without a change, where this
-    /// would take as long as writing.
+    /// Makes the range, which may be as long as the export, read as zeroes. With FAST_ZERO the device fails with
+    /// ENOTSUP, quickly and without a change, if this wouldn't be faster than a write. With NO_HOLE the range stays
+    /// allocated.
     fn zero(
         &self,
         deadline: &Deadline,
@@ -93,7 +97,7 @@ pub trait Device: Send + Sync + 'static {
         flags: WriteFlags,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Reads a range ahead: a hint, of which nobody sees a result.
+    /// Reads the range ahead: a hint that changes no data and returns none.
     fn cache(
         &self,
         deadline: &Deadline,
@@ -101,27 +105,28 @@ pub trait Device: Send + Sync + 'static {
         length: u64,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Adds what is known of the map's range to it: all of it, or the first extent where that's what is
-    /// [wanted](ExtentMap::wanted).
+    /// Adds the extents of the map's range: all of them, or at least the first one if the request
+    /// [wants](ExtentMap::wanted) no more. The caller treats what the device doesn't describe as data.
     fn extents(
         &self,
         deadline: &Deadline,
         map: Box<ExtentMap>,
     ) -> impl Future<Output = Result<Box<ExtentMap>, Failure>> + Send;
 
-    /// What was lost of what it had answered, in each of its layers. At once.
+    /// The losses of each layer of the device, counted so far and from now on. Doesn't wait.
     fn losses(&self) -> Vec<Arc<Losses>>;
 
-    /// A client has chosen the export, and its connection is about to begin: what is returned is dropped when it has
-    /// ended, after [`leave`](Self::leave). May take a while; dropping the future lets nobody in.
+    /// Called when a client has chosen the export, before its connection's first request. The connection drops the
+    /// returned value when it ends, after [`leave`](Self::leave). May wait; if the caller drops the future, the client
+    /// isn't admitted.
     ///
     /// # Errors
-    /// The client isn't let in.
+    /// The device doesn't admit the client.
     fn enter(&self) -> impl Future<Output = Result<Guest, Failure>> + Send {
         async { Ok(Guest::default()) }
     }
 
-    /// A connection has ended: makes durable what was changed and not flushed, so that the server's own end loses
-    /// nothing that was answered. If that fails, the operator is told, and it's noted as a loss.
+    /// Called when a connection has ended. Makes durable the changes that no flush has made durable yet, so that the
+    /// server can exit later without losing a confirmed change. If that fails, the device logs it and notes a loss.
     fn leave(&self) -> impl Future<Output = ()> + Send;
 }

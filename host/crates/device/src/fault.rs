@@ -1,7 +1,7 @@
 //! Why a request failed, and whose fault that was.
 //!
-//! Three parties can be at fault, and they are never mixed: the client (found by `nbd-proto` before
-//! anything runs), the plugin, the host. A plugin that answers an errno is nobody's fault.
+//! Three parties can be at fault, and they are never mixed: the client (`nbd-proto` finds that before anything runs),
+//! the plugin, the host. If a plugin answers an errno, nobody is at fault.
 
 use std::borrow::Cow;
 
@@ -10,30 +10,30 @@ use nbd_proto::Errno;
 /// A request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What the client gets.
+    /// The errno for the client.
     pub errno: Errno,
-    /// The words that go with it, where the client can take any. Holds nothing of the host's own.
+    /// The text for the client, if its protocol has room for one. It never contains anything about the host.
     pub text: Cow<'static, str>,
-    /// Who is told.
+    /// Whose fault it is: decides the log line and the counter.
     pub fault: Fault,
 }
 
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nobody's: the plugin answered an error, as is its right.
+    /// Nobody's: the plugin answered an error, which it may.
     Answer,
     /// The plugin broke its contract or its limits.
     Plugin(Cause),
-    /// The layer below failed: that was told, and counted, where it happened.
+    /// The layer below failed, and has logged and counted that itself.
     Below,
-    /// The host could not do its part: a disk error, a file that shrank. The operator is told.
+    /// The host could not do its part: a disk error, a file that shrank. The operator gets a log line.
     Host,
-    /// Nobody's: its tenant's or export's share would have kept it waiting for too long.
+    /// Nobody's: the request would have waited for its tenant's or export's share longer than it may take.
     Share,
-    /// Nobody's: the client has gone, so the work for it was given up.
+    /// Nobody's: the client hung up, so the host gave the request up.
     HungUp,
-    /// Nobody's now: changes that were answered are lost, and whoever was at fault was told when that happened.
+    /// Nobody's now: confirmed changes are lost. The fault was attributed when that happened.
     Lost,
     /// The server is going down.
     Shutdown,
@@ -44,23 +44,23 @@ pub enum Fault {
 pub enum Cause {
     /// The guest trapped: an abort, an out-of-bounds access, a stack overflow.
     Trap,
-    /// Past the CPU time of one call.
+    /// A call used more CPU time than it may.
     CpuTime,
-    /// Past the wall time of one call.
+    /// A request took more wall time than it may.
     WallTime,
-    /// More memory than granted, where it could not be refused politely.
+    /// The guest needed more memory than it may have, at a point where the host could not deny it gracefully.
     Memory,
-    /// A call past the budget: extents, pieces, handles, bytes handed over.
+    /// A call exceeded one of its budgets: extents, pieces, handles, bytes handed over.
     Budget,
-    /// The canonical ABI was broken: a bad pointer, a kept or forged handle, invalid UTF-8.
+    /// The guest violated the canonical ABI: a bad pointer, a kept or forged handle, invalid UTF-8.
     Abi,
-    /// A read reply shorter or longer than the request.
+    /// A read reply was shorter or longer than the request.
     Reply,
-    /// A range outside a blob or payload, or a blob that wasn't granted so.
+    /// A range outside a blob or payload, or a blob that wasn't granted for this.
     Range,
-    /// Another answer than at the first open: size, block sizes, mode.
+    /// A new instance described another disk than the first one: size, block sizes, mode.
     Changed,
-    /// The export is lost: its only instance held the data and was stopped earlier.
+    /// The export has failed for good: its only instance, which held the data, was stopped earlier.
     Lost,
 }
 
@@ -79,7 +79,7 @@ impl Cause {
         Self::Lost,
     ];
 
-    /// The word for logs and counters.
+    /// The name in log lines and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -98,7 +98,7 @@ impl Cause {
 }
 
 impl Failure {
-    /// The plugin answered `errno`, maybe with words.
+    /// The plugin answered `errno`, possibly with a text.
     #[must_use]
     pub fn answer(errno: Errno, text: Option<String>) -> Self {
         let text = text.map_or(Cow::Borrowed(""), Cow::Owned);
@@ -109,7 +109,7 @@ impl Failure {
         }
     }
 
-    /// The plugin's fault: EIO.
+    /// The plugin is at fault; the client gets EIO.
     #[must_use]
     pub fn plugin(cause: Cause, text: &'static str) -> Self {
         Self {
@@ -119,7 +119,7 @@ impl Failure {
         }
     }
 
-    /// The host's fault.
+    /// The host is at fault; the client gets `errno`.
     #[must_use]
     pub fn host(errno: Errno, text: &'static str) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl Failure {
         }
     }
 
-    /// Past its wall time in the queue, for the sake of its tenant's share: EIO.
+    /// The request would wait for its share longer than it may take; the client gets EIO.
     #[must_use]
     pub fn share(text: &'static str) -> Self {
         Self {
@@ -139,7 +139,7 @@ impl Failure {
         }
     }
 
-    /// The client has gone, so nobody waits for the answer.
+    /// The client has gone, so nobody receives the reply.
     #[must_use]
     pub fn hung_up() -> Self {
         Self {
@@ -149,23 +149,25 @@ impl Failure {
         }
     }
 
-    /// Changes that were answered before are lost: EIO.
+    /// Confirmed changes are lost; the client gets EIO.
     #[must_use]
     pub fn lost() -> Self {
         Self {
             errno: Errno::Eio,
-            text: "changes that were answered before are lost".into(),
+            text: "changes that the server confirmed earlier are lost".into(),
             fault: Fault::Lost,
         }
     }
 
-    /// Whether nothing was tried, or nothing more, since nobody wants it now: what it was about is as it was.
+    /// Whether the host gave the request up: it was over its share, its client hung up, or the server is going down.
+    /// Then the device did nothing, or nothing more, and lost nothing.
     #[must_use]
     pub fn was_given_up(&self) -> bool {
         matches!(self.fault, Fault::Share | Fault::HungUp | Fault::Shutdown)
     }
 
-    /// A failure of the layer below, as it's told above: where it happened it was counted.
+    /// This failure as the layer above reports it: [`Fault::Below`], because the layer where it happened has counted
+    /// it. A hang-up and a shutdown stay what they are.
     #[must_use]
     pub fn told_below(self) -> Self {
         let fault = match self.fault {

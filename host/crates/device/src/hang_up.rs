@@ -1,11 +1,11 @@
-//! Whether the client of a connection is still there to hear of an answer.
+//! Whether the client of a connection is still there to receive replies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Tells the requests of a connection that their client has gone. Clones are of the same connection.
+/// Signals to the requests of a connection that their client has gone. Clones belong to the same connection.
 #[derive(Clone, Debug, Default)]
 pub struct HangUp(Arc<Line>);
 
@@ -16,7 +16,7 @@ struct Line {
 }
 
 impl HangUp {
-    /// The client has gone. Wakes everybody who waits for that.
+    /// Records that the client has gone, and wakes all requests that wait for that.
     pub fn note(&self) {
         self.0.gone.store(true, Ordering::Release);
         self.0.told.notify_waiters();
@@ -28,11 +28,11 @@ impl HangUp {
         self.0.gone.load(Ordering::Acquire)
     }
 
-    /// Waits until the client has gone, maybe for ever. Dropping it is safe.
+    /// Waits until the client has gone, possibly for ever. Dropping the future is safe.
     pub async fn noted(&self) {
         let told = self.0.told.notified();
         let mut told = std::pin::pin!(told);
-        // From here on no note is missed.
+        // Registered before the check, so a note in between isn't missed.
         told.as_mut().enable();
         if !self.is_noted() {
             told.await;

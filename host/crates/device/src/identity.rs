@@ -1,17 +1,17 @@
-//! Who a client is, as far as is known, and whom the operator's rules mean.
+//! Who a client is, as far as the server knows, and which clients an operator's rule fits.
 
 use std::net::IpAddr;
 
 use nbdbox_config::config::{AltName, ClientRule};
 
-/// A client, as it came in.
+/// A client, as the listener accepted it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// The name of the listener by which it came.
+    /// The name of the listener that accepted it.
     pub listener: String,
     /// The other end of its socket.
     pub peer: Peer,
-    /// Its certificate, once TLS has checked it; never one that wasn't.
+    /// Its certificate, set only after TLS has verified it.
     pub certificate: Option<Certificate>,
 }
 
@@ -21,25 +21,25 @@ pub enum Peer {
     /// In this process.
     #[default]
     Inside,
-    /// Over TCP, from this address.
+    /// A TCP client at this address.
     Tcp(IpAddr),
-    /// Over a unix socket: the user, as the kernel says it; `None` if it doesn't.
+    /// A client of a unix socket, with the user id that the kernel reports; `None` if it reports none.
     Unix(Option<u32>),
-    /// In the virtual machine with this context id.
+    /// A client in the virtual machine with this context id.
     Vsock(u32),
 }
 
-/// The names in a certificate that was checked.
+/// The names in a verified certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
-    /// Its subject, as RFC 4514 writes it.
+    /// The subject, in the form of RFC 4514.
     pub subject: String,
-    /// Its subject alternative names, of the kinds that rules can mean.
+    /// The subject alternative names of the kinds that rules can match.
     pub names: Vec<AltName>,
 }
 
 impl Client {
-    /// Whether all that `rule` says is true of this client.
+    /// Whether all conditions of `rule` hold for this client. An empty rule fits nobody.
     #[must_use]
     pub fn fits(&self, rule: &ClientRule) -> bool {
         let ClientRule {
@@ -60,7 +60,7 @@ impl Client {
             })
             && uid.is_none_or(|uid| self.peer == Peer::Unix(Some(uid)))
             && source.is_none_or(|network| match self.peer {
-                // An IPv4 client of an IPv6 socket is still one of IPv4.
+                // An IPv6 socket reports an IPv4 client as `::ffff:a.b.c.d`.
                 Peer::Tcp(address) => network.contains(&address.to_canonical()),
                 _ => false,
             })
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_says_nothing_fits_nobody() {
+    fn an_empty_rule_fits_nobody() {
         assert!(!Client::default().fits(&rule()));
     }
 

@@ -1,10 +1,11 @@
-//! The contract between the data path and whatever stands behind an export, and the words that both sides use.
+//! The contract between the data path and the code behind an export, and the types that both sides share.
 //!
-//! The data path asks, a [`Device`] answers, on [`Terms`] that are data; a [`Catalog`] finds devices by name. Neither
-//! side knows the other. [`Served`] stands between them: it times, counts and blames each request, once.
-//! What both need to say stands here: whose [`fault`] a failure is, who a client is ([`identity`]), what is counted
-//! ([`metrics`]), which request a thread works for ([`origin`]), a read's bytes ([`reply`]), and what an export and
-//! its tenant may use ([`TenantQuota`], [`ExportQuota`]). No sockets, no wasm.
+//! The data path calls a [`Device`] on [`Terms`], which are data; a [`Catalog`] finds devices by name. Neither side
+//! knows the other. [`Served`] stands between them: it times and counts each request once, and attributes each failure.
+//!
+//! The shared types: whose [`fault`] a failure is, who a client is ([`identity`]), the counters ([`metrics`]), the
+//! request that a thread works for ([`origin`]), a read's bytes ([`reply`]), and what an export and its tenant may use
+//! ([`TenantQuota`], [`ExportQuota`]). No sockets, no wasm.
 
 pub mod fault;
 pub mod identity;

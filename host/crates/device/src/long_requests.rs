@@ -1,4 +1,4 @@
-//! Requests that are longer than the device takes: a client that didn't ask for block sizes may send them.
+//! Requests longer than the device's largest one, in pieces: clients that didn't request block sizes may send them.
 
 use bytes::Bytes;
 use nbd_proto::WriteFlags;
@@ -9,12 +9,12 @@ use crate::reply::ReadReply;
 use crate::{Deadline, Device, Served};
 
 impl<D: Device> Served<D> {
-    /// Bytes that the device takes in one read or write.
+    /// The most bytes of one read or write of the device.
     fn longest(&self) -> u32 {
         self.terms().export.enforced().maximum()
     }
 
-    /// The pieces of a request that was paid for as a whole.
+    /// The pieces of a request that the rates have counted as a whole.
     fn pieces<'a>(&'a self, deadline: &'a Deadline, length: u64) -> Pieces<'a> {
         let payer = Payer {
             deadline,
@@ -24,7 +24,7 @@ impl<D: Device> Served<D> {
         Pieces::new(payer, length, self.longest().into())
     }
 
-    /// As [`Device::read`], of any length: the reply is one, however many reads it takes.
+    /// As [`Device::read`], of any length. One reply takes the bytes of all reads.
     pub(crate) async fn read_whole(
         &self,
         deadline: &Deadline,
@@ -35,7 +35,7 @@ impl<D: Device> Served<D> {
         if length <= self.longest() {
             return self.device().read(deadline, offset, length, reply).await;
         }
-        // Boxed, as below, so that the usual request doesn't carry it along.
+        // Boxed, as below, so that a request of the usual length doesn't carry this future's state.
         Box::pin(self.read_in_pieces(deadline, offset, length, reply)).await
     }
 
@@ -49,7 +49,7 @@ impl<D: Device> Served<D> {
         let mut part = Box::<ReadReply>::default();
         let mut pieces = self.pieces(deadline, length.into());
         while let Some(piece) = pieces.next().await? {
-            // No longer than the device takes.
+            // A piece is never longer than the device's largest read.
             let count = u32::try_from(piece.end - piece.start).unwrap_or(length);
             part.reset(count);
             let at = offset + piece.start;
@@ -59,7 +59,7 @@ impl<D: Device> Served<D> {
         Ok(reply)
     }
 
-    /// As [`Device::write`], of any length. With FUA each piece is durable by itself.
+    /// As [`Device::write`], of any length. With FUA the device makes each piece durable by itself.
     pub(crate) async fn write_whole(
         &self,
         deadline: &Deadline,

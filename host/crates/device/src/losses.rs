@@ -1,23 +1,24 @@
-//! Losses of what was answered, and who has heard of them.
+//! Counters of lost changes, and which of them a client or filter has learned of.
 //!
-//! As Linux tells of writes that failed after they were answered (its `errseq_t`): everybody who must hear keeps what
-//! they have heard of, and compares.
+//! A change is lost if the server confirmed it and can't make it durable any more. The scheme is that of Linux's
+//! `errseq_t`, by which each open file learns of a failed writeback once: one counter of losses, and for each witness
+//! the count that it has learned of.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// How often something was lost that had been answered.
+/// How many losses a layer has had.
 ///
-/// Nothing here waits, or takes a lock.
+/// No method waits or takes a lock.
 #[derive(Debug, Default)]
 pub struct Losses {
     noted: AtomicU64,
-    /// So many of them a client has heard of.
+    /// The count up to which at least one client has learned of them.
     heard: AtomicU64,
 }
 
 impl Losses {
-    /// Nothing was lost so far.
+    /// A layer without losses.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -26,18 +27,18 @@ impl Losses {
         }
     }
 
-    /// Something was lost. To be called before anybody is answered who must hear of it.
+    /// Counts a loss. To be called before the server sends any reply that must report it.
     pub fn note(&self) {
         self.noted.fetch_add(1, SeqCst);
     }
 
-    /// Whether anything was ever lost.
+    /// Whether there ever was a loss.
     #[must_use]
     pub fn any(&self) -> bool {
         self.noted.load(SeqCst) > 0
     }
 
-    /// Whether something was lost of which no client has heard so far.
+    /// Whether there is a loss of which no client has learned yet.
     #[must_use]
     pub fn is_untold(&self) -> bool {
         let heard = self.heard.load(SeqCst);
@@ -45,13 +46,13 @@ impl Losses {
     }
 }
 
-/// Somebody who was there when something was lost, and hears of each loss once: a client's connection, or a filter.
+/// A client's connection, or a filter, that learns of each loss once.
 ///
-/// Nothing here waits, or takes a lock.
+/// No method waits or takes a lock.
 #[derive(Debug)]
 pub struct Witness {
     kind: Kind,
-    /// Each layer's losses, and how many of them this one has heard of.
+    /// The losses of each layer, and how many of them this witness has learned of.
     heard: Box<[(Arc<Losses>, AtomicU64)]>,
 }
 
@@ -62,14 +63,15 @@ enum Kind {
 }
 
 impl Witness {
-    /// A client that begins now. It hears of what is lost from now on, and of what no client has heard of yet: one
-    /// that comes back after a loss is told of it so.
+    /// For a client whose connection begins now. It learns of later losses, and of the earlier ones of which no client
+    /// has learned: so a client that reconnects after a loss learns of it.
     #[must_use]
     pub fn client(losses: Vec<Arc<Losses>>) -> Self {
         Self::new(Kind::Client, losses)
     }
 
-    /// A filter over what may be lost. That it heard doesn't count as if a client had.
+    /// For a filter over layers that may lose changes. A loss of which only filters have learned still counts as
+    /// unreported.
     #[must_use]
     pub fn filter(losses: Vec<Arc<Losses>>) -> Self {
         Self::new(Kind::Filter, losses)
@@ -86,10 +88,11 @@ impl Witness {
         }
     }
 
-    /// Whether something was lost that it hasn't heard of; now it has.
+    /// Whether there is a loss of which this witness hasn't learned. From now on it counts as learned, so the caller
+    /// must report it. Several losses since the last call count as one.
     #[must_use]
     pub fn hears_of_a_loss(&self) -> bool {
-        // All of them are told of at once.
+        // No short circuit: one report covers the losses of all layers.
         self.heard.iter().fold(false, |any, (losses, heard)| {
             let noted = losses.noted.load(SeqCst);
             if self.kind == Kind::Client {
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_between_two_questions_are_one() {
+    fn losses_since_the_last_report_are_one() {
         let (above, below) = (Arc::new(Losses::new()), Arc::new(Losses::new()));
         let one = Witness::client(vec![Arc::clone(&above), Arc::clone(&below)]);
         above.note();

@@ -1,8 +1,8 @@
-//! What is counted, and where it can be seen.
+//! What the server counts, and how it can be read.
 //!
-//! [`Metrics`] are an export's, [`CompileMetrics`] those of the compiler; those of who comes and goes are the
-//! server's own. What a request touches are plain atomics: counting takes no lock and allocates nothing. What
-//! goes wrong is counted by whose fault it was. Who looks at them goes through [`Observed`].
+//! [`Metrics`] belong to an export, [`CompileMetrics`] to the compiler; the server counts connections itself. The
+//! counters on a request's path are plain atomics, so counting takes no lock and allocates nothing. Failures are
+//! counted by whose fault they are. Readers go through [`Observed`].
 
 mod compile;
 mod counter;

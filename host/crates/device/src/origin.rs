@@ -1,8 +1,8 @@
-//! On whose behalf a thread works: which request of which connection.
+//! The request that a thread works for.
 //!
-//! So that a line in the log, the plugin's own included, says which request it belongs to, without the
-//! number being handed through every call. It's the thread's for as long as the request is polled, and
-//! setting it costs two stores; nothing else is done for a request that logs nothing.
+//! It lets each log line, the plugin's own included, name its request, although no call passes the number along. A
+//! thread has it while it polls the request. Setting it costs two stores; a request that logs nothing costs nothing
+//! else.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,13 +11,13 @@ use std::pin::pin;
 
 use tracing::field::DisplayValue;
 
-/// A request, as the log names it: `7.12` is the twelfth of the seventh connection.
+/// A request, as the log names it: `7.12` is the twelfth request of the seventh connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The connection's number, from 1: no two of a process have the same.
+    /// The connection's number, from 1, unique in the process.
     pub connection: u64,
-    /// The request's number on its connection, from 1, in the order of the wire. Not its cookie, which is
-    /// the client's to choose; 0 is the handshake.
+    /// The request's number on its connection, from 1, in the order of the wire; 0 is the handshake. It isn't the
+    /// cookie, which the client chooses.
     pub request: u64,
 }
 
@@ -26,19 +26,19 @@ thread_local! {
 }
 
 impl Origin {
-    /// On whose behalf this thread works, if on anybody's.
+    /// The request that this thread works for now, if any.
     #[must_use]
     pub fn current() -> Option<Self> {
         CURRENT.get()
     }
 
-    /// It as a field of a line of the log: `None` is left out.
+    /// The current request as a field of a log line, which omits `None`.
     #[must_use]
     pub fn field() -> Option<DisplayValue<Self>> {
         Self::current().map(tracing::field::display)
     }
 
-    /// Takes it along to another task: runs a future there on behalf of whom this thread works for now.
+    /// Wraps a future for another task, so that it runs there on behalf of the request that this thread works for now.
     pub fn carry<F: Future>(future: F) -> impl Future<Output = F::Output> {
         let origin = Self::current();
         async move {
@@ -49,15 +49,15 @@ impl Origin {
         }
     }
 
-    /// Runs a future on behalf of this request. The future is moved once more: who polls a large one calls
+    /// Runs a future on behalf of this request. This moves the future once more; for a large one, call
     /// [`enter`](Self::enter) around each poll instead.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|cx| self.enter(|| future.as_mut().poll(cx))).await
     }
 
-    /// Does a piece of work on behalf of this request, on this thread. What was set before is put back after it,
-    /// also if the work panics.
+    /// Runs `work` on this thread on behalf of this request. Afterwards the previous request is current again, also if
+    /// `work` panics.
     pub fn enter<T>(self, work: impl FnOnce() -> T) -> T {
         let _outer = Restore(CURRENT.replace(Some(self)));
         work()
@@ -70,7 +70,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Puts back what was there, whichever way the poll ends.
+/// Restores the previous request when a poll ends or panics.
 struct Restore(Option<Origin>);
 
 impl Drop for Restore {

@@ -1,4 +1,4 @@
-//! Requests are held up until their rates have room for them.
+//! Delays requests until the rates of their export and tenant admit them.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,13 @@ use crate::fault::Failure;
 use crate::metrics::Metrics;
 use crate::{Deadline, Terms};
 
-/// Holds up a request that will move so many bytes, where the export or its tenant has rates: `None` where neither
-/// has, which takes no allocation. Comes to how long it was held up. Dropping the future is safe; the request counts all the same.
+/// Delays a request that will move `bytes` bytes until the rates of the export and its tenant admit it. The future
+/// resolves to the delay. `None`, without an allocation, if neither has a rate. Dropping the future is safe; a request
+/// that it has counted stays counted.
 ///
 /// # Errors
-/// It would be held up for longer than it has time, and doesn't count.
+/// The delay would exceed the request's remaining time, and the request wasn't counted. Or the client hung up during
+/// the delay.
 #[must_use]
 pub fn hold_up<'a>(
     terms: &'a Terms,
@@ -26,8 +28,8 @@ pub fn hold_up<'a>(
     Some(wait(rates, metrics, deadline, left, (1, bytes)))
 }
 
-/// Holds up what the host writes on behalf of a request that was counted already, piece by piece, for no longer than the
-/// request has `left`. Returns for how long. As [`hold_up`].
+/// Delays `bytes` bytes that the host writes on behalf of a request that [`hold_up`] counted, for at most `left`.
+/// Returns the delay. Dropping the future is safe.
 ///
 /// # Errors
 /// As [`hold_up`].
@@ -49,7 +51,8 @@ async fn wait(
     (requests, bytes): (u64, u64),
 ) -> Result<Duration, Failure> {
     let wait = Rates::reserve(&rates, Instant::now(), requests, bytes, left);
-    let wait = wait.ok_or_else(|| Failure::share("past the rate for too long"))?;
+    let wait =
+        wait.ok_or_else(|| Failure::share("the rate limit would delay the request for too long"))?;
     if !wait.is_zero() {
         metrics.rate_waits.note(wait);
         tokio::select! {

@@ -1,7 +1,6 @@
-//! The most that an export's calls have taken of what they may take.
+//! The most that an export's calls have used of what they may use.
 //!
-//! Not for stopping anything (the meters of `plugin` do that): for telling an author how near the
-//! limits a plugin comes.
+//! This limits nothing (the runtime's meters do). It shows an author how close a plugin comes to its limits.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,34 +14,34 @@ pub struct Peaks {
 }
 
 impl Peaks {
-    /// Takes note of an instance after a call: bytes of memory that it holds, CPU time of the call
-    /// (to a millisecond), the most handles that were ever alive in it.
+    /// Records an instance's use after a call: bytes of memory that it holds, CPU time of the call (to a millisecond),
+    /// and the most handles that were alive in it at once.
     pub fn note(&self, memory: u64, cpu: Duration, handles: u32) {
         raise(&self.memory, memory);
         raise(&self.cpu, u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX));
         raise(&self.handles, handles.into());
     }
 
-    /// Bytes of memory and tables in one instance.
+    /// Bytes of memory and tables in one instance, at most so far.
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.memory.load(Ordering::Relaxed)
     }
 
-    /// CPU time of one call. Zero for calls that end within a millisecond.
+    /// CPU time of one call, at most so far. Zero if each call ended within a millisecond.
     #[must_use]
     pub fn cpu(&self) -> Duration {
         Duration::from_nanos(self.cpu.load(Ordering::Relaxed))
     }
 
-    /// Live handles in one instance.
+    /// Live handles in one instance, at most so far.
     #[must_use]
     pub fn handles(&self) -> u32 {
         u32::try_from(self.handles.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
     }
 }
 
-/// Most calls set no new mark: a load costs less than an exchange.
+/// Raises a mark. Most calls set no new mark, and a load costs less than an exchange.
 fn raise(mark: &AtomicU64, value: u64) {
     if value > mark.load(Ordering::Relaxed) {
         mark.fetch_max(value, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Work of the host's own on behalf of a request, piece by piece.
+//! Work of the host's own on behalf of a request, in pieces.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -12,33 +12,34 @@ use crate::fault::Failure;
 use crate::metrics::Metrics;
 use crate::pace;
 
-/// Bytes of zeroes that are written at once.
+/// The most zero bytes that the host keeps, and so writes at once.
 const ZEROES: u64 = 1 << 20;
 
-/// The request that is worked for, and what its export pays.
+/// The request that the host works for, and the rates that its bytes count for.
 #[derive(Clone, Copy, Debug)]
 pub struct Payer<'a> {
-    /// The request's.
+    /// The request's deadline.
     pub deadline: &'a Deadline,
-    /// Where waits for a rate are counted.
+    /// The counters for waits for a rate.
     pub metrics: &'a Metrics,
-    /// What limits the bytes; `None` if nothing does, or if they were paid for.
+    /// The rates that the bytes count for; `None` if there are none, or if the whole request was counted already.
     pub rates: Option<[&'a Rates; 2]>,
 }
 
-/// The pieces of a range, from its start on. Each is paid for as a client's request of its length is, others have their
-/// turn after it, and there is no further one once the request has ended.
+/// The pieces of a range, from its start. Before each piece but the first, other tasks get a turn; the bytes of each
+/// piece count for the rates; and no piece follows once the request has ended.
 #[derive(Debug)]
 pub struct Pieces<'a> {
     payer: Payer<'a>,
     length: u64,
     most: u64,
     done: u64,
-    /// For how long a rate has held it up while the request's time stood still: that is the request's all the same.
+    /// How long rates have delayed it while the request's clock stood still. It counts as the request's time all the
+    /// same.
     held: Duration,
 }
 
-/// The pieces of a range that is filled with zeroes.
+/// The pieces of a range that the host fills with zeroes.
 #[derive(Debug)]
 pub struct Zeroes<'a> {
     pieces: Pieces<'a>,
@@ -46,7 +47,7 @@ pub struct Zeroes<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    /// `length` bytes, `most` or fewer at once.
+    /// The pieces of `length` bytes, each of at most `most` bytes.
     #[must_use]
     pub fn new(payer: Payer<'a>, length: u64, most: u64) -> Self {
         Self {
@@ -58,10 +59,10 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// The next piece, counted from the start of the range; `None` if all are done. Dropping it is safe.
+    /// The next piece, counted from the start of the range; `None` after the last one. Dropping the future is safe.
     ///
     /// # Errors
-    /// The request has ended, or would be held up by a rate for longer than it has time.
+    /// The request has ended, or a rate would delay it for longer than its remaining time.
     pub async fn next(&mut self) -> Result<Option<Range<u64>>, Failure> {
         let start = self.done;
         if start >= self.length {
@@ -91,18 +92,18 @@ impl<'a> Pieces<'a> {
 }
 
 impl<'a> Zeroes<'a> {
-    /// `length` bytes, `most` or fewer at once, and a MiB at most.
+    /// The pieces of `length` bytes, each of at most `most` bytes and at most 1 MiB.
     #[must_use]
     pub fn new(payer: Payer<'a>, length: u64, most: u32) -> Self {
         let most = ZEROES.min(most.into()).min(length);
         Self {
             pieces: Pieces::new(payer, length, most),
-            // No more than a MiB.
+            // At most `ZEROES`.
             bytes: Bytes::from(vec![0; usize::try_from(most).unwrap_or_default()]),
         }
     }
 
-    /// As [`Pieces::next`]: how far behind the start the piece lies, and its zeroes.
+    /// As [`Pieces::next`]: the offset of the piece from the start of the range, and its zeroes.
     ///
     /// # Errors
     /// As [`Pieces::next`].
@@ -110,7 +111,7 @@ impl<'a> Zeroes<'a> {
         let Some(piece) = self.pieces.next().await? else {
             return Ok(None);
         };
-        // No longer than the bytes.
+        // A piece is never longer than `bytes`.
         let length = usize::try_from(piece.end - piece.start).unwrap_or(self.bytes.len());
         Ok(Some((piece.start, self.bytes.slice(..length))))
     }

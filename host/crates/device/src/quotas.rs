@@ -1,7 +1,7 @@
-//! What one tenant may use, its exports and clients together, and what each export may.
+//! What a tenant may use, with all its exports and clients, and what each export may use.
 //!
-//! Limits can change while they're in use, when the configuration does: what is held beyond a new limit
-//! is kept, and nothing more is given until it's back under it.
+//! A reload may change limits while they're in use. The tenant keeps what it holds beyond a lower limit, and gets
+//! nothing more until it's below that limit.
 
 mod export;
 mod kept;
@@ -18,7 +18,7 @@ pub use self::export::ExportQuota;
 pub use self::kept::KeptMemory;
 pub use self::process::ProcessQuota;
 
-/// The name of a tenant that is alone.
+/// The name of the only tenant of a server without tenants.
 const ALONE: &str = "alone";
 
 /// All quotas of one tenant.
@@ -26,8 +26,8 @@ const ALONE: &str = "alone";
 pub struct TenantQuota {
     /// What all tenants share.
     pub process: Arc<ProcessQuota>,
-    /// Memory that the host holds for it: its plugins' instances, what is remembered of its exports, and what is kept
-    /// for its clients.
+    /// Memory that the host holds for the tenant, in bytes: its plugins' instances, what the host remembers of its
+    /// exports, and buffers for its clients.
     pub memory: Arc<MemoryQuota>,
     /// Mappings of its plugins' instances.
     pub mappings: Arc<MappingQuota>,
@@ -35,24 +35,24 @@ pub struct TenantQuota {
     pub instances: Arc<CountQuota>,
     /// Connections of its clients.
     pub connections: Arc<CountQuota>,
-    /// Requests under way, and their bytes.
+    /// Its requests in flight, and their bytes.
     pub flow: Arc<FlowQuota>,
-    /// Requests and bytes a second.
+    /// Its requests and bytes a second.
     pub rates: Rates,
-    /// Its share of the cores, where they're shared.
+    /// Its share of the cores; `None` if it has them to itself.
     pub cpu: Option<Arc<CpuQuota>>,
-    /// Threads for what blocks.
+    /// Its threads for blocking work.
     pub lane: Lane,
 }
 
 impl TenantQuota {
-    /// Quotas with these limits, for a tenant that has the cores to itself.
+    /// Quotas for a tenant that has the cores to itself.
     #[must_use]
     pub fn new(limits: &TenantLimits, process: &Arc<ProcessQuota>) -> Arc<Self> {
         Arc::new(Self::made(ALONE, limits, process, None))
     }
 
-    /// Quotas with these limits, for a tenant of this name that shares the cores with others.
+    /// Quotas for a tenant of this name that shares the cores with others.
     #[must_use]
     pub fn sharing(
         name: &str,
@@ -83,13 +83,13 @@ impl TenantQuota {
         }
     }
 
-    /// No limits except those of the exports.
+    /// Quotas that limit nothing: only the exports' own limits apply.
     #[must_use]
     pub fn unlimited() -> Arc<Self> {
         Self::unlimited_within(&ProcessQuota::unlimited())
     }
 
-    /// No limits except those of the exports and of the process.
+    /// Quotas that limit nothing: only the limits of the exports and of the process apply.
     #[must_use]
     pub fn unlimited_within(process: &Arc<ProcessQuota>) -> Arc<Self> {
         let limits = TenantLimits {
@@ -100,7 +100,7 @@ impl TenantQuota {
         Self::new(&limits, process)
     }
 
-    /// Sets other limits.
+    /// Replaces the limits.
     pub fn set(&self, limits: &TenantLimits) {
         self.memory.set(limits.memory);
         self.mappings.set(limits.mappings);

@@ -1,4 +1,4 @@
-//! The answer to a read while it's being filled: bounded, in order, exact.
+//! The reply to a read while the device fills it: bounded, in order, exact.
 
 mod buffer;
 
@@ -7,54 +7,54 @@ use thiserror::Error;
 
 use self::buffer::ReplyBuffer;
 
-/// A piece of a reply; pieces follow each other without gaps.
+/// A piece of a reply. Pieces follow each other without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// The next bytes of the buffer.
+    /// This many bytes, the next ones of the buffer.
     Data(u32),
-    /// Zeroes, which aren't in the buffer.
+    /// This many zeroes, which the buffer doesn't contain.
     Zeroes(u32),
 }
 
-/// Bytes that are to come from a blob; their place in the buffer is reserved.
+/// Bytes that the host still has to read from a blob. Their place in the buffer is reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobRead {
-    /// Which blob, by its index among those granted.
+    /// The blob's index among those granted.
     pub blob: u32,
-    /// From where, in bytes.
+    /// Their offset in the blob, in bytes.
     pub offset: u64,
-    /// Where they go in the buffer.
+    /// Their place in the buffer.
     pub at: usize,
-    /// How many.
+    /// Their number.
     pub length: u32,
 }
 
-/// Bytes that are to come from the layer below; their place in the buffer is reserved.
+/// Bytes that the host still has to read from the layer below. Their place in the buffer is reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BelowRead {
-    /// From where, in bytes.
+    /// Their offset in the layer below, in bytes.
     pub offset: u64,
-    /// Where they go in the buffer.
+    /// Their place in the buffer.
     pub at: usize,
-    /// How many.
+    /// Their number.
     pub length: u32,
 }
 
 /// How a plugin filled a reply wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FillError {
-    /// Bytes are missing.
-    #[error("the plugin filled {filled} of {wanted} bytes")]
+    /// Fewer bytes than the request's.
+    #[error("the plugin filled {filled} of {wanted} requested bytes")]
     Short {
         /// Bytes filled.
         filled: u64,
-        /// Bytes asked for.
+        /// Bytes of the request.
         wanted: u32,
     },
-    /// More bytes than asked for.
-    #[error("the plugin filled more than the {wanted} bytes asked for")]
+    /// More bytes than the request's.
+    #[error("the plugin filled more than the {wanted} requested bytes")]
     Long {
-        /// Bytes asked for.
+        /// Bytes of the request.
         wanted: u32,
     },
     /// More than [`PIECES`] pieces.
@@ -62,15 +62,15 @@ pub enum FillError {
     Pieces,
 }
 
-/// The answer to one read.
+/// The reply to one read.
 ///
-/// Takes memory for what was asked at most, whatever is put in. Once a piece didn't fit, the reply
-/// is spoilt and [`finish`](Self::finish) says so: a plugin needn't be told earlier.
+/// Takes no more memory than the request's length, whatever is added. An addition that doesn't fit spoils the reply,
+/// and the methods that add ignore the rest: [`finish`](Self::finish) returns the error.
 #[derive(Debug, Default)]
 pub struct ReadReply {
     wanted: u32,
     filled: u32,
-    /// The first `used` bytes of it are this reply's.
+    /// Its first `used` bytes belong to this reply.
     memory: ReplyBuffer,
     used: usize,
     pieces: Vec<Piece>,
@@ -80,7 +80,7 @@ pub struct ReadReply {
 }
 
 impl ReadReply {
-    /// Empties it for a read of `wanted` bytes; memory is kept.
+    /// Empties it for a read of `wanted` bytes, and keeps the memory.
     pub fn reset(&mut self, wanted: u32) {
         self.wanted = wanted;
         self.filled = 0;
@@ -91,20 +91,20 @@ impl ReadReply {
         self.spoilt = None;
     }
 
-    /// Bytes of memory that it holds.
+    /// The memory that it holds, in bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.memory.capacity()
     }
 
-    /// The next `source.len()` bytes.
+    /// Adds the bytes of `source`.
     pub fn data(&mut self, source: &[u8]) {
         if let Some((at, length)) = self.reserve(source.len() as u64) {
             self.memory.bytes_mut()[at..at + length as usize].copy_from_slice(source);
         }
     }
 
-    /// The next `length` bytes are zeroes.
+    /// Adds `length` zeroes, which take no memory.
     pub fn zeroes(&mut self, length: u64) {
         let Some(length) = self.claim(length) else {
             return;
@@ -115,7 +115,7 @@ impl ReadReply {
         }
     }
 
-    /// The next `length` bytes are those at `offset` of a blob. The range was checked.
+    /// Adds the `length` bytes at `offset` of a blob, which the host reads later. The caller has checked the range.
     pub fn blob(&mut self, blob: u32, offset: u64, length: u64) {
         if let Some((at, length)) = self.reserve(length) {
             self.reads.push(BlobRead {
@@ -127,14 +127,15 @@ impl ReadReply {
         }
     }
 
-    /// The next `length` bytes are those at `offset` of the layer below. The range was checked.
+    /// Adds the `length` bytes at `offset` of the layer below, which the host reads later. The caller has checked the
+    /// range.
     pub fn below(&mut self, offset: u64, length: u64) {
         if let Some((at, length)) = self.reserve(length) {
             self.below.push(BelowRead { offset, at, length });
         }
     }
 
-    /// The next bytes are those of another reply, which is finished.
+    /// Adds the bytes and zeroes of another reply, which is finished.
     pub fn append(&mut self, other: &Self) {
         let mut from = 0;
         for piece in &other.pieces {
@@ -148,10 +149,10 @@ impl ReadReply {
         }
     }
 
-    /// Whether the pieces are exactly what was asked for.
+    /// Checks that the pieces have exactly the request's length.
     ///
     /// # Errors
-    /// How they aren't.
+    /// The first mistake.
     pub fn finish(&self) -> Result<(), FillError> {
         match self.spoilt {
             Some(error) => Err(error),
@@ -163,19 +164,19 @@ impl ReadReply {
         }
     }
 
-    /// What is to be read from blobs.
+    /// The bytes that the host still has to read from blobs.
     #[must_use]
     pub fn reads(&self) -> &[BlobRead] {
         &self.reads
     }
 
-    /// What is to be read from the layer below.
+    /// The bytes that the host still has to read from the layer below.
     #[must_use]
     pub fn reads_below(&self) -> &[BelowRead] {
         &self.below
     }
 
-    /// Where in the layer below all of it is, in one piece; `None` if there is anything else in it.
+    /// The offset in the layer below, if the whole reply comes from there in one piece; else `None`.
     #[must_use]
     pub fn wholly_below(&self) -> Option<u64> {
         match self.below[..] {
@@ -184,17 +185,17 @@ impl ReadReply {
         }
     }
 
-    /// All that was planned has been put in: what is left are bytes and zeroes.
+    /// Marks all planned reads as done: the reply now consists of bytes and zeroes.
     pub fn carried_out(&mut self) {
         self.reads.clear();
         self.below.clear();
     }
 
-    /// Puts the layer's answer into the place for one of [`reads_below`](Self::reads_below).
+    /// Copies the layer's answer to the reserved place of `read`, which is one of [`reads_below`](Self::reads_below).
     pub fn put(&mut self, read: &BelowRead, answer: &Self) {
         debug_assert_eq!(
             answer.filled, read.length,
-            "the layer below has finished it"
+            "the layer below returns finished replies"
         );
         let (mut from, mut to) = (0, read.at);
         let bytes = self.memory.bytes_mut();
@@ -214,41 +215,41 @@ impl ReadReply {
         }
     }
 
-    /// The place for one of [`reads`](Self::reads).
+    /// The reserved place of `read`, which is one of [`reads`](Self::reads).
     pub fn place(&mut self, read: &BlobRead) -> &mut [u8] {
         &mut self.memory.bytes_mut()[read.at..read.at + read.length as usize]
     }
 
-    /// The pieces in order.
+    /// The pieces, in order.
     #[must_use]
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
-    /// The bytes of all data pieces, one after the other.
+    /// The bytes of all data pieces, one piece after the other.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.memory.bytes()[..self.used]
     }
 
-    /// The same, taken out.
+    /// The bytes of all data pieces, without the reply's spare memory.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.memory.into_vec(self.used)
     }
 
-    /// Bytes that are still to be filled.
+    /// Bytes that are still missing.
     #[must_use]
     pub fn missing(&self) -> u32 {
         self.wanted - self.filled
     }
 
-    /// Turns everything into one data piece: for replies that have no way to say "zeroes".
+    /// Makes one data piece of all pieces, for replies that can't express zeroes.
     pub fn flatten(&mut self) {
         if let [] | [Piece::Data(_)] = self.pieces[..] {
             return;
         }
-        // From the end to the start, so that bytes move to higher places only.
+        // From the end to the start, so that bytes only move towards the end.
         let total = self.filled as usize;
         self.memory.make_room(total, self.used, total);
         let bytes = self.memory.bytes_mut();
@@ -270,7 +271,8 @@ impl ReadReply {
         self.pieces.push(Piece::Data(self.filled));
     }
 
-    /// Room for `length` bytes in the buffer, as a data piece.
+    /// Reserves `length` bytes of the buffer as a data piece: their place and their number. `None` if the reply is
+    /// spoilt.
     fn reserve(&mut self, length: u64) -> Option<(usize, u32)> {
         let length = self.claim(length)?;
         let at = self.used;
@@ -283,7 +285,8 @@ impl ReadReply {
         Some((at, length))
     }
 
-    /// Counts `length` bytes as filled, if they fit.
+    /// Counts `length` bytes as filled. `None` if there are none or the reply is spoilt, which this does if they don't
+    /// fit.
     fn claim(&mut self, length: u64) -> Option<u32> {
         if length == 0 || self.spoilt.is_some() {
             return None;
@@ -377,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_a_kind_are_one_piece_and_pieces_are_bounded() {
+    fn adjacent_pieces_of_a_kind_merge_and_pieces_are_bounded() {
         let mut reply = reply(u32::MAX);
         for _ in 0..PIECES {
             reply.zeroes(1);

@@ -1,5 +1,4 @@
-//! A device as it's served: each request is timed, counted and blamed here, once, whether a client asks or the filter
-//! above.
+//! A device as clients and filters reach it: each call is timed, counted and attributed here, once.
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,12 +18,13 @@ use crate::{Device, KeptMemory, Terms, Witness};
 
 /// A device, the terms on which it's served, and its counters.
 ///
-/// Each operation is the device's own, with `since`: when the request was begun, for which its time counts.
+/// Each operation calls the device's operation of the same name. `since` is when the request began; its time counts
+/// from then.
 pub struct Served<D> {
     device: Arc<D>,
     terms: Arc<Terms>,
     metrics: Arc<Metrics>,
-    /// For whom it's served, if that one is to hear of losses.
+    /// The connection or filter that must learn of losses, if this serves one.
     witness: Option<Arc<Witness>>,
 }
 
@@ -48,7 +48,7 @@ impl<D> fmt::Debug for Served<D> {
 }
 
 impl<D> Served<D> {
-    /// Serves a device on these terms.
+    /// Serves `device` on `terms` and counts into `metrics`.
     #[must_use]
     pub fn new(device: Arc<D>, terms: Arc<Terms>, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -59,38 +59,39 @@ impl<D> Served<D> {
         }
     }
 
-    /// The same device on other terms.
+    /// Serves the same device on other terms.
     #[must_use]
     pub fn on(self, terms: Arc<Terms>) -> Self {
         Self { terms, ..self }
     }
 
-    /// The device itself. What is asked of it directly isn't counted.
+    /// The device itself. Calls to it directly aren't counted.
     #[must_use]
     pub fn device(&self) -> &Arc<D> {
         &self.device
     }
 
-    /// The terms.
+    /// The terms on which the device is served.
     #[must_use]
     pub fn terms(&self) -> &Arc<Terms> {
         &self.terms
     }
 
-    /// What a connection to it may keep between requests; `None` for an export that shares nothing, where nobody pays.
+    /// The account for memory that a connection keeps between requests. `None` for an export without quotas: there
+    /// nobody pays.
     #[must_use]
     pub fn kept(&self) -> Option<KeptMemory> {
         let quota = self.terms.quota.as_ref();
         quota.map(|quota| KeptMemory::new(&quota.memory, &self.metrics))
     }
 
-    /// The counters.
+    /// The counters of this export or layer.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Counts a request that has ended, and whose fault it was if it failed.
+    /// Counts a request that has ended: its outcome, its time since `since`, and its cause if the plugin was at fault.
     pub fn ended<T>(&self, operation: Operation, since: Instant, done: &Result<T, Failure>) {
         let outcome = done.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok);
         self.metrics
@@ -103,15 +104,15 @@ impl<D> Served<D> {
 }
 
 impl<D: Device> Served<D> {
-    /// The same device for one connection, which begins now. Each loss of what was answered is told to it once, in place
-    /// of the next success that would promise durability: of a flush, or of a request with FUA.
+    /// Serves the same device to one connection, which begins now. It learns of each loss once: the next
+    /// request that would promise durability (a flush, or one with FUA) fails with [`Failure::lost`] instead.
     #[must_use]
     pub fn for_client(self) -> Self {
         let witness = Witness::client(self.device.losses());
         self.witnessed_by(witness)
     }
 
-    /// As [`for_client`](Self::for_client), for a filter that stands on the device.
+    /// As [`for_client`](Self::for_client), for a filter over the device.
     #[must_use]
     pub fn for_filter(self) -> Self {
         let witness = Witness::filter(self.device.losses());
@@ -125,7 +126,7 @@ impl<D: Device> Served<D> {
         }
     }
 
-    /// What a request comes to that was done, and promises durability: something answered before may be lost.
+    /// Fails if a loss hasn't been reported yet: a request that succeeded must not promise durability then.
     fn promise(&self) -> Result<(), Failure> {
         match &self.witness {
             Some(witness) if witness.hears_of_a_loss() => Err(Failure::lost()),
@@ -133,7 +134,7 @@ impl<D: Device> Served<D> {
         }
     }
 
-    /// A change is done.
+    /// A change has succeeded; with FUA it promises durability.
     fn promise_if_wanted(&self, flags: WriteFlags) -> Result<(), Failure> {
         if flags.contains(WriteFlags::FUA) {
             self.promise()
@@ -142,7 +143,8 @@ impl<D: Device> Served<D> {
         }
     }
 
-    /// A flush has ended. One that failed after it began has told of every loss by that.
+    /// A flush has ended. A flush that failed on its own has reported all losses by that; one that was given up has
+    /// not.
     fn flushed(&self, done: Result<(), Failure>) -> Result<(), Failure> {
         let promised = match &done {
             Err(failure) if failure.was_given_up() => Ok(()),
@@ -151,10 +153,11 @@ impl<D: Device> Served<D> {
         done.and(promised)
     }
 
-    /// As [`Device::read`]. One that is longer than the device takes is read piece by piece.
+    /// As [`Device::read`], of any length: the host splits a read that is longer than the device's largest request.
     ///
     /// # Errors
-    /// What the device answered, or how it failed; it was counted, as for all that follow.
+    /// The device's failure, or the end of the request between two pieces. It was counted. The same holds for the
+    /// operations that follow.
     pub async fn read(
         &self,
         since: Instant,
@@ -171,7 +174,7 @@ impl<D: Device> Served<D> {
         done
     }
 
-    /// As [`Device::write`]. One that is longer than the device takes is written piece by piece.
+    /// As [`Device::write`], of any length: the host splits a write that is longer than the device's largest request.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -255,8 +258,8 @@ impl<D: Device> Served<D> {
         done
     }
 
-    /// As [`Device::extents`], but a device that fails is covered for with data (E11), unless its operator wants
-    /// the error or the server is going down. What it failed by is counted all the same.
+    /// As [`Device::extents`]. If the device fails, the answer is data (E11), unless the operator wants the error, the
+    /// client has hung up or the server is going down. The failure is counted in any case.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -284,14 +287,15 @@ impl<D: Device> Served<D> {
     }
 }
 
-/// An answer that is waited for behind a pointer.
+/// The boxed future of an operation.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
-/// [`Served`], whatever its device is made of: what a filter stands on. Its operations are begun now.
+/// [`Served`], whatever its device is made of: the layer below a filter. The time of each operation counts from its
+/// call.
 pub trait DynServed: Send + Sync {
-    /// The terms.
+    /// As [`Served::terms`].
     fn terms(&self) -> &Terms;
-    /// The counters.
+    /// As [`Served::metrics`].
     fn metrics(&self) -> &Metrics;
     /// As [`Served::read`].
     fn read<'a>(

@@ -1,4 +1,4 @@
-//! Adds per second (E9), beside a plain sorted vector.
+//! Adds per second (E9), compared with a plain sorted vector.
 
 #![allow(missing_docs, reason = "a benchmark")]
 
@@ -15,12 +15,12 @@ use baseline::SpliceVec;
 /// The default cap, and its budget of adds.
 const MAX_EXTENTS: usize = 16_384;
 const BUDGET: u64 = 65_536;
-/// Bytes asked about: room for every pattern.
+/// Bytes of the request: room for every pattern.
 const RANGE: u64 = 1 << 20;
 
 type Add = (u64, u64, Kind);
 
-/// The honest plugin: 16 384 extents from the bottom up, none of which coalesces.
+/// The honest plugin: 16,384 extents from the bottom up, none of which coalesces.
 fn ascending() -> Vec<Add> {
     let kinds = [Kind::Hole, Kind::Data, Kind::Zero].into_iter().cycle();
     (0..16_383)
@@ -47,8 +47,8 @@ fn random() -> Vec<Add> {
         .collect()
 }
 
-/// One-byte extents with a byte of data between them, from the top down: every add moves all that a
-/// vector holds, first up to the cap and then at the cap, where every add drops two.
+/// One-byte extents with a byte of data between them, from the top down: in a vector, every add moves all elements,
+/// first up to the cap and then at the cap, where every add drops two.
 fn hostile() -> Vec<Add> {
     (0..BUDGET)
         .map(|i| (RANGE - 2 - i * 2, 1, Kind::Hole))

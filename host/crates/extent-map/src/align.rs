@@ -1,4 +1,4 @@
-//! Extents of any size to pieces of whole blocks (E10).
+//! Aligning extents of any size to whole blocks (E10).
 
 use core::ops::ControlFlow;
 
@@ -9,8 +9,7 @@ use crate::{Extent, Kind};
 pub(crate) struct Block(u64);
 
 impl Block {
-    /// The block size to use when `bytes` is asked for: the next power of two, at least 1, at most
-    /// 2^31.
+    /// The block size for a request of `bytes`: the next power of two, from 1 to 2^31.
     pub(crate) fn new(bytes: u32) -> Self {
         Self(u64::from(
             bytes.checked_next_power_of_two().unwrap_or(1 << 31),
@@ -35,19 +34,19 @@ impl Block {
     }
 }
 
-/// Moves the borders between `extents` (sorted, without gaps) to multiples of `block`, or to
-/// `limit`, the end of the request. Calls `piece` with where each piece ends and its kind, in order,
-/// until it breaks; neighbours may be of the same kind.
+/// Moves the borders between `extents` (sorted, without gaps) to multiples of `block`, or to `limit`, the end of the
+/// request. Calls `piece` with the end and kind of each piece, in order, until it breaks. Neighbours may have the same
+/// kind.
 ///
-/// A block that holds several kinds is what is true of all of them; where the extents end inside a
-/// block, the rest of it is unknown, so that the whole block is data.
+/// A block that holds several kinds gets the flags that all of them share. If the extents end inside a block, the rest
+/// of it is unknown, so the whole block is data.
 pub(crate) fn align(
     extents: impl Iterator<Item = Extent>,
     block: Block,
     limit: u64,
     mut piece: impl FnMut(u64, Kind) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    // The end and the kind so far of a block that isn't complete.
+    // The end of an incomplete block, and its kind so far.
     let mut open: Option<(u64, Kind)> = None;
     for extent in extents {
         let mut from = extent.offset;

@@ -1,23 +1,22 @@
-//! The runs of a map whose adds have, so far, only ever touched its upper end.
+//! The runs of a map whose adds so far touched only its upper end.
 //!
-//! This is how nearly every plugin walks its tables, so it has to be as cheap as pushing to a
-//! vector (E9). An add that ends below the highest run is refused: [`Sorted`](crate::sorted) is for
-//! those.
+//! Nearly every plugin walks its tables upwards, so this must be as cheap as pushing to a vector (E9). It refuses an
+//! add that ends below the highest run; [`Sorted`](crate::sorted) accepts those.
 
 use alloc::vec::Vec;
 
 use crate::Kind;
 
-/// One extent, from where the run below it ends up to its own `end`.
+/// One extent, from the end of the run below it to its own `end`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
-    /// Exclusive, in bytes.
+    /// The first byte after it, counted from the start of the export.
     pub(crate) end: u64,
     pub(crate) kind: Kind,
 }
 
-/// Runs by ascending end, the first from `start`. Neighbours differ; the highest isn't data, since
-/// all above it is background data anyway.
+/// Runs by ascending end, the first from `start`. Neighbours differ. The highest isn't data, since all bytes above it
+/// are background data anyway.
 #[derive(Debug)]
 pub(crate) struct Ascending {
     pub(crate) start: u64,
@@ -32,19 +31,19 @@ impl Ascending {
         }
     }
 
-    /// Forgets all; the next begin at `start`.
+    /// Forgets all runs; the next ones begin at `start`.
     pub(crate) fn reset(&mut self, start: u64) {
         self.start = start;
         self.runs.clear();
     }
 
-    /// Bytes of memory that it has.
+    /// The memory that it holds, in bytes.
     pub(crate) const fn capacity(&self) -> usize {
         self.runs.capacity().saturating_mul(size_of::<Run>())
     }
 
-    /// Makes `offset..end` (not empty, above the start) `kind`. Refused with `false`, and nothing
-    /// changed, if that isn't at the upper end of what is here.
+    /// Makes `offset..end` (not empty, above the start) `kind`. If that range isn't at the upper end, returns `false`
+    /// and changes nothing.
     #[inline]
     pub(crate) fn add(&mut self, offset: u64, end: u64, kind: Kind) -> bool {
         let frontier = self.frontier();
@@ -58,7 +57,7 @@ impl Ascending {
         true
     }
 
-    /// Forgets all from `end` on. Every run removed was paid for by the add that made it.
+    /// Forgets all from `end` on. The add that made a run has paid for its removal.
     pub(crate) fn cut(&mut self, end: u64) {
         if self.frontier() <= end {
             return;
@@ -74,7 +73,7 @@ impl Ascending {
         }
     }
 
-    /// Drops all but the `max` lowest runs (at least 1) and tells where the dropped ones began.
+    /// Drops all runs except the `max` lowest ones (at least 1), and returns where the dropped ones began.
     pub(crate) fn keep_lowest(&mut self, max: usize) -> u64 {
         self.runs.truncate(max);
         let end = self.frontier();
@@ -82,7 +81,7 @@ impl Ascending {
         end
     }
 
-    /// Where the highest run ends, in bytes: all above is background.
+    /// The end of the highest run, in bytes; all above is background.
     #[inline]
     fn frontier(&self) -> u64 {
         self.runs.last().map_or(self.start, |top| top.end)

@@ -1,8 +1,7 @@
-//! Where one kind ends and the next begins: a vector for as long as the adds ascend, a tree from
-//! the first one that doesn't.
+//! The borders between kinds: a vector as long as the adds ascend, a tree from the first add that doesn't.
 //!
-//! Knows neither the request's end nor any limit; the map above it does. Everything above the
-//! highest run is background data, and isn't stored.
+//! It knows neither the request's end nor any limit; the map above it does. All bytes above the highest run are
+//! background data, which isn't stored.
 
 use alloc::collections::btree_map;
 use core::slice;
@@ -22,7 +21,7 @@ impl Borders {
         Self::Ascending(Ascending::new(start))
     }
 
-    /// Empty ones from `start` on, with the memory that these have, which are left without.
+    /// Returns empty borders from `start` on that have the memory of these, which are left without any.
     pub(crate) fn take(&mut self, start: u64) -> Self {
         match core::mem::replace(self, Self::new(start)) {
             Self::Ascending(mut runs) => {
@@ -33,7 +32,7 @@ impl Borders {
         }
     }
 
-    /// Bytes of memory that [`take`](Self::take) hands on.
+    /// The memory that [`take`](Self::take) hands on, in bytes.
     pub(crate) const fn capacity(&self) -> usize {
         match self {
             Self::Ascending(runs) => runs.capacity(),
@@ -41,7 +40,7 @@ impl Borders {
         }
     }
 
-    /// Makes `offset..end` (not empty, at or above the start) `kind`, whatever it was (E3, E4).
+    /// Makes `offset..end` (not empty, at or above the start) `kind`, whatever it was before (E3, E4).
     #[inline]
     pub(crate) fn add(&mut self, offset: u64, end: u64, kind: Kind) {
         match self {
@@ -56,7 +55,7 @@ impl Borders {
         }
     }
 
-    /// How many runs are stored; the background above them isn't.
+    /// The number of stored runs; the background above them isn't stored.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -65,7 +64,7 @@ impl Borders {
         }
     }
 
-    /// Where the lowest run ends, in bytes; `None` if there is nothing but background.
+    /// The end of the lowest run, in bytes; `None` if there is only background.
     pub(crate) fn first_end(&self) -> Option<u64> {
         self.iter().next().map(|run| run.end)
     }
@@ -78,7 +77,7 @@ impl Borders {
         }
     }
 
-    /// Drops all but the `max` lowest runs (at least 1) and tells where the dropped ones began.
+    /// Drops all runs except the `max` lowest ones (at least 1), and returns where the dropped ones began.
     pub(crate) fn keep_lowest(&mut self, max: usize) -> u64 {
         match self {
             Self::Ascending(runs) => runs.keep_lowest(max),
@@ -94,7 +93,7 @@ impl Borders {
     }
 }
 
-/// The stored runs, from the lowest up.
+/// The stored runs, from the lowest upwards.
 #[derive(Debug)]
 pub(crate) enum Iter<'a> {
     Ascending(slice::Iter<'a, Run>),

@@ -1,21 +1,21 @@
-//! The four kinds of extent that `base:allocation` can tell apart.
+//! The four kinds of extent that `base:allocation` distinguishes.
 
 /// `NBD_STATE_HOLE`: the range isn't allocated.
 const STATE_HOLE: u32 = 1;
 /// `NBD_STATE_ZERO`: the range reads as zeroes.
 const STATE_ZERO: u32 = 2;
 
-/// What is known about the bytes of an extent.
+/// The kind of the bytes of an extent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Allocated, content unknown: the safe answer, which is always correct (no flag).
+    /// Allocated, content unknown (no flag): the safe answer, which is always correct.
     #[default]
     Data,
     /// Not allocated, reads as zeroes (`NBD_STATE_HOLE | NBD_STATE_ZERO`).
     Hole,
     /// Allocated, reads as zeroes (`NBD_STATE_ZERO`).
     Zero,
-    /// Not allocated, and what it reads as isn't defined (`NBD_STATE_HOLE`).
+    /// Not allocated, and reads as anything (`NBD_STATE_HOLE`).
     Undefined,
 }
 
@@ -42,10 +42,9 @@ impl Kind {
         }
     }
 
-    /// What is true of both kinds: the bitwise AND of their flags (E10).
+    /// The kind with the flags that both kinds have (E10).
     ///
-    /// A block that is partly a hole and partly allocated zeroes reads as zeroes; one that is
-    /// partly data is data.
+    /// A block that is partly a hole and partly allocated zeroes reads as zeroes; one that is partly data is data.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self::from_flags(self.flags() & other.flags())
@@ -62,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_survives_the_way_through_its_flags() {
+    fn every_kind_survives_conversion_to_its_flags_and_back() {
         for kind in [Data, Hole, Zero, Undefined] {
             assert_eq!(Kind::from_flags(kind.flags()), kind);
             assert_eq!(Kind::from_flags(kind.flags() | !3), kind);

@@ -1,7 +1,7 @@
-//! The extents map: what an untrusted plugin says about the bytes of one NBD block-status request.
+//! The extent map: an untrusted plugin's description of the bytes of one NBD block-status request.
 //!
-//! The plugin adds extents in whatever order and number it likes; the map keeps a bounded, always
-//! correct answer; [`Wire`] turns it into the descriptors that the client gets.
+//! The plugin adds extents in any order and number. The map keeps a bounded answer that is correct at any time, and
+//! [`Wire`] turns it into the descriptors for the client.
 //!
 //! ```text
 //!            start                                              end()       range().end
@@ -14,33 +14,33 @@
 //!   iter       │ data │   hole   │   zero    │ data (background)  │              │
 //! ```
 //!
-//! Data is the safe answer everywhere: a client that is told "data" reads the bytes. So whatever a
-//! plugin leaves out, and whatever a limit takes away, becomes data or a shorter reply; no byte is
-//! ever reported as a hole that the plugin didn't call one.
+//! Data is the safe answer everywhere: a client that gets "data" reads the bytes. So if a plugin leaves out a range, or
+//! a limit takes one away, the range becomes data or the reply becomes shorter. The map never reports a byte as a hole
+//! unless the plugin called it one.
 //!
-//! The rules, by the numbers that the documentation of each item refers to:
+//! The rules, by the numbers to which the documentation of each item refers:
 //!
-//! - **E1** one map per request, for a range that isn't empty; checked arithmetic, no panic.
-//! - **E2** the map always covers `start..end()`: sorted, disjoint, neighbours differ.
-//! - **E3** adds come in any order; the last one wins; what lies outside the range is ignored.
-//! - **E4** equal neighbours are one extent, the background data included.
-//! - **E5** [`end_at`](ExtentMap::end_at) says that nothing is known from there on.
-//! - **E6** the number of extents kept is capped: the highest go, the reply is shorter.
-//! - **E7** every call is charged to a budget, also those that change nothing.
-//! - **E8** a request for one extent ([`Wanted::One`]) is full as soon as that one is complete.
-//! - **E9** ascending adds cost O(1), any other order O(log n), both amortised.
+//! - **E1** There is one map for each request, for a range that isn't empty. Its arithmetic is checked; it doesn't
+//!   panic.
+//! - **E2** The map always covers `start..end()`: sorted, disjoint, neighbours of different kinds.
+//! - **E3** Adds come in any order, and the last one wins. The map ignores bytes outside the range.
+//! - **E4** Equal neighbours are one extent, the background data included.
+//! - **E5** After [`end_at`](ExtentMap::end_at), nothing is known from that offset on.
+//! - **E6** The number of extents is capped: the map drops the highest ones, and the reply becomes shorter.
+//! - **E7** Every call is charged to a budget, also a call that changes nothing.
+//! - **E8** A map for one extent ([`Wanted::One`]) is full as soon as that extent is complete.
+//! - **E9** Ascending adds cost O(1), adds in any other order O(log n), both amortised.
 //! - **E10** [`Wire::describe`] aligns, coalesces, caps and splits for the wire.
-//! - **E11** a fresh map describes itself as data for the whole request: the answer for a plugin
-//!   that failed. Its own map, whatever is in it, should be thrown away.
-//! - **E12** all of this is compared with a byte-per-entry oracle (`tests/oracle.rs`).
+//! - **E11** A fresh map describes itself as data for the whole request: the answer if the plugin fails. The caller
+//!   should discard the plugin's own map then.
+//! - **E12** Tests compare all of this with a byte-per-entry oracle (`tests/oracle.rs`).
 //!
-//! The crate does no I/O, reads no clock, and doesn't know who calls it: it is `no_std`, so that a use
-//! of either doesn't compile.
+//! The crate does no I/O, reads no clock, and doesn't know its callers: it is `no_std`, so neither would compile.
 //!
 //! ```
 //! use extent_map::{Descriptor, ExtentMap, Kind, Progress, Wanted, Width, Wire};
 //!
-//! // The client asks about 64 KiB; the plugin may have 1000 extents remembered.
+//! // The client requests the status of 64 KiB; the map keeps at most 1000 extents.
 //! let mut map = ExtentMap::new(0..65_536, Wanted::All, 1000)?;
 //! assert_eq!(map.add(4096, 8192, Kind::Hole)?, Progress::More);
 //! map.add(8192, 8192, Kind::Zero)?; // the last add wins

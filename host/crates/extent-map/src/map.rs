@@ -1,8 +1,8 @@
-//! The map itself: what is asked, how much may be said, and what has been said.
+//! The map: the request, its limits, and the extents that the plugin added.
 //!
-//! It owns the limits (range, cap, budget) and the end of what is known; [`Borders`] owns the runs.
-//! Invariant between calls: `start ≤ end ≤ range.end`, no run above `end`, at most `max_extents`
-//! runs (E6), and for [`Wanted::One`] at most the one.
+//! It owns the limits (range, cap, budget) and the end of the known bytes; [`Borders`] owns the runs. Invariant between
+//! calls: `start ≤ end ≤ range.end`, no run above `end`, at most `max_extents` runs (E6), and at most one for
+//! [`Wanted::One`].
 
 use core::iter;
 use core::ops::Range;
@@ -10,11 +10,11 @@ use core::ops::Range;
 use crate::borders::Borders;
 use crate::{AddError, EmptyRange, Extent, Kind};
 
-/// Calls that every plugin may make beyond four for each extent that may be kept (E7): room for one
-/// that adds piece by piece, or again and again, under a small cap.
+/// Calls that every plugin may make in addition to four for each extent of the cap (E7): room for a plugin that adds
+/// piece by piece, or repeatedly, under a small cap.
 const SPARE_CALLS: u64 = 64;
 
-/// How much of the range the client wants to know about.
+/// How much of the range the client wants to know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// All of it, in as many extents as fit.
@@ -24,31 +24,31 @@ pub enum Wanted {
     One,
 }
 
-/// Whether it is worth the plugin's while to go on adding.
+/// Whether the plugin should go on adding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Progress {
-    /// More can be taken.
+    /// The map accepts more.
     More,
-    /// A plugin that walks upwards can stop: nothing above will be in the reply (E6, E8). One that
-    /// adds in another order may go on: adds below [`ExtentMap::end`] are still honoured.
+    /// A plugin that walks upwards can stop: the reply won't have anything above (E6, E8). A plugin that adds in
+    /// another order may go on: adds below [`ExtentMap::end`] still count.
     Full,
 }
 
-/// What is known about the bytes of one request (E1).
+/// The known kinds of the bytes of one request (E1).
 ///
-/// A guest decides the order, number and content of the adds; the map's memory, its time per call
-/// and the number of calls stay bounded, and its answer correct.
+/// A guest decides the order, number and content of the adds. Still, the map's memory, its time for each call and the
+/// number of calls stay bounded, and its answer correct.
 #[derive(Debug)]
 pub struct ExtentMap {
     range: Range<u64>,
     wanted: Wanted,
     max_extents: usize,
-    /// How many calls may be made in all.
+    /// The most calls that may be charged.
     budget: u64,
 
     /// Nothing is known from here on; at most `range.end`.
     end: u64,
-    /// The highest end of any add so far, clipped to what `end` was then; at least `range.start`.
+    /// The highest end of any add so far, clipped to the value of `end` at that time; at least `range.start`.
     high: u64,
     borders: Borders,
 
@@ -60,32 +60,31 @@ pub struct ExtentMap {
 impl ExtentMap {
     /// A map for the bytes `range` of an export, all of it data so far (E2).
     ///
-    /// `max_extents` is how many extents are kept (E6); 0 is taken as 1. Data that reaches up to
-    /// [`end`](Self::end) isn't counted: it costs nothing, and it is there from the start. Nothing
-    /// is allocated before the first add that changes something. A request of n blocks of the
-    /// export's minimum size has no use for a cap above n (E9).
+    /// It keeps at most `max_extents` extents (E6); 0 counts as 1. Data that extends up to [`end`](Self::end) doesn't
+    /// count: it costs nothing, and is there from the start. The map allocates nothing before the first add that
+    /// changes something. For a request of n blocks of the export's minimum size, a cap above n has no use (E9).
     ///
     /// # Errors
     ///
-    /// [`EmptyRange`] if `range` holds no byte, or is inverted.
+    /// [`EmptyRange`] if `range` has no byte, or is inverted.
     pub fn new(range: Range<u64>, wanted: Wanted, max_extents: usize) -> Result<Self, EmptyRange> {
         check(&range)?;
         let borders = Borders::new(range.start);
         Ok(Self::empty(range, wanted, max_extents, borders))
     }
 
-    /// A map of the same range and with the same bounds, of which nothing was said. Allocates nothing.
+    /// A map with the same range and bounds, without any adds. Allocates nothing.
     #[must_use]
     pub fn fresh(&self) -> Self {
         let borders = Borders::new(self.range.start);
         Self::empty(self.range.clone(), self.wanted, self.max_extents, borders)
     }
 
-    /// Makes it what [`new`](Self::new) makes, of the memory that it has.
+    /// Turns this map into the one that [`new`](Self::new) makes, and keeps its memory.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); then it stays as it was.
+    /// As [`new`](Self::new); then the map is unchanged.
     pub fn reset(
         &mut self,
         range: Range<u64>,
@@ -97,7 +96,7 @@ impl ExtentMap {
         Ok(())
     }
 
-    /// Forgets all that was said and charged.
+    /// Forgets all adds and charges.
     pub fn clear(&mut self) {
         self.begin(self.range.clone(), self.wanted, self.max_extents);
     }
@@ -127,28 +126,27 @@ impl ExtentMap {
         }
     }
 
-    /// Says that the `length` bytes from `offset` on are of `kind`, whatever was said before (E3).
+    /// Makes the `length` bytes from `offset` on `kind`, whatever they were before (E3).
     ///
-    /// Equal neighbours become one extent (E4). Bytes outside the range, or at or above
-    /// [`end`](Self::end), are ignored; an add of no byte inside changes nothing. A list of extents
-    /// is added by calling this for each of them, so that each is charged (E7).
+    /// Equal neighbours become one extent (E4). Bytes outside the range, or at or above [`end`](Self::end), are
+    /// ignored; an add without a byte inside changes nothing. To add a list of extents, call this for each of them, so
+    /// that each is charged (E7).
     ///
     /// The answer is [`Progress::Full`]
     /// - after the cap has dropped extents (E6), from then on;
-    /// - for [`Wanted::One`], once the first extent ends below the highest end of any add, or an
-    ///   add has reached (or lies above) the end of what can be known (E8). What is above the first
-    ///   extent is then forgotten.
+    /// - for [`Wanted::One`], once the first extent ends below the highest end of any add, or an add has reached (or
+    ///   lies above) the end of the known bytes (E8). The map then forgets all above the first extent.
     ///
     /// # Errors
     ///
-    /// [`AddError::Overflow`] if `offset + length` is above 2^64 (exactly 2^64 is not);
-    /// [`AddError::BudgetExhausted`] if 4 · `max_extents` + 64 calls have been made before (E7).
+    /// [`AddError::Overflow`] if `offset + length` is above 2^64 (exactly 2^64 is not); [`AddError::BudgetExhausted`]
+    /// if 4 · `max_extents` + 64 calls have been made before (E7).
     #[inline]
     pub fn add(&mut self, offset: u64, length: u64, kind: Kind) -> Result<Progress, AddError> {
         self.charge()?;
         let end = match offset.overflowing_add(length) {
             (end, false) => end,
-            // Exactly 2^64: no range has a byte up there, so that one less is the same.
+            // Exactly 2^64: no range contains the last byte, so one less is the same.
             (0, true) => u64::MAX,
             (_, true) => return Err(AddError::Overflow),
         };
@@ -158,11 +156,10 @@ impl ExtentMap {
         Ok(self.progress())
     }
 
-    /// Says that nothing is known from `offset` on (E5): the reply will end there.
+    /// Makes all bytes from `offset` on unknown (E5): the reply will end there.
     ///
-    /// Later adds can't bring it back. An `offset` at or above [`end`](Self::end) changes nothing;
-    /// one at or below the start means that nothing is known at all, which [`Wire`](crate::Wire)
-    /// describes as data for the whole request.
+    /// Later adds can't undo that. An `offset` at or above [`end`](Self::end) changes nothing. With one at or below the
+    /// start, nothing is known at all, which [`Wire`](crate::Wire) describes as data for the whole request.
     ///
     /// # Errors
     ///
@@ -176,7 +173,7 @@ impl ExtentMap {
         Ok(())
     }
 
-    /// What the next add would answer if it changed nothing; see [`add`](Self::add).
+    /// The result of a next [`add`](Self::add) that changes nothing.
     #[inline]
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -187,35 +184,35 @@ impl ExtentMap {
         if full { Progress::Full } else { Progress::More }
     }
 
-    /// Where what is known ends, in bytes from the start of the export: never above the range's
-    /// end, never below its start, and never moved up (E5, E6, E8).
+    /// The end of the known bytes, counted from the start of the export: never above the range's end, never below its
+    /// start, and never moved up (E5, E6, E8).
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.end
     }
 
-    /// The highest end of any add so far, as far as it was inside what could be known then; the range's
-    /// start without any. From here up to [`end`](Self::end) nothing was said: it's data because that is
+    /// The highest end of any add so far, clipped to the known bytes of that time; the range's start if there was no
+    /// add. The plugin hasn't described the bytes from here up to [`end`](Self::end): they are data because that is
     /// safe (E2).
     #[must_use]
     pub const fn told(&self) -> u64 {
         self.high
     }
 
-    /// The range that was asked about, in bytes from the start of the export (E1).
+    /// The range of the request, in bytes from the start of the export (E1).
     #[must_use]
     pub const fn range(&self) -> &Range<u64> {
         &self.range
     }
 
-    /// How much of it the client wants to know about (E8).
+    /// How much of the range the client wants to know (E8).
     #[must_use]
     pub const fn wanted(&self) -> Wanted {
         self.wanted
     }
 
-    /// What is known: extents from the range's start up to [`end`](Self::end), sorted, disjoint,
-    /// without gaps, neighbours of different kinds (E2, E4).
+    /// The extents from the range's start up to [`end`](Self::end): sorted, disjoint, without gaps, neighbours of
+    /// different kinds (E2, E4).
     ///
     /// At most `max_extents`, plus the data above them (E6). None if nothing is known (E5).
     pub fn iter(&self) -> impl Iterator<Item = Extent> + '_ {
@@ -239,32 +236,31 @@ impl ExtentMap {
             })
     }
 
-    /// Bytes of memory that it keeps when it's [`clear`](Self::clear)ed, beside itself.
+    /// The memory that a [`clear`](Self::clear) keeps, in bytes, in addition to the map itself.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.borders.capacity()
     }
 
-    /// How many calls have been charged: adds, useless and refused ones included, and
-    /// [`end_at`](Self::end_at)s (E7).
+    /// The number of charged calls (E7): all adds, also useless and refused ones, and all [`end_at`](Self::end_at)s.
     #[must_use]
     pub const fn adds(&self) -> u64 {
         self.adds
     }
 
-    /// How many more calls can be made before [`AddError::BudgetExhausted`] (E7).
+    /// The number of calls that are left before [`AddError::BudgetExhausted`] (E7).
     #[must_use]
     pub const fn remaining(&self) -> u64 {
         self.budget.saturating_sub(self.adds)
     }
 
-    /// How many adds lay partly or wholly outside the range (E3).
+    /// The number of adds that lay partly or wholly outside the range (E3).
     #[must_use]
     pub const fn clipped(&self) -> u64 {
         self.clipped
     }
 
-    /// How many extents the cap has dropped (E6).
+    /// The number of extents that the cap has dropped (E6).
     #[must_use]
     pub const fn dropped(&self) -> u64 {
         self.dropped
@@ -298,7 +294,7 @@ impl ExtentMap {
         }
     }
 
-    /// The cap (E6).
+    /// Enforces the cap (E6).
     #[cold]
     fn drop_highest(&mut self) {
         let over = self.borders.len().saturating_sub(self.max_extents);
@@ -308,7 +304,7 @@ impl ExtentMap {
             .saturating_add(u64::try_from(over).unwrap_or(u64::MAX));
     }
 
-    /// Once something is known above the first extent, an ascending plugin won't change it (E8).
+    /// When something is known above the first extent, an ascending plugin won't change that extent any more (E8).
     fn drop_all_but_first(&mut self) {
         let first_end = self.borders.first_end().unwrap_or(self.end);
         if first_end < self.high {

@@ -1,4 +1,4 @@
-//! The runs of a map whose adds come in any order: O(log n) each (E9).
+//! The runs of a map whose adds come in any order, at O(log n) each (E9).
 
 use alloc::collections::BTreeMap;
 use core::ops::Bound::{Excluded, Unbounded};
@@ -6,8 +6,8 @@ use core::ops::Bound::{Excluded, Unbounded};
 use crate::Kind;
 use crate::ascending::Ascending;
 
-/// Runs by where they end (exclusive), each from where the one below it ends, the first from
-/// `start`. Neighbours differ; the highest isn't data, since all above it is background data anyway.
+/// Runs by their exclusive end, each from the end of the one below it, the first from `start`. Neighbours differ. The
+/// highest isn't data, since all bytes above it are background data anyway.
 #[derive(Debug)]
 pub(crate) struct Sorted {
     start: u64,
@@ -15,7 +15,7 @@ pub(crate) struct Sorted {
 }
 
 impl Sorted {
-    /// Takes over what an ascending map holds, in linear time, which the adds that made it pay for.
+    /// Takes over the runs of an ascending map. The adds that made them pay for the linear time.
     pub(crate) fn from_ascending(ascending: &Ascending) -> Self {
         let runs = ascending
             .runs
@@ -54,7 +54,7 @@ impl Sorted {
         }
     }
 
-    /// Forgets all from `end` on. Every run removed was paid for by the add that made it.
+    /// Forgets all from `end` on. The add that made a run has paid for its removal.
     pub(crate) fn cut(&mut self, end: u64) {
         if self.frontier() <= end {
             return;
@@ -67,7 +67,7 @@ impl Sorted {
         }
     }
 
-    /// Drops all but the `max` lowest runs (at least 1) and tells where the dropped ones began.
+    /// Drops all runs except the `max` lowest ones (at least 1), and returns where the dropped ones began.
     pub(crate) fn keep_lowest(&mut self, max: usize) -> u64 {
         while self.runs.len() > max {
             self.runs.pop_last();
@@ -83,7 +83,7 @@ impl Sorted {
         end
     }
 
-    /// Where the highest run ends, in bytes: all above is background.
+    /// The end of the highest run, in bytes; all above is background.
     fn frontier(&self) -> u64 {
         self.runs
             .last_key_value()

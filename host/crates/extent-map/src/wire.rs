@@ -1,6 +1,6 @@
-//! From the map to the descriptors of a block-status reply (E10).
+//! Descriptors of a block-status reply, made from a map (E10).
 //!
-//! Owns the rules of the wire: alignment, number, width. Doesn't encode: that is for the protocol.
+//! Owns the wire's rules of alignment, number and width. The protocol crate encodes the descriptors.
 
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -8,10 +8,10 @@ use core::ops::ControlFlow;
 use crate::align::{Block, align};
 use crate::{ExtentMap, Kind, Wanted};
 
-/// Clients count in sectors whatever the block size: pieces of a split extent keep to them.
+/// Clients count in sectors, whatever the block size is, so the pieces of a split extent are whole sectors.
 const SECTOR: u64 = 512;
 
-/// How wide the length of a descriptor is on the wire.
+/// The width of a descriptor's length on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
     /// 32 bits (`NBD_REPLY_TYPE_BLOCK_STATUS`): longer extents are split.
@@ -23,40 +23,37 @@ pub enum Width {
 /// One entry of a block-status reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Descriptor {
-    /// In bytes, at least 1; at most 2^32 - 1 if the width is [`Width::Compact32`].
+    /// The length in bytes, at least 1; at most 2^32 - 1 if the width is [`Width::Compact32`].
     pub length: u64,
     /// The flags of `base:allocation`: `NBD_STATE_HOLE` 1, `NBD_STATE_ZERO` 2.
     pub flags: u32,
 }
 
-/// What a block-status reply has to look like for one client and export (E10).
+/// The form of a block-status reply for one client and export (E10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wire {
-    /// The export's minimum block size in bytes: a power of two. 0 is taken as 1, anything else
-    /// as the next power of two, at most 2^31.
+    /// The export's minimum block size in bytes: a power of two. 0 counts as 1, any other number as the next power of
+    /// two, at most 2^31.
     pub min_block: u32,
-    /// How many descriptors the reply may have; 0 is taken as 1.
+    /// The most descriptors in the reply; 0 counts as 1.
     pub max_descriptors: usize,
-    /// How wide their lengths are.
+    /// The width of their lengths.
     pub width: Width,
 }
 
 impl Wire {
-    /// Fills `out` (what it held is cleared, its memory is kept) with the reply to `map`'s request.
+    /// Fills `out` with the reply to `map`'s request. Clears `out` first, and keeps its memory.
     ///
-    /// - There is always at least one descriptor, none is empty, and they never go past the range's
-    ///   end: all but the last are together shorter than the request.
-    /// - Borders are multiples of the minimum block, apart from the range's own start and end. A
-    ///   block that holds several kinds is what is true of all of them; one that isn't wholly known
-    ///   is data.
-    /// - Neighbours differ, unless they are the pieces of an extent that is too long for the width.
-    ///   All of these but the last are a multiple of the minimum block and of 512 long, counted
-    ///   from where the extent starts.
-    /// - If nothing is known, the answer is data for the whole request (E5, E11), or as much of it
-    ///   as fits.
-    /// - For [`Wanted::One`] there is exactly one (E8).
+    /// - There is always at least one descriptor, and none is empty. They never exceed the range: all but the last
+    ///   together are shorter than the request.
+    /// - Borders are multiples of the minimum block, except the range's own start and end. A block that holds several
+    ///   kinds gets the flags that all of them share. A block that isn't wholly known is data.
+    /// - Neighbours differ, unless they are the pieces of an extent that is too long for the width. The length of each
+    ///   piece except the last is a multiple of the minimum block and of 512, counted from the start of the extent.
+    /// - If nothing is known, the answer is data for the whole request (E5, E11), or for as much of it as fits.
+    /// - For [`Wanted::One`] there is exactly one descriptor (E8).
     ///
-    /// Linear in the number of extents of the map.
+    /// Takes time linear in the number of extents of the map.
     pub fn describe(&self, map: &ExtentMap, out: &mut Vec<Descriptor>) {
         let block = Block::new(self.min_block);
         let range = map.range();
@@ -87,13 +84,13 @@ impl Wire {
     }
 }
 
-/// The longest piece that 32 bits can carry and that ends where a block and a sector end.
+/// The longest piece that 32 bits can express and that ends at the border of a block and a sector.
 fn longest_compact(block: Block) -> u64 {
     let longest = u64::from(u32::MAX);
     block.round_down(longest).min(longest & !(SECTOR - 1))
 }
 
-/// Descriptors as they come into being: `start..end` is the extent that may still grow.
+/// Descriptors under construction: `start..end` is the extent that may still grow.
 struct Reply<'a> {
     room: usize,
     longest: u64,
@@ -104,7 +101,7 @@ struct Reply<'a> {
 }
 
 impl Reply<'_> {
-    /// Goes on up to `end` with `kind`; breaks when there is no room for more.
+    /// Continues up to `end` with `kind`; breaks if there is no room for more.
     fn extend(&mut self, end: u64, kind: Kind) -> ControlFlow<()> {
         if kind != self.kind {
             self.flush();

@@ -1,4 +1,4 @@
-//! The rules E1 to E9, one hazard per test.
+//! Rules E1 to E9, one hazard per test.
 
 #![allow(missing_docs, reason = "tests")]
 
@@ -14,7 +14,7 @@ fn map_of_one(range: std::ops::Range<u64>) -> ExtentMap {
     ExtentMap::new(range, Wanted::One, 16).expect("a range")
 }
 
-/// Where each extent starts and what it is.
+/// The start and kind of each extent.
 fn starts(map: &ExtentMap) -> Vec<(u64, Kind)> {
     map.iter()
         .map(|extent| (extent.offset, extent.kind))
@@ -113,7 +113,7 @@ fn an_add_past_2_to_the_64_is_refused_and_charged() {
     assert_eq!(map.add(u64::MAX, 2, Hole), Err(AddError::Overflow));
     assert_eq!(map.add(2, u64::MAX, Hole), Err(AddError::Overflow));
     assert_eq!((starts(&map), map.adds()), (vec![(0, Data)], 2));
-    // Exactly up to it is fine.
+    // Exactly up to 2^64 is allowed.
     assert_eq!(map.add(1, u64::MAX, Hole), Ok(More));
     assert_eq!(starts(&map), [(0, Data), (1, Hole)]);
 }
@@ -174,7 +174,7 @@ fn the_cap_drops_the_highest_and_moves_the_end_down() {
         (vec![(0, Data), (40, Hole), (50, Data)], 60)
     );
     assert_eq!(map.dropped(), 2);
-    // Below the end, the last add still wins; at or above it, nothing does.
+    // Below the end, the last add still wins; at or above it, adds change nothing.
     assert_eq!(map.add(0, 40, Hole), Ok(Full));
     assert_eq!(map.add(60, 10, Hole), Ok(Full));
     assert_eq!((starts(&map), map.end()), (vec![(0, Hole), (50, Data)], 60));
@@ -187,7 +187,7 @@ fn an_ascending_run_keeps_exactly_as_many_extents_as_the_cap_allows() {
         (0, Hole, More),
         (10, Data, More),
         (20, Hole, More),
-        // The data above isn't counted: it was there from the start.
+        // The data above doesn't count: it was there from the start.
         (30, Data, More),
         (40, Data, More),
         (50, Hole, Full),

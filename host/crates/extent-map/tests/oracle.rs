@@ -1,4 +1,4 @@
-//! The map beside a byte-per-entry oracle (E12): whatever the plugin calls, in whatever order.
+//! The map beside a byte-per-entry oracle (E12), for any calls in any order.
 
 #![allow(missing_docs, reason = "tests")]
 
@@ -46,7 +46,7 @@ fn end_at() -> impl Strategy<Value = Call> {
     (0..96_u8).prop_map(|offset| Call::EndAt { offset })
 }
 
-/// Mostly ascending, so that both structures under the map are met, and the way between them.
+/// Mostly ascending calls, so that tests meet both structures under the map, and the change from one to the other.
 fn calls() -> impl Strategy<Value = Vec<Call>> {
     let ascending = vec(next_add(), 0..40);
     let rest = prop_oneof![6 => any_add(), 3 => next_add(), 1 => top_add(), 1 => end_at()];
@@ -76,7 +76,7 @@ fn request(
     )
 }
 
-/// The same, seen through every shape of the wire, and with lengths that need splitting.
+/// The same request for every form of reply, and with lengths that need splitting.
 fn wired(request: impl Strategy<Value = Request>) -> impl Strategy<Value = Request> {
     let unit_log2 =
         prop_oneof![4 => Just(0_u32), 1 => 1..31_u32, 1 => Just(30_u32), 1 => Just(55_u32)];
@@ -94,7 +94,7 @@ fn wired(request: impl Strategy<Value = Request>) -> impl Strategy<Value = Reque
 }
 
 proptest! {
-    // What fails is printed as a script, to become a test of its own: no file of seeds.
+    // A failure prints its script, which can become a test of its own, so there is no file of seeds.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     /// E2, E3, E4, E5.
@@ -142,7 +142,7 @@ proptest! {
         script::run(&request, &calls);
     }
 
-    /// E12: what the fuzz target does, on a compiler that can't fuzz.
+    /// E12: the checks of the fuzz target, for compilers that can't fuzz.
     #[test]
     fn every_string_of_bytes_is_a_script(bytes in vec(any::<u8>(), 0..300)) {
         script::run_bytes(&bytes);

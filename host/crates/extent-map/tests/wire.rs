@@ -1,4 +1,4 @@
-//! The rule E10, one hazard per test.
+//! Rule E10, one hazard per test.
 
 #![allow(missing_docs, reason = "tests")]
 
@@ -23,7 +23,7 @@ fn reply(map: &ExtentMap, min_block: u32, max_descriptors: usize, width: Width) 
         max_descriptors,
         width,
     };
-    // What the vector held before must not matter.
+    // The vector's old content must not matter.
     let mut out = vec![Descriptor {
         length: 0,
         flags: 9,
@@ -35,7 +35,7 @@ fn reply(map: &ExtentMap, min_block: u32, max_descriptors: usize, width: Width) 
 }
 
 #[test]
-fn what_is_aligned_stays_as_it_is() {
+fn aligned_extents_stay_as_they_are() {
     let map = map(
         4096..20_480,
         Wanted::All,
@@ -48,7 +48,7 @@ fn what_is_aligned_stays_as_it_is() {
 }
 
 #[test]
-fn a_block_of_several_kinds_is_what_is_true_of_all() {
+fn a_block_of_several_kinds_has_the_flags_of_all() {
     let adds = [
         (0, 700, Hole),
         (700, 800, Zero),
@@ -146,7 +146,7 @@ fn the_cap_counts_the_pieces() {
 }
 
 #[test]
-fn any_block_size_is_taken() {
+fn any_block_size_is_accepted() {
     let map = map(0..8 * GIB, Wanted::All, &[(0, 1000, Hole)]);
     assert_eq!(reply(&map, 0, 9, Wide64), [(1000, 3), (8 * GIB - 1000, 0)]);
     assert_eq!(reply(&map, 3, 9, Wide64), [(1000, 3), (8 * GIB - 1000, 0)]);

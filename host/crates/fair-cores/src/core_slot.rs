@@ -1,4 +1,4 @@
-//! A slot on the cores: waited for, held, given back.
+//! A slot on the cores: requested, held, returned.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -9,30 +9,30 @@ use std::time::{Duration, Instant};
 
 use crate::CpuShare;
 
-/// A slot, once there is one. Dropped before that, it waits no longer.
+/// A future that resolves to a slot. If it's dropped, it leaves the queue, or returns the slot that it got.
 #[derive(Debug)]
 pub struct CoreTicket {
     share: Arc<CpuShare>,
-    /// While it waits.
+    /// The ticket's number while it queues.
     ticket: Option<u64>,
 }
 
-/// Leave to run for a slice. Given back, and paid for, when it's dropped.
+/// Permission to run for a slice. If it's dropped, it is returned and paid for.
 #[derive(Debug)]
 pub struct CoreSlot {
     share: Arc<CpuShare>,
     since: Instant,
-    /// What somebody else has paid of it.
+    /// The part of the time that others have paid for.
     less: Duration,
 }
 
 thread_local! {
-    /// What guests have run on this thread with slots of their own.
+    /// The time that guests ran on this thread with slots of their own.
     static PAID: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// What guests have run on this thread with slots of their own, ever since: for those who poll them, and
-/// time that.
+/// The time that guests ran on this thread with slots of their own, since the thread began. Code that polls guests and
+/// measures its time subtracts it.
 #[must_use]
 pub fn paid_here() -> Duration {
     PAID.get()
@@ -88,12 +88,12 @@ impl Drop for CoreTicket {
 }
 
 impl CoreSlot {
-    /// A guest's slice ends, for which it had this thread for so long.
+    /// Ends a guest's slice, for which it had this thread for `time`.
     pub fn ran(self, time: Duration) {
         PAID.set(PAID.get().saturating_add(time));
     }
 
-    /// Gives it back, paid for but for what others have paid.
+    /// Returns the slot; others have paid for `paid` of its time.
     pub fn less(mut self, paid: Duration) {
         self.less = paid;
     }
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// Tenants with an export each.
+    /// Tenants with one export each.
     fn tenants(cores: usize, count: usize) -> Vec<Arc<CpuShare>> {
         let cores = Cores::new(cores);
         let share = |_| CpuShare::new(&CpuQuota::new(&cores, 100), 100);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_nobody_takes_goes_to_the_next() {
+    fn a_slot_that_its_ticket_gives_up_goes_to_the_next() {
         let share = tenants(1, 1).remove(0);
         let held = poll(&mut share.enter()).unwrap();
         let (mut first, mut second, mut third) = (share.enter(), share.enter(), share.enter());
@@ -145,7 +145,7 @@ mod tests {
         assert!(share.is_crowded());
         drop(second);
         drop(held);
-        // The slot is the first's now, and it gives up.
+        // The first ticket has the slot now, and gives up.
         drop(first);
         let slot = poll(&mut third).unwrap();
         assert!(!share.is_crowded());
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_export_that_goes_leaves_nothing_behind() {
+    fn a_removed_export_leaves_nothing_behind() {
         let cores = Cores::new(1);
         let tenant = CpuQuota::new(&cores, 100);
         let (one, two) = (CpuShare::new(&tenant, 100), CpuShare::new(&tenant, 100));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_had_a_slice_without_a_place_needs_one_and_pays() {
+    fn after_a_slice_without_a_slot_an_export_needs_one_and_pays() {
         let shares = tenants(1, 2);
         shares[0].owe(SLICE / 2);
         assert!(!shares[0].must_queue());
@@ -186,8 +186,8 @@ mod tests {
         assert!(poll(&mut second).is_some());
     }
 
-    /// A guest that computes for some slices. Every third wait is given up, before or after it was over,
-    /// as by a client that is cut off.
+    /// A guest that computes for some slices. It gives up every third ticket, before or after it gets its slot, as if
+    /// its client hung up.
     async fn compute(share: Arc<CpuShare>, seed: u64) {
         for slice in 0..50 {
             let mut entering = share.enter();
@@ -203,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Nobody who waits is forgotten: else this never ends.
+    /// Doesn't end if a waiting guest is forgotten.
     async fn all_come_to_their_end(workers: usize) {
         let shares = tenants(workers, 20);
         let mut guests = JoinSet::new();
@@ -241,7 +241,7 @@ mod tests {
         let mut entering = share.enter();
         assert!(
             poll(&mut entering).is_none(),
-            "by a task that sleeps for ever"
+            "polled by a task that sleeps for ever"
         );
         let waits = tokio::spawn(entering);
         yield_now().await;

@@ -1,31 +1,31 @@
 //! Turns by weight: start-time fair queueing (Goyal, Vin and Cheng, 1996).
 //!
-//! The next turn is for whoever has had the least so far, measured by weight. Who comes back after a pause
-//! begins where the others are, and isn't paid for its absence. Knows no tasks and no clock.
+//! The next turn goes to the member that has had the least so far, measured by weight. A member that comes back after a
+//! pause begins where the others are, and gets nothing for its absence. No tasks, no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The weight at which virtual time goes like time.
+/// The weight at which virtual time passes like time.
 const USUAL_WEIGHT: u64 = 100;
 
-/// Those who take turns, each with something of their own.
+/// Members that take turns, each with a value of its own.
 #[derive(Debug)]
 pub(super) struct Fair<T> {
-    /// The virtual time of the one share turn was last.
+    /// The virtual time of the member that had the last turn.
     now: u64,
     next: u64,
     members: BTreeMap<u64, Member<T>>,
-    /// Those who wait: their virtual time and number.
+    /// The members with waiters: virtual time and number.
     waiting: BTreeSet<(u64, u64)>,
 }
 
 #[derive(Debug)]
 struct Member<T> {
     weight: u64,
-    /// What it has had, divided by its weight, in ns.
+    /// The time that it has had, divided by its weight, in ns.
     time: u64,
-    /// How many of its wait.
+    /// How many of its waiters there are.
     waits: usize,
     own: T,
 }
@@ -42,7 +42,7 @@ impl<T> Default for Fair<T> {
 }
 
 impl<T> Fair<T> {
-    /// One more, of this weight. Returns its number.
+    /// Adds a member of this weight. Returns its number.
     pub(super) fn join(&mut self, weight: u64, own: T) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -56,26 +56,26 @@ impl<T> Fair<T> {
         number
     }
 
-    /// One less.
+    /// Removes a member.
     pub(super) fn part(&mut self, number: u64) {
         if let Some(member) = self.members.remove(&number) {
             self.waiting.remove(&(member.time, number));
         }
     }
 
-    /// Sets its weight for what is to come.
+    /// Replaces a member's weight, for later charges.
     pub(super) fn set_weight(&mut self, number: u64, weight: u64) {
         if let Some(member) = self.members.get_mut(&number) {
             member.weight = weight.max(1);
         }
     }
 
-    /// What a member has of its own.
+    /// A member's own value.
     pub(super) fn own(&mut self, number: u64) -> Option<&mut T> {
         self.members.get_mut(&number).map(|member| &mut member.own)
     }
 
-    /// Charges a member what its turn has cost beyond what it has `paid` for it, or gives back the rest.
+    /// Charges a member the cost of its turn beyond what it has `paid`, or returns what it has paid too much.
     pub(super) fn charge(&mut self, number: u64, cost: Duration, paid: Duration) {
         self.catch_up(number);
         let Some(member) = self.members.get_mut(&number) else {
@@ -90,7 +90,7 @@ impl<T> Fair<T> {
         }
     }
 
-    /// A turn of the member's begins.
+    /// Notes that a turn of the member begins.
     pub(super) fn begin(&mut self, number: u64) {
         self.catch_up(number);
         if let Some(member) = self.members.get(&number) {
@@ -98,7 +98,7 @@ impl<T> Fair<T> {
         }
     }
 
-    /// One more of the member's waits.
+    /// Adds a waiter of the member.
     pub(super) fn wait(&mut self, number: u64) {
         self.catch_up(number);
         if let Some(member) = self.members.get_mut(&number) {
@@ -107,7 +107,7 @@ impl<T> Fair<T> {
         }
     }
 
-    /// One of the member's waits no longer.
+    /// Removes a waiter of the member.
     pub(super) fn unwait(&mut self, number: u64) {
         if let Some(member) = self.members.get_mut(&number) {
             member.waits = member.waits.saturating_sub(1);
@@ -117,12 +117,12 @@ impl<T> Fair<T> {
         }
     }
 
-    /// ShareId turn is next.
+    /// The member that has the next turn, if any member has waiters.
     pub(super) fn first(&self) -> Option<u64> {
         self.waiting.first().map(|(_, number)| *number)
     }
 
-    /// Whoever was away begins where the others are.
+    /// A member without waiters was away: it begins where the others are.
     fn catch_up(&mut self, number: u64) {
         if let Some(member) = self.members.get_mut(&number)
             && member.waits == 0
@@ -145,7 +145,7 @@ mod tests {
 
     const SLICE: Duration = Duration::from_millis(1);
 
-    /// How many of `turns` each gets who waits all the time.
+    /// How many of `turns` each member gets if all of them always wait.
     fn turns(weights: &[u64], turns: usize) -> Vec<usize> {
         let mut fair = Fair::default();
         for weight in weights {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_away_is_not_paid_for_it() {
+    fn an_absent_member_gets_nothing_for_its_absence() {
         let mut fair = Fair::default();
         let (one, two) = (fair.join(100, ()), fair.join(100, ()));
         fair.wait(one);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_paid_too_much_is_given_back() {
+    fn an_overpaid_turn_is_refunded() {
         let mut fair = Fair::default();
         let (one, two) = (fair.join(100, ()), fair.join(100, ()));
         fair.charge(one, 3 * SLICE, Duration::ZERO);
@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_wait_has_no_turn() {
+    fn a_member_without_waiters_has_no_turn() {
         let mut fair = Fair::default();
         let (one, two) = (fair.join(100, ()), fair.join(100, ()));
         assert_eq!(fair.first(), None);
         fair.wait(one);
         fair.wait(one);
         fair.unwait(one);
-        assert_eq!(fair.first(), Some(one), "another still waits");
+        assert_eq!(fair.first(), Some(one), "another waiter is left");
         fair.wait(two);
         fair.part(one);
         assert_eq!(fair.first(), Some(two));

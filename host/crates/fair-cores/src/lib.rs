@@ -1,15 +1,17 @@
-//! The cores, shared by tenants, and within a tenant by its exports.
+//! The cores of a process, shared by tenants, and within a tenant by its exports.
 //!
-//! There are as many slots as cores. A guest that computes on past a tick needs one, and so does a connection whose
-//! export has worked for a slice without one. A slot is held from when it's given, while its holder waits for a
-//! thread, to the end of the slice. It's paid for all of that time, so a tenant that holds slots without using them
-//! gets fewer. A share that finds no free slot queues. The next slot goes to the tenant that had the least so far,
-//! measured by its weight, and there to the export that had the least. So a tenant that computes or asks without end
-//! takes the cores that nobody else wants, and no others; a tenant that wants little needs no slot, and waits for no
-//! more than a slice on its core.
+//! There are as many slots as the server has worker threads. A guest needs a slot to compute on past a tick, and so
+//! does a connection whose export has worked for a slice without one. A holder has its slot from the moment at which
+//! it's given, while it waits for a thread, to the end of its slice. It pays for all of that time, so a tenant that
+//! holds slots without using them gets fewer.
 //!
-//! A slot comes back when it's dropped, wherever its holder is by then, and goes to the next share at once. So nobody
-//! waits for good, as long as each task that was woken is polled or dropped: tasks are, whatever their client does.
+//! If no slot is free, a share queues. The next slot goes to the tenant that had the least so far, measured by its
+//! weight, and within the tenant to the export that had the least. So a tenant that computes or sends requests without
+//! end gets the cores that nobody else wants, and no others. A tenant that wants little needs no slot, and waits at
+//! most a slice for its core.
+//!
+//! A dropped slot, wherever its holder is then, goes to the next share at once. So nobody waits for ever, as long as
+//! each woken task is polled or dropped, which tokio does whatever a client does.
 
 mod core_slot;
 mod fair;
@@ -24,8 +26,8 @@ pub use core_slot::{CoreSlot, CoreTicket, paid_here};
 
 use scheduler::{Scheduler, ShareId};
 
-/// How long a slot is held, and what it costs when it's taken: a tick of the guests' clock. What it has
-/// cost is set right when it's given back.
+/// How long a holder has its slot: a tick of the guests' clock. A slot costs this when it's given; the cost is
+/// corrected when it's returned.
 pub const SLICE: Duration = Duration::from_millis(1);
 
 /// The cores of this process.
@@ -37,32 +39,32 @@ pub struct Cores(Mutex<Scheduler>);
 pub struct CpuQuota {
     cores: Arc<Cores>,
     number: u64,
-    /// How many of its own wait, for those who look without the lock.
+    /// How many tickets of its exports wait, readable without the lock.
     length: Arc<AtomicUsize>,
 }
 
-/// An export's share of its tenant's.
+/// An export's share of its tenant's share.
 #[derive(Debug)]
 pub struct CpuShare {
     tenant: Arc<CpuQuota>,
     number: u64,
-    /// What it has had without a slot and wasn't charged for, in ns.
+    /// Time that the export has had without a slot and hasn't been charged for, in ns.
     owed: AtomicU64,
 }
 
 impl Cores {
-    /// So many cores, one at least.
+    /// `cores` slots, one at least.
     #[must_use]
     pub fn new(cores: usize) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Scheduler::new(cores.max(1)))))
     }
 
     fn slots(&self) -> MutexGuard<'_, Scheduler> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No code panics half-way through a change while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something, and wakes those who got a slot by that.
+    /// Makes a change, and wakes the tasks that get a slot by it.
     fn change(&self, change: impl FnOnce(&mut Scheduler, Instant)) {
         let now = Instant::now();
         let mut slots = self.slots();
@@ -74,7 +76,7 @@ impl Cores {
 }
 
 impl CpuQuota {
-    /// A tenant's share, of this weight.
+    /// A tenant's share. `weight` is relative to those of other tenants.
     #[must_use]
     pub fn new(cores: &Arc<Cores>, weight: u64) -> Arc<Self> {
         let length = Arc::default();
@@ -85,7 +87,7 @@ impl CpuQuota {
         })
     }
 
-    /// Sets another weight.
+    /// Replaces the weight.
     pub fn set(&self, weight: u64) {
         self.cores.slots().set_weight(self.number, weight);
     }
@@ -93,13 +95,13 @@ impl CpuQuota {
 
 impl Drop for CpuQuota {
     fn drop(&mut self) {
-        // It has no exports: each holds it.
+        // It has no exports left: each export holds it.
         self.cores.slots().part(self.number);
     }
 }
 
 impl CpuShare {
-    /// An export's share of its tenant's, of this weight among its like.
+    /// An export's share. `weight` is relative to those of the tenant's other exports.
     #[must_use]
     pub fn new(tenant: &Arc<CpuQuota>, weight: u64) -> Arc<Self> {
         let number = tenant.cores.slots().join_export(tenant.number, weight);
@@ -118,9 +120,9 @@ impl CpuShare {
         &self.tenant.cores
     }
 
-    /// Takes note of what was done without a slot: it's charged with the next one.
+    /// Notes time that the export ran without a slot. It's charged with the next slot.
     pub fn owe(&self, ran: Duration) {
-        // 584 years.
+        // The conversion fails only after 584 years.
         let nanoseconds = u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX);
         self.owed.fetch_add(nanoseconds, Ordering::Relaxed);
     }
@@ -129,8 +131,8 @@ impl CpuShare {
         Duration::from_nanos(self.owed.swap(0, Ordering::Relaxed))
     }
 
-    /// Whether its connections need a slot for what they begin: it has had a slice without, or some of its
-    /// tenant wait for theirs already.
+    /// Whether the export's connections need a slot for further work: the export has run for a slice without one, or
+    /// the tenant already has tickets that wait.
     #[must_use]
     pub fn must_queue(&self) -> bool {
         let owed = Duration::from_nanos(self.owed.load(Ordering::Relaxed));
@@ -141,7 +143,7 @@ impl CpuShare {
         self.tenant.length.load(Ordering::Relaxed) > 0
     }
 
-    /// Waits for a slot.
+    /// Requests a slot. The ticket is a future; it queues when it's first polled.
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> CoreTicket {
         CoreTicket::new(Arc::clone(self))
@@ -150,7 +152,7 @@ impl CpuShare {
 
 impl Drop for CpuShare {
     fn drop(&mut self) {
-        // Nobody waits: who does holds a part of this.
+        // No ticket waits: each holds this share.
         let ShareId(tenant, export) = self.id();
         self.cores().slots().part_export(tenant, export);
     }

@@ -1,4 +1,5 @@
-//! Which shares have a slot on the cores, and which wait for one. It knows tasks only by their wakers, and no clock.
+//! The shares that have a slot on the cores, and those that wait for one. It knows tasks only by their wakers, and no
+//! clock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,18 +15,18 @@ use crate::fair::Fair;
 pub(super) struct Scheduler {
     count: usize,
     taken: usize,
-    /// The number of the next who waits.
+    /// The number of the next ticket.
     next: u64,
     tenants: Fair<Tenant>,
-    /// Tickets with a slot that nobody has come for yet, and since when it's theirs. As many as there are
-    /// slots at most.
+    /// Tickets that have a slot but haven't collected it, and since when they have it. At most as many as there are
+    /// slots.
     given: Vec<(u64, Instant)>,
 }
 
 #[derive(Debug)]
 struct Tenant {
     exports: Fair<Export>,
-    /// How many wait, for those who look without the lock.
+    /// How many tickets wait, readable without the lock.
     length: Arc<AtomicUsize>,
 }
 
@@ -34,12 +35,12 @@ struct Export {
     queue: VecDeque<(u64, Waker)>,
 }
 
-/// The numbers of a tenant and of an export of it: one share of the cores.
+/// One share of the cores: the numbers of a tenant and of one of its exports.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ShareId(pub(super) u64, pub(super) u64);
 
 impl Scheduler {
-    /// So many, all free.
+    /// `count` slots, all free.
     pub(super) fn new(count: usize) -> Self {
         Self {
             count,
@@ -50,7 +51,7 @@ impl Scheduler {
         }
     }
 
-    /// One more tenant, who is told how many of its guests wait. Returns its number.
+    /// Adds a tenant, and counts its waiting tickets in `length`. Returns its number.
     pub(super) fn join(&mut self, weight: u64, length: &Arc<AtomicUsize>) -> u64 {
         let tenant = Tenant {
             exports: Fair::default(),
@@ -59,35 +60,35 @@ impl Scheduler {
         self.tenants.join(weight, tenant)
     }
 
-    /// One more export of a tenant. Returns its number there.
+    /// Adds an export of a tenant. Returns its number there.
     pub(super) fn join_export(&mut self, tenant: u64, weight: u64) -> u64 {
         let tenant = self.tenants.own(tenant);
         tenant.map_or(0, |own| own.exports.join(weight, Export::default()))
     }
 
-    /// A tenant without exports goes.
+    /// Removes a tenant without exports.
     pub(super) fn part(&mut self, tenant: u64) {
         self.tenants.part(tenant);
     }
 
-    /// An export of which nobody waits, and nobody has a slot, goes.
+    /// Removes an export that has no slot and no waiting ticket.
     pub(super) fn part_export(&mut self, tenant: u64, export: u64) {
         if let Some(tenant) = self.tenants.own(tenant) {
             tenant.exports.part(export);
         }
     }
 
-    /// Sets a tenant's weight for what is to come.
+    /// Replaces a tenant's weight, for later charges.
     pub(super) fn set_weight(&mut self, tenant: u64, weight: u64) {
         self.tenants.set_weight(tenant, weight);
     }
 
-    /// Charges for what ran without a slot.
+    /// Charges a share for time without a slot.
     pub(super) fn charge(&mut self, share: ShareId, cost: Duration) {
         self.settle(share, cost, Duration::ZERO);
     }
 
-    /// Charges for what was had, beyond what was paid for it.
+    /// Charges a share the cost beyond what it has paid, or returns what it has paid too much.
     fn settle(&mut self, share: ShareId, cost: Duration, paid: Duration) {
         self.tenants.charge(share.0, cost, paid);
         if let Some(tenant) = self.tenants.own(share.0) {
@@ -95,8 +96,8 @@ impl Scheduler {
         }
     }
 
-    /// Takes a slot if there is one: then nobody waits for it, since they're handed out at once. Returns
-    /// since when it's taken.
+    /// Takes a free slot. If one is free, no ticket waits for it, since slots are handed out at once. Returns the start
+    /// of the slot, `now`.
     pub(super) fn take(&mut self, share: ShareId, now: Instant) -> Option<Instant> {
         let free = self.taken < self.count;
         free.then(|| {
@@ -114,13 +115,13 @@ impl Scheduler {
         self.settle(share, SLICE, Duration::ZERO);
     }
 
-    /// Gives back a slot that was held for so long.
+    /// Returns a slot that was held for `held`.
     pub(super) fn give_back(&mut self, share: ShareId, held: Duration) {
         self.taken -= 1;
         self.settle(share, held, SLICE);
     }
 
-    /// Waits in line. Returns a ticket.
+    /// Queues a share. Returns its ticket.
     pub(super) fn queue_up(&mut self, share: ShareId, waker: &Waker) -> u64 {
         let ticket = self.next;
         self.next += 1;
@@ -131,8 +132,7 @@ impl Scheduler {
         ticket
     }
 
-    /// The slot that a ticket has got, and since when; else it still waits, and its task is the one to be
-    /// woken.
+    /// The start of the slot that the ticket has got. `None` if the ticket still waits; then `waker` replaces its task.
     pub(super) fn collect(
         &mut self,
         share: ShareId,
@@ -155,7 +155,7 @@ impl Scheduler {
         Some(self.given.swap_remove(index).1)
     }
 
-    /// Gives up a ticket, or the slot that it got.
+    /// Gives up a ticket, and the slot that it has got.
     pub(super) fn give_up(&mut self, share: ShareId, ticket: u64, now: Instant) {
         if let Some(since) = self.take_given(ticket) {
             return self.give_back(share, now.saturating_duration_since(since));
@@ -170,8 +170,8 @@ impl Scheduler {
         }
     }
 
-    /// Gives slots that are free to those who wait. To be called after each change by which a slot may
-    /// have come free; who is returned is to be woken.
+    /// Gives free slots to waiting tickets. To be called after each change that may free a slot. The caller must wake
+    /// the returned tasks.
     pub(super) fn hand_out(&mut self, now: Instant) -> Vec<Waker> {
         let mut woken = Vec::new();
         while self.taken < self.count
@@ -184,7 +184,7 @@ impl Scheduler {
         woken
     }
 
-    /// The share whose turn it is, and the ticket that was its first: it waits no longer.
+    /// The share that has the next turn, and its first ticket, which leaves the queue.
     fn pop(&mut self) -> Option<(ShareId, (u64, Waker))> {
         let tenant = self.tenants.first()?;
         let share = ShareId(tenant, self.tenants.own(tenant)?.exports.first()?);
@@ -218,18 +218,18 @@ impl Scheduler {
 mod tests {
     use super::*;
 
-    /// Exports whose guests all compute without end, as many as there are threads at once.
+    /// Exports whose guests compute without end, on as many threads as there are slots.
     struct Scene {
         slots: Scheduler,
         now: Instant,
     }
 
-    /// A task: it runs its guests' slices one after the other.
+    /// A task, which runs the slices of its guests one after the other.
     struct Task {
         share: ShareId,
-        /// Guests that wait.
+        /// The tickets of guests that wait.
         tickets: Vec<u64>,
-        /// Since when those that may run have their slots.
+        /// The start of each slot that the task has.
         running: Vec<Instant>,
     }
 
@@ -245,12 +245,12 @@ mod tests {
             self.slots.join(weight, &Arc::default())
         }
 
-        /// An export of the tenant's.
+        /// Adds an export of the tenant.
         fn export(&mut self, tenant: u64, weight: u64) -> ShareId {
             ShareId(tenant, self.slots.join_export(tenant, weight))
         }
 
-        /// A tenant with one export.
+        /// Adds a tenant with one export.
         fn sole(&mut self, weight: u64) -> ShareId {
             let tenant = self.tenant(weight);
             self.export(tenant, 100)
@@ -268,7 +268,8 @@ mod tests {
             }
         }
 
-        /// So many slices' time, with tasks of so many guests each. Returns how many slices each had.
+        /// Runs for `slices` slices; each task has the given number of guests. Returns the number of slices of each
+        /// task.
         fn run(&mut self, tasks: &[(ShareId, usize)], slices: usize) -> Vec<usize> {
             let mut queue_up = |(share, guests): &(ShareId, usize)| Task {
                 share: *share,
@@ -297,7 +298,7 @@ mod tests {
         }
     }
 
-    /// So many tasks of one guest each.
+    /// `count` tasks of one guest each.
     fn tasks(share: ShareId, count: usize) -> Vec<(ShareId, usize)> {
         vec![(share, 1); count]
     }
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_exports_share_what_is_its_own_by_their_weights() {
+    fn a_tenants_exports_share_its_part_by_their_weights() {
         let mut scene = Scene::new(1);
         let (one, two) = (scene.tenant(100), scene.tenant(100));
         let (light, heavy) = (scene.export(one, 100), scene.export(one, 300));
@@ -343,10 +344,10 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_places_without_a_thread_pays_for_them() {
+    fn a_share_pays_for_slots_that_it_holds_without_a_thread() {
         let mut scene = Scene::new(2);
         let (hoards, fair) = (scene.sole(100), scene.sole(100));
-        // All guests of the first are in one task: of two slots it can use one.
+        // The first share's guests are all in one task, which can use only one of two slots.
         let all = [vec![(hoards, 64)], tasks(fair, 2)];
         let got = scene.run(&all.concat(), 1000);
         let fair = sum(&got[1..]);
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_paid_for_from_when_it_was_given() {
+    fn a_slot_costs_from_the_moment_at_which_it_is_given() {
         let mut scene = Scene::new(1);
         let (one, two) = (scene.sole(100), scene.sole(100));
         let held = scene.slots.take(one, scene.now).unwrap();
@@ -364,7 +365,7 @@ mod tests {
         assert_eq!(scene.slots.hand_out(scene.now).len(), 1);
         let given = scene.now;
         scene.now += 10 * SLICE;
-        // It comes for its slot when others would have had ten turns.
+        // It collects its slot after others could have had ten turns.
         let since = scene.slots.collect(two, late, Waker::noop());
         assert_eq!(since, Some(given));
         scene.slots.give_back(two, scene.now - given);
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ran_without_a_place_counts() {
+    fn time_without_a_slot_counts() {
         let mut scene = Scene::new(1);
         let (one, two) = (scene.sole(100), scene.sole(100));
         scene.slots.charge(one, SLICE * 10);

@@ -1,4 +1,4 @@
-//! A lane: its threads, and the way to them.
+//! A lane: its threads, and access to them.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,16 +13,16 @@ use tokio::sync::oneshot;
 use crate::clock::{Computed, thread_time};
 use crate::queue::Queue;
 
-/// The most threads of a lane. Restrains a tenant; with fewer, a disk that could do several things at once does one.
+/// The most threads of a lane. Restrains a tenant. With fewer, a disk that can do several things at once would do one.
 const THREADS: usize = 8;
 
-/// How long a thread waits for another job before it ends.
+/// How long a thread without a job lives on.
 const REST: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads of one owner, for work that blocks. They begin when there's work for them, eight at most, and end after
-/// ten seconds without. Clones are of the same lane.
+/// The threads of one owner, for work that blocks. They begin when there is work for them, eight at most, and end after
+/// ten seconds without work. Clones are the same lane.
 #[derive(Clone)]
 pub struct Lane(Arc<Shared>);
 
@@ -30,30 +30,32 @@ struct Shared {
     owner: String,
     queue: Mutex<Queue<Job>>,
     come: Condvar,
-    /// What its threads have computed.
+    /// The CPU time of its threads.
     computed: Computed,
 }
 
-/// The host's own.
+/// The host's own lane.
 static HOST: LazyLock<Work> = LazyLock::new(|| Lane::new("host").charging(None));
 
-/// Why a job came to nothing: the host's fault.
+/// Why a job has no result. The host is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LaneError {
-    /// The system gives no thread.
-    #[error("the system gives the server no further thread")]
+    /// The kernel can't create a thread.
+    #[error(
+        "the kernel can't create another thread for the server; raise its limit of processes or tasks"
+    )]
     NoThread,
     /// The work panicked.
-    #[error("the work ended in a panic")]
+    #[error("the work panicked: this is a bug of nbdbox")]
     Panicked,
 }
 
-/// An export's way to its tenant's lane: what is done there is charged to the export.
+/// An export's access to its tenant's lane, which charges the work to the export.
 #[derive(Clone, Debug)]
 pub struct Work {
     lane: Lane,
     share: Option<Arc<CpuShare>>,
-    /// Where what it computes is counted, in addition to the lane's own sum.
+    /// A counter for its CPU time, in addition to the lane's own.
     counted: Option<Arc<Computed>>,
 }
 
@@ -66,7 +68,7 @@ impl std::fmt::Debug for Lane {
 }
 
 impl Lane {
-    /// A lane without threads, so far. `owner` stands in the names of its threads.
+    /// A lane without threads, so far. The names of its threads contain `owner`.
     #[must_use]
     pub fn new(owner: &str) -> Self {
         Self(Arc::new(Shared {
@@ -77,14 +79,14 @@ impl Lane {
         }))
     }
 
-    /// The lane for what is the operator's rather than a tenant's: certificates, configuration, the compile cache, the
-    /// pages of the admin listener. Each of those has its own bound.
+    /// The lane for work on behalf of the operator: certificates, configuration, the compile cache, the pages of the
+    /// admin listener. Each of these has a bound of its own.
     #[must_use]
     pub fn of_the_host() -> &'static Self {
         &HOST.lane
     }
 
-    /// For work that is charged to `share`, where the cores are shared.
+    /// Access for work that is charged to `share`; `None` if nobody shares the cores.
     #[must_use]
     pub fn charging(&self, share: Option<Arc<CpuShare>>) -> Work {
         Work {
@@ -94,26 +96,26 @@ impl Lane {
         }
     }
 
-    /// Threads that it has now.
+    /// The number of its threads.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.queue().threads()
     }
 
-    /// Jobs that wait for a thread.
+    /// The number of jobs that wait for a thread.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue().waiting()
     }
 
-    /// What its threads have computed so far.
+    /// The CPU time of its threads.
     #[must_use]
     pub fn computed(&self) -> &Computed {
         &self.0.computed
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<Job>> {
-        // Nothing that holds the lock panics.
+        // No code panics while it holds the lock.
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,7 +125,7 @@ impl Lane {
         if !begins {
             return Ok(());
         }
-        // The kernel cuts the name off after 15 bytes.
+        // The kernel truncates the name to 15 bytes.
         let name = format!("lane-{}", self.0.owner);
         let shared = Arc::clone(&self.0);
         let thread = thread::Builder::new().name(name);
@@ -139,7 +141,7 @@ impl Lane {
         tracing::error!(target: "nbdbox::lanes", owner, "can't start a thread: {error}");
         let given_up = self.queue().cannot_begin();
         if given_up.is_empty() {
-            // The threads that there are come to it.
+            // The other threads will take the job.
             return Ok(());
         }
         Err(LaneError::NoThread)
@@ -147,12 +149,12 @@ impl Lane {
 }
 
 thread_local! {
-    /// Whether this thread is a lane's.
+    /// Whether this thread belongs to a lane.
     static IS_LANES: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Shared {
-    /// A thread's life.
+    /// Runs jobs until there are none for a while.
     fn work(&self) {
         IS_LANES.set(true);
         let lock = || self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,13 +180,13 @@ impl Shared {
 }
 
 impl Work {
-    /// The host's own work, which is charged to no export.
+    /// Access for the host's own work, which is charged to no export.
     #[must_use]
     pub fn of_the_host() -> &'static Self {
         &HOST
     }
 
-    /// The same way for a layer of the export: what is done for it is counted in `computed`, too.
+    /// The same access for a layer of the export: `computed` counts its CPU time too.
     #[must_use]
     pub fn counting(&self, computed: &Arc<Computed>) -> Self {
         Self {
@@ -193,36 +195,36 @@ impl Work {
         }
     }
 
-    /// Whether this thread is a lane's: then it must not wait for work that is queued for one.
+    /// Whether this thread belongs to a lane. Such a thread must not wait for work that is queued for a lane.
     #[must_use]
     pub fn is_here() -> bool {
         IS_LANES.get()
     }
 
-    /// Begins `work` on one of the lane's threads and doesn't wait for it, nor for the export's [`turn`](Self::turn). It is charged as
-    /// other work is. The caller bounds how much of it there is. Work that comes from a lane's own thread is done there
-    /// at once.
+    /// Queues `work` for one of the lane's threads, without waiting for it or for the export's [`turn`](Self::turn).
+    /// The work is charged like other work. The caller bounds the amount of it. On a lane's own thread, `work` runs at
+    /// once.
     ///
     /// # Errors
-    /// There is no thread for it: `work` was dropped.
+    /// The lane has no thread, and can't get one: `work` was dropped.
     pub fn begin(&self, work: impl FnOnce() + Send + 'static) -> Result<(), LaneError> {
         if IS_LANES.get() {
-            // What it leaves undone its own state says.
+            // If it panicked, its own state shows what is left undone.
             let _ = catch_unwind(AssertUnwindSafe(work));
             return Ok(());
         }
         self.submit(work, drop)
     }
 
-    /// Does `work` on one of the lane's threads, when it's the export's turn. Dropping the future before that forgets
-    /// the work, or it's done all the same and its result is lost.
+    /// Runs `work` on one of the lane's threads, when the export has its turn. If the future is dropped, the work may
+    /// still run; then its result is lost.
     ///
-    /// Work that comes from a lane's own thread is done there at once, since that thread must not wait for another one.
+    /// On a lane's own thread, `work` runs at once, since that thread must not wait for another one.
     ///
-    /// The queue has no bound of its own: what waits there belongs to requests, which their tenant's quotas bound.
+    /// The queue has no bound of its own: its jobs belong to requests, which are bounded by their tenant's quotas.
     ///
     /// # Errors
-    /// There is no thread for it, or it panicked.
+    /// The lane has no thread, and can't get one; or `work` panicked.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -233,7 +235,7 @@ impl Work {
         self.turn().await;
         let (sender, done) = oneshot::channel();
         self.submit(work, move |result| {
-            // Whoever asked may be gone.
+            // The future may have been dropped.
             let _ = sender.send(result);
         })?;
         match done.await {
@@ -243,17 +245,17 @@ impl Work {
         }
     }
 
-    /// Waits for the export's turn, where it has had more than its share. Dropping it is safe.
+    /// Waits for the export's turn if it has had more than its share. Dropping the future is safe.
     pub async fn turn(&self) {
         if let Some(share) = &self.share
             && share.must_queue()
         {
-            // Only the turn is waited for: a thread that waits for a disk needs no core meanwhile.
+            // The slot is returned at once: a thread that waits for a disk needs no core.
             drop(share.enter().await);
         }
     }
 
-    /// Queues `work`, charges what it computes, and hands on what came of it.
+    /// Queues `work`, charges its CPU time, and passes its result to `told`.
     fn submit<T>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -313,7 +315,7 @@ mod tests {
         begun.unwrap();
         assert!(told.await.unwrap());
         assert!(!Work::is_here());
-        // It's counted after it has told.
+        // The time is counted after the message was sent.
         while counted.nanoseconds() == 0 {
             tokio::task::yield_now().await;
         }
@@ -330,9 +332,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_told_and_the_thread_goes_on() {
+    async fn a_panic_is_reported_and_the_thread_lives_on() {
         let work = Lane::new("alice").charging(None);
-        // If each ended its thread, the lane would have none left for the last one.
+        // If a panic ended its thread, the lane would have no thread left after these.
         for _ in 0..THREADS {
             let failed = work
                 .run(|| std::panic::resume_unwind(Box::new("told to")))
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_is_blocked_wholly_holds_up_no_other() {
+    async fn a_blocked_lane_delays_no_other_lane() {
         let (alice, bob) = (Lane::new("alice"), Lane::new("bob"));
         let (stop, mut blocked) = (Arc::new(std::sync::Barrier::new(THREADS + 1)), Vec::new());
         for _ in 0..THREADS {
@@ -373,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_computed_is_charged_before_the_next_job() {
+    async fn cpu_time_is_charged_before_the_next_job() {
         let cores = Cores::new(1);
         let share = CpuShare::new(&CpuQuota::new(&cores, 100), 100);
         let other = CpuShare::new(&CpuQuota::new(&cores, 100), 100);

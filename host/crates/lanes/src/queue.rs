@@ -1,20 +1,20 @@
-//! The jobs that wait for a thread, and when another thread begins or ends. No thread is seen here.
+//! The jobs that wait for a thread, and the rules by which threads begin and end. It handles no threads itself.
 
 use std::collections::VecDeque;
 
-/// Jobs, first come first, and the threads that take them.
+/// Jobs in order of arrival, and counts of the threads that run them.
 #[derive(Debug)]
 pub(crate) struct Queue<J> {
     jobs: VecDeque<J>,
-    /// Threads that there are, or that are about to begin.
+    /// The threads that exist or are about to begin.
     threads: usize,
-    /// Those of them that wait for a job.
+    /// The threads that wait for a job.
     idle: usize,
     most: usize,
 }
 
 impl<J> Queue<J> {
-    /// A queue for as many as `most` threads, of which there is none yet.
+    /// A queue for at most `most` threads; none exists yet.
     pub(crate) const fn new(most: usize) -> Self {
         Self {
             jobs: VecDeque::new(),
@@ -24,7 +24,7 @@ impl<J> Queue<J> {
         }
     }
 
-    /// Adds a job. Whether a thread is to begin for it: it counts already.
+    /// Adds a job. Whether the caller must begin a thread for it, which is counted already.
     pub(crate) fn push(&mut self, job: J) -> bool {
         self.jobs.push_back(job);
         let begins = self.jobs.len() > self.idle && self.threads < self.most;
@@ -32,7 +32,8 @@ impl<J> Queue<J> {
         begins
     }
 
-    /// The thread that was to begin can't. Without any other, what waits is given up: returns it.
+    /// Notes that the thread that `push` requested can't begin. If there is no other thread, returns the waiting jobs,
+    /// which nobody will run.
     pub(crate) fn cannot_begin(&mut self) -> VecDeque<J> {
         self.threads -= 1;
         if self.threads == 0 {
@@ -41,32 +42,32 @@ impl<J> Queue<J> {
         VecDeque::new()
     }
 
-    /// A thread takes the next job.
+    /// Takes the next job.
     pub(crate) fn pop(&mut self) -> Option<J> {
         self.jobs.pop_front()
     }
 
-    /// A thread waits for a job.
+    /// Notes that a thread waits for a job.
     pub(crate) fn rest(&mut self) {
         self.idle += 1;
     }
 
-    /// It waits no longer.
+    /// Notes that a thread waits no longer.
     pub(crate) fn wake(&mut self) {
         self.idle -= 1;
     }
 
-    /// A thread ends, which isn't waiting.
+    /// Notes that a thread ends, which isn't waiting.
     pub(crate) fn end(&mut self) {
         self.threads -= 1;
     }
 
-    /// Threads that there are.
+    /// The number of threads.
     pub(crate) fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Jobs that no thread has taken yet.
+    /// The number of jobs that no thread has taken.
     pub(crate) fn waiting(&self) -> usize {
         self.jobs.len()
     }
@@ -77,15 +78,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_begin_for_jobs_that_nobody_waits_for() {
+    fn threads_begin_for_jobs_that_no_thread_waits_for() {
         let mut queue = Queue::new(2);
         assert!(queue.push(1));
         assert_eq!(queue.pop(), Some(1));
-        assert!(queue.push(2), "the first is at work");
-        assert!(!queue.push(3), "there are as many as there may be");
+        assert!(queue.push(2), "the first thread is at work");
+        assert!(!queue.push(3), "there are as many threads as there may be");
         assert_eq!((queue.pop(), queue.pop()), (Some(2), Some(3)));
         queue.rest();
-        assert!(!queue.push(4), "one waits for it");
+        assert!(!queue.push(4), "a thread waits for it");
         queue.wake();
         assert_eq!(queue.pop(), Some(4));
     }
@@ -96,7 +97,10 @@ mod tests {
         assert!(queue.push(1));
         assert_eq!(queue.pop(), Some(1));
         assert!(queue.push(2));
-        assert!(queue.cannot_begin().is_empty(), "the first will come to it");
+        assert!(
+            queue.cannot_begin().is_empty(),
+            "the first thread will take it"
+        );
         queue.end();
         assert!(queue.push(3));
         assert_eq!(queue.cannot_begin(), [2, 3]);

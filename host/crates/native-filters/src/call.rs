@@ -1,4 +1,4 @@
-//! What is asked of a layer, without the bytes.
+//! A call of a layer, without the bytes.
 
 use device::WriteFlags;
 
@@ -36,7 +36,7 @@ pub(crate) enum Call {
     },
 }
 
-/// What kind of call it is.
+/// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Read,
@@ -49,7 +49,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// As many as there are.
+    /// The number of kinds.
     pub(crate) const COUNT: usize = 7;
 }
 
@@ -66,7 +66,7 @@ impl Call {
         }
     }
 
-    /// The flags of a change; none for all else.
+    /// The flags of a change; none for other calls.
     pub(crate) const fn flags(&self) -> WriteFlags {
         match self {
             Self::Write { flags, .. } | Self::Trim { flags, .. } | Self::Zero { flags, .. } => {

@@ -1,4 +1,4 @@
-//! The end of a server, as its filters ask for it.
+//! The end of a server at the request of its filters.
 
 mod event;
 
@@ -13,14 +13,14 @@ use tokio::time::sleep;
 
 pub(crate) use self::event::Event;
 
-/// Says when a server is to end: shared by its filters, which know of clients, and by whoever ends it.
+/// Decides when a server ends. Its filters, which know the clients, share it with the code that ends the server.
 #[derive(Debug, Default)]
 pub struct Exit {
     state: Mutex<State>,
-    /// Nobody is let in any more.
+    /// Whether no client is admitted any more.
     closed: AtomicBool,
     left: Notify,
-    /// Held by the thread that looks whether something has happened: one at a time, however many clients come.
+    /// Held by the thread that checks the events, so that one does at a time, however many clients connect.
     looking: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -28,18 +28,18 @@ pub struct Exit {
 struct State {
     clients: usize,
     with_the_last: bool,
-    /// Empty while a thread looks for them.
+    /// Empty while a thread checks them.
     events: Vec<Event>,
-    /// How often events are looked for while nobody is connected.
+    /// The interval at which the events are checked while no client connects.
     poll: Option<Duration>,
 }
 
-/// A client that was let in.
+/// An admitted client.
 pub(crate) struct Present(Arc<Exit>);
 
 impl Exit {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No code panics half-way through a change while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -56,7 +56,7 @@ impl Exit {
         }
     }
 
-    /// Lets a client in.
+    /// Admits a client. May wait for a check of the events. Dropping the future is safe.
     ///
     /// # Errors
     /// The server is about to end.
@@ -75,8 +75,8 @@ impl Exit {
         self.closed.load(SeqCst)
     }
 
-    /// Looks whether something has happened, on a thread of the host's: the events are the operator's, and a file may be
-    /// on a disk that hangs. Dropping it leaves that thread to end by itself.
+    /// Checks the events on a thread of the host's lane: they are the operator's, and a file may be on a disk that
+    /// hangs. If the future is dropped, the thread ends by itself.
     async fn look(self: &Arc<Self>) {
         if self.is_closed() || self.state().poll.is_none() {
             return;
@@ -91,11 +91,11 @@ impl Exit {
             exit.state().events.append(&mut events);
             drop(turn);
         });
-        // Without a thread nothing was found out: somebody looks again.
+        // Without a thread nothing was checked; the next client or interval checks again.
         let _ = looked.await;
     }
 
-    /// Waits until the server is to end, for ever if no filter wants that. Dropping it is safe.
+    /// Waits until the server has to end; for ever if no filter requests that. Dropping the future is safe.
     pub async fn asked(self: &Arc<Self>) {
         loop {
             let left = self.left.notified();
@@ -137,9 +137,9 @@ mod tests {
 
     use super::*;
 
-    /// What is there without waiting.
+    /// The result of a future that must not wait.
     fn now<T>(future: impl Future<Output = T>) -> T {
-        future.now_or_never().expect("nothing is to be waited for")
+        future.now_or_never().expect("the future must not wait")
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_has_happened_lets_nobody_in_and_waits_for_who_is_there() {
+    async fn after_an_event_no_client_is_admitted_and_the_connected_ones_stay() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("stop");
         let exit = Arc::new(Exit::default());
@@ -171,12 +171,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_a_look_hangs_all_who_come_wait_and_none_begins_another() {
+    async fn while_a_check_hangs_clients_wait_and_begin_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let exit = Arc::new(Exit::default());
         let created = Event::Created(folder.path().join("stop"));
         exit.when([created].into_iter(), Duration::from_secs(60));
-        // As the thread that looks holds it.
+        // As a checking thread holds it.
         let hangs = Arc::clone(&exit.looking).lock_owned().await;
         let mut clients: Vec<_> = (0..100).map(|_| Box::pin(exit.enter())).collect();
         for client in &mut clients {

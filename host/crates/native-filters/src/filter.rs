@@ -1,4 +1,4 @@
-//! A native filter over a layer: the device that does what its hook plans.
+//! The device that carries out the plans of a native filter, over another layer.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,16 +22,16 @@ use crate::hook::Hook;
 use crate::native::Native;
 use crate::plan::{Plan, Then};
 
-/// Bytes that are read at once for nobody.
+/// The most bytes that are read at once only to be discarded.
 const READ_AWAY: u32 = 1 << 20;
 
-/// A filter of the host's own, which stands on a layer.
+/// A filter of the host's own over a layer.
 pub struct NativeFilter {
     native: Arc<Native>,
     below: Arc<dyn DynServed>,
     terms: Arc<Terms>,
     metrics: Arc<Metrics>,
-    /// Of all layers below.
+    /// The losses of all layers below.
     losses: Vec<Arc<Losses>>,
 }
 
@@ -44,10 +44,10 @@ impl fmt::Debug for NativeFilter {
 }
 
 impl NativeFilter {
-    /// Puts a filter on a layer, of which `losses` are known.
+    /// Puts a filter on the layer `below`, which has `losses`.
     ///
     /// # Errors
-    /// The layer below can't do what the filter's settings ask for.
+    /// The layer below can't do what the filter's settings require.
     pub fn new(
         native: Arc<Native>,
         below: Arc<dyn DynServed>,
@@ -70,20 +70,20 @@ impl NativeFilter {
         })
     }
 
-    /// It as it's served, to clients or to a filter above.
+    /// The filter as clients or the filter above reach it.
     #[must_use]
     pub fn served(self: &Arc<Self>) -> Served<Self> {
         let (terms, metrics) = (Arc::clone(&self.terms), Arc::clone(&self.metrics));
         Served::new(Arc::clone(self), terms, metrics)
     }
 
-    /// What it promises.
+    /// The terms that it advertises.
     #[must_use]
     pub fn terms(&self) -> &Arc<Terms> {
         &self.terms
     }
 
-    /// Its counters.
+    /// The counters of this layer.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
@@ -93,7 +93,7 @@ impl NativeFilter {
         self.native.hook()
     }
 
-    /// Waits as the plan says, and finds out how the call ends.
+    /// Waits as planned, and decides how the call goes on.
     async fn begin(&self, deadline: &Deadline, plan: &Plan) -> Result<Then, Failure> {
         if !plan.wait.is_zero() {
             wait(plan.wait, deadline).await?;
@@ -110,7 +110,7 @@ impl NativeFilter {
         }
     }
 
-    /// Looks for a file, on a thread of its tenant's: file systems may take their time.
+    /// Looks for a file on a thread of the tenant's lane, because file systems may take their time.
     async fn exists(&self, file: &Arc<PathBuf>, deadline: &Deadline) -> Result<bool, Failure> {
         let work = match &self.terms.quota {
             Some(quota) => &quota.work,
@@ -120,10 +120,15 @@ impl NativeFilter {
         let found = deadline
             .standing(work.run(move || outside::files::look(&file).is_ok()))
             .await;
-        found.map_err(|_| Failure::host(nbd_proto::Errno::Eio, "the host has no thread left"))
+        found.map_err(|_| {
+            Failure::host(
+                nbd_proto::Errno::Eio,
+                "the host can't create another thread",
+            )
+        })
     }
 
-    /// Does a change, which `pass` hands on with the flags of the plan.
+    /// Carries out a change. `pass` passes it on, with the flags of the plan.
     async fn change<'a>(
         &'a self,
         deadline: &'a Deadline,
@@ -156,7 +161,7 @@ impl NativeFilter {
         done
     }
 
-    /// The request that is worked for, at the expense of its export.
+    /// The request, and the rates that the host's own work for it counts for.
     fn payer<'a>(&'a self, deadline: &'a Deadline) -> Payer<'a> {
         Payer {
             deadline,
@@ -165,12 +170,12 @@ impl NativeFilter {
         }
     }
 
-    /// Bytes that the layer below takes at once.
+    /// The largest request of the layer below, in bytes.
     fn most_below(&self) -> u32 {
         self.below.terms().export.block.maximum()
     }
 
-    /// Writes zeroes piece by piece.
+    /// Writes zeroes in pieces.
     async fn write_zeroes(
         &self,
         deadline: &Deadline,
@@ -189,7 +194,7 @@ impl NativeFilter {
         Ok(())
     }
 
-    /// Reads a range, and forgets it.
+    /// Reads a range in pieces, and discards the bytes.
     async fn read_away(&self, deadline: &Deadline, call: &Call) -> Result<(), Failure> {
         let Call::Cache { offset, length } = *call else {
             return Ok(());
@@ -198,7 +203,7 @@ impl NativeFilter {
         let most = READ_AWAY.min(self.most_below());
         let mut pieces = Pieces::new(self.payer(deadline), length, most.into());
         while let Some(piece) = pieces.next().await? {
-            // No longer than `most`.
+            // A piece is never longer than `most`.
             let count = u32::try_from(piece.end - piece.start).unwrap_or(most);
             reply.reset(count);
             let at = offset + piece.start;
@@ -209,7 +214,8 @@ impl NativeFilter {
     }
 }
 
-/// Lets time pass for a request, which isn't the layers' below: it stands still for them. Ends early if the client goes.
+/// Waits for `time`, while the request's clock stands still, so that the layers below keep their time. Ends early if
+/// the client hangs up.
 async fn wait(time: Duration, deadline: &Deadline) -> Result<(), Failure> {
     let _standing = deadline.stand_still();
     tokio::select! {
@@ -323,7 +329,7 @@ impl Device for NativeFilter {
         };
         let plan = self.hook().plan(&call);
         let done = match self.begin(deadline, &plan).await {
-            // What nothing is said of is data.
+            // Bytes that nobody describes are data.
             Ok(Then::Ignore) => Ok(map),
             Ok(_) => {
                 let done = self.below.extents(deadline, map).await;
@@ -340,7 +346,7 @@ impl Device for NativeFilter {
         self.losses.clone()
     }
 
-    /// By this layer alone: those below are entered by themselves.
+    /// Enters this layer only; the stack enters the layers below.
     async fn enter(&self) -> Result<Guest, Failure> {
         let wait = self.hook().open_wait();
         if !wait.is_zero() {
@@ -356,7 +362,7 @@ impl Device for NativeFilter {
         Ok(guest)
     }
 
-    /// This layer alone: those below leave by themselves.
+    /// Leaves this layer only; the stack leaves the layers below.
     async fn leave(&self) {
         let wait = self.hook().close_wait();
         if !wait.is_zero() {

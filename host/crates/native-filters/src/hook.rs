@@ -1,4 +1,4 @@
-//! What makes a filter this filter.
+//! The decisions of a filter.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -13,32 +13,32 @@ use crate::call::Call;
 use crate::exit::Exit;
 use crate::plan::Plan;
 
-/// A filter: what it shows of the layer below, and what it does to a call. All of it without I/O, at once, and for
-/// many calls at the same time.
+/// A filter: what it advertises of the layer below, and what happens to a call. All methods except `open` return at
+/// once, without I/O. Calls may overlap.
 pub(crate) trait Hook: Debug + Send + Sync {
-    /// Opens what the filter works with, and keeps the way to threads of its tenant's. The one step that may block: it's
-    /// called on such a thread, whenever an export is opened.
+    /// Opens the filter's files, and keeps access to the tenant's threads. May block: it's called on such a thread,
+    /// whenever an export is opened.
     ///
     /// # Errors
-    /// It can't be opened.
+    /// A file can't be opened.
     fn open(&self, _work: &Work) -> Result<(), String> {
         Ok(())
     }
 
-    /// Makes what clients get to see out of what the layer below promises.
+    /// Turns what the layer below advertises into what the filter does.
     ///
     /// # Errors
-    /// The layer below can't do what the settings ask for.
+    /// The layer below can't do what the settings require.
     fn promise(&self, _export: &mut Export) -> Result<(), String> {
         Ok(())
     }
 
-    /// What becomes of a call.
+    /// Decides what happens to a call.
     fn plan(&self, call: &Call) -> Plan {
         Plan::pass(call.flags())
     }
 
-    /// A call with this ticket has been answered: with extents, if it asked for them, or with a failure.
+    /// The call with this ticket has completed, possibly with extents or a failure.
     fn answered(
         &self,
         _ticket: u64,
@@ -48,35 +48,35 @@ pub(crate) trait Hook: Debug + Send + Sync {
     ) {
     }
 
-    /// Whether it tells holes from data where the layer below does. Where it doesn't, everything is data.
+    /// Whether the filter distinguishes holes from data where the layer below does. If not, everything is data.
     fn tells_extents(&self) -> bool {
         true
     }
 
-    /// Whether a failure to tell extents reaches clients. Else they get data.
+    /// Whether clients get the error if the layer below fails to describe extents. If not, they get data.
     fn tells_failed_extents(&self) -> bool {
         false
     }
 
-    /// How long a client waits before it's let in.
+    /// How long a client waits before it's admitted.
     fn open_wait(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// How long its connection takes to end.
+    /// How long the end of a client's connection takes.
     fn close_wait(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// What it ends the server by: who comes is let in there first.
+    /// The server's exit, if the filter may end the server. It must admit each client first.
     fn exit(&self) -> Option<&Arc<Exit>> {
         None
     }
 
-    /// A client comes. What is returned is dropped when it has left.
+    /// A client connects. The connection drops the result when it has ended.
     ///
     /// # Errors
-    /// It isn't let in.
+    /// The client isn't admitted.
     fn connect(&self, _export: &Export) -> Result<Option<Box<dyn Send + Sync>>, Failure> {
         Ok(None)
     }

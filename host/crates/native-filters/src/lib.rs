@@ -1,10 +1,10 @@
-//! Filters of the host's own, with the names and settings of nbdkit's: `delay`, `error`, `log`, `exitwhen`,
-//! `exitlast`, `noextents`, `nozero`, `notrim`, `nocache`, `fua`, `blocksize-policy`.
+//! The host's own filters, with the names and settings of nbdkit's: `delay`, `error`, `log`, `exitwhen`, `exitlast`,
+//! `noextents`, `nozero`, `notrim`, `nocache`, `fua`, `blocksize-policy`.
 //!
-//! A filter that reads, compares or changes bytes is a component, in a sandbox. These hold no bytes and get no blobs:
-//! each says what clients get to see (`promise`) and what becomes of a call
-//! (`plan`), without I/O, and [`NativeFilter`] does it. So a filter is a table, and handing calls
-//! on to the layer below exists once.
+//! A filter that reads, compares or changes bytes is a component in a sandbox. The filters here hold no bytes and get
+//! no blobs. Each one decides two things, without I/O: what it advertises to clients (`Hook::promise`), and what
+//! happens to a call (`Hook::plan`). [`NativeFilter`] carries that out. So a filter is a table, and the code that
+//! passes calls on to the layer below exists once.
 
 mod call;
 mod exit;

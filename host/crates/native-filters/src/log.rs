@@ -1,4 +1,4 @@
-//! `log`: what is asked and answered, in a file, a line each, as nbdkit's filter of this name writes it.
+//! `log`: calls and their results in a file, one a line, in the format of nbdkit's filter of this name.
 
 mod clock;
 mod file;
@@ -26,37 +26,37 @@ use crate::settings::Reader;
 
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// The file that the operator named, and whether it goes on where it ends; `None`: nothing is noted.
+    /// The operator's file, and whether to append to it; `None` if the filter logs nothing.
     wanted: Option<(PathBuf, bool)>,
-    /// It, once an export is open.
+    /// The open file, once an export is open.
     book: OnceLock<Arc<Book>>,
 }
 
-/// Where lines go, and who is connected.
+/// The file for the lines, and the clients that are connected.
 #[derive(Debug)]
 struct Book {
     file: Arc<LogFile>,
-    /// The way to the threads that write it.
+    /// Access to the threads that write the file.
     work: Work,
     guests: Mutex<Guests>,
 }
 
 #[derive(Debug, Default)]
 struct Guests {
-    /// How many there have been.
+    /// How many clients have connected so far.
     count: u64,
-    /// Those who are there, by the number of their connection in the process.
+    /// The connected clients, by the number of their connection in the process.
     here: HashMap<u64, Guest>,
 }
 
-/// A client: its number, counted from 1 in each log, and how much it has asked.
+/// A client: its number, counted from 1 in each log, and how many calls it has made.
 #[derive(Debug)]
 struct Guest {
     number: u64,
     asked: u64,
 }
 
-/// A client that is noted as connected.
+/// Records a client as connected while this exists.
 struct Present {
     book: Arc<Book>,
     connection: u64,
@@ -66,7 +66,8 @@ impl Log {
     pub(crate) fn new(settings: &Reader<'_>) -> Self {
         let append = settings.boolean("logappend", false);
         if settings.text("logscript").is_some() {
-            settings.complain("logscript=: scripts aren't run here; say logfile=".to_owned());
+            settings
+                .complain("logscript=: nbdbox runs no scripts; set logfile= instead".to_owned());
         }
         let path = settings.path("logfile");
         Self {
@@ -78,11 +79,11 @@ impl Log {
 
 impl Book {
     fn guests(&self) -> MutexGuard<'_, Guests> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No code panics half-way through a change while it holds the lock.
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The client for which this thread works, and its next number for a call.
+    /// The client for which this thread works, and the number of its next call.
     fn next_call(&self) -> (u64, u64) {
         let connection = connection();
         let mut guests = self.guests();
@@ -123,7 +124,7 @@ impl Hook for Log {
         if self.book.get().is_none() {
             let file = LogFile::open(path, *append);
             let file = file.map_err(|error| format!("logfile={}: {error}", path.display()))?;
-            // Whoever was first: the file is the same.
+            // If another thread was faster, its file is the same.
             let _ = self.book.set(Arc::new(Book {
                 file,
                 work: work.clone(),

@@ -1,4 +1,4 @@
-//! A native filter as it's named and set, before it stands on anything.
+//! A native filter with its name and settings, not yet over a layer.
 
 use std::sync::Arc;
 
@@ -29,17 +29,17 @@ pub struct Native {
     hook: Box<dyn Hook>,
 }
 
-/// What is wrong with the settings, one thing a line.
+/// All mistakes in the settings, one a line.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}", .0.join("\n"))]
 pub struct NativeError(Vec<String>);
 
 impl Native {
-    /// Reads settings. `exit` is the way in which a filter ends the server; where there is none, those that would are
-    /// refused. Opens nothing: settings that are only checked leave no trace.
+    /// Reads settings. `exit` is the server's exit; without it, the filters that end the server are refused. Opens no
+    /// files, so a mere check of the settings leaves no trace.
     ///
     /// # Errors
-    /// All that is wrong with the settings.
+    /// All mistakes in the settings.
     pub fn new(
         name: NativeName,
         settings: &Settings,
@@ -68,17 +68,17 @@ impl Native {
         }
     }
 
-    /// Its name.
+    /// The filter's name.
     #[must_use]
     pub fn name(&self) -> NativeName {
         self.name
     }
 
-    /// Opens what it works with, on a thread of its tenant's, for an export that is opened. Dropping it leaves that thread
-    /// to end by itself.
+    /// Opens the files that the filter needs, on a thread of the tenant's lane. To be called when an export is opened.
+    /// If the future is dropped, the thread ends by itself.
     ///
     /// # Errors
-    /// It can't be opened; there is no thread.
+    /// A file can't be opened, or the lane has no thread.
     pub async fn open(self: &Arc<Self>, work: &Work) -> Result<(), String> {
         let (native, own) = (Arc::clone(self), work.clone());
         let opened = work.run(move || native.hook.open(&own)).await;
@@ -90,7 +90,7 @@ impl Native {
     }
 }
 
-/// Makes a filter that ends the server, where that can be.
+/// Makes a filter that ends the server, if the server allows that.
 fn with(
     exit: Option<&Arc<Exit>>,
     reader: &Reader<'_>,
@@ -99,8 +99,8 @@ fn with(
     let made = exit.and_then(make);
     if made.is_none() {
         reader.complain(
-            "it ends the server, which only `nbdbox serve` without --config lets it: its exports are of one \
-             operator there"
+            "it ends the server, which only `nbdbox serve` without --config allows: there, all exports \
+             belong to one operator"
                 .to_owned(),
         );
     }

@@ -1,4 +1,4 @@
-//! What a filter wants to become of a call.
+//! What a filter decides for a call.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,38 +7,38 @@ use std::time::Duration;
 use device::WriteFlags;
 use device::fault::Failure;
 
-/// What becomes of one call: after `wait`, `then`.
+/// The decision for one call: after `wait`, `then`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) wait: Duration,
     pub(crate) then: Then,
-    /// The flags with which a change goes on.
+    /// The flags with which a change is passed on.
     pub(crate) flags: WriteFlags,
-    /// What [`Hook::answered`](crate::hook::Hook::answered) knows the call by.
+    /// The ticket by which [`Hook::answered`](crate::hook::Hook::answered) recognises the call.
     pub(crate) ticket: u64,
 }
 
-/// The end of a call.
+/// How a call goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
-    /// It goes to the layer below.
+    /// It's passed to the layer below.
     Pass,
-    /// It goes to the layer below, and when it's done, what was changed is flushed.
+    /// It's passed to the layer below, which is flushed afterwards.
     PassAndFlush,
     /// It fails.
     Refuse(Failure),
-    /// It fails if there is such a file, and otherwise goes on.
+    /// It fails if the file exists, and is passed on otherwise.
     RefuseIf(Arc<PathBuf>, Failure),
-    /// It's answered as if it had been done. Of extents nothing is said, so that all is data. Not for reads.
+    /// It succeeds without effect. For extents, that means that all is data. Not for reads.
     Ignore,
-    /// Zeroes are written, though the layer below may zero by itself.
+    /// Zeroes are written, even if the layer below can zero by itself.
     WriteZeroes,
-    /// The range is read and forgotten.
+    /// The range is read, and the bytes are discarded.
     ReadAway,
 }
 
 impl Plan {
-    /// The call goes on with these flags.
+    /// The call is passed on with these flags.
     pub(crate) fn pass(flags: WriteFlags) -> Self {
         Self::then(Then::Pass, flags)
     }

@@ -1,4 +1,4 @@
-//! The settings of a filter, each taken once, so that what is left is a mistake.
+//! The settings of a filter. Each key is read once, so a key that nobody read is a mistake.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nbdbox_config::settings::Settings;
 use nbdbox_config::size;
 
-/// Settings as the operator gave them, and what is wrong with them.
+/// The operator's settings, and the mistakes in them.
 pub(crate) struct Reader<'a> {
     filter: &'static str,
     settings: &'a Settings,
@@ -24,13 +24,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of a key, if it was given.
+    /// The value of a key, if it's set.
     pub(crate) fn text(&self, key: &str) -> Option<&'a str> {
         self.known.borrow_mut().push(key.to_owned());
         self.settings.get(key)
     }
 
-    /// A value that `parse` understands.
+    /// The value of a key as `parse` reads it. If `parse` returns `None`, the mistake is noted: it must be `what`.
     pub(crate) fn parsed<T>(
         &self,
         key: &str,
@@ -40,12 +40,12 @@ impl<'a> Reader<'a> {
         let value = self.text(key)?;
         let parsed = parse(value);
         if parsed.is_none() {
-            self.complain(format!("{key}={value}: it's {what}"));
+            self.complain(format!("{key}={value}: it must be {what}"));
         }
         parsed
     }
 
-    /// One of these words.
+    /// The choice that the key's value names, or the default.
     pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)], default: T) -> T {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         let find = |value: &str| {
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn boolean(&self, key: &str, default: bool) -> bool {
-        // As nbdkit has it.
+        // The words of nbdkit.
         let parse = |value: &str| match &value.to_ascii_lowercase()[..] {
             "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
             "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         self.parsed(key, parse, "a size, as in 4K")
     }
 
-    /// A path of the operator's, which isn't looked at.
+    /// An operator's path. Whether it exists isn't checked.
     pub(crate) fn path(&self, key: &str) -> Option<PathBuf> {
         self.text(key).map(|path| Path::new(path).to_owned())
     }
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         self.wrong.borrow_mut().push(text);
     }
 
-    /// All that is wrong, keys that nobody asked for among it.
+    /// All mistakes, including unknown keys.
     pub(crate) fn finish(self) -> Vec<String> {
         let mut wrong = self.wrong.into_inner();
         let known = self.known.into_inner();

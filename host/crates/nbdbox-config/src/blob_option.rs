@@ -1,4 +1,4 @@
-//! What is said of a blob besides its path and access: `NAME.KEY=VALUE`.
+//! Options of a blob, in addition to its path and access: `NAME.KEY=VALUE`.
 
 use std::str::FromStr;
 
@@ -7,34 +7,34 @@ use thiserror::Error;
 use crate::grant::Grant;
 use crate::lock::{Lock, LockError};
 
-/// The keys that there are.
+/// All keys.
 const KEYS: &str = "lock";
 
 /// An option of a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobOption {
-    /// The name under which it's granted.
+    /// The name under which the blob is granted.
     blob: String,
     /// Its lock: the only key so far.
     lock: Lock,
 }
 
-/// What is wrong with an option.
+/// A mistake in an option.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BlobOptionError {
     /// No `=`, no dot before it, or nothing before the dot.
     #[error("`{0}` isn't NAME.KEY=VALUE, as in disk.lock=shared; the keys are {KEYS}")]
     Syntax(String),
-    /// Another key than there is.
+    /// No option has this key.
     #[error("`{0}`: there is no option `{1}`; the keys are {KEYS}")]
     Key(String, String),
-    /// Another value than its key takes.
+    /// The value doesn't fit its key.
     #[error("`{0}`: {1}")]
     Lock(String, LockError),
-    /// Of a blob that isn't granted.
-    #[error("`{0}.{1}` is set, and no blob `{0}` is granted")]
+    /// No blob of this name is granted.
+    #[error("`{0}.{1}` is set, but no blob `{0}` is granted")]
     Blob(String, &'static str),
-    /// Given twice.
+    /// The option is given twice.
     #[error("`{0}.{1}` is given twice")]
     Twice(String, &'static str),
 }
@@ -60,10 +60,10 @@ impl FromStr for BlobOption {
 }
 
 impl BlobOption {
-    /// Puts options into the grants that they are of.
+    /// Sets each option in its grant.
     ///
     /// # Errors
-    /// One is of no blob, or was given before.
+    /// An option's blob isn't granted, or an option is given twice.
     pub fn set_all(options: &[Self], grants: &mut [Grant]) -> Result<(), BlobOptionError> {
         for Self { blob, lock } in options {
             let grant = grants.iter_mut().find(|grant| grant.name == *blob);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_quoted_and_the_keys_are_named() {
+    fn mistakes_are_quoted_and_the_keys_are_named() {
         for (words, wrong) in [
             (&["lock=shared"][..], "`lock=shared` isn't NAME.KEY=VALUE"),
             (&[".lock=shared"], "isn't NAME.KEY=VALUE"),

@@ -1,10 +1,10 @@
 //! The configuration file: listeners, tenants and their exports.
 //!
-//! Text goes through three steps, each of which names all that is wrong and goes on without it, so that
-//! an operator sees everything at once: TOML's own parser; the shape (`shape`), by the schema that is
-//! made from the types in `raw`; the meaning (`check`), where words become values.
+//! Text is read in three steps: TOML's own parser; the shape (`shape`), by the schema that is made from the types in
+//! `raw`; the meaning (`check`), in which words become values. Each step reports all its mistakes and goes on without
+//! the wrong parts, so an operator sees all mistakes at once.
 //!
-//! Nothing is opened here: paths are joined with the folder of their file, and stay paths.
+//! Nothing is opened here. Paths are joined with the folder of their file, and stay paths.
 
 mod alt_name;
 mod at;
@@ -33,42 +33,42 @@ use crate::limits::{Limits, TenantLimits};
 use crate::policy::Policy;
 use crate::reference::Reference;
 
-/// A file of the configuration.
+/// A configuration file.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// Its path: for what is said of it, and for the paths in it. Any bytes.
+    /// Its path, of any bytes: for messages, and for the relative paths in the file.
     pub path: &'a Path,
-    /// What is in it.
+    /// Its content.
     pub text: &'a str,
 }
 
-/// What an operator decided, all files together.
+/// An operator's decisions, from all files together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where clients come in; one at least.
+    /// Where clients connect; at least one.
     pub listeners: Vec<Listener>,
-    /// Who has exports, by name.
+    /// The tenants, sorted by name.
     pub tenants: Vec<Tenant>,
-    /// Where the operator looks inside.
+    /// The address of the admin listener.
     pub admin: Option<Address>,
-    /// How the log is written, unless the command line says it.
+    /// The log's format, unless the command line sets it.
     pub log_format: LogFormat,
-    /// Bytes that the server may hold for all tenants together; four fifths of what the process can get if `None`.
-    /// Restrains the tenants from taking what the host itself needs, and from being ended by the kernel for each other.
+    /// Bytes that the server may hold for all tenants together; if `None`, four fifths of what the process can get.
+    /// Restrains the tenants, who could take what the host itself needs, or make the kernel end the server for all of
+    /// them.
     pub memory: Option<u64>,
-    /// Folders in which plugins are looked for by name, before those of the system.
+    /// Folders in which plugins are searched by name, before those of the system.
     pub plugins: Vec<PathBuf>,
-    /// Where compiled plugins are kept.
+    /// The compile cache.
     pub cache: Cache,
-    /// The walls around the process that serves, unless the command line says it.
+    /// The sandbox of the process that serves, unless the command line sets it.
     pub sandbox: Sandbox,
-    /// Connections of all tenants together; those who come later wait. Restrains strangers from taking
-    /// the process's descriptors.
+    /// Connections of all tenants together; further clients wait. Restrains strangers, who could take the process's
+    /// descriptors.
     pub connections: usize,
     /// Time for the handshake. Restrains idle and slow strangers.
     pub handshake: Duration,
-    /// Time that requests under way have when the server stops. Restrains clients that don't read their
-    /// replies.
+    /// Time for requests in flight when the server stops. Restrains clients that don't read their replies.
     pub drain: Duration,
     /// The portion of `memory` and `connections` that this process has, if others have the rest.
     pub portion: Portion,
@@ -84,7 +84,7 @@ impl Config {
 }
 
 impl Default for Config {
-    /// Nobody comes in, and nothing is there; all else is as where nothing is said.
+    /// No listeners and no tenants; the defaults for all else.
     fn default() -> Self {
         Self {
             listeners: Vec::new(),
@@ -138,49 +138,49 @@ pub enum Process {
     Own,
 }
 
-/// Where compiled plugins are kept.
+/// The compile cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cache {
-    /// The folder; where the environment says it if `None`.
+    /// The folder; if `None`, the one that the environment names.
     pub path: Option<PathBuf>,
-    /// Bytes that it keeps; what was used longest ago goes first.
+    /// Bytes that it keeps; it evicts the least recently used plugins first.
     pub size: Option<u64>,
 }
 
-/// A place where clients come in.
+/// An address on which clients connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// A name for logs and for `clients`; its address otherwise.
+    /// A name for logs and for `clients`; its address by default.
     pub name: String,
-    /// Where.
+    /// The address.
     pub address: Address,
-    /// Whether, and as whom, it speaks TLS.
+    /// Whether the listener speaks TLS, and with which files.
     pub tls: Tls,
     /// Which process serves its clients.
     pub process: Process,
-    /// Where it's written.
+    /// Its place in the configuration.
     pub place: Position,
 }
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// An IP address and a port; port 0 is any that is free. IPv6 doesn't mean IPv4 too.
+    /// An IP address and a port; port 0 is any free one. An IPv6 address doesn't include IPv4.
     Tcp(SocketAddr),
-    /// A socket file. One that nobody listens on is replaced.
+    /// A unix socket. The server replaces a socket file on which nobody listens.
     Unix {
-        /// Its path.
+        /// The path of the socket.
         path: PathBuf,
-        /// Its permission bits; as the umask has it otherwise.
+        /// Its permission bits; if `None`, the umask decides.
         mode: Option<u32>,
-        /// Whose it is to be.
+        /// Its owner; if `None`, the server's user.
         owner: Option<Owner>,
     },
     /// A port for the virtual machines of this host.
     Vsock {
-        /// The context id to listen on; any if none.
+        /// The context id to listen on; any if `None`.
         cid: Option<u32>,
-        /// The port.
+        /// The port number.
         port: u32,
     },
     /// A socket that systemd opened, by its `FileDescriptorName=`.
@@ -199,77 +199,76 @@ pub struct Owner {
 /// TLS on a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Tls {
-    /// Plain only.
+    /// The listener is plain only.
     #[default]
     Off,
-    /// Who asks for it gets it.
+    /// A client can choose TLS.
     On(TlsFiles),
-    /// Without it there's nothing.
+    /// A client must use TLS.
     Require(TlsFiles),
 }
 
-/// The files of a listener that speaks TLS, all PEM.
+/// The PEM files of a listener that speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The server's certificate, and those up to its CA.
+    /// The server's certificate and the chain up to its CA.
     pub certificate: PathBuf,
     /// The certificate's key.
     pub key: PathBuf,
-    /// The CAs whose clients are let in; without it clients have no certificates.
+    /// The CAs that sign clients' certificates; if `None`, clients need no certificate.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Somebody who has exports and clients of their own.
+/// A tenant: exports, and the clients that may use them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
-    /// Its name, for logs and counters.
+    /// The tenant's name, for logs and metrics.
     pub name: String,
-    /// Who is of this tenant: whoever one of the rules fits; one at least.
+    /// The rules that assign clients to this tenant, at least one; a client has to match one of them.
     pub clients: Vec<ClientRule>,
-    /// What all its exports and clients may use together.
+    /// Limits on what all its exports and clients use together.
     pub limits: TenantLimits,
     /// Its exports, each name once.
     pub exports: Vec<Export>,
 }
 
-/// What must hold of a client, all of it.
+/// A rule: a client matches it if all that is set holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientRule {
-    /// The subject of its certificate, which one of the listener's CAs signed, as RFC 4514 writes it:
-    /// `CN=alice,O=Example`.
+    /// The subject of its verified certificate, in the form of RFC 4514: `CN=alice,O=Example`.
     pub subject: Option<String>,
-    /// A subject alternative name of its certificate.
+    /// A subject alternative name of its verified certificate.
     pub san: Option<AltName>,
-    /// Its user on this machine; only over a unix socket.
+    /// Its user id on this machine; only over a unix socket.
     pub uid: Option<u32>,
-    /// Its address; only over TCP.
+    /// Its address or network; only over TCP.
     pub source: Option<IpNet>,
-    /// The listener by which it came.
+    /// The name of the listener to which it connected.
     pub listener: Option<String>,
 }
 
 /// An export of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// The name by which clients ask for it.
+    /// The name by which clients open it.
     pub name: String,
-    /// A text for clients, instead of what the plugin says.
+    /// A description for clients; if `None`, the plugin's own.
     pub description: Option<String>,
     /// The plugin.
     pub plugin: Reference,
-    /// What the file's SHA-256 has to be.
+    /// The required SHA-256 of the plugin's file.
     pub sha256: Option<[u8; 32]>,
     /// The plugin's settings, in the operator's order.
     pub settings: Vec<(String, Value)>,
-    /// What it's granted.
+    /// The blobs that it's granted.
     pub blobs: Vec<Grant>,
     /// Its limits.
     pub limits: Limits,
-    /// How it behaves, and misbehaves.
+    /// The operator's choices for its behaviour and failures.
     pub policy: Policy,
-    /// Filters over the plugin, the outermost first; [`FILTERS`](crate::limits::FILTERS) at most.
+    /// Filters over the plugin, the outermost first; at most [`FILTERS`](crate::limits::FILTERS).
     pub filters: Vec<Filter>,
-    /// Where it's written.
+    /// Its place in the configuration.
     pub place: Position,
 }
 
@@ -278,37 +277,37 @@ pub struct Export {
 pub struct Filter {
     /// The filter. One of the host's own has neither a digest nor grants.
     pub plugin: Reference,
-    /// What the file's SHA-256 has to be.
+    /// The required SHA-256 of the filter's file.
     pub sha256: Option<[u8; 32]>,
     /// The filter's settings, in the operator's order.
     pub settings: Vec<(String, Value)>,
-    /// What it's granted.
+    /// The blobs that it's granted.
     pub blobs: Vec<Grant>,
-    /// Its limits: the export's, but for those of its own.
+    /// Its limits: its own, and the export's for the rest.
     pub limits: Limits,
 }
 
-/// A setting's value, or where it's kept.
+/// A setting's value, or its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// As it's written.
+    /// The value itself.
     Plain(String),
     /// The first line of this file. Never shown.
     File(PathBuf),
-    /// This environment variable. Never shown.
+    /// The value of this environment variable. Never shown.
     Env(String),
 }
 
-/// Time for requests under way when the server stops.
+/// The default of [`Config::drain`].
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Connections of all tenants.
+/// The default of [`Config::connections`].
 const CONNECTIONS: usize = 1024;
 
-/// Reads a configuration.
+/// Parses a configuration.
 ///
 /// # Errors
-/// All that is wrong with it, in the order of the files and their lines.
+/// All mistakes, in the order of the files and their lines.
 pub fn parse(sources: &[Source<'_>]) -> Result<Config, Problems> {
     let mut problems = Problems::default();
     let files = sources

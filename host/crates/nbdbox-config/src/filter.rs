@@ -1,4 +1,4 @@
-//! A filter as it's written on the command line: `REFERENCE[,KEY=VALUE…]`.
+//! A filter in the form of the command line: `REFERENCE[,KEY=VALUE…]`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -12,32 +12,32 @@ use crate::limits::{LimitError, Limits};
 use crate::reference::{Reference, ReferenceError};
 use crate::settings::{SettingError, Settings};
 
-/// A filter, and what it's given.
+/// A filter with its settings, grants and limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterWord {
     /// The filter.
     pub plugin: Reference,
     /// Its settings.
     pub settings: Settings,
-    /// What it's granted.
+    /// The blobs that it's granted.
     pub blobs: Vec<Grant>,
-    /// Limits of its own, as `NAME=VALUE`; each fits.
+    /// Its own limits, as `NAME=VALUE`, which have been checked.
     limits: Vec<String>,
 }
 
-/// A word that is no filter.
+/// A mistake in the word for a filter.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FilterError {
-    /// No filter.
+    /// The reference to a filter is missing.
     #[error(
-        "a filter is REFERENCE[,KEY=VALUE…], and here the reference is missing: a name, or a path"
+        "the reference is missing: a filter is REFERENCE[,KEY=VALUE…], where REFERENCE is a name or a path"
     )]
     Missing,
-    /// It's none.
+    /// The reference is wrong.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// Something else than a path isn't text.
-    #[error("`{0}` isn't UTF-8: only paths may be any bytes")]
+    /// A part that isn't a path isn't UTF-8.
+    #[error("`{0}` isn't UTF-8: only paths may have other bytes")]
     Text(String),
     /// A setting is wrong.
     #[error(transparent)]
@@ -54,18 +54,18 @@ pub enum FilterError {
     /// A limit is wrong.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// Grants or limits for a filter of the host's own.
+    /// A filter of the host's own has grants or limits.
     #[error(
-        "`{0}` is a filter of the host's own: it has settings, and no blobs or limits; a file of that name is `./{0}`"
+        "`{0}` is one of the host's own filters, which take settings and no blobs or limits; for a file, write `./{0}`"
     )]
     Native(&'static str),
 }
 
 impl FilterWord {
-    /// The filter's limits: its own, and for the rest those that all layers have.
+    /// The filter's limits: its own ones, and `all` for the rest.
     ///
     /// # Errors
-    /// None: they were checked.
+    /// None, because its limits have been checked.
     pub fn limits(&self, all: &Limits) -> Result<Limits, LimitError> {
         let mut limits = all.clone();
         for limit in &self.limits {
@@ -75,8 +75,8 @@ impl FilterWord {
     }
 }
 
-/// `blob.NAME=PATH` is a grant, `blob-option.NAME.KEY=VALUE` an option of one, `limit.NAME=VALUE` a limit, everything
-/// else a setting. `,,` stands for a comma.
+/// `blob.NAME=PATH` is a grant, `blob-option.NAME.KEY=VALUE` an option of a grant, `limit.NAME=VALUE` a limit;
+/// everything else is a setting. `,,` stands for a comma.
 impl FromStr for FilterWord {
     type Err = FilterError;
 
@@ -86,10 +86,10 @@ impl FromStr for FilterWord {
 }
 
 impl FilterWord {
-    /// Reads a word of the command line, in which paths are any bytes.
+    /// Parses a word of the command line, in which paths may have any bytes.
     ///
     /// # Errors
-    /// What is wrong, quoted.
+    /// The first mistake, quoted.
     pub fn parse(word: &OsStr) -> Result<Self, FilterError> {
         let mut parts = split(word).into_iter();
         let plugin = parts.next().filter(|file| !file.is_empty());
@@ -134,12 +134,12 @@ impl FilterWord {
     }
 }
 
-/// Splits at commas, of which two stand for one that doesn't split.
+/// Splits at commas. Two commas stand for one that doesn't split.
 fn split(word: &OsStr) -> Vec<OsString> {
     let mut parts = vec![Vec::new()];
     let mut rest = word.as_bytes().iter().peekable();
     while let Some(byte) = rest.next() {
-        let part = parts.last_mut().expect("there is one from the start");
+        let part = parts.last_mut().expect("the list begins with one part");
         if *byte != b',' {
             part.push(*byte);
         } else if rest.next_if_eq(&&b',').is_some() {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_quoted() {
+    fn mistakes_are_quoted() {
         for (word, wrong) in [
             ("", "the reference is missing"),
             (",a=b", "the reference is missing"),

@@ -1,4 +1,4 @@
-//! What the operator wrote: `NAME=PATH[:ro|:rw|:map-only]`.
+//! Grants in the operator's form: `NAME=PATH[:ro|:rw|:map-only]`.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,10 +10,10 @@ use thiserror::Error;
 
 use crate::lock::Lock;
 
-/// What a plugin may do with a blob. Each includes those before it.
+/// What a plugin may do with a blob. Each access includes those before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Say that bytes of it are to be sent, and ask where its data is: the plugin can't see them.
+    /// Answer with references to its bytes, and learn where its data is. The plugin can't see the bytes.
     MapOnly,
     /// Read it.
     #[default]
@@ -32,27 +32,27 @@ impl fmt::Display for Access {
     }
 }
 
-/// A file, granted under a name.
+/// A file that is granted under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The name that the plugin knows.
+    /// The name by which the plugin opens it.
     pub name: String,
     /// The operator's file or block device.
     pub path: PathBuf,
-    /// What is allowed.
+    /// What the plugin may do with it.
     pub access: Access,
-    /// Who else may use it, if that was said.
+    /// Who else may use the file, if the operator has set that.
     pub lock: Option<Lock>,
 }
 
-/// A word that is no grant.
+/// The word isn't a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("blob `{0}` isn't NAME=PATH[:ro|:rw|:map-only], as in disk=/srv/disk.img:rw")]
 pub struct GrantError(String);
 
 impl Grant {
-    /// A grant under `name` of `PATH[:ro|:rw|:map-only]`, in which the path is any bytes; `None` if one of the two is
-    /// empty.
+    /// Grants `PATH[:ro|:rw|:map-only]` under `name`; `None` if the name or the path is empty. The path may have any
+    /// bytes.
     #[must_use]
     pub fn new(name: &str, word: impl AsRef<OsStr>) -> Option<Self> {
         let word = word.as_ref().as_bytes();
@@ -73,10 +73,10 @@ impl Grant {
         })
     }
 
-    /// Reads `NAME=PATH[:ro|:rw|:map-only]` of the command line, in which the path is any bytes.
+    /// Parses `NAME=PATH[:ro|:rw|:map-only]` of the command line. The path may have any bytes.
     ///
     /// # Errors
-    /// It isn't that, or the name isn't UTF-8.
+    /// The word has another form, or the name isn't UTF-8.
     pub fn parse(word: &OsStr) -> Result<Self, GrantError> {
         let bytes = word.as_bytes();
         let equals = bytes.iter().position(|byte| *byte == b'=');
@@ -88,7 +88,7 @@ impl Grant {
             .ok_or_else(|| GrantError(word.to_string_lossy().into_owned()))
     }
 
-    /// Who else may use it, as was said, or as its access has it.
+    /// Who else may use the file: the operator's choice, or the default for the access.
     #[must_use]
     pub fn lock(&self) -> Lock {
         self.lock.unwrap_or(Lock::for_access(self.access))
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn read_only_unless_said_otherwise() {
+    fn a_grant_without_an_access_is_read_only() {
         assert_eq!(
             parse("d=/a"),
             Some(("d".into(), "/a".into(), Access::ReadOnly))

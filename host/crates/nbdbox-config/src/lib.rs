@@ -1,8 +1,8 @@
-//! What an operator decides, without I/O: text in, validated values out.
+//! An operator's decisions, without I/O: text in, validated values out.
 //!
-//! Owns the words of the command line and of the configuration file: sizes, limits, settings, grants,
-//! policies. It opens nothing: a path stays a path. Its invariant: what comes out is within its
-//! bounds, and what is wrong is named with its place and with what was expected, all at once.
+//! Owns the vocabulary of the command line and of the configuration file: sizes, limits, settings, grants, policies. It
+//! opens nothing: a path stays a path. Its invariant: every value is within its bounds, and all mistakes are reported
+//! at once, each with its place and what was expected.
 #![forbid(unsafe_code)]
 
 pub mod blob_option;

@@ -11,64 +11,60 @@ pub use tenant::TenantLimits;
 /// The limits of one export and of the connections to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of memory and tables in one instance, and of what the host keeps for its globals, functions, imports and
-    /// core instances. Restrains the plugin, which would otherwise take the host's.
+    /// Bytes of memory and tables in one instance, plus the host's memory for its globals, functions, imports and core
+    /// instances. Restrains the plugin, which could take the host's memory.
     pub memory: u64,
-    /// CPU time of one call, for each 4 MiB of the request's payload that were begun (see
-    /// [`Limits::cpu_for`]). Restrains the plugin: a loop ends here.
+    /// CPU time of one call, for each started 4 MiB of the request's payload (see [`Limits::cpu_for`]). Restrains the
+    /// plugin: an endless loop ends here.
     pub cpu: Duration,
     /// CPU time of `open`, which may read tables.
     pub open_cpu: Duration,
-    /// Time on the clock for one request, in all layers and their queues, and for each call of a guest. Waits for a core
-    /// or a blob aren't counted: those are others' affair. Restrains a plugin that waits for ever, and filters that ask
-    /// without end.
+    /// Wall-clock time of one request, in all layers and their queues, and of each call of a guest. Waits for a core or
+    /// a blob don't count, because others are responsible for them. Restrains a plugin that waits for ever, and filters
+    /// that make calls without end.
     pub wall: Duration,
-    /// Time on the clock for one operation of storage, such as a flush of a granted file; `None` for as long as it takes.
-    /// Restrains the operator's disk: past it the request fails by the host's fault.
+    /// Wall-clock time of one operation of storage, such as a flush of a granted file; `None` for no limit. Restrains
+    /// the operator's disk: an operation that takes longer fails as the host's fault.
     pub storage: Option<Duration>,
-    /// Time after which an operation of storage that goes on is told in the log.
+    /// Time after which the log reports an operation of storage that goes on.
     pub storage_warning: Duration,
-    /// Instances of a `parallel` export. Restrains the export: each may take `memory`.
+    /// Instances of a `parallel` export. Restrains the export: each instance may take `memory`.
     pub instances: usize,
-    /// Extents in one reply. Restrains the plugin; a client asks again for the rest.
+    /// Extents in one reply. Restrains the plugin; a client sends another request for the rest.
     pub extents: usize,
-    /// Bytes in which the host remembers where an immutable export's bytes are, and its extents.
-    /// Restrains the plugin, whose mapping may have any number of pieces; 0 remembers nothing.
+    /// Bytes in which the host remembers where an immutable export's bytes are, and its extents. Restrains the plugin,
+    /// whose mapping may have any number of pieces; with 0 the host remembers nothing.
     pub mapping: u64,
-    /// Connections at once. Restrains strangers from taking the process's descriptors; those who
-    /// come later wait.
+    /// Simultaneous connections; further clients wait. Restrains strangers, who could take the process's descriptors.
     pub connections: usize,
-    /// Requests in flight on one connection. Restrains the client, whose further requests wait in
-    /// its socket.
+    /// Requests in flight on one connection. Restrains the client: its further requests wait in its socket.
     pub requests: usize,
-    /// Bytes of requests and replies in flight on one connection; one request may be larger.
-    /// Restrains the client.
+    /// Bytes of requests and replies in flight on one connection; a single request may be larger. Restrains the client.
     pub inflight: u64,
-    /// Requests a second, on all connections to the export. Restrains the clients: those past it wait.
+    /// Requests a second, on all connections to the export. Restrains the clients: further requests wait.
     pub iops: Option<u64>,
-    /// Bytes a second that are read and written, on all connections to the export. Restrains the
-    /// clients: those past it wait.
+    /// Bytes read and written a second, on all connections to the export. Restrains the clients: further requests wait.
     pub bandwidth: Option<u64>,
-    /// Bytes that the host holds for it: all its instances, what is remembered of it, what its connections keep between
-    /// requests. Restrains the plugin, and clients.
+    /// Bytes that the host holds for the export: all its instances, what the host remembers of it, and what its
+    /// connections keep between requests. Restrains the plugin and the clients.
     pub total_memory: Option<u64>,
-    /// Requests under way on all connections to the export. Restrains its clients from taking what their
-    /// tenant has for others.
+    /// Requests in flight on all connections to the export. Restrains its clients, who could take what their tenant
+    /// needs for other exports.
     pub total_requests: Option<u64>,
-    /// Bytes of requests and replies under way on all connections to the export; one request may be larger.
+    /// Bytes of requests and replies in flight on all connections to the export; a single request may be larger.
     pub total_inflight: Option<u64>,
-    /// Its share of what its tenant has of the cores, beside the tenant's other exports.
+    /// Its part of its tenant's share of the cores, relative to the tenant's other exports.
     pub cpu_weight: u64,
-    /// Bytes a second that a plugin may log. Restrains the plugin from filling the operator's disk.
+    /// Bytes a second that a plugin may log. Restrains the plugin, which could fill the operator's disk.
     pub log: u64,
-    /// Time without a request after which a connection is closed; `None` for never. Restrains clients
-    /// that hold a place and don't use it.
+    /// Time without a request after which the server closes a connection; `None` for never. Restrains clients that hold
+    /// a connection and don't use it.
     pub idle: Option<Duration>,
-    /// Time for which a client may send no more of a payload that it has begun, or read no replies, while other
-    /// connections wait for requests or bytes that it holds. Restrains clients that stop half-way. One that nobody
-    /// waits for is left alone.
+    /// Time for which a client may stop half-way in a payload, or read no replies, while other connections wait for the
+    /// requests or bytes that it holds. Restrains clients that stop half-way. The server leaves such a client alone if
+    /// nobody waits.
     pub stall: Duration,
-    /// Time that a client has for the handshake. Restrains idle and slow strangers.
+    /// Time for a client's handshake. Restrains idle and slow strangers.
     pub handshake: Duration,
 }
 
@@ -104,44 +100,45 @@ impl Default for Limits {
 /// Bytes of payload for which a call gets its CPU time once.
 const CPU_SHARE: u64 = 4 << 20;
 
-/// Bytes of one line of a plugin's log; the rest is cut. Restrains the plugin.
+/// Bytes of one line of a plugin's log; the host truncates longer lines. Restrains the plugin.
 pub const LOG_LINE: usize = 4096;
 
 /// Live handles in one instance. Restrains a plugin that leaks them.
 pub const HANDLES: u32 = 256;
 
-/// Pieces in one read reply or write plan. Restrains the plugin: each piece costs the host 32 bytes
-/// and maybe a system call.
+/// Pieces in one read reply or write plan. Restrains the plugin: each piece costs the host 32 bytes and possibly a
+/// system call.
 pub const PIECES: usize = 4096;
 
-/// Questions that a filter may ask the layer below, at once and waiting for the answer, in one call.
-/// Restrains the filter: its own time doesn't run meanwhile.
+/// Calls to a layer below that run at once while the filter waits: by one call of a filter, and by all filters of a
+/// stack together for one client request (or for one piece, if the host splits the request). Restrains the filters:
+/// their own time stands still meanwhile.
 pub const QUESTIONS: u32 = 4096;
 
-/// Filters over a plugin. Restrains nobody but a mistake: each makes every request cost more.
+/// Filters over a plugin. Restrains only mistakes: each filter makes every request cost more.
 pub const FILTERS: usize = 8;
 
-/// Bytes that a guest may hand over in one host call beyond what the request itself is worth, and
-/// that one direct read of a blob may ask for. Restrains the plugin: lifting a list allocates.
+/// Bytes that a guest may pass in one host call in addition to those that the request itself covers, and the most bytes
+/// of one direct read of a blob. Restrains the plugin: lifting a list allocates memory.
 pub const DIRECT: u32 = 1 << 20;
 
-/// Bytes of a plugin's file. Restrains whoever supplies it: they are hashed and compiled.
+/// Bytes of a plugin's file. Restrains its supplier: the host hashes and compiles the file.
 pub const COMPONENT: u64 = 64 << 20;
 
-/// Bytes of compiled code that the compiler may leave. Restrains the component's author.
+/// Bytes of compiled code that the compiler may write. Restrains the component's author.
 pub const COMPILED: u64 = 1 << 30;
 
-/// Bytes that an instance may take of the host beside its memories and tables, whatever its limit is. Restrains the
-/// component's author, whose components may be made of others that multiply: the compiler would follow them.
+/// Bytes that an instance may take of the host in addition to its memories and tables, whatever its limit is. Restrains
+/// the component's author: a component may be made of others that multiply, and the compiler would follow them.
 pub const INSTANCE: u64 = 1 << 30;
 
 /// Address space of the compiler's process. Restrains the component's author.
 pub const COMPILER_MEMORY: u64 = 4 << 30;
 
-/// Time on the clock, and twice that of CPU time, for compiling a component.
+/// Wall-clock time for compiling a component; its CPU time may be twice that. Restrains the component's author.
 pub const COMPILER_TIME: Duration = Duration::from_secs(120);
 
-/// The names for `--limit`, in the order of the manual.
+/// The definitions of the limits for `--limit`, in the order of the manual.
 pub const KEYS: &[Key<Limits>] = &[
     Key {
         name: "memory",
@@ -300,8 +297,8 @@ pub const KEYS: &[Key<Limits>] = &[
 ];
 
 impl Limits {
-    /// The CPU time of a call that moves so many bytes. Making 32 MiB takes longer than making 4
-    /// KiB, and the largest request that is advertised has to be possible.
+    /// The CPU time of a call that moves `length` bytes. A reply of 32 MiB takes longer than one of 4 KiB, and the
+    /// largest advertised request must be possible.
     #[must_use]
     pub fn cpu_for(&self, length: u64) -> Duration {
         let shares = length.div_ceil(CPU_SHARE).max(1);
@@ -312,7 +309,7 @@ impl Limits {
     /// Sets limits from a list such as `memory=64MiB,cpu=100ms`.
     ///
     /// # Errors
-    /// Names the first one that is wrong and what was expected.
+    /// Names the first mistake and what was expected.
     pub fn set(&mut self, list: &str) -> Result<(), LimitError> {
         let words = list.split(',').filter(|word| !word.is_empty());
         for word in words {

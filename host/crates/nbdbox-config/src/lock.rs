@@ -1,4 +1,4 @@
-//! How a file that is granted is kept from others.
+//! Locks of granted files.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,19 +12,19 @@ use crate::grant::Access;
 pub enum Lock {
     /// Nobody else may write it or change its size.
     Exclusive,
-    /// Anybody may use it; those who claim it for themselves are respected.
+    /// Others may use it as well; their own exclusive locks are respected.
     Shared,
-    /// It isn't locked, and others' locks aren't looked at.
+    /// The host takes no lock, and ignores those of others.
     None,
 }
 
-/// A word that is no [`Lock`].
+/// The word isn't a [`Lock`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{0}` isn't a lock: exclusive, shared or none is expected")]
 pub struct LockError(String);
 
 impl Lock {
-    /// What holds where nothing is said: what an export may write is its own.
+    /// The default for an access: an export doesn't share a file that it may write.
     #[must_use]
     pub fn for_access(access: Access) -> Self {
         match access {
@@ -33,8 +33,8 @@ impl Lock {
         }
     }
 
-    /// Whether two exports of one process mustn't have the same file, each with its access and lock: both would write
-    /// it, unless both share it, or one has it for itself and the other would write it.
+    /// Whether two exports of one process, each with its access and lock, must not have the same file. They clash if
+    /// both write it and don't both share it, or if one writes it and the other has it exclusively.
     #[must_use]
     pub fn clash(one: (Access, Self), other: (Access, Self)) -> bool {
         let writes = |(access, _): (Access, Self)| access == Access::ReadWrite;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_read_as_they_are_shown() {
+    fn a_shown_lock_can_be_parsed() {
         for lock in [Lock::Exclusive, Lock::Shared, Lock::None] {
             assert_eq!(lock.to_string().parse(), Ok(lock));
         }

@@ -1,34 +1,34 @@
-//! The names of the filters that are the host's own.
+//! The names of the host's own filters.
 
-/// One of them. Where a filter stands, such a name is looked up before any folder.
+/// A filter of the host's own. In place of a filter, these names come before the files in any folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NativeName {
-    /// Other block sizes.
+    /// Advertises other block sizes.
     BlocksizePolicy,
-    /// Calls take longer.
+    /// Delays calls.
     Delay,
-    /// Some calls fail.
+    /// Fails some calls.
     Error,
     /// The server ends with its last client.
     Exitlast,
-    /// The server ends when something has happened.
+    /// The server ends when an event has happened.
     Exitwhen,
-    /// FUA is taken away, made of flushes, or forced.
+    /// Hides, emulates or forces FUA.
     Fua,
-    /// Calls are noted in a file.
+    /// Logs calls to a file.
     Log,
-    /// Reading ahead is taken away.
+    /// Hides reading ahead.
     Nocache,
-    /// Everything is data.
+    /// Describes everything as data.
     Noextents,
-    /// Trimming is taken away.
+    /// Hides trimming.
     Notrim,
-    /// Zeroing is taken away.
+    /// Hides zeroing.
     Nozero,
 }
 
 impl NativeName {
-    /// All of them, by name.
+    /// All names, in alphabetical order.
     pub const ALL: [Self; 11] = [
         Self::BlocksizePolicy,
         Self::Delay,
@@ -43,7 +43,7 @@ impl NativeName {
         Self::Nozero,
     ];
 
-    /// As it's written.
+    /// The name, as an operator writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,25 +61,27 @@ impl NativeName {
         }
     }
 
-    /// What it does, in one line.
+    /// What the filter does, in one line.
     #[must_use]
     pub const fn summary(self) -> &'static str {
         match self {
-            Self::BlocksizePolicy => "tells clients other block sizes, and may hold them to those",
-            Self::Delay => "lets calls take longer",
-            Self::Error => "lets some calls fail",
+            Self::BlocksizePolicy => "advertises other block sizes, and may enforce them",
+            Self::Delay => "delays calls",
+            Self::Error => "fails some calls",
             Self::Exitlast => "ends the server with its last client",
-            Self::Exitwhen => "ends the server when a file, a process or a pipe says so",
-            Self::Fua => "takes FUA away, makes it of flushes, or forces it",
-            Self::Log => "notes calls in a file",
-            Self::Nocache => "takes reading ahead away, or does it by reading",
-            Self::Noextents => "says that everything is data",
-            Self::Notrim => "takes trimming away",
-            Self::Nozero => "takes zeroing away, or does it by writing",
+            Self::Exitwhen => {
+                "ends the server when a file appears or goes, a process exits or a pipe closes"
+            }
+            Self::Fua => "hides FUA, emulates it by flushes, or forces it",
+            Self::Log => "logs calls to a file",
+            Self::Nocache => "hides reading ahead, or does it by reading",
+            Self::Noextents => "describes everything as data",
+            Self::Notrim => "hides trimming",
+            Self::Nozero => "hides zeroing, or does it by writing",
         }
     }
 
-    /// The one that is written so.
+    /// The filter of this name.
     #[must_use]
     pub fn named(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|name| name.as_str() == text)

@@ -1,4 +1,4 @@
-//! What the operator decided about how an export behaves, and misbehaves.
+//! The operator's choices for an export's behaviour and failures.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

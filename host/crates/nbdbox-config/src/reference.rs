@@ -1,4 +1,4 @@
-//! How a plugin or filter is named: by a path, by a name that is looked up, or by a registry's address.
+//! References to plugins and filters: a path, a name that is looked up, or an address in a registry.
 //!
 //! ```text
 //! REFERENCE = PATH | OCI | NAME
@@ -7,7 +7,7 @@
 //! NAME      = [a-z0-9][a-z0-9-]{0,63}
 //! ```
 //!
-//! So no file of the working folder is ever taken for a name, and no name for a file.
+//! So a name never means a file in the working folder, and a file is never taken for a name.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -18,18 +18,18 @@ use thiserror::Error;
 
 use crate::native::NativeName;
 
-/// Characters of a name.
+/// The most characters of a name.
 const NAME: usize = 64;
 
-/// The scheme of a registry's address.
+/// The scheme of an address in a registry.
 const OCI: &str = "oci://";
 
-/// Where a plugin or filter is.
+/// A reference to a plugin or filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
-    /// This file; any bytes.
+    /// The file at this path, which may have any bytes.
     Path(PathBuf),
-    /// What is found under this name.
+    /// A plugin or filter that is looked up by this name.
     Name(String),
     /// An artifact in a registry.
     Registry(Artifact),
@@ -38,26 +38,26 @@ pub enum Reference {
 /// An artifact in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// The registry's host, and its port if it's said.
+    /// The registry's host, and its port if there is one.
     pub host: String,
     /// The repository, with slashes.
     pub repository: String,
     /// The tag.
     pub tag: Option<String>,
-    /// What the SHA-256 of its manifest has to be, in lower-case hexadecimal.
+    /// The required SHA-256 of the artifact's manifest, in lower-case hexadecimal.
     pub digest: Option<String>,
 }
 
-/// A word that names no plugin.
+/// The word isn't a reference.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReferenceError {
-    /// Neither a path nor a name.
+    /// The word is neither a path nor a name.
     #[error(
-        "`{0}` isn't the name of a plugin, which has {NAME} of a-z, 0-9 and `-` at most and doesn't begin with `-`; for a \
+        "`{0}` isn't the name of a plugin: 1 to {NAME} of a-z, 0-9 and `-`, without a `-` at the start; for a \
          file of that name, write ./{0}"
     )]
     Name(String),
-    /// Not an address in a registry.
+    /// The word isn't an address in a registry.
     #[error(
         "`{0}` isn't oci://HOST[:PORT]/REPOSITORY[:TAG][@sha256:DIGEST]; for a file of that name, write ./{0}"
     )]
@@ -65,10 +65,10 @@ pub enum ReferenceError {
 }
 
 impl Reference {
-    /// Reads a word.
+    /// Parses a reference.
     ///
     /// # Errors
-    /// It's none of the three; what to write for a file.
+    /// The word is none of the three. The message shows how to write a file of that name.
     pub fn parse(word: &OsStr) -> Result<Self, ReferenceError> {
         let bytes = word.as_bytes();
         let shown = || word.to_string_lossy().into_owned();
@@ -88,7 +88,7 @@ impl Reference {
 }
 
 impl Reference {
-    /// Where a filter stands: which of the host's own it is. Those names are looked up before all others.
+    /// For a filter: the filter of the host's own that has this name. These names come before all others.
     #[must_use]
     pub fn native(&self) -> Option<NativeName> {
         match self {
@@ -153,15 +153,15 @@ impl fmt::Display for Artifact {
     }
 }
 
-/// Whether a word is the name of a plugin.
+/// Whether a word has the form of a plugin's name.
 #[must_use]
 pub fn is_name(word: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=NAME).contains(&word.len()) && !word.starts_with('-') && word.bytes().all(fits)
 }
 
-/// Of some names the one that is most like `wanted`, if one is like it at all: the fewest letters are added, removed,
-/// exchanged or swapped with the next; among equals one that goes on where `wanted` ends.
+/// The name that is most like `wanted`, if one is like it at all: with the fewest letters added, removed, exchanged or
+/// swapped with the next one. Among equals, a name that continues `wanted`.
 #[must_use]
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let named = names.into_iter().map(|name| {
@@ -172,7 +172,7 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Op
     (distance <= 1 + wanted.len().min(name.len()) / 3).then_some(name)
 }
 
-/// How many steps it takes from one to the other (optimal string alignment). Both are at most as long as a name.
+/// The number of such steps from one word to the other (optimal string alignment). Both are at most as long as a name.
 fn distance(one: &str, other: &str) -> usize {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     let mut before = vec![0; other.len() + 1];
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_of_them_is_told_how_to_write_a_file() {
+    fn the_error_for_any_other_word_shows_how_to_write_a_file() {
         for word in [
             "",
             "Plugin",

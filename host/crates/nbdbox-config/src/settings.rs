@@ -5,18 +5,18 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// What is wrong with a `KEY=VALUE` word.
+/// A mistake in a `KEY=VALUE` word.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SettingError {
-    /// No `=`, or nothing before it.
+    /// The word has no `=`, or nothing before it.
     #[error("`{0}` isn't KEY=VALUE")]
     Syntax(String),
-    /// Given twice.
+    /// The key is given twice.
     #[error("`{0}=` is given twice")]
     Twice(String),
 }
 
-/// `KEY=VALUE` pairs. Shown for debugging without the values.
+/// `KEY=VALUE` pairs. Their `Debug` hides the values.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings(Vec<Pair>);
 
@@ -24,7 +24,7 @@ pub struct Settings(Vec<Pair>);
 struct Pair {
     key: String,
     value: String,
-    /// The value is never to be shown.
+    /// Whether the value must never be shown.
     secret: bool,
 }
 
@@ -37,10 +37,10 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Splits words at their first `=`.
+    /// Splits each word at its first `=`.
     ///
     /// # Errors
-    /// Quotes the word.
+    /// The word that has another form, or the key that is given twice.
     pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self, SettingError> {
         let mut keys = HashSet::new();
         let mut settings = Self::default();
@@ -57,7 +57,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The value of `key`.
+    /// The value of `key`, if it's set.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.iter()
@@ -72,14 +72,14 @@ impl Settings {
             .map(|pair| (pair.key.as_str(), pair.value.as_str()))
     }
 
-    /// Adds `key` unless it was given.
+    /// Adds `key` unless it's set.
     pub fn set_default(&mut self, key: &str, value: &str) {
         if self.get(key).is_none() {
             self.add(key, value, false);
         }
     }
 
-    /// Adds `key`, which isn't there yet. A secret's value is never shown.
+    /// Adds `key`, which must not be set yet. The value of a secret is never shown.
     pub fn add(&mut self, key: &str, value: &str, secret: bool) {
         self.0.push(Pair {
             key: key.to_owned(),
@@ -88,7 +88,7 @@ impl Settings {
         });
     }
 
-    /// Whether the value of `key` is never to be shown.
+    /// Whether the value of `key` must never be shown.
     #[must_use]
     pub fn is_secret(&self, key: &str) -> bool {
         self.0.iter().any(|pair| pair.key == key && pair.secret)

@@ -1,10 +1,10 @@
-//! Sizes as people write them: `64M`, `1.5GiB`, `512`.
+//! Sizes in the form in which people write them: `64M`, `1.5GiB`, `512`.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// What is wrong with a text that should be a size.
+/// Why a text isn't a size.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SizeError {
     /// It doesn't begin with a decimal number, or has an unknown unit.
@@ -12,19 +12,19 @@ pub enum SizeError {
         "`{0}` isn't a size: write a number and an optional unit K, M, G, T, P or E, as in 64M"
     )]
     Syntax(String),
-    /// Not a whole number of bytes.
+    /// It isn't a whole number of bytes.
     #[error("`{0}` isn't a whole number of bytes")]
     Fraction(String),
-    /// Past 2^64 - 1.
+    /// It's above 2^64 - 1.
     #[error("`{0}` is too large")]
     TooLarge(String),
 }
 
-/// Parses a number of bytes: a decimal number, maybe with a fraction, and an optional unit in powers
-/// of 1024, of any case, as `K`, `KB` or `KiB` (`B` alone, and `S` for sectors of 512 bytes, too).
+/// Parses a number of bytes: a decimal number, possibly with a fraction, and an optional unit in powers of 1024, of any
+/// case: `K`, `KB` or `KiB`, and so on. `B` alone is allowed too, and `S` for sectors of 512 bytes.
 ///
 /// # Errors
-/// Quotes the text and says what was expected.
+/// Quotes the text, and says what was expected.
 pub fn parse(text: &str) -> Result<u64, SizeError> {
     let syntax = || SizeError::Syntax(text.to_owned());
     let unit_at = text
@@ -66,7 +66,7 @@ fn unit_of(text: &str) -> Option<u64> {
     Some(1 << (10 * exponent))
 }
 
-/// A number of bytes for people: the largest unit that divides it, or two decimals.
+/// A number of bytes, shown for people: in the largest unit, with two decimals unless it's a whole number.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub u64);
 

@@ -1,4 +1,4 @@
-//! What the configuration file means, and what is said of one that is wrong.
+//! The values that a configuration file yields, and the messages for mistakes in it.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use nbdbox_config::grant::Access;
 use nbdbox_config::policy::OnFailure;
 use nbdbox_config::reference::Reference;
 
-/// The least that is a configuration.
+/// The smallest valid configuration.
 const LEAST: &str = r#"
 [[listener]]
 tcp = "127.0.0.1:10809"
@@ -29,7 +29,7 @@ fn parse(text: &str) -> Result<Config, Problems> {
     }])
 }
 
-/// The lines of what is wrong with [`LEAST`] and `more`.
+/// The messages for [`LEAST`] with `more` before it.
 fn wrong(more: &str) -> Vec<String> {
     let problems = parse(&format!("{more}\n{LEAST}")).unwrap_err();
     problems.iter().map(ToString::to_string).collect()
@@ -64,7 +64,7 @@ fn sizes_of_the_server_are_checked() {
 }
 
 #[test]
-fn everything_can_be_said() {
+fn every_key_is_read() {
     let config = parse(
         r#"
         drain = "3s"
@@ -149,7 +149,7 @@ fn everything_can_be_said() {
 }
 
 #[test]
-fn all_that_is_wrong_is_said_at_once_with_its_line() {
+fn all_mistakes_are_reported_at_once_with_their_lines() {
     let problems = parse(
         r#"drain = 10
         conections = 3
@@ -174,20 +174,23 @@ fn all_that_is_wrong_is_said_at_once_with_its_line() {
         (1, "drain: expected a text in quotes, found an integer"),
         (
             2,
-            "conections: unknown key; known here are admin, cache, connections",
+            "conections: unknown key; the keys here are admin, cache, connections",
         ),
         (3, "listener: exactly one of tcp, unix, vsock and inherited"),
         (
             7,
             "tenant.alice.clients.source: `10.0.0.1/8` has bits set beyond its prefix: 10.0.0.0/8",
         ),
-        (7, "tenant.alice.clients: a rule that says nothing"),
-        (8, "tenant.alice.limits.disks: unknown key; known here are"),
+        (7, "tenant.alice.clients: an empty rule would match"),
+        (
+            8,
+            "tenant.alice.limits.disks: unknown key; the keys here are",
+        ),
         (8, "tenant.alice.limits.memory: `1X`"),
         (9, "tenant.alice.export.name: it is missing"),
         (
             11,
-            "tenant.alice.export.on-failure: `panic`: expected is one of restart, fail",
+            "tenant.alice.export.on-failure: `panic`: it must be one of restart, fail",
         ),
         (12, "tenant.alice.export.plugin: it is missing"),
         (14, "tenant.alice.export.sha256: 64 hexadecimal digits"),
@@ -207,7 +210,7 @@ fn all_that_is_wrong_is_said_at_once_with_its_line() {
 }
 
 #[test]
-fn broken_toml_is_named_with_its_line_and_the_rest_is_looked_at() {
+fn broken_toml_is_reported_with_its_line_and_the_rest_is_checked() {
     let lines = wrong("drain = \nconnections = 0");
     assert!(lines[0].starts_with("conf/nbdbox.toml:1: "), "{lines:?}");
     assert!(
@@ -252,7 +255,7 @@ fn the_folder_is_one_configuration() {
 }
 
 #[test]
-fn a_tenant_for_whom_nobody_is_isnt_one() {
+fn a_tenant_needs_rules_for_clients() {
     let lines = wrong("[tenant.carol]\n");
     assert!(
         lines[0].contains("tenant.carol: `clients` is missing"),
@@ -266,7 +269,7 @@ fn a_tenant_for_whom_nobody_is_isnt_one() {
 fn files_of_tls_belong_to_a_listener_that_speaks_it() {
     let lines = wrong("[[listener]]\ntcp = \"127.0.0.1:1\"\ncertificate = \"c\"\n");
     assert!(
-        lines[0].contains("listener.certificate: of use only with tls"),
+        lines[0].contains("listener.certificate: it requires tls"),
         "{lines:?}"
     );
     let lines = wrong("[[listener]]\ntcp = \"127.0.0.1:1\"\ntls = \"on\"\ncertificate = \"c\"\n");
@@ -322,7 +325,7 @@ fn the_schema_has_a_description_for_every_key() {
 }
 
 #[test]
-fn what_is_quoted_cant_write_to_a_terminal() {
+fn quoted_text_cant_control_a_terminal() {
     let lines = wrong("\"a\\u001b[2Jb\" = 1");
     assert!(lines[0].contains("a\u{fffd}[2Jb: unknown key"), "{lines:?}");
     assert!(!lines.concat().contains(char::is_control));

@@ -1,11 +1,11 @@
-//! Pauses after failures, so that what fails again and again keeps nobody busy.
+//! Pauses after failures, so that repeated failures keep nobody busy.
 
 use std::time::{Duration, Instant};
 
-/// How soon after a failure the next attempt may be made.
+/// The time from a failure to the next attempt.
 ///
-/// The pause doubles with each failure in a row up to the longest one, and a success ends it. It's counted from the
-/// last failure. Knows no clock: the caller says what time it is.
+/// The pause doubles with each failure in a row, up to the longest pause, and a success ends it. It's counted from the
+/// last failure. Without a clock: the caller passes the time.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -15,8 +15,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The first attempt may be made at once; the pause after the first failure is `first`, and none is longer than
-    /// `longest`.
+    /// The first attempt needs no pause. The pause after the first failure is `first`, and no pause exceeds `longest`.
     #[must_use]
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self {
@@ -27,23 +26,23 @@ impl Backoff {
         }
     }
 
-    /// An attempt failed `now`.
+    /// Notes that an attempt failed at `now`.
     pub fn note_failure(&mut self, now: Instant) {
-        // 2^31 times a pause of a nanosecond is two seconds: every sensible bound is reached before.
+        // 2^31 times a nanosecond is two seconds: every sensible bound is reached earlier.
         let factor = 1 << self.in_a_row.min(31);
         let pause = self.first.saturating_mul(factor).min(self.longest);
         self.in_a_row = self.in_a_row.saturating_add(1);
-        // Centuries ahead: at once, rather than never.
+        // A pause of centuries overflows: then the next attempt may be made at once, rather than never.
         self.not_before = now.checked_add(pause);
     }
 
-    /// An attempt succeeded: the next failure counts as the first.
+    /// Notes that an attempt succeeded: the next failure counts as the first.
     pub fn note_success(&mut self) {
         self.in_a_row = 0;
         self.not_before = None;
     }
 
-    /// How long it is until the next attempt may be made; `None` if it may be made `now`.
+    /// The time until the next attempt; `None` if it may be made at `now`.
     #[must_use]
     pub fn wait(&self, now: Instant) -> Option<Duration> {
         let wait = self.not_before?.saturating_duration_since(now);
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_pauses_that_there_are_do_no_harm() {
+    fn the_longest_possible_pause_does_no_harm() {
         let start = Instant::now();
         let mut backoff = Backoff::new(Duration::MAX, Duration::MAX);
         backoff.note_failure(start);

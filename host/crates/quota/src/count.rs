@@ -1,16 +1,16 @@
-//! A number of things that one tenant may have at once.
+//! A number of things that a tenant may have at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// So many at once.
+/// A limit on a number of things.
 #[derive(Debug)]
 pub struct CountQuota {
     limit: AtomicUsize,
     used: AtomicUsize,
 }
 
-/// One of them, given back when it's dropped.
+/// One of the things; returned when it's dropped.
 #[derive(Debug)]
 pub struct CountPermit(Arc<CountQuota>);
 
@@ -24,12 +24,12 @@ impl CountQuota {
         })
     }
 
-    /// Sets another limit.
+    /// Replaces the limit.
     pub fn set(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// How many there are now.
+    /// The number of things in use.
     #[must_use]
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
@@ -41,7 +41,7 @@ impl CountQuota {
         self.used() < self.limit.load(Ordering::Relaxed)
     }
 
-    /// One more, if it fits.
+    /// Takes one more; `None` if it doesn't fit.
     #[must_use]
     pub fn take(self: &Arc<Self>) -> Option<CountPermit> {
         let limit = self.limit.load(Ordering::Relaxed);

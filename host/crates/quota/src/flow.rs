@@ -1,13 +1,13 @@
-//! Requests under way of one export or tenant, and their bytes: who finds no room waits in a queue.
+//! Requests in flight of one export or tenant, and their bytes. Requests that exceed a limit queue.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-/// Requests and bytes that one export, or one tenant, may have under way on all its connections.
+/// Limits on the requests and bytes that one export, or one tenant, may have in flight on all its connections.
 ///
-/// Connections are let in one after the other, in the order in which they found no room, so that many
-/// small requests can't keep a large one waiting. A single request fits always, however large.
+/// Connections that have to wait are admitted in order of arrival, so that many small requests can't starve a large
+/// one. If no other request is in flight, a request fits, however large it is.
 #[derive(Debug)]
 pub struct FlowQuota(Mutex<State>);
 
@@ -19,24 +19,23 @@ struct State {
     bytes: u64,
     queue: VecDeque<(u64, Waker)>,
     next: u64,
-    /// Those that want to hear when somebody queues up, each once.
+    /// Tasks to wake when a connection queues, each once.
     watching: Vec<(u64, Waker)>,
 }
 
-/// A connection's part in a flow: its place in the queue, and what it has under way. Given back when
-/// it's dropped.
+/// A connection's part in a flow: its place in the queue, and what it has in flight. Returned when it's dropped.
 #[derive(Debug)]
 pub struct FlowTicket {
     quota: Arc<FlowQuota>,
     waiting: Option<u64>,
-    /// Its number among those that want to hear when somebody queues up.
+    /// Its number in `State::watching`.
     watching: Option<u64>,
     requests: usize,
     bytes: u64,
 }
 
 impl FlowQuota {
-    /// A quota of so many requests and bytes.
+    /// A quota of `requests` requests and `bytes` bytes.
     #[must_use]
     pub fn new(requests: usize, bytes: u64) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
@@ -50,7 +49,7 @@ impl FlowQuota {
         })))
     }
 
-    /// Sets other limits. Requests that fit by now are woken.
+    /// Replaces the limits. Wakes a request that may fit now.
     pub fn set(&self, requests: usize, bytes: u64) {
         let mut state = self.state();
         state.most_requests = requests;
@@ -58,14 +57,14 @@ impl FlowQuota {
         state.wake_first();
     }
 
-    /// Requests and bytes under way now.
+    /// Requests and bytes in flight.
     #[must_use]
     pub fn used(&self) -> (usize, u64) {
         let state = self.state();
         (state.requests, state.bytes)
     }
 
-    /// Whether anybody may ever have to wait.
+    /// Whether there is any limit, so that a request may have to wait.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         let state = self.state();
@@ -73,7 +72,7 @@ impl FlowQuota {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No code panics half-way through a change while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,7 +90,7 @@ impl State {
         }
     }
 
-    /// Wakes this task when somebody queues up. Returns its number there.
+    /// Registers a task to be woken when a connection queues. Returns its number.
     fn watch(&mut self, watching: Option<u64>, waker: &Waker) -> u64 {
         let mut all = self.watching.iter_mut();
         if let Some((number, own)) = all.find(|(number, _)| watching == Some(*number)) {
@@ -114,7 +113,7 @@ impl State {
 }
 
 impl FlowTicket {
-    /// Nothing under way.
+    /// A connection with nothing in flight.
     #[must_use]
     pub fn new(quota: Arc<FlowQuota>) -> Self {
         Self {
@@ -126,7 +125,8 @@ impl FlowTicket {
         }
     }
 
-    /// Lets a request in that will hold `bytes`; or the task is woken when to ask again.
+    /// Admits a request of `bytes` bytes. If that returns `false`, the connection queues, and its task is woken when it
+    /// should try again.
     #[must_use]
     pub fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> bool {
         let mut state = self.quota.state();
@@ -137,7 +137,7 @@ impl FlowTicket {
             return false;
         }
         state.requests += 1;
-        // What a single request takes past the limit is at most what one may hold anyway.
+        // A single request may exceed the limit, but by no more than the largest request.
         state.bytes = state.bytes.saturating_add(bytes);
         if let Some(number) = self.waiting.take() {
             state.leave_queue(number);
@@ -148,14 +148,14 @@ impl FlowTicket {
         true
     }
 
-    /// Whether a request waits.
+    /// Whether the connection queues.
     #[must_use]
     pub fn is_queued(&self) -> bool {
         self.waiting.is_some()
     }
 
-    /// Whether it holds something that another connection waits for. If it holds something that nobody waits for, the
-    /// task is woken when somebody does.
+    /// Whether another connection waits for a part of what this one has in flight. If not, and if there is anything in
+    /// flight, this task is woken when one does.
     #[must_use]
     pub fn is_wanted(&mut self, cx: &Context<'_>) -> bool {
         if self.requests == 0 {
@@ -170,14 +170,14 @@ impl FlowTicket {
         false
     }
 
-    /// A request that held `bytes` has left.
+    /// Notes that a request of `bytes` bytes has ended.
     pub fn leave(&mut self, bytes: u64) {
         self.requests -= 1;
         self.bytes = self.bytes.saturating_sub(bytes);
         self.give_back(1, bytes);
     }
 
-    /// Waits no longer: those behind this one move up.
+    /// Leaves the queue; the connections behind this one move up.
     pub fn give_up(&mut self) {
         if let Some(number) = self.waiting.take() {
             self.quota.state().leave_queue(number);
@@ -192,7 +192,7 @@ impl FlowTicket {
     }
 }
 
-/// The number under which a task waits.
+/// Queues a task, or replaces the task of a connection that queues already. Returns its number.
 fn queue_up(state: &mut State, waiting: Option<u64>, waker: &Waker) -> u64 {
     let place = state
         .queue
@@ -240,7 +240,7 @@ mod tests {
         }
     }
 
-    /// A connection, and how often it was woken.
+    /// A connection, and a count of how often it was woken.
     fn connection(quota: &Arc<FlowQuota>) -> (FlowTicket, Arc<Count>, Waker) {
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn who_finds_no_room_is_woken_in_turn() {
+    fn queued_connections_are_woken_in_order() {
         let quota = FlowQuota::new(1, 100);
         let (mut one, _, waker_1) = connection(&quota);
         let (mut two, woken_2, waker_2) = connection(&quota);
@@ -259,7 +259,7 @@ mod tests {
         one.leave(10);
         assert_eq!(woken_2.0.load(Ordering::SeqCst), 1);
         assert_eq!(woken_3.0.load(Ordering::SeqCst), 0);
-        // Not before the second, who was first to wait.
+        // Not before the second connection, which came first.
         assert!(!three.enter(10, &Context::from_waker(&waker_3)));
         assert!(two.enter(10, &Context::from_waker(&waker_2)));
         assert_eq!(quota.used(), (1, 10));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_ends_gives_back_all_and_lets_the_next_one_go() {
+    fn a_connection_that_ends_returns_all_and_wakes_the_next() {
         let quota = FlowQuota::new(1, 100);
         let (mut one, _, waker_1) = connection(&quota);
         let (mut two, _, waker_2) = connection(&quota);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_what_others_want_hears_of_it() {
+    fn a_connection_that_others_wait_for_is_woken() {
         let quota = FlowQuota::new(1, 100);
         let (mut one, woken, waker) = connection(&quota);
         let (mut two, _, waker_2) = connection(&quota);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_limit_wakes_who_waits() {
+    fn a_higher_limit_wakes_the_first_in_the_queue() {
         let quota = FlowQuota::new(1, 100);
         let (mut one, woken, waker) = connection(&quota);
         let cx = Context::from_waker(&waker);

@@ -1,11 +1,12 @@
-//! What may be had at once, as values that know no sockets, no wasm and no clock.
+//! Quotas, as values that know no sockets, no wasm and no clock.
 //!
-//! Counts and sums are refused past their limit ([`CountQuota`], [`SumQuota`], of bytes as [`MemoryQuota`]), and past
-//! what is kept for others ([`SharedCount`]), flows make requests queue ([`FlowQuota`]), and a rate tells each request
-//! how long to wait ([`Rates`], which takes `now` as an argument).
-//! What fails is tried again after a pause ([`Backoff`], which takes `now` too).
-//! Limits can change while they're in use, when the configuration does: what is held beyond a new limit is kept,
-//! and nothing more is given until it's back under it.
+//! A count or sum denies what exceeds its limit ([`CountQuota`]; [`SumQuota`], for bytes [`MemoryQuota`]), or what is
+//! reserved for others ([`SharedCount`]). A flow queues requests past its limit ([`FlowQuota`]). A rate computes how
+//! long each request must wait ([`Rates`], which takes `now` as an argument). After a failure, a pause precedes the
+//! next try ([`Backoff`], which takes `now` too).
+//!
+//! A reload may change limits while they're in use. The holder keeps what it has beyond a lower limit, and gets nothing
+//! more until it's below that limit.
 
 mod backoff;
 mod count;

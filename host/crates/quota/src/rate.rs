@@ -1,24 +1,24 @@
-//! Requests and bytes a second: who is past a rate waits.
+//! Requests and bytes a second. Requests that exceed a rate wait.
 //!
-//! A bucket keeps a single time: when all that was let in so far is worked off at the rate. Somebody who
-//! comes is told how long to wait, in the order in which they come, and nobody has to be woken.
+//! A bucket keeps a single time: when all admitted work will be done if done at the rate. From that it computes how
+//! long each request must wait, in order of arrival, so nobody has to be woken.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What may come at once after a pause: so much time's worth, and one request in any case.
+/// How far ahead of the rate requests may be after a pause; one request may always come.
 const BURST: Duration = Duration::from_millis(100);
 
-/// No rate.
+/// The value for "no rate".
 const NONE: u64 = 0;
 
-/// So many pieces a second.
+/// A rate of pieces a second.
 #[derive(Debug, Default)]
 struct Bucket {
     /// Pieces a second, or [`NONE`].
     rate: AtomicU64,
-    /// When what was let in is worked off; `None` if nothing was.
+    /// When the admitted pieces will be done at the rate; `None` if there were none.
     until: Mutex<Option<Instant>>,
 }
 
@@ -31,7 +31,7 @@ impl Bucket {
         Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate != NONE)
     }
 
-    /// How long somebody who comes `now` has to wait.
+    /// How long pieces that arrive at `now` have to wait.
     fn wait(&self, now: Instant) -> Duration {
         if self.rate().is_none() {
             return Duration::ZERO;
@@ -42,19 +42,19 @@ impl Bucket {
         })
     }
 
-    /// Lets in somebody who has waited as long.
+    /// Admits pieces that arrive at `now`, after their wait.
     fn enter(&self, now: Instant, pieces: u64) {
         let Some(rate) = self.rate() else { return };
         let nanos = u128::from(pieces) * 1_000_000_000 / u128::from(rate);
         let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         let start = until.map_or(now, |until| until.max(now));
-        // Centuries ahead: let it be now, rather than never.
+        // An overflow is centuries ahead: let it be now, rather than never.
         *until = Some(start.checked_add(cost).unwrap_or(now));
     }
 }
 
-/// The rates of a tenant, or of an export.
+/// The rates of a tenant or an export.
 #[derive(Debug, Default)]
 pub struct Rates {
     requests: Bucket,
@@ -62,7 +62,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// So many requests and bytes a second.
+    /// Rates of `iops` requests and `bandwidth` bytes a second; `None` is no rate.
     #[must_use]
     pub fn new(iops: Option<u64>, bandwidth: Option<u64>) -> Self {
         let rates = Self::default();
@@ -70,20 +70,20 @@ impl Rates {
         rates
     }
 
-    /// Sets others. What was let in before is worked off as it was.
+    /// Replaces the rates. Earlier requests count at the rate of their time.
     pub fn set(&self, iops: Option<u64>, bandwidth: Option<u64>) {
         self.requests.set(iops);
         self.bytes.set(bandwidth);
     }
 
-    /// Whether there is no rate at all.
+    /// Whether there is no rate.
     #[must_use]
     pub fn is_free(&self) -> bool {
         self.requests.rate().is_none() && self.bytes.rate().is_none()
     }
 
-    /// So many requests, of so many bytes together, come `now`, when all of `rates` hold: how long they have to wait.
-    /// `None` if that is longer than `most`, and then they aren't counted.
+    /// Counts `requests` requests of `bytes` bytes together that arrive at `now`, and returns how long they must wait
+    /// so that all of `rates` hold. `None` if that is longer than `most`: then they aren't counted.
     #[must_use]
     pub fn reserve(
         rates: &[&Self],
@@ -121,7 +121,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// How long each of `count` requests that come at once has to wait.
+    /// How long each of `count` simultaneous requests has to wait.
     fn waits(rates: &[&Rates], now: Instant, bytes: u64, count: usize) -> Vec<Duration> {
         let reserve = || Rates::reserve(rates, now, 1, bytes, LONG).unwrap();
         (0..count).map(|_| reserve()).collect()
@@ -132,7 +132,7 @@ mod tests {
         let rates = Rates::new(Some(100), None);
         let now = Instant::now();
         let waits = waits(&[&rates], now, 4096, 14);
-        // A burst of 100 ms, and one.
+        // A burst of 100 ms, and one request.
         assert_eq!(waits[..11], [Duration::ZERO; 11]);
         assert_eq!(waits[11..], [ms(10), ms(20), ms(30)]);
     }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn who_would_wait_too_long_is_not_counted() {
+    fn a_request_that_would_wait_too_long_is_not_counted() {
         let rates = Rates::new(Some(1), None);
         let now = Instant::now();
         let _ = waits(&[&rates], now, 0, 4);

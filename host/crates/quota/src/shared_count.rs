@@ -1,12 +1,12 @@
-//! A number of things that several parties share, of which nobody can take what is kept for the others.
+//! A number of things that several parties share, with a part reserved for each.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// So many at once, for all parties together.
+/// A limit on a number of things, for all parties together.
 ///
-/// Half of them is kept, in equal parts, for parties that have few. The rest is for whoever comes first. So a party
-/// finds its part whatever others hold, and may have more than that while others don't want it.
+/// Half of the things are reserved, in equal parts, for parties that have few. The rest goes to whichever party comes
+/// first. So a party gets its part whatever others hold, and may have more while others don't want it.
 #[derive(Debug)]
 pub struct SharedCount(Mutex<State>);
 
@@ -14,23 +14,23 @@ pub struct SharedCount(Mutex<State>);
 struct State {
     most: usize,
     next: u64,
-    /// How many each party has.
+    /// How many things each party has.
     held: BTreeMap<u64, usize>,
 }
 
-/// One of those who share.
+/// A party that shares the things.
 #[derive(Debug)]
 pub struct CountParty {
     whole: Arc<SharedCount>,
     number: u64,
 }
 
-/// One of the things, given back when it's dropped.
+/// One of the things; returned when it's dropped.
 #[derive(Debug)]
 pub struct PartyPermit(Arc<CountParty>);
 
 impl SharedCount {
-    /// So many, which nobody shares yet.
+    /// A limit of `most` things, without parties so far.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
@@ -40,7 +40,7 @@ impl SharedCount {
         })))
     }
 
-    /// One more party. What is kept for each of the others becomes less.
+    /// Adds a party, so less is reserved for each of the others.
     #[must_use]
     pub fn join(self: &Arc<Self>) -> Arc<CountParty> {
         let mut state = self.state();
@@ -54,14 +54,14 @@ impl SharedCount {
         })
     }
 
-    /// How many are kept for each party; 0 if there are too many parties.
+    /// How many things are reserved for each party; 0 if there are too many parties.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.state().kept()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No code panics half-way through a change while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,7 +71,7 @@ impl State {
         self.most / 2 / self.held.len().max(1)
     }
 
-    /// Whether a party may have one more: all are counted, and those that are kept for others.
+    /// Whether a party may have one more: counts the things that others hold, and those reserved for them.
     fn has_room_for(&self, party: u64) -> bool {
         let kept = self.kept();
         let own = self.held.get(&party).copied().unwrap_or(0);
@@ -87,7 +87,7 @@ impl State {
 }
 
 impl CountParty {
-    /// One more, unless all are taken or kept for others.
+    /// Takes one more; `None` if all are taken or reserved for others.
     #[must_use]
     pub fn take(self: &Arc<Self>) -> Option<PartyPermit> {
         let mut state = self.whole.state();
@@ -102,7 +102,7 @@ impl CountParty {
 
 impl Drop for CountParty {
     fn drop(&mut self) {
-        // Nothing is held: each permit holds the party.
+        // The party has nothing left: each permit holds the party.
         self.whole.state().held.remove(&self.number);
     }
 }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_take_what_is_kept_for_others() {
+    fn nobody_can_take_the_part_reserved_for_others() {
         let whole = SharedCount::new(20);
         let parties: Vec<_> = (0..5).map(|_| whole.join()).collect();
         assert_eq!(whole.kept(), 2);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn more_parties_than_things_are_served_as_they_come() {
+    fn more_parties_than_things_are_first_come_first_served() {
         let whole = SharedCount::new(2);
         let parties: Vec<_> = (0..5).map(|_| whole.join()).collect();
         assert_eq!(whole.kept(), 0);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_party_that_leaves_keeps_nothing_back() {
+    fn a_party_that_left_has_nothing_reserved() {
         let whole = SharedCount::new(4);
         let (one, two) = (whole.join(), whole.join());
         let held = two.take().unwrap();

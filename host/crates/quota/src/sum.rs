@@ -1,44 +1,44 @@
-//! Sums that end at a limit: bytes of memory, mappings of the address space.
+//! Sums with a limit: bytes of memory, mappings of the address space.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of memory that the host holds for an export, a tenant, or all of them.
+/// Bytes of memory that the host holds for an export, for a tenant, or for all tenants.
 ///
-/// Restrains one tenant from taking the machine's memory by many instances, each within its own limit, and all of them
-/// together from taking what the host needs.
+/// Without it, one tenant could take the machine's memory by many instances, each within its own limit, and all tenants
+/// together the memory that the host needs.
 pub type MemoryQuota = SumQuota;
 
 /// Bytes of a [`MemoryQuota`].
 pub type MemoryCharge = SumCharge;
 
-/// Mappings of the process's address space (proc(5), `max_map_count`). Where they end nothing can be mapped for
-/// anybody, so that others' exports fail.
+/// Mappings of the process's address space (proc(5), `max_map_count`). Without it, one tenant could use them up: then
+/// the process can map nothing for anybody, and the exports of others fail.
 pub type MappingQuota = SumQuota;
 
 /// Mappings of a [`MappingQuota`].
 pub type MappingCharge = SumCharge;
 
-/// Whose limit it is.
+/// The owner of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// An export's.
+    /// An export.
     Export,
-    /// A tenant's.
+    /// A tenant.
     Tenant,
-    /// The whole process's: where it ends nobody who asks is to blame, but the host.
+    /// The whole process. If its limit denies an amount, the host is at fault.
     Process,
 }
 
-/// An amount that may be had at once, maybe within another one.
+/// A limit on an amount, possibly within another limit.
 #[derive(Debug)]
 pub struct SumQuota {
     holder: Holder,
     limit: AtomicU64,
     used: AtomicU64,
-    /// Times that this limit stood in the way.
+    /// How often this limit denied an amount.
     refusals: AtomicU64,
-    /// The tenant's, for an export's: what is taken from this is taken from that too.
+    /// The enclosing quota (an export's is within its tenant's), which is charged too.
     above: Option<Arc<Self>>,
 }
 
@@ -49,7 +49,7 @@ impl SumQuota {
         Self::made(holder, limit, None)
     }
 
-    /// A quota of `limit` within another.
+    /// A quota of `limit` within `above`.
     #[must_use]
     pub fn within(above: &Arc<Self>, holder: Holder, limit: u64) -> Arc<Self> {
         Self::made(holder, limit, Some(Arc::clone(above)))
@@ -65,7 +65,7 @@ impl SumQuota {
         })
     }
 
-    /// Sets another limit. What is held beyond it is kept.
+    /// Replaces the limit. Holders keep what they have beyond it.
     pub fn set(&self, limit: u64) {
         self.limit.store(limit, Ordering::Relaxed);
     }
@@ -76,13 +76,13 @@ impl SumQuota {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// How much is in use now.
+    /// The amount in use.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// How often this limit, not one above it, stood in the way.
+    /// How often this limit denied an amount. Denials by an enclosing limit don't count.
     #[must_use]
     pub fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Relaxed)
@@ -116,7 +116,7 @@ impl SumQuota {
     }
 }
 
-/// A part of a quota, given back when it's dropped.
+/// A holder's part of a quota; returned when it's dropped.
 #[derive(Debug)]
 pub struct SumCharge {
     quota: Arc<SumQuota>,
@@ -124,13 +124,13 @@ pub struct SumCharge {
 }
 
 impl SumCharge {
-    /// Nothing so far.
+    /// A part of nothing, so far.
     #[must_use]
     pub fn new(quota: Arc<SumQuota>) -> Self {
         Self { quota, held: 0 }
     }
 
-    /// How much is held.
+    /// The amount that it holds.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.held
@@ -139,14 +139,14 @@ impl SumCharge {
     /// Takes `amount` more, or nothing.
     ///
     /// # Errors
-    /// Whose limit stands in the way.
+    /// The owner of the limit that denied it.
     pub fn take(&mut self, amount: u64) -> Result<(), Holder> {
         self.quota.take(amount)?;
         self.held += amount;
         Ok(())
     }
 
-    /// Gives `amount` back, or all that is held if that's less.
+    /// Returns `amount`, or all if it holds less.
     pub fn give_back(&mut self, amount: u64) {
         let amount = amount.min(self.held);
         self.held -= amount;
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_refuses_is_named_and_nothing_is_taken_from_those_below() {
+    fn the_denying_limit_is_named_and_the_inner_quotas_are_unchanged() {
         let process = SumQuota::new(Holder::Process, 70);
         let tenant = SumQuota::within(&process, Holder::Tenant, 50);
         let export = SumQuota::within(&tenant, Holder::Export, 100);

@@ -249,7 +249,7 @@ fn the_list_says_what_each_is_and_needs() {
         "    needs   blob image:",
         "broken: can't be used: ",
         "    digest  sha256:",
-        "delay 0.1.0 (native filter): lets calls take longer\n    needs   nothing\nerror 0.1.0 (native filter): ",
+        "delay 0.1.0 (native filter): delays calls\n    needs   nothing\nerror 0.1.0 (native filter): ",
     ] {
         assert!(ended.stdout.contains(line), "{line}: {}", ended.stdout);
     }

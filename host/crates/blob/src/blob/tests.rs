@@ -1,4 +1,4 @@
-//! The same blob over a file that is called directly, over a file behind the trait, and over memory.
+//! One test of a blob over three sources: a file that is called directly, a file behind the trait, and memory.
 
 use std::sync::Mutex;
 
@@ -17,7 +17,7 @@ fn work() -> Work {
     Lane::new("alice").charging(None)
 }
 
-/// Bytes in memory, of which every other look finds only a part at once, and a record of what was asked.
+/// Bytes in memory, of which `read_cached` finds only the first half, and a record of the calls.
 #[derive(Debug)]
 struct Memory {
     facts: Facts,
@@ -136,7 +136,7 @@ fn over(source: Arc<dyn Source>) -> Blob {
     Blob::over("disk".to_owned(), Access::ReadWrite, source)
 }
 
-/// A reply whose bytes are all by reference: of which blob, from where, how many.
+/// A reply by reference: for each read the blob, the offset and the length.
 fn reply(reads: &[(u32, u64, u32)]) -> Box<ReadReply> {
     let mut reply = Box::<ReadReply>::default();
     reply.reset(reads.iter().map(|read| read.2).sum());
@@ -228,7 +228,7 @@ async fn over_memory() {
     }
 }
 
-/// A reply takes turns between a file and something else.
+/// The reads of a reply alternate between a file and another source.
 #[tokio::test]
 async fn a_reply_of_both_kinds() {
     let file = NamedTempFile::new().unwrap();
@@ -243,7 +243,7 @@ async fn a_reply_of_both_kinds() {
     assert!(filled.bytes() == wanted);
 }
 
-/// Two blobs are of one file where their identities are the same.
+/// Blobs of the same file have the same identity.
 #[test]
 fn a_file_is_known_by_its_inode() {
     let (one, two) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
@@ -290,10 +290,7 @@ fn two_writers_that_share_a_file_share_its_description() {
     let one = Blob::open(shared(), &Opener::new("export `one`"), work()).unwrap();
     let two = Blob::open(shared(), &Opener::new("export `two`"), work()).unwrap();
     one.unflushed().note_change();
-    assert!(
-        two.is_unsynced(),
-        "what one has changed the other one flushes"
-    );
+    assert!(two.is_unsynced(), "one flushes the changes of the other");
 }
 
 /// The next generation of an export opens a file that has grown.

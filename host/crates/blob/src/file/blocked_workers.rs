@@ -1,10 +1,10 @@
-//! Short system calls on a file, in place or on a lane.
+//! Short system calls on a file, on the worker itself or on a lane.
 //!
-//! A short write into the page cache, or a look at a file's timestamps, takes less time than the way to another thread
-//! and back: this is the one exception from the rule that what may block is done on a lane. Either may wait all the same,
-//! for a disk that is busy or a file server that is gone, and then the worker that made it waits too. So while one waits
-//! in place another one is always left for everybody else, [`wake_spare_worker`] wakes that one if it sleeps, and a file
-//! that has kept a worker waiting is left to lanes for a while.
+//! A short write into the page cache, or a look at a file's timestamps, takes less time than a hand-over to another
+//! thread and back. So these calls are the one exception from the rule that a lane does what may block. Still, either
+//! may have to wait, for a busy disk or an unreachable file server, and then its worker waits too. Therefore one worker
+//! always stays free of such calls, [`wake_spare_worker`] wakes it if it sleeps, and a file that has made a worker wait
+//! is left to lanes for a while.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,13 +17,14 @@ use crate::file::FileSource;
 /// A call that takes longer has waited for something.
 const LONG: Duration = Duration::from_millis(5);
 
-/// How long a file that made somebody wait is left to lanes.
+/// How long a file that has made a worker wait is left to lanes.
 const PAUSE: Duration = Duration::from_secs(1);
 
 static BLOCKED: Mutex<BlockedWorkers> = Mutex::new(BlockedWorkers::new());
 
 impl FileSource {
-    /// Does `work`, which is short unless the file keeps it waiting.
+    /// Runs `work`, which is short unless the file makes it wait. If the future is dropped, as for
+    /// [`on_lane`](Self::on_lane).
     pub(super) async fn in_place_or_on_lane<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, BlobError> + Send + 'static,
@@ -41,9 +42,8 @@ impl FileSource {
     }
 }
 
-/// Wakes a worker when another one has been kept waiting since the last time this was called: the one
-/// that waits may be the one that listened for what the sockets have. To be called every millisecond or
-/// so while anything runs.
+/// Wakes a worker if another one has been waiting in a system call since the last call of this function: the waiting
+/// worker may be the one that polls the sockets. To be called about every millisecond while anything runs.
 pub fn wake_spare_worker() {
     let runtime = blocked_workers().runtime_to_wake();
     if let Some(runtime) = runtime {
@@ -53,19 +53,19 @@ pub fn wake_spare_worker() {
 }
 
 fn blocked_workers() -> MutexGuard<'static, BlockedWorkers> {
-    // Nothing that holds the lock panics.
+    // No code panics while it holds the lock.
     BLOCKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The workers that are in a system call, and may be kept waiting there.
+/// The workers that are in a system call which may make them wait.
 struct BlockedWorkers {
-    /// Workers in such a call.
+    /// The number of workers in such a call.
     waiting: usize,
     /// Calls that began or ended since the last look.
     moves: u32,
-    /// A worker was woken for those that wait.
+    /// Whether a worker was woken for the present waiters.
     woken: bool,
-    /// The runtime of the last one.
+    /// The runtime of the latest call.
     runtime: Option<Handle>,
 }
 
@@ -79,7 +79,7 @@ impl BlockedWorkers {
         }
     }
 
-    /// This worker begins a call, if another one is left for everybody else.
+    /// Enters a call of this worker; `false` if no other worker would be left.
     fn begin(&mut self, runtime: Handle) -> bool {
         if self.waiting + 1 >= runtime.metrics().num_workers() {
             return false;
@@ -96,8 +96,8 @@ impl BlockedWorkers {
         self.moves = self.moves.saturating_add(1);
     }
 
-    /// The runtime to wake a worker of: a worker waits, nothing has moved since the last look, and
-    /// nobody was woken for it.
+    /// The runtime that needs a spare worker: a worker waits, nothing has moved since the last look, and no worker was
+    /// woken for it.
     fn runtime_to_wake(&mut self) -> Option<Handle> {
         let moved = std::mem::take(&mut self.moves) > 0;
         if self.waiting == 0 || moved || self.woken {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_woken_once_for_those_that_wait_from_one_look_to_the_next() {
+    fn a_spare_worker_is_woken_once_for_each_wait() {
         let two = runtime(2);
         let mut blocked = BlockedWorkers::new();
         assert!(blocked.runtime_to_wake().is_none());
@@ -151,7 +151,7 @@ mod tests {
         assert!(blocked.runtime_to_wake().is_some());
     }
 
-    /// One worker waits in a system call; what comes over sockets meanwhile is dealt with.
+    /// One worker waits in a system call; the other one serves the sockets.
     #[test]
     fn others_are_served_while_a_worker_waits() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,10 +1,10 @@
-//! Replies that wait for bytes of a file that aren't in the page cache, and the threads that wait for them.
+//! Replies that wait for bytes of a file that aren't in the page cache, and the threads that wait for these bytes.
 //!
-//! The look at the page cache (`preadv2` with `RWF_NOWAIT`) has started the disk already: in Linux's
-//! mm/filemap.c, `filemap_get_pages` reads ahead what it misses before it answers EAGAIN. What is left is
-//! to wait, and a few threads of the tenant's lane do that for all replies of an export in turn. What has come meanwhile
-//! is taken along, and those that wait are woken once for all of it; a thread for each read would cost a
-//! wake-up there and another one back.
+//! The read that is limited to the page cache (`preadv2` with `RWF_NOWAIT`) has already started the disk: in Linux's
+//! mm/filemap.c, `filemap_get_pages` reads ahead the missing pages before it returns EAGAIN. So all that is left is to
+//! wait. A few threads of the tenant's lane do that for all replies of an export, one after the other. They take along
+//! the bytes that have arrived meanwhile, and wake all waiters of these at once. A thread for each read would cost a
+//! wake-up of that thread and another one back.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,19 +16,19 @@ use tokio::sync::oneshot;
 use crate::error::BlobError;
 use crate::file::{FileSource, PartialReply};
 
-/// Replies for which one thread waits, before there is another.
+/// How many replies one thread waits for before there is another thread.
 const PER_THREAD: usize = 32;
 
 /// The most threads that wait for one file of an export.
 const THREADS: usize = 4;
 
-/// Replies that are told of together, at most.
+/// The most replies whose waiters are woken together.
 const TOLD: usize = 64;
 
-/// What comes of a reply.
+/// The result of a reply.
 type Outcome = Result<PartialReply, BlobError>;
 
-/// A reply that waits for the disk, and the one who waits for it.
+/// A reply that waits for the disk, and its waiter.
 #[derive(Debug)]
 struct ColdRead {
     reply: PartialReply,
@@ -37,7 +37,7 @@ struct ColdRead {
     waiter: oneshot::Sender<Outcome>,
 }
 
-/// The replies that wait for one file, first come first.
+/// The replies that wait for one file, in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct ColdReads {
     state: Mutex<State>,
@@ -46,16 +46,16 @@ pub(super) struct ColdReads {
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<ColdRead>,
-    /// Threads that go through the queue.
+    /// The number of threads that work through the queue.
     threads: usize,
 }
 
 impl FileSource {
-    /// Waits for the bytes that are missing next, up to those of another blob. They are of this file, which is `blob`
-    /// in this reply.
+    /// Waits for the next missing bytes, up to those of another blob. They belong to this file, which is `blob` in this
+    /// reply. Dropping the future is safe, and loses the reply.
     ///
     /// # Errors
-    /// I/O; the file has shrunk.
+    /// I/O failed, or the file has shrunk.
     pub(crate) async fn fill(&self, blob: u32, mut reply: PartialReply) -> Outcome {
         // A lane's thread must not wait for another one.
         if self.looks_start_reads() && !Work::is_here() {
@@ -85,12 +85,12 @@ impl FileSource {
             })?;
         }
         answer.await.unwrap_or_else(|_| {
-            let error = io::Error::other("the thread that waited for it is gone");
+            let error = io::Error::other("the thread that read it has ended");
             Err(self.io_error(error))
         })
     }
 
-    /// On a thread: goes through all replies that wait for this file.
+    /// Fills all replies that wait for this file. Runs on a thread of the lane.
     fn go_through_cold_reads(&self) {
         let mut done = Vec::new();
         while let Some(ColdRead {
@@ -112,7 +112,7 @@ impl FileSource {
         tell(&mut done);
     }
 
-    /// Takes what the page cache has of this file; whether that was all.
+    /// Copies the bytes of this file that the page cache has; `false` if some are missing.
     fn fill_cached(&self, blob: u32, reply: &mut PartialReply) -> bool {
         while let Some(gap) = reply.gap()
             && gap.blob == blob
@@ -127,7 +127,7 @@ impl FileSource {
         true
     }
 
-    /// Reads all that is missing of this file, waiting for it.
+    /// Reads all missing bytes of this file. Blocks.
     fn fill_waiting(&self, blob: u32, reply: &mut PartialReply) -> Result<(), BlobError> {
         while let Some(gap) = reply.gap()
             && gap.blob == blob
@@ -142,13 +142,13 @@ impl FileSource {
 
 fn tell(done: &mut Vec<(oneshot::Sender<Outcome>, Outcome)>) {
     for (waiter, done) in done.drain(..) {
-        // The one who waits may be gone.
+        // The waiter may have given up.
         let _ = waiter.send(done);
     }
 }
 
 impl ColdReads {
-    /// Adds one. Whether one more thread is to go through the queue, until [`pop`](Self::pop) has none.
+    /// Adds a read. Whether another thread has to work through the queue, until [`pop`](Self::pop) returns `None`.
     fn push(&self, read: ColdRead) -> bool {
         let mut state = self.state();
         state.queue.push_back(read);
@@ -157,7 +157,7 @@ impl ColdReads {
         wanted
     }
 
-    /// The thread that was to go through the queue can't. Without any other, those that wait are given up.
+    /// Notes that a thread for the queue can't start. If there is no other thread, the waiting reads fail.
     fn cannot_begin(&self) {
         let mut state = self.state();
         state.threads -= 1;
@@ -166,7 +166,7 @@ impl ColdReads {
         }
     }
 
-    /// The next one. Where there is none the thread ends.
+    /// The next read. If there is none, the calling thread must end.
     fn pop(&self) -> Option<ColdRead> {
         let mut state = self.state();
         let next = state.queue.pop_front();
@@ -175,7 +175,7 @@ impl ColdReads {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock panics.
+        // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

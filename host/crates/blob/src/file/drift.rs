@@ -1,4 +1,4 @@
-//! What has become of a file since it was opened.
+//! Changes of a file since it was opened.
 
 use rustix::fs::SeekFrom;
 
@@ -6,7 +6,7 @@ use super::FileSource;
 use crate::source::{Facts, Identity};
 
 impl FileSource {
-    /// Its size in bytes now; 0 if that can't be told. Blocks.
+    /// The present size in bytes; 0 if the kernel doesn't report it. Blocks.
     pub(crate) fn size_now(&self) -> u64 {
         rustix::fs::seek(self.file(), SeekFrom::End(0)).unwrap_or(0)
     }
@@ -20,7 +20,7 @@ impl FileSource {
         })
     }
 
-    /// The same open file, as far as it has grown. Blocks.
+    /// The same open file with its present size, if it has grown. Blocks.
     pub(crate) fn renewed(&self) -> Self {
         let size = self.size_now().max(self.facts().size);
         let facts = self.facts().clone();

@@ -12,8 +12,8 @@ use crate::error::BlobError;
 use crate::file::FileSource;
 use crate::source::SourceExtent;
 
-/// Extents that one job of a lane looks for. Restrains a file of very many: after each job it's seen whether anybody
-/// still wants them.
+/// The most extents that one job of a lane looks for. Restrains a file with very many: after each job, the search goes
+/// on only if the future still exists.
 const JOB: usize = 4096;
 
 impl FileSource {
@@ -39,13 +39,13 @@ impl FileSource {
         }
     }
 
-    /// What is remembered from the start of `range` on.
+    /// The remembered extents from the start of `range` on.
     fn recall(&self, range: Range<u64>, most: usize) -> Vec<SourceExtent> {
         let recall = |stamp| self.holes().recall(stamp, &range, most);
         self.stamp().map(recall).unwrap_or_default()
     }
 
-    /// Looks for at most `most` extents, 1 or more, from the start of `range` on, and remembers them.
+    /// Finds at most `most` extents, 1 or more, from the start of `range` on, and remembers them.
     fn find(&self, range: Range<u64>, most: usize) -> Result<Vec<SourceExtent>, BlobError> {
         let stamp = self.stamp();
         let size = stamp.map(Stamp::size);
@@ -60,7 +60,7 @@ impl FileSource {
     }
 }
 
-/// Walks upwards through `range`, for at most `most` extents. `size`: the file's now, if that was looked at.
+/// Walks upwards through `range`, for at most `most` extents. `size` is the file's present size, if known.
 fn seek(
     file: &File,
     range: Range<u64>,
@@ -68,7 +68,7 @@ fn seek(
     size: Option<u64>,
 ) -> Result<Vec<SourceExtent>, Errno> {
     let mut extents = Vec::new();
-    // What a file has lost since it was opened reads as an error, not as zeroes: it's no hole.
+    // Bytes that the file has lost since it was opened read as errors, not as zeroes, so they are no hole.
     let size = match size {
         Some(size) => size,
         None => rustix::fs::seek(file, SeekFrom::End(0))?,
@@ -80,7 +80,7 @@ fn seek(
             Ok(found) => found.clamp(at, end),
             // No data from here on.
             Err(Errno::NXIO) => end,
-            // Not for this file (a block device, say): data is always a safe answer.
+            // Not supported for this file (a block device, for example): data is always a safe answer.
             Err(Errno::INVAL) => at,
             Err(error) => return Err(error),
         };

@@ -1,21 +1,21 @@
-//! Where a file has holes, as far as that was found out.
+//! The known data and holes of a file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::source::SourceExtent;
 
-/// Runs of data and holes that are remembered of one file. Restrains a file that is all fragments, and those who have
-/// such files made: past it all is forgotten, and what is asked next is found out again.
+/// The most runs that are remembered of one file. Restrains files of many fragments, and clients that make such files:
+/// beyond this number the map forgets all, and the host searches again.
 const RUNS: usize = 32_768;
 
-/// Bytes of memory of a run, with what the tree needs for it, or a little less.
+/// The memory of a run in bytes, including its part of the tree, or a little less.
 const RUN: usize = 40;
 
-/// Runs that don't overlap; neighbours of one kind are one.
+/// Runs that don't overlap; adjacent runs of one kind are merged.
 #[derive(Debug, Default)]
 pub(super) struct HoleMap {
-    /// By their start.
+    /// The runs by their start.
     runs: BTreeMap<u64, Run>,
 }
 
@@ -26,17 +26,17 @@ struct Run {
 }
 
 impl HoleMap {
-    /// Bytes of memory that it takes, or a little less.
+    /// The memory that the map takes in bytes, or a little less.
     pub(super) fn bytes(&self) -> usize {
         self.runs.len() * RUN
     }
 
-    /// Forgets all.
+    /// Forgets all runs.
     pub(super) fn clear(&mut self) {
         self.runs.clear();
     }
 
-    /// What is known from the start of `range` on without a gap: at most `most` extents.
+    /// The known extents from the start of `range` on, without gaps: at most `most`.
     pub(super) fn lookup(&self, range: &Range<u64>, most: usize) -> Vec<SourceExtent> {
         let first = self.runs.range(..=range.start).next_back();
         let first = first.map_or(range.start, |(start, _)| *start);
@@ -59,7 +59,7 @@ impl HoleMap {
         known
     }
 
-    /// Takes note of an extent, which holds over what was known of the same bytes.
+    /// Enters an extent, which replaces what was known of the same bytes.
     pub(super) fn insert(&mut self, extent: &SourceExtent) {
         if self.runs.len() >= RUNS {
             self.clear();
@@ -90,7 +90,7 @@ impl HoleMap {
         self.runs.insert(start, Run { end, data });
     }
 
-    /// Lets no run go across `at`.
+    /// Splits a run that contains `at`, so that none crosses it.
     fn cut(&mut self, at: u64) {
         if let Some((_, run)) = self.runs.range_mut(..at).next_back()
             && run.end > at
@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    /// What is known of each of the first bytes.
+    /// What the map knows of each of the first 64 bytes.
     fn known(map: &HoleMap) -> Vec<Option<bool>> {
         let byte = |at| {
             map.lookup(&(at..at + 1), 1)
@@ -125,10 +125,10 @@ mod tests {
     }
 
     #[test]
-    fn it_is_as_if_each_byte_were_remembered() {
+    fn the_map_agrees_with_an_oracle_of_bytes() {
         let mut map = HoleMap::default();
         let mut oracle = vec![None; 64];
-        // A sequence without a pattern, the same each time.
+        // A sequence without a pattern, the same in each run of the test.
         let mut state = 1_u64;
         let mut next = |below: u64| {
             state = state
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_ends_at_a_gap_and_at_as_many_as_are_wanted() {
+    fn a_lookup_ends_at_a_gap_and_after_the_most_extents() {
         let mut map = HoleMap::default();
         for (offset, data) in [(0, true), (10, false), (20, true), (40, true)] {
             map.insert(&extent(offset, 10, data));

@@ -1,9 +1,9 @@
-//! What is remembered of a file's holes, for as long as the file says of itself that nothing has changed.
+//! A file's holes, remembered as long as the file's metadata shows no change.
 //!
-//! It's looked at for each question, which is one system call in place of two for each extent. A change shows in size,
-//! blocks or timestamps. Those are coarse (a tick of the kernel's), so that an answer that was found just after a change
-//! isn't kept: another change could come in the same tick. A write sets the timestamps when it begins, and may fill a
-//! hole long after; what is written through us is therefore known by its end.
+//! The host checks the metadata for each request: one system call instead of two for each extent. A change shows in the
+//! size, the blocks or the timestamps. Timestamps are coarse (a tick of the kernel), so an answer that was found just
+//! after a change isn't remembered: another change could come in the same tick. A write sets the timestamps when it
+//! begins, and may fill a hole long after that; so for writes by this process, the host also compares their ends.
 
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,22 +14,22 @@ use super::FileSource;
 use super::hole_map::HoleMap;
 use crate::source::SourceExtent;
 
-/// Changes that are closer to each other may have the same timestamp.
+/// Changes within this time of each other may have the same timestamp.
 const COARSE: Duration = Duration::from_millis(20);
 
-/// What is different after a change.
+/// Metadata that differs after a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     size: u64,
     blocks: u64,
-    /// Seconds and nanoseconds, as for the next.
+    /// Seconds and nanoseconds; the same for `changed`.
     modified: (i64, i64),
     changed: (i64, i64),
-    /// When something was last written through us.
+    /// The time of the latest change by this process, on the timeline of `Unflushed`.
     written: u64,
 }
 
-/// What is remembered, and since when it holds.
+/// The remembered holes, and the metadata for which they hold.
 #[derive(Debug, Default)]
 pub(super) struct Holes(Mutex<State>);
 
@@ -40,7 +40,8 @@ struct State {
 }
 
 impl FileSource {
-    /// What the file says of itself now; `None` where that says nothing of its holes, or can't be had. Blocks.
+    /// The file's present metadata; `None` if it has no known extents, or if the kernel doesn't report the metadata.
+    /// Blocks.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         if !self.facts().extents_known {
             return None;
@@ -63,7 +64,7 @@ impl Stamp {
         self.size
     }
 
-    /// Whether what is found now is told from what will be found after another change.
+    /// Whether any later change will show in the metadata: the latest one is long enough ago.
     pub(super) fn is_settled(self, now: SystemTime) -> bool {
         let (seconds, nanoseconds) = self.modified.max(self.changed);
         let last = match (u64::try_from(seconds), u32::try_from(nanoseconds)) {
@@ -71,14 +72,14 @@ impl Stamp {
             _ => Duration::ZERO,
         };
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        // Of a clock that is ahead, another machine's maybe, nothing can be said.
+        // If the file's clock is ahead, as another machine's may be, this isn't known.
         now.checked_sub(last).is_some_and(|since| since >= COARSE)
     }
 }
 
 impl Holes {
-    /// What is known from the start of `range` on without a gap: at most `most` extents. Forgets what doesn't hold any
-    /// more.
+    /// The remembered extents from the start of `range` on, without gaps: at most `most`. Forgets all if the file has
+    /// changed.
     pub(super) fn recall(&self, now: Stamp, range: &Range<u64>, most: usize) -> Vec<SourceExtent> {
         let mut state = self.state();
         if state.stamp != Some(now) {
@@ -88,7 +89,7 @@ impl Holes {
         state.map.lookup(range, most)
     }
 
-    /// Remembers what was found while the file was, and stayed, as `stamp` says; it's settled.
+    /// Remembers extents that were found while the metadata was, and stayed, `stamp`, which is settled.
     pub(super) fn remember(&self, stamp: Stamp, found: &[SourceExtent]) {
         let mut state = self.state();
         if state.stamp != Some(stamp) {
@@ -98,18 +99,18 @@ impl Holes {
         found.iter().for_each(|extent| state.map.insert(extent));
     }
 
-    /// Gives the memory back.
+    /// Releases the memory.
     pub(super) fn forget(&self) {
         self.state().forget();
     }
 
-    /// Bytes of memory that it takes.
+    /// The memory that it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.state().map.bytes()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // What it holds is whole at any time.
+        // No code panics half-way through a change while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_just_after_a_change_is_not_kept() {
+    fn an_answer_just_after_a_change_is_not_remembered() {
         let at = |milliseconds: u64| Duration::from_millis(1_000_000 + milliseconds);
         for (modified, changed, now, settled) in [
             (at(0), at(0), at(20), true),

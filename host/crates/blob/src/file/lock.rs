@@ -1,8 +1,9 @@
-//! Locks of a file, at the bytes at which QEMU has its own (block/file-posix.c): each respects the other's.
+//! Locks of a file, at the bytes that QEMU uses (block/file-posix.c), so that each program respects the other's locks.
 //!
-//! Who uses a file holds a read lock on byte 100 + n for each thing n that it does, and on 200 + n for each that others
-//! mustn't do. Then it looks whether others hold the opposite. All locks are those of the open file description: they
-//! end with it, however the process ends, and other descriptions of the process count as others.
+//! A user of a file holds a read lock on byte 100 + n for each permission n that it uses, and on byte 200 + n for each
+//! permission that it denies others. Then it checks whether others hold the opposite. All locks belong to the open file
+//! description: they end with it, however the process ends, and conflict with those of the process's other
+//! descriptions.
 
 use std::fs::File;
 use std::thread;
@@ -13,38 +14,39 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-/// Where the bytes of what is done begin.
+/// The first byte for permissions in use.
 const DONE: u8 = 100;
 
-/// Where the bytes of what others mustn't do begin.
+/// The first byte for permissions denied to others.
 const UNSHARED: u8 = 200;
 
-/// Every byte of both kinds lies below.
+/// The first byte after all of these.
 const END: u8 = UNSHARED + RESIZE + 1;
 
-/// To read bytes that nobody changes half-way.
+/// Reads that require consistent bytes (`BLK_PERM_CONSISTENT_READ`).
 const READ: u8 = 0;
 const WRITE: u8 = 1;
 const RESIZE: u8 = 3;
 
-/// The time that whoever holds a lock has to give it up: a server that is just ending, or `qemu-img info`.
+/// How long another holder has time to give up its lock: a server that is exiting, or `qemu-img info`.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What comes of a lock that was asked for.
+/// The result of a request for a lock.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It's held for as long as the file is open.
+    /// The lock is held until the file is closed.
     Held,
-    /// Others hold what it excludes, or exclude it.
+    /// Another holder excludes this lock, or is excluded by it.
     Refused,
-    /// There are no locks on its file system.
+    /// The file system doesn't support locks.
     Unknown,
 }
 
-/// Locks an open file that may be read, and written if it's `writable`. Blocks for two seconds while others refuse it.
+/// Locks an open file that is read, and written if it's `writable`. Blocks for up to two seconds while others hold a
+/// conflicting lock.
 ///
 /// # Errors
-/// The kernel's word; then it isn't locked.
+/// The kernel's error; then the file isn't locked.
 pub(super) fn take(file: &File, writable: bool, lock: Lock) -> Result<Outcome, Errno> {
     let Some(claim) = Claim::of(writable, lock) else {
         return Ok(Outcome::Held);
@@ -53,7 +55,7 @@ pub(super) fn take(file: &File, writable: bool, lock: Lock) -> Result<Outcome, E
     loop {
         match claim.try_take(file) {
             Ok(Outcome::Refused) if Instant::now() < deadline => thread::sleep(pause()),
-            // As NFS, FUSE and old kernels say it.
+            // The errors of NFS, FUSE and old kernels.
             Err(Errno::EINVAL | Errno::ENOLCK | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
                 return Ok(Outcome::Unknown);
             }
@@ -62,12 +64,12 @@ pub(super) fn take(file: &File, writable: bool, lock: Lock) -> Result<Outcome, E
     }
 }
 
-/// Until the next try. Of two that ask at once both may be refused: they don't keep in step.
+/// The time until the next try. Two processes that try at once may both be refused, so their pauses differ.
 fn pause() -> Duration {
     Duration::from_millis(u64::from(20 + std::process::id() % 37))
 }
 
-/// What a file is used for, and what others mustn't do with it meanwhile.
+/// The permissions that a user of a file uses, and those that it denies others.
 struct Claim {
     done: &'static [u8],
     unshared: &'static [u8],
@@ -84,7 +86,7 @@ impl Claim {
         Some(Self { done, unshared })
     }
 
-    /// Locks first and looks then, so that of two that do so at once one is refused at least.
+    /// Locks first and then checks, so that of two processes that do so at once at least one is refused.
     fn try_take(&self, file: &File) -> Result<Outcome, Errno> {
         let taken = self.lock(file).and_then(|()| self.is_opposed(file));
         if taken != Ok(false) {
@@ -115,12 +117,12 @@ impl Claim {
     }
 }
 
-/// Sets or ends a lock. Read locks are refused by nobody but a program that locks for itself alone.
+/// Sets or removes a lock. Only a program that takes write locks can refuse these read locks.
 fn set(file: &File, kind: libc::c_int, start: u8, length: u8) -> Result<(), Errno> {
     fcntl(file, FcntlArg::F_OFD_SETLK(&range(kind, start, length))).map(drop)
 }
 
-/// Whether another description has locked this byte.
+/// Whether another description has a lock on this byte.
 fn is_held(file: &File, byte: u8) -> Result<bool, Errno> {
     let mut found = range(libc::F_WRLCK, byte, 1);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut found))?;
@@ -137,12 +139,12 @@ fn range(kind: libc::c_int, start: u8, length: u8) -> libc::flock {
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: start.into(),
         l_len: length.into(),
-        // As it has to be for these locks.
+        // Required for locks of an open file description.
         l_pid: 0,
     }
 }
 
-/// The bytes at which all of these locks are.
+/// The bytes of all of these locks.
 pub(super) const BYTES: std::ops::Range<u64> = DONE as u64..END as u64;
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// Who comes second is let in, or not; each with another description.
+    /// The result for a second description, while a first one holds its lock.
     fn second(first: (bool, Lock), second: (bool, Lock)) -> Outcome {
         let file = NamedTempFile::new().unwrap();
         let open = || {

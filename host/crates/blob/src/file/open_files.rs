@@ -1,5 +1,5 @@
-//! The files that this process has open for its exports, each once for each access: all that is known of a file, its
-//! locks among it, is its description's.
+//! The files that this process has open for its exports, each once for each access. The description has all that the
+//! process knows of a file, its locks included.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,11 +19,11 @@ static FILES: LazyLock<OpenFiles> = LazyLock::new(OpenFiles::default);
 #[derive(Default)]
 struct OpenFiles {
     files: Mutex<HashMap<Identity, Arc<Mutex<Users>>>>,
-    /// Devices whose file systems have no locks, of which the operator was told.
+    /// The devices of file systems without locks for which a warning was logged.
     without_locks: Mutex<Vec<u64>>,
 }
 
-/// Who has a file.
+/// The descriptions and users of one file.
 #[derive(Default)]
 struct Users {
     descriptions: Vec<(Terms, Weak<OpenFile>)>,
@@ -36,22 +36,22 @@ struct Terms {
     lock: Lock,
 }
 
-/// A file in use by an export, for as long as it's kept.
+/// Marks a file as in use by an export, as long as this exists.
 #[derive(Debug)]
 pub(crate) struct Use {
     opener: Opener,
-    /// Under which name it was granted.
+    /// The name under which it was granted.
     blob: String,
     terms: Terms,
 }
 
-/// Why a file that is there can't be used.
+/// Why a file can't be used, although it exists.
 #[derive(Debug, Error)]
 pub(crate) enum Unusable {
-    /// Another export of this process has it.
+    /// Another export of this process uses it.
     #[error(
-        "it's the same file as blob `{blob}` of {opener}, which {}: two exports would change it; \
-         set `lock = \"shared\"` for both if both can share it",
+        "it's the same file as blob `{blob}` of {opener}, which {}; \
+         set `lock = \"shared\"` for both if they can share it",
         has(*access)
     )]
     SameFile {
@@ -59,29 +59,31 @@ pub(crate) enum Unusable {
         opener: Opener,
         access: Access,
     },
-    /// Another program has it.
+    /// Another program has locked it.
     #[error(
-        "it's in use by {holder}: end that first, or set the blob's option `lock` to `shared` if both can share it, \
+        "it's in use by {holder}: stop that first, or set the blob's option `lock` to `shared` if both can share it, \
          or to `none`"
     )]
     Locked { holder: String },
-    /// The kernel's word.
-    #[error("it can't be locked: {0}; the blob's option `lock = \"none\"` does without")]
+    /// The kernel's error.
+    #[error(
+        "it can't be locked: {0}; set the blob's option `lock = \"none\"` to use it without a lock"
+    )]
     Lock(#[from] nix::errno::Errno),
 }
 
 fn has(access: Access) -> &'static str {
     match access {
         Access::ReadWrite => "may write it",
-        Access::ReadOnly | Access::MapOnly => "has it for itself",
+        Access::ReadOnly | Access::MapOnly => "has locked it for itself",
     }
 }
 
-/// Opens what is granted, or shares the description that is open. Blocks, for two seconds while another program refuses
-/// it, and on a disk that hangs for as long as it hangs.
+/// Opens a grant's file, or shares a description that is already open. Blocks: for two seconds while another program
+/// has the file locked, and on a disk that hangs for as long as it hangs.
 ///
 /// # Errors
-/// It can't be opened, or another export or program excludes it.
+/// The file can't be opened, or another export or program excludes it.
 pub(crate) fn open(
     grant: &Grant,
     opener: &Opener,
@@ -93,7 +95,7 @@ pub(crate) fn open(
     };
     let fresh = FileSource::open(&grant.path, terms.is_writable(), work)?;
     let place = FILES.place(&fresh.facts().identity);
-    // Others that open the same file wait, those that open another one don't.
+    // Exports that open the same file wait; those that open another one don't.
     let mut users = held(&place);
     users.forget_gone();
     let user = Use {
@@ -129,7 +131,7 @@ fn lock_it(file: &FileSource, terms: Terms, path: &Path) -> Result<(), Unusable>
             let path = path.display();
             tracing::warn!(
                 target: "nbdbox::blob",
-                "{path}: its file system has no locks, so nothing keeps another program from writing what is on it"
+                "{path}: its file system has no locks, so nothing keeps other programs from writing to the file"
             );
         }
         lock::Outcome::Unknown => {}
@@ -142,22 +144,22 @@ impl Terms {
         self.access == Access::ReadWrite
     }
 
-    /// Of those that can't write each sees the same description.
+    /// All readers with the same lock share one description.
     fn is_served_by(self, other: Self) -> bool {
         self.is_writable() == other.is_writable() && self.lock == other.lock
     }
 }
 
 impl OpenFiles {
-    /// Where those who have a file are noted.
+    /// The entry of a file, with its users.
     fn place(&self, file: &Identity) -> Arc<Mutex<Users>> {
         let mut files = held(&self.files);
-        // A place that nobody looks at and that is empty; one that is looked at is kept.
+        // Removes entries without users, except those that an opener is using now.
         files.retain(|_, place| Arc::strong_count(place) > 1 || held(place).has_any());
         Arc::clone(files.entry(file.clone()).or_default())
     }
 
-    /// Whether it's the first time that a device is found to have no locks.
+    /// Whether this is the first time that a device turns out to have no locks.
     fn is_news(&self, device: u64) -> bool {
         let mut told = held(&self.without_locks);
         let news = !told.contains(&device);
@@ -179,7 +181,7 @@ impl Users {
         self.uses.retain(|user| user.strong_count() > 0);
     }
 
-    /// Whether another one may have the file besides.
+    /// Checks whether another user may have the file too.
     fn admit(&self, new: &Use) -> Result<(), Unusable> {
         let terms = |user: &Use| (user.terms.access, user.terms.lock);
         let others = self.uses.iter().filter_map(Weak::upgrade);
@@ -206,6 +208,6 @@ impl Users {
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds one of these locks leaves anything half-done.
+    // No code panics half-way through a change while it holds one of these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

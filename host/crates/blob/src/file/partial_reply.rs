@@ -1,29 +1,29 @@
-//! A reply that lacks bytes.
+//! A reply by reference that still lacks bytes.
 
 use device::reply::ReadReply;
 
-/// A reply, and how far its reads are done, in their order.
+/// A reply, and how many of its reads are done, in their order.
 #[derive(Debug)]
 pub(crate) struct PartialReply {
     reply: Box<ReadReply>,
-    /// Its reads before this one are done.
+    /// The first read that isn't complete.
     next: usize,
-    /// Bytes of this one that are there.
+    /// How many bytes of that read are there.
     got: usize,
 }
 
-/// Bytes that a reply lacks.
+/// The next bytes that a reply lacks.
 pub(crate) struct Gap<'a> {
-    /// Of which blob, by its index among those granted.
+    /// Their blob, by its index among those granted.
     pub(crate) blob: u32,
-    /// From where in it.
+    /// Their offset in the blob.
     pub(crate) offset: u64,
-    /// Where they go.
+    /// Their place in the reply.
     pub(crate) bytes: &'a mut [u8],
 }
 
 impl PartialReply {
-    /// None of its reads is done.
+    /// A reply none of whose reads is done.
     pub(crate) fn new(reply: Box<ReadReply>) -> Self {
         Self {
             reply,
@@ -32,7 +32,7 @@ impl PartialReply {
         }
     }
 
-    /// What is missing next; `None` if it's whole.
+    /// The next missing bytes; `None` if the reply is complete.
     pub(crate) fn gap(&mut self) -> Option<Gap<'_>> {
         let read = *self.reply.reads().get(self.next)?;
         Some(Gap {
@@ -42,7 +42,7 @@ impl PartialReply {
         })
     }
 
-    /// So many bytes of the gap were filled.
+    /// Notes that `count` bytes of the gap were filled.
     pub(crate) fn advance(&mut self, count: usize) {
         self.got += count;
         let read = self.reply.reads().get(self.next);
@@ -52,7 +52,7 @@ impl PartialReply {
         }
     }
 
-    /// The reply, whole.
+    /// The reply, which the caller has completed.
     pub(crate) fn into_reply(self) -> Box<ReadReply> {
         self.reply
     }

@@ -1,8 +1,7 @@
-//! Reads and writes that don't hold up a worker thread.
+//! Reads and writes that don't block a worker thread.
 //!
-//! What is in the page cache is moved at once (`preadv2` with `RWF_NOWAIT`, see its manual page).
-//! Short writes go into the page cache in place where a worker can be spared; everything else goes to the
-//! tenant's lane.
+//! Bytes in the page cache are moved at once (`preadv2` with `RWF_NOWAIT`, see its manual page). Short writes go into
+//! the page cache directly if a worker can be spared. The tenant's lane does everything else.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
@@ -19,10 +18,11 @@ use crate::durability::Mark;
 use crate::error::BlobError;
 use crate::file::FileSource;
 
-/// Bytes that are soon copied from or into the page cache. More are copied on a lane, or in such pieces.
+/// The most bytes that are copied from or into the page cache at once. A lane copies more, or they are copied in
+/// pieces.
 pub(super) const SHORT: usize = 1 << 20;
 
-/// Bytes that one hint reads ahead at most. Restrains a guest from filling the page cache with a word.
+/// The most bytes that one hint reads ahead. Restrains a guest, which could fill the page cache with one call.
 const AHEAD: u64 = 32 << 20;
 
 impl FileSource {
@@ -84,9 +84,9 @@ impl FileSource {
             return;
         }
         let file = self.clone();
-        // Reading ahead takes the disk's queue, which may be full, and memory.
+        // Reading ahead allocates memory, and waits if the disk's queue is full.
         let begun = self.work().begin(move || {
-            // A file that takes no hint is no error.
+            // The hint may be ignored: its failure is no error.
             let _ = rustix::fs::fadvise(file.file(), offset, Some(length), Advice::WillNeed);
             file.own.prefetches.store(false, Ordering::Release);
         });
@@ -95,8 +95,8 @@ impl FileSource {
         }
     }
 
-    /// Fills `bytes` from `offset` if that takes no waiting; says how many bytes it got. A file system
-    /// that can't do that (FUSE, for one) isn't asked again.
+    /// Fills `bytes` from `offset` as far as possible without waiting, and returns how many bytes it filled. If the
+    /// file system doesn't support that (FUSE, for example), the host doesn't try again.
     pub(crate) fn read_cached(&self, offset: u64, bytes: &mut [u8]) -> usize {
         if !self.looks_start_reads() {
             return 0;
@@ -108,7 +108,7 @@ impl FileSource {
                 self.note_no_looks();
                 0
             }
-            // Any other error shows again, with its reason, where waiting is allowed.
+            // The read that may wait hits any other error again, and reports it.
             Err(_) => 0,
         }
     }
@@ -132,8 +132,8 @@ impl FileSource {
         Ok(())
     }
 
-    /// Writes what the page cache takes without waiting; says how many bytes. A file system that
-    /// can't do that (ext4, for one) isn't asked again.
+    /// Writes the bytes that the page cache accepts without waiting, and returns how many. If the file system doesn't
+    /// support that (ext4, for example), the host doesn't try again.
     fn write_cached(&self, offset: u64, bytes: &[u8]) -> usize {
         if self.always_waits() {
             return 0;
@@ -152,7 +152,7 @@ impl FileSource {
     pub(super) fn write_waiting(&self, mut offset: u64, mut bytes: &[u8]) -> Result<(), BlobError> {
         while !bytes.is_empty() {
             match rustix::io::pwrite(self.file(), bytes, offset) {
-                // Not from Linux's own file systems; FUSE's may. It would go on for ever.
+                // Linux's own file systems don't do this; those of FUSE may. The loop would never end.
                 Ok(0) => return Err(self.stuck()),
                 Ok(count) => {
                     bytes = &bytes[count..];
@@ -165,7 +165,7 @@ impl FileSource {
         Ok(())
     }
 
-    /// What a change ends with.
+    /// Ends a change: syncs if the flags have FUA.
     pub(super) async fn sync_if_wanted(&self, flags: WriteFlags) -> Result<(), BlobError> {
         if flags.contains(WriteFlags::FUA) {
             self.sync().await
@@ -174,15 +174,16 @@ impl FileSource {
         }
     }
 
-    /// Makes all durable that was written, or says ever after that something may be lost: Linux tells
-    /// of a failed write-back only once, and drops the bytes (see "Error reporting" in its
-    /// Documentation/filesystems/vfs.rst), so that a second try would succeed without them.
+    /// Makes all written bytes durable, or fails for ever after a failure: Linux reports a failed write-back only once,
+    /// and drops the bytes (see "Error reporting" in its Documentation/filesystems/vfs.rst), so a second try would
+    /// succeed without them.
     ///
-    /// One at a time, for the same reason: of two at once, one would be told of the loss, and the other one
-    /// would take what was lost for durable. Those that wait share the next one, which covers them all.
+    /// One at a time, for the same reason: of two at once, one would get the error, and the other one would take the
+    /// lost bytes for durable. Flushes that queue share the next sync, which covers them all.
     async fn sync(&self) -> Result<(), BlobError> {
         let asked = self.unflushed().mark();
-        // It guards nothing by itself, so that a lane's thread, which must not wait for what is queued, goes by it.
+        // A lane's thread must not wait for queued work, so it doesn't use the gate. It may: the mutex alone keeps
+        // syncs apart.
         let turn = if Work::is_here() {
             None
         } else {
@@ -196,7 +197,7 @@ impl FileSource {
         .await
     }
 
-    /// As [`sync`](Self::sync), for what was changed before `asked`.
+    /// As [`sync`](Self::sync), for changes before `asked`.
     fn sync_since(
         &self,
         asked: Mark,
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sync_has_lost_stays_lost() {
+    fn after_a_failed_sync_every_sync_fails() {
         let disk = disk();
         disk.unflushed().note_change();
         disk.sync_by(|| Err(Errno::IO)).unwrap_err();
@@ -277,7 +278,7 @@ mod tests {
         assert!(disk.unflushed().is_pending());
     }
 
-    /// The kernel would tell only the first one.
+    /// The kernel would report the error only to the first one.
     #[test]
     fn a_sync_that_waits_for_one_that_fails_fails_too() {
         let disk = disk();
@@ -286,7 +287,7 @@ mod tests {
             let first = scope.spawn(|| {
                 disk.sync_by(|| {
                     began.send(()).unwrap();
-                    // Long enough for the second one to wait, where it may; it fails in any case.
+                    // Long enough for the second one to queue, if it's quick; it fails in any case.
                     thread::sleep(std::time::Duration::from_millis(20));
                     Err(Errno::IO)
                 })
@@ -299,11 +300,11 @@ mod tests {
     }
 
     #[test]
-    fn those_that_waited_share_one_sync() {
+    fn flushes_that_queued_share_one_sync() {
         let disk = disk();
         let asked = disk.unflushed().mark();
         disk.sync_by(|| Ok(())).unwrap();
-        let never = || unreachable!("the one before began after it was asked for");
+        let never = || unreachable!("the sync before began after the mark");
         disk.sync_since(asked, never).unwrap();
         let mut synced = false;
         disk.sync_by(|| {
@@ -311,6 +312,6 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert!(synced, "a flush that is asked for later is one of its own");
+        assert!(synced, "a flush after that sync needs its own");
     }
 }

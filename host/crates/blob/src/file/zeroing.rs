@@ -1,4 +1,4 @@
-//! Trimming and zeroing, as the file system can (fallocate(2)).
+//! Trimming and zeroing with the file system's own means (fallocate(2)).
 
 use device::WriteFlags;
 use rustix::fs::FallocateFlags;

@@ -1,33 +1,32 @@
-//! What is counted of compiling, by the digest of what is compiled.
+//! What the compiler did, counted by the digest of the plugin.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Digests that are told apart; those that come later are counted together, under an empty one. Restrains
-/// an operator's script that brings another plugin with each reload.
+/// How many digests have counters of their own. Later ones are counted together, under an empty digest. Restrains an
+/// operator's script that brings another plugin with each reload: without this, the map would grow for ever.
 const DIGESTS: usize = 4096;
 
-/// The counters of a compile cache. A plugin is asked for once, not with each request: here a lock is cheap
-/// enough.
+/// The counters of a compile cache. A lock is cheap enough here: a plugin is loaded once, not with each request.
 #[derive(Debug, Default)]
 pub struct CompileMetrics(Mutex<BTreeMap<String, Compiling>>);
 
-/// What became of one plugin.
+/// What was counted for one plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compiling {
-    /// Times that it was compiled.
+    /// Compilations.
     pub compiled: u64,
-    /// How long that took in all.
+    /// The time that these took together.
     pub took: Duration,
-    /// Times that its code was there.
+    /// Loads for which the cache had the code.
     pub hits: u64,
-    /// Times that it could not be compiled.
+    /// Compilations that failed.
     pub failures: u64,
 }
 
 impl CompileMetrics {
-    /// It was compiled.
+    /// Counts a compilation that took `took`.
     pub fn compiled(&self, digest: String, took: Duration) {
         self.note(digest, |compiling| {
             compiling.compiled += 1;
@@ -35,17 +34,17 @@ impl CompileMetrics {
         });
     }
 
-    /// Its code was there.
+    /// Counts a load for which the cache had the code.
     pub fn hit(&self, digest: String) {
         self.note(digest, |compiling| compiling.hits += 1);
     }
 
-    /// It could not be compiled.
+    /// Counts a compilation that failed.
     pub fn failed(&self, digest: String) {
         self.note(digest, |compiling| compiling.failures += 1);
     }
 
-    /// All plugins, by digest.
+    /// The counts of all plugins, by digest.
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<String, Compiling> {
         self.all().clone()
@@ -59,7 +58,7 @@ impl CompileMetrics {
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Compiling>> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No code panics half-way through a change while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_digest_has_its_own_and_there_are_only_so_many() {
+    fn each_digest_has_its_own_counters_up_to_a_bound() {
         let metrics = CompileMetrics::default();
         metrics.compiled("a".to_owned(), Duration::from_secs(2));
         metrics.hit("a".to_owned());

@@ -1,18 +1,18 @@
-//! Numbers that many threads change.
+//! Counters and levels that many threads change without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One counter; wraps after 2^64.
+/// A counter, which wraps after 2^64.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Counts one.
+    /// Adds one.
     pub fn one(&self) {
         self.add(1);
     }
 
-    /// Counts `n`.
+    /// Adds `n`.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
@@ -24,7 +24,7 @@ impl Counter {
     }
 }
 
-/// An amount that rises and falls, with the highest that it has been and the sum of all rises.
+/// An amount that rises and falls, its highest value and the sum of all rises.
 #[derive(Debug, Default)]
 pub struct Level {
     now: AtomicU64,
@@ -33,31 +33,31 @@ pub struct Level {
 }
 
 impl Level {
-    /// It rises by `amount`.
+    /// Raises the amount.
     pub fn rise(&self, amount: u64) {
         let now = self.now.fetch_add(amount, Ordering::Relaxed) + amount;
         self.peak.fetch_max(now, Ordering::Relaxed);
         self.total.add(amount);
     }
 
-    /// It falls by what it rose before.
+    /// Lowers the amount, by no more than it was raised before.
     pub fn fall(&self, amount: u64) {
         self.now.fetch_sub(amount, Ordering::Relaxed);
     }
 
-    /// What it is.
+    /// The amount now.
     #[must_use]
     pub fn now(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// The highest that it has been.
+    /// The highest amount so far.
     #[must_use]
     pub fn peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// All rises together.
+    /// The sum of all rises.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total.get()

@@ -1,4 +1,4 @@
-//! What is counted for an export.
+//! What the server counts for an export.
 
 use std::sync::Arc;
 
@@ -8,83 +8,82 @@ use lanes::Computed;
 use super::{Counter, Histogram, Level, Operations, StorageWaits};
 use crate::fault::{Cause, Failure, Fault};
 
-/// The counters of one export; where filters are over its plugin each of these layers has its own, and those
-/// of the outermost are also the export's, since that's whom clients meet.
+/// The counters of one export. If filters are over its plugin, each layer has its own, and those of the outermost layer
+/// are also the export's, because clients reach that layer.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Requests that reached the device.
     pub operations: Operations,
-    /// Requests refused as the client's fault: nothing was tried.
+    /// Requests that the server refused as the client's fault, without trying anything.
     pub refused: Counter,
-    /// Bytes that reads brought.
+    /// Bytes that reads returned.
     pub read_bytes: Counter,
     /// Bytes that writes stored.
     pub written_bytes: Counter,
     /// Failures that were the plugin's fault, by cause in the order of [`Cause::ALL`].
     plugin_faults: [Counter; Cause::ALL.len()],
-    /// Questions about extents that were answered with data because the plugin failed.
+    /// BLOCK_STATUS requests that were answered with data because the device failed.
     pub extents_fallbacks: Counter,
-    /// Extents added by the plugin.
+    /// Extents that the plugin added.
     pub extents_added: Counter,
-    /// Extents cut at the borders of the request, or outside of it.
+    /// Extents that the host clipped to the request's range, or ignored because they were outside of it.
     pub extents_clipped: Counter,
-    /// Extents dropped because a map was full.
+    /// Extents that the host dropped because a map was full.
     pub extents_dropped: Counter,
-    /// Reads that were served from what is remembered of where bytes are, without the plugin.
+    /// Reads that the host answered without the plugin, from what it remembers of where bytes are.
     pub recalled_reads: Counter,
-    /// Questions about extents that were, likewise.
+    /// BLOCK_STATUS requests that the host answered likewise.
     pub recalled_extents: Counter,
-    /// Times that the plugin was asked where bytes are.
+    /// Calls of the plugin to learn where bytes are.
     pub located: Counter,
-    /// Bytes that the host remembers for it: where its bytes are, and their extents.
+    /// Bytes that the host remembers for the export: where its bytes are, and their extents.
     pub remembered: Level,
     /// Calls of the guests.
     pub guest_calls: Counter,
-    /// Calls of the guests to the host, for what their requests lend.
+    /// Calls from guests to the host, on the handles that a request lends them.
     pub host_calls: Counter,
-    /// For how long the guests had a thread.
+    /// The time for which guests had a thread.
     pub guest: Computed,
-    /// What its tenant's lane has computed for it.
+    /// The time that the tenant's lane computed for the export.
     pub lane: Arc<Computed>,
-    /// For how long its connections had a thread: guests that ran there are in it.
+    /// The time for which its connections had a thread, including guests that ran there.
     pub served: Computed,
-    /// Instances: alive, and made.
+    /// Instances: alive now, and made so far.
     pub instances: Level,
-    /// Bytes that the instances hold together.
+    /// Bytes that all instances hold together.
     pub memory: Level,
-    /// What was asked for beyond what may be had, by what it was, in the order of [`Budget::ALL`].
+    /// Requests for more than a budget allowed, by budget in the order of [`Budget::ALL`].
     refusals: [Counter; Budget::ALL.len()],
-    /// Lines of the plugin's log that were dropped.
+    /// Lines of the plugin's log that the host dropped.
     pub log_dropped: Counter,
-    /// Waits for an instance, of requests that had to.
+    /// Waits for an instance; only requests that waited.
     pub instance_waits: Histogram,
-    /// Waits for admission, of requests that had to: too much of their connection, or of their tenant, was
-    /// under way.
+    /// Waits for admission, because too much of the connection or tenant was in flight; only requests that waited.
     pub admission_waits: Histogram,
-    /// Waits for a rate, its own or its tenant's, of requests that had to.
+    /// Waits for a rate, the export's or its tenant's; only requests that waited.
     pub rate_waits: Histogram,
-    /// Waits of its guests and connections for their turn on the cores, where they had to.
+    /// Waits of guests and connections for their turn on the cores; only those that waited.
     pub core_waits: Histogram,
-    /// What waits for storage for long.
+    /// Operations of storage that take long.
     pub storage: Arc<StorageWaits>,
     /// Bytes that its connections keep between requests.
     pub kept: Level,
-    /// Connections to it.
+    /// Open connections to it, and all so far.
     pub connections: Level,
-    /// Connections for which it had no place, or its tenant.
+    /// Connections that a limit of the export or its tenant refused.
     pub refused_connections: Counter,
-    /// Times that it could not be opened for a client.
+    /// Failures to open it for a client.
     pub failed_opens: Counter,
 }
 
-/// What a plugin can ask too much of, without a request failing for it.
+/// What a plugin can request too much of, without a client's request failing for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// Memory of an instance, or of all of a tenant's.
+    /// Memory of an instance, or of all instances of a tenant.
     Memory,
     /// Instances of a tenant.
     Instances,
-    /// Mappings of the address space, of a tenant's instances or of all.
+    /// Mappings of the address space, of a tenant's instances or of the process.
     Mappings,
 }
 
@@ -92,7 +91,7 @@ impl Budget {
     /// All, in the order of their counters.
     pub const ALL: [Self; 3] = [Self::Memory, Self::Instances, Self::Mappings];
 
-    /// The word for it.
+    /// The name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -104,14 +103,14 @@ impl Budget {
 }
 
 impl Metrics {
-    /// Counts whose fault it was, where that was the plugin's.
+    /// Counts a failure's cause, if the plugin was at fault.
     pub fn blame(&self, failure: &Failure) {
         if let Fault::Plugin(cause) = failure.fault {
             self.fault(cause).one();
         }
     }
 
-    /// Counts what a plugin did with a map of extents.
+    /// Counts what a plugin added to a map of extents.
     pub fn note_extents(&self, map: &ExtentMap) {
         self.extents_added.add(map.adds());
         self.extents_clipped.add(map.clipped());
@@ -125,19 +124,19 @@ impl Metrics {
         &self.plugin_faults[cause as usize]
     }
 
-    /// How often too much of this was asked for.
+    /// The counter of denied requests for this.
     #[must_use]
     pub fn refusals(&self, budget: Budget) -> &Counter {
         &self.refusals[budget as usize]
     }
 }
 
-/// A connection to an export, for as long as it lives.
+/// Counts a connection as open while this exists.
 #[derive(Debug)]
 pub struct Connected(Arc<Metrics>);
 
 impl Connected {
-    /// It begins.
+    /// A connection begins.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
         metrics.connections.rise(1);

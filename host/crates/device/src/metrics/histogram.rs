@@ -1,49 +1,50 @@
-//! How long things take, in buckets that double.
+//! Histograms of durations, in buckets that double.
 
 use std::time::Duration;
 
 use super::Counter;
 
-/// Upper bounds of the buckets: 1 µs, 2 µs, 4 µs … 2^25 µs, about 33 s. What takes longer is beyond all.
+/// Number of upper bounds: 1 µs, 2 µs, 4 µs … 2^25 µs, about 33 s. One more bucket takes what is longer.
 const BOUNDS: usize = 26;
 
-/// Durations, counted in buckets. Counting one is two additions.
+/// Durations, counted in buckets. To count one takes two additions.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// Those up to each bound and above the one before it, and last those beyond.
+    /// For each bound, durations up to it and above the bound before; last, those above all bounds.
     buckets: [Counter; Histogram::BUCKETS],
     nanoseconds: Counter,
 }
 
-/// A histogram at some moment.
+/// The counts of a histogram at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Upper bound in seconds and how many fell between it and the bound before; the last is infinite.
+    /// For each bucket its upper bound in seconds, and how many durations fell between that and the bound before. The
+    /// last bound is infinite.
     pub buckets: Vec<(f64, u64)>,
-    /// How many there were.
+    /// The number of durations.
     pub count: u64,
-    /// How long they took together.
+    /// Their sum.
     pub sum: Duration,
 }
 
 impl Histogram {
-    /// How many buckets there are, the one beyond all bounds included.
+    /// The number of buckets, including the one above all bounds.
     pub const BUCKETS: usize = BOUNDS + 1;
 
-    /// Counts one that took so long.
+    /// Counts a duration.
     pub fn note(&self, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[bucket(nanoseconds)].one();
         self.nanoseconds.add(nanoseconds);
     }
 
-    /// How many there were.
+    /// The number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(Counter::get).sum()
     }
 
-    /// All buckets.
+    /// The counts of all buckets.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let counts = self.buckets.iter().map(Counter::get);
@@ -57,7 +58,7 @@ impl Histogram {
     }
 }
 
-/// The first bucket whose bound isn't below.
+/// The first bucket whose bound isn't below `nanoseconds`.
 fn bucket(nanoseconds: u64) -> usize {
     let microseconds = nanoseconds.div_ceil(1000).max(1);
     // 1 → 0, 2 → 1, 3 and 4 → 2, 5 to 8 → 3, …

@@ -1,4 +1,4 @@
-//! Where an operator can look at exports and tenants, without touching them.
+//! How an operator sees exports and tenants, without disturbing them.
 
 use std::fmt;
 use std::path::Path;
@@ -7,57 +7,57 @@ use std::sync::Arc;
 use super::{CompileMetrics, Metrics};
 use crate::ProcessQuota;
 
-/// Something that has exports. Looking waits for nobody: not for an export that is being opened, not for
-/// a plugin.
+/// A server's exports and tenants, as the admin listener reads them. No method waits for an export that is being
+/// opened, or for a plugin.
 pub trait Observed: fmt::Debug + Send + Sync + 'static {
-    /// Its exports, each tenant's name and export's name once.
+    /// All exports; each pair of tenant and export name occurs once.
     fn exports(&self) -> Vec<SeenExport>;
 
-    /// Its tenants.
+    /// All tenants.
     fn tenants(&self) -> Vec<SeenTenant>;
 
-    /// What all its tenants may use together.
+    /// What all tenants may use together.
     fn process(&self) -> Arc<ProcessQuota>;
 
-    /// The counters of its compiler.
+    /// The counters of the compiler.
     fn compiling(&self) -> Arc<CompileMetrics>;
 }
 
-/// An export as it is at some moment.
+/// An export at one moment.
 #[derive(Clone, Debug)]
 pub struct SeenExport {
-    /// Whose it is; empty where there are no tenants.
+    /// The tenant's name; empty if there are no tenants.
     pub tenant: String,
-    /// Its name.
+    /// The export's name.
     pub export: String,
-    /// The plugin: by its manifest, or by its file while nobody has asked for the export.
+    /// The plugin's name: from its manifest, or from its file while the export isn't open.
     pub plugin: String,
     /// SHA-256 of the plugin's file, in hexadecimal.
     pub digest: String,
-    /// What it's like, once it's open.
+    /// Its size and mode; `None` while it isn't open.
     pub open: Option<SeenOpen>,
-    /// Whether something newer waits until the last client of what is open has left.
+    /// Whether a newer generation waits until the last client of the open one has left.
     pub pending: bool,
-    /// Its counters. Where there are filters, those of the outermost.
+    /// The export's counters: those of the outermost layer.
     pub metrics: Arc<Metrics>,
-    /// The outermost filter and all below it, the plugin last.
+    /// Its layers, the outermost filter first, the plugin last.
     pub layers: Vec<SeenLayer>,
 }
 
-/// A filter, or the plugin below them.
+/// A layer of an export: a filter, or the plugin at the bottom.
 #[derive(Clone, Debug)]
 pub struct SeenLayer {
-    /// What tells it from its export's others, in the operator's own words: its place, counted from the
-    /// plugin, and its file's name, as in `0:qcow2` and `1:cow`.
+    /// A label that is unique in its export: the layer's position, counted from the plugin, and the name of its file,
+    /// as in `0:qcow2` and `1:cow`.
     pub layer: String,
     /// SHA-256 of its file, in hexadecimal.
     pub digest: String,
-    /// Its counters: requests that came to it, and what it got wrong.
+    /// The layer's counters: requests that reached it, and its faults.
     pub metrics: Arc<Metrics>,
 }
 
 impl SeenLayer {
-    /// The layers of an export, from the file, digest and counters of each: the outermost first.
+    /// The layers of an export, from the file, digest and counters of each. The outermost is first.
     pub fn stack<'a>(
         layers: impl Iterator<Item = (&'a Path, String, &'a Arc<Metrics>)>,
     ) -> Vec<Self> {
@@ -75,7 +75,7 @@ impl SeenLayer {
     }
 }
 
-/// The name of a plugin's file, without its ending.
+/// The name of a plugin's file without its extension.
 #[must_use]
 pub fn stem(file: &Path) -> String {
     let stem = file.file_stem();
@@ -84,7 +84,7 @@ pub fn stem(file: &Path) -> String {
 }
 
 impl SeenExport {
-    /// Whether nobody has asked for it yet, nor been refused: there's nothing to say of it.
+    /// Whether no client has requested the export yet, so that there is nothing to report of it.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
         let Metrics {
@@ -98,36 +98,36 @@ impl SeenExport {
     }
 }
 
-/// What is known of an export that is open.
+/// An open export's size and mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeenOpen {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Whether clients may not write.
+    /// Whether the export denies writes.
     pub read_only: bool,
 }
 
-/// What a tenant has in use at some moment.
+/// What a tenant uses at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenTenant {
-    /// Its name.
+    /// The tenant's name.
     pub tenant: String,
     /// Bytes that the host holds for it.
     pub memory: u64,
-    /// Mappings of its instances.
+    /// Mappings of its plugins' instances.
     pub mappings: u64,
-    /// Instances.
+    /// Instances of its plugins.
     pub instances: u64,
-    /// Connections.
+    /// Open connections of its clients.
     pub connections: u64,
-    /// Requests under way.
+    /// Requests in flight.
     pub requests: u64,
-    /// Their bytes.
+    /// Bytes of the requests in flight.
     pub bytes: u64,
     /// Nanoseconds that its lane has computed.
     pub lane_nanoseconds: u64,
     /// Threads of its lane.
     pub lane_threads: u64,
-    /// Pieces of work that wait for one of these.
+    /// Tasks that wait for one of these threads.
     pub lane_waiting: u64,
 }

@@ -1,47 +1,47 @@
-//! Requests by what they wanted and what became of them.
+//! Requests, counted by operation and outcome.
 
 use std::time::Duration;
 
 use super::{Counter, Histogram};
 use crate::fault::{Failure, Fault};
 
-/// What a request wanted.
+/// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Bytes.
+    /// Returns bytes.
     Read,
-    /// To store bytes.
+    /// Stores bytes.
     Write,
-    /// Durability.
+    /// Makes changes durable.
     Flush,
-    /// To give a range up.
+    /// Gives up a range.
     Trim,
-    /// Zeroes.
+    /// Makes a range read as zeroes.
     Zero,
-    /// To read ahead.
+    /// Reads ahead.
     Cache,
-    /// Extents.
+    /// Describes extents.
     BlockStatus,
 }
 
 /// What became of a request that reached the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done.
+    /// The request succeeded.
     Ok,
-    /// The plugin answered an error, as is its right.
+    /// The plugin answered an error, which it may.
     Answered,
-    /// It failed by the plugin's fault.
+    /// The plugin was at fault.
     Plugin,
-    /// The layer below a filter failed, by a fault that is counted there.
+    /// The layer below a filter failed, and has counted the fault.
     Below,
-    /// It failed by the host's fault.
+    /// The host was at fault.
     Host,
-    /// It would have waited for its tenant's or export's share for too long.
+    /// The request would have waited for its tenant's or export's share longer than it may take.
     Share,
-    /// Its client had gone, and the work for it was given up.
+    /// The client hung up, and the host gave the request up.
     HungUp,
-    /// It told of changes that had been lost before.
+    /// The request reported that earlier changes are lost.
     Lost,
     /// The server was going down.
     Shutdown,
@@ -59,7 +59,7 @@ impl Operation {
         Self::BlockStatus,
     ];
 
-    /// The word for it.
+    /// The name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ impl Outcome {
         Self::Shutdown,
     ];
 
-    /// The word for it.
+    /// The name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -120,7 +120,7 @@ impl From<&Failure> for Outcome {
     }
 }
 
-/// A counter for each operation and outcome, and how long each operation took.
+/// A counter for each pair of operation and outcome, and the time that each operation took.
 #[derive(Debug, Default)]
 pub struct Operations {
     counts: [[Counter; Outcome::ALL.len()]; Operation::ALL.len()],
@@ -128,20 +128,20 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Counts one that has ended.
+    /// Counts a request that has ended.
     pub fn note(&self, operation: Operation, outcome: Outcome, took: Duration) {
         // Both are plain enums whose declaration order is that of `ALL`.
         self.counts[operation as usize][outcome as usize].one();
         self.took[operation as usize].note(took);
     }
 
-    /// How many of this kind came to this.
+    /// The number of requests of this operation and outcome.
     #[must_use]
     pub fn count(&self, operation: Operation, outcome: Outcome) -> u64 {
         self.counts[operation as usize][outcome as usize].get()
     }
 
-    /// How many came to this, whatever they wanted.
+    /// The number of requests of this outcome.
     #[must_use]
     pub fn with(&self, outcome: Outcome) -> u64 {
         Operation::ALL
@@ -150,13 +150,14 @@ impl Operations {
             .sum()
     }
 
-    /// How many have ended.
+    /// The number of requests that have ended.
     #[must_use]
     pub fn total(&self) -> u64 {
         Outcome::ALL.iter().map(|outcome| self.with(*outcome)).sum()
     }
 
-    /// How long those of this kind took, from the call of the device to the reply's last frame.
+    /// The time that requests of this operation took, from their start, waits for a rate included, until the device
+    /// returned.
     #[must_use]
     pub fn took(&self, operation: Operation) -> &Histogram {
         &self.took[operation as usize]

@@ -1,10 +1,10 @@
-//! What waits for storage, and for how long.
+//! The operations of storage that take long.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Operations of storage that go on, each with what it does and since when. Only those that take long come here.
+/// Operations of storage that go on, each with its kind, blob and start. Only those that take long are entered here.
 #[derive(Debug, Default)]
 pub struct StorageWaits(Mutex<Going>);
 
@@ -19,32 +19,32 @@ struct Operation {
     what: &'static str,
     blob: String,
     since: Instant,
-    /// Bytes that are done, of so many.
+    /// Bytes that are done, and bytes in all.
     progress: Option<(u64, u64)>,
 }
 
-/// An operation that goes on, for as long as this is held.
+/// An operation that goes on until this is dropped.
 #[derive(Debug)]
 pub struct StorageWait {
     waits: Arc<StorageWaits>,
     number: u64,
 }
 
-/// An operation at some moment.
+/// An operation at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenWait {
     /// `read`, `write`, `flush`, `trim`, `zero` or `extents`.
     pub what: &'static str,
     /// The blob's name.
     pub blob: String,
-    /// How long it has taken so far.
+    /// The time that it has taken so far.
     pub took: Duration,
-    /// Bytes that are done, of so many, where that is known.
+    /// Bytes that are done, and bytes in all; `None` if nobody knows them.
     pub progress: Option<(u64, u64)>,
 }
 
 impl StorageWaits {
-    /// An operation goes on, since then.
+    /// Enters an operation on `blob` that began at `since`.
     #[must_use]
     pub fn begin(self: &Arc<Self>, what: &'static str, blob: &str, since: Instant) -> StorageWait {
         let mut going = self.going();
@@ -63,7 +63,7 @@ impl StorageWaits {
         }
     }
 
-    /// Those that go on, the oldest first.
+    /// The operations that go on, the oldest first.
     #[must_use]
     pub fn seen(&self, now: Instant) -> Vec<SeenWait> {
         let seen = |operation: &Operation| SeenWait {
@@ -76,13 +76,13 @@ impl StorageWaits {
     }
 
     fn going(&self) -> MutexGuard<'_, Going> {
-        // What it holds is whole at any time.
+        // No code panics half-way through a change while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl StorageWait {
-    /// So many bytes of all are done.
+    /// Records that `done` of `all` bytes are done.
     pub fn note_progress(&self, done: u64, all: u64) {
         if let Some(operation) = self.waits.going().operations.get_mut(&self.number) {
             operation.progress = Some((done, all));
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_on_is_seen_until_it_ends() {
+    fn an_operation_is_listed_until_it_ends() {
         let (waits, now) = (Arc::<StorageWaits>::default(), Instant::now());
         let flush = waits.begin("flush", "disk", now);
         let zero = waits.begin("zero", "disk", now);

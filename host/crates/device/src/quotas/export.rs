@@ -1,4 +1,4 @@
-//! What one export may use, beside what its tenant may.
+//! What one export may use, in addition to its tenant's quotas.
 
 use std::sync::Arc;
 
@@ -9,24 +9,24 @@ use quota::{FlowQuota, Holder, MemoryQuota, Rates};
 
 use super::TenantQuota;
 
-/// All quotas of one export: its own, and its tenant's.
+/// All quotas of one export: its own, and those of its tenant.
 #[derive(Debug)]
 pub struct ExportQuota {
-    /// Its tenant's.
+    /// The quotas of its tenant.
     pub tenant: Arc<TenantQuota>,
-    /// Memory that the host holds for it, within its tenant's.
+    /// Memory that the host holds for the export, in bytes, within its tenant's.
     pub memory: Arc<MemoryQuota>,
-    /// Requests under way on all its connections, and their bytes, if they're limited.
+    /// Requests in flight on all its connections, and their bytes, if they're limited.
     flow: Option<Arc<FlowQuota>>,
     rates: Rates,
-    /// Its share of the cores, where they're shared.
+    /// Its share of the cores; `None` if its tenant has them to itself.
     pub cpu: Option<Arc<CpuShare>>,
-    /// The way to its tenant's threads, for what blocks.
+    /// Its access to its tenant's threads for blocking work.
     pub work: Work,
 }
 
 impl ExportQuota {
-    /// Quotas with these limits.
+    /// Quotas for an export of `tenant`.
     #[must_use]
     pub fn new(limits: &Limits, tenant: &Arc<TenantQuota>) -> Arc<Self> {
         let (requests, bytes) = (limits.total_requests, limits.total_inflight);
@@ -50,14 +50,15 @@ impl ExportQuota {
         })
     }
 
-    /// What limits the requests under way, the export first.
+    /// What limits the requests in flight: the export's quota, then its tenant's.
     #[must_use]
     pub fn flows(&self) -> [Option<&Arc<FlowQuota>>; 2] {
         let tenant = Some(&self.tenant.flow).filter(|flow| flow.is_limited());
         [self.flow.as_ref(), tenant]
     }
 
-    /// What limits requests and bytes a second: both hold. `None` where neither has a limit.
+    /// What limits requests and bytes a second: the export's rates and its tenant's, which both apply. `None` if
+    /// neither has a limit.
     #[must_use]
     pub fn rates(&self) -> Option<[&Rates; 2]> {
         let rates = [&self.rates, &self.tenant.rates];

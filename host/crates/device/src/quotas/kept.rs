@@ -6,8 +6,8 @@ use quota::{MemoryCharge, MemoryQuota};
 
 use crate::metrics::Metrics;
 
-/// Bytes that a connection keeps: its export and tenant pay for them, and they're counted for the export. Given back
-/// when it's dropped.
+/// Memory that a connection keeps. Its export and tenant pay for it, and the export's metrics show it. Returned when
+/// this is dropped.
 #[derive(Debug)]
 pub struct KeptMemory {
     charge: MemoryCharge,
@@ -15,7 +15,7 @@ pub struct KeptMemory {
 }
 
 impl KeptMemory {
-    /// Nothing so far.
+    /// An account without any memory.
     #[must_use]
     pub fn new(quota: &Arc<MemoryQuota>, metrics: &Arc<Metrics>) -> Self {
         Self {
@@ -24,8 +24,8 @@ impl KeptMemory {
         }
     }
 
-    /// Whether so many bytes may be kept in all. What was paid for once stays so until [`release`](Self::release), so
-    /// that a connection that uses it again and again only compares.
+    /// Makes sure that `bytes` bytes in all are charged; `false` if a quota denies that. What was charged stays charged
+    /// until [`release`](Self::release), so that a connection that uses its buffers again only compares two numbers.
     pub fn cover(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.charge.held());
         if more == 0 {
@@ -38,7 +38,7 @@ impl KeptMemory {
         paid
     }
 
-    /// Gives all of it back.
+    /// Returns all of it.
     pub fn release(&mut self) {
         let held = self.charge.held();
         self.charge.give_back(held);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_paid_for_once_and_given_back() {
+    fn kept_memory_is_charged_once_and_returned() {
         let (quota, metrics) = (MemoryQuota::new(Holder::Tenant, 100), Arc::default());
         let mut kept = KeptMemory::new(&quota, &metrics);
         let all = || (quota.used(), metrics.kept.now());

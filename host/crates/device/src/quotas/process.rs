@@ -1,20 +1,20 @@
-//! What the whole process may use, all tenants together.
+//! What the whole process may use, with all its tenants.
 
 use std::sync::Arc;
 
 use quota::{Holder, MappingQuota, MemoryQuota};
 
-/// What runs out for everybody: whoever asks for more then isn't to blame for it.
+/// Resources that run out for all tenants at once: a request that is denied them isn't at fault.
 #[derive(Debug)]
 pub struct ProcessQuota {
-    /// Memory that the host holds for tenants.
+    /// Memory that the host holds for tenants, in bytes.
     pub memory: Arc<MemoryQuota>,
-    /// Mappings of the address space that it holds for them.
+    /// Mappings of the address space that the host holds for tenants.
     pub mappings: Arc<MappingQuota>,
 }
 
 impl ProcessQuota {
-    /// So many bytes, and so many mappings.
+    /// Quotas of `memory` bytes and `mappings` mappings.
     #[must_use]
     pub fn new(memory: u64, mappings: u64) -> Arc<Self> {
         Arc::new(Self {
@@ -23,7 +23,7 @@ impl ProcessQuota {
         })
     }
 
-    /// As much as the machine gives.
+    /// Quotas that limit nothing.
     #[must_use]
     pub fn unlimited() -> Arc<Self> {
         Self::new(u64::MAX, u64::MAX)

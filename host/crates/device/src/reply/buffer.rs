@@ -1,19 +1,19 @@
-//! Where the bytes of a reply are, and why there.
+//! The memory of a reply's bytes, and where in it they begin.
 //!
-//! Processors copy with `rep movsb`: Linux does for every byte between a socket or a file and a process, and the
-//! C library for all that is larger than a few KiB. On AMD's Zen 4 it's 2 to 15 times slower where the
-//! destination lies up to 63 bytes further into its page than the source lies in its own. Sources are the
-//! page cache (at the start of a page) and what guests allocate (8 or 16 bytes after it, if it's large), and
-//! what malloc returns for large buffers is 16 bytes into a page. So these bytes begin in the middle of
-//! one. Elsewhere it costs nothing.
+//! Processors copy with `rep movsb`: Linux does so for every byte between a socket or a file and a process, and the C
+//! library for all copies of more than a few KiB. On AMD's Zen 4 this is 2 to 15 times slower if the destination's
+//! offset in its page exceeds the source's offset in its own by 63 bytes or less. The page cache, one source, begins at
+//! the start of a page. A guest's large allocation, another source, begins 8 or 16 bytes into a page, and so does the
+//! large buffer that malloc returns, at 16 bytes. So a reply's bytes begin a quarter into a page. On other processors
+//! this costs nothing.
 
-/// Bytes of a page.
+/// The size of a page, in bytes.
 const PAGE: usize = 4096;
 
-/// Where in a page the bytes begin.
+/// Where in a page the bytes of a reply begin.
 const START: usize = PAGE / 4;
 
-/// Initialised memory, kept from reply to reply so that bytes aren't zeroed only to be overwritten.
+/// Initialised memory, kept from reply to reply so that the host doesn't zero bytes only to overwrite them.
 #[derive(Debug, Default)]
 pub(super) struct ReplyBuffer {
     all: Vec<u8>,
@@ -21,20 +21,20 @@ pub(super) struct ReplyBuffer {
 }
 
 impl ReplyBuffer {
-    /// Bytes that it takes.
+    /// The memory that it holds, in bytes.
     pub(super) fn capacity(&self) -> usize {
         self.all.capacity()
     }
 
-    /// Makes room for `length` bytes, and soon for more, but never for more than `most`. The first
-    /// `used` bytes stay as they are.
+    /// Makes room for at least `length` bytes. To grow rarely, it doubles, but beyond `length` it doesn't exceed
+    /// `most`. The first `used` bytes keep their values.
     pub(super) fn make_room(&mut self, length: usize, used: usize, most: usize) {
         let room = self.all.len() - self.start;
         if room >= length {
             return;
         }
         let room = length.max(most.min(2 * room));
-        // For less than a page it isn't worth the memory.
+        // For less than a page, faster copies aren't worth the memory.
         let slack = if room < PAGE { 0 } else { PAGE };
         let mut grown = vec![0; room + slack];
         let start = if slack == 0 { 0 } else { start_in(&grown) };
@@ -43,17 +43,17 @@ impl ReplyBuffer {
         self.start = start;
     }
 
-    /// The bytes, those that aren't used too.
+    /// All bytes, also those that no reply uses now.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.all[self.start..]
     }
 
-    /// The same.
+    /// As [`bytes`](Self::bytes).
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.all[self.start..]
     }
 
-    /// The first `length` bytes, taken out.
+    /// Returns the first `length` bytes, without a new allocation.
     pub(super) fn into_vec(mut self, length: usize) -> Vec<u8> {
         self.all.copy_within(self.start..self.start + length, 0);
         self.all.truncate(length);
@@ -61,7 +61,7 @@ impl ReplyBuffer {
     }
 }
 
-/// The first place in memory that is at [`START`] of its page.
+/// The first index in `memory` that is at [`START`] of its page.
 fn start_in(memory: &[u8]) -> usize {
     let place = memory.as_ptr().addr() % PAGE;
     (START + PAGE - place) % PAGE

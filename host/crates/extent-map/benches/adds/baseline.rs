@@ -1,8 +1,8 @@
-//! What one would write first: extents in a sorted vector, spliced at every add.
+//! The obvious alternative: extents in a sorted vector, spliced at every add.
 
 use extent_map::Kind;
 
-/// The runs of a range by where they end, with the same rules as the map's (E3, E4, E6).
+/// The runs of a range by their ends, with the same rules as the map's (E3, E4, E6).
 pub(crate) struct SpliceVec {
     start: u64,
     end: u64,
@@ -11,7 +11,7 @@ pub(crate) struct SpliceVec {
 }
 
 impl SpliceVec {
-    /// For `start..end`, at most `max` runs.
+    /// No runs in `start..end`, and room for `max` of them.
     pub(crate) const fn new(start: u64, end: u64, max: usize) -> Self {
         Self {
             start,
@@ -21,7 +21,7 @@ impl SpliceVec {
         }
     }
 
-    /// Makes `length` bytes from `offset` on `kind`.
+    /// Makes the `length` bytes from `offset` on `kind`.
     pub(crate) fn add(&mut self, offset: u64, length: u64, kind: Kind) {
         let (offset, end) = (offset.max(self.start), (offset + length).min(self.end));
         if offset >= end {
@@ -40,7 +40,7 @@ impl SpliceVec {
         }
     }
 
-    /// Where what is known ends, and in how many runs below the background.
+    /// The end of the known bytes, and the number of runs below the background.
     pub(crate) fn shape(&self) -> (u64, usize) {
         (self.end, self.runs.len())
     }

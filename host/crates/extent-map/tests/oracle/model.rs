@@ -1,36 +1,36 @@
 //! The oracle: the same rules, with one entry for every unit of the range and nothing clever.
 //!
-//! Shared by the property tests (`tests/oracle.rs`) and the fuzz target, so that both mean the same
-//! by "right". A unit is usually a byte; larger units reach lengths that 32 bits can't hold.
+//! The property tests (`tests/oracle.rs`) and the fuzz target share it, so that both mean the same by "right". A unit
+//! is usually a byte; larger units reach lengths that 32 bits can't hold.
 
 use extent_map::{AddError, Descriptor, Extent, Kind, Progress, Wanted, Width, Wire};
 
-/// What [`extent_map::ExtentMap`] should be.
+/// The expected behaviour of [`extent_map::ExtentMap`].
 #[derive(Debug)]
 pub(crate) struct Oracle {
     /// The first byte of the range.
     start: u128,
-    /// Bytes to a unit: a power of two that `start` is a multiple of.
+    /// The bytes of a unit: a power of two, of which `start` is a multiple.
     unit: u128,
-    /// The kind of each unit, as if nothing had ever been dropped.
+    /// The kind of each unit, as if the map never dropped anything.
     kinds: Vec<Kind>,
-    /// Units that are known.
+    /// The number of known units.
     known: usize,
-    /// Units below the highest end of any add.
+    /// The number of units below the highest end of any add.
     high: usize,
     wanted: Wanted,
     max_extents: usize,
     budget: u64,
     /// Charged calls.
     pub(crate) adds: u64,
-    /// Adds partly or wholly outside the range.
+    /// Adds that lay partly or wholly outside the range.
     pub(crate) clipped: u64,
-    /// Extents dropped by the cap.
+    /// Extents that the cap dropped.
     pub(crate) dropped: u64,
 }
 
 impl Oracle {
-    /// For `units` units from `start` on.
+    /// An oracle for `units` units from `start` on.
     pub(crate) fn new(
         start: u64,
         unit: u64,
@@ -66,7 +66,7 @@ impl Oracle {
         if to > 1 << 64 {
             return Err(AddError::Overflow);
         }
-        // No range has the byte at 2^64 - 1.
+        // No range contains the byte at 2^64 - 1.
         let to = to.min(u64::MAX.into());
         if length > 0 {
             if from < self.start || to > self.at(self.kinds.len()) {
@@ -105,7 +105,7 @@ impl Oracle {
         if full { Progress::Full } else { Progress::More }
     }
 
-    /// Where what is known ends, in bytes.
+    /// The end of the known bytes.
     pub(crate) fn end(&self) -> u64 {
         self.at(self.known).try_into().unwrap_or(u64::MAX)
     }
@@ -129,7 +129,7 @@ impl Oracle {
     pub(crate) fn describe(&self, wire: &Wire) -> Vec<Descriptor> {
         let block = u128::from(wire.min_block);
         let block_of = |unit| self.at(unit) / block;
-        // As many blocks as hold something known, or all of them if nothing is.
+        // The blocks that hold something known, or all of them if nothing is known.
         let last_block = block_of(self.known.checked_sub(1).unwrap_or(self.kinds.len()));
         let mut kinds: Vec<Kind> = Vec::new();
         let mut first = 0;
@@ -173,7 +173,7 @@ impl Oracle {
         reply
     }
 
-    /// What the plugin said about the byte at `offset`, all that the map dropped included.
+    /// The kind that the plugin gave to the byte at `offset`, also if the map dropped it.
     pub(crate) fn said(&self, offset: u64) -> Kind {
         let unit = (u128::from(offset) - self.start) / self.unit;
         usize::try_from(unit)
@@ -208,7 +208,7 @@ impl Oracle {
         }
     }
 
-    /// Where `unit` begins, in bytes.
+    /// The first byte of `unit`.
     fn at(&self, unit: usize) -> u128 {
         self.start + self.unit * u128::try_from(unit).unwrap_or(u128::MAX)
     }

@@ -1,6 +1,6 @@
-//! A request and what a plugin does to its map: run on the map and the oracle side by side.
+//! A request and a plugin's calls on its map, run on the map and the oracle side by side.
 //!
-//! Comes from a proptest strategy or, in the fuzz target, from raw bytes.
+//! A proptest strategy makes scripts; the fuzz target decodes them from raw bytes.
 
 use std::ops::Range;
 
@@ -11,43 +11,43 @@ use crate::model::Oracle;
 /// Offsets in a script are relative to this many units below the range, so that adds can lie below.
 pub(crate) const BELOW: u64 = 16;
 
-/// What is asked, and how the answer is to look.
+/// The request, and the form of its reply.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// The range ends as high as u64 allows, instead of starting at `start`.
+    /// Whether the range ends as high as u64 allows, instead of starting at `start`.
     pub at_the_top: bool,
-    /// Where the range starts, in units.
+    /// The first unit of the range.
     pub(crate) start: u8,
-    /// Bytes to a unit, as a power of two; at most 55.
+    /// The bytes of a unit, as a power of two; at most 55.
     pub unit_log2: u32,
-    /// How long the range is; 0 is taken as 1.
+    /// The length of the range; 0 counts as 1.
     pub(crate) units: u8,
-    /// REQ_ONE or not.
+    /// Whether the request has REQ_ONE.
     pub(crate) wanted: Wanted,
-    /// The cap.
+    /// The map's cap.
     pub max_extents: usize,
     /// The minimum block, as a power of two; at most 31.
     pub block_log2: u32,
-    /// The cap of the wire.
+    /// The reply's cap.
     pub max_descriptors: usize,
-    /// 32 or 64 bits.
+    /// The width of lengths in the reply.
     pub(crate) width: Width,
 }
 
-/// One call of the plugin. All but the extremes in units.
+/// One call of the plugin. Numbers are in units, except at the top.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     /// `length` units at `offset`, counted from [`BELOW`] units below the range.
     Add { offset: u8, length: u8, kind: Kind },
-    /// `gap` units above where the last add ended.
+    /// `length` units, `gap` units above the end of the last add.
     Next { gap: u8, length: u8, kind: Kind },
-    /// From `offset` up to 2^64, and `beyond` bytes more, which is an overflow unless 0.
+    /// From `offset` up to 2^64 and `beyond` bytes more; that overflows unless `beyond` is 0.
     Top { offset: u8, beyond: u8, kind: Kind },
     /// `end_at`.
     EndAt { offset: u8 },
 }
 
-/// Runs `calls` and compares everything that can be seen after each of them.
+/// Runs `calls`, and compares everything observable after each of them.
 pub(crate) fn run(request: &Request, calls: &[Call]) {
     let unit = 1_u64 << request.unit_log2;
     let units = u64::from(request.units.max(1));
@@ -94,7 +94,7 @@ pub(crate) fn run(request: &Request, calls: &[Call]) {
                 beyond,
                 kind,
             } => {
-                // From 0 up to 2^64 is one more than u64 can hold.
+                // From 0 up to 2^64 is one byte more than u64 can hold.
                 let offset = place(offset).max(unit);
                 let to_the_top = u64::MAX - offset + 1;
                 (offset, to_the_top.saturating_add(u64::from(beyond)), kind)
@@ -118,7 +118,7 @@ pub(crate) fn run(request: &Request, calls: &[Call]) {
     check(&map, &oracle, request);
 }
 
-/// A map for `request` that served another one before.
+/// A map for `request` that has served another request before.
 fn used_before(adds: &[u64], range: Range<u64>, request: &Request) -> ExtentMap {
     let mut map = ExtentMap::new(5..100, Wanted::All, 1).expect("not empty");
     for &offset in adds {
@@ -130,7 +130,7 @@ fn used_before(adds: &[u64], range: Range<u64>, request: &Request) -> ExtentMap 
     map
 }
 
-/// Everything that can be seen of the map is what the oracle says.
+/// Compares everything observable of the map with the oracle.
 fn check(map: &ExtentMap, oracle: &Oracle, request: &Request) {
     assert_eq!(map.iter().collect::<Vec<_>>(), oracle.extents());
     assert_eq!(map.end(), oracle.end());
@@ -142,7 +142,7 @@ fn check(map: &ExtentMap, oracle: &Oracle, request: &Request) {
     check_wire(map, oracle, request);
 }
 
-/// The reply is what the oracle says, and keeps the promises that don't need an oracle (E10).
+/// Compares the reply with the oracle, and checks the promises that need no oracle (E10).
 fn check_wire(map: &ExtentMap, oracle: &Oracle, request: &Request) {
     let wire = Wire {
         min_block: 1 << request.block_log2,
@@ -160,7 +160,7 @@ fn check_wire(map: &ExtentMap, oracle: &Oracle, request: &Request) {
     };
     assert!(
         (1..=room).contains(&reply.len()),
-        "never empty, never more than asked for"
+        "never empty, never more than the cap"
     );
     let mut offset = map.range().start;
     for descriptor in &reply {
@@ -176,7 +176,7 @@ fn check_wire(map: &ExtentMap, oracle: &Oracle, request: &Request) {
         assert_eq!(
             descriptor.flags & !said,
             0,
-            "claims what the plugin didn't say"
+            "claims a flag that the plugin didn't set"
         );
         offset = offset.checked_add(descriptor.length).expect("within u64");
         let [aligned_start, aligned] =
@@ -186,7 +186,7 @@ fn check_wire(map: &ExtentMap, oracle: &Oracle, request: &Request) {
     assert!(offset <= map.range().end, "past the export");
 }
 
-/// Runs what `bytes` mean; every string of bytes means something.
+/// Runs the script that `bytes` encode; every string of bytes encodes one.
 pub(crate) fn run_bytes(bytes: &[u8]) {
     let mut bytes = bytes.iter().copied();
     let mut next = || bytes.next();
@@ -194,7 +194,7 @@ pub(crate) fn run_bytes(bytes: &[u8]) {
         return;
     };
     let mut calls = Vec::new();
-    // More than the largest budget of the requests that are decoded here.
+    // More than the largest budget of the requests decoded here.
     while let Some(call) = decode_call(&mut next).filter(|_| calls.len() < 400) {
         calls.push(call);
     }

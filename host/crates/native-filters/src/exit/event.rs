@@ -1,4 +1,4 @@
-//! What a server may end with.
+//! The events that may end a server.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,35 +7,35 @@ use futures_util::FutureExt as _;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
-/// Something that happens once. Looking for it may wait for a disk.
+/// Something that happens once. Checking it may wait for a disk.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// There is a file.
+    /// A file exists.
     Created(PathBuf),
-    /// There isn't.
+    /// A file doesn't exist.
     Deleted(PathBuf),
-    /// A process is gone.
+    /// A process has ended.
     Exited(u32),
-    /// Nobody can write to a pipe any more.
+    /// No process can write to a pipe any more.
     Closed(pipe::Receiver),
 }
 
 impl Event {
-    /// The event of a pipe that the server was handed as this descriptor. Must be called in a runtime.
+    /// The event of the pipe that the server inherited as this descriptor. Must be called in a runtime.
     ///
     /// # Errors
-    /// It isn't a pipe's.
+    /// The descriptor isn't a pipe's.
     pub(crate) fn of_pipe(descriptor: u32) -> Result<Self, String> {
         let pipe = outside::files::pipe(descriptor).and_then(pipe::Receiver::from_owned_fd);
         pipe.map(Self::Closed)
             .map_err(|error| format!("exit-when-pipe-closed={descriptor}: {error}"))
     }
 
-    /// Blocks.
+    /// Whether the event has happened. Blocks.
     pub(crate) fn has_happened(&mut self) -> bool {
         match self {
             Self::Created(path) => outside::files::look(path).is_ok(),
-            // A file that can't be looked for may be there.
+            // If the check itself fails, the file may exist.
             Self::Deleted(path) => is_missing(path),
             Self::Exited(process) => is_missing(Path::new(&format!("/proc/{process}"))),
             Self::Closed(pipe) => {

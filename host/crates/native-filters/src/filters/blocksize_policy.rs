@@ -1,4 +1,4 @@
-//! `blocksize-policy`: other block sizes than the layer's below.
+//! `blocksize-policy`: advertises other block sizes than the layer below.
 
 use nbd_proto::{BlockSizes, Export};
 
@@ -10,14 +10,15 @@ pub(crate) struct BlockSizePolicy {
     minimum: Option<u32>,
     preferred: Option<u32>,
     maximum: Option<u32>,
-    /// Requests that break them are refused; else as many as the layer below takes.
+    /// Whether requests that break the sizes are refused; else they are admitted as far as the layer below accepts
+    /// them.
     strict: bool,
 }
 
 impl BlockSizePolicy {
     pub(crate) fn new(settings: &Reader<'_>) -> Self {
         let policies = [("allow", false), ("error", true)];
-        // 0 is as if it weren't given.
+        // As in nbdkit, 0 counts as not set.
         let size = |key: &str| settings.size(key).filter(|size| *size > 0);
         Self {
             minimum: size("blocksize-minimum"),
@@ -29,7 +30,7 @@ impl BlockSizePolicy {
 }
 
 impl Hook for BlockSizePolicy {
-    /// What isn't set follows what is, as far as it has to.
+    /// Sizes that aren't set follow the layer below, adapted to those that are set.
     fn promise(&self, export: &mut Export) -> Result<(), String> {
         let below = export.block;
         let minimum = self.minimum.unwrap_or(below.minimum());
@@ -45,7 +46,7 @@ impl Hook for BlockSizePolicy {
         if self.strict {
             if block.minimum() < below.minimum() || block.maximum() > below.maximum() {
                 return Err(format!(
-                    "the layer below takes blocks of {} to {} bytes: put `blocksize` between",
+                    "the layer below accepts blocks of {} to {} bytes: put the filter `blocksize` between",
                     below.minimum(),
                     below.maximum()
                 ));

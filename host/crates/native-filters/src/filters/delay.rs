@@ -1,4 +1,4 @@
-//! `delay`: calls take longer.
+//! `delay`: delays calls.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::hook::Hook;
 use crate::plan::{Plan, Then};
 use crate::settings::Reader;
 
-/// The longest delay. A request that waits holds its place among those of its client for so long, and a server that
-/// stops may wait for it.
+/// The longest delay. Meanwhile the request counts as in flight for its client, and a server that stops may wait for
+/// it.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Hook for Delay {
     }
 }
 
-/// `2`, `2s`, `100ms`, `5us`, `7ns`.
+/// Parses `2`, `2s`, `100ms`, `5us`, `7ns`.
 fn parse(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

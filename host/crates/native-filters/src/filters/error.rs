@@ -14,7 +14,7 @@ use crate::hook::Hook;
 use crate::plan::{Plan, Then};
 use crate::settings::Reader;
 
-/// The kinds of calls that can fail, by nbdkit's names.
+/// The kinds of calls that can fail, by their names in nbdkit.
 const KINDS: [(&str, Kind); 6] = [
     ("pread", Kind::Read),
     ("pwrite", Kind::Write),
@@ -39,13 +39,13 @@ pub(crate) struct Errors {
     state: AtomicU64,
 }
 
-/// Which of the calls of a kind fail, and how.
+/// Which of the calls of one kind fail, and with which error.
 #[derive(Clone, Debug)]
 struct Rule {
     errno: Errno,
-    /// From 0 to 1.
+    /// The part of the calls that fail, from 0 to 1.
     rate: f64,
-    /// Only while there is this file.
+    /// The file that must exist for calls to fail, if there is one.
     file: Option<Arc<PathBuf>>,
 }
 
@@ -76,13 +76,13 @@ impl Errors {
             kinds[kind as usize] = Some(read(&format!("-{name}"), all.clone()));
         }
         Self {
-            // A flush doesn't fail: nbdkit's filter has none for it.
+            // A flush doesn't fail: nbdkit's filter has no setting for it.
             kinds: kinds.map(|rule| rule.unwrap_or(none.clone())),
             state: AtomicU64::new(RandomState::new().hash_one(0)),
         }
     }
 
-    /// A number from 0 to 1, by splitmix64: nobody has to be surprised by it.
+    /// A number from 0 to 1, by splitmix64: good enough, because no security depends on it.
     fn random(&self) -> f64 {
         let value = self
             .state
@@ -117,7 +117,7 @@ impl Hook for Errors {
     }
 }
 
-/// `10%`, `0.1`.
+/// Parses `10%`, `0.1`.
 fn rate(text: &str) -> Option<f64> {
     let (number, whole) = match text.strip_suffix('%') {
         Some(number) => (number, 100.0),

@@ -1,4 +1,4 @@
-//! `exitwhen`: the server ends when something has happened, and all clients have left.
+//! `exitwhen`: the server ends when an event has happened and all clients have left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl ExitWhen {
         ];
         if settings.text("exit-when-script").is_some() {
             settings.complain(
-                "exit-when-script=: scripts aren't run here; say exit-when-process-exits, or let the script make a \
+                "exit-when-script=: nbdbox runs no scripts; set exit-when-process-exits, or let the script make a \
                  file for exit-when-file-created"
                     .to_owned(),
             );

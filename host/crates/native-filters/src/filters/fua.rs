@@ -1,4 +1,4 @@
-//! `fua`: what becomes of a client's wish that a change be durable before it's answered.
+//! `fua`: changes how a client's FUA, which makes a change durable before the reply, is advertised and handled.
 
 use device::WriteFlags;
 use nbd_proto::{Export, ExportFlags};
@@ -47,7 +47,7 @@ impl Hook for Fua {
                 return Err("fuamode=emulate: the layer below can't flush".to_owned());
             }
             Mode::Native | Mode::Force if !flags.contains(ExportFlags::SEND_FUA) => {
-                return Err("fuamode=: the layer below has no FUA".to_owned());
+                return Err("fuamode=: the layer below doesn't support FUA".to_owned());
             }
             Mode::Discard => flags.insert(ExportFlags::SEND_FUA | ExportFlags::SEND_FLUSH),
             Mode::Emulate => flags.insert(ExportFlags::SEND_FUA),

@@ -1,4 +1,4 @@
-//! `nocache`: reading ahead isn't offered, is done by reading, or isn't done.
+//! `nocache`: reading ahead isn't advertised, is done by reading, or does nothing.
 
 use nbd_proto::{Export, ExportFlags};
 

@@ -1,4 +1,4 @@
-//! `noextents`: everything is data, and the layer below isn't asked.
+//! `noextents`: everything is data, and the layer below isn't called for extents.
 
 use crate::call::Call;
 use crate::hook::Hook;

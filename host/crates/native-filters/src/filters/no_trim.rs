@@ -1,4 +1,4 @@
-//! `notrim`: trimming isn't offered.
+//! `notrim`: trimming isn't advertised.
 
 use nbd_proto::{Export, ExportFlags};
 

@@ -1,4 +1,4 @@
-//! `nozero`: zeroing isn't offered, is done by writing, or in another way than was asked for.
+//! `nozero`: zeroing isn't advertised, is done by writing, or with other flags than the client's.
 
 use device::WriteFlags;
 use device::fault::Failure;
@@ -62,7 +62,7 @@ impl Hook for NoZero {
             Zero::NoTrim | Zero::Plugin => {
                 if writable && !below.contains(ExportFlags::SEND_WRITE_ZEROES) {
                     return Err(
-                        "zeromode=: the layer below can't zero by itself; say emulate or none"
+                        "zeromode=: the layer below can't zero by itself; set emulate or none"
                             .to_owned(),
                     );
                 }

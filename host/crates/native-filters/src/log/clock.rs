@@ -1,4 +1,4 @@
-//! A time as a line begins with it: `2020-08-06 02:07:23.080415`, in UTC.
+//! The time at the start of a line, in UTC: `2020-08-06 02:07:23.080415`.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,7 +19,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// The date of a day since 1970, by counting years of 400 with their leap days (Howard Hinnant's `civil_from_days`).
+/// The date of a day, counted from 1970 (Howard Hinnant's `civil_from_days`, which counts eras of 400 years).
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

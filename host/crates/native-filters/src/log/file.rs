@@ -1,4 +1,4 @@
-//! The file, which a thread of a lane writes from a bounded queue: no request waits for a disk to note what it asks.
+//! A log file. A lane's thread writes it from a bounded queue, so no request waits for a disk because it's logged.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -9,43 +9,44 @@ use std::time::{Duration, Instant};
 
 use lanes::Work;
 
-/// Lines that wait to be written. Past them lines are dropped, and counted: what is noted mustn't hold up what it is
-/// about.
+/// The most lines that wait to be written. The log drops and counts further lines, because logging must not delay the
+/// requests.
 const QUEUE: usize = 4096;
 
-/// How long the end of the process waits for what is still to be written: a disk that hangs must not keep it.
+/// How long the end of the process waits for lines to be written. A disk that hangs must not delay it longer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The files that are open, each once in the process: a new generation of an export goes on where the one before was.
+/// The files that are open, each once in the process, so that a new generation of an export continues the file of the
+/// one before.
 static OPEN: Mutex<Option<HashMap<PathBuf, Weak<LogFile>>>> = Mutex::new(None);
 
-/// An open log. Whoever writes it holds it, so what was noted is written also when nobody else does.
+/// An open log. The thread that writes it holds it, so queued lines are written even if nobody else holds it.
 #[derive(Debug)]
 pub(super) struct LogFile {
     file: File,
     queue: Mutex<Queue>,
-    /// All is written, or nothing more will be.
+    /// Signalled when all lines are written, or no more will be.
     written: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     lines: VecDeque<String>,
-    /// Since the last line that was written.
+    /// Lines dropped since the last line that was written.
     dropped: u64,
-    /// A thread writes, or is about to: one for each file.
+    /// Whether a thread writes the file or is about to; one does at a time.
     is_written: bool,
-    /// It can't be written any more.
+    /// Whether writing has failed for good.
     is_broken: bool,
 }
 
 impl LogFile {
-    /// Opens a log, anew unless `append`, or joins one that is open. Blocks.
+    /// Opens a log, truncated unless `append`, or shares one that is already open. Blocks.
     ///
     /// # Errors
-    /// It can't be opened.
+    /// The file can't be opened.
     pub(super) fn open(path: &Path, append: bool) -> io::Result<Arc<Self>> {
-        // What it holds is whole at any time.
+        // No code panics half-way through a change while it holds the lock.
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let open = open.get_or_insert_default();
         open.retain(|_, file| file.strong_count() > 0);
@@ -63,11 +64,11 @@ impl LogFile {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No code panics half-way through a change while it holds the lock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a line, if there is room. Where nobody writes, a thread of the lane begins to.
+    /// Queues a line if there is room. If no thread writes the file, one of the lane begins to.
     pub(super) fn write(self: &Arc<Self>, line: String, work: &Work) {
         let mut queue = self.queue();
         if queue.is_broken {
@@ -84,12 +85,12 @@ impl LogFile {
         drop(queue);
         let file = Arc::clone(self);
         if work.begin(move || file.write_all()).is_err() {
-            // Whoever has the next line tries again.
+            // The next line tries again.
             self.queue().is_written = false;
         }
     }
 
-    /// Writes lines until there are no more. The first error is told, and ends it.
+    /// Writes lines until there are none. The first error is logged, and ends the writing.
     fn write_all(&self) {
         loop {
             let mut queue = self.queue();
@@ -106,17 +107,20 @@ impl LogFile {
                 text += &format!("({dropped} lines are missing)\n");
             }
             if let Err(error) = (&self.file).write_all(text.as_bytes()) {
-                tracing::error!(target: "nbdbox::plugin", "the filter log can't write its file, and stops: {error}");
+                tracing::error!(
+                    target: "nbdbox::plugin",
+                    "the filter `log` can't write its file, and logs nothing more: {error}"
+                );
                 self.queue().is_broken = true;
             }
         }
     }
 
-    /// Waits until all is written. Whether it is in time.
+    /// Waits until all lines are written, or until `deadline`.
     fn finish(&self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         let is_written = |queue: &mut Queue| queue.is_written;
-        // Late, the rest is lost.
+        // After the deadline, the remaining lines may be lost.
         drop(
             self.written
                 .wait_timeout_while(self.queue(), left, is_written),
@@ -124,7 +128,8 @@ impl LogFile {
     }
 }
 
-/// Waits until what the filters noted is in their files, for a second at most. For the end of the process. Blocks.
+/// Waits until the filters' lines are in their files, for one second at most. To be called at the end of the process.
+/// Blocks.
 pub fn finish_logs() {
     let deadline = Instant::now() + PATIENCE;
     let files: Vec<Arc<LogFile>> = {
@@ -150,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_begins_anew_unless_it_is_to_go_on() {
+    fn a_log_is_truncated_unless_it_is_appended_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         for (append, expected) in [(false, "a\n"), (true, "a\na\n"), (false, "a\n")] {
@@ -159,7 +164,7 @@ mod tests {
             // As at the end of the process.
             finish_logs();
             assert_eq!(fs::read_to_string(&path).unwrap(), expected);
-            // The thread that wrote may have it a moment longer: then it would be joined.
+            // The writing thread may hold the file a moment longer; then the next `open` would share it.
             drop(file);
             while is_open(&path) {
                 std::thread::yield_now();
@@ -174,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_log_is_joined() {
+    fn an_open_log_is_shared() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let first = LogFile::open(&path, false).unwrap();
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_noted_is_written_when_nobody_holds_the_log_any_more() {
+    fn queued_lines_are_written_after_the_log_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let lines: String = (0..1000).map(|line| format!("{line}\n")).collect();
@@ -201,8 +206,8 @@ mod tests {
     }
 
     #[test]
-    fn whoever_notes_waits_for_no_disk_and_what_finds_no_room_is_counted() {
-        // Nobody reads the pipe, so that it stays full.
+    fn a_line_waits_for_no_disk_and_dropped_lines_are_counted() {
+        // Nobody reads the pipe, so it stays full.
         let (reader, writer) = io::pipe().unwrap();
         let file = Arc::new(LogFile {
             file: File::from(std::os::fd::OwnedFd::from(writer)),

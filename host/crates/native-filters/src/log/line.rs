@@ -1,4 +1,4 @@
-//! The lines, after the time and the connection.
+//! The text of a line, after the time and the connection.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use nbd_proto::{Errno, Export, ExportFlags};
 
 use crate::call::Call;
 
-/// Extents that a line tells of, at most.
+/// The most extents in one line.
 const EXTENTS: usize = 64;
 
-/// A client has come.
+/// A client has connected.
 pub(super) struct Connected<'a>(pub(super) &'a Export);
 
 /// A call begins.
@@ -20,7 +20,7 @@ pub(super) struct Asked<'a> {
     pub(super) id: u64,
 }
 
-/// A call has ended.
+/// A call has completed.
 pub(super) struct Answered<'a> {
     pub(super) call: &'a Call,
     pub(super) id: u64,
@@ -39,7 +39,7 @@ impl fmt::Display for Connected<'_> {
             ..
         } = self.0;
         let is = |flag: ExportFlags| u8::from(flags.contains(flag));
-        // As nbdkit has it: 2 says that it's done, and not made of something else.
+        // In nbdkit's format, 2 means that the operation is native, not emulated.
         let (zero, fua, cache) = (
             2 * is(ExportFlags::SEND_WRITE_ZEROES),
             2 * is(ExportFlags::SEND_FUA),

@@ -1,22 +1,22 @@
-//! Subject alternative names, each of its kind: a text of one kind is never another's, whatever it looks like.
+//! Subject alternative names of several kinds. Names of different kinds are never equal, even if their texts are.
 
 use std::fmt;
 
-/// A subject alternative name of a certificate, as far as rules can mean it (RFC 5280, section 4.2.1.6).
+/// A subject alternative name of a certificate, of the kinds that rules can match (RFC 5280, section 4.2.1.6).
 ///
-/// Two are the same if their kinds are and their texts are. An authority that lets its clients choose one kind of
-/// name hasn't vouched for another kind that has the same text.
+/// Two names are equal if their kinds and their texts are. An authority that lets its clients choose names of one kind
+/// hasn't vouched for a name of another kind with the same text.
 #[derive(Clone, Debug)]
 pub enum AltName {
-    /// A DNS name; upper and lower case mean the same.
+    /// A DNS name, compared without case.
     Dns(String),
-    /// An e-mail address, byte by byte.
+    /// An e-mail address, compared byte by byte.
     Email(String),
-    /// A URI, byte by byte.
+    /// A URI, compared byte by byte.
     Uri(String),
 }
 
-/// The prefix of each kind, and how to make one.
+/// The prefix of each kind, and the constructor of its names.
 const KINDS: [(&str, Make); 3] = [
     ("DNS:", AltName::Dns),
     ("email:", AltName::Email),
@@ -25,16 +25,16 @@ const KINDS: [(&str, Make); 3] = [
 
 type Make = fn(String) -> AltName;
 
-/// What a word of the operator's is without its kind, and what would say it.
+/// The end of the message for a word whose kind isn't clear.
 const AMBIGUOUS: &str =
     "is neither a DNS name nor an e-mail address; write `DNS:…`, `email:…` or `URI:…` before it";
 
 impl AltName {
-    /// What an operator's word means: `DNS:…`, `email:…` or `URI:…`. Without a prefix `://` makes it a URI, `@` an
-    /// e-mail address, and else it's a DNS name.
+    /// Parses an operator's word. `DNS:…`, `email:…` and `URI:…` set the kind. Without a prefix, a word with `://` is a
+    /// URI, one with `@` an e-mail address, and any other a DNS name.
     ///
     /// # Errors
-    /// Says why it's none of these.
+    /// Why the word isn't a name.
     pub fn parse(word: &str) -> Result<Self, String> {
         let named = KINDS.iter().find_map(|(prefix, kind)| {
             let rest = word.strip_prefix(prefix)?;
@@ -50,18 +50,20 @@ impl AltName {
         let text = name.text();
         let stray = |c: char| c.is_whitespace() || c.is_control();
         if text.is_empty() || text.contains(stray) {
-            return Err(format!("`{word}` isn't a name of a certificate"));
+            return Err(format!(
+                "`{word}` isn't a name in a certificate: it's empty, or has spaces or control characters"
+            ));
         }
         match name {
-            // A DNS name that looks like another kind would fit no certificate: a mistake.
-            Self::Dns(text) if text.contains([':', '/', '@']) => {
-                Err(format!("`{text}` isn't a DNS name, as client.example.com"))
-            }
+            // A DNS name with these characters would match no certificate, so it's a mistake.
+            Self::Dns(text) if text.contains([':', '/', '@']) => Err(format!(
+                "`{text}` isn't a DNS name such as client.example.com"
+            )),
             Self::Email(text) if !text.contains('@') => Err(format!(
-                "`{text}` isn't an e-mail address, as alice@example.com"
+                "`{text}` isn't an e-mail address such as alice@example.com"
             )),
             Self::Uri(text) if !text.contains(':') => Err(format!(
-                "`{text}` isn't a URI, as spiffe://example.com/alice"
+                "`{text}` isn't a URI such as spiffe://example.com/alice"
             )),
             name => Ok(name),
         }
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_says_its_kind_or_looks_like_it() {
+    fn a_prefix_or_the_form_of_a_word_decides_its_kind() {
         for (word, name) in [
             ("bob.example.com", dns("bob.example.com")),
             ("DNS:bob", dns("bob")),
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_could_fit_no_certificate_is_refused() {
+    fn a_word_that_could_match_no_certificate_is_refused() {
         for word in [
             "",
             "DNS:",
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_one_kind_are_the_same() {
+    fn only_names_of_one_kind_are_equal() {
         let text = "x";
         let all = [dns(text), email(text), uri(text)];
         for (index, one) in all.iter().enumerate() {

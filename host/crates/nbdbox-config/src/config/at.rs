@@ -7,14 +7,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use toml::Spanned;
 
-/// A value that knows where it was written. In the schema it's just the value.
+/// A value with its place in the text. The schema has only the value.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(transparent)]
 #[serde(bound = "T: Deserialize<'de>")]
 pub(super) struct At<T>(Spanned<T>);
 
 impl<T> At<T> {
-    /// Where, in bytes.
+    /// The place, in bytes.
     pub(super) fn span(&self) -> Range<usize> {
         self.0.span()
     }

@@ -1,4 +1,4 @@
-//! The meaning: words become values, and what belongs together is looked at together.
+//! The meaning of a configuration: words become values, and values that depend on each other are checked together.
 
 mod address;
 mod client;
@@ -18,10 +18,10 @@ use super::{Address, CONNECTIONS, Cache, Config, Sandbox, Source};
 use crate::limits::key;
 use crate::size::{self, Bytes};
 
-/// The least memory of a server: an instance of a small plugin fits.
+/// The least memory of a server: enough for an instance of a small plugin.
 const LEAST_MEMORY: u64 = 16 << 20;
 
-/// Makes a configuration of the files; what is left out because it was wrong has been named.
+/// Makes a configuration of the files. The parts that are wrong are reported and left out.
 pub(super) fn check(files: Vec<(Source<'_>, File)>, problems: &mut Problems) -> Config {
     let mut config = Config::default();
     let mut once = BTreeSet::new();
@@ -51,7 +51,7 @@ pub(super) fn check(files: Vec<(Source<'_>, File)>, problems: &mut Problems) -> 
     config
 }
 
-/// Looks at one file.
+/// Checks one file.
 struct Checker<'a, 'p> {
     source: Source<'a>,
     problems: &'p mut Problems,
@@ -67,13 +67,13 @@ impl Checker<'_, '_> {
         Position::of(self.source, span)
     }
 
-    /// A path of the file, from the folder of the file.
+    /// A path in the file, relative to the folder of the file.
     fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let folder = self.source.path.parent();
         folder.unwrap_or(Path::new("")).join(path)
     }
 
-    /// What is neither a listener nor a tenant; each key once in all files.
+    /// The keys that are neither listeners nor tenants. Each may be set once in all files.
     fn server(&mut self, file: &File, config: &mut Config, once: &mut BTreeSet<&'static str>) {
         let mut first = |checker: &mut Self, span, key| {
             let first = once.insert(key);
@@ -179,7 +179,7 @@ impl Checker<'_, '_> {
         fits
     }
 
-    /// What only shows when all is there.
+    /// Checks that need all files.
     fn together(&mut self, config: &Config) {
         let mut addresses: BTreeSet<String> = BTreeSet::new();
         let mut names = BTreeSet::new();

@@ -1,14 +1,14 @@
-//! What is wrong with a configuration, and where.
+//! Mistakes in a configuration, with their places.
 
 use std::fmt;
 use std::ops::Range;
 
 use super::Source;
 
-/// A place in a file.
+/// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The file.
+    /// The path of the file.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
@@ -33,14 +33,14 @@ impl Position {
     }
 }
 
-/// One thing that is wrong.
+/// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
+    /// Its place.
     pub place: Position,
-    /// The key, with the tables that it's in: `tenant.alice.export.plugin`. Empty where it's the file.
+    /// The key, with the tables around it: `tenant.alice.export.plugin`. Empty if the mistake concerns the whole file.
     pub key: String,
-    /// What it is, and what was expected.
+    /// The mistake, and what was expected.
     pub text: String,
 }
 
@@ -54,23 +54,23 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong; one line each.
+/// All mistakes; shown one a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Each, in the order of files and lines.
+    /// The mistakes; from [`or`](Self::or), in the order of files and lines.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 
-    /// Whether there are any.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds one.
+    /// Adds a mistake.
     pub fn add(&mut self, place: Position, key: impl Into<String>, text: impl Into<String>) {
         self.0.push(Problem {
             place,
@@ -79,21 +79,21 @@ impl Problems {
         });
     }
 
-    /// `value`, unless there are problems.
+    /// Returns `value` if there are no mistakes.
     ///
     /// # Errors
-    /// There are.
+    /// The mistakes, in the order of files and lines.
     pub fn or<T>(mut self, value: T) -> Result<T, Self> {
         if self.0.is_empty() {
             return Ok(value);
         }
-        // The order of files is that of their names, which is how they were given.
+        // Files are given in the order of their names, so sorting by name keeps their order.
         self.0.sort_by(|one, other| one.place.cmp(&other.place));
         Err(self)
     }
 }
 
-/// Quotes of the file go to a terminal, and each problem has one line.
+/// A message quotes the file, goes to a terminal, and must stay one line.
 fn printable(text: String) -> String {
     if !text.contains(char::is_control) {
         return text;

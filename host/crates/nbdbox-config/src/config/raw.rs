@@ -1,7 +1,7 @@
-//! The file as it's written: the definition of its keys, from which the schema is made.
+//! The keys of a configuration file, from which the schema is made.
 //!
-//! Every key is optional here, so that a file with wrong or missing keys still yields the rest.
-//! The comments on fields are the descriptions in the schema.
+//! Every key is optional here, so that a file with wrong or missing keys still yields the rest. The doc comments of
+//! fields are the descriptions in the schema.
 
 mod limits;
 mod value;
@@ -34,8 +34,8 @@ pub(super) struct File {
     pub(super) admin: Option<At<Admin>>,
     /// The log's format; `--log-format` overrides it.
     pub(super) log_format: Option<At<LogFormat>>,
-    /// The sandbox of the process that serves: `auto` uses what the kernel has, `require` refuses to start without all of
-    /// it, `off`. `--sandbox` overrides it. Default: `auto`.
+    /// The sandbox of the process that serves: `auto` uses what the kernel has, `require` refuses to start without all
+    /// of it, `off` has no sandbox. `--sandbox` overrides it. Default: `auto`.
     pub(super) sandbox: Option<At<Sandbox>>,
     /// Bytes that the server may hold for all tenants together, as `4GiB`; beyond it the server denies more. Default:
     /// 80 % of what the control group or the machine has.

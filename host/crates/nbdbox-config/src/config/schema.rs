@@ -1,4 +1,4 @@
-//! The JSON schema, made from the types of `raw`.
+//! The JSON schema, made from the types in `raw`.
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -16,8 +16,8 @@ pub fn schema() -> Value {
     value
 }
 
-/// TOML has no null, so "or null" says nothing; and what is left of `anyOf` stands for itself. The
-/// defaults are in the descriptions, where they're written as an operator would.
+/// TOML has no null, so "or null" is noise; without it, `anyOf` has one member, which can stand for itself. The
+/// defaults are in the descriptions, in the form in which an operator would write them.
 fn simplify(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -35,7 +35,7 @@ fn simplify(schema: &mut Value) {
                 for one in any {
                     if let Value::Object(one) = one {
                         for (key, value) in one {
-                            // A field's own description wins over its type's.
+                            // A field's own description wins over that of its type.
                             object.entry(key).or_insert(value);
                         }
                     }

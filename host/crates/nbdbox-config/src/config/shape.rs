@@ -1,7 +1,7 @@
 //! The shape of a file: known keys, each with a value of the right type.
 //!
-//! serde would stop at the first that is wrong. So the document is compared with the schema before,
-//! what doesn't fit is named and taken out, and serde gets the rest.
+//! serde would stop at the first mistake. So this module first compares the document with the schema, reports what
+//! doesn't fit and removes it. serde gets the rest.
 
 use std::ops::Range;
 
@@ -15,10 +15,10 @@ use super::problem::{Position, Problems};
 use super::raw::File;
 use super::schema::schema;
 
-/// Bytes of one file. Restrains nobody but a mistake: a disk image given for a configuration, say.
+/// The most bytes of one file. Restrains only mistakes, such as a disk image in place of a configuration.
 const LARGEST: usize = 16 << 20;
 
-/// Reads what is well-formed in a file.
+/// Reads the well-formed parts of a file.
 pub(super) fn read(source: Source<'_>, problems: &mut Problems) -> File {
     let mut wrong = |span: Range<usize>, key: &str, text: String| {
         problems.add(Position::of(source, &span), key, text);
@@ -46,12 +46,12 @@ pub(super) fn read(source: Source<'_>, problems: &mut Problems) -> File {
 
 struct Shape<'a, W> {
     wrong: &'a mut W,
-    /// The tables around.
+    /// The names of the tables around.
     path: Vec<String>,
 }
 
 impl<W: FnMut(Range<usize>, &str, String)> Shape<'_, W> {
-    /// Takes out what `schema` doesn't know.
+    /// Removes what doesn't fit `schema`.
     fn table(&mut self, table: &mut DeTable<'_>, schema: &Value) {
         let Some(known) = schema.get("properties").and_then(Value::as_object) else {
             return self.map(table, &schema["additionalProperties"]);
@@ -60,7 +60,7 @@ impl<W: FnMut(Range<usize>, &str, String)> Shape<'_, W> {
             let name = key.get_ref().to_string();
             let Some(schema) = known.get(&name) else {
                 let known: Vec<&str> = known.keys().map(String::as_str).collect();
-                let text = format!("unknown key; known here are {}", known.join(", "));
+                let text = format!("unknown key; the keys here are {}", known.join(", "));
                 self.report(key.span(), &name, text);
                 continue;
             };
@@ -80,7 +80,7 @@ impl<W: FnMut(Range<usize>, &str, String)> Shape<'_, W> {
         }
     }
 
-    /// Whether a value may stay.
+    /// Whether a value fits. If not, reports it.
     fn value<'i>(&mut self, value: &mut Spanned<DeValue<'i>>, schema: &Value) -> bool {
         let span = value.span();
         if !is_of_type(value.get_ref(), &schema["type"]) {
@@ -104,7 +104,7 @@ impl<W: FnMut(Range<usize>, &str, String)> Shape<'_, W> {
             DeValue::String(word) => {
                 let words = words(schema);
                 if !words.is_empty() && !words.contains(&word.as_ref()) {
-                    let text = format!("`{word}`: expected is one of {}", words.join(", "));
+                    let text = format!("`{word}`: it must be one of {}", words.join(", "));
                     self.report(span, "", text);
                     return false;
                 }
@@ -154,12 +154,12 @@ fn is_of_type(value: &DeValue<'_>, types: &Value) -> bool {
             .iter()
             .filter_map(Value::as_str)
             .any(|one| own.contains(&one)),
-        // Of a list of words.
+        // A list of words.
         _ => own.contains(&"string"),
     }
 }
 
-/// The words that a text may be, if they're given.
+/// The words that a text may be; empty if it may be any.
 fn words(schema: &Value) -> Vec<&str> {
     let list = |key: &str| schema.get(key).and_then(Value::as_array);
     let listed = list("enum").into_iter().flatten().filter_map(Value::as_str);

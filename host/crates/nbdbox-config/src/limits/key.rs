@@ -1,4 +1,4 @@
-//! One limit by its name: the definition from which parser, schema and manual are made.
+//! The definition of a limit, from which parser, schema and manual are made.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use crate::size::{self, Bytes};
 /// A limit of `T` that an operator can set.
 #[derive(Debug)]
 pub struct Key<T> {
-    /// Its name, in `--limit` and in the configuration.
+    /// The name, in `--limit` and in the configuration.
     pub name: &'static str,
-    /// Whom it restrains, and what happens when it's reached: a line for the manual.
+    /// What the limit bounds: a line for the manual.
     pub about: &'static str,
     /// The least value, in bytes or pieces; times are 1 ms or more.
     pub least: u64,
-    /// The greatest.
+    /// The greatest value.
     pub most: u64,
-    /// Where it's kept, and so what its value looks like.
+    /// The limit's field, whose type decides the form of the value.
     pub field: fn(&mut T) -> Field<'_>,
 }
 
-/// The place of a limit's value.
+/// The field of a limit's value.
 #[derive(Debug)]
 pub enum Field<'a> {
-    /// A number of bytes, as `64MiB`.
+    /// A number of bytes, such as `64MiB`.
     Bytes(&'a mut u64),
-    /// A time, as `100ms`.
+    /// A time, such as `100ms`.
     Time(&'a mut Duration),
     /// A time, or `never`.
     TimeOrNever(&'a mut Option<Duration>),
     /// A plain number.
     Count(&'a mut usize),
-    /// A number beside others of its kind.
+    /// A plain number of 64 bits.
     Number(&'a mut u64),
     /// A plain number, or `none`.
     NumberOrNone(&'a mut Option<u64>),
@@ -40,37 +40,37 @@ pub enum Field<'a> {
     BytesOrNone(&'a mut Option<u64>),
 }
 
-/// What is wrong with a limit.
+/// A mistake in a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LimitError {
-    /// No such limit.
-    #[error("`{name}` isn't a limit; there are {known}")]
+    /// No limit has this name.
+    #[error("`{name}` isn't a limit; the limits are {known}")]
     Unknown {
-        /// What was given.
+        /// The name that was given.
         name: String,
-        /// All that there are.
+        /// The names of all limits.
         known: String,
     },
-    /// Not `NAME=VALUE`.
+    /// The word isn't `NAME=VALUE`.
     #[error("`{0}` isn't NAME=VALUE, as in memory=64MiB")]
     Syntax(String),
     /// The value doesn't fit.
     #[error("limit {name}={value}: {expected}")]
     Value {
-        /// The limit.
+        /// The limit's name.
         name: &'static str,
-        /// What was given.
+        /// The value that was given.
         value: String,
-        /// What would fit.
+        /// What was expected.
         expected: String,
     },
 }
 
 impl<T> Key<T> {
-    /// Sets it.
+    /// Sets the limit in `limits` to `value`.
     ///
     /// # Errors
-    /// Says what was expected.
+    /// What was expected.
     pub fn set(&self, limits: &mut T, value: &str) -> Result<(), LimitError> {
         let set = match (self.field)(limits) {
             Field::Bytes(place) => self.bytes(value).map(|bytes| *place = bytes),
@@ -117,7 +117,7 @@ impl<T> Key<T> {
 }
 
 impl<T: Default> Key<T> {
-    /// Its default, as an operator would write it.
+    /// The default, in the form in which an operator would write it.
     #[must_use]
     pub fn default_value(&self) -> String {
         match (self.field)(&mut T::default()) {
@@ -132,7 +132,7 @@ impl<T: Default> Key<T> {
         }
     }
 
-    /// What its value is, in a word: `bytes`, `time` or `number`.
+    /// The kind of the value, in one word: `bytes`, `time` or `number`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match (self.field)(&mut T::default()) {
@@ -143,10 +143,10 @@ impl<T: Default> Key<T> {
     }
 }
 
-/// Sets the limit called `name`, of those in `keys`.
+/// Sets the limit called `name` of those in `keys`.
 ///
 /// # Errors
-/// There's none, or says what was expected.
+/// No limit has this name, or what was expected.
 pub fn set<T>(
     keys: &'static [Key<T>],
     limits: &mut T,
@@ -162,17 +162,17 @@ pub fn set<T>(
     }
 }
 
-/// All names.
+/// All names, separated by commas.
 #[must_use]
 pub fn names<T>(keys: &[Key<T>]) -> String {
     let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
     names.join(", ")
 }
 
-/// A time: a whole number and `ms`, `s` or `min`.
+/// Parses a time: a whole number and `ms`, `s` or `min`.
 ///
 /// # Errors
-/// Says what was expected.
+/// What was expected.
 pub fn time(value: &str) -> Result<Duration, String> {
     let unit_at = value
         .find(|c: char| !c.is_ascii_digit())

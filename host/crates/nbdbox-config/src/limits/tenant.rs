@@ -1,33 +1,33 @@
-//! What a tenant may use, all its exports and clients together.
+//! What a tenant may use, with all its exports and clients.
 
 use super::{Field, Key};
 
-/// The limits of one tenant. Those of its exports hold besides.
+/// The limits of one tenant. Those of its exports apply too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantLimits {
-    /// Bytes that the host holds for the tenant: its plugins' instances with their memories and tables, what is
-    /// remembered of its exports, what is kept for its clients. Restrains one tenant from taking the machine's memory
-    /// by many exports, each within its own limit.
+    /// Bytes that the host holds for the tenant: its plugins' instances with their memories and tables, what the host
+    /// remembers of its exports, and what it keeps for its clients. Restrains a tenant that could take the machine's
+    /// memory by many exports, each within its own limit.
     pub memory: u64,
-    /// Instances of all its plugins. Restrains it from taking the host's memory by small ones.
+    /// Instances of all its plugins. Restrains a tenant that could take the host's memory by small instances.
     pub instances: usize,
     /// Mappings of the address space that all its instances may take: about 8 each, and 4 for each memory beyond the
-    /// first. Restrains it from taking those of the process, of which Linux gives 65,530.
+    /// first. Restrains a tenant that could take those of the process, to which Linux gives 65,530.
     pub mappings: u64,
-    /// Connections of all its clients. Restrains it from taking the process's descriptors.
+    /// Connections of all its clients. Restrains a tenant that could take the process's descriptors.
     pub connections: usize,
-    /// Requests under way on all its connections. Restrains it from taking the host's memory and
-    /// threads by many connections.
+    /// Requests in flight on all its connections. Restrains a tenant that could take the host's memory and threads by
+    /// many connections.
     pub requests: usize,
-    /// Bytes of requests and replies under way on all its connections; one request may be larger.
+    /// Bytes of requests and replies in flight on all its connections; a single request may be larger.
     pub inflight: u64,
-    /// Requests a second on all its connections. Restrains it from keeping the host busy.
+    /// Requests a second on all its connections. Restrains a tenant that could keep the host busy.
     pub iops: Option<u64>,
-    /// Bytes a second that all its clients read and write. Restrains it from taking the network and the
+    /// Bytes a second that all its clients read and write. Restrains a tenant that could take the network and the
     /// disks.
     pub bandwidth: Option<u64>,
-    /// Its share of the cores where tenants compete for them: a tenant with 200 gets twice what one with
-    /// 100 gets. Where nobody competes it holds nobody back.
+    /// Its share of the cores while tenants compete for them: a tenant with 200 gets twice what one with 100 gets.
+    /// Without competition it restrains nobody.
     pub cpu_weight: u64,
 }
 
@@ -48,8 +48,8 @@ impl Default for TenantLimits {
 }
 
 impl TenantLimits {
-    /// Those of the one tenant that a command line has: what it may have of memory, instances, mappings and connections
-    /// is the process's and the export's affair, and its clients have a tenant's defaults.
+    /// The limits of the only tenant of a command line. The process's and the export's limits bound its memory,
+    /// instances, mappings and connections; the rest are a tenant's defaults.
     #[must_use]
     pub fn of_the_command_line() -> Self {
         Self {
@@ -61,7 +61,7 @@ impl TenantLimits {
         }
     }
 
-    /// Their names, in the order of the manual.
+    /// The definitions of these limits, in the order of the manual.
     pub const KEYS: &[Key<Self>] = &[
         Key {
             name: "memory",

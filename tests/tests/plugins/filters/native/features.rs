@@ -207,7 +207,7 @@ fn a_setting_that_is_wrong_is_named() {
     for (filter, wrong) in [
         (
             "nozero,zeromode=never",
-            "zeromode=never: it's one of none, emulate, notrim, plugin",
+            "zeromode=never: it must be one of none, emulate, notrim, plugin",
         ),
         ("fua,mode=none", "unknown key `mode`: fua knows fuamode"),
         ("delay,rdelay=1h", "rdelay=1h"),

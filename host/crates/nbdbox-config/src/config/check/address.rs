@@ -1,4 +1,4 @@
-//! Addresses: where to listen.
+//! Addresses to listen on.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use crate::config::at::At;
 use crate::config::raw::Admin;
 use crate::config::{Address, Owner};
 
-/// Bytes of a unix socket's path: `sun_path` without the NUL at its end (unix(7)).
+/// The most bytes of a unix socket's path: `sun_path` without the NUL at its end (unix(7)).
 const SOCKET_PATH: usize = 107;
 
 impl fmt::Display for Address {
@@ -31,7 +31,7 @@ impl Checker<'_, '_> {
         let address = text.get().parse().ok();
         if address.is_none() {
             let words = format!(
-                "`{}` isn't an IP address and a port, as 0.0.0.0:10809 or [::]:10809",
+                "`{}` isn't an IP address and a port, such as 0.0.0.0:10809 or [::]:10809",
                 text.get()
             );
             self.wrong(text.span(), key, words);
@@ -39,7 +39,7 @@ impl Checker<'_, '_> {
         address
     }
 
-    /// A unix socket, with its permissions and owner, which belong to nothing else.
+    /// A unix socket with its permissions and owner. Reports these if the address is another.
     pub(super) fn unix(
         &mut self,
         path: Option<&At<String>>,
@@ -51,7 +51,7 @@ impl Checker<'_, '_> {
         let Some(path) = path else {
             for (text, key) in [(mode, &mode_key), (owner, &owner_key)] {
                 if let Some(text) = text {
-                    self.wrong(text.span(), key, "only a unix socket has it");
+                    self.wrong(text.span(), key, "only a unix socket has this key");
                 }
             }
             return None;
@@ -73,7 +73,7 @@ impl Checker<'_, '_> {
         let mode = u32::from_str_radix(text.get(), 8).ok();
         let mode = mode.filter(|mode| octal && *mode <= 0o777);
         if mode.is_none() {
-            let words = format!("`{}` isn't a mode in octal, as 0660", text.get());
+            let words = format!("`{}` isn't a mode in octal, such as 0660", text.get());
             self.wrong(text.span(), key, words);
         }
         mode
@@ -103,7 +103,8 @@ impl Checker<'_, '_> {
             (Some(text), None) => {
                 let address = self.tcp(text, "admin.tcp")?;
                 if !address.ip().is_loopback() {
-                    let words = "only a loopback address: whoever can connect sees all tenants";
+                    let words =
+                        "only a loopback address is allowed: every client of it sees all tenants";
                     self.wrong(text.span(), "admin.tcp", words);
                 }
                 Some(Address::Tcp(address))

@@ -1,4 +1,4 @@
-//! Who is of a tenant.
+//! Rules that assign clients to tenants.
 
 use std::net::IpAddr;
 
@@ -39,7 +39,7 @@ impl Checker<'_, '_> {
             listener: word(listener),
         };
         if checked == ClientRule::default() {
-            let text = "a rule that says nothing would fit everybody; for that write \
+            let text = "an empty rule would match every client; for that, write the rules \
                         source = \"0.0.0.0/0\" and source = \"::/0\"";
             self.wrong(rule.span(), key, text);
             return None;
@@ -59,7 +59,7 @@ impl Checker<'_, '_> {
             Some(network) if network.trunc() == network => Some(network),
             Some(network) => {
                 let words = format!(
-                    "`{}` has bits set beyond its prefix: {} is meant, or another prefix",
+                    "`{}` has bits set beyond its prefix: {} or another prefix is expected",
                     text.get(),
                     network.trunc()
                 );
@@ -68,7 +68,7 @@ impl Checker<'_, '_> {
             }
             None => {
                 let words = format!(
-                    "`{}` isn't an address or network, as 192.0.2.7 or 192.0.2.0/24",
+                    "`{}` isn't an address or network, such as 192.0.2.7 or 192.0.2.0/24",
                     text.get()
                 );
                 self.wrong(text.span(), key, words);

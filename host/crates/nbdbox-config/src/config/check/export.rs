@@ -55,7 +55,7 @@ impl Checker<'_, '_> {
         })
     }
 
-    /// The filters of an export, whose limits are theirs too.
+    /// The filters of an export, which have the export's limits unless they set their own.
     fn filters(
         &mut self,
         filters: Vec<At<raw::Filter>>,
@@ -76,7 +76,7 @@ impl Checker<'_, '_> {
                 && (sha256.is_some() || !raw.blobs.is_empty() || raw.limits.is_some())
             {
                 let text = format!(
-                    "`{}` is a filter of the host's own: it has settings, and no sha256, blobs or limits",
+                    "`{}` is one of the host's own filters, which take settings and no sha256, blobs or limits",
                     native.as_str()
                 );
                 self.wrong(span.clone(), table, text);
@@ -98,7 +98,7 @@ impl Checker<'_, '_> {
         filters.collect()
     }
 
-    /// A plugin or filter: a path of the file, or a name.
+    /// A plugin or filter: a path of its file, or a name.
     fn plugin(
         &mut self,
         plugin: Option<&At<String>>,
@@ -135,7 +135,7 @@ impl Checker<'_, '_> {
         self.line(name, &key)
     }
 
-    /// A text that clients get to see.
+    /// A text for clients, on one line.
     fn line(&mut self, text: &At<String>, key: &str) -> Option<String> {
         let fits = text.get().len() <= MAX_STRING && !text.get().chars().any(char::is_control);
         if !fits {
@@ -177,7 +177,7 @@ impl Checker<'_, '_> {
                     env: Some(env),
                 } if is_variable(&env) => Value::Env(env),
                 Setting::Kept { .. } => {
-                    let text = "exactly one of file and env is expected, and env is a name";
+                    let text = "exactly one of file and env is expected, and env must be a variable's name";
                     self.wrong(span, &path, text);
                     return None;
                 }
@@ -204,7 +204,7 @@ impl Checker<'_, '_> {
                         Some("map-only") => Access::MapOnly,
                         _ => Access::ReadOnly,
                     },
-                    // The shape was checked.
+                    // The shape has been checked.
                     lock: lock.and_then(|word| word.parse().ok()),
                 }),
                 Blob::Table { path: None, .. } => None,
@@ -226,7 +226,7 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }
 
-/// 64 hexadecimal digits.
+/// Parses a digest: 64 hexadecimal digits.
 fn digest(text: &str) -> Option<[u8; 32]> {
     let text = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
     let mut digest = [0; 32];

@@ -5,7 +5,7 @@ use crate::config::at::At;
 use crate::config::raw::{self, TlsMode};
 use crate::config::{Address, Listener, Process, Tls, TlsFiles};
 
-/// "Any context id" (vsock(7)).
+/// The greatest context id; the next number means "any context id" (vsock(7)).
 const CID_MOST: u32 = u32::MAX - 1;
 
 impl Checker<'_, '_> {
@@ -47,7 +47,11 @@ impl Checker<'_, '_> {
             "listener",
         );
         if let (Some(cid), None) = (&raw.cid, &raw.vsock) {
-            self.wrong(cid.span(), "listener.cid", "only a vsock listener has it");
+            self.wrong(
+                cid.span(),
+                "listener.cid",
+                "only a vsock listener has this key",
+            );
         }
         match (&raw.tcp, &raw.unix, &raw.vsock, &raw.inherited) {
             (Some(text), None, None, None) => self.tcp(text, "listener.tcp").map(Address::Tcp),
@@ -57,7 +61,7 @@ impl Checker<'_, '_> {
                 let cid = raw.cid.as_ref();
                 let cid = cid.map(|cid| self.number(cid, "listener.cid", 0, CID_MOST));
                 Some(Address::Vsock {
-                    // A wrong one has been named.
+                    // If it's wrong, that has been reported.
                     cid: cid.flatten(),
                     port: port?,
                 })
@@ -83,7 +87,7 @@ impl Checker<'_, '_> {
             _ => {
                 for (text, key) in files {
                     if let Some(text) = text {
-                        let words = "of use only with tls = \"on\" or \"require\"";
+                        let words = "it requires tls = \"on\" or \"require\"";
                         self.wrong(text.span(), key, words);
                     }
                 }
@@ -107,10 +111,10 @@ impl Checker<'_, '_> {
     }
 }
 
-/// What a name of the operator's may look like.
+/// The message for a wrong name.
 pub(super) const NAME: &str = "a name of 1 to 64 letters, digits, `.`, `_` and `-` is expected, not beginning with `.` or `-`";
 
-/// Whether a word can stand in logs, counters and messages as it is.
+/// Whether logs, metrics and messages can have this word as it is.
 pub(super) fn is_name(word: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=64).contains(&word.len()) && word.chars().all(fits) && !word.starts_with(['.', '-'])

@@ -1,4 +1,4 @@
-//! Tenants, each maybe written in more than one file.
+//! Tenants, each possibly in more than one file.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::config::raw;
 use crate::config::{ClientRule, Export, Tenant};
 use crate::limits::{LimitError, TenantLimits, key};
 
-/// The tenants of the files that were read.
+/// The tenants of the files that have been read.
 #[derive(Default)]
 pub(super) struct Tenants(BTreeMap<String, Gathered>);
 
-/// What the files say of one tenant.
+/// The parts of one tenant from all files.
 struct Gathered {
     place: Position,
     clients: Option<Vec<ClientRule>>,
@@ -23,7 +23,7 @@ struct Gathered {
 }
 
 impl Tenants {
-    /// Adds what one file says of a tenant: exports add up, the rest may be said once.
+    /// Adds one file's part of a tenant. Exports add up; the other keys may be set once.
     pub(super) fn add(
         &mut self,
         checker: &mut Checker<'_, '_>,
@@ -73,7 +73,7 @@ impl Tenants {
         }
     }
 
-    /// All of them, by name.
+    /// All tenants, sorted by name.
     pub(super) fn finish(self, checker: &mut Checker<'_, '_>) -> Vec<Tenant> {
         let tenants = self.0.into_iter().map(|(name, gathered)| {
             let Gathered {
@@ -99,7 +99,7 @@ impl Tenants {
     }
 }
 
-/// A name stands for one export.
+/// Reports exports with the same name.
 fn once(checker: &mut Checker<'_, '_>, exports: &[Export], table: &str) {
     let mut places: BTreeMap<&str, &Position> = BTreeMap::new();
     for Export { name, place, .. } in exports {
@@ -114,12 +114,12 @@ fn once(checker: &mut Checker<'_, '_>, exports: &[Export], table: &str) {
 }
 
 impl Checker<'_, '_> {
-    /// A table of limits; those that aren't in it have their defaults.
+    /// A table of limits; the defaults apply to limits that it doesn't set.
     pub(super) fn limits<T: raw::Defined>(&mut self, raw: &raw::Limits<T>, table: &str) -> T {
         self.limits_over(T::default(), raw, table)
     }
 
-    /// A table of limits; those that aren't in it stay as they are.
+    /// A table of limits over `limits`, which apply to limits that it doesn't set.
     pub(super) fn limits_over<T: raw::Defined>(
         &mut self,
         mut limits: T,

@@ -1,4 +1,4 @@
-//! A table of limits, as the table of their definitions has it.
+//! A table of limits, whose keys come from the definitions of the limits.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::super::at::At;
 use super::value::Scalar;
 use crate::limits::{self, Key, TenantLimits};
 
-/// Limits by name, not looked at yet.
+/// Limits by name, not parsed yet.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 #[serde(bound = "")]
@@ -21,7 +21,7 @@ pub(in super::super) struct Limits<T>(
     #[serde(skip)] PhantomData<T>,
 );
 
-/// Where the definitions of the limits are.
+/// A type of limits with definitions.
 pub(in super::super) trait Defined: Default + 'static {
     const KEYS: &'static [Key<Self>];
     const NAME: &'static str;

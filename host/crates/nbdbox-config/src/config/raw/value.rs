@@ -1,4 +1,4 @@
-//! Values that may be written in more than one way.
+//! Values that have more than one form.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 
-/// A word or number, as it's written.
+/// A word or number, in the form in which it's written.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Scalar(pub(in super::super) String);
 
-/// A setting's value, or where it's kept.
+/// A setting's value, or its source.
 #[derive(Clone, Debug)]
 pub(in super::super) enum Setting {
     Plain(String),
@@ -33,10 +33,10 @@ pub(in super::super) enum Blob {
     },
 }
 
-/// A visitor of words, and of tables where `T` has any.
+/// A visitor of words, and of tables if `T` has a form for those.
 struct Words<T>(fn(String) -> T, Option<fn(TableOf) -> Option<T>>);
 
-/// What a table may hold; the shape has been checked.
+/// All keys of such tables; the shape has been checked.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TableOf {
@@ -93,7 +93,7 @@ impl JsonSchema for Scalar {
     }
 }
 
-/// A path, or several of them.
+/// A path, or several paths.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(in super::super) enum Paths {
