@@ -34,7 +34,7 @@ use nbdbox_config::limits::Limits;
 use quota::SharedCount;
 use runtime::{Engine, PluginExport};
 
-pub(crate) use blueprint::{Blueprint, Texts, read_configuration};
+pub(crate) use blueprint::{Blueprint, read_configuration};
 pub(crate) use library::Library;
 pub(crate) use native::native;
 pub(crate) use standalone::Standalone;

@@ -10,7 +10,7 @@
 //! derives the [`Rights`](outside::Rights) of each server from it: it answers every other request by EPERM. It looks into
 //! nothing that a client or a plugin sent: it passes a plugin's file to a compiler, and only computes its digest.
 //!
-//! There's one server, unless a listener has a process of its own ([`Part`]).
+//! There's one server, unless a listener has a process of its own ([`Part`](nbdbox_config::config::Part)).
 //!
 //! | file | has |
 //! |---|---|
@@ -40,8 +40,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use futures_util::future::select_all;
-use nbdbox_config::config::Part;
-use outside::{Rights, Stage};
+use outside::Stage;
 use rustix::process::Signal;
 
 use self::desk::Desk;
@@ -50,13 +49,9 @@ use self::server::{Event, Server, death};
 use self::stock::Stock;
 use crate::service::{PidFile, Signals, Supervisor, Until};
 
-pub(crate) use self::charge::{
-    Charge, Granted, Occasion, Occasions, Parts, SameRights, Unchanging, one,
-};
+pub(crate) use self::charge::{Charge, Occasion, Occasions, SameRights, Serving, Unchanging};
 pub(crate) use self::opened::Opened;
-pub(crate) use self::rights::{
-    blob, native, of_configuration, of_exports, plugin, tls, unread_configuration,
-};
+pub(crate) use self::rights::{blob, native, of_configuration, of_exports, plugin, tls};
 pub(crate) use self::stock::Supplies;
 
 /// Keeps servers until one of them ends by itself, or a signal or `until` ends them all. `until` is called once clients can
@@ -94,8 +89,8 @@ pub(crate) async fn keep<U: Until>(
         wanted: Some((pidfile, until)),
         ready: None,
     };
-    for (part, rights) in parts {
-        keeping.start(part, rights)?;
+    for part in parts {
+        keeping.start(part)?;
     }
     keeping.attend().await
 }
@@ -109,7 +104,7 @@ struct Keeping<O, F, U> {
     servers: Vec<Server>,
     /// The servers that the configuration wants now, and why it was read: it waits until servers that leave have ended,
     /// since two servers can't have one tenant.
-    next: Option<(String, Parts)>,
+    next: Option<(String, Vec<Serving>)>,
     signals: Signals,
     occasions: O,
     supervisor: Supervisor,
@@ -130,9 +125,15 @@ where
     F: FnOnce(&Opened) -> anyhow::Result<U>,
     U: Until,
 {
-    fn start(&mut self, part: Part, rights: Rights) -> anyhow::Result<()> {
+    fn start(&mut self, serving: Serving) -> anyhow::Result<()> {
+        let Serving {
+            part,
+            rights,
+            hidden,
+        } = serving;
         let desk = Desk::new(&self.stock, part.clone(), rights);
-        self.servers.push(Server::start(&self.launch, part, desk)?);
+        let server = Server::start(&self.launch, part, hidden, desk)?;
+        self.servers.push(server);
         Ok(())
     }
 
@@ -220,17 +221,15 @@ where
     /// Lets the servers read the configuration again. A server keeps rights that it loses until it has read it.
     fn take_over(&mut self, occasion: Occasion) -> anyhow::Result<()> {
         self.supervisor.reloading();
-        let Occasion { reason, rights } = occasion;
-        match rights {
-            Granted::More(rights) => {
+        let Occasion { reason, parts } = occasion;
+        match parts {
+            Err(error) => tracing::error!(
+                target: "nbdbox::service",
+                "the configuration can't be used, and nothing is changed ({reason}):\n{error:#}"
+            ),
+            Ok(parts) => {
                 for server in &mut self.servers {
-                    server.desk().amend(&rights);
-                    server.reload(&reason);
-                }
-            }
-            Granted::Anew(parts) => {
-                for server in &mut self.servers {
-                    let stays = parts.iter().any(|(part, _)| part == server.part());
+                    let stays = parts.iter().any(|serving| serving.part == *server.part());
                     if !stays && !server.leaves {
                         server.leaves = true;
                         server.signal(Signal::TERM);
@@ -257,18 +256,17 @@ where
         }
         if let Some((reason, parts)) = &mut self.next {
             for server in &mut self.servers {
-                let own = parts.iter().position(|(part, _)| part == server.part());
+                let own = parts.iter().position(|one| one.part == *server.part());
                 if let Some(own) = own {
-                    server.desk().grant(parts.swap_remove(own).1);
-                    server.reload(reason);
+                    server.serve_anew(parts.swap_remove(own), reason);
                 }
             }
         }
         if self.servers.iter().any(|server| server.reloads) {
             return Ok(());
         }
-        for (part, rights) in self.next.take().map(|(_, parts)| parts).unwrap_or_default() {
-            self.start(part, rights)?;
+        for part in self.next.take().map(|(_, parts)| parts).unwrap_or_default() {
+            self.start(part)?;
         }
         self.be_ready()
     }

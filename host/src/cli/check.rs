@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use blob::Grant;
 use clap::Args;
 use nbd_server::Welcome;
-use nbdbox_config::config::{Config, Export, Part};
+use nbdbox_config::config::{Config, Export};
 use runtime::{Engine, Plugin};
 
 use super::log;
@@ -35,8 +35,8 @@ impl Check {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         log::start(log::PLAIN, log::Format::Text)?;
         if let Side::Keeper { all_walls } = self.sandbox.side()? {
-            let (config, texts) = hosting::read_configuration(&self.config)?;
-            let rights = keeper::of_configuration(&self.config, &config, &texts);
+            let config = hosting::read_configuration(&self.config)?;
+            let rights = keeper::of_configuration(&self.config, &config)?;
             return sandbox_args::keep(all_walls, rights, service::open_cache(&config.cache));
         }
         service::block_on(None, async {
@@ -45,7 +45,7 @@ impl Check {
     }
 
     async fn check(&self) -> anyhow::Result<ExitCode> {
-        let blueprint = Blueprint::read(&self.config, &Part::Whole)?;
+        let blueprint = Blueprint::read(&self.config)?;
         let mut wrong = unwelcome(&blueprint.config);
         let hosting = Hosting::new(
             Engine::new(service::open_cache(&blueprint.config.cache))?,

@@ -27,7 +27,7 @@ use super::purpose::Purpose;
 use super::sandbox_args::{self, SandboxArgs, Side};
 use super::{log, print};
 use crate::hosting::Standalone;
-use crate::keeper::{self, Charge, SameRights, Supplies};
+use crate::keeper::{self, Charge, SameRights, Serving, Supplies};
 use crate::service::{
     self, Changes, FileWatcher, Options, Reload, Service, Signals, Sockets, Supervisor, Until,
 };
@@ -93,7 +93,7 @@ impl Dev {
             pidfile: None,
             supervisor: Supervisor::None,
             restart: true,
-            parts: keeper::one(rights.clone()),
+            parts: Serving::all(rights.clone()),
             supplies: Supplies {
                 cache: Cache::default_folder(),
                 inherited: Inherited::from_environment()?,

@@ -134,6 +134,7 @@ const ASKS: &[Attempt] = &[
         ask(&Ask::Listen(Socket::Tcp(([127, 0, 0, 1], 0).into())))
     }),
     ("ask the keeper for its input", || ask(&Ask::Input)),
+    ("ask the keeper for another server", || ask(&Ask::Visit(0))),
 ];
 
 impl Intrude {

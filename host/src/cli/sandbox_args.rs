@@ -12,7 +12,7 @@ use outside::{Keeper, Rights};
 use runtime::cache::Cache;
 use sandbox::Kernel;
 
-use crate::keeper::{self, Charge, Supplies};
+use crate::keeper::{self, Charge, Serving, Supplies};
 use crate::service::{self, Signals, Supervisor, Until};
 
 // How much is asked of the kernel. A doc comment here would take the place of each command's own.
@@ -111,7 +111,7 @@ pub(super) fn keep_for(
             pidfile: None,
             supervisor: Supervisor::None,
             restart: false,
-            parts: keeper::one(rights),
+            parts: Serving::all(rights),
             supplies: Supplies {
                 cache,
                 inherited: Inherited::from_environment()?,

@@ -3,13 +3,14 @@
 mod same_file;
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use nbdbox_config::config::{self, Config, Export, Part, Problems, Source, Value};
+use nbdbox_config::config::{self, Config, Export, Problems, Source, Value};
 use nbdbox_config::reference::Reference;
 use nbdbox_config::settings::Settings;
-use outside::{Entry, EntryKind, files};
+use outside::{Entry, EntryKind, Keeper, files};
 use runtime::cache::Digest;
 
 use self::same_file::SameFiles;
@@ -67,15 +68,17 @@ impl Planned {
 }
 
 impl Blueprint {
-    /// Reads a part of a configuration: a file, or all `*.toml` of a folder in the order of their names. Reads the
+    /// Reads a configuration, of which the keeper leaves this process its own part. Reads the
     /// plugins' files too, for their digests, and the secrets, and looks which files two exports would write; loads
     /// nothing.
     ///
     /// # Errors
     /// All that is wrong, one thing a line.
-    pub(crate) fn read(path: &Path, part: &Part) -> anyhow::Result<Self> {
-        let (mut config, _) = read_configuration(path)?;
-        config.narrow_to(part);
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let config = match Keeper::get() {
+            Some(_) => passed_configuration(path)?,
+            None => read_configuration(path)?,
+        };
         let plugins = Plugins::of_configuration(&config.plugins);
         Self::of(config, plugins)
     }
@@ -129,11 +132,12 @@ impl Blueprint {
     }
 }
 
-/// Reads a configuration, and looks at nothing that it names. Blocks.
+/// Reads a configuration, and looks at nothing that it names: a file, or all `*.toml` of a folder in the order of their
+/// names. Blocks.
 ///
 /// # Errors
 /// A file can't be read; all that is wrong in them, one thing a line.
-pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<(Config, Texts)> {
+pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<Config> {
     let mut texts = Vec::new();
     for file in configuration_files(path)? {
         let text = files::any_text(&file);
@@ -144,12 +148,16 @@ pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<(Config, Texts)>
         .iter()
         .map(|(path, text)| Source { path, text })
         .collect();
-    let config = config::parse(&sources)?;
-    Ok((config, texts))
+    Ok(config::parse(&sources)?)
 }
 
-/// The files of a configuration, with what they have.
-pub(crate) type Texts = Vec<(PathBuf, String)>;
+/// The configuration as the keeper has read it and passes it on. Blocks.
+fn passed_configuration(path: &Path) -> anyhow::Result<Config> {
+    let mut bytes = Vec::new();
+    let passed = files::read(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    passed.context("can't get the configuration from the keeper")?;
+    Config::decode(&bytes).context("can't understand the configuration that the keeper passed")
+}
 
 /// The files of a configuration, in order.
 fn configuration_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -22,33 +22,35 @@ pub(crate) struct Charge {
     /// Whether a server that died is started again.
     pub(crate) restart: bool,
     /// What each server serves at first.
-    pub(crate) parts: Parts,
+    pub(crate) parts: Vec<Serving>,
     /// What they can be given.
     pub(crate) supplies: Supplies,
 }
 
-/// The parts of a configuration, each with the rights of its server.
-pub(crate) type Parts = Vec<(Part, Rights)>;
+/// What one server serves.
+pub(crate) struct Serving {
+    pub(crate) part: Part,
+    pub(crate) rights: Rights,
+    /// Environment variables that have secrets of other servers' tenants.
+    pub(crate) hidden: Vec<String>,
+}
 
-/// One server that serves everything.
-pub(crate) fn one(rights: Rights) -> Parts {
-    vec![(Part::Whole, rights)]
+impl Serving {
+    /// Everything, by one server.
+    pub(crate) fn all(rights: Rights) -> Vec<Self> {
+        vec![Self {
+            part: Part::Whole,
+            rights,
+            hidden: Vec::new(),
+        }]
+    }
 }
 
 /// A reason for the servers to look again at what they serve.
 pub(crate) struct Occasion {
     pub(crate) reason: String,
-    /// The servers' rights.
-    pub(crate) rights: Granted,
-}
-
-/// The rights after an occasion.
-pub(crate) enum Granted {
-    /// There are these servers, with these rights and none that were granted before.
-    Anew(Parts),
-    /// Each server has these rights in addition to its earlier ones: the configuration can't be used, and the servers are
-    /// to find that out and log it.
-    More(Rights),
+    /// What each server serves from now on; why nothing can change, in words for the log.
+    pub(crate) parts: anyhow::Result<Vec<Serving>>,
 }
 
 /// A source of occasions.
@@ -64,7 +66,7 @@ impl Occasions for SameRights {
     async fn next(&mut self) -> Occasion {
         Occasion {
             reason: self.0.reason().await.into_owned(),
-            rights: Granted::Anew(one(self.1.clone())),
+            parts: Ok(Serving::all(self.1.clone())),
         }
     }
 }

@@ -70,13 +70,6 @@ impl Desk {
         self.next = Some(rights);
     }
 
-    /// From here on the server has these rights too, and reads anew what was provided before: the configuration can't be
-    /// used, and the server is to find that out and log it.
-    pub(super) fn amend(&mut self, rights: &Rights) {
-        let mut both = self.shared.rights();
-        *both = Arc::new(rights.clone().with(&both.without_provided()));
-    }
-
     /// The server has read the configuration again and goes on as before: it needs its earlier rights still.
     pub(super) fn keep_both(&mut self) {
         self.next = None;

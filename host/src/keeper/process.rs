@@ -28,13 +28,17 @@ pub(super) struct Launch {
 pub(super) struct Process(Child);
 
 impl Launch {
-    /// Starts the server of a part; the keeper gets the other end of the link.
+    /// Starts the server of a part, without the `hidden` environment variables; the keeper gets the other end of the link.
     ///
     /// # Errors
     /// The kernel refuses another process.
-    pub(super) fn start(&self, part: &Part) -> anyhow::Result<(Process, Link)> {
+    pub(super) fn start(&self, part: &Part, hidden: &[String]) -> anyhow::Result<(Process, Link)> {
         let (here, there) = Link::pair().context("can't make a link to the server")?;
-        let child = Command::new(OWN_PROGRAM)
+        let mut command = Command::new(OWN_PROGRAM);
+        for variable in hidden {
+            command.env_remove(variable);
+        }
+        let child = command
             .arg0("nbdbox")
             .arg(walls::SUBCOMMAND)
             .args(self.all_walls.then_some(walls::ALL))

@@ -9,16 +9,15 @@ use nbdbox_config::native::NativeName;
 use nbdbox_config::reference::Reference;
 use outside::{Right, Rights, Socket};
 
-use crate::hosting::Texts;
 use crate::plugins::Plugins;
 
-/// What a server of a configuration may ask for, which was read from `path` and is in these texts.
-pub(crate) fn of_configuration(path: &Path, config: &Config, texts: &Texts) -> Rights {
+/// The rights of a server of a configuration, which was read from `path`. The server gets the configuration itself by them.
+///
+/// # Errors
+/// The configuration can't be encoded.
+pub(crate) fn of_configuration(path: &Path, config: &Config) -> anyhow::Result<Rights> {
     let mut rights = Rights::default();
-    rights.allow(path, Right::List);
-    for (file, text) in texts {
-        rights.provide(file, text.as_bytes());
-    }
+    rights.provide(path, &config.encode()?);
     of_exports(&mut rights, config);
     Plugins::of_configuration(&config.plugins).rights(&mut rights);
     for listener in &config.listeners {
@@ -28,16 +27,7 @@ pub(crate) fn of_configuration(path: &Path, config: &Config, texts: &Texts) -> R
     if let Some(admin) = &config.admin {
         rights.allow_socket(Socket::Admin(Box::new(socket_of(admin))));
     }
-    rights
-}
-
-/// What a server takes to find out itself what is wrong with a configuration.
-pub(crate) fn unread_configuration(path: &Path) -> Rights {
-    let mut rights = Rights::default();
-    rights.allow(path, Right::List);
-    rights.allow(path, Right::Read);
-    rights.allow_in(path, Some("toml"), &[Right::Read]);
-    rights
+    Ok(rights)
 }
 
 /// What the exports of a configuration take.

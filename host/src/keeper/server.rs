@@ -10,6 +10,7 @@ use outside::{Note, Stage};
 use rustix::process::Signal;
 use tokio::time::sleep_until;
 
+use super::charge::Serving;
 use super::desk::Desk;
 use super::line::Line;
 use super::process::{Launch, Process};
@@ -29,6 +30,8 @@ const WELL: Duration = Duration::from_secs(60);
 /// A server and its desk.
 pub(super) struct Server {
     part: Part,
+    /// Environment variables that its process doesn't get.
+    hidden: Vec<String>,
     desk: Desk,
     state: State,
     /// When its process was started.
@@ -72,10 +75,16 @@ impl Server {
     ///
     /// # Errors
     /// The kernel refuses another process.
-    pub(super) fn start(launch: &Launch, part: Part, desk: Desk) -> anyhow::Result<Self> {
-        let state = run(launch, &part, &desk)?;
+    pub(super) fn start(
+        launch: &Launch,
+        part: Part,
+        hidden: Vec<String>,
+        desk: Desk,
+    ) -> anyhow::Result<Self> {
+        let state = run(launch, &part, &hidden, &desk)?;
         Ok(Self {
             part,
+            hidden,
             desk,
             state,
             begun: Instant::now(),
@@ -129,8 +138,10 @@ impl Server {
         }
     }
 
-    /// Lets the server read the configuration again.
-    pub(super) fn reload(&mut self, reason: &str) {
+    /// Lets the server read the configuration again. Until it has, it keeps the rights that it loses.
+    pub(super) fn serve_anew(&mut self, serving: Serving, reason: &str) {
+        self.desk.grant(serving.rights);
+        self.hidden = serving.hidden;
         // One that isn't there reads it when it starts.
         if let State::Runs(running) = &mut self.state
             && let Some(line) = &mut running.line
@@ -172,7 +183,7 @@ impl Server {
     /// # Errors
     /// The kernel refuses another process.
     pub(super) fn start_again(&mut self, launch: &Launch) -> anyhow::Result<()> {
-        self.state = run(launch, &self.part, &self.desk)?;
+        self.state = run(launch, &self.part, &self.hidden, &self.desk)?;
         self.begun = Instant::now();
         Ok(())
     }
@@ -221,8 +232,8 @@ impl Running {
     }
 }
 
-fn run(launch: &Launch, part: &Part, desk: &Desk) -> anyhow::Result<State> {
-    let (process, link) = launch.start(part)?;
+fn run(launch: &Launch, part: &Part, hidden: &[String], desk: &Desk) -> anyhow::Result<State> {
+    let (process, link) = launch.start(part, hidden)?;
     Ok(State::Runs(Box::new(Running {
         process,
         line: Some(desk.line(link)?),

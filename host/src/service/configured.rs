@@ -182,7 +182,7 @@ fn check_connections(hosting: &Hosting, connections: usize) {
 async fn read(path: &Path) -> anyhow::Result<Blueprint> {
     let path = path.to_owned();
     let reading = Work::of_the_host().run(move || {
-        let blueprint = Blueprint::read(&path, &walls::part())?;
+        let blueprint = Blueprint::read(&path)?;
         ensure!(
             Keeper::get().is_some() || !blueprint.config.has_apart(),
             "a listener has `process = \"own\"`, but the sandbox is off and there is one process; remove the key, or \

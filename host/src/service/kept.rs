@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{Changes, Entrance, FileWatcher, Signals, Supervisor, Until, Wanted, open_cache};
 use crate::hosting::read_configuration;
-use crate::keeper::{self, Charge, Granted, Occasion, Occasions, Opened, Parts, Supplies};
+use crate::keeper::{self, Charge, Occasion, Occasions, Opened, Serving, Supplies};
 
 /// What a keeper has beside the configuration.
 pub(crate) struct Kept {
@@ -97,7 +97,7 @@ struct Words {
     config: Config,
     /// The first listener, which a socket of the command line may stand for.
     first: config::Listener,
-    parts: Parts,
+    parts: Vec<Serving>,
 }
 
 impl Words {
@@ -108,26 +108,19 @@ impl Words {
     /// All that is wrong, one thing a line.
     async fn read(path: PathBuf, is_narrow: bool) -> anyhow::Result<Self> {
         let reading = Work::of_the_host().run(move || {
-            let (mut config, texts) = read_configuration(&path)?;
+            let mut config = read_configuration(&path)?;
             // A configuration has one.
             let first = config.listeners[0].clone();
             let parts = if is_narrow {
                 // All clients come in by one socket: one process serves them.
                 config.listeners.clear();
-                let mut rights = keeper::of_configuration(&path, &config, &texts);
+                let mut rights = keeper::of_configuration(&path, &config)?;
                 keeper::tls(&mut rights, &first.tls);
-                keeper::one(rights)
+                Serving::all(rights)
             } else {
-                let rights = |part: Part| {
-                    let mut config = config.clone();
-                    config.narrow_to(&part);
-                    let mut rights = keeper::of_configuration(&path, &config, &texts);
-                    if part == Part::Admin {
-                        rights.allow_visits();
-                    }
-                    (part, rights)
-                };
-                config.parts().into_iter().map(rights).collect()
+                let parts = config.parts().into_iter();
+                let serving = parts.map(|part| serving(&path, &config, part));
+                serving.collect::<anyhow::Result<_>>()?
             };
             Ok(Self {
                 config,
@@ -137,6 +130,23 @@ impl Words {
         });
         reading.await?
     }
+}
+
+/// What the server of a part serves.
+fn serving(path: &Path, whole: &Config, part: Part) -> anyhow::Result<Serving> {
+    let mut config = whole.clone();
+    config.narrow_to(&part);
+    let mut rights = keeper::of_configuration(path, &config)?;
+    if part == Part::Admin {
+        rights.allow_visits();
+    }
+    let own = config.secret_variables();
+    let others = whole.secret_variables().into_iter();
+    Ok(Serving {
+        part,
+        rights,
+        hidden: others.filter(|name| !own.contains(name)).collect(),
+    })
 }
 
 /// Reads the operator's words again when they've changed.
@@ -165,10 +175,7 @@ impl Occasions for Reread {
         self.reading = None;
         Occasion {
             reason,
-            rights: match words {
-                Ok(words) => Granted::Anew(words.parts),
-                Err(_) => Granted::More(keeper::unread_configuration(&self.path)),
-            },
+            parts: words.map(|words| words.parts),
         }
     }
 }

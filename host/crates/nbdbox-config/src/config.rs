@@ -10,6 +10,7 @@ mod alt_name;
 mod at;
 mod check;
 mod part;
+pub(crate) mod passed;
 mod problem;
 mod raw;
 mod schema;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use alt_name::AltName;
 pub use part::{Part, Portion};
@@ -43,7 +44,7 @@ pub struct Source<'a> {
 }
 
 /// An operator's decisions, from all files together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// Where clients connect; at least one.
     pub listeners: Vec<Listener>,
@@ -58,6 +59,7 @@ pub struct Config {
     /// them.
     pub memory: Option<u64>,
     /// Folders in which plugins are searched by name, before those of the system.
+    #[serde(with = "passed")]
     pub plugins: Vec<PathBuf>,
     /// The compile cache.
     pub cache: Cache,
@@ -104,7 +106,7 @@ impl Default for Config {
 }
 
 /// The log's format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// Lines of text, for people.
@@ -115,7 +117,7 @@ pub enum LogFormat {
 }
 
 /// How much of a sandbox the process that serves gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sandbox {
     /// All walls that the kernel has. The log names those that it lacks.
@@ -128,7 +130,7 @@ pub enum Sandbox {
 }
 
 /// The process that serves a listener's clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Process {
     /// One process for all listeners that say so.
@@ -139,16 +141,17 @@ pub enum Process {
 }
 
 /// The compile cache.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cache {
     /// The folder; if `None`, the one that the environment names.
+    #[serde(with = "passed")]
     pub path: Option<PathBuf>,
     /// Bytes that it keeps; it evicts the least recently used plugins first.
     pub size: Option<u64>,
 }
 
 /// An address on which clients connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// A name for logs and for `clients`; its address by default.
     pub name: String,
@@ -163,13 +166,14 @@ pub struct Listener {
 }
 
 /// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Address {
     /// An IP address and a port; port 0 is any free one. An IPv6 address doesn't include IPv4.
     Tcp(SocketAddr),
     /// A unix socket. The server replaces a socket file on which nobody listens.
     Unix {
         /// The path of the socket.
+        #[serde(with = "passed")]
         path: PathBuf,
         /// Its permission bits; if `None`, the umask decides.
         mode: Option<u32>,
@@ -188,7 +192,7 @@ pub enum Address {
 }
 
 /// `USER`, `USER:GROUP` or `:GROUP`, by name or number.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Owner {
     /// The user.
     pub user: Option<String>,
@@ -197,7 +201,7 @@ pub struct Owner {
 }
 
 /// TLS on a listener.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tls {
     /// The listener is plain only.
     #[default]
@@ -209,18 +213,21 @@ pub enum Tls {
 }
 
 /// The PEM files of a listener that speaks TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFiles {
     /// The server's certificate and the chain up to its CA.
+    #[serde(with = "passed")]
     pub certificate: PathBuf,
     /// The certificate's key.
+    #[serde(with = "passed")]
     pub key: PathBuf,
     /// The CAs that sign clients' certificates; if `None`, clients need no certificate.
+    #[serde(with = "passed")]
     pub client_ca: Option<PathBuf>,
 }
 
 /// A tenant: exports, and the clients that may use them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
     /// The tenant's name, for logs and metrics.
     pub name: String,
@@ -233,7 +240,7 @@ pub struct Tenant {
 }
 
 /// A rule: a client matches it if all that is set holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientRule {
     /// The subject of its verified certificate, in the form of RFC 4514: `CN=alice,O=Example`.
     pub subject: Option<String>,
@@ -248,7 +255,7 @@ pub struct ClientRule {
 }
 
 /// An export of a tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Export {
     /// The name by which clients open it.
     pub name: String,
@@ -273,7 +280,7 @@ pub struct Export {
 }
 
 /// A filter of an export.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// The filter. One of the host's own has neither a digest nor grants.
     pub plugin: Reference,
@@ -288,12 +295,12 @@ pub struct Filter {
 }
 
 /// A setting's value, or its source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {
     /// The value itself.
     Plain(String),
     /// The first line of this file. Never shown.
-    File(PathBuf),
+    File(#[serde(with = "passed")] PathBuf),
     /// The value of this environment variable. Never shown.
     Env(String),
 }

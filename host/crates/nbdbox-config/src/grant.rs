@@ -6,12 +6,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::lock::Lock;
 
 /// What a plugin may do with a blob. Each access includes those before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Access {
     /// Answer with references to its bytes, and learn where its data is. The plugin can't see the bytes.
     MapOnly,
@@ -33,11 +34,12 @@ impl fmt::Display for Access {
 }
 
 /// A file that is granted under a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// The name by which the plugin opens it.
     pub name: String,
     /// The operator's file or block device.
+    #[serde(with = "crate::config::passed")]
     pub path: PathBuf,
     /// What the plugin may do with it.
     pub access: Access,

@@ -5,11 +5,13 @@ mod tenant;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use key::{Field, Key, LimitError};
 pub use tenant::TenantLimits;
 
 /// The limits of one export and of the connections to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of memory and tables in one instance, plus the host's memory for its globals, functions, imports and core
     /// instances. Restrains the plugin, which could take the host's memory.

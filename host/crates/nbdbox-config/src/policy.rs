@@ -1,10 +1,10 @@
 //! The operator's choices for an export's behaviour and failures.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How an export behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Serve read-only, even if the plugin can write.
     pub read_only: bool,
@@ -17,7 +17,7 @@ pub struct Policy {
 }
 
 /// What to do if a device fails to report extents (E11).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExtentsOnError {
     /// Report data for the whole request, which is always a safe answer.
@@ -31,7 +31,7 @@ pub enum ExtentsOnError {
 ///
 /// Regardless of this choice, a writable export in mode `single` fails for good, since the instance's
 /// memory was the disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
     /// A fresh instance serves the next request, after a pause that doubles with each crash in a

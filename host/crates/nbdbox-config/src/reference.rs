@@ -14,6 +14,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::native::NativeName;
@@ -25,10 +26,10 @@ const NAME: usize = 64;
 const OCI: &str = "oci://";
 
 /// A reference to a plugin or filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reference {
     /// The file at this path, which may have any bytes.
-    Path(PathBuf),
+    Path(#[serde(with = "crate::config::passed")] PathBuf),
     /// A plugin or filter that is looked up by this name.
     Name(String),
     /// An artifact in a registry.
@@ -36,7 +37,7 @@ pub enum Reference {
 }
 
 /// An artifact in a registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// The registry's host, and its port if there is one.
     pub host: String,

@@ -63,15 +63,6 @@ impl Rights {
         self.provided.insert(path.to_owned(), bytes.into());
     }
 
-    /// The same without files that were provided.
-    #[must_use]
-    pub fn without_provided(&self) -> Self {
-        Self {
-            provided: HashMap::new(),
-            ..self.clone()
-        }
-    }
-
     /// Allows a socket.
     pub fn allow_socket(&mut self, socket: Socket) {
         self.sockets.insert(socket);

@@ -15,7 +15,7 @@ use super::{FOLDER_CHANGED, Serve};
 use crate::cli::purpose::Purpose;
 use crate::cli::run::{Captive, Variables};
 use crate::cli::sandbox_args::{self, Side};
-use crate::keeper::{self, Charge, Opened, SameRights, Supplies};
+use crate::keeper::{self, Charge, Opened, SameRights, Serving, Supplies};
 use crate::service::{self, Changes, FileWatcher, Signals, Supervisor, Wanted};
 
 impl Serve {
@@ -38,7 +38,7 @@ impl Serve {
             pidfile: serve.pidfile.clone(),
             supervisor: Supervisor::None,
             restart: !serve.single,
-            parts: keeper::one(rights),
+            parts: Serving::all(rights),
             supplies: Supplies {
                 cache: Cache::default_folder(),
                 inherited: Inherited::from_environment()?,

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A subject alternative name of a certificate, of the kinds that rules can match (RFC 5280, section 4.2.1.6).
 ///
 /// Two names are equal if their kinds and their texts are. An authority that lets its clients choose names of one kind
 /// hasn't vouched for a name of another kind with the same text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum AltName {
     /// A DNS name, compared without case.
     Dns(String),

@@ -1,8 +1,11 @@
 //! The parts of a configuration that processes of their own serve.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Address, Config, Listener, Process, Tenant, Tls};
+use serde::{Deserialize, Serialize};
+
+use super::{Address, Config, Listener, Process, Tenant, Tls, Value};
 
 /// What one process serves of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,7 +55,7 @@ impl fmt::Display for Part {
 }
 
 /// A process's portion of the limits that hold for all tenants together: its tenants among all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Portion {
     tenants: usize,
     of: usize,
@@ -151,6 +154,22 @@ impl Config {
             tenants: self.tenants.len(),
             of: all,
         };
+    }
+
+    /// The environment variables that have secrets of its tenants.
+    #[must_use]
+    pub fn secret_variables(&self) -> BTreeSet<String> {
+        let exports = self.tenants.iter().flat_map(|tenant| &tenant.exports);
+        let settings = exports.flat_map(|export| {
+            let filters = export.filters.iter().flat_map(|filter| &filter.settings);
+            export.settings.iter().chain(filters)
+        });
+        settings
+            .filter_map(|(_, value)| match value {
+                Value::Env(name) => Some(name.clone()),
+                Value::Plain(_) | Value::File(_) => None,
+            })
+            .collect()
     }
 
     /// Pairs of listeners, which different processes serve, that let clients of one tenant in: two processes can't share

@@ -1,9 +1,11 @@
 //! What a tenant may use, with all its exports and clients.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Field, Key};
 
 /// The limits of one tenant. Those of its exports apply too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantLimits {
     /// Bytes that the host holds for the tenant: its plugins' instances with their memories and tables, what the host
     /// remembers of its exports, and what it keeps for its clients. Restrains a tenant that could take the machine's
