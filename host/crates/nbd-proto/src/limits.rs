@@ -73,9 +73,9 @@ pub const MAX_MINIMUM_BLOCK: u32 = 65_536;
 /// the minimum block size and 2^9").
 pub const MIN_PREFERRED_BLOCK: u32 = 512;
 
-/// Largest minimum block size of which a client needn't be told, in bytes. A client that requests no
-/// block sizes should use 512 (section "Size constraints"), so the server denies it an export with
-/// larger blocks with `NBD_REP_ERR_BLOCK_SIZE_REQD`.
+/// Largest minimum block size of an export that clients may enter without a request for its block sizes, in
+/// bytes. Such a client should use 512 (section "Size constraints"), so the server answers
+/// `NBD_REP_ERR_BLOCK_SIZE_REQD` if the blocks are larger.
 pub const ASSUMED_MINIMUM_BLOCK: u32 = 512;
 
 /// Longest option reply that a client reads, in bytes.

@@ -477,7 +477,7 @@ fn broken_replies_are_breaches() {
         (
             "668e33ef 0001 0005 0102030405060708 00000014 00000001 00001000 00000000 00000200 00000003",
             status(),
-            "more than asked for",
+            "more than requested",
         ),
         (
             "668e33ef 0001 0005 0102030405060708 0000000c",

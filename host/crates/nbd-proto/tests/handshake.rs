@@ -528,7 +528,7 @@ fn an_event_stays_until_the_shell_answers_it() {
     assert_eq!(server.handshake.take_output(), b"");
     server.handshake.found(&export("disk"));
     let (consumed, event) = server.handshake.advance(rest);
-    assert_eq!(consumed, 0, "what follows are requests");
+    assert_eq!(consumed, 0, "the rest are requests");
     assert!(matches!(event, Event::Ready(_)));
     assert_eq!(
         server.handshake.advance(rest).1,

@@ -116,10 +116,16 @@ fn look(mut state: OwnedMutexGuard<State>, files: &TlsFiles) -> Arc<ServerConfig
         match files::read(files) {
             Ok(config) => {
                 state.config = config;
-                tracing::info!(target: "nbdbox::tls", "TLS: read again {certificate} and the files that belong to it, because they changed");
+                tracing::info!(
+                    target: "nbdbox::tls",
+                    "TLS: read again {certificate} and the files that belong to it, because they changed"
+                );
             }
             Err(error) => {
-                tracing::error!(target: "nbdbox::tls", "TLS goes on with the certificate that it has, because it can't use the new files: {error:#}");
+                tracing::error!(
+                    target: "nbdbox::tls",
+                    "TLS goes on with the certificate that it has, because it can't use the new files: {error:#}"
+                );
             }
         }
     }

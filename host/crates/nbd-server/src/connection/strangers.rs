@@ -164,7 +164,7 @@ impl Place {
     }
 }
 
-/// Makes a client a stranger again when dropped. It counts as one since it came.
+/// Makes a client a stranger again when dropped, with the age that it would have without the loan.
 struct Returns<'a>(&'a Place);
 
 impl Drop for Returns<'_> {

@@ -37,7 +37,7 @@ struct Shared {
 enum Leave {
     /// The connection hasn't requested a slot.
     None,
-    /// The connection has queued for a slot since then.
+    /// The connection queues for a slot, since this instant.
     Awaited(CoreTicket, Instant),
     /// The connection has a slot, but tasks that need none go first.
     InLine(CoreSlot),
