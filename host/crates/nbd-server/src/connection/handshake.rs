@@ -96,7 +96,7 @@ where
                     }
                     Err(Absent::Unknown) => handshake.unknown(),
                     Err(Absent::Failed) => handshake.denied("the server can't open the export"),
-                    Err(Absent::Full) => handshake.denied("the export has too many connections"),
+                    Err(Absent::Full) => handshake.denied("the limit of connections is reached"),
                 }
             }
             Event::Ready(session) => {
