@@ -1,18 +1,18 @@
-//! Addresses as clients use them.
+//! Addresses of servers, as clients use them.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a server listens.
+/// The address on which a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A host name or address, and a port; port 0 is any that is free.
+    /// A host name or IP address, and a port. A server that binds port 0 gets any free port.
     Tcp(String, u16),
-    /// A path.
+    /// The path of a unix socket.
     Unix(PathBuf),
-    /// A port of a virtual machine's host.
+    /// A vsock port, through which virtual machines reach their host.
     Vsock {
-        /// The context id; any if none.
+        /// The context id; `None` for any.
         cid: Option<u32>,
         /// The port.
         port: u32,

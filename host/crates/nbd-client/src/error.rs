@@ -1,4 +1,4 @@
-//! What can go wrong with a server.
+//! The errors of a client.
 
 use std::io;
 use std::time::Duration;
@@ -8,38 +8,38 @@ use thiserror::Error;
 
 use crate::printable;
 
-/// Why a client gives up. Fit for a terminal: what the server said is escaped.
+/// Why a client gives up. Its text is safe on a terminal: the texts of the server in it are escaped.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// Nobody listens, or there's no way there.
+    /// Nothing listens at the address, or there is no route to it.
     #[error("can't connect")]
     Unreachable(#[source] io::Error),
     /// The connection failed.
-    #[error("the connection broke")]
+    #[error("the connection failed")]
     Broken(#[source] io::Error),
-    /// TLS didn't come about: one side doesn't trust the other, or doesn't speak it.
+    /// The TLS handshake failed: one side doesn't trust the other, or doesn't support TLS.
     #[error("TLS failed: {0}")]
     Tls(String),
     /// The server closed the connection.
-    #[error("the server hung up")]
+    #[error("the server closed the connection")]
     HungUp,
-    /// The server doesn't get on with the handshake.
+    /// The server didn't finish the handshake in this time.
     #[error("the server didn't finish the handshake in {} s", .0.as_secs())]
     Silent(Duration),
-    /// The server refused the export, or broke the protocol.
+    /// The server refused the export, or broke the protocol. The text is escaped.
     #[error("{0}")]
     Protocol(String),
-    /// A request failed.
-    #[error("the server says {errno} to block status at {offset}{}", reason(text))]
+    /// The server answered a block status request with an error.
+    #[error("block status at {offset} failed with {errno}{}", reason(text))]
     Failed {
-        /// The error.
+        /// The server's error.
         errno: Errno,
-        /// Where the request began.
+        /// The request's offset in bytes.
         offset: u64,
         /// The server's explanation, escaped; may be empty.
         text: String,
     },
-    /// The server doesn't know where data and holes are.
+    /// The server doesn't report where data and holes are.
     #[error(
         "the server doesn't support the metadata context `base:allocation`, so there is nothing to map"
     )]

@@ -1,4 +1,4 @@
-//! Block status: where data and holes are.
+//! Requests block status: where an export has data and holes.
 
 use bytes::Buf as _;
 use extent_map::{Extent, Kind};
@@ -8,16 +8,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{Client, ClientError, printable, receive};
 
-/// Minimum block size of a server that doesn't say one, as nbdinfo assumes it.
+/// Minimum block size that the client assumes, as nbdinfo does, if the server sends none. In bytes.
 const MINIMUM_BLOCK: u32 = 512;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    /// Walks over the export: `each` gets its extents in ascending order, as the server sends them.
-    /// Neighbours may be of the same kind. Each is at least one byte long, and they end where the
-    /// export does.
+    /// Calls `each` with the export's extents, in ascending order and without gaps, as the server sends
+    /// them. Neighbours may be of the same kind. Each extent has at least one byte, and the last ends at
+    /// the export's end.
+    ///
+    /// Waits for the server without a time limit. If the future is dropped, drop the client too: it would
+    /// take the reply to the abandoned request for a mistake of the server.
     ///
     /// # Errors
-    /// The server can't say or breaks the protocol, or `each` fails.
+    /// The server doesn't support block status, answers with an error, breaks the protocol or hangs up;
+    /// or `each` fails.
     pub async fn extents<E: From<ClientError>>(
         &mut self,
         mut each: impl FnMut(Extent) -> Result<(), E>,
@@ -28,7 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         while offset < size {
             let length = self.longest().min(size - offset);
             for descriptor in self.block_status(context, offset, length).await? {
-                // The last one may reach past what was asked; past the export there is nothing.
+                // The last one may reach past the end of the request, and of the export.
                 let length = descriptor.length.min(size - offset);
                 if length == 0 {
                     break;
@@ -45,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok(())
     }
 
-    /// The longest request: all there is, or the largest multiple of a block in 32 bits.
+    /// Longest block status request in bytes: without limit, or the largest multiple of a block in 32 bits.
     fn longest(&self) -> u64 {
         if self.agreed.framing == Framing::Extended {
             return u64::MAX;
@@ -57,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         u64::from(u32::MAX - u32::MAX % block)
     }
 
-    /// Asks once. The answer may be short, but says something.
+    /// Sends one block status request. Its answer may cover only a part of the range, but never nothing.
     async fn block_status(
         &mut self,
         wanted: ContextId,
@@ -76,7 +80,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                     descriptors,
                 } if context == wanted => Some(Ok(descriptors)),
                 Body::BlockStatus { .. } => {
-                    return Err(broken("a context that wasn't chosen"));
+                    return Err(broken(
+                        "it sent a metadata context that the client didn't select",
+                    ));
                 }
                 Body::Error { errno, text, .. } => Some(Err(ClientError::Failed {
                     errno,
@@ -84,21 +90,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                     text: printable(&text),
                 })),
                 Body::Data { .. } | Body::Hole { .. } => {
-                    return Err(broken("content for no read"));
+                    return Err(broken(
+                        "it sent data or a hole for a request that isn't a read",
+                    ));
                 }
             };
-            // One chunk for each context, or an error: what goes on and on is neither.
+            // A valid reply has one chunk for each context, or an error. This also ends an endless reply.
             if said.is_some() && answer.is_some() {
-                return Err(broken("two answers to one block status"));
+                return Err(broken("it answered one block status request twice"));
             }
             answer = answer.or(said);
             if reply.done {
-                return answer.unwrap_or_else(|| Err(broken("block status without extents")));
+                return answer.unwrap_or_else(|| {
+                    Err(broken("it answered a block status request without extents"))
+                });
             }
         }
     }
 
-    /// The next reply, or chunk of one.
+    /// Receives the next reply, or chunk of a reply.
     async fn reply(&mut self, request: &Request) -> Result<Reply, ClientError> {
         loop {
             let asked = |cookie| (cookie == request.cookie).then_some(*request);

@@ -1,8 +1,8 @@
-//! The client: what `nbdbox map` is to a server, over any stream.
+//! An NBD client over any stream, for `nbdbox map`.
 //!
-//! Owns the stream and its buffer. What is said is `nbd_proto::client`'s. Its invariant: the server
-//! isn't trusted. Memory stays bounded, what doesn't move on is an error, and texts of the server's
-//! are escaped before they get into one.
+//! [`Client`] owns the stream and its receive buffer; `nbd_proto::client` has the protocol. Its invariant:
+//! it doesn't trust the server. Its memory is bounded, a connection or handshake that takes too long is an
+//! error, and it escapes the server's texts before it puts them into an error.
 
 mod address;
 mod error;
@@ -28,27 +28,28 @@ pub use stream::Stream;
 pub use tls::{Tls, TlsFiles};
 pub use uri::{Uri, UriError, UriTls};
 
-/// Time for a connection and its handshake. Restrains servers that accept and say nothing.
+/// Time for the handshakes of NBD and TLS. Restrains a server that accepts the connection and stays silent.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
-/// Room that is made for what comes next, in bytes.
+/// Bytes that the receive buffer has room for before each read.
 const RECEIVE: usize = 64 * 1024;
 
-/// A connection in the transmission phase. One request at a time.
+/// A connection in the transmission phase. It has one request in flight at a time.
 #[derive(Debug)]
 pub struct Client<S> {
     stream: S,
-    /// Received, and not consumed.
+    /// Bytes received and not consumed.
     input: BytesMut,
     agreed: Connection,
     last_cookie: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    /// Chooses an export, with the best framing that the server knows, and `base:allocation`.
+    /// Enters an export in plain text, with the best framing that the server supports, and with
+    /// `base:allocation` if the server has it. Takes at most 30 s. Dropping the future closes the stream.
     ///
     /// # Errors
-    /// The server refuses, breaks the protocol, hangs up, or takes too long.
+    /// The server refuses the export, breaks the protocol, hangs up, or takes too long.
     pub async fn negotiate(stream: S, export: &str) -> Result<Self, ClientError> {
         in_time(shake(stream, Negotiation::new(goal(export)))).await
     }
@@ -59,10 +60,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.agreed.size
     }
 
-    /// Leaves.
+    /// Sends a DISC and closes the sending side of the stream. Waits until the stream has taken all bytes.
     ///
     /// # Errors
-    /// The connection is gone already.
+    /// The connection failed.
     pub async fn disconnect(mut self) -> Result<(), ClientError> {
         let cookie = self.next_cookie();
         self.send(Request::disconnect(cookie)).await?;
@@ -84,10 +85,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 }
 
 impl Client<Stream> {
-    /// The same over TLS, or not at all.
+    /// Enters an export as [`negotiate`](Self::negotiate) does, but over TLS.
     ///
     /// # Errors
-    /// As for [`negotiate`](Self::negotiate); the server doesn't speak TLS, or isn't whom it should be.
+    /// As for [`negotiate`](Self::negotiate); or the server refuses TLS, or its certificate isn't valid for the name
+    /// that `tls` requires.
     pub async fn negotiate_over_tls(
         mut stream: Stream,
         tls: &Tls,
@@ -95,7 +97,7 @@ impl Client<Stream> {
     ) -> Result<Self, ClientError> {
         in_time(async {
             let mut negotiation = Negotiation::over_tls(goal(export));
-            // What came in plain text is given up with this.
+            // Bytes that came in plain text are dropped with this buffer.
             let mut input = BytesMut::new();
             match advance(&mut stream, &mut input, &mut negotiation).await? {
                 Progress::StartTls => {}
@@ -109,7 +111,7 @@ impl Client<Stream> {
     }
 }
 
-/// What is wanted of every server.
+/// The goal of every handshake: the export, with all that the server supports.
 fn goal(export: &str) -> Goal {
     Goal::Go {
         export: export.to_owned(),
@@ -142,7 +144,7 @@ async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Goes on until something other than more bytes is needed.
+/// Exchanges bytes with the server until the negotiation needs anything except more bytes.
 async fn advance<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     input: &mut BytesMut,
@@ -160,16 +162,16 @@ async fn advance<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 fn unasked() -> ClientError {
-    ClientError::Protocol("what nobody asked for".to_owned())
+    ClientError::Protocol("the server sent something that the client didn't request".to_owned())
 }
 
 async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), ClientError> {
     stream.write_all(bytes).await.map_err(ClientError::Broken)?;
-    // TLS has a buffer of its own.
+    // TLS keeps bytes in a buffer of its own until a flush.
     stream.flush().await.map_err(ClientError::Broken)
 }
 
-/// Waits for more bytes.
+/// Waits for more bytes, and appends them to `input`.
 async fn receive(
     stream: &mut (impl AsyncRead + Unpin),
     input: &mut BytesMut,

@@ -1,4 +1,4 @@
-//! Certificates and keys in PEM files.
+//! Reads certificates and keys from PEM files. The functions block while they read.
 
 use std::io::BufReader;
 use std::path::Path;
@@ -8,24 +8,24 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// All certificates of a file; one at least.
+/// All certificates of a file, at least one.
 ///
 /// # Errors
-/// Names the file.
+/// The file can't be read or has no valid certificate; the error names it.
 pub fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || -> anyhow::Result<Vec<_>> {
         let file = BufReader::new(outside::files::read(path)?);
         let certificates = CertificateDer::pem_reader_iter(file).collect::<Result<Vec<_>, _>>()?;
-        ensure!(!certificates.is_empty(), "there is no certificate in it");
+        ensure!(!certificates.is_empty(), "the file has no certificate");
         Ok(certificates)
     };
     read().with_context(|| path.display().to_string())
 }
 
-/// The authorities of a file; one at least.
+/// The certificate authorities of a file, at least one.
 ///
 /// # Errors
-/// Names the file.
+/// As for [`certificates`]; or a certificate can't be that of an authority.
 pub fn authorities(path: &Path) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
@@ -35,12 +35,12 @@ pub fn authorities(path: &Path) -> anyhow::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// The key of a file.
+/// The first private key of a file.
 ///
 /// # Errors
-/// Names the file.
+/// The file can't be read or has no private key; the error names it.
 pub fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
-    let named = || format!("{}: no private key can be read", path.display());
+    let named = || format!("{}: can't read a private key from it", path.display());
     let file = BufReader::new(outside::files::read(path).with_context(named)?);
     PrivateKeyDer::from_pem_reader(file).with_context(named)
 }

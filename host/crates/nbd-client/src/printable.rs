@@ -1,8 +1,8 @@
-//! Other people's texts on a terminal.
+//! Makes texts from untrusted sources safe on a terminal.
 
-/// Escapes what isn't a visible character: controls and line breaks, and what turns the direction
-/// of writing. Quotes stay as they are; backslashes are doubled, so that nothing looks like an
-/// escape that wasn't one.
+/// Escapes all characters that aren't visible: control characters, line breaks, and those that change
+/// the direction of writing. Quotes stay as they are. Backslashes are doubled, so that no original text
+/// looks like an escape.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());

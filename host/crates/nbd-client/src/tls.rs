@@ -1,4 +1,4 @@
-//! TLS as a client speaks it: whom it trusts, and what it shows.
+//! The client's side of TLS: which servers it trusts, and which certificate it presents.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use tokio_rustls::TlsConnector;
 use crate::pem;
 use crate::{ClientError, Stream, printable};
 
-/// The files of a client that speaks TLS, all PEM.
+/// The files that a client needs for TLS, all PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The CAs whose servers are trusted.
+    /// The certificate authorities whose servers the client trusts.
     pub ca: PathBuf,
-    /// The client's certificate and its key, for servers that ask for one.
+    /// The client's certificate and its key, for servers that request a certificate.
     pub own: Option<(PathBuf, PathBuf)>,
 }
 
-/// How to go over to TLS with a server.
+/// What a client needs for a TLS handshake with one server.
 #[derive(Clone, Debug)]
 pub struct Tls {
     config: Arc<ClientConfig>,
@@ -29,8 +29,8 @@ pub struct Tls {
 }
 
 impl TlsFiles {
-    /// Those of a folder, under the names that libnbd and QEMU give them: `ca-cert.pem`, and
-    /// `client-cert.pem` with `client-key.pem` if they are there.
+    /// The files of a folder, by the names that libnbd and QEMU use: `ca-cert.pem`, and `client-cert.pem`
+    /// with `client-key.pem` if `client-cert.pem` exists. Blocks for that look, and reads no file.
     #[must_use]
     pub fn in_folder(folder: &Path) -> Self {
         let certificate = folder.join("client-cert.pem");
@@ -43,10 +43,11 @@ impl TlsFiles {
 }
 
 impl Tls {
-    /// Reads the files; the server has to prove that it's called `server`, a DNS name or an IP address.
+    /// Reads the files, and blocks meanwhile. The server's certificate must be valid for `server`, a DNS name or an IP
+    /// address.
     ///
     /// # Errors
-    /// Names the file that can't be read or used, and why.
+    /// A file can't be read or used, and the error names it; or `server` is neither of the two.
     pub fn load(files: &TlsFiles, server: &str) -> anyhow::Result<Self> {
         let server = ServerName::try_from(server.to_owned());
         let server = server.context("the server's name is neither a DNS name nor an IP address")?;
@@ -68,13 +69,13 @@ impl Tls {
         Ok(Self { config, server })
     }
 
-    /// Does the TLS handshake.
+    /// Does the TLS handshake. Dropping the future closes the stream.
     pub(super) async fn connect(&self, stream: Stream) -> Result<Stream, ClientError> {
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let secured = connector.connect(self.server.clone(), stream).await;
         match secured {
             Ok(stream) => Ok(Box::new(stream)),
-            // It may quote what the server's certificate says.
+            // The error may quote the server's certificate.
             Err(error) => Err(ClientError::Tls(printable(&error.to_string()))),
         }
     }

@@ -1,5 +1,5 @@
-//! NBD URIs (doc/uri.md of the NBD project): written for what a server listens on, and read as far as this client
-//! goes, which is TCP and unix sockets, in plain text or over TLS.
+//! NBD URIs (doc/uri.md of the NBD project): writes those of a server's addresses, and reads those that this client
+//! supports, which are TCP and unix sockets, in plain text or over TLS.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -17,37 +17,37 @@ use crate::{Address, ClientError, Stream};
 /// NBD's registered port.
 const PORT: u16 = 10809;
 
-/// Time for a connection to come about; without it the kernel tries for minutes.
+/// Time to connect. Without this limit the kernel tries for minutes.
 const CONNECT: Duration = Duration::from_secs(30);
 
-/// A server, and one of its exports.
+/// A parsed URI: a server, and one of its exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uri {
-    /// TCP or a unix socket.
+    /// TCP or a unix socket, never vsock.
     server: Address,
     export: String,
     tls: Option<UriTls>,
 }
 
-/// What a URI with TLS says of it.
+/// The TLS parameters of a URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UriTls {
-    /// What the server has to prove that it's called: its host, or what `tls-hostname` says.
+    /// The name for which the server's certificate must be valid: `tls-hostname`, or else the URI's host.
     pub server: String,
-    /// The folder that `tls-certificates` names.
+    /// The folder in `tls-certificates`, if the URI has that parameter.
     pub certificates: Option<PathBuf>,
 }
 
-/// What is wrong with a URI.
+/// Why a URI can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UriError {
-    /// Not a URI at all.
+    /// The text isn't a URI.
     #[error("{0}")]
     Syntax(#[from] url::ParseError),
-    /// Something of TLS that isn't there.
+    /// A `tls-` parameter that this client doesn't support, by its name.
     #[error("`{0}` isn't supported: only tls-certificates and tls-hostname are")]
     Tls(String),
-    /// Something else.
+    /// A scheme that this client doesn't support.
     #[error(
         "`{0}` isn't nbd, nbds, nbd+unix or nbds+unix: write nbd://HOST[:PORT]/EXPORT or \
          nbd+unix:///EXPORT?socket=PATH"
@@ -62,13 +62,13 @@ pub enum UriError {
     /// `nbd+unix:` or `nbds+unix:` without a socket.
     #[error("the socket is missing: write nbd+unix:///EXPORT?socket=PATH")]
     NoSocket,
-    /// A `%` that isn't followed by two hexadecimal digits.
-    #[error("a `%` needs two hexadecimal digits after it; `%25` is the character itself")]
+    /// A `%` without two hexadecimal digits after it.
+    #[error("a `%` needs two hexadecimal digits after it; write the character itself as `%25`")]
     Percent,
-    /// A host's name isn't one.
+    /// `tls-hostname` isn't UTF-8.
     #[error("tls-hostname isn't UTF-8")]
     Hostname,
-    /// The export's name isn't a string as NBD has them.
+    /// The export's name isn't a string of the NBD protocol.
     #[error("the export's name isn't UTF-8 of at most 4096 bytes without NUL")]
     Export,
 }
@@ -77,7 +77,7 @@ impl Uri {
     /// Parses a URI.
     ///
     /// # Errors
-    /// Says what to write instead.
+    /// The first mistake. Its text says what to write instead.
     pub fn parse(text: &str) -> Result<Self, UriError> {
         let url = Url::parse(text)?;
         let (server, secured) = match url.scheme() {
@@ -102,22 +102,22 @@ impl Uri {
         })
     }
 
-    /// What is said of TLS; `None` if it's in plain text.
+    /// The URI's TLS parameters; `None` if its scheme is plain text.
     #[must_use]
     pub fn tls(&self) -> Option<&UriTls> {
         self.tls.as_ref()
     }
 
-    /// The export's name.
+    /// The export's name, at most 4096 bytes; empty for the default export.
     #[must_use]
     pub fn export(&self) -> &str {
         &self.export
     }
 
-    /// Connects.
+    /// Connects to the server, without TLS. Takes at most 30 s. Dropping the future gives up.
     ///
     /// # Errors
-    /// Nobody there.
+    /// [`ClientError::Unreachable`].
     pub async fn connect(&self) -> Result<Stream, ClientError> {
         let stream = timeout(CONNECT, connect(&self.server)).await;
         stream
@@ -127,8 +127,8 @@ impl Uri {
 }
 
 impl Address {
-    /// The URI of an export here; over TLS, with certificates from this folder, if there is one. An empty path is no
-    /// folder: then clients have to know by themselves whom to trust.
+    /// The URI of an export at this address. With `certificates` it is a URI for TLS that names this folder; an empty
+    /// path means TLS without a folder, so clients must know by themselves which servers to trust.
     #[must_use]
     pub fn uri(&self, export: &str, certificates: Option<&Path>) -> String {
         let scheme = if certificates.is_some() {
@@ -139,7 +139,7 @@ impl Address {
         let export = quoted(export.as_bytes());
         let uri = match self {
             Self::Tcp(host, port) if host.contains(':') => {
-                // "Zone identifiers" begin with a per cent sign (RFC 6874).
+                // A zone identifier begins with a percent sign, which a URI writes as `%25` (RFC 6874).
                 let host = host.replace('%', "%25");
                 format!("{scheme}://[{host}]:{port}/{export}")
             }
@@ -149,7 +149,7 @@ impl Address {
                 format!("{scheme}+unix:///{export}?socket={path}")
             }
             Self::Vsock { cid, port } => {
-                // "Any" is no address: the host as its guests call it (vsock(7)).
+                // Clients can't connect to "any". Guests reach their host by this id (vsock(7)).
                 let cid = cid.unwrap_or(2);
                 format!("{scheme}+vsock://{cid}:{port}/{export}")
             }
@@ -172,7 +172,7 @@ async fn connect(server: &Address) -> io::Result<Stream> {
             Box::new(stream)
         }
         Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
-        // No URI that was read names one.
+        // `Uri::parse` makes no such address.
         Address::Vsock { .. } => return Err(io::ErrorKind::Unsupported.into()),
     })
 }
@@ -195,8 +195,8 @@ fn unix(url: &Url) -> Result<Address, UriError> {
     Ok(Address::Unix(OsString::from_vec(path).into()))
 }
 
-/// What `nbds` says of TLS. What it says in vain is an error: who turns something off or on by it should
-/// know that it isn't so.
+/// The TLS parameters of an `nbds` URI. An unsupported one is an error: a user who sets it must not believe that it
+/// has an effect.
 fn tls(url: &Url, server: &Address) -> Result<UriTls, UriError> {
     let unknown = parameters(url).find(|(name, _)| {
         name.starts_with("tls-") && !matches!(*name, "tls-certificates" | "tls-hostname")
@@ -210,14 +210,14 @@ fn tls(url: &Url, server: &Address) -> Result<UriTls, UriError> {
     Ok(UriTls {
         server: said.unwrap_or_else(|| match server {
             Address::Tcp(host, _) => host.clone(),
-            // A socket of this machine.
+            // A socket on this machine.
             Address::Unix(_) | Address::Vsock { .. } => "localhost".to_owned(),
         }),
         certificates: certificates.map(|path| OsString::from_vec(path).into()),
     })
 }
 
-/// A parameter of the URI that isn't empty.
+/// The decoded value of a parameter; `None` if the URI doesn't have it or it is empty.
 fn parameter(url: &Url, wanted: &str) -> Result<Option<Vec<u8>>, UriError> {
     let mut found = parameters(url).filter(|(name, value)| *name == wanted && !value.is_empty());
     found.next().map(|(_, value)| unquoted(value)).transpose()
@@ -228,10 +228,10 @@ fn parameters(url: &Url) -> impl Iterator<Item = (&str, &str)> {
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Encodes all bytes that may mean something in a URI as `%xx`.
+/// Encodes as `%xx` all bytes that can have a meaning in a URI.
 fn quoted(bytes: &[u8]) -> String {
     let pieces = url::form_urlencoded::byte_serialize(bytes);
-    // Forms write a space as a plus; in a URI a plus is itself.
+    // Forms write a space as `+`, but in a URI a `+` is itself.
     pieces
         .map(|piece| if piece == "+" { "%20" } else { piece })
         .collect()
@@ -241,14 +241,14 @@ fn quoted_path(path: &OsStr) -> String {
     quoted(path.as_bytes()).replace("%2F", "/")
 }
 
-/// Decodes `%xx`. A `+` is a plus.
+/// Decodes `%xx`. A `+` is itself.
 fn unquoted(text: &str) -> Result<Vec<u8>, UriError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut pieces = text.split('%');
     bytes.extend(pieces.next().unwrap_or_default().bytes());
     for piece in pieces {
         let (digits, rest) = piece.split_at_checked(2).ok_or(UriError::Percent)?;
-        // `from_str_radix` would take a sign.
+        // `from_str_radix` would accept a sign.
         if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(UriError::Percent);
         }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn uris_say_whom_to_trust() {
+    fn uris_have_tls_parameters() {
         let tls = |text: &str| Uri::parse(text).map(|uri| uri.tls);
         let said = |server: &str, certificates: Option<&str>| {
             Ok(Some(UriTls {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn a_wrong_uri_is_an_error() {
         for (text, error) in [
             ("nbds:///x", UriError::NoHost),
             ("nbds+unix:///x", UriError::NoSocket),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_quoted() {
+    fn special_characters_are_quoted() {
         let tcp = |host: &str| Address::Tcp(host.to_owned(), 10809);
         assert_eq!(tcp("127.0.0.1").uri("", None), "nbd://127.0.0.1:10809/");
         assert_eq!(
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_as_the_same() {
+    fn a_written_uri_reads_back() {
         let odd = OsString::from_vec(b"/tmp/a b&c?d%e#f+g=h\xff\n".to_vec());
         let servers = [
             Address::Tcp("localhost".to_owned(), 1),

@@ -1,4 +1,4 @@
-//! Requests parsed and replies encoded a second, as a server with 64 of them under way does it.
+//! Measures how many requests a server parses and how many replies it encodes in a second, with 64 requests in flight.
 
 #![allow(missing_docs, reason = "a benchmark")]
 
@@ -38,7 +38,7 @@ fn requests(framing: Framing) -> Vec<u8> {
     bytes
 }
 
-/// Parses all requests of a buffer; returns the last one's head.
+/// Parses all requests of a buffer, and returns the head of the last one.
 fn parse(session: &Session, mut bytes: &[u8]) -> Option<Head> {
     let mut head = None;
     while let Parsed::Request(incoming) = session.parse(black_box(bytes)) {

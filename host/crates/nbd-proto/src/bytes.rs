@@ -1,6 +1,7 @@
-//! Big-endian reading that can't run past the end.
+//! Reads big-endian numbers from a slice, and never past its end.
 
-/// Reads numbers and pieces from the front of a slice; `None` when too little is left.
+/// Reads numbers and pieces from the front of a slice. Each method returns `None` and consumes nothing if too few
+/// bytes are left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 

@@ -2,12 +2,12 @@
 //!
 //! - [`Negotiation`] goes from the hello to a list of exports or to a [`Connection`];
 //! - [`Request`] encodes requests, [`decode`] decodes replies;
-//! - [`push_option`], [`info_payload`], [`meta_payload`] and [`OptionReply`] are the pieces that a
-//!   [`Negotiation`] is made of, for tests that want to break a rule.
+//! - [`push_option`], [`info_payload`], [`meta_payload`] and [`OptionReply`] are the parts of a
+//!   [`Negotiation`], for tests that break a rule.
 //!
-//! It has no I/O either, and doesn't trust its server: every length is checked against a limit or
-//! against what was asked before anything is believed or kept. It speaks fixed newstyle with
-//! `NBD_OPT_GO` only, in plain text or over TLS, never what the server likes better of the two.
+//! The client has no I/O either, and it doesn't trust its server: it checks every length against a limit
+//! or against its request before it uses or keeps anything. It supports only fixed newstyle with
+//! `NBD_OPT_GO`. The caller decides between plain text and TLS; the server can't change that.
 
 mod negotiation;
 mod option;
@@ -25,13 +25,13 @@ pub use self::request::{Request, TooLong, filter_payload};
 
 use crate::wire::{self, option_reply};
 
-/// Why a client gives up: the connection is to be closed.
+/// Why a client gives up. The caller must close the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ClientError {
-    /// The server broke the protocol, or speaks another one.
+    /// The server broke the protocol, or isn't an NBD server. The text says how.
     #[error("the server broke the protocol: {0}")]
     Protocol(&'static str),
-    /// The server refused an option that was needed.
+    /// The server refused an option that the client can't do without.
     #[error(
         "the server refused {}: {}{}{text}",
         refused(*option), refusal_name(*kind), separator(text)
@@ -46,16 +46,16 @@ pub enum ClientError {
     },
 }
 
-/// What an option was to bring about.
+/// What a client requests with an option.
 const fn refused(number: u32) -> &'static str {
     match number {
         wire::option::STARTTLS => "TLS",
-        wire::option::LIST => "its list",
+        wire::option::LIST => "the list of exports",
         _ => "the export",
     }
 }
 
-/// The specification's name of an option's error.
+/// The meaning of an option's error.
 const fn refusal_name(kind: u32) -> &'static str {
     match kind {
         option_reply::ERR_UNSUP => "not supported",
@@ -65,7 +65,7 @@ const fn refusal_name(kind: u32) -> &'static str {
         option_reply::ERR_TLS_REQD => "TLS required",
         option_reply::ERR_UNKNOWN => "no such export",
         option_reply::ERR_SHUTDOWN => "shutting down",
-        option_reply::ERR_BLOCK_SIZE_REQD => "block sizes have to be asked for",
+        option_reply::ERR_BLOCK_SIZE_REQD => "the client must request the block sizes",
         option_reply::ERR_TOO_BIG => "too big",
         option_reply::ERR_EXT_HEADER_REQD => "extended headers required",
         _ => "unknown error",

@@ -1,12 +1,12 @@
-//! The eight errors that NBD can carry.
+//! The eight error values of the NBD protocol.
 
 use core::fmt;
 
-/// An error value of the transmission phase (section "Error values"). Zero, success, isn't one.
+/// An error value of the transmission phase (section "Error values"). Zero means success and has no variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Errno {
-    /// `NBD_EPERM`: operation not permitted; writing to a read-only export.
+    /// `NBD_EPERM`: operation not permitted, such as a write to a read-only export.
     Eperm = 1,
     /// `NBD_EIO`: input/output error.
     Eio = 5,
@@ -15,25 +15,25 @@ pub enum Errno {
     Enomem = 12,
     /// `NBD_EINVAL`: invalid argument.
     Einval = 22,
-    /// `NBD_ENOSPC`: no space left on device; a write past the end.
+    /// `NBD_ENOSPC`: no space left on device, such as for a write past the end.
     Enospc = 28,
     /// `NBD_EOVERFLOW`: value too large. Only for a READ with DF, see [`Errno::permitted_for`].
     Eoverflow = 75,
     /// `NBD_ENOTSUP`: operation not supported. Only for a WRITE_ZEROES with FAST_ZERO, see
     /// [`Errno::permitted_for`].
     Enotsup = 95,
-    /// `NBD_ESHUTDOWN`: server is in the process of being shut down.
+    /// `NBD_ESHUTDOWN`: the server is shutting down.
     Eshutdown = 108,
 }
 
 impl Errno {
-    /// The value on the wire; never zero.
+    /// The value on the wire, never zero.
     #[must_use]
     pub const fn to_wire(self) -> u32 {
         self as u32
     }
 
-    /// The error that a value on the wire means; `None` for zero, which is success.
+    /// The error of a value on the wire; `None` for zero, which is success. Unknown values are EINVAL:
     ///
     /// "The client SHOULD treat an unexpected error value as if it had been `NBD_EINVAL`."
     #[must_use]
@@ -51,7 +51,7 @@ impl Errno {
         })
     }
 
-    /// The name without `NBD_`, such as `EPERM`.
+    /// The specification's name without `NBD_`, such as `EPERM`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! An export as a client gets to see it.
+//! An export as a server advertises it to clients.
 
 use alloc::string::String;
 
@@ -6,29 +6,31 @@ use thiserror::Error;
 
 use crate::{ExportFlags, limits};
 
-/// An export: what INFO, GO and EXPORT_NAME answer.
+/// An export: the server's replies to INFO, GO and EXPORT_NAME describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// Canonical name (`NBD_INFO_NAME`). At most [`limits::MAX_STRING`] bytes without NUL; left out
-    /// of the answer otherwise.
+    /// Canonical name (`NBD_INFO_NAME`), at most [`limits::MAX_STRING`] bytes without NUL. The server
+    /// doesn't send any other.
     pub name: String,
-    /// Description for people (`NBD_INFO_DESCRIPTION`); the same bounds.
+    /// Description for people (`NBD_INFO_DESCRIPTION`). The server sends it without NULs and cut to
+    /// [`limits::MAX_STRING`] bytes.
     pub description: Option<String>,
-    /// Size in bytes. "SHOULD be an integer multiple of" the minimum block size: the shell cuts it,
-    /// since nobody could reach the rest.
+    /// Size in bytes. "SHOULD be an integer multiple of" the minimum block size: the shell rounds it
+    /// down, because no request could reach the rest.
     pub size: u64,
-    /// What it can do. The flags that follow from the negotiation are this crate's affair.
+    /// What the export supports. [`Session::new`](crate::Session::new) adds and removes the flags that
+    /// follow from the negotiation.
     pub flags: ExportFlags,
-    /// Size constraints, as clients are told.
+    /// Size constraints that the server advertises.
     pub block: BlockSizes,
-    /// Those that requests have to meet, where they're others than clients are told.
+    /// Size constraints that the server enforces, if they aren't those of `block`.
     pub enforced: Option<BlockSizes>,
-    /// Whether the metadata context `base:allocation` is offered.
+    /// Whether the server offers the metadata context `base:allocation` for the export.
     pub allocation: bool,
 }
 
 impl Export {
-    /// The size constraints that requests have to meet.
+    /// The size constraints that the server enforces.
     #[must_use]
     pub const fn enforced(&self) -> BlockSizes {
         match self.enforced {
@@ -38,7 +40,7 @@ impl Export {
     }
 }
 
-/// Size constraints of an export, in bytes (section "Size constraints"). Always valid.
+/// Size constraints of an export, in bytes (section "Size constraints"). Every value is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockSizes {
     minimum: u32,
@@ -46,27 +48,27 @@ pub struct BlockSizes {
     maximum: u32,
 }
 
-/// What is wrong with size constraints.
+/// Which size constraint is invalid, with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BlockSizesError {
-    /// The minimum isn't a power of two up to 65 536.
+    /// The minimum isn't a power of two from 1 to 65 536.
     #[error("minimum block size {0} isn't a power of two from 1 to 65536")]
     Minimum(u32),
     /// The preferred size isn't a power of two, or is below 512 or the minimum.
-    #[error("preferred block size {0} isn't a power of two of at least 512 and the minimum")]
+    #[error("preferred block size {0} isn't a power of two, or is below 512 or the minimum")]
     Preferred(u32),
-    /// The maximum is below the preferred size, or no multiple of the minimum.
+    /// The maximum isn't a multiple of the minimum, or is below the preferred size.
     #[error(
-        "maximum block size {0} isn't a multiple of the minimum of at least the preferred size"
+        "maximum block size {0} isn't a multiple of the minimum, or is below the preferred size"
     )]
     Maximum(u32),
 }
 
 impl BlockSizes {
-    /// Checks the constraints on the constraints.
+    /// Checks the three sizes, in bytes, against section "Size constraints".
     ///
     /// # Errors
-    /// Says which of the three breaks section "Size constraints".
+    /// The first of the three that breaks the section.
     pub fn new(minimum: u32, preferred: u32, maximum: u32) -> Result<Self, BlockSizesError> {
         // "this value MUST be a power of 2, MUST NOT be larger than 2^16 (65,536)"
         if !minimum.is_power_of_two() || minimum > limits::MAX_MINIMUM_BLOCK {
@@ -80,7 +82,7 @@ impl BlockSizes {
         }
         // "MUST be either an integer multiple of the minimum block size or the value 0xffffffff for
         // no inherent limit, MUST be at least as large as the smaller of the preferred block size or
-        // export size" (of which the export size isn't looked at: stricter, and never wrong)
+        // export size". This check ignores the export size: that is stricter, and never wrong.
         let whole = maximum == u32::MAX || maximum.is_multiple_of(minimum);
         if !whole || maximum < preferred {
             return Err(BlockSizesError::Maximum(maximum));
@@ -92,26 +94,26 @@ impl BlockSizes {
         })
     }
 
-    /// Alignment of every offset and length, a power of two from 1 to 65 536.
+    /// Alignment of every offset and length, in bytes: a power of two from 1 to 65 536.
     #[must_use]
     pub const fn minimum(self) -> u32 {
         self.minimum
     }
 
-    /// Alignment that is efficient, a power of two of at least 512.
+    /// Alignment and length of efficient requests, in bytes: a power of two of at least 512.
     #[must_use]
     pub const fn preferred(self) -> u32 {
         self.preferred
     }
 
-    /// Longest payload in one request; `u32::MAX` is "no inherent limit".
+    /// Longest payload in one request, in bytes; `u32::MAX` means "no inherent limit".
     #[must_use]
     pub const fn maximum(self) -> u32 {
         self.maximum
     }
 
-    /// The same with no more than `limit` bytes in one request. `limit` is a power of two of at
-    /// least 65 536, so that the result is valid again.
+    /// The same constraints with at most `limit` bytes in one request. `limit` is a power of two of at
+    /// least 65 536, so the result is valid too.
     pub(crate) fn cut_to(self, limit: u32) -> Self {
         debug_assert!(limit.is_power_of_two() && limit >= limits::MAX_MINIMUM_BLOCK);
         Self {
@@ -122,7 +124,8 @@ impl BlockSizes {
     }
 }
 
-/// For a plugin that says nothing: any alignment, 4096 preferred, up to [`limits::MAX_PAYLOAD`].
+/// The constraints of a plugin that declares none: any alignment, 4096 bytes preferred, and payloads of
+/// up to [`limits::MAX_PAYLOAD`] bytes.
 impl Default for BlockSizes {
     fn default() -> Self {
         Self {

@@ -1,12 +1,14 @@
 //! The server's side of the handshake (sections "Fixed newstyle negotiation", "TLS support" and
 //! "Option types"), as a state machine.
 //!
-//! It owns what was agreed so far and the bytes that are to be sent. It deliberately knows no
-//! exports: it asks. Its invariants: of a stream of bytes it makes the same events and the same
-//! output however the stream is cut; what it keeps is one question, and what it sends is bounded by
-//! what it was sent and told.
+//! It owns the agreements so far and the bytes to send. It knows no exports: it returns an event, and
+//! the shell answers.
 //!
-//! `haggling` does what each option says; `verdict` has the shell's answers.
+//! Its invariants: the events and the output don't depend on how the input is cut into pieces. It keeps
+//! at most one event without an answer. Its output is bounded by the client's input and the shell's
+//! answers.
+//!
+//! `haggling` carries out each option; `verdict` has the shell's answers.
 
 mod answer;
 mod haggling;
@@ -23,23 +25,24 @@ use crate::bytes::Reader;
 use crate::wire::{self, ClientFlags, HandshakeFlags, option as opt};
 use crate::{Framing, Session, limits};
 
-/// What the operator allows.
+/// What the operator allows in handshakes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// TLS.
+    /// Whether the server offers or requires TLS.
     pub tls: TlsMode,
-    /// What of the protocol there is.
+    /// The parts of the protocol that the server offers.
     pub offers: Offers,
 }
 
-/// What of the protocol is offered: all of it, unless a client's ways with older servers are to be tried.
+/// The parts of the protocol that a server offers: by default all. An operator offers less to test a client against
+/// older servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offers {
-    /// The handshake flags. Without `FIXED_NEWSTYLE` a client has no option but `NBD_OPT_EXPORT_NAME`.
+    /// The handshake flags. Without `FIXED_NEWSTYLE` the server closes on any option except `NBD_OPT_EXPORT_NAME`.
     pub flags: HandshakeFlags,
-    /// Structured replies, and what needs them: block status and extended headers.
+    /// Structured replies, and the features that need them: block status and extended headers.
     pub structured_replies: bool,
-    /// Extended headers.
+    /// Extended headers, if structured replies are offered too.
     pub extended_headers: bool,
 }
 
@@ -56,60 +59,62 @@ impl Default for Offers {
 /// Section "TLS support": "There are three modes of operation for a server."
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsMode {
-    /// NOTLS: there is none, and no client is told that it needs it.
+    /// NOTLS: the server offers no TLS, and never answers that TLS is required.
     #[default]
     Off,
-    /// SELECTIVETLS: a client may, and the shell says of each export whether it must.
+    /// SELECTIVETLS: a client may use TLS. For each export the shell decides whether the client must.
     Offer,
-    /// FORCEDTLS: nothing goes without, but STARTTLS and ABORT.
+    /// FORCEDTLS: in plain text the server accepts no option except STARTTLS and ABORT.
     Require,
 }
 
-/// What [`Handshake::advance`] came upon.
+/// What the shell must do after [`Handshake::advance`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// All whole options in the input are dealt with. Send the output, receive more, come again
-    /// with the bytes that weren't consumed and the new ones. The buffer must be able to hold
+    /// The input has no further whole option. Send the output and receive more. Then call again with
+    /// the bytes that weren't consumed and the new ones. The receive buffer must be able to hold
     /// [`limits::HANDSHAKE_BUFFER`] bytes.
     NeedMore,
-    /// Which exports are there? Answer [`Handshake::list`], [`Handshake::denied`] or
-    /// [`Handshake::shutting_down`].
+    /// The client requests the list of exports. Answer with [`Handshake::list`], [`Handshake::denied`]
+    /// or [`Handshake::shutting_down`].
     List,
-    /// What is this export? Answer [`Handshake::found`], [`Handshake::unknown`],
+    /// The client names an export. Answer with [`Handshake::found`], [`Handshake::unknown`],
     /// [`Handshake::denied`], [`Handshake::tls_required`] or [`Handshake::shutting_down`].
     Find(Lookup),
-    /// Send the output, do the TLS handshake, then call [`Handshake::tls_established`]; if it
-    /// fails, close. All the input counts as consumed, so nothing that came in plain text is ever
-    /// taken for an option.
+    /// Send the output, do the TLS handshake, then call [`Handshake::tls_established`]. If TLS fails,
+    /// close. All input counts as consumed, so plain text is never taken for an option that came over
+    /// TLS.
     StartTls,
-    /// The transmission phase begins. Send the output; the bytes that weren't consumed are requests
-    /// for [`Session::parse`]. This handshake is over.
+    /// The transmission phase begins. Send the output. The bytes that weren't consumed are requests for
+    /// [`Session::parse`]. This handshake is over.
     Ready(Box<Session>),
     /// Send the output and close the connection.
     Close,
 }
 
-/// A question for the shell: which export has the name that the client gave?
+/// The export that the shell has to find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    /// The name; empty for the default export. At most [`limits::MAX_STRING`] bytes, without NUL.
+    /// The name that the client sent, at most [`limits::MAX_STRING`] bytes without NUL. Empty for the
+    /// default export.
     pub name: String,
-    /// What for.
+    /// The option that names the export.
     pub purpose: Purpose,
 }
 
-/// What an export is looked up for.
+/// The option for which the shell has to find an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// `NBD_OPT_EXPORT_NAME`: enters the transmission phase. Every refusal closes.
+    /// `NBD_OPT_EXPORT_NAME`: the client enters the export. Any answer except [`Handshake::found`] closes the
+    /// connection.
     ExportName,
-    /// `NBD_OPT_INFO`: only describes.
+    /// `NBD_OPT_INFO`: the client gets a description.
     Info,
-    /// `NBD_OPT_GO`: enters the transmission phase, unless the client has to ask for block sizes
-    /// first; wait for [`Event::Ready`].
+    /// `NBD_OPT_GO`: the client enters the export once [`Event::Ready`] comes. It doesn't come if the client has to
+    /// request the block sizes first.
     Go,
-    /// `NBD_OPT_LIST_META_CONTEXT` or `NBD_OPT_SET_META_CONTEXT`: only [`Export::allocation`](crate::Export::allocation)
-    /// matters.
+    /// `NBD_OPT_LIST_META_CONTEXT` or `NBD_OPT_SET_META_CONTEXT`: only
+    /// [`Export::allocation`](crate::Export::allocation) matters.
     Meta,
 }
 
@@ -144,19 +149,19 @@ pub struct Handshake {
     fixed: bool,
     /// The client set `NBD_FLAG_C_NO_ZEROES`.
     no_zeroes: bool,
-    /// TLS was established.
+    /// The connection uses TLS.
     tls: bool,
     shutting_down: bool,
-    /// Options so far.
+    /// Options received so far.
     options: u32,
     agreed: Agreed,
 }
 
-/// What options have agreed on; forgotten by STARTTLS.
+/// The agreements of the options so far. STARTTLS discards them.
 #[derive(Clone, Debug)]
 struct Agreed {
     framing: Framing,
-    /// The name of the export for which `base:allocation` is selected.
+    /// The export name for which the client selected `base:allocation`.
     allocation_of: Option<String>,
 }
 
@@ -167,26 +172,26 @@ impl Agreed {
     };
 }
 
-/// Where the conversation is.
+/// What comes next in the handshake.
 #[derive(Clone, Debug)]
 enum Stage {
-    /// The client's flags come next.
+    /// The client's flags.
     ClientFlags,
-    /// An option comes next.
+    /// An option.
     Options,
-    /// So many bytes of an option that is too long come next; then it is answered.
+    /// The last `left` bytes of an option that is too long, and then the answer to it.
     Draining { option: OptionHeader, left: u32 },
-    /// The shell has been asked.
+    /// The shell's answer to an event.
     Asking(Question),
-    /// The export is chosen and the client knows.
+    /// [`Event::Ready`]: the client has the description of the export that it enters.
     Chosen(Box<Session>),
-    /// STARTTLS is acknowledged.
+    /// The TLS handshake: the client has the answer to STARTTLS.
     Tls,
-    /// Nothing comes next.
+    /// Nothing: the connection closes, or has its session.
     Over,
 }
 
-/// What the shell was asked and what for.
+/// An event that the shell hasn't answered, with the option that caused it.
 #[derive(Clone, Debug)]
 enum Question {
     List,
@@ -198,7 +203,7 @@ enum Question {
 }
 
 impl Handshake {
-    /// A new connection, whose hello is the first output.
+    /// Begins the handshake of a new connection. Its first output is the hello.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         // "The server MUST NOT set any other flags".
@@ -220,13 +225,13 @@ impl Handshake {
         }
     }
 
-    /// Goes on with what the client sent: `input` is all that was received and not consumed. Says
-    /// how many bytes of it were consumed, and what happened.
+    /// Processes what the client sent. `input` is all that was received and not consumed. Returns how
+    /// many bytes of it are consumed now, and what the shell must do next.
     ///
-    /// After a question ([`Event::List`], [`Event::Find`]) nothing goes on before the answer: this
-    /// consumes nothing and asks again. After [`Event::StartTls`] everything is consumed and thrown
-    /// away until [`Handshake::tls_established`]. After [`Event::Ready`] and [`Event::Close`] it
-    /// closes.
+    /// After [`Event::List`] and [`Event::Find`] it consumes nothing and returns the same event until
+    /// the shell answers. After [`Event::StartTls`] it consumes and discards everything until
+    /// [`Handshake::tls_established`]. After [`Event::Ready`] and [`Event::Close`] it returns
+    /// [`Event::Close`].
     pub fn advance(&mut self, input: &[u8]) -> (usize, Event) {
         let mut consumed = 0;
         loop {
@@ -239,15 +244,15 @@ impl Handshake {
         }
     }
 
-    /// Takes the bytes to send; empty if there are none. [`Handshake::advance`] adds no more than six
-    /// times what it consumes, so taking them after each call bounds them.
+    /// Takes the bytes to send; empty if there are none. One call of [`Handshake::advance`] adds at most
+    /// six times the bytes that it consumes, so a shell that takes the output after each call bounds it.
     #[must_use]
     pub fn take_output(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.output)
     }
 
-    /// One step: what was used of `rest`, and the event if there is one. Without an event some bytes
-    /// were used or the stage has changed.
+    /// Takes one step. Returns how many bytes of `rest` it used, and the event, if any. Without an event
+    /// it has used bytes or changed the stage.
     fn step(&mut self, rest: &[u8]) -> (usize, Option<Event>) {
         match &mut self.stage {
             Stage::ClientFlags => self.read_client_flags(rest),
@@ -291,7 +296,7 @@ impl Handshake {
         (4, None)
     }
 
-    /// Reads a whole option and does what it says.
+    /// Reads a whole option and carries it out.
     fn read_option(&mut self, rest: &[u8]) -> (usize, Option<Event>) {
         let option = match OptionHeader::read(rest) {
             OptionRead::Header(option) => option,
@@ -313,7 +318,8 @@ impl Handshake {
         (wire::OPTION_HEADER_LEN + length, None)
     }
 
-    /// A long option costs no memory, and one that is absurd no time.
+    /// Begins to drain an option that is too long to buffer. Closes if that would take too long, or if
+    /// the protocol has no error for the option.
     fn start_draining(&mut self, option: OptionHeader) -> (usize, Option<Event>) {
         let hopeless = option.length > limits::MAX_DRAINED_OPTION
             || option.number == opt::EXPORT_NAME

@@ -1,25 +1,27 @@
 //! The NBD protocol without I/O: bytes in, events and bytes out.
 //!
-//! This crate owns what is said on the wire and every rule of the NBD specification (`doc/proto.md`
+//! This crate owns the format of all messages and every rule of the NBD specification (`doc/proto.md`
 //! of the NetworkBlockDevice project, and its branch `extension-ext-header`) that can be checked by
-//! looking at bytes. It deliberately has no socket, no clock, no task and no idea of what stands
-//! behind an export: a shell moves the bytes and answers the questions. It is `no_std`, so that a use
-//! of a socket or a clock doesn't compile. Its invariant: whatever the peer sends, nothing here panics,
-//! memory stays under the bounds of [`limits`], and the two sides never lose step with each other — a
-//! stream that can't be followed any more is closed.
+//! looking at bytes. It has no socket, no clock and no task, and it doesn't know what an export is made
+//! of. The *shell*, which is the code of the caller, moves the bytes and answers the events. The crate is
+//! `no_std`, so code that uses a socket or a clock doesn't compile.
 //!
-//! The life of a connection, seen by a server:
+//! Its invariant: whatever the peer sends, nothing here panics, memory stays within the bounds of
+//! [`limits`], and both sides agree where each message begins. If a message doesn't allow that, the
+//! connection must close.
 //!
-//! 1. [`Handshake::new`] queues the hello. The shell feeds bytes to [`Handshake::advance`], sends
-//!    [`Handshake::take_output`], and answers the events: which exports are there
-//!    ([`Handshake::list`]), what is the one called so ([`Handshake::found`]).
-//! 2. [`Event::Ready`] hands out a [`Session`]: what was agreed, and the export.
-//! 3. [`Session::parse`] turns bytes into an [`Incoming`] request in which everything is checked
-//!    once: ranges, flags, sizes, read-only. Its [`Command`] can be trusted from then on.
-//! 4. [`reply`] encodes the answers, in any of the three [`Framing`]s, from the request's [`Head`].
+//! The life of a connection, as a server's shell sees it:
 //!
-//! [`client`] is the other end of the same conversation, for `nbdbox map`, the tests and the load
-//! generator. It trusts its server no more than the server trusts its client.
+//! 1. [`Handshake::new`] queues the hello. The shell passes bytes to [`Handshake::advance`], sends
+//!    [`Handshake::take_output`], and answers the events: with the list of exports
+//!    ([`Handshake::list`]), or with the export that has a name ([`Handshake::found`]).
+//! 2. [`Event::Ready`] returns a [`Session`]: the agreements of the handshake, and the export.
+//! 3. [`Session::parse`] turns bytes into an [`Incoming`] request. It checks range, flags, size and
+//!    read-only once, so no later code checks the [`Command`] again.
+//! 4. [`reply`] encodes replies from the request's [`Head`], in any of the three [`Framing`]s.
+//!
+//! [`client`] is the client's side, for `nbdbox map`, the tests and the load generator. It trusts its
+//! server no more than the server trusts its client.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

@@ -1,69 +1,69 @@
 //! Every bound of the protocol, whom it restrains, and what would go wrong without it.
 //!
-//! Nothing else in this crate holds a number that limits a peer.
+//! No other file of this crate has a number that limits a peer.
 
-/// Longest string, in bytes: export names, descriptions, context names, error texts.
+/// Longest string, in bytes: of export names, descriptions, context names and error texts.
 ///
 /// Restrains both sides. Section "Conventions": a string "MUST be no longer than 4096 bytes".
 pub const MAX_STRING: usize = 4096;
 
-/// Longest option payload that is parsed, in bytes. A longer one of a known option is drained as it
-/// streams and answered with `NBD_REP_ERR_TOO_BIG`.
+/// Longest option payload that the server parses, in bytes. It drains a longer one without keeping it,
+/// and answers `NBD_REP_ERR_TOO_BIG` if it knows the option.
 ///
-/// Restrains the client: the shell buffers a whole option, so this is what an unauthenticated peer
-/// can make it hold. The largest sensible option is a SET_META_CONTEXT with a name and a few
-/// queries.
+/// Restrains the client: the shell buffers a whole option, so an unauthenticated peer can make it hold
+/// this many bytes. The largest sensible option is a SET_META_CONTEXT with a name and a few queries.
 pub const MAX_OPTION: usize = 64 * 1024;
 
-/// Longest option payload that is drained, in bytes. The header of a longer one closes the
-/// connection.
+/// Longest option payload that the server drains, in bytes. It closes the connection on the header of a
+/// longer one.
 ///
 /// Restrains the client: "if a server believes a client's behaviour constitutes a denial of
 /// service, it MAY initiate a hard disconnect" (section "Termination of the session during option
-/// haggling"). Without it 4 GiB of rubbish would be read for one header of 16 bytes.
+/// haggling"). Without this limit the server would read 4 GiB of rubbish for one header of 16 bytes.
 pub const MAX_DRAINED_OPTION: u32 = 1024 * 1024;
 
-/// What a server's receive buffer must be able to hold during the handshake, in bytes: a whole
-/// option, as [`Handshake::advance`](crate::Handshake::advance) parses nothing less.
+/// Bytes that a server's receive buffer must be able to hold during the handshake: a whole option,
+/// because [`Handshake::advance`](crate::Handshake::advance) parses nothing less.
 pub const HANDSHAKE_BUFFER: usize = 16 + MAX_OPTION;
 
-/// Options in one handshake; the next one closes the connection.
+/// Options in one handshake. The server closes the connection on the next one.
 ///
-/// Restrains the client, which could otherwise ask for lists and look-ups for ever without opening
-/// anything. `qemu-nbd --list` sends two or three for each export on one connection, so this leaves
+/// Restrains the client, which could otherwise request lists and exports for ever without entering
+/// one. `qemu-nbd --list` sends two or three options for each export on one connection, so this leaves
 /// room for thousands of exports.
 pub const MAX_OPTIONS: u32 = 16 * 1024;
 
-/// Queries in one LIST_META_CONTEXT or SET_META_CONTEXT; more are `NBD_REP_ERR_TOO_BIG`.
+/// Queries in one LIST_META_CONTEXT or SET_META_CONTEXT. The server answers more with
+/// `NBD_REP_ERR_TOO_BIG`.
 ///
-/// Restrains the client. Each query costs 4 bytes at least, so [`MAX_OPTION`] alone would allow
-/// 16 384 of them; only one context exists.
+/// Restrains the client. Each query has 4 bytes at least, so [`MAX_OPTION`] alone would allow 16 384
+/// of them, although only one context exists.
 pub const MAX_META_QUERIES: u32 = 128;
 
-/// Exports that one `NBD_OPT_LIST` names; further ones are answered with `NBD_REP_ERR_TOO_BIG`
-/// after these.
+/// Exports that the server names in reply to one `NBD_OPT_LIST`. If there are more, the list ends with
+/// `NBD_REP_ERR_TOO_BIG`.
 ///
-/// Restrains the shell (and a plugin that lists exports): the answer is built in memory.
+/// Restrains the shell, and a plugin that lists exports: the server builds the whole list in memory.
 pub const MAX_LISTED: usize = 10_000;
 
 /// Largest payload in one request or reply, in bytes: 32 MiB.
 ///
-/// Restrains the client's reads and writes; what an export advertises is cut to it. Section "Size
-/// constraints": a payload up to 2^25 bytes "SHOULD NOT be considered a denial of service attack",
-/// so a refused write of up to this length is drained and answered, and a longer one closes the
-/// connection.
+/// Restrains the client's reads and writes. The server advertises no larger maximum block size. Section
+/// "Size constraints": a payload up to 2^25 bytes "SHOULD NOT be considered a denial of service attack",
+/// so the server drains and answers a refused write of up to this length. It closes the connection on a
+/// longer one.
 pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
 
 /// Descriptors in one block status chunk: 2^20.
 ///
 /// Restrains the server (section `NBD_CMD_BLOCK_STATUS`: "a server SHOULD NOT send more than 2^20
-/// status descriptors in a single chunk"), and bounds what a client has to hold.
+/// status descriptors in a single chunk"), and bounds the memory that a client needs.
 pub const MAX_DESCRIPTORS: usize = 1 << 20;
 
-/// Longest length of a descriptor where it has 32 bits: the largest multiple of every minimum block
-/// size that may be advertised (they are powers of two up to 65 536).
+/// Longest length of a descriptor with 32 bits, in bytes: the largest multiple of every minimum block
+/// size that a server may advertise (powers of two up to 65 536).
 ///
-/// Restrains the server: a longer extent is cut to it and the reply ends there.
+/// Restrains the server: it cuts a longer extent to this length and ends the reply there.
 pub const MAX_COMPACT_EXTENT: u32 = 0xffff_0000;
 
 /// Largest minimum block size, in bytes (section "Size constraints": "MUST NOT be larger than 2^16").
@@ -73,23 +73,23 @@ pub const MAX_MINIMUM_BLOCK: u32 = 65_536;
 /// the minimum block size and 2^9").
 pub const MIN_PREFERRED_BLOCK: u32 = 512;
 
-/// Minimum block size up to which a client needn't ask for sizes, in bytes. A client that asks for
-/// none is told to use 512 (section "Size constraints"), so an export with larger blocks answers
-/// `NBD_REP_ERR_BLOCK_SIZE_REQD` to it.
+/// Largest minimum block size of an export that clients may enter without a request for its block sizes, in
+/// bytes. Such a client should use 512 (section "Size constraints"), so the server answers
+/// `NBD_REP_ERR_BLOCK_SIZE_REQD` if the blocks are larger.
 pub const ASSUMED_MINIMUM_BLOCK: u32 = 512;
 
-/// Longest option reply that the client side reads, in bytes.
+/// Longest option reply that a client reads, in bytes.
 ///
-/// Restrains the server: an NBD_REP_SERVER holds two strings, so twice [`MAX_STRING`] and some room.
+/// Restrains the server: an NBD_REP_SERVER has two strings, so twice [`MAX_STRING`] and some room.
 pub const MAX_OPTION_REPLY: u32 = 16 * 1024;
 
-/// Replies to one option that the client side reads.
+/// Replies to one option that a client reads.
 ///
-/// Restrains the server, whose list of exports is kept in memory: 80 MB at the very worst.
+/// Restrains the server: the client keeps its list of exports in memory, 80 MB at worst.
 pub const MAX_OPTION_REPLIES: usize = MAX_LISTED + 1;
 
-/// Longest error chunk that the client side reads, in bytes.
+/// Longest error chunk that a client reads, in bytes.
 ///
-/// Restrains the server: the largest known kind has a text of [`MAX_STRING`] and 14 bytes more; the
-/// rest is room for kinds that aren't known yet, which a client has to put up with.
+/// Restrains the server: the largest known kind has a text of [`MAX_STRING`] and 14 bytes more. The
+/// rest is room for kinds that aren't defined yet, which a client must accept.
 pub const MAX_ERROR_CHUNK: u64 = 16 * 1024;

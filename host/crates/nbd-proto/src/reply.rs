@@ -1,12 +1,13 @@
-//! Replies, appended to a buffer in the framing that was agreed.
+//! Encodes replies into a buffer, in the framing that both sides agreed on.
 //!
-//! A request is answered by exactly one of
+//! The shell answers a request with exactly one of these:
+//!
 //! - [`ok`] or [`error`];
-//! - a read: any number of [`data_header`] (each followed by the data) and [`hole`], the last of
-//!   them `done`, or none `done` and then [`ok`] or [`error`];
+//! - for a read, any number of [`data_header`], each followed by its data, and [`hole`]. Either the last
+//!   of them is `done`, or none is and [`ok`] or [`error`] follows;
 //! - [`block_status`].
 //!
-//! With simple replies and for a READ with DF there is one [`data_header`], for the whole request,
+//! With simple replies and for a READ with DF the shell uses one [`data_header`] for the whole request,
 //! and no [`hole`]. Section "`NBD_CMD_READ`": chunks "MUST NOT ... overlap", lie in the request and
 //! cover it, in any order; `done` "MUST NOT" be on a content chunk "if it would still be possible to
 //! detect an error while transmitting the chunk".
@@ -18,36 +19,36 @@ use thiserror::Error;
 use crate::wire::{self, chunk};
 use crate::{ContextId, Errno, Framing, Head, StateFlags, limits, text};
 
-/// One piece of a block status reply.
+/// One extent of a block status reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
-    /// What is there.
+    /// State of the extent's bytes.
     pub flags: StateFlags,
 }
 
-/// A reply that can't be said: the shell's mistake, and nothing was appended.
+/// Why a reply can't be encoded: the shell made a mistake. The buffer is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EncodeError {
-    /// Simple replies have no chunks, so no holes and no block status.
-    #[error("simple replies can't carry this")]
+    /// The framing is [`Framing::Simple`], which has no chunks, so no holes and no block status.
+    #[error("simple replies have neither holes nor block status")]
     NoChunks,
-    /// A hole of no bytes.
-    #[error("a hole of no bytes")]
+    /// The hole's length is 0.
+    #[error("a hole needs a length of at least 1")]
     EmptyHole,
-    /// Block status without a descriptor of non-zero length.
-    #[error("block status without a descriptor")]
+    /// Block status has no descriptor with a length above 0.
+    #[error("block status needs a descriptor with a length of at least 1")]
     NoDescriptors,
 }
 
-/// What [`data_header`] appends at most, in bytes.
+/// The most bytes that [`data_header`] appends.
 pub const MAX_DATA_HEADER_LEN: usize = data_header_len(Framing::Extended);
 
-/// What [`error`] appends at most, in bytes.
+/// The most bytes that [`error`] appends.
 pub const MAX_ERROR_LEN: usize = header_len(Framing::Extended) + ERROR_FIELDS + limits::MAX_STRING;
 
-/// Error value and message length.
+/// Bytes of the error value and the message length.
 const ERROR_FIELDS: usize = 6;
 
 /// Bytes of a reply's header: 16, 20 or 32.
@@ -72,7 +73,7 @@ pub const fn hole_len(framing: Framing) -> usize {
     header_len(framing) + 12
 }
 
-/// Bytes that [`block_status`] appends at most for so many descriptors.
+/// The most bytes that [`block_status`] appends for this number of descriptors.
 #[must_use]
 pub const fn block_status_len(framing: Framing, descriptors: usize) -> usize {
     let (fields, each) = match framing {
@@ -84,7 +85,7 @@ pub const fn block_status_len(framing: Framing, descriptors: usize) -> usize {
         .saturating_add(fields)
 }
 
-/// Success without data; with chunks also the end of a read none of whose chunks was `done`.
+/// Appends success without data. With chunks it also ends a read if none of its chunks was `done`.
 pub fn ok(head: Head, out: &mut Vec<u8>) {
     match head.framing {
         Framing::Simple => simple(head, 0, out),
@@ -93,12 +94,12 @@ pub fn ok(head: Head, out: &mut Vec<u8>) {
     }
 }
 
-/// Failure, and the end of the reply; with chunks also after some of a read's content chunks. (With
-/// a simple reply whose header was sent nothing can be said any more: "the server MUST immediately
-/// initiate a hard disconnect".)
+/// Appends a failure, which ends the reply. With chunks it may follow some of a read's content chunks.
+/// (After the header of a simple reply no error is possible: "the server MUST immediately initiate a
+/// hard disconnect".)
 ///
-/// Of `text` goes out what a string may be: no NUL, and no more than 4096 bytes, cut at a
-/// character's border. Simple replies carry none.
+/// The reply has `text` without NULs, cut between two characters to at most 4096 bytes. Simple replies
+/// have no text.
 pub fn error(head: Head, errno: Errno, text: &str, out: &mut Vec<u8>) {
     if !head.framing.has_chunks() {
         return simple(head, errno.to_wire(), out);
@@ -115,11 +116,11 @@ pub fn error(head: Head, errno: Errno, text: &str, out: &mut Vec<u8>) {
     patch_length(head.framing, start, out);
 }
 
-/// What precedes `length` bytes (not 0) at `offset` of the export. The shell sends exactly so many
-/// bytes next, whatever happens: "the server MUST still complete the transmission of any current
-/// chunk (it MUST use padding bytes which SHOULD be zero ...)".
+/// Appends the header before `length` bytes (at least 1) at `offset` of the export. The shell sends
+/// exactly that number of bytes next, whatever happens: "the server MUST still complete the transmission
+/// of any current chunk (it MUST use padding bytes which SHOULD be zero ...)".
 ///
-/// Simple: once, for the whole request; `offset` and `done` go without saying.
+/// A simple reply has one such header for the whole request, without `offset` and `done`.
 pub fn data_header(head: Head, offset: u64, length: u32, done: bool, out: &mut Vec<u8>) {
     if !head.framing.has_chunks() {
         return simple(head, 0, out);
@@ -128,10 +129,10 @@ pub fn data_header(head: Head, offset: u64, length: u32, done: bool, out: &mut V
     out.extend_from_slice(&offset.to_be_bytes());
 }
 
-/// `length` zeroes (not 0) at `offset` of the export, as a chunk.
+/// Appends a chunk of `length` zero bytes (at least 1) at `offset` of the export.
 ///
 /// # Errors
-/// [`EncodeError::NoChunks`] with simple replies, whose zeroes are sent as data, and
+/// [`EncodeError::NoChunks`] with simple replies, which send zeroes as data, and
 /// [`EncodeError::EmptyHole`].
 pub fn hole(
     head: Head,
@@ -153,12 +154,13 @@ pub fn hole(
     Ok(())
 }
 
-/// The whole reply to a block status request for `length` bytes, with `one` descriptor or several.
+/// Appends the whole reply to a block status request for `length` bytes, with `one` descriptor or
+/// several.
 ///
-/// Sends as many of `descriptors` as it may, whatever is given: none of length 0; with `one` only
-/// the first, no longer than the request; none after the request is covered; no more than
-/// [`limits::MAX_DESCRIPTORS`]. Where headers are compact, a length that 32 bits can't say is cut to
-/// [`limits::MAX_COMPACT_EXTENT`] and ends the reply; the client asks again from there.
+/// It appends only those `descriptors` that the protocol allows: none of length 0; with `one` only the
+/// first, cut to the request; none after the request is covered; at most [`limits::MAX_DESCRIPTORS`].
+/// With compact headers it cuts a length that doesn't fit into 32 bits to
+/// [`limits::MAX_COMPACT_EXTENT`] and ends the reply there. The client then requests the rest.
 ///
 /// # Errors
 /// [`EncodeError::NoChunks`] with simple replies, and [`EncodeError::NoDescriptors`] if there is
@@ -201,7 +203,7 @@ pub fn block_status(
     Ok(())
 }
 
-/// Appends the descriptors that may be sent and says how many these were.
+/// Appends the descriptors that the protocol allows, and returns their number.
 fn push_descriptors(
     extended: bool,
     length: u64,
@@ -253,7 +255,7 @@ fn simple(head: Head, error: u32, out: &mut Vec<u8>) {
 }
 
 /// Sections "Structured reply chunk message" and "Extended reply chunk message": the header for a
-/// payload of `length` bytes, which is below 2^32 for everything in this file.
+/// payload of `length` bytes, which fits into 32 bits for all replies of this file.
 fn chunk(head: Head, done: bool, kind: u16, length: u64, out: &mut Vec<u8>) {
     let extended = head.framing == Framing::Extended;
     let magic = if extended {
@@ -274,8 +276,8 @@ fn chunk(head: Head, done: bool, kind: u16, length: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes the length of what follows the header at `start` into it. Both framings end their header
-/// with it.
+/// Sets the length field of the header at `start` to the number of bytes after it. In both framings the
+/// length is the header's last field.
 fn patch_length(framing: Framing, start: usize, out: &mut [u8]) {
     let end_of_header = start + header_len(framing);
     let length = out.len().saturating_sub(end_of_header) as u64;
@@ -291,8 +293,8 @@ fn patch_length(framing: Framing, start: usize, out: &mut [u8]) {
     }
 }
 
-/// A length for a compact header. All payloads of this file fit: [`data_header`] has 2^32 + 7 at
-/// most in theory and [`limits::MAX_PAYLOAD`] + 8 in practice.
+/// A length for a compact header. The payloads of this file fit: that of [`data_header`] has at most
+/// [`limits::MAX_PAYLOAD`] + 8 bytes, although its argument would allow 2^32 + 7.
 fn compact_length(length: u64) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

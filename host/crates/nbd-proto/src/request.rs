@@ -1,8 +1,7 @@
-//! Requests of the transmission phase: bytes to a [`Command`] that can be trusted.
+//! Parses a request of the transmission phase into a [`Command`] that needs no further check.
 //!
-//! Everything that can be wrong with a request is found here, once, and nowhere else: magic, unknown
-//! commands and flags, commands that weren't advertised, ranges, alignment, sizes, read-only. What
-//! gets through needs no check again.
+//! Only this module checks requests: their magic, unknown commands and flags, commands that the server
+//! didn't advertise, ranges, alignment, sizes, read-only.
 
 mod rules;
 
@@ -14,45 +13,46 @@ use crate::bytes::Reader;
 use crate::wire::{self, command};
 use crate::{CommandFlags, Cookie, Errno, ExportFlags, Framing, Session, limits};
 
-/// What the bytes at the front of the receive buffer are.
+/// What is at the front of the receive buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// Not a whole header yet: nothing is used, read more and ask again. 44 bytes are always enough.
+    /// Not a whole header yet. Nothing is consumed: read more and parse again. 44 bytes are always
+    /// enough.
     Incomplete,
-    /// The stream can't be followed any more: close the connection.
+    /// The server can't find the next request: close the connection.
     Broken(Broken),
     /// A request.
     Request(Incoming),
 }
 
-/// Why a connection can't go on: a client's breach that can't be answered.
+/// Why the server must close a connection: a mistake of the client to which it can't reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Broken {
-    /// The request doesn't begin with the magic of the agreed framing, so nobody knows where the
-    /// next one begins.
-    #[error("request with the wrong magic {0:#010x}")]
+    /// The request doesn't begin with the magic of the agreed framing, so the server can't know where
+    /// the next one begins.
+    #[error("the client sent a request with the wrong magic {0:#010x}")]
     Magic(u32),
-    /// The payload, in bytes, is longer than [`limits::MAX_PAYLOAD`]: not worth draining.
-    #[error("request with a payload of {0} bytes")]
+    /// The payload, in bytes, is longer than [`limits::MAX_PAYLOAD`]: too long to drain.
+    #[error("the client sent a request with a payload of {0} bytes, more than 32 MiB")]
     Payload(u64),
 }
 
-/// A request whose header was read.
+/// A request whose header was parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incoming {
-    /// What the replies need.
+    /// The fields that a reply needs.
     pub head: Head,
-    /// Bytes of input that make up the header, and are used: 28, 32, or 44 for a block status
-    /// request with a payload of context ids, which is read with its header.
+    /// Bytes of the header, which the shell drops: 28, 32, or 44 for a block status request with a
+    /// payload of context ids, which is parsed with its header.
     pub header_len: usize,
-    /// Bytes after the header that belong to this request too: 0 to [`limits::MAX_PAYLOAD`]. The
-    /// data of a [`Command::Write`]; after any other command they are to be dropped.
+    /// Bytes after the header that belong to this request too: 0 to [`limits::MAX_PAYLOAD`]. They are
+    /// the data of a [`Command::Write`]. After any other command the shell drops them.
     pub payload_len: u32,
-    /// What to do.
+    /// What the server must do.
     pub command: Command,
 }
 
-/// What a reply needs to know of its request. Copied into whatever waits for the answer.
+/// The fields of a request that its reply needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The form of the reply.
@@ -60,109 +60,109 @@ pub struct Head {
     /// Section "Transmission": "the server MUST use the same value for cookie as was sent by the
     /// client".
     pub cookie: Cookie,
-    /// The request's offset field as it was sent: an extended reply repeats it.
+    /// The request's offset field as the client sent it. An extended reply repeats it.
     pub offset: u64,
 }
 
 bitflags! {
-    /// How a change is to be made: what the flags of a command mean to the device that carries it out.
+    /// How a device must make a change: those flags of a command that concern devices.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct WriteFlags: u16 {
-        /// Durable before the reply.
+        /// The change is durable before the reply.
         const FUA = CommandFlags::FUA.bits();
-        /// Zeroing only: keep it allocated.
+        /// Zeroing only: the range stays allocated.
         const NO_HOLE = CommandFlags::NO_HOLE.bits();
-        /// Zeroing only: fail with ENOTSUP, quickly and without a change, rather than be slow.
+        /// Zeroing only: fails with ENOTSUP, quickly and without a change, if it would be as slow as a write.
         const FAST_ZERO = CommandFlags::FAST_ZERO.bits();
     }
 }
 
-/// A request that was checked: its range lies within the export and is aligned to the minimum block
-/// size, its flags were advertised, and it isn't empty.
+/// A checked request: its range lies within the export and is aligned to the minimum block size, the
+/// server advertised its flags, and it isn't empty.
 ///
 /// Offsets and lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Send data. Length 1 to the maximum block size.
+    /// Send data.
     Read {
-        /// First byte.
+        /// Offset of the first byte.
         offset: u64,
-        /// Bytes.
+        /// 1 to the maximum block size.
         length: u32,
-        /// One content chunk, zeroes explicit.
+        /// The reply has one content chunk, zeroes included.
         dont_fragment: bool,
     },
-    /// Store the payload that follows, of the same length. Length 1 to the maximum block size.
+    /// Store the payload, which follows the header.
     Write {
-        /// First byte.
+        /// Offset of the first byte.
         offset: u64,
-        /// Bytes; the same as [`Incoming::payload_len`].
+        /// 1 to the maximum block size; the same as [`Incoming::payload_len`].
         length: u32,
-        /// FUA or nothing.
+        /// FUA or none.
         flags: WriteFlags,
     },
-    /// Make durable what was written and answered before.
+    /// Make durable all changes that the server answered before.
     Flush,
-    /// The data isn't needed any more.
+    /// Give up data that the client no longer needs.
     Trim {
-        /// First byte.
+        /// Offset of the first byte.
         offset: u64,
-        /// Bytes.
+        /// At least 1.
         length: u64,
-        /// FUA or nothing.
+        /// FUA or none.
         flags: WriteFlags,
     },
-    /// Prefetch.
+    /// Prefetch data.
     Cache {
-        /// First byte.
+        /// Offset of the first byte.
         offset: u64,
-        /// Bytes.
+        /// At least 1.
         length: u64,
     },
-    /// Make it read as zeroes.
+    /// Make a range read as zeroes.
     WriteZeroes {
-        /// First byte.
+        /// Offset of the first byte.
         offset: u64,
-        /// Bytes.
+        /// At least 1.
         length: u64,
-        /// Any of them.
+        /// Any flags that the server advertised.
         flags: WriteFlags,
     },
-    /// Describe allocation. Only where [`Session::allocation`] is something.
+    /// Describe allocation. Only if [`Session::allocation`] has an id.
     BlockStatus {
-        /// First byte.
+        /// Offset of the first byte.
         offset: u64,
-        /// Bytes.
+        /// At least 1.
         length: u64,
-        /// One descriptor, no longer than the request.
+        /// The reply has one descriptor, no longer than the request (REQ_ONE).
         one: bool,
     },
-    /// A read, write, trim, prefetch or zeroing of no bytes: answer [`ok`](crate::reply::ok), in
-    /// every framing, and do nothing. ("the behavior of a server on such a request is unspecified
-    /// although the server SHOULD NOT disconnect")
+    /// A read, write, trim, prefetch or zeroing of no bytes: do nothing and answer
+    /// [`ok`](crate::reply::ok), in every framing. ("the behavior of a server on such a request is
+    /// unspecified although the server SHOULD NOT disconnect")
     Nothing,
-    /// Finish what is in flight, send no reply to this, close.
+    /// Finish the requests in flight, send no reply to this one, close.
     Disconnect,
-    /// Drop the payload and answer this error.
+    /// Drop the payload and answer with this error.
     Refused(Refusal),
 }
 
-/// Why a request is answered with an error without being tried: the client's fault.
+/// The error that answers a request which the server doesn't try, because the client made a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{errno}: {text}")]
 pub struct Refusal {
     /// The error for the client.
     pub errno: Errno,
-    /// The text for the client, where the framing can carry one.
+    /// The explanation for the client, which simple replies can't carry.
     pub text: &'static str,
 }
 
 impl Session {
     /// Parses the request at the front of `input`. Allocates nothing.
     ///
-    /// Never looks past the header (28, 32 or 44 bytes), so `input` may hold the payload and further
-    /// requests, or not yet. The shell drops [`Incoming::header_len`] bytes, then deals with
-    /// [`Incoming::payload_len`] more, then asks again.
+    /// It reads no further than the header (28, 32 or 44 bytes), so `input` may already hold the
+    /// payload and further requests. The shell drops [`Incoming::header_len`] bytes, uses or drops
+    /// [`Incoming::payload_len`] more, and parses the next request.
     #[must_use]
     #[inline]
     pub fn parse(&self, input: &[u8]) -> Parsed {
@@ -173,7 +173,7 @@ impl Session {
         };
         // "A server SHOULD initiate hard disconnect if a client sets the NBD_CMD_FLAG_PAYLOAD_LEN
         // flag and uses a length larger than a server's advertised or default maximum payload
-        // length"; the same for a compact WRITE, which this crate would otherwise have to drain.
+        // length". The same goes for a compact WRITE, whose payload the server would have to drain.
         let announced = raw.payload_len(self.framing());
         let payload_len = match u32::try_from(announced) {
             Ok(len) if len <= limits::MAX_PAYLOAD => len,
@@ -196,8 +196,8 @@ impl Session {
         })
     }
 
-    /// Whether this is a block status request followed by one context id, and that was advertised.
-    /// With any other payload it is refused like every command that takes none.
+    /// Whether this is a block status request with a payload of one context id, and the server
+    /// advertised that. Any other payload is an error, as for the commands that take none.
     fn is_filter(&self, raw: &Raw) -> bool {
         raw.kind == command::BLOCK_STATUS
             && self.has(ExportFlags::BLOCK_STATUS_PAYLOAD)
@@ -206,7 +206,7 @@ impl Session {
     }
 
     /// Section `NBD_CMD_BLOCK_STATUS`, extended headers: a payload of effect length and context
-    /// ids. One context exists, so one id is all that can be right.
+    /// ids. Only one context exists, so a valid payload has one id.
     #[cold]
     fn filtered(&self, head: Head, raw: &Raw, rest: &mut Reader<'_>) -> Parsed {
         let (Some(length), Some(id)) = (rest.u64(), rest.u32()) else {
@@ -233,7 +233,7 @@ impl Session {
 }
 
 impl Errno {
-    /// This error, or EINVAL where it may not be the answer to `command`.
+    /// This error, or EINVAL if the protocol forbids it as the answer to `command`.
     ///
     /// "The server SHOULD NOT return NBD_EOVERFLOW except as documented in response to NBD_CMD_READ
     /// when NBD_CMD_FLAG_DF is supported", nor "NBD_ENOTSUP except as documented in response to
@@ -260,7 +260,7 @@ impl Errno {
     }
 }
 
-/// The fields of a request's header, not yet believed.
+/// The fields of a request's header before the checks.
 #[derive(Clone, Copy)]
 struct Raw {
     flags: u16,
@@ -272,7 +272,8 @@ struct Raw {
 }
 
 impl Raw {
-    /// Section "Request message". `None`: too few bytes. Also gives what follows the header.
+    /// Reads a header (section "Request message"), and returns a reader of the bytes after it; `None` if
+    /// `input` has too few bytes.
     #[inline]
     fn read(framing: Framing, input: &[u8]) -> Result<Option<(Self, Reader<'_>)>, Broken> {
         let mut reader = Reader::new(input);
@@ -302,10 +303,10 @@ impl Raw {
         Ok(fields(&mut reader).map(|raw| (raw, reader)))
     }
 
-    /// Bytes that follow the header. Compact: "the only command where length represents payload
+    /// Bytes of payload after the header. Compact: "the only command where length represents payload
     /// length instead of effect length is NBD_CMD_WRITE". Extended: "length bytes of data if flags
-    /// includes NBD_CMD_FLAG_PAYLOAD_LEN", and for a WRITE without it too: QEMU up to 10.0 at least
-    /// leaves it out, though it "MUST be set for NBD_CMD_WRITE", and sends the data all the same.
+    /// includes NBD_CMD_FLAG_PAYLOAD_LEN". An extended WRITE has a payload even without that flag: the
+    /// flag "MUST be set for NBD_CMD_WRITE", but QEMU, at least up to 10.0, sends the data without it.
     fn payload_len(&self, framing: Framing) -> u64 {
         let has_payload = match framing {
             Framing::Simple | Framing::Structured => self.kind == command::WRITE,

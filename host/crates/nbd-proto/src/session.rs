@@ -1,19 +1,19 @@
-//! What was agreed in the handshake: the framing, the metadata context, the export.
+//! The agreements of a handshake: the framing, the metadata context, the export.
 
 use crate::{BlockSizes, Export, ExportFlags, limits};
 
-/// A client's name for one of its requests: 64 opaque bits that are echoed verbatim.
+/// A client's identifier of one of its requests: 64 opaque bits, which the server's replies repeat.
 ///
 /// The specification's "cookie", formerly "handle".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cookie(pub u64);
 
-/// The number that a block status chunk bears to say which metadata context it is about.
+/// The server's number for a metadata context. Each block status chunk has the number of its context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContextId(pub u32);
 
-/// The form of requests and replies, agreed in the handshake. Each is a superset of the ones
-/// before.
+/// The form of requests and replies, agreed in the handshake. Each form can express all that the ones
+/// before it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Framing {
     /// Requests of 28 bytes; replies of 16 bytes, followed by the data of a READ.
@@ -25,29 +25,29 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Whether replies come in chunks: holes, error texts and block status need it.
+    /// Whether replies come in chunks. Holes, error texts and block status need chunks.
     #[must_use]
     pub const fn has_chunks(self) -> bool {
         !matches!(self, Self::Simple)
     }
 }
 
-/// A connection in the transmission phase. Made by the handshake; parses requests.
+/// A connection in the transmission phase. A [`Handshake`](crate::Handshake) makes it; it parses requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     framing: Framing,
     allocation: Option<ContextId>,
     export: Export,
-    /// Whether the client asked for block sizes.
+    /// Whether the client requested the block sizes.
     knows_block_sizes: bool,
 }
 
 impl Session {
-    /// A session as a handshake makes it; also the way for tests to make one.
+    /// Makes the session of a client that requested the block sizes.
     ///
-    /// What can't be true is put right: the flags become what these agreements allow, block sizes
-    /// are cut to [`limits::MAX_PAYLOAD`], and `allocation` is dropped without chunks or when the
-    /// export doesn't offer it.
+    /// It corrects contradictions: the flags become those that the agreements allow, block sizes are cut
+    /// to [`limits::MAX_PAYLOAD`], and `allocation` becomes `None` without chunks, or if the export doesn't
+    /// offer the context.
     #[must_use]
     pub fn new(framing: Framing, allocation: Option<ContextId>, mut export: Export) -> Self {
         let allocation = allocation.filter(|_| framing.has_chunks() && export.allocation);
@@ -64,8 +64,8 @@ impl Session {
         }
     }
 
-    /// The session of a client that didn't ask for block sizes. The largest one doesn't bind it: it may send what
-    /// every client may, requests of up to [`limits::MAX_PAYLOAD`].
+    /// The session of a client that didn't request the block sizes. The export's maximum doesn't bind this client: its
+    /// payloads may have up to [`limits::MAX_PAYLOAD`] bytes.
     #[must_use]
     pub fn without_block_sizes(self) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Session {
         }
     }
 
-    /// Bytes that a READ or WRITE may have at most.
+    /// The longest payload of a READ or WRITE, in bytes.
     pub(crate) const fn longest(&self) -> u32 {
         if self.knows_block_sizes {
             self.export.enforced().maximum()
@@ -95,20 +95,20 @@ impl Session {
         self.allocation
     }
 
-    /// The export, with the flags and block sizes as they were advertised.
+    /// The export, with the flags and block sizes that the server advertised.
     #[must_use]
     pub const fn export(&self) -> &Export {
         &self.export
     }
 
-    /// The block sizes as they were advertised.
+    /// The block sizes that the server advertised.
     #[must_use]
     pub const fn block(&self) -> BlockSizes {
         self.export.block
     }
 }
 
-/// The transmission flags for what was agreed (section "Transmission flags").
+/// The transmission flags that the agreements allow (section "Transmission flags").
 fn advertised(
     mut flags: ExportFlags,
     framing: Framing,

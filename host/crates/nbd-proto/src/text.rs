@@ -1,4 +1,4 @@
-//! Strings as the protocol has them (section "Conventions"): "a sequence of UTF-8 code points, which
+//! The protocol's strings (section "Conventions"): "a sequence of UTF-8 code points, which
 //! is not NUL terminated, MUST NOT contain NUL characters, ... and MUST be no longer than 4096
 //! bytes".
 
@@ -6,21 +6,21 @@ use alloc::vec::Vec;
 
 use crate::limits;
 
-/// The string in a field of the peer's; `None` if it isn't one.
+/// The string in a field that the peer sent; `None` if the bytes aren't a string of the protocol.
 pub(crate) fn parse_string(bytes: &[u8]) -> Option<&str> {
     let text = core::str::from_utf8(bytes).ok()?;
     is_string(text).then_some(text)
 }
 
-/// Whether a text may be sent as it is.
+/// Whether `text` is a string of the protocol: at most [`limits::MAX_STRING`] bytes, without NUL.
 pub(crate) fn is_string(text: &str) -> bool {
     text.len() <= limits::MAX_STRING && !text.contains('\0')
 }
 
-/// Appends what of `text` may be sent: no NUL, and cut at the border of a character.
+/// Appends `text` without its NULs, cut between two characters to at most [`limits::MAX_STRING`] bytes.
 pub(crate) fn push_string(text: &str, out: &mut Vec<u8>) {
     let start = out.len();
-    // Most texts have no NUL, so most are one piece.
+    // Most texts have no NUL: they are one piece.
     for piece in text.split('\0') {
         let room = limits::MAX_STRING.saturating_sub(out.len() - start);
         let fits = piece.floor_char_boundary(room);

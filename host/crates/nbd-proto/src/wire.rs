@@ -1,7 +1,7 @@
 //! The numbers of the protocol: magics, options, replies, commands, chunks, flags.
 //!
-//! They are exactly those of the specification's section "Values" and of its extension
-//! "extended headers"; the names are the specification's without the `NBD_` and its prefix.
+//! They are those of the specification's section "Values" and of its extension "extended headers". Each
+//! name is the specification's without `NBD_` and the prefix of its group.
 
 use bitflags::bitflags;
 
@@ -38,69 +38,69 @@ pub const SIMPLE_REPLY_LEN: usize = 16;
 pub const STRUCTURED_REPLY_LEN: usize = 20;
 /// Bytes of an extended reply chunk's header.
 pub const EXTENDED_REPLY_LEN: usize = 32;
-/// Zero bytes that follow the answer to EXPORT_NAME unless NO_ZEROES was agreed.
+/// Zero bytes that follow the answer to EXPORT_NAME unless both sides agreed on NO_ZEROES.
 pub const EXPORT_NAME_PADDING: usize = 124;
-/// Bytes of a BLOCK_STATUS request's payload that names one context: effect length and id.
+/// Bytes of a BLOCK_STATUS request's payload with one context: effect length and id.
 pub const FILTER_LEN: usize = 12;
 
-/// The metadata context that describes allocation: the only one that this server has.
+/// The metadata context that describes allocation, the only one that this crate supports.
 pub const BASE_ALLOCATION: &str = "base:allocation";
 
 /// Option numbers (section "Option types").
 pub mod option {
-    /// Choose an export and end the handshake, without a way to fail politely.
+    /// Chooses an export and ends the handshake. A server can't answer it with an error, only by closing.
     pub const EXPORT_NAME: u32 = 1;
-    /// End the session.
+    /// Ends the session.
     pub const ABORT: u32 = 2;
-    /// List the exports.
+    /// Lists the exports.
     pub const LIST: u32 = 3;
-    /// Go on over TLS.
+    /// Switches to TLS.
     pub const STARTTLS: u32 = 5;
-    /// Describe an export.
+    /// Describes an export.
     pub const INFO: u32 = 6;
-    /// Describe an export and end the handshake with it.
+    /// Describes an export and enters its transmission phase.
     pub const GO: u32 = 7;
-    /// Reply in chunks.
+    /// Agrees on replies in chunks.
     pub const STRUCTURED_REPLY: u32 = 8;
-    /// List the metadata contexts.
+    /// Lists the metadata contexts of an export.
     pub const LIST_META_CONTEXT: u32 = 9;
-    /// Select metadata contexts.
+    /// Selects metadata contexts of an export.
     pub const SET_META_CONTEXT: u32 = 10;
-    /// Use headers of 32 bytes with lengths of 64 bits.
+    /// Agrees on headers of 32 bytes with lengths of 64 bits.
     pub const EXTENDED_HEADERS: u32 = 11;
 }
 
 /// Option reply types (section "Option reply types").
 pub mod option_reply {
-    /// Accepted, or the end of a list.
+    /// The server accepts the option, or has sent a whole list.
     pub const ACK: u32 = 1;
     /// One export of a list.
     pub const SERVER: u32 = 2;
-    /// One thing about an export.
+    /// One piece of information about an export.
     pub const INFO: u32 = 3;
     /// One metadata context.
     pub const META_CONTEXT: u32 = 4;
-    /// Bit that all errors have.
+    /// The bit that all errors have.
     pub const ERROR: u32 = 1 << 31;
-    /// Option unknown.
+    /// The server doesn't support the option.
     pub const ERR_UNSUP: u32 = ERROR | 1;
-    /// Forbidden by the operator.
+    /// The server supports the option, but the operator forbids it.
     pub const ERR_POLICY: u32 = ERROR | 2;
-    /// Syntactically or semantically invalid.
+    /// The option is syntactically or semantically invalid.
     pub const ERR_INVALID: u32 = ERROR | 3;
-    /// Not supported on this platform.
+    /// The server doesn't support the option on its platform.
     pub const ERR_PLATFORM: u32 = ERROR | 4;
-    /// TLS first.
+    /// The client must switch to TLS first.
     pub const ERR_TLS_REQD: u32 = ERROR | 5;
-    /// No such export.
+    /// There is no such export.
     pub const ERR_UNKNOWN: u32 = ERROR | 6;
-    /// The server is stopping.
+    /// The server is shutting down.
     pub const ERR_SHUTDOWN: u32 = ERROR | 7;
-    /// Ask for the block sizes first.
+    /// The client must request the block sizes.
     pub const ERR_BLOCK_SIZE_REQD: u32 = ERROR | 8;
-    /// Request or reply too large.
+    /// The option or its reply is too large.
     pub const ERR_TOO_BIG: u32 = ERROR | 9;
-    /// Extended headers first, or already in use.
+    /// The option needs extended headers, or contradicts them.
     pub const ERR_EXT_HEADER_REQD: u32 = ERROR | 10;
 }
 
@@ -118,27 +118,27 @@ pub mod info {
 
 /// Command numbers (section "Request types").
 pub mod command {
-    /// Read data.
+    /// Reads data.
     pub const READ: u16 = 0;
-    /// Write data.
+    /// Writes data.
     pub const WRITE: u16 = 1;
-    /// Disconnect.
+    /// Disconnects.
     pub const DISC: u16 = 2;
-    /// Make what was written durable.
+    /// Makes the answered changes durable.
     pub const FLUSH: u16 = 3;
-    /// Data no longer needed.
+    /// Gives up data that the client no longer needs.
     pub const TRIM: u16 = 4;
-    /// Prefetch.
+    /// Prefetches data.
     pub const CACHE: u16 = 5;
-    /// Write zeroes.
+    /// Writes zeroes.
     pub const WRITE_ZEROES: u16 = 6;
-    /// Query metadata.
+    /// Queries metadata.
     pub const BLOCK_STATUS: u16 = 7;
 }
 
 /// Chunk types (section "Structured reply types").
 pub mod chunk {
-    /// Nothing: the end.
+    /// No content: only ends the reply.
     pub const NONE: u16 = 0;
     /// Bytes at an offset.
     pub const OFFSET_DATA: u16 = 1;
@@ -148,13 +148,13 @@ pub mod chunk {
     pub const BLOCK_STATUS: u16 = 5;
     /// Block descriptors with 64 bits.
     pub const BLOCK_STATUS_EXT: u16 = 6;
-    /// Bit that all errors have.
+    /// The bit that all errors have.
     pub const ERROR_BIT: u16 = 1 << 15;
     /// An error.
     pub const ERROR: u16 = ERROR_BIT | 1;
     /// An error at an offset.
     pub const ERROR_OFFSET: u16 = ERROR_BIT | 2;
-    /// Reply flag: the last chunk of this reply.
+    /// A flag of the reply, not a type: the chunk is the last of its reply.
     pub const FLAG_DONE: u16 = 1;
 }
 
@@ -162,75 +162,75 @@ bitflags! {
     /// Handshake flags, from the server (section "Handshake flags").
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct HandshakeFlags: u16 {
-        /// Fixed newstyle is spoken.
+        /// The server supports fixed newstyle negotiation.
         const FIXED_NEWSTYLE = 1 << 0;
-        /// The 124 zeroes can be left out.
+        /// The server can omit the 124 zeroes after EXPORT_NAME.
         const NO_ZEROES = 1 << 1;
     }
 
     /// Client flags (section "Client flags").
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct ClientFlags: u32 {
-        /// The client speaks fixed newstyle.
+        /// The client supports fixed newstyle negotiation.
         const FIXED_NEWSTYLE = 1 << 0;
-        /// The client doesn't want the 124 zeroes.
+        /// The client doesn't want the 124 zeroes after EXPORT_NAME.
         const NO_ZEROES = 1 << 1;
     }
 
     /// Transmission flags: what an export can do (section "Transmission flags").
     ///
-    /// A shell gives those that follow from the plugin; [`Session`](crate::Session) adds and takes
-    /// away the ones that follow from the negotiation.
+    /// The shell sets the flags that follow from the plugin. [`Session`](crate::Session) adds and removes
+    /// those that follow from the negotiation.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct ExportFlags: u16 {
-        /// Always set; added by this crate.
+        /// Always set, by this crate.
         const HAS_FLAGS = 1 << 0;
-        /// Writes fail with EPERM.
+        /// Changes fail with EPERM.
         const READ_ONLY = 1 << 1;
-        /// FLUSH works.
+        /// The export supports FLUSH.
         const SEND_FLUSH = 1 << 2;
-        /// FUA works.
+        /// The export supports FUA.
         const SEND_FUA = 1 << 3;
-        /// Seeks cost time.
+        /// Seeks take time.
         const ROTATIONAL = 1 << 4;
-        /// TRIM works.
+        /// The export supports TRIM.
         const SEND_TRIM = 1 << 5;
-        /// WRITE_ZEROES and NO_HOLE work.
+        /// The export supports WRITE_ZEROES, and NO_HOLE with it.
         const SEND_WRITE_ZEROES = 1 << 6;
-        /// DF works; set by this crate where replies have chunks.
+        /// The export supports DF. This crate sets the flag if replies come in chunks.
         const SEND_DF = 1 << 7;
-        /// FLUSH and FUA cover all connections.
+        /// FLUSH and FUA on one connection cover the changes of all connections.
         const CAN_MULTI_CONN = 1 << 8;
-        /// CACHE works.
+        /// The export supports CACHE.
         const SEND_CACHE = 1 << 10;
-        /// FAST_ZERO works; dropped by this crate without SEND_WRITE_ZEROES.
+        /// The export supports FAST_ZERO. This crate removes the flag without SEND_WRITE_ZEROES.
         const SEND_FAST_ZERO = 1 << 11;
-        /// BLOCK_STATUS takes a payload of context ids; set by this crate where headers are
-        /// extended and a context is selected.
+        /// BLOCK_STATUS may have a payload of context ids. This crate sets the flag if headers are
+        /// extended and the client selected a context.
         const BLOCK_STATUS_PAYLOAD = 1 << 12;
     }
 
     /// Command flags (section "Command flags").
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct CommandFlags: u16 {
-        /// Durable before the reply.
+        /// The change is durable before the reply.
         const FUA = 1 << 0;
-        /// WRITE_ZEROES: keep it allocated.
+        /// WRITE_ZEROES: the range stays allocated.
         const NO_HOLE = 1 << 1;
-        /// READ: one content chunk.
+        /// READ: the reply has one content chunk.
         const DF = 1 << 2;
-        /// BLOCK_STATUS: one descriptor.
+        /// BLOCK_STATUS: the reply has one descriptor.
         const REQ_ONE = 1 << 3;
-        /// WRITE_ZEROES: fail rather than be slow.
+        /// WRITE_ZEROES: fails with ENOTSUP if it would be as slow as a write.
         const FAST_ZERO = 1 << 4;
-        /// Extended headers: the length is that of a payload.
+        /// Extended headers: the length is that of a payload, which follows.
         const PAYLOAD_LEN = 1 << 5;
     }
 
     /// Status flags of `base:allocation` (section "`base:allocation` metadata context").
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct StateFlags: u32 {
-        /// Not allocated: a write may meet ENOSPC.
+        /// Not allocated: a write can fail with ENOSPC.
         const HOLE = 1 << 0;
         /// Reads as zeroes.
         const ZERO = 1 << 1;

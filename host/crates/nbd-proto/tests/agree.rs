@@ -1,4 +1,4 @@
-//! Both halves of the crate talk to each other, in memory.
+//! The crate's client and server exchange messages in memory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/script.rs"]
@@ -18,7 +18,7 @@ use script::{Server, export};
 
 const ALL: [Framing; 3] = [Framing::Simple, Framing::Structured, Framing::Extended];
 
-/// Lets client and server talk until the client has what it wants.
+/// Passes bytes between client and server, `step` at once, until the client has reached its goal.
 fn talk(goal: Goal, step: usize) -> (Server, Result<Progress, ClientError>) {
     let mut server = Server::new(TlsMode::Off);
     let mut client = Negotiation::new(goal);
@@ -34,7 +34,7 @@ fn talk(goal: Goal, step: usize) -> (Server, Result<Progress, ClientError>) {
             };
             input.drain(..consumed);
             if progress != Progress::NeedMore {
-                assert_eq!(input, b"", "nothing is left over");
+                assert_eq!(input, b"", "the client consumed everything");
                 server.feed(&client.take_output());
                 return (server, Ok(progress));
             }
@@ -43,7 +43,7 @@ fn talk(goal: Goal, step: usize) -> (Server, Result<Progress, ClientError>) {
             server.feed(piece);
         }
     }
-    panic!("they never come to an end");
+    panic!("the handshake doesn't end");
 }
 
 fn go(name: &str, framing: Framing, allocation: bool) -> Goal {
@@ -101,7 +101,7 @@ fn a_list_arrives() {
         };
         let expected = vec![listed("disk", "A disk"), listed("big", "")];
         assert_eq!(progress, Ok(Progress::Listed(expected)));
-        assert!(server.closed, "the client said goodbye");
+        assert!(server.closed, "the client sent ABORT");
     }
 }
 
@@ -109,13 +109,13 @@ fn session(framing: Framing) -> Session {
     Session::new(framing, Some(ContextId(1)), export("disk"))
 }
 
-/// All the chunks of a reply; data is taken to be there without being there.
+/// Decodes all chunks of a reply that has headers but no data after them.
 fn decode_all(framing: Framing, mut input: &[u8], request: Request) -> Vec<Reply> {
     let mut replies: Vec<Reply> = Vec::new();
     while !input.is_empty() {
         assert!(
             replies.last().is_none_or(|reply| !reply.done),
-            "something after the end"
+            "a chunk after the last"
         );
         let find = |cookie| (cookie == request.cookie).then_some(request);
         let reply = decode(framing, input, find).unwrap().unwrap();
@@ -150,7 +150,7 @@ fn request() -> impl Strategy<Value = Request> {
     )
 }
 
-/// Where a command works and how much of it, if it does.
+/// Offset and length of a command's range, if it has one.
 fn range(command: &Command) -> Option<(u64, u64)> {
     Some(match *command {
         Command::Read { offset, length, .. } | Command::Write { offset, length, .. } => {
@@ -173,7 +173,7 @@ fn head(framing: Framing, request: &Request) -> Head {
 }
 
 proptest! {
-    /// What a client asks is what the server gets, if it is right; and what gets through is right.
+    /// The server parses a valid request as the client encoded it, and every command that it parses is valid.
     #[test]
     fn requests_arrive(framing in framing(), request in request()) {
         let mut input = Vec::new();
@@ -197,7 +197,7 @@ proptest! {
         }
     }
 
-    /// Any text arrives as what of it is a string.
+    /// A client gets any error text without NULs and cut to a string of the protocol.
     #[test]
     fn errors_arrive(framing in framing(), text in "[a-z\0€]{0,3000}", kind in 0..8u16) {
         let request = Request::new(kind, Cookie(9), 4096, 512);
@@ -214,7 +214,7 @@ proptest! {
         }
     }
 
-    /// A read made of any pieces arrives as these pieces.
+    /// A client decodes the pieces of a read that the server encoded.
     #[test]
     fn reads_arrive(
         framing in chunks(),
@@ -245,8 +245,8 @@ proptest! {
         prop_assert_eq!(bodies, expected);
     }
 
-    /// Points 59–61: whatever the shell gives, the client finds nothing wrong with what is sent, and
-    /// it is true as far as it goes.
+    /// Points 59–61: whatever descriptors the shell passes, the client accepts the reply, and the reply
+    /// is true as far as it goes.
     #[test]
     fn block_status_arrives(
         framing in chunks(),

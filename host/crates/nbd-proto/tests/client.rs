@@ -1,4 +1,4 @@
-//! The client's side against servers that misbehave.
+//! The client's side of the protocol against servers that misbehave.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/script.rs"]
@@ -36,7 +36,7 @@ fn option_reply(option: u32, kind: u32, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Sends everything at once and gives the end.
+/// Passes all of the server's bytes to the client at once, and returns how far it came.
 fn run(mut negotiation: Negotiation, parts: &[Vec<u8>]) -> Result<Progress, ClientError> {
     negotiation
         .advance(&[HELLO.to_vec(), parts.concat()].concat())
@@ -59,7 +59,7 @@ fn another_greeting_is_no_nbd() {
     }
 }
 
-/// One that has asked for TLS.
+/// A client that has sent STARTTLS.
 fn over_tls() -> Negotiation {
     let mut negotiation = Negotiation::over_tls(goal());
     let advanced = negotiation.advance(HELLO);
@@ -71,7 +71,7 @@ fn over_tls() -> Negotiation {
 }
 
 #[test]
-fn nothing_is_asked_before_tls_is_up() {
+fn a_client_that_requires_tls_sends_no_other_option_before_it() {
     let mut negotiation = over_tls();
     let ack = option_reply(opt::STARTTLS, rep::ACK, b"");
     let begin = Ok((ack.len(), Progress::StartTls));
@@ -106,7 +106,7 @@ fn a_server_without_tls_is_given_up() {
 }
 
 #[test]
-fn it_falls_back_to_less() {
+fn the_client_falls_back_to_simple_replies() {
     let unsup = |option| option_reply(option, rep::ERR_UNSUP, b"");
     let info = hex("0000 0000000000100000 ffff");
     let replies = [
@@ -150,7 +150,7 @@ fn a_refusal_is_reported_with_its_text() {
 }
 
 #[test]
-fn contexts_before_an_error_dont_count() {
+fn the_client_ignores_contexts_before_an_error() {
     let replies = [
         option_reply(opt::EXTENDED_HEADERS, rep::ACK, b""),
         option_reply(
@@ -337,7 +337,7 @@ fn extended_framing_may_have_compact_block_status() {
     assert_eq!(body(Framing::Extended, input, status()), expected);
 }
 
-/// Points 53–55, 58–61, 66, 69: what a server may never send.
+/// Points 53–55, 58–61, 66, 69: replies that no server may send.
 #[test]
 fn broken_replies_are_breaches() {
     let one = status().with(CommandFlags::REQ_ONE);
@@ -477,7 +477,7 @@ fn broken_replies_are_breaches() {
         (
             "668e33ef 0001 0005 0102030405060708 00000014 00000001 00001000 00000000 00000200 00000003",
             status(),
-            "more than asked for",
+            "more than requested",
         ),
         (
             "668e33ef 0001 0005 0102030405060708 0000000c",

@@ -1,6 +1,6 @@
 //! Whole handshakes, byte by byte (points 1, 5–8, 11, 12, 19, 33, 34, 66).
 //!
-//! `C` is what the client sends and `S` all that the server sends back.
+//! A line `C` has bytes of the client, a line `S` the bytes with which the server answers.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/script.rs"]
@@ -10,7 +10,7 @@ use nbd_proto::TlsMode;
 
 use script::{Server, hex};
 
-/// Plays a conversation: lines of bytes that begin with who says them.
+/// Plays a handshake. Each line has bytes after the letter of their sender.
 fn play(conversation: &str) -> Server {
     let mut server = Server::new(TlsMode::Off);
     server.feed(&[]);
@@ -33,7 +33,7 @@ fn play(conversation: &str) -> Server {
             _ => assert_eq!(hexdump(&server.take()), hexdump(&bytes), "turn {index}"),
         }
     }
-    assert_eq!(server.take(), b"", "the server says more");
+    assert_eq!(server.take(), b"", "the server sends no more");
     server
 }
 
@@ -41,7 +41,7 @@ fn hexdump(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The way of the Linux kernel's old clients.
+/// The handshake of the Linux kernel's old clients.
 #[test]
 fn export_name() {
     let server = play(
@@ -64,7 +64,7 @@ fn export_name_with_zeroes() {
     ));
 }
 
-/// The way of a modern client with structured replies.
+/// The handshake of a modern client with structured replies.
 #[test]
 fn structured_reply_meta_context_go() {
     let server = play(
@@ -164,10 +164,10 @@ fn starttls_and_an_unknown_option_without_tls() {
         "S 4e42444d41474943 49484156454f5054 0003
          C 00000003
          C 49484156454f5054 00000005 00000000       # STARTTLS
-         S 0003e889045565a9 00000005 80000002 0000001a # ERR_POLICY
-         S 746869732073657276657220646f65736e277420646f20544c53
+         S 0003e889045565a9 00000005 80000002 0000001d # ERR_POLICY
+         S 746869732073657276657220646f65736e2774206f6666657220544c53 # this server doesn't offer TLS
          C 49484156454f5054 000000ff 00000003 414243
          S 0003e889045565a9 000000ff 80000001 0000000e # ERR_UNSUP
-         S 756e6b6e6f776e206f7074696f6e",
+         S 756e6b6e6f776e206f7074696f6e              # unknown option",
     );
 }

@@ -18,7 +18,7 @@ fn head(framing: Framing) -> Head {
     }
 }
 
-/// What is appended after something else, in hexadecimal digits.
+/// The bytes that `encode` appends to a buffer that isn't empty, in hexadecimal digits.
 fn encoded(framing: Framing, encode: impl FnOnce(Head, &mut Vec<u8>)) -> String {
     let mut out = b"before".to_vec();
     encode(head(framing), &mut out);
@@ -38,7 +38,7 @@ const DATA: StateFlags = StateFlags::empty();
 const HOLE: StateFlags = StateFlags::HOLE.union(StateFlags::ZERO);
 const ZERO: StateFlags = StateFlags::ZERO;
 
-/// The descriptors that go out for a request.
+/// The encoded reply to a block status request for `length` bytes.
 fn status(framing: Framing, length: u64, one: bool, pieces: &[Descriptor]) -> String {
     encoded(framing, |head, out| {
         let pieces = pieces.iter().copied();
@@ -134,9 +134,9 @@ fn hole() {
     }
 }
 
-/// Points 55, 59: what can't be said isn't, and nothing is appended.
+/// Points 55, 59: a reply that the protocol forbids is an error, and the buffer is unchanged.
 #[test]
-fn what_cant_be_said_is_an_error() {
+fn a_reply_that_the_protocol_forbids_is_an_error() {
     for framing in ALL {
         let mut out = Vec::new();
         let mut status = |pieces: &[Descriptor]| {

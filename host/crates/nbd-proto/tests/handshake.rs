@@ -21,7 +21,7 @@ fn go(name: &str) -> Vec<u8> {
     info_payload(name, &[info::BLOCK_SIZE])
 }
 
-/// Still alive: a LIST works.
+/// Checks that the server still negotiates: a LIST succeeds.
 fn assert_negotiating(server: &mut Server) {
     assert!(!server.closed);
     assert_eq!(server.ask(opt::LIST, &[]).last().unwrap().0, rep::ACK);
@@ -112,7 +112,7 @@ fn export_name_that_is_no_name_closes() {
     }
 }
 
-/// Section "Newstyle negotiation": the only valid option.
+/// Section "Newstyle negotiation": "This is the only valid option in nonfixed newstyle negotiation."
 #[test]
 fn a_client_without_fixed_newstyle_has_one_option() {
     for number in [opt::LIST, opt::GO, opt::ABORT, 77] {
@@ -198,7 +198,7 @@ fn list_with_data_is_invalid() {
     assert_negotiating(&mut server);
 }
 
-/// Points 11, 14: what can't be a name isn't listed.
+/// Points 11, 14: the list omits a name that isn't a string of the protocol.
 #[test]
 fn list_names_the_exports() {
     let replies = server().ask(opt::LIST, &[]);
@@ -317,7 +317,7 @@ fn endless_options_close() {
 
 /// Point 16.
 #[test]
-fn go_repeats_what_info_said() {
+fn go_repeats_the_information_of_info() {
     for name in ["disk", "big", ""] {
         for prelude in [&[][..], &[opt::STRUCTURED_REPLY], &[opt::EXTENDED_HEADERS]] {
             let mut server = server();
@@ -337,7 +337,7 @@ fn go_repeats_what_info_said() {
 
 /// Point 17.
 #[test]
-fn a_server_that_stops_says_so_to_all_but_abort() {
+fn a_server_that_shuts_down_denies_every_option_except_abort() {
     let mut server = server();
     assert_eq!(server.ask_one(opt::GO, &go("late")), rep::ERR_SHUTDOWN);
     for number in [opt::LIST, opt::GO, opt::STRUCTURED_REPLY, opt::STARTTLS, 99] {
@@ -348,7 +348,7 @@ fn a_server_that_stops_says_so_to_all_but_abort() {
 
 /// Point 29.
 #[test]
-fn large_blocks_have_to_be_asked_for() {
+fn a_client_must_request_the_sizes_of_large_blocks() {
     let mut server = server();
     for number in [opt::INFO, opt::GO] {
         let replies = server.ask(number, &info_payload("big", &[info::NAME]));
@@ -359,7 +359,7 @@ fn large_blocks_have_to_be_asked_for() {
         assert_eq!(replies[1].0, rep::ERR_BLOCK_SIZE_REQD);
     }
     server.feed(&option(opt::GO, &go("big")));
-    assert!(server.session.is_some(), "never if requested");
+    assert!(server.session.is_some(), "no error if requested");
 }
 
 /// Points 31, 35.
@@ -512,7 +512,7 @@ fn flags_follow_from_what_was_agreed() {
 }
 
 #[test]
-fn a_question_stays_until_it_is_answered() {
+fn an_event_stays_until_the_shell_answers_it() {
     let mut server = server();
     let input = [option(opt::GO, &go("disk")), option(opt::ABORT, &[])].concat();
     let find = Event::Find(Lookup {
@@ -523,14 +523,12 @@ fn a_question_stays_until_it_is_answered() {
     assert_eq!(event, find);
     let rest = &input[consumed..];
     assert_eq!(server.handshake.advance(rest), (0, find.clone()));
-    server
-        .handshake
-        .list([("answer to another question", None)]);
+    server.handshake.list([("answer to another event", None)]);
     assert_eq!(server.handshake.advance(rest), (0, find));
     assert_eq!(server.handshake.take_output(), b"");
     server.handshake.found(&export("disk"));
     let (consumed, event) = server.handshake.advance(rest);
-    assert_eq!(consumed, 0, "what follows are requests");
+    assert_eq!(consumed, 0, "the rest are requests");
     assert!(matches!(event, Event::Ready(_)));
     assert_eq!(
         server.handshake.advance(rest).1,
@@ -540,7 +538,7 @@ fn a_question_stays_until_it_is_answered() {
 }
 
 #[test]
-fn an_answer_without_a_question_does_nothing() {
+fn an_answer_without_an_event_does_nothing() {
     let mut server = server();
     let answers: [fn(&mut Handshake); 5] = [
         |handshake| handshake.found(&export("disk")),

@@ -17,7 +17,7 @@ const ALL: [Framing; 3] = [Framing::Simple, Framing::Structured, Framing::Extend
 const CONTEXT: ContextId = ContextId(7);
 const COOKIE: Cookie = Cookie(0xdead_beef_0bad_cafe);
 const SIZE: u64 = 1 << 30;
-/// Every command there is, and some that aren't.
+/// Every command, and some numbers that are none.
 const KINDS: [u16; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 99, u16::MAX];
 
 fn session(framing: Framing) -> Session {
@@ -43,7 +43,7 @@ fn parse(session: &Session, request: &Request) -> Incoming {
     }
 }
 
-/// A request that is right for its command, at the end of the export.
+/// A valid request of this kind for the last block of the export.
 fn last_block(framing: Framing, kind: u16) -> Request {
     match kind {
         command::FLUSH | command::DISC => Request::new(kind, COOKIE, 0, 0),
@@ -424,9 +424,9 @@ fn the_default_takes_32_mib() {
     }
 }
 
-/// What is advertised is what is served.
+/// The server advertises the limit that it enforces.
 #[test]
-fn no_export_advertises_more_than_is_served() {
+fn no_export_advertises_a_larger_block_than_the_server_takes() {
     let unlimited = BlockSizes::new(512, 1 << 26, u32::MAX).unwrap();
     let session = with(Framing::Simple, |export| export.block = unlimited);
     let block = session.block();
@@ -461,7 +461,7 @@ fn an_effect_may_be_longer_than_a_payload() {
     assert_eq!(
         refused(&session, &read),
         Some(Errno::Einval),
-        "a read isn't only an effect"
+        "a read has a payload"
     );
 }
 
@@ -524,7 +524,7 @@ fn flush_has_no_range() {
     }
 }
 
-/// Point 50: nothing about a disconnect can be refused, as it has no reply.
+/// Point 50: the server can't refuse a disconnect, which has no reply.
 #[test]
 fn disconnect_is_never_refused() {
     for framing in ALL {
@@ -537,7 +537,7 @@ fn disconnect_is_never_refused() {
     }
 }
 
-/// Point 67, and QEMU's way: it leaves out the flag that "MUST be set", and sends the data.
+/// Point 67, and a client like QEMU, which sends the data without the flag that "MUST be set".
 #[test]
 fn an_extended_write_has_a_payload_with_the_flag_or_without() {
     let session = session(Framing::Extended);
@@ -574,7 +574,7 @@ fn a_payload_that_isnt_taken_is_drained() {
     }
 }
 
-/// Point 67: compact headers have no such flag, and no payload but a write's.
+/// Point 67: compact headers have no such flag, and only a write has a payload.
 #[test]
 fn compact_requests_have_no_payload_len() {
     for framing in [Framing::Simple, Framing::Structured] {
@@ -671,7 +671,7 @@ fn a_filter_cut_short_is_incomplete() {
 
 /// Points 42, 52.
 #[test]
-fn two_errors_are_only_for_what_they_were_made_for() {
+fn enotsup_and_eoverflow_answer_only_their_own_commands() {
     let zeroes = |flags| Command::WriteZeroes {
         offset: 0,
         length: 1,

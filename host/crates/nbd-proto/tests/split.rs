@@ -1,4 +1,4 @@
-//! However a stream is cut, it means the same; and whatever it is, nothing panics.
+//! A stream means the same however it is cut into pieces, and no stream makes the crate panic.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/script.rs"]
@@ -28,7 +28,7 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// One option, right or nearly so.
+/// One option, valid or almost.
 fn one_option() -> impl Strategy<Value = Vec<u8>> {
     let payload = prop_oneof![
         3 => Just(Vec::new()),
@@ -41,7 +41,7 @@ fn one_option() -> impl Strategy<Value = Vec<u8>> {
     (0..14u32, payload).prop_map(|(number, payload)| option(number, &payload))
 }
 
-/// What a client might send in a handshake.
+/// The bytes of a client in a handshake: mostly valid options, and some garbage.
 fn client_stream() -> impl Strategy<Value = Vec<u8>> {
     let flags = prop_oneof![9 => 0..4u32, 1 => any::<u32>()];
     let part = prop_oneof![9 => one_option(), 1 => prop::collection::vec(any::<u8>(), 0..30)];
@@ -56,13 +56,13 @@ fn mode() -> impl Strategy<Value = TlsMode> {
     prop_oneof![4 => Just(TlsMode::Off), 1 => Just(TlsMode::Offer), 1 => Just(TlsMode::Require)]
 }
 
-/// All that a server made of a stream cut into pieces.
+/// The events, output, session and end of a handshake whose input comes in pieces.
 fn served(tls: TlsMode, pieces: &[&[u8]]) -> (Vec<Event>, Vec<u8>, Option<Session>, bool) {
     let mut server = Server::new(tls);
     for piece in pieces {
         server.feed(piece);
     }
-    // Until TLS is up each piece is thrown away with the same event.
+    // Until TLS is up the handshake discards each piece with the same event.
     server.events.dedup();
     (server.events, server.output, server.session, server.closed)
 }
@@ -79,7 +79,7 @@ fn cut<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// All the requests in a stream cut into pieces, as a shell finds them.
+/// All requests in a stream that comes in pieces, parsed as a shell does it.
 fn parsed(session: &Session, pieces: &[&[u8]]) -> (Vec<Incoming>, Option<Parsed>, Vec<u8>) {
     let (mut buffer, mut found) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -113,7 +113,7 @@ fn request_stream(framing: Framing) -> impl Strategy<Value = Vec<u8>> {
     let header = (0..9u16, any::<u16>(), any::<u64>(), number, length);
     let one = header.prop_map(move |(kind, flags, cookie, offset, length)| {
         let mut request = Request::new(kind, Cookie(cookie), offset, length);
-        // Few flags are right, so few are set.
+        // Few flags are valid, so few are set.
         let flags = flags & flags.rotate_left(5) & flags.rotate_left(10) & 0x3f;
         request.flags = nbd_proto::CommandFlags::from_bits_retain(flags);
         let mut out = Vec::new();

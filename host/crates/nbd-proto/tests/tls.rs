@@ -1,4 +1,4 @@
-//! TLS in the handshake (points 19–25; 26 is the shell's).
+//! TLS in the handshake (points 19–25). Point 26 concerns the shell.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/script.rs"]
@@ -53,7 +53,7 @@ fn forced_tls_requires_it_for_all_but_two() {
             "{number} long"
         );
     }
-    assert_eq!(server.events, [], "no question is asked");
+    assert_eq!(server.events, [], "the shell gets no event");
     assert_eq!(server.ask_one(opt::ABORT, &[]), rep::ACK);
 }
 
@@ -118,7 +118,10 @@ fn plaintext_after_starttls_is_never_interpreted() {
     server.feed(&injected);
     assert_eq!(server.input, b"", "all of it is consumed");
     server.feed(&option(opt::ABORT, &[]));
-    assert_eq!(server.input, b"", "and what comes before TLS is up too");
+    assert_eq!(
+        server.input, b"",
+        "and so are bytes that come before TLS is up"
+    );
     assert_eq!(server.replies(opt::STARTTLS), [(rep::ACK, vec![])]);
     server.handshake.tls_established();
     assert_eq!(server.ask(opt::LIST, &[]).last().unwrap().0, rep::ACK);
@@ -147,7 +150,7 @@ fn selective_tls_is_required_only_where_an_export_is_entered() {
     }
     assert_eq!(server.ask(opt::LIST, &[]).last().unwrap().0, rep::ACK);
     server.feed(&option(opt::GO, &go("disk")));
-    assert!(server.session.is_some(), "others go without");
+    assert!(server.session.is_some(), "other exports don't need TLS");
 }
 
 /// Point 24.

@@ -1,8 +1,8 @@
 //! One client's connection: the handshake, then requests and replies until either side ends it.
 //!
-//! Owns the socket and its buffers. What is said is `nbd-proto`'s, what is done `dispatch`'s. Its
-//! invariant: whatever the client does, every request that was begun is driven to its end, so that
-//! no plugin's instance is left half-way.
+//! It owns the socket and its buffers. `nbd-proto` has the protocol, and `dispatch` carries out requests.
+//! Its invariant: whatever the client does, the connection drives every request that it began to its end,
+//! so no plugin's instance stops halfway.
 
 mod deadlines;
 mod entrance;
@@ -37,40 +37,40 @@ pub use strangers::STRANGERS;
 
 use crate::tls::Tls;
 
-/// Tells a connection to stop: `true` once.
+/// Becomes `true` when the server stops, and stays so.
 pub type StopSignal = watch::Receiver<bool>;
 
-/// Waits until the server stops. Dropping it loses nothing.
+/// Waits until the server stops. Dropping the future is safe.
 pub(crate) async fn stopped(stop: &mut StopSignal) {
-    // An error means that the server is gone: that's a stop too.
+    // An error means that the sender is gone, which is a stop too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The client left before it chose an export, or was refused one.
+    /// The handshake ended without an export: the client left, or the server refused it.
     Handshake,
-    /// The client took too long to choose.
+    /// The client hadn't chosen an export when the time for the handshake was over.
     TimedOut,
-    /// The client hadn't chosen yet, and its place went to another one.
+    /// The client hadn't chosen an export, and the server gave its place to another client.
     Displaced,
-    /// The client disconnected as it should.
+    /// The client sent a DISC.
     Disconnected,
-    /// The client hung up.
+    /// The client closed the connection without a DISC, or the connection failed.
     HungUp,
-    /// The client sent what can't be followed.
+    /// The client sent bytes in which the server can't find the next request.
     Broken,
     /// The client sent no request for too long.
     Idle,
-    /// The client sent or read nothing for too long, while others waited for what it held.
+    /// The client made no progress for too long, while other connections waited for what it held.
     Stalled,
-    /// The server is stopping.
+    /// The server stopped.
     Stopped,
 }
 
 impl End {
-    /// All ends, in the order of their counters.
+    /// All ends, in the order of their declaration and of their counters.
     pub const ALL: [Self; 9] = [
         Self::Handshake,
         Self::TimedOut,
@@ -83,7 +83,7 @@ impl End {
         Self::Stopped,
     ];
 
-    /// The word for counters.
+    /// The name of the end in metrics, such as `timed-out`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -103,10 +103,11 @@ impl End {
 /// The number of the next connection, for the log.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// Serves one client, who may go over to TLS if that is offered, and whom no other keeps waiting.
+/// Serves one client until its connection ends. The client may use TLS if `tls` is given, and competes with no other
+/// client for a place. Dropping the future gives up the requests under way.
 ///
 /// # Errors
-/// The socket failed.
+/// The socket failed during the handshake.
 pub async fn serve<S, C>(
     stream: S,
     client: Client,
@@ -123,10 +124,11 @@ where
     serve_visitor(stream, client, visitor, tls, catalog, stop).await
 }
 
-/// Serves one client that came in by an entrance.
+/// Serves one client that has come through an entrance, until its connection ends. Dropping the future gives up the
+/// requests under way.
 ///
 /// # Errors
-/// The socket failed.
+/// The socket failed during the handshake.
 pub(crate) async fn serve_visitor<S, C>(
     stream: S,
     client: Client,
@@ -163,7 +165,7 @@ where
         }
     });
     let shaken = shaken.await;
-    // Whoever has chosen is no stranger any more.
+    // A client that has chosen an export gives back its place among the strangers.
     drop(visitor);
     let ended = match shaken {
         Err(_) => Ok(End::TimedOut),

@@ -1,7 +1,7 @@
-//! From a request to its reply: calls the device, encodes what it says.
+//! Carries out a request: calls the device and encodes its answer.
 //!
-//! The only place that knows both the wire and the device, and nothing about what either is made
-//! of. A request that comes in here always leaves with a reply.
+//! Only this module knows both the wire and the device, and it doesn't know what either is made of. Every
+//! request gets a reply.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -20,38 +20,38 @@ use nbd_proto::{
     reply,
 };
 
-/// A request with its payload, and what its connection agreed on.
+/// A request with its payload and its connection's metadata context.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// What was parsed and checked.
+    /// The parsed and checked header.
     pub incoming: Incoming,
-    /// The bytes of a write.
+    /// The bytes of a write, or none.
     pub payload: Bytes,
-    /// The id of `base:allocation`.
+    /// The id of `base:allocation`, if the client selected it. Only block status uses it.
     pub allocation: Option<ContextId>,
 }
 
-/// A reply: frames, which are encoded, and a body, which isn't copied, interleaved.
+/// A reply: parts of encoded frames and parts of a body in turn. The body is never copied.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
     frames: Vec<u8>,
-    /// Boxed, since it's handed from one to the next; none once it was lost with a read that failed.
+    /// Boxed, because it moves from function to function. `None` after a read that failed, which loses it.
     body: Option<Box<ReadReply>>,
-    /// Where each stretch of frames and the stretch of body after it end.
+    /// The ends of each part of `frames` and of the part of `body` after it, in bytes.
     parts: Vec<(usize, usize)>,
-    /// For block status: kept for its memory, as `body` is.
+    /// For block status; kept for its memory, as `body` is.
     extents: Option<Box<ExtentMap>>,
     descriptors: Vec<MapDescriptor>,
 }
 
 impl Reply {
-    /// Empties it for another request; memory is kept.
+    /// Empties the reply for another request, and keeps its memory.
     pub(crate) fn reset(&mut self) {
         self.frames.clear();
         self.parts.clear();
     }
 
-    /// Bytes of memory that it holds, or little less.
+    /// Bytes of memory that the reply holds, without some small parts.
     #[must_use]
     pub(crate) fn capacity(&self) -> usize {
         let body = self.body.as_ref().map_or(0, |body| body.capacity());
@@ -60,13 +60,13 @@ impl Reply {
         self.frames.capacity() + body + extents + descriptors
     }
 
-    /// Bytes in all.
+    /// Bytes to send, of frames and body.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.frames.len() + self.parts.last().map_or(0, |(_, body)| *body)
     }
 
-    /// One that holds memory, for tests.
+    /// An empty reply that holds memory, for tests.
     #[cfg(test)]
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self {
@@ -75,8 +75,8 @@ impl Reply {
         }
     }
 
-    /// Puts the slices to send into `out`, without the first `skip` bytes, as many as there is room
-    /// for. Returns how many.
+    /// Puts the slices to send, without the first `skip` bytes, into `out` until it is full. Returns their
+    /// number.
     pub(crate) fn slices<'a>(&'a self, skip: usize, out: &mut [IoSlice<'a>]) -> usize {
         let (mut skip, mut filled) = (skip, 0);
         let bytes = self.body.as_ref().map_or(&[][..], |body| body.bytes());
@@ -113,12 +113,12 @@ impl Reply {
         reply::error(head, errno, text, &mut self.frames);
     }
 
-    /// Encodes a request that failed.
+    /// Encodes the reply to a request that failed.
     fn fail(&mut self, head: Head, command: &Command, failure: &Failure) {
         self.error(head, failure.errno.permitted_for(command), &failure.text);
     }
 
-    /// Encodes a read that succeeded, in pieces where the framing has them.
+    /// Encodes the reply to a read that succeeded, in chunks if the framing has them.
     fn read(&mut self, head: Head, offset: u64, dont_fragment: bool, mut body: Box<ReadReply>) {
         if dont_fragment || !head.framing.has_chunks() {
             body.flatten();
@@ -136,7 +136,10 @@ impl Reply {
                 }
                 Piece::Zeroes(length) => {
                     let hole = reply::hole(head, offset, length, done, &mut self.frames);
-                    debug_assert!(hole.is_ok(), "there are chunks, and no empty pieces");
+                    debug_assert!(
+                        hole.is_ok(),
+                        "the framing has chunks, and no piece is empty"
+                    );
                     offset += u64::from(length);
                 }
             }
@@ -145,7 +148,8 @@ impl Reply {
     }
 }
 
-/// Answers a request. `reply` is empty; what comes back is complete.
+/// Carries out a request, and returns its whole reply in `reply`, which must be empty. Waits for the rates
+/// and the device. Dropping the future gives the request up, done or not.
 pub(crate) async fn answer<D: Device>(
     served: &Served<D>,
     deadline: &Deadline,
@@ -156,7 +160,7 @@ pub(crate) async fn answer<D: Device>(
     let Some(operation) = operation(&command) else {
         match command {
             Command::Refused(refusal) => refuse(served, head, refusal, &mut reply),
-            // A disconnect has no reply; the connection doesn't bring it here.
+            // `Command::Nothing`. A disconnect has no reply, and the connection doesn't pass it here.
             _ => reply.ok(head),
         }
         return reply;
@@ -164,7 +168,7 @@ pub(crate) async fn answer<D: Device>(
     let start = deadline.begun();
     let paced = pace::hold_up(served.terms(), served.metrics(), deadline, moved(&command));
     if let Some(paced) = paced {
-        // Boxed, so that a request without rates doesn't carry it along.
+        // Boxed, so that the future of a request without rates is smaller.
         let paced = Box::pin(paced).await;
         if let Err(failure) = &paced {
             served.ended(operation, start, &paced);
@@ -175,7 +179,7 @@ pub(crate) async fn answer<D: Device>(
     carry_out(served, start, deadline, request, reply).await
 }
 
-/// What the device is asked to do, if anything.
+/// The device's operation for a command; `None` if the device has nothing to do.
 fn operation(command: &Command) -> Option<Operation> {
     Some(match command {
         Command::Read { .. } => Operation::Read,
@@ -189,7 +193,7 @@ fn operation(command: &Command) -> Option<Operation> {
     })
 }
 
-/// Asks the device.
+/// Calls the device, and encodes its answer.
 async fn carry_out<D: Device>(
     served: &Served<D>,
     since: Instant,
@@ -242,7 +246,7 @@ async fn carry_out<D: Device>(
             flags,
         } => served.zero(since, deadline, offset, length, flags).await,
         Command::Cache { offset, length } => served.cache(since, deadline, offset, length).await,
-        // `answer` has dealt with them.
+        // `answer` has replied to these.
         Command::Refused(_) | Command::Nothing | Command::Disconnect => Ok(()),
     };
     match done {
@@ -252,7 +256,7 @@ async fn carry_out<D: Device>(
     reply
 }
 
-/// Bytes that count for the rates.
+/// Bytes that count towards the rates: those of reads and writes.
 fn moved(command: &Command) -> u64 {
     match *command {
         Command::Read { length, .. } | Command::Write { length, .. } => length.into(),
@@ -260,7 +264,7 @@ fn moved(command: &Command) -> u64 {
     }
 }
 
-/// The client's fault: nothing was tried.
+/// Replies with the error of an invalid request, which the device doesn't get.
 fn refuse<D: Device>(served: &Served<D>, head: Head, refusal: Refusal, reply: &mut Reply) {
     served.metrics().refused.one();
     let (terms, request) = (served.terms(), Origin::field());
@@ -269,7 +273,7 @@ fn refuse<D: Device>(served: &Served<D>, head: Head, refusal: Refusal, reply: &m
     reply.error(head, refusal.errno, refusal.text);
 }
 
-/// Asks for extents and encodes them.
+/// Asks the device for extents, and encodes them.
 async fn block_status<D: Device>(
     served: &Served<D>,
     since: Instant,
@@ -290,7 +294,7 @@ async fn block_status<D: Device>(
         Some(mut map) => map.reset(range, wanted, most).map(|()| map),
         None => ExtentMap::new(range, wanted, most).map(Box::new),
     };
-    // The parser lets no empty request through.
+    // This can't fail: the parser rejects empty requests.
     let map =
         map.map_err(|_| Failure::host(Errno::Eio, "the host could not describe the range"))?;
     let mut map = served.extents(since, deadline, map).await?;
@@ -306,7 +310,7 @@ async fn block_status<D: Device>(
     wire.describe(&map, &mut reply.descriptors);
     map.clear();
     reply.extents = Some(map);
-    // The parser lets no block status through without a context.
+    // The parser rejects block status without a context, so there is an id.
     let context = request.allocation.unwrap_or(ContextId(0));
     let pieces = reply.descriptors.iter().map(descriptor);
     reply::block_status(head, context, length, one, pieces, &mut reply.frames)
@@ -320,7 +324,7 @@ fn descriptor(from: &MapDescriptor) -> Descriptor {
     }
 }
 
-/// Answers ESHUTDOWN.
+/// Replies with ESHUTDOWN to a request that came too late, and counts it.
 #[must_use]
 pub(crate) fn shutting_down(metrics: &Metrics, request: &Request, mut reply: Reply) -> Reply {
     let failure = Failure::shutdown();
@@ -332,7 +336,7 @@ pub(crate) fn shutting_down(metrics: &Metrics, request: &Request, mut reply: Rep
     reply
 }
 
-/// Bytes that a request will hold while it's under way: its payload, or its reply's.
+/// Bytes of payload that a request or its reply will hold while it is under way.
 #[must_use]
 pub(crate) fn weight(session: &Session, incoming: &Incoming) -> u64 {
     match incoming.command {

@@ -1,9 +1,9 @@
-//! The wire's side of a server: who comes in ([`Listener`], [`Server`]), by which certificate ([`Tls`]), and how one
-//! client is served ([`serve`]).
+//! The server's side of the wire: [`Listener`] and [`Server`] accept clients, [`Tls`] checks their certificates, and
+//! [`serve`] serves one client.
 //!
-//! `connection` owns a socket and its buffers, and its gate says how much of its work may be under way. `dispatch`
-//! hands each request to a [`device::Device`] and encodes what it answers. Nothing here knows what a device is made
-//! of: no wasm, no files of exports.
+//! `connection` owns a socket and its buffers; its gate decides how many requests may be under way. `dispatch` passes
+//! each request to a [`device::Device`] and encodes the answer. This crate doesn't know what a device is made of: it
+//! has no wasm, and no files of exports.
 
 mod connection;
 mod dispatch;

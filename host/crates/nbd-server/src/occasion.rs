@@ -1,20 +1,21 @@
-//! A line of the log about what may happen often.
+//! Limits log lines about frequent events.
 
 use std::time::{Duration, Instant};
 
-/// The least time from one line to the next.
+/// The least time from one line to the next. Restrains a client that causes the event in a loop.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// What happens again and again, and is told once in a [`PERIOD`].
+/// A frequent event, which the log reports at most once in a [`PERIOD`].
 #[derive(Debug, Default)]
 pub(crate) struct Occasion {
+    /// When the log last reported the event.
     told: Option<Instant>,
-    /// How often it happened since.
+    /// How often the event has happened since.
     count: u64,
 }
 
 impl Occasion {
-    /// It happens: how often it did since it was told last, this time included, if it's to be told now.
+    /// Counts one event. If a line is due, returns how many events it stands for, this one included.
     pub(crate) fn note(&mut self, now: Instant) -> Option<u64> {
         self.count += 1;
         let recent = |told| now.saturating_duration_since(told) < PERIOD;
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_told_at_once_and_then_once_in_a_period() {
+    fn the_first_event_is_logged_and_then_one_in_a_period() {
         let start = Instant::now();
         let mut occasion = Occasion::default();
         assert_eq!(occasion.note(start), Some(1));

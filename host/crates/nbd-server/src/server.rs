@@ -1,4 +1,4 @@
-//! Listeners and the life of the process: who comes in, and how it ends.
+//! Listeners and the life of a server: it accepts clients until it stops, then drains.
 
 mod bind;
 mod inherited;
@@ -36,17 +36,17 @@ use crate::occasion::Occasion;
 use crate::tasks::Tasks;
 use crate::tls::Tls;
 
-/// What each listener's handshakes get of the cores where tenants compete for them: as much as a tenant by default.
-/// Restrains strangers who ask without end.
+/// The weight of each listener's handshakes where tenants compete for the cores: a tenant's default weight. Restrains
+/// clients that send options without end.
 const CPU_WEIGHT: u64 = 100;
 
-/// What all listeners of a server share.
+/// The state that all listeners of a server share. Clones share it too.
 #[derive(Debug)]
 pub struct Server<C> {
     catalog: Arc<C>,
     connections: usize,
     offers: Offers,
-    /// Connections that have chosen an export.
+    /// One permit for each connection that may choose an export.
     rooms: Arc<Semaphore>,
     drain: Duration,
     stop: StopSignal,
@@ -68,9 +68,9 @@ impl<C> Clone for Server<C> {
 }
 
 impl<C: Catalog> Server<C> {
-    /// A server of these exports until `stop` says so, for so many connections at once that have chosen one, and
-    /// [`STRANGERS`] of each listener that haven't. When it stops, what is under way has the time `drain`, which
-    /// restrains clients that don't read their replies.
+    /// A server of the exports of `catalog`, until `stop` is true. At most `connections` clients at once may have
+    /// chosen an export, and at most [`STRANGERS`] of each listener may not have. When the server stops, it drains for
+    /// at most `drain`, which restrains clients that don't read their replies.
     #[must_use]
     pub fn new(catalog: Arc<C>, connections: usize, drain: Duration, stop: StopSignal) -> Self {
         Self {
@@ -84,21 +84,22 @@ impl<C: Catalog> Server<C> {
         }
     }
 
-    /// Offers no more than this of the protocol.
+    /// The same server, which offers only these parts of the protocol.
     #[must_use]
     pub fn offering(mut self, offers: Offers) -> Self {
         self.offers = offers;
         self
     }
 
-    /// Its counters.
+    /// The server's counters, all listeners together.
     #[must_use]
     pub fn metrics(&self) -> &Arc<ServerMetrics> {
         &self.metrics
     }
 
-    /// Serves all who come to a listener, each as `welcome` says then. Once it's closed nobody else is let
-    /// in, and those who are connected stay. When the server stops, drains.
+    /// Serves all clients of a listener. Each new client gets the current `welcome`; once that is closed, the listener
+    /// closes and the connected clients stay. When the server stops, this drains its connections and returns.
+    /// Dropping the future cancels all of them, so requests under way are given up.
     pub async fn serve(mut self, listener: Listener, welcome: watch::Receiver<Welcome>) {
         let most = self.connections.saturating_add(STRANGERS);
         let mut clients = Tasks::new(format!("a client of {}", listener.name()), most);
@@ -109,11 +110,16 @@ impl<C: Catalog> Server<C> {
         }
         let drained = timeout(self.drain, clients.all_ended()).await;
         if drained.is_err() {
-            tracing::warn!(target: "nbdbox::server", "{} connections didn't end in time", clients.count());
+            tracing::warn!(
+                target: "nbdbox::server",
+                "{} connections didn't end in time: closing them after {} s",
+                clients.count(),
+                self.drain.as_secs_f64()
+            );
         }
     }
 
-    /// Lets clients in until the listener is to be closed.
+    /// Accepts clients until the server stops or the listener is closed.
     async fn accept(
         &mut self,
         mut listener: Listener,
@@ -136,8 +142,8 @@ impl<C: Catalog> Server<C> {
         }
     }
 
-    /// Lets the next client in. Those that come while there's no room for them wait in the listener's backlog, but for
-    /// the first.
+    /// Accepts the next client, and waits until there is a place for it. Meanwhile further clients wait in the
+    /// listener's backlog.
     async fn next(
         &self,
         listener: &mut Listener,
@@ -156,7 +162,7 @@ impl<C: Catalog> Server<C> {
                         target: "nbdbox::server",
                         listener = name,
                         times,
-                        "can't accept a connection, and will try again: {error}"
+                        "can't accept a connection: {error}; trying again"
                     );
                 }
             }
@@ -192,7 +198,7 @@ async fn serve_client<C: Catalog>(
         stream => (stream, None),
     };
     let ended = match stream {
-        // None has another one in it.
+        // The stream of an only client isn't another `Only`.
         listener::Stream::Only(..) => Ok(connection::End::HungUp),
         listener::Stream::Tcp(stream) => {
             connection::serve_visitor(stream, client, visitor, tls, catalog, stop).await
@@ -211,7 +217,11 @@ async fn serve_client<C: Catalog>(
     }
 }
 
-/// Serves a single client over a stream that is there already, for use within the process.
+/// Serves one client of this process over a connected stream, without TLS and until the client ends it. Dropping the
+/// future gives up requests under way.
+///
+/// # Errors
+/// The stream failed during the handshake.
 pub async fn serve_stream<S, C>(stream: S, catalog: Arc<C>) -> io::Result<connection::End>
 where
     S: AsyncRead + AsyncWrite + Unpin,

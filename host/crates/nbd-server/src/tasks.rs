@@ -1,7 +1,7 @@
-//! Tasks that are begun for somebody, with an owner and a bound.
+//! Spawned tasks, with an owner and a bound.
 //!
-//! Whatever the server does for others has an owner, a bound and an end. `clippy.toml` forbids the plain ways to begin
-//! work, so that none is forgotten; where it's begun by another way, the place says whose it is and what bounds it.
+//! All work that the server spawns has an owner, a bound and an end. `clippy.toml` forbids the plain ways to spawn, so
+//! that no work lacks them. Code that spawns in another way states the owner and the bound in its `expect`.
 
 use std::future::Future;
 
@@ -16,7 +16,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks of `owner`, whom the log names if one panics; `most` of them at once, one at least.
+    /// A set for at most `most` tasks at once, or 1 if `most` is 0. The log names `owner` if a task panics.
     #[must_use]
     pub fn new(owner: impl Into<String>, most: usize) -> Self {
         Self {
@@ -26,8 +26,8 @@ impl Tasks {
         }
     }
 
-    /// Begins a task, once the owner has fewer than it may have. Dropping it before that loses the task and nothing
-    /// else.
+    /// Spawns a task, after waiting until the owner has fewer than it may have. If the future is dropped before that,
+    /// only `work` is lost.
     pub async fn begin(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         while let Some(ended) = self.running.try_join_next() {
             self.note(ended);
@@ -42,14 +42,14 @@ impl Tasks {
         self.running.spawn(work);
     }
 
-    /// Waits until all have ended. Dropping it cancels none.
+    /// Waits until all tasks have ended. Dropping the future cancels none.
     pub async fn all_ended(&mut self) {
         while !self.running.is_empty() {
             self.next_ended().await;
         }
     }
 
-    /// How many haven't ended, as far as was looked.
+    /// The number of tasks that haven't ended. It may include tasks that ended since the last call of another method.
     #[must_use]
     pub fn count(&self) -> usize {
         self.running.len()
@@ -66,7 +66,7 @@ impl Tasks {
             && error.is_panic()
         {
             let owner = &self.owner;
-            tracing::error!(target: "nbdbox::server", "a task of {owner} ended badly: {error}");
+            tracing::error!(target: "nbdbox::server", "a task of {owner} panicked: {error}");
         }
     }
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_are_begun_than_the_owner_may_have() {
+    async fn the_owner_has_no_more_tasks_than_its_bound() {
         let mut tasks = Tasks::new("somebody", 2);
         let (end, ended) = oneshot::channel::<()>();
         tasks.begin(async { drop(ended.await) }).await;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_panics_leaves_its_room() {
+    async fn a_task_that_panics_frees_its_place() {
         let mut tasks = Tasks::new("somebody", 1);
         tasks.begin(async { panic!("as the test wants it") }).await;
         tasks.begin(async {}).await;

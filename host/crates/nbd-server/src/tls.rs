@@ -1,7 +1,7 @@
-//! TLS on a listener: what the server shows, whom it asks to show something, and who that was.
+//! TLS on a listener: the server's certificate, and those of its clients.
 //!
-//! The files are looked at again for each client who wants TLS; when they've changed they're read
-//! again. New ones that are of no use change nothing, and the log says so once.
+//! For each client that requests TLS the server looks at the files, and reads them again if they have
+//! changed. If it can't use the new files, it keeps the old configuration and logs that once.
 
 mod files;
 mod names;
@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use self::files::Stamps;
 
-/// TLS as a listener speaks it.
+/// The TLS configuration of a listener, which follows its files.
 #[derive(Debug)]
 pub struct Tls {
     mode: TlsMode,
@@ -29,35 +29,35 @@ pub struct Tls {
     state: Arc<Mutex<State>>,
 }
 
-/// What the files said when they were last of use.
+/// The configuration, from the last files that the server could use.
 #[derive(Debug)]
 struct State {
     config: Arc<ServerConfig>,
-    /// The files that were last looked into, of use or not.
+    /// The files that the server read last, even if it couldn't use them.
     stamps: Stamps,
 }
 
-/// A client with whom a TLS handshake was done.
+/// The result of a TLS handshake with a client.
 #[derive(Debug)]
 pub struct Accepted<S> {
     /// The stream over TLS.
     pub stream: Box<TlsStream<S>>,
-    /// What the client has shown, checked; `None` if nothing was asked for.
+    /// The names in the client's certificate, which was checked; `None` if the server requests none.
     pub certificate: Option<Certificate>,
 }
 
 impl Tls {
-    /// Reads the files of a listener; `None` if it's plain.
+    /// Reads the files of a listener, and blocks meanwhile; `None` if the listener has no TLS.
     ///
     /// # Errors
-    /// Names the file that can't be read or used, and why.
+    /// A file can't be read or used; the error names it.
     pub fn load(tls: &config::Tls) -> anyhow::Result<Option<Arc<Self>>> {
         let (mode, files) = match tls {
             config::Tls::Off => return Ok(None),
             config::Tls::On(files) => (TlsMode::Offer, files),
             config::Tls::Require(files) => (TlsMode::Require, files),
         };
-        // Before the files: should they change meanwhile, they're read again.
+        // Taken before the files are read: if they change meanwhile, the next client causes another read.
         let stamps = files::stamps(files);
         let config = files::read(files)?;
         Ok(Some(Arc::new(Self {
@@ -67,17 +67,17 @@ impl Tls {
         })))
     }
 
-    /// Whether it's offered or required.
+    /// Whether the listener offers or requires TLS.
     #[must_use]
     pub fn mode(&self) -> TlsMode {
         self.mode
     }
 
-    /// Does the TLS handshake.
+    /// Does the TLS handshake with a client, without a time limit. Dropping the future closes the stream.
     ///
     /// # Errors
-    /// It failed: whose fault that is the error says, and the stream is as good as closed. The client
-    /// has been told by an alert, if it's still there.
+    /// The handshake failed, or the client's certificate can't be parsed. Returns the stream, which is only good for
+    /// closing. Unless the connection failed, the client gets an alert.
     pub async fn accept<S>(&self, stream: S) -> Result<Accepted<S>, (io::Error, S)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -95,18 +95,19 @@ impl Tls {
         }
     }
 
-    /// What the files say now, or said when they were last of use.
+    /// The configuration from the files as they are now, or from the last that the server could use.
     async fn current(&self) -> Arc<ServerConfig> {
         let state = Arc::clone(&self.state).lock_owned().await;
         let before = Arc::clone(&state.config);
         let files = self.files.clone();
-        // A disk that hangs must not keep a worker. One look at a time for each listener, since it holds the lock to its end.
+        // A disk that hangs must not hold a worker thread. The job holds the lock to its end, so each listener has at
+        // most one such job.
         let looked = Work::of_the_host().run(move || look(state, &files));
         looked.await.unwrap_or(before)
     }
 }
 
-/// Looks at the files, and reads them if they've changed.
+/// Looks at the files, and reads them if they have changed. Blocks meanwhile.
 fn look(mut state: OwnedMutexGuard<State>, files: &TlsFiles) -> Arc<ServerConfig> {
     let stamps = files::stamps(files);
     if stamps != state.stamps {
@@ -115,10 +116,16 @@ fn look(mut state: OwnedMutexGuard<State>, files: &TlsFiles) -> Arc<ServerConfig
         match files::read(files) {
             Ok(config) => {
                 state.config = config;
-                tracing::info!(target: "nbdbox::tls", "TLS: {certificate} and what belongs to it were read again");
+                tracing::info!(
+                    target: "nbdbox::tls",
+                    "TLS: read again {certificate} and the files that belong to it, because they changed"
+                );
             }
             Err(error) => {
-                tracing::error!(target: "nbdbox::tls", "TLS goes on with the certificate it has: {error:#}");
+                tracing::error!(
+                    target: "nbdbox::tls",
+                    "TLS goes on with the certificate that it has, because it can't use the new files: {error:#}"
+                );
             }
         }
     }

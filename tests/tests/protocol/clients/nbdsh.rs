@@ -152,10 +152,10 @@ def refused(call, number, text):
 fn errors_carry_a_text() {
     let server = Server::plugin("memory", &["size=4096"]);
     let script = r#"
-refused(lambda: h.pread(2, 4095), errno.EINVAL, "past the end of the export")
-refused(lambda: h.pwrite(b"ab", 4095), errno.ENOSPC, "past the end of the export")
-refused(lambda: h.zero(2, 4095), errno.ENOSPC, "past the end of the export")
-refused(lambda: h.trim(2, 4095), errno.EINVAL, "past the end of the export")
+refused(lambda: h.pread(2, 4095), errno.EINVAL, "the request reaches past the end of the export")
+refused(lambda: h.pwrite(b"ab", 4095), errno.ENOSPC, "the request reaches past the end of the export")
+refused(lambda: h.zero(2, 4095), errno.ENOSPC, "the request reaches past the end of the export")
+refused(lambda: h.trim(2, 4095), errno.EINVAL, "the request reaches past the end of the export")
 refused(lambda: h.cache(1, 0), errno.EINVAL, "the export doesn't support this command")
 # And the connection is as good as before.
 h.pwrite(b"ab", 4094)
@@ -310,7 +310,7 @@ assert largest == 32 << 20
 data = bytes(range(256)) * (largest // 256)
 h.pwrite(data, 12345)
 assert h.pread(largest, 12345) == data
-refused(lambda: h.pread(largest + 1, 0), errno.EINVAL, "longer than the maximum block size")
+refused(lambda: h.pread(largest + 1, 0), errno.EINVAL, "the request is longer than the maximum block size")
 # What carries no data may be longer.
 h.zero(40 << 20, 0)
 assert h.pread(largest, 12345) == bytes(largest)

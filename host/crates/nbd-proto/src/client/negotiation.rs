@@ -1,4 +1,4 @@
-//! The handshake, seen by a client.
+//! The client's side of the handshake, as a state machine.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -13,56 +13,60 @@ use crate::{BlockSizes, ContextId, ExportFlags, Framing, limits, text};
 /// What a client wants from the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// The list of exports, and then to disconnect.
+    /// The list of exports, and then the end of the session.
     List,
     /// The transmission phase.
     Go {
         /// The export's name; empty for the default export.
         export: String,
-        /// The best framing to ask for; the server may know less.
+        /// The best framing to request. If the server doesn't support it, the client requests the next best.
         framing: Framing,
-        /// Ask for `base:allocation`.
+        /// Whether to request `base:allocation`.
         allocation: bool,
     },
 }
 
-/// What [`Negotiation::advance`] came to.
+/// What the caller must do after [`Negotiation::advance`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Send the output and come again with what wasn't consumed and more.
+    /// Send the output and receive more. Then call again with the bytes that weren't consumed and the
+    /// new ones.
     NeedMore,
-    /// Do the TLS handshake, then call [`Negotiation::tls_established`]; if it fails, close. Nothing
-    /// of the input is left: what came in plain text is never taken for something said over TLS.
+    /// Do the TLS handshake, then call [`Negotiation::tls_established`]. If TLS fails, close. All input
+    /// is consumed, so plain text is never taken for a reply that came over TLS.
     StartTls,
-    /// The exports. Send the output, an ABORT, and close.
+    /// These are the exports. Send the output, an ABORT, and close.
     Listed(Vec<Listed>),
-    /// The transmission phase.
+    /// The transmission phase begins. The bytes that weren't consumed are replies for
+    /// [`decode`](super::decode).
     Connected(Connection),
 }
 
 /// One export of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name.
+    /// The export's name, at most [`limits::MAX_STRING`] bytes. Not escaped for a terminal.
     pub name: String,
-    /// Its description; may be empty. Not escaped for a terminal.
+    /// The export's description, at most [`limits::MAX_STRING`] bytes; may be empty. Not escaped for a
+    /// terminal.
     pub description: String,
 }
 
-/// What was agreed on.
+/// The agreements of a handshake, and the server's description of the export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The form of requests and replies.
     pub framing: Framing,
-    /// The id of `base:allocation`, if the server has it.
+    /// The id of `base:allocation`, if the client requested it and the server has it.
     pub allocation: Option<ContextId>,
-    /// Size in bytes.
+    /// The export's size in bytes.
     pub size: u64,
-    /// What the export can do. "Clients SHOULD ignore unknown flags."
+    /// What the export supports. "Clients SHOULD ignore unknown flags."
     pub flags: ExportFlags,
-    /// Its size constraints, if the server sent valid ones.
+    /// The export's size constraints, if the server sent valid ones.
     pub block: Option<BlockSizes>,
-    /// Its description, if there is one. Not escaped for a terminal.
+    /// The export's description, if the server sent one of at most [`limits::MAX_STRING`] bytes. Not
+    /// escaped for a terminal.
     pub description: Option<String>,
 }
 
@@ -70,11 +74,11 @@ pub struct Connection {
 #[derive(Clone, Debug)]
 pub struct Negotiation {
     goal: Goal,
-    /// Nothing is asked before TLS is up.
+    /// Whether the client requires TLS before it sends any other option.
     tls: bool,
     stage: Stage,
     output: Vec<u8>,
-    /// Replies to the option that is under way.
+    /// Replies so far to the last option.
     replies: usize,
     listed: Vec<Listed>,
     found: Connection,
@@ -84,15 +88,15 @@ pub struct Negotiation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Hello,
-    /// This option was sent.
+    /// The client has sent this option and waits for its last reply.
     Asked(u32),
-    /// STARTTLS was acknowledged.
+    /// The server has acknowledged STARTTLS.
     Tls,
     Over,
 }
 
 impl Negotiation {
-    /// A new connection. The server speaks first.
+    /// Begins the handshake of a new connection, in plain text. The server sends the first bytes.
     #[must_use]
     pub fn new(goal: Goal) -> Self {
         let found = Connection {
@@ -116,7 +120,7 @@ impl Negotiation {
         }
     }
 
-    /// The same, but over TLS or not at all.
+    /// Begins the handshake of a new connection that requires TLS: it fails if the server refuses TLS.
     #[must_use]
     pub fn over_tls(goal: Goal) -> Self {
         Self {
@@ -125,7 +129,7 @@ impl Negotiation {
         }
     }
 
-    /// TLS is up: goes on over it. Send the output.
+    /// Continues over TLS, after the caller has done the TLS handshake. The caller then sends the output.
     pub fn tls_established(&mut self) {
         if self.stage == Stage::Tls {
             self.begin();
@@ -138,12 +142,12 @@ impl Negotiation {
         core::mem::take(&mut self.output)
     }
 
-    /// Goes on with what the server sent: `input` is all that was received and not consumed. Says
-    /// how many bytes of it were consumed, and what came of it.
+    /// Processes what the server sent. `input` is all that was received and not consumed. Returns how
+    /// many bytes of it are consumed now, and what the caller must do next.
     ///
     /// # Errors
-    /// [`ClientError`]: the negotiation failed. Not to be called again after that, nor after it came
-    /// to an end.
+    /// The server broke the protocol or refused the export, its list, or TLS. The negotiation is over
+    /// then, as it is after [`Progress::Listed`] and [`Progress::Connected`]: don't call this again.
     pub fn advance(&mut self, input: &[u8]) -> Result<(usize, Progress), ClientError> {
         let mut consumed = 0;
         loop {
@@ -152,7 +156,9 @@ impl Negotiation {
                 Stage::Hello => self.read_hello(rest)?,
                 Stage::Asked(option) => self.read_reply(option, rest)?,
                 Stage::Tls => (0, Some(Progress::StartTls)),
-                Stage::Over => return Err(ClientError::Protocol("the handshake is over")),
+                Stage::Over => {
+                    return Err(ClientError::Protocol("the handshake was already over"));
+                }
             };
             consumed += used;
             if let Some(progress) = progress {
@@ -166,7 +172,9 @@ impl Negotiation {
             return Ok((0, Some(Progress::NeedMore)));
         };
         if !offered.contains(HandshakeFlags::FIXED_NEWSTYLE) {
-            return Err(ClientError::Protocol("no fixed newstyle server"));
+            return Err(ClientError::Protocol(
+                "it doesn't offer fixed newstyle negotiation",
+            ));
         }
         let mut flags = ClientFlags::FIXED_NEWSTYLE;
         // "MUST NOT be set if the server did not set NBD_FLAG_NO_ZEROES"
@@ -228,16 +236,20 @@ impl Negotiation {
             return Ok((0, Some(Progress::NeedMore)));
         };
         if reply.option != asked {
-            return Err(ClientError::Protocol("a reply to another option"));
+            return Err(ClientError::Protocol("it replied to another option"));
         }
         self.replies += 1;
         if self.replies > limits::MAX_OPTION_REPLIES {
-            return Err(ClientError::Protocol("too many replies to one option"));
+            return Err(ClientError::Protocol(
+                "it sent more than 10001 replies to one option",
+            ));
         }
         let progress = match reply.kind {
-            // An attacker's, who would have it taken for something said over TLS.
+            // An attacker could insert plain text here, so that the client takes it for a reply over TLS.
             option_reply::ACK if asked == option::STARTTLS && used < rest.len() => {
-                return Err(ClientError::Protocol("plain text after STARTTLS"));
+                return Err(ClientError::Protocol(
+                    "it sent plain text after it had acknowledged STARTTLS",
+                ));
             }
             option_reply::ACK => self.acknowledged(asked)?,
             _ if reply.is_error() => self.refused(&reply)?,
@@ -246,12 +258,16 @@ impl Negotiation {
             option_reply::META_CONTEXT if asked == option::SET_META_CONTEXT => {
                 self.read_context(&reply)?
             }
-            _ => return Err(ClientError::Protocol("an unexpected option reply")),
+            _ => {
+                return Err(ClientError::Protocol(
+                    "it sent a reply that its option doesn't have",
+                ));
+            }
         };
         Ok((used, progress))
     }
 
-    /// The option that is under way succeeded: on with the next.
+    /// The last option succeeded: sends the next, or ends.
     fn acknowledged(&mut self, asked: u32) -> Result<Option<Progress>, ClientError> {
         match asked {
             option::STARTTLS => self.stage = Stage::Tls,
@@ -265,7 +281,11 @@ impl Negotiation {
             }
             // "The server MUST send an NBD_INFO_EXPORT information type at some point before sending
             // an NBD_REP_ACK".
-            _ if !self.has_size => return Err(ClientError::Protocol("GO without a size")),
+            _ if !self.has_size => {
+                return Err(ClientError::Protocol(
+                    "it acknowledged GO without the export's size",
+                ));
+            }
             _ => {
                 self.stage = Stage::Over;
                 return Ok(Some(Progress::Connected(self.found.clone())));
@@ -274,7 +294,7 @@ impl Negotiation {
         Ok(None)
     }
 
-    /// The server knows chunks: contexts can be selected.
+    /// The server has agreed to `framing`, which has chunks: selects the context if the goal has one.
     fn has_chunks(&mut self, framing: Framing) {
         self.found.framing = framing;
         let wants = matches!(
@@ -291,7 +311,7 @@ impl Negotiation {
         });
     }
 
-    /// The option that is under way failed: on with less, or not at all.
+    /// The last option failed: continues without it, or gives up if the client needs it.
     fn refused(&mut self, reply: &OptionReply<'_>) -> Result<Option<Progress>, ClientError> {
         match reply.option {
             option::EXTENDED_HEADERS => self.ask(option::STRUCTURED_REPLY),
@@ -321,11 +341,11 @@ impl Negotiation {
             .and_then(|length| reader.take(length))
             .and_then(text::parse_string);
         let name = name
-            .ok_or(ClientError::Protocol("a list with a broken name"))?
+            .ok_or(ClientError::Protocol("it listed an invalid export name"))?
             .to_owned();
         let rest = reader.take(reader.len()).unwrap_or_default();
         // "Therefore, unless explicitly documented otherwise ..., this field is defined to be a
-        // string": one that isn't is no reason to give up.
+        // string". The client ignores an invalid one: it doesn't need the description.
         let description = text::parse_string(rest).unwrap_or_default().to_owned();
         self.listed.push(Listed { name, description });
         Ok(None)
@@ -337,7 +357,7 @@ impl Negotiation {
         let mut reader = Reader::new(reply.payload);
         let kind = reader
             .u16()
-            .ok_or(ClientError::Protocol("information without a type"))?;
+            .ok_or(ClientError::Protocol("it sent information without a type"))?;
         match (kind, reply.payload.len()) {
             (info::EXPORT, 12) => {
                 self.found.size = reader.u64().unwrap_or_default();
@@ -350,7 +370,9 @@ impl Negotiation {
                 self.found.block = BlockSizes::new(next(), next(), next()).ok();
             }
             (info::EXPORT | info::BLOCK_SIZE, _) => {
-                return Err(ClientError::Protocol("information of a wrong length"));
+                return Err(ClientError::Protocol(
+                    "it sent information of the wrong length",
+                ));
             }
             (info::DESCRIPTION, _) => {
                 let rest = reader.take(reader.len()).unwrap_or_default();
@@ -363,9 +385,9 @@ impl Negotiation {
 
     fn read_context(&mut self, reply: &OptionReply<'_>) -> Result<Option<Progress>, ClientError> {
         let mut reader = Reader::new(reply.payload);
-        let id = reader
-            .u32()
-            .ok_or(ClientError::Protocol("a metadata context without an id"))?;
+        let id = reader.u32().ok_or(ClientError::Protocol(
+            "it sent a metadata context without an id",
+        ))?;
         if reader.take(reader.len()) == Some(wire::BASE_ALLOCATION.as_bytes()) {
             self.found.allocation = Some(ContextId(id));
         }

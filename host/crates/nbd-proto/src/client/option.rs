@@ -1,4 +1,4 @@
-//! Options and their replies, seen by a client.
+//! Encodes a client's options, and parses the server's hello and option replies.
 
 use alloc::vec::Vec;
 
@@ -7,30 +7,30 @@ use crate::bytes::Reader;
 use crate::limits;
 use crate::wire::{self, HandshakeFlags};
 
-/// Reads the server's hello, [`wire::HELLO_LEN`] bytes; `None` if it isn't all there yet. "The
+/// Parses the server's hello of [`wire::HELLO_LEN`] bytes; `None` if `input` has only a part of it. "The
 /// client SHOULD ignore any handshake flags it does not recognize."
 ///
 /// # Errors
-/// [`ClientError::Protocol`] if it is no newstyle NBD server.
+/// [`ClientError::Protocol`] if the peer isn't a newstyle NBD server.
 pub fn hello(input: &[u8]) -> Result<Option<HandshakeFlags>, ClientError> {
     let mut reader = Reader::new(input);
     let Some(magic) = reader.u64() else {
         return Ok(None);
     };
     if magic != wire::NBD_MAGIC {
-        return Err(ClientError::Protocol("no NBD server"));
+        return Err(ClientError::Protocol("it isn't an NBD server"));
     }
     let Some(magic) = reader.u64() else {
         return Ok(None);
     };
     if magic != wire::OPTION_MAGIC {
-        return Err(ClientError::Protocol("no newstyle server"));
+        return Err(ClientError::Protocol("it isn't a newstyle server"));
     }
     Ok(reader.u16().map(HandshakeFlags::from_bits_truncate))
 }
 
-/// Appends an option with its header. `payload` is at most 2^32 - 1 bytes; longer ones are sent with
-/// a wrong length.
+/// Appends an option with its header. `payload` has at most 2^32 - 1 bytes; the header of a longer one
+/// has the wrong length.
 pub fn push_option(number: u32, payload: &[u8], out: &mut Vec<u8>) {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&wire::OPTION_MAGIC.to_be_bytes());
@@ -39,7 +39,7 @@ pub fn push_option(number: u32, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// The payload of INFO and GO. More than 65 535 requests are cut off.
+/// The payload of INFO and GO, with at most the first 65 535 of `requests`.
 #[must_use]
 pub fn info_payload(name: &str, requests: &[u16]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -78,29 +78,35 @@ pub struct OptionReply<'a> {
     pub option: u32,
     /// The reply type, one of [`wire::option_reply`] or unknown.
     pub kind: u32,
-    /// Its data: at most [`limits::MAX_OPTION_REPLY`] bytes.
+    /// The reply's data, at most [`limits::MAX_OPTION_REPLY`] bytes.
     pub payload: &'a [u8],
 }
 
 impl<'a> OptionReply<'a> {
-    /// Reads a whole option reply and says how many bytes it has; `None` if it isn't all there yet.
+    /// Parses a whole option reply, and returns it with its length in bytes; `None` if `input` has only a
+    /// part of it.
     ///
     /// # Errors
-    /// [`ClientError::Protocol`] on a wrong magic and on one that is too long.
+    /// [`ClientError::Protocol`] if the magic is wrong or the reply is longer than
+    /// [`limits::MAX_OPTION_REPLY`].
     pub fn parse(input: &'a [u8]) -> Result<Option<(Self, usize)>, ClientError> {
         let mut reader = Reader::new(input);
         let Some(magic) = reader.u64() else {
             return Ok(None);
         };
         if magic != wire::OPTION_REPLY_MAGIC {
-            return Err(ClientError::Protocol("option reply with a wrong magic"));
+            return Err(ClientError::Protocol(
+                "it sent an option reply with the wrong magic",
+            ));
         }
         let (Some(option), Some(kind), Some(length)) = (reader.u32(), reader.u32(), reader.u32())
         else {
             return Ok(None);
         };
         if length > limits::MAX_OPTION_REPLY {
-            return Err(ClientError::Protocol("option reply that is too long"));
+            return Err(ClientError::Protocol(
+                "it sent an option reply of more than 16 KiB",
+            ));
         }
         let reply = reader.take(length as usize).map(|payload| Self {
             option,

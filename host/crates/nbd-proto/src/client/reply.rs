@@ -1,5 +1,5 @@
-//! Replies, seen by a client (sections "Simple reply message", "Structured reply chunk message",
-//! "Extended reply chunk message" and "Structured reply types").
+//! Decodes and checks a server's replies (sections "Simple reply message", "Structured reply chunk
+//! message", "Extended reply chunk message" and "Structured reply types").
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,51 +12,51 @@ use crate::{CommandFlags, ContextId, Cookie, Descriptor, Errno, Framing, StateFl
 /// One reply, or one chunk of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Of the request.
+    /// The request's cookie.
     pub cookie: Cookie,
-    /// Nothing more follows for this request.
+    /// Whether this is the last chunk of the request's reply.
     pub done: bool,
-    /// Bytes of input that were used. The data of [`Body::Data`] comes after these.
+    /// Bytes of input that the reply took. The data of [`Body::Data`] comes after these.
     pub used: usize,
-    /// What it says.
+    /// The reply's content.
     pub body: Body,
 }
 
-/// What a reply says.
+/// The content of a reply, or of a chunk. Offsets are those in the export, lengths are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Success, if no chunk before was an error.
+    /// Success, if no earlier chunk was an error.
     Nothing,
-    /// So many bytes of data follow [`Reply::used`]; within what was asked, not empty unless the
-    /// request was.
+    /// `length` bytes of data follow the first [`Reply::used`] bytes of the input. They lie within the
+    /// request, and are empty only if the request is.
     Data {
-        /// In the export.
+        /// Offset of the first byte.
         offset: u64,
-        /// Bytes.
+        /// Length of the data.
         length: u32,
     },
-    /// Zeroes; within what was asked, not empty.
+    /// Zeroes, which lie within the request and aren't empty.
     Hole {
-        /// In the export.
+        /// Offset of the first byte.
         offset: u64,
-        /// Bytes.
+        /// Length of the hole.
         length: u32,
     },
-    /// One or more descriptors, from the request's offset on.
+    /// One or more descriptors. The first begins at the request's offset.
     BlockStatus {
-        /// Which context they are of.
+        /// The context that the descriptors belong to.
         context: ContextId,
-        /// 1 to [`limits::MAX_DESCRIPTORS`], none of length 0. They may reach past what was asked,
-        /// and past the end of the export.
+        /// 1 to [`limits::MAX_DESCRIPTORS`] descriptors, none of length 0. They may reach past the end
+        /// of the request, and of the export.
         descriptors: Vec<Descriptor>,
     },
     /// Failure.
     Error {
-        /// What the server says is wrong.
+        /// The server's error.
         errno: Errno,
-        /// Its explanation; may be empty, at most 4096 bytes. Not escaped for a terminal.
+        /// The server's explanation; may be empty. Not escaped for a terminal.
         text: String,
-        /// Where, if it says so.
+        /// Offset where the request failed, if the server sent it.
         offset: Option<u64>,
     },
 }
@@ -65,15 +65,15 @@ const fn broken<T>(what: &'static str) -> Result<T, ClientError> {
     Err(ClientError::Protocol(what))
 }
 
-/// Reads the reply at the front of `input`, except for the data of [`Body::Data`]; `None` if it
-/// isn't all there yet. `asked` finds the request in flight with a cookie; of a block status request
-/// with a payload, give the effect length.
+/// Decodes the reply at the front of `input`, except the data of [`Body::Data`]; `None` if `input` has only
+/// a part of it. `asked` returns the request in flight with a cookie. For a block status request with a
+/// payload, its length must be the effect length.
 ///
-/// That the chunks of a read don't overlap and cover all is for the caller to see.
+/// The caller must check that the chunks of a read don't overlap and cover the request. The caller
+/// needs a buffer of at most 16 MiB and a few bytes.
 ///
 /// # Errors
-/// [`ClientError::Protocol`] for what a client "MUST" or "MAY" disconnect for. Nothing longer than
-/// 16 MiB and a few bytes has to be buffered.
+/// [`ClientError::Protocol`] for a reply on which a client "MUST" or "MAY" disconnect.
 pub fn decode(
     framing: Framing,
     input: &[u8],
@@ -83,7 +83,7 @@ pub fn decode(
         return Ok(None);
     };
     let Some(request) = asked(header.cookie) else {
-        return broken("a reply to no request");
+        return broken("it replied to no request");
     };
     match header.form {
         Form::Simple { error } => simple(framing, &header, error, &request).map(Some),
@@ -142,7 +142,7 @@ impl Header {
             }
             (wire::STRUCTURED_REPLY_MAGIC, Framing::Structured)
             | (wire::EXTENDED_REPLY_MAGIC, Framing::Extended) => Self::chunk(framing, &mut reader),
-            _ => return broken("a reply with a wrong magic"),
+            _ => return broken("it sent a reply with the wrong magic"),
         };
         Ok(header)
     }
@@ -188,13 +188,15 @@ impl Header {
             Form::Chunk {
                 offset: Some(offset),
                 ..
-            } if offset != request.offset => broken("an extended reply with another offset"),
+            } if offset != request.offset => {
+                broken("it sent an extended reply with another offset than the request's")
+            }
             _ => Ok(()),
         }
     }
 }
 
-/// A simple reply; a read's data follows it unless it failed.
+/// A simple reply. If it is that of a read that succeeded, the data follows.
 fn simple(
     framing: Framing,
     header: &Header,
@@ -203,7 +205,7 @@ fn simple(
 ) -> Result<Reply, ClientError> {
     let reads = request.kind == command::READ;
     if reads && framing.has_chunks() {
-        return broken("a simple reply to a read after chunks were agreed");
+        return broken("it sent a simple reply to a read, although replies come in chunks");
     }
     let body = match Errno::from_wire(error) {
         Some(errno) => Body::Error {
@@ -216,7 +218,7 @@ fn simple(
                 offset: request.offset,
                 length,
             },
-            Err(_) => return broken("data for a read that is too long"),
+            Err(_) => return broken("it sent data for a read of 4 GiB or more"),
         },
         None => Body::Nothing,
     };
@@ -228,7 +230,7 @@ fn simple(
     })
 }
 
-/// A chunk whose payload is to be read.
+/// A chunk whose header was read, but not its payload.
 struct Chunk<'a> {
     framing: Framing,
     kind: u16,
@@ -238,14 +240,14 @@ struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    /// The bytes used and what they say; `None` if they aren't all there.
+    /// Returns the bytes that the payload took, and its content; `None` if `input` has only a part of it.
     fn body(&self, input: &[u8]) -> Result<Option<(usize, Body)>, ClientError> {
         match self.kind {
             chunk::NONE if self.length == 0 && self.done => Ok(Some((0, Body::Nothing))),
             chunk::OFFSET_DATA => self.data(input),
             kind if kind & chunk::ERROR_BIT != 0 => {
                 if self.length > limits::MAX_ERROR_CHUNK {
-                    return broken("an error chunk that is too long");
+                    return broken("it sent an error chunk of more than 16 KiB");
                 }
                 self.whole(input, Self::error)
             }
@@ -254,18 +256,18 @@ impl Chunk<'_> {
             chunk::BLOCK_STATUS_EXT if self.framing == Framing::Extended => {
                 self.block_status(input, 8, 16)
             }
-            _ => broken("a chunk of unknown type or wrong length"),
+            _ => broken("it sent a chunk of an unknown type or the wrong length"),
         }
     }
 
-    /// Reads the payload when all of it is there. Its length was checked.
+    /// Reads the payload once all of it is there. The caller has checked its length.
     fn whole(
         &self,
         input: &[u8],
         read: fn(&Self, Reader<'_>) -> Result<Body, ClientError>,
     ) -> Result<Option<(usize, Body)>, ClientError> {
         let Ok(length) = usize::try_from(self.length) else {
-            return broken("a chunk too long");
+            return broken("it sent a chunk that is too long");
         };
         let Some(payload) = input.get(..length) else {
             return Ok(None);
@@ -281,7 +283,7 @@ impl Chunk<'_> {
             .checked_sub(8)
             .and_then(|length| u32::try_from(length).ok());
         let Some(length) = length.filter(|length| *length > 0) else {
-            return broken("a data chunk of a wrong length");
+            return broken("it sent a data chunk of the wrong length");
         };
         let Some(offset) = Reader::new(input).u64() else {
             return Ok(None);
@@ -292,10 +294,10 @@ impl Chunk<'_> {
 
     fn hole(&self, mut payload: Reader<'_>) -> Result<Body, ClientError> {
         let (Some(offset), Some(length)) = (payload.u64(), payload.u32()) else {
-            return broken("a hole cut short");
+            return broken("it sent an incomplete hole");
         };
         if length == 0 {
-            return broken("a hole of no bytes");
+            return broken("it sent a hole of length 0");
         }
         self.check_content(offset, length)?;
         Ok(Body::Hole { offset, length })
@@ -312,16 +314,16 @@ impl Chunk<'_> {
             .checked_sub(start)
             .and_then(|from| from.checked_add(u64::from(length)));
         if kind != command::READ {
-            return broken("content for no read");
+            return broken("it sent data or a hole for a request that isn't a read");
         }
         match end {
             Some(end) if end <= asked => Ok(()),
-            _ => broken("content outside of the request"),
+            _ => broken("it sent data or a hole outside the request"),
         }
     }
 
-    /// A status chunk with `fields` bytes before the descriptors and `each` in one of them. Extended
-    /// framing may have both kinds: "the client MUST be prepared for the server to use either".
+    /// Reads a status chunk with `fields` bytes before the descriptors and `each` bytes in a descriptor.
+    /// Extended framing may have both kinds: "the client MUST be prepared for the server to use either".
     fn block_status(
         &self,
         input: &[u8],
@@ -331,10 +333,10 @@ impl Chunk<'_> {
         let list = self.length.saturating_sub(fields);
         let sane = list > 0 && list.is_multiple_of(each);
         if !sane || list / each > limits::MAX_DESCRIPTORS as u64 {
-            return broken("a status chunk of a wrong length");
+            return broken("it sent a block status chunk of the wrong length");
         }
         if self.request.kind != command::BLOCK_STATUS {
-            return broken("block status for another request");
+            return broken("it sent block status for another request");
         }
         self.whole(input, Self::descriptors)
     }
@@ -347,7 +349,7 @@ impl Chunk<'_> {
             // "If the descriptor count field contains 0, the number of subsequent descriptors is
             // determined solely by the length field".
             if announced != 0 && Some(payload.len()) != announced.checked_mul(16) {
-                return broken("a descriptor count that doesn't fit the length");
+                return broken("it sent a descriptor count that contradicts the length");
             }
         }
         let mut descriptors = Vec::with_capacity(payload.len() / if extended { 16 } else { 8 });
@@ -365,12 +367,12 @@ impl Chunk<'_> {
     fn check_descriptors(&self, descriptors: &[Descriptor]) -> Result<(), ClientError> {
         let asked = self.request.length;
         if descriptors.iter().any(|descriptor| descriptor.length == 0) {
-            return broken("a descriptor of no bytes");
+            return broken("it sent a descriptor of length 0");
         }
         if self.request.flags.contains(CommandFlags::REQ_ONE) {
             return match descriptors {
                 [one] if one.length <= asked => Ok(()),
-                _ => broken("not one descriptor within the request"),
+                _ => broken("it didn't send exactly one descriptor within the request"),
             };
         }
         let before_last = descriptors
@@ -380,7 +382,7 @@ impl Chunk<'_> {
             .iter()
             .fold(0u64, |sum, piece| sum.saturating_add(piece.length));
         if sum != 0 && sum >= asked {
-            return broken("descriptors beyond the request");
+            return broken("it sent descriptors beyond the end of the request");
         }
         Ok(())
     }
@@ -389,22 +391,22 @@ impl Chunk<'_> {
     /// optional message fields". Unknown types are errors too.
     fn error(&self, mut payload: Reader<'_>) -> Result<Body, ClientError> {
         let (Some(error), Some(length)) = (payload.u32(), payload.u16()) else {
-            return broken("an error chunk cut short");
+            return broken("it sent an incomplete error chunk");
         };
         let Some(errno) = Errno::from_wire(error) else {
-            return broken("an error of value 0");
+            return broken("it sent an error of value 0");
         };
         let length = usize::from(length);
         let Some(text) = payload
             .take(length)
             .filter(|_| length <= limits::MAX_STRING)
         else {
-            return broken("an error's text that is too long");
+            return broken("it sent an error text that is too long");
         };
         let offset = match self.kind {
             chunk::ERROR_OFFSET => match payload.u64() {
                 Some(offset) => Some(offset),
-                None => return broken("an error without its offset"),
+                None => return broken("it sent an error without its offset"),
             },
             _ => None,
         };
@@ -416,8 +418,8 @@ impl Chunk<'_> {
     }
 }
 
-/// The next descriptor. "clients MUST ignore unknown flags", the upper half of the extended ones
-/// among them.
+/// Reads the next descriptor. "clients MUST ignore unknown flags", among them the upper half of the
+/// extended ones.
 fn descriptor(payload: &mut Reader<'_>, extended: bool) -> Option<Descriptor> {
     let length = if extended {
         payload.u64()?

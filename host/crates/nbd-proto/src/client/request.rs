@@ -1,4 +1,4 @@
-//! Requests, seen by a client.
+//! Encodes a client's requests.
 
 use alloc::vec::Vec;
 
@@ -7,24 +7,24 @@ use thiserror::Error;
 use crate::wire::{self, command};
 use crate::{CommandFlags, ContextId, Cookie, Framing};
 
-/// A request's header, exactly as it is sent: nothing stops a test from breaking a rule.
+/// A request's header. The client sends it as it is: no field is checked, so a test can break any rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// One of [`command`].
     pub kind: u16,
     /// Command flags.
     pub flags: CommandFlags,
-    /// Distinct from those of all requests in flight.
+    /// The request's cookie, which no other request in flight may have.
     pub cookie: Cookie,
-    /// First byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
 }
 
-/// The length doesn't fit into a compact request's 32 bits; nothing was appended.
+/// The length, in bytes, doesn't fit into the 32 bits of a compact request. The buffer is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a compact request can't be {0} bytes long")]
+#[error("a request of {0} bytes needs extended headers")]
 pub struct TooLong(pub u64);
 
 impl Request {
@@ -40,13 +40,13 @@ impl Request {
         }
     }
 
-    /// READ.
+    /// A READ.
     #[must_use]
     pub fn read(cookie: Cookie, offset: u64, length: u32) -> Self {
         Self::new(command::READ, cookie, offset, u64::from(length))
     }
 
-    /// WRITE; `length` bytes of data follow. In extended framing it has PAYLOAD_LEN.
+    /// A WRITE, after which the client sends `length` bytes of data. In extended framing it has PAYLOAD_LEN.
     #[must_use]
     pub fn write(framing: Framing, cookie: Cookie, offset: u64, length: u32) -> Self {
         let request = Self::new(command::WRITE, cookie, offset, u64::from(length));
@@ -57,43 +57,43 @@ impl Request {
         }
     }
 
-    /// DISC.
+    /// A DISC.
     #[must_use]
     pub const fn disconnect(cookie: Cookie) -> Self {
         Self::new(command::DISC, cookie, 0, 0)
     }
 
-    /// FLUSH.
+    /// A FLUSH.
     #[must_use]
     pub const fn flush(cookie: Cookie) -> Self {
         Self::new(command::FLUSH, cookie, 0, 0)
     }
 
-    /// TRIM.
+    /// A TRIM.
     #[must_use]
     pub const fn trim(cookie: Cookie, offset: u64, length: u64) -> Self {
         Self::new(command::TRIM, cookie, offset, length)
     }
 
-    /// CACHE.
+    /// A CACHE.
     #[must_use]
     pub const fn cache(cookie: Cookie, offset: u64, length: u64) -> Self {
         Self::new(command::CACHE, cookie, offset, length)
     }
 
-    /// WRITE_ZEROES.
+    /// A WRITE_ZEROES.
     #[must_use]
     pub const fn write_zeroes(cookie: Cookie, offset: u64, length: u64) -> Self {
         Self::new(command::WRITE_ZEROES, cookie, offset, length)
     }
 
-    /// BLOCK_STATUS.
+    /// A BLOCK_STATUS.
     #[must_use]
     pub const fn block_status(cookie: Cookie, offset: u64, length: u64) -> Self {
         Self::new(command::BLOCK_STATUS, cookie, offset, length)
     }
 
-    /// The same with these flags too.
+    /// The same request with these flags in addition.
     #[must_use]
     pub fn with(mut self, flags: CommandFlags) -> Self {
         self.flags |= flags;
@@ -103,7 +103,7 @@ impl Request {
     /// Appends the header (section "Request message").
     ///
     /// # Errors
-    /// [`TooLong`] if the framing can't say the length.
+    /// [`TooLong`] if the framing has 32 bits for the length and it needs more.
     pub fn encode(&self, framing: Framing, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let extended = framing == Framing::Extended;
         let compact = u32::try_from(self.length);
@@ -128,8 +128,8 @@ impl Request {
     }
 }
 
-/// The payload of an extended BLOCK_STATUS with PAYLOAD_LEN: effect length and context ids. The
-/// request's [`Request::length`] is then the payload's length.
+/// The payload of an extended BLOCK_STATUS with PAYLOAD_LEN: the effect length in bytes, and context ids.
+/// The request's [`Request::length`] must be the payload's length.
 #[must_use]
 pub fn filter_payload(length: u64, contexts: &[ContextId]) -> Vec<u8> {
     let ids = contexts.iter().flat_map(|context| context.0.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Option replies (section "Option reply types"), appended to the output.
+//! Encodes option replies (section "Option reply types") into the output.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use crate::export::Export;
 use crate::wire::{self, info, option_reply};
 use crate::{ContextId, ExportFlags, text};
 
-/// Writes the replies to one option.
+/// Encodes the replies to one option.
 pub(super) struct Answer<'a> {
     pub(super) option: u32,
     pub(super) out: &'a mut Vec<u8>,
@@ -27,8 +27,8 @@ impl Answer<'_> {
     }
 
     /// NBD_REP_SERVER: "32 bits, length of name; String, name of the export; ... the rest of the
-    /// data contains ... a string suitable for direct display to a human being". A name that can't
-    /// be sent can't be asked for either, and is left out.
+    /// data contains ... a string suitable for direct display to a human being". Omits a name that isn't
+    /// a string of the protocol: no client could request it either.
     pub(super) fn server(&mut self, name: &str, description: Option<&str>) {
         let Some(length) = u32::try_from(name.len())
             .ok()
@@ -52,14 +52,14 @@ impl Answer<'_> {
         );
     }
 
-    /// NBD_INFO_NAME, unless the name is no string.
+    /// NBD_INFO_NAME, unless the name isn't a string of the protocol.
     pub(super) fn info_name(&mut self, export: &Export) {
         if text::is_string(&export.name) {
             self.info(info::NAME, &[export.name.as_bytes()]);
         }
     }
 
-    /// NBD_INFO_DESCRIPTION, if there is one.
+    /// NBD_INFO_DESCRIPTION, if the export has a description.
     pub(super) fn info_description(&mut self, export: &Export) {
         let Some(description) = &export.description else {
             return;
@@ -98,7 +98,7 @@ impl Answer<'_> {
     /// the client to which this is a reply; S: 32 bits, reply type; S: 32 bits, length of the reply".
     fn reply(&mut self, kind: u32, parts: &[&[u8]]) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        // Two strings and some numbers at most, so this always fits.
+        // Two strings and some numbers at most: the length always fits.
         let Ok(length) = u32::try_from(length) else {
             return;
         };

@@ -8,7 +8,7 @@ use crate::wire::{option as opt, option_reply as rep};
 use crate::{Framing, text};
 
 impl Handshake {
-    /// Does what an option says: answers it, or asks the shell.
+    /// Carries out an option: answers it, or opens an event for the shell.
     pub(super) fn obey(&mut self, number: u32, payload: &[u8]) {
         if self.bar(number) {
             return;
@@ -32,7 +32,8 @@ impl Handshake {
         }
     }
 
-    /// The options that aren't looked at, whatever they say. True if this is one; it was answered.
+    /// Answers, or closes on, an option that the state of the handshake forbids, whatever its payload.
+    /// False if the state allows the option.
     fn bar(&mut self, number: u32) -> bool {
         let needs_tls = self.policy.tls == TlsMode::Require && !self.tls;
         let (kind, reason) = if !self.fixed && number != opt::EXPORT_NAME {
@@ -60,7 +61,7 @@ impl Handshake {
         true
     }
 
-    /// The answer to an option whose payload was too long to look at.
+    /// Answers an option whose payload was too long to parse.
     pub(super) fn answer_drained(&mut self, option: OptionHeader) {
         if self.bar(option.number) {
             return;
@@ -70,7 +71,7 @@ impl Handshake {
             opt::ABORT => self.abort(),
             number if option.is_known() => {
                 self.answer(number)
-                    .error(rep::ERR_TOO_BIG, "the option is too long");
+                    .error(rep::ERR_TOO_BIG, "the option has more than 65536 bytes");
             }
             number => self.answer(number).error(rep::ERR_UNSUP, "unknown option"),
         }
@@ -105,7 +106,7 @@ impl Handshake {
     fn start_tls(&mut self, payload: &[u8]) -> Result<(), Complaint> {
         no_data(payload)?;
         if self.policy.tls == TlsMode::Off {
-            return Err((rep::ERR_POLICY, "this server doesn't do TLS"));
+            return Err((rep::ERR_POLICY, "this server doesn't offer TLS"));
         }
         // "If the server receives NBD_OPT_STARTTLS when TLS has already been negotiated, it MUST
         // reply with NBD_REP_ERR_INVALID."
@@ -127,7 +128,9 @@ impl Handshake {
         }
         match self.agreed.framing {
             Framing::Simple => self.agree(opt::STRUCTURED_REPLY, Framing::Structured),
-            Framing::Structured => return Err((rep::ERR_INVALID, "structured replies again")),
+            Framing::Structured => {
+                return Err((rep::ERR_INVALID, "structured replies are already in use"));
+            }
             // "The client has already successfully negotiated extended headers, which takes
             // precedence over this option."
             Framing::Extended => {
@@ -148,7 +151,7 @@ impl Handshake {
             return Err(NOT_OFFERED);
         }
         if self.agreed.framing == Framing::Extended {
-            return Err((rep::ERR_INVALID, "extended headers again"));
+            return Err((rep::ERR_INVALID, "extended headers are already in use"));
         }
         self.agree(opt::EXTENDED_HEADERS, Framing::Extended);
         Ok(())
@@ -178,7 +181,7 @@ impl Handshake {
         if !self.agreed.framing.has_chunks() {
             return Err((
                 rep::ERR_INVALID,
-                "structured replies or extended headers first",
+                "negotiate structured replies or extended headers first",
             ));
         }
         let query = MetaOption::parse(number, payload)?;
@@ -193,8 +196,8 @@ impl Handshake {
     }
 }
 
-/// As a server that doesn't know the option: QEMU gives up on other refusals.
-const NOT_OFFERED: Complaint = (rep::ERR_UNSUP, "this server doesn't do that");
+/// The error of a server that doesn't know the option. QEMU gives up on any other.
+const NOT_OFFERED: Complaint = (rep::ERR_UNSUP, "this server doesn't offer the option");
 
 /// "The client MUST NOT send any additional data with the option, and the server SHOULD reject a
 /// request that includes data with NBD_REP_ERR_INVALID."

@@ -1,4 +1,4 @@
-//! What a client's options say (section "Option types"), checked.
+//! Parses and checks a client's options (section "Option types").
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -10,17 +10,17 @@ use crate::{limits, text};
 /// An option's header (section "Fixed newstyle negotiation").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OptionHeader {
-    /// One of [`option`], or anything.
+    /// One of [`option`], or unknown.
     pub(super) number: u32,
     /// Bytes of payload that follow.
     pub(super) length: u32,
 }
 
-/// What the bytes at the front of the input are.
+/// What is at the front of the input.
 pub(super) enum OptionRead {
-    /// Too few bytes.
+    /// A part of a header.
     Incomplete,
-    /// No option: the magic is wrong.
+    /// Bytes with the wrong magic.
     Garbage,
     /// A header.
     Header(OptionHeader),
@@ -40,7 +40,7 @@ impl OptionHeader {
         OptionRead::Header(Self { number, length })
     }
 
-    /// Whether this server implements it.
+    /// Whether this server implements the option.
     pub(super) const fn is_known(self) -> bool {
         matches!(
             self.number,
@@ -58,7 +58,7 @@ impl OptionHeader {
     }
 }
 
-/// Why an option is answered with an error: reply type and text.
+/// The error that answers an option: reply type and text.
 pub(super) type Complaint = (u32, &'static str);
 
 const fn invalid(text: &'static str) -> Complaint {
@@ -72,7 +72,7 @@ pub(super) struct InfoOption {
     pub(super) wanted: InfoWanted,
 }
 
-/// The information that a client asked for. INFO_EXPORT is always sent.
+/// The information that a client requested. The server always sends INFO_EXPORT in addition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InfoWanted {
     pub(super) name: bool,
@@ -89,10 +89,10 @@ impl InfoOption {
         let name = string(&mut reader, NO_NAME)?.to_owned();
         let count = reader
             .u16()
-            .ok_or(invalid("no number of information requests"))?;
+            .ok_or(invalid("the number of information requests is missing"))?;
         if reader.len() != usize::from(count) * 2 {
             return Err(invalid(
-                "the number of information requests doesn't fit the length",
+                "the number of information requests contradicts the option's length",
             ));
         }
         let mut wanted = InfoWanted::default();
@@ -113,7 +113,7 @@ impl InfoOption {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MetaOption {
     pub(super) name: String,
-    /// Whether the queries match `base:allocation`, the only context there is.
+    /// Whether the queries match `base:allocation`, the only context.
     pub(super) allocation: bool,
 }
 
@@ -127,9 +127,14 @@ impl MetaOption {
     pub(super) fn parse(number: u32, payload: &[u8]) -> Result<Self, Complaint> {
         let mut reader = Reader::new(payload);
         let name = string(&mut reader, NO_NAME)?.to_owned();
-        let count = reader.u32().ok_or(invalid("no number of queries"))?;
+        let count = reader
+            .u32()
+            .ok_or(invalid("the number of queries is missing"))?;
         if count > limits::MAX_META_QUERIES {
-            return Err((option_reply::ERR_TOO_BIG, "too many queries"));
+            return Err((
+                option_reply::ERR_TOO_BIG,
+                "the option has more than 128 queries",
+            ));
         }
         let lists = number == option::LIST_META_CONTEXT;
         // LIST: "If zero queries are sent, then the server MUST return all the metadata contexts".
@@ -138,29 +143,30 @@ impl MetaOption {
         for _ in 0..count {
             let query = string(&mut reader, NO_QUERY)?;
             // "base:": "the server MUST ignore this form during NBD_OPT_SET_META_CONTEXT, and MUST
-            // support this as a wildcard during NBD_OPT_LIST_META_CONTEXT". Of others "the server
-            // MUST ignore query strings belonging to an unknown namespace", and unknown leaves.
+            // support this as a wildcard during NBD_OPT_LIST_META_CONTEXT". No other query matches: "the
+            // server MUST ignore query strings belonging to an unknown namespace", and unknown leaves.
             allocation |= query == wire::BASE_ALLOCATION || (lists && query == "base:");
         }
         if !reader.is_empty() {
-            return Err(invalid("bytes after the last query"));
+            return Err(invalid("the option has bytes after its last query"));
         }
         Ok(Self { name, allocation })
     }
 }
 
-/// A string with its length in 32 bits before it; `complaint` is about bytes that are no string.
+/// Reads a string after its length of 32 bits. `complaint` is the error's text if the bytes aren't a string of the
+/// protocol.
 fn string<'a>(reader: &mut Reader<'a>, complaint: &'static str) -> Result<&'a str, Complaint> {
-    let length = reader.u32().ok_or(invalid("too short"))?;
+    let length = reader.u32().ok_or(invalid("the option is too short"))?;
     let bytes = usize::try_from(length)
         .ok()
         .and_then(|length| reader.take(length));
-    let bytes = bytes.ok_or(invalid("a length beyond the option's"))?;
+    let bytes = bytes.ok_or(invalid("a string reaches past the end of the option"))?;
     text::parse_string(bytes).ok_or(invalid(complaint))
 }
 
-const NO_NAME: &str = "the export's name is no string of at most 4096 bytes without NUL";
-const NO_QUERY: &str = "a query is no string of at most 4096 bytes without NUL";
+const NO_NAME: &str = "the export's name isn't UTF-8 of at most 4096 bytes without NUL";
+const NO_QUERY: &str = "a query isn't UTF-8 of at most 4096 bytes without NUL";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! The shell's answers to the questions of a handshake.
+//! The shell's answers to the events of a handshake.
 
 use alloc::boxed::Box;
 
@@ -7,7 +7,7 @@ use super::{Handshake, Question, Stage, TlsMode, answer};
 use crate::wire::{option as opt, option_reply as rep};
 use crate::{ContextId, Export, Session, limits};
 
-/// The id of `base:allocation`. Any would do: "clients MUST therefore treat the ID as an opaque
+/// The id of `base:allocation`. Any number would do: "clients MUST therefore treat the ID as an opaque
 /// value".
 const ALLOCATION: ContextId = ContextId(1);
 
@@ -15,14 +15,14 @@ const ALLOCATION: ContextId = ContextId(1);
 /// zero".
 const NO_ID: ContextId = ContextId(0);
 
-/// The shell's answers. Each is for the question that is open; without one they do nothing (but
-/// [`Handshake::shutting_down`]). After it the shell calls [`Handshake::advance`] again, with
-/// whatever input there is.
+/// The shell's answers. Each method does nothing if no event is open that it answers, except
+/// [`Handshake::shutting_down`]. After an answer the shell calls [`Handshake::advance`] again, with the
+/// input that it has.
 impl Handshake {
     /// Answers [`Event::List`](super::Event::List) with names and descriptions.
     ///
-    /// A name that is longer than [`limits::MAX_STRING`] or has a NUL is left out; after
-    /// [`limits::MAX_LISTED`] exports the list ends with `NBD_REP_ERR_TOO_BIG`.
+    /// The list omits a name that is longer than [`limits::MAX_STRING`] or has a NUL. After
+    /// [`limits::MAX_LISTED`] exports it ends with `NBD_REP_ERR_TOO_BIG`.
     pub fn list<'a>(&mut self, exports: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) {
         if !matches!(self.stage, Stage::Asking(Question::List)) {
             return;
@@ -31,15 +31,18 @@ impl Handshake {
         let mut answer = self.answer(opt::LIST);
         for (index, (name, description)) in exports.into_iter().enumerate() {
             if index == limits::MAX_LISTED {
-                return answer.error(rep::ERR_TOO_BIG, "there are more exports");
+                return answer.error(
+                    rep::ERR_TOO_BIG,
+                    "the server has more exports than a list may name",
+                );
             }
             answer.server(name, description);
         }
         answer.ack();
     }
 
-    /// Answers [`Event::Find`](super::Event::Find): this is the export. Block sizes beyond [`limits::MAX_PAYLOAD`] and
-    /// flags that contradict what was agreed are put right, see [`Session::new`].
+    /// Answers [`Event::Find`](super::Event::Find) with the export. [`Session::new`] corrects block sizes beyond
+    /// [`limits::MAX_PAYLOAD`] and flags that contradict the agreements.
     pub fn found(&mut self, export: &Export) {
         let Some(question) = self.take_lookup() else {
             return;
@@ -84,16 +87,17 @@ impl Handshake {
         self.refuse(rep::ERR_UNKNOWN, "no such export");
     }
 
-    /// Answers [`Event::Find`](super::Event::Find) or [`Event::List`](super::Event::List): the operator doesn't allow it, or the export
-    /// can't be opened. `text` is for the client's user.
+    /// Answers [`Event::Find`](super::Event::Find) or [`Event::List`](super::Event::List) with
+    /// `NBD_REP_ERR_POLICY`: the operator forbids it, or the server can't open the export. `text` is for the
+    /// client's user.
     pub fn denied(&mut self, text: &str) {
         self.refuse(rep::ERR_POLICY, text);
     }
 
-    /// Answers [`Event::Find`](super::Event::Find): this export is only to be had over TLS.
+    /// Answers [`Event::Find`](super::Event::Find): this export requires TLS.
     ///
-    /// Where the protocol forbids to say so — over TLS, with TLS off, and to options about metadata
-    /// contexts — the client is told that there is no such export.
+    /// Where the protocol forbids that answer (over TLS, with TLS off, and to options about metadata
+    /// contexts), the server answers that there is no such export.
     pub fn tls_required(&mut self) {
         // "The server MUST NOT send NBD_REP_ERR_TLS_REQD in response to any option other than
         // NBD_OPT_INFO, NBD_OPT_GO and NBD_OPT_EXPORT_NAME", nor "in reply to any option if TLS has
@@ -110,14 +114,15 @@ impl Handshake {
         }
     }
 
-    /// The server stops: answers the question that is open, if any, and every option from now on
-    /// with `NBD_REP_ERR_SHUTDOWN`, but ABORT.
+    /// The server is shutting down. From now on it answers every option except ABORT with
+    /// `NBD_REP_ERR_SHUTDOWN`, beginning with that of the open event, if any.
     pub fn shutting_down(&mut self) {
         self.shutting_down = true;
         self.refuse(rep::ERR_SHUTDOWN, "the server is shutting down");
     }
 
-    /// TLS is up, after [`Event::StartTls`](super::Event::StartTls): what `advance` is given from now on came over TLS.
+    /// Answers [`Event::StartTls`](super::Event::StartTls): the shell has done the TLS handshake, and all further input
+    /// came over TLS.
     pub fn tls_established(&mut self) {
         if matches!(self.stage, Stage::Tls) {
             self.tls = true;
@@ -125,7 +130,7 @@ impl Handshake {
         }
     }
 
-    /// Answers the open question with an error; EXPORT_NAME by closing.
+    /// Answers the open event with an error; closes if the option is EXPORT_NAME.
     fn refuse(&mut self, kind: u32, reason: &str) {
         let Stage::Asking(question) = &self.stage else {
             return;
@@ -140,7 +145,7 @@ impl Handshake {
         }
     }
 
-    /// The open question, which is closed by this; `None` unless it is for an export.
+    /// Takes the open event; `None` unless it needs an export.
     fn take_lookup(&mut self) -> Option<Question> {
         match core::mem::replace(&mut self.stage, Stage::Options) {
             Stage::Asking(question) if !matches!(question, Question::List) => Some(question),
@@ -157,8 +162,8 @@ impl Handshake {
         (self.agreed.allocation_of.as_deref() == Some(name)).then_some(ALLOCATION)
     }
 
-    /// Answers INFO or GO; false if it was refused. Both are given the same set of information: "the
-    /// server MUST reply with the same set of information, such as transmission flags".
+    /// Answers INFO or GO; false if the answer is an error. Both get the same information: "the server
+    /// MUST reply with the same set of information, such as transmission flags".
     fn describe(&mut self, number: u32, wanted: InfoWanted, session: &Session) -> bool {
         let export = session.export();
         // "The server MUST NOT send this error if block size constraints were requested" and "SHOULD
@@ -169,7 +174,7 @@ impl Handshake {
             answer.info_block_size(export);
             answer.error(
                 rep::ERR_BLOCK_SIZE_REQD,
-                "ask for the block sizes: they are large",
+                "the export's minimum block size is above 512: request the block sizes",
             );
             return false;
         }

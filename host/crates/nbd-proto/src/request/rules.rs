@@ -1,4 +1,4 @@
-//! The rules for a request whose header was read (sections "Request types", "Command flags", "Size
+//! Checks a request whose header was read (sections "Request types", "Command flags", "Size
 //! constraints" and "Error values").
 
 use super::{Command, Raw, Refusal, WriteFlags};
@@ -10,10 +10,10 @@ impl Session {
         self.export().flags.contains(flag)
     }
 
-    /// All the rules, in the order of which error matters most to the client.
+    /// Applies all rules. If a request breaks several, the client gets the error that helps it most.
     pub(super) fn check(&self, raw: &Raw) -> Result<Command, Refusal> {
         if raw.kind == command::DISC {
-            // "There is no reply to an NBD_CMD_DISC": so nothing about it can be refused.
+            // "There is no reply to an NBD_CMD_DISC", so the server can't refuse one.
             return Ok(Command::Disconnect);
         }
         self.check_advertised(raw.kind)?;
@@ -102,8 +102,9 @@ impl Session {
         let block = self.export().enforced();
         // "The server SHOULD report an NBD_EINVAL error if the client's request is not aligned to
         // advertised minimum block size boundaries, or is larger than the advertised maximum block
-        // size", which bounds payloads: what only has an effect may be longer. Without having asked for sizes "the
-        // client should assume that the server will support ... a maximum block size of ... 33,554,432 (32 MiB)".
+        // size". The maximum bounds payloads: a request that only has an effect may be longer. A client that didn't
+        // request the block sizes "should assume that the server will support ... a maximum block size of ...
+        // 33,554,432 (32 MiB)".
         let carries_data = matches!(raw.kind, command::READ | command::WRITE);
         if carries_data && raw.length > u64::from(self.longest()) {
             return Err(TOO_LONG);
@@ -124,11 +125,11 @@ impl Session {
         Ok(())
     }
 
-    /// The command of a request in which nothing is wrong.
+    /// The command of a request that passed all checks.
     fn build(&self, raw: &Raw, flags: CommandFlags) -> Result<Command, Refusal> {
         let Raw { offset, length, .. } = *raw;
         let short = || u32::try_from(length).map_err(|_| TOO_LONG);
-        // Flags that the command can't have were refused.
+        // `check_flags` has refused flags that the command can't have.
         let write = WriteFlags::from_bits_truncate(flags.bits());
         Ok(match raw.kind {
             command::READ => {
@@ -171,15 +172,30 @@ const fn refusal(errno: Errno, text: &'static str) -> Refusal {
 
 const UNKNOWN_COMMAND: Refusal = refusal(Errno::Einval, "unknown command");
 const UNADVERTISED: Refusal = refusal(Errno::Einval, "the export doesn't support this command");
-const NO_CONTEXT: Refusal = refusal(Errno::Einval, "no metadata context was selected");
-pub(super) const CONTEXT_ID: Refusal =
-    refusal(Errno::Einval, "this metadata context wasn't selected");
+const NO_CONTEXT: Refusal = refusal(Errno::Einval, "the client selected no metadata context");
+pub(super) const CONTEXT_ID: Refusal = refusal(
+    Errno::Einval,
+    "the client didn't select this metadata context",
+);
 const READ_ONLY: Refusal = refusal(Errno::Eperm, "the export is read-only");
-const FLAGS: Refusal = refusal(Errno::Einval, "a flag that this command doesn't take");
-const PAYLOAD: Refusal = refusal(Errno::Einval, "a payload that this command doesn't take");
-const FLUSH_RANGE: Refusal = refusal(Errno::Einval, "flush with an offset or a length");
-const NO_LENGTH: Refusal = refusal(Errno::Einval, "block status of no bytes");
-const TOO_LONG: Refusal = refusal(Errno::Einval, "longer than the maximum block size");
-const PAST_END: Refusal = refusal(Errno::Einval, "past the end of the export");
-const WRITE_PAST_END: Refusal = refusal(Errno::Enospc, "past the end of the export");
-const UNALIGNED: Refusal = refusal(Errno::Einval, "not aligned to the minimum block size");
+const FLAGS: Refusal = refusal(
+    Errno::Einval,
+    "the request has a flag that its command doesn't take",
+);
+const PAYLOAD: Refusal = refusal(
+    Errno::Einval,
+    "the request has a payload that its command doesn't take",
+);
+const FLUSH_RANGE: Refusal = refusal(Errno::Einval, "a flush must have offset 0 and length 0");
+const NO_LENGTH: Refusal = refusal(Errno::Einval, "block status needs a length of at least 1");
+const TOO_LONG: Refusal = refusal(
+    Errno::Einval,
+    "the request is longer than the maximum block size",
+);
+const PAST_END: Refusal = refusal(Errno::Einval, PAST_END_TEXT);
+const WRITE_PAST_END: Refusal = refusal(Errno::Enospc, PAST_END_TEXT);
+const PAST_END_TEXT: &str = "the request reaches past the end of the export";
+const UNALIGNED: Refusal = refusal(
+    Errno::Einval,
+    "the request isn't aligned to the minimum block size",
+);

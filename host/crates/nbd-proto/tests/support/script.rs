@@ -1,4 +1,4 @@
-//! A shell around [`Handshake`] that keeps everything in memory and answers by a script.
+//! A shell around [`Handshake`] without I/O, which answers events by a script.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use nbd_proto::wire::option_reply;
@@ -6,7 +6,7 @@ use nbd_proto::{
     BlockSizes, Event, Export, ExportFlags, Handshake, Lookup, Policy, Session, TlsMode,
 };
 
-/// What every test's export looks like, unless it is about something else.
+/// The export that the tests use unless they need another.
 pub(crate) fn export(name: &str) -> Export {
     Export {
         name: name.to_owned(),
@@ -25,14 +25,14 @@ pub(crate) fn export(name: &str) -> Export {
     }
 }
 
-/// The server's end.
+/// The server's end of a connection.
 pub(crate) struct Server {
     pub(crate) handshake: Handshake,
-    /// What was received and not consumed.
+    /// Bytes received and not consumed.
     pub(crate) input: Vec<u8>,
-    /// Everything sent since it was last looked at.
+    /// Bytes sent and not taken by the test.
     pub(crate) output: Vec<u8>,
-    /// Every event but `NeedMore`.
+    /// All events except `NeedMore`.
     pub(crate) events: Vec<Event>,
     pub(crate) session: Option<Session>,
     pub(crate) closed: bool,
@@ -40,7 +40,8 @@ pub(crate) struct Server {
     pub(crate) find: fn(&mut Handshake, &Lookup),
 }
 
-/// Knows "disk" (also by the empty name) and "big", whose blocks have 4096 bytes.
+/// Finds "disk" (also by the empty name), "big", whose blocks have 4096 bytes, and "flat", which has no
+/// metadata context. Denies some other names.
 pub(crate) fn find(handshake: &mut Handshake, lookup: &Lookup) {
     match lookup.name.as_str() {
         "" | "disk" => handshake.found(&export("disk")),
@@ -78,7 +79,7 @@ impl Server {
         }
     }
 
-    /// A server whose hello was read and that was sent these client flags.
+    /// A server after its hello and these client flags.
     pub(crate) fn greeted(tls: TlsMode, flags: u32) -> Self {
         let mut server = Self::new(tls);
         server.feed(&flags.to_be_bytes());
@@ -86,7 +87,7 @@ impl Server {
         server
     }
 
-    /// Receives `bytes` and goes on until it needs more.
+    /// Receives `bytes` and processes them until the handshake needs more, ends, or begins TLS.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         while self.session.is_none() && !self.closed {
@@ -112,20 +113,20 @@ impl Server {
         }
     }
 
-    /// Sends an option and gives the replies.
+    /// Sends the server an option, and returns its replies.
     pub(crate) fn ask(&mut self, number: u32, payload: &[u8]) -> Vec<(u32, Vec<u8>)> {
         self.feed(&option(number, payload));
         self.replies(number)
     }
 
-    /// Sends an option and gives the only reply's type.
+    /// Sends the server an option, and returns the type of its only reply.
     pub(crate) fn ask_one(&mut self, number: u32, payload: &[u8]) -> u32 {
         let replies = self.ask(number, payload);
         assert_eq!(replies.len(), 1, "{replies:?}");
         replies[0].0
     }
 
-    /// Takes the replies that were sent, all of which are to this option.
+    /// Takes the replies that the server sent, which must all be to this option.
     pub(crate) fn replies(&mut self, number: u32) -> Vec<(u32, Vec<u8>)> {
         let output = self.take();
         let mut rest = &output[..];
@@ -139,7 +140,10 @@ impl Server {
         }
         for (kind, payload) in &replies {
             if kind & option_reply::ERROR != 0 {
-                assert!(payload.len() <= 4096 && !payload.contains(&0), "no string");
+                assert!(
+                    payload.len() <= 4096 && !payload.contains(&0),
+                    "not a string of the protocol"
+                );
             }
         }
         replies
@@ -161,7 +165,7 @@ pub(crate) fn option(number: u32, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Bytes from hexadecimal digits; spaces and line ends are for the reader.
+/// Bytes from hexadecimal digits. Ignores white space, and comments from `#` to the end of a line.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
         .lines()

@@ -1,23 +1,24 @@
-//! The deadlines of one connection's requests.
+//! Makes the deadlines of one connection's requests.
 
 use std::time::{Duration, Instant};
 
 use device::{Deadline, HangUp};
 
-/// Deadlines that are kept for further requests. Restrains nobody: more than these are made anew.
+/// Deadlines that a connection keeps for further requests. Restrains nobody: the connection allocates more if it needs
+/// them.
 const SPARE: usize = 64;
 
-/// Makes deadlines, and ends all of them when the client hangs up.
+/// The deadlines of one connection. All of them end when the client hangs up.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     wall: Duration,
     client: HangUp,
-    /// Those of requests that have ended, so that most take no allocation.
+    /// Deadlines of requests that have ended, kept so that most requests need no allocation.
     spare: Vec<Deadline>,
 }
 
 impl Deadlines {
-    /// For requests that may take as long as `wall`.
+    /// For requests that may each take the time `wall`.
     pub(super) fn new(wall: Duration) -> Self {
         Self {
             wall,
@@ -26,20 +27,20 @@ impl Deadlines {
         }
     }
 
-    /// A request begins.
+    /// The deadline of a request that begins now.
     pub(super) fn begin(&mut self, now: Instant) -> Deadline {
         let spare = self.spare.pop().and_then(|spare| spare.renew(now));
         spare.unwrap_or_else(|| Deadline::new(now, self.wall, self.client.clone()))
     }
 
-    /// A request has ended.
+    /// Takes back the deadline of a request that has ended.
     pub(super) fn end(&mut self, deadline: Deadline) {
         if self.spare.len() < SPARE {
             self.spare.push(deadline);
         }
     }
 
-    /// The client has gone: nobody waits for the answers of those that are under way.
+    /// Ends the deadlines of all requests under way, because the client is gone.
     pub(super) fn hang_up(&self) {
         self.client.note();
     }

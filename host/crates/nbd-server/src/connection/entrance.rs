@@ -1,4 +1,4 @@
-//! By which clients of one listener come in, and what each holds of it until it has chosen an export.
+//! The entrance of a listener: its clients take a place here, and give it back once they have chosen an export.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::strangers::{Place, STRANGERS, Strangers};
 use super::turns::Turns;
 
-/// A listener's entrance.
+/// A listener's entrance. Clones share its places.
 #[derive(Clone, Debug)]
 pub(crate) struct Entrance {
     strangers: Arc<Strangers>,
-    /// Connections that have chosen an export, of all listeners.
+    /// One permit for each connection that may choose an export, of all listeners.
     rooms: Arc<Semaphore>,
-    /// The listener's share of the cores, where they're shared.
+    /// The listener's share of the cores, if tenants share them.
     cpu: Option<Arc<CpuShare>>,
     offers: Offers,
 }
 
-/// A client that has come in.
+/// A client that has a place, and hasn't chosen an export yet.
 #[derive(Debug)]
 pub(crate) struct Visitor {
     pub(super) place: Place,
@@ -29,11 +29,11 @@ pub(crate) struct Visitor {
     rooms: Arc<Semaphore>,
 }
 
-/// What a connection holds that has chosen an export.
+/// The permit of a connection that has chosen an export.
 pub(super) type Room = OwnedSemaphorePermit;
 
 impl Entrance {
-    /// An entrance by `listener` to a server that has `rooms`; strangers compute at the expense of `cpu`.
+    /// The entrance of `listener` to a server that has `rooms`. What handshakes compute is charged to `cpu`, if given.
     pub(crate) fn new(listener: &str, rooms: Arc<Semaphore>, cpu: Option<Arc<CpuShare>>) -> Self {
         Self {
             strangers: Strangers::new(listener, STRANGERS),
@@ -43,15 +43,16 @@ impl Entrance {
         }
     }
 
-    /// Offers no more than this of the protocol.
+    /// The same entrance, which offers only these parts of the protocol.
     pub(crate) fn offering(mut self, offers: Offers) -> Self {
         self.offers = offers;
         self
     }
 
-    /// Lets a client in once there's a room left for it, and a place until it gets to one. Dropping it takes nothing.
+    /// Waits until a room is free and there is a place for the client. It takes the place, but not the room. Dropping
+    /// the future takes nothing.
     pub(crate) async fn enter(&self) -> Visitor {
-        // A closed semaphore would let it in; nobody closes it.
+        // This fails only if the semaphore is closed, which no code does.
         drop(self.rooms.acquire().await);
         Visitor {
             place: self.strangers.enter().await,
@@ -63,7 +64,7 @@ impl Entrance {
 }
 
 impl Visitor {
-    /// Waits for a room. Dropping it takes none.
+    /// Waits for a room; `None` only if the semaphore is closed, which no code does. Dropping the future takes none.
     pub(super) async fn room(&self) -> Option<Room> {
         Arc::clone(&self.rooms).acquire_owned().await.ok()
     }

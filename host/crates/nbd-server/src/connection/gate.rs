@@ -1,30 +1,30 @@
-//! Whether a connection may begin another request, and when its go is over so that others get their turn.
+//! Decides whether a connection may begin another request, and when its go is over so that others get their turn.
 //!
-//! A *go* is one poll of the connection's task. It consists of *rounds*, in each of which requests begin, replies are
-//! sent and more requests are read. These are all the rules by which connections are kept fair to each other and to
-//! their server:
+//! A *go* is one poll of the connection's task. It consists of *rounds*. In a round requests begin, replies are sent,
+//! and more requests are read. These are all rules that keep connections fair to each other and to their server:
 //!
-//! | rule | whom it restrains | too small | too large |
+//! | rule | whom it restrains | if it were smaller | if it were larger |
 //! |---|---|---|---|
-//! | [`ROUNDS`] in a go | a client that always has another request ready | the task is queued and woken for little work | the other connections of this thread wait for `ROUNDS` × `BATCH` requests |
-//! | [`BATCH`] requests in a round | a client that sends many requests at once | a system call for each few replies | the client idles while replies are made, and these have left the processor's cache when they're sent |
-//! | [`BACKLOG`] of unsent replies | a client that doesn't read its replies | large reads are sent one at a time, while nothing else begins | replies leave the processor's cache, and wait in memory for a client that may never read them |
-//! | [`WAIT_BUDGET`] in a go | a connection whose requests each compute for a tick before they yield | few requests that wait for a disk are under way together | the other connections of this thread wait for a tick per request |
-//! | time slice: [`SLICE`](fair_cores::SLICE), if tenants share the cores | a tenant whose connections ask without end | the lock of the cores is taken too often | the other tenants wait for that long |
-//! | admission: `requests` and `inflight` of the connection, the export and the tenant, with [`OVERHEAD`] | who has much under way: it's held in memory | the device isn't kept busy | the server's memory is exhausted |
+//! | [`ROUNDS`] in a go | a client that always has another request ready | the task would be queued and woken for little work | the other connections of this thread would wait for `ROUNDS` × `BATCH` requests |
+//! | [`BATCH`] requests in a round | a client that sends many requests at once | each system call would send few replies | the client would idle while the server makes replies, and these would have left the processor's cache before they are sent |
+//! | [`BACKLOG`] of unsent replies | a client that doesn't read its replies | the server would send large reads one at a time, and begin nothing else meanwhile | replies would leave the processor's cache, and stay in memory for a client that may never read them |
+//! | [`WAIT_BUDGET`] in a go | a connection whose requests each compute for a tick before they yield | few requests that wait for a disk would be under way together | the other connections of this thread would wait for a tick per request |
+//! | time slice: [`SLICE`](fair_cores::SLICE), if tenants share the cores | a tenant whose connections send requests without end | connections would take the lock of the cores too often | the other tenants would wait for that time |
+//! | admission: `requests` and `inflight` of the connection, the export and the tenant, with [`OVERHEAD`] | a connection with much under way, which is held in memory | the device would have too little to do | the server's memory would be exhausted |
 //!
 //! How they combine:
 //!
-//! - A request begins if all rules let it, and they are asked in this order: wait budget and batch, backlog, time
-//!   slice, admission. So no connection has a place on the cores or a permit of the admission for a request that
-//!   another rule holds up.
-//! - A go is over if the rounds, the wait budget or the time slice are used up. The task then wakes itself, and stands
-//!   behind the others of its thread. Without progress it ends earlier, and is woken by what it waits for.
-//! - For a time slice and for admission connections queue with others. A connection whose client doesn't read, or that
-//!   begins nothing more, [leaves these queues](Gate::step_back): nobody waits behind it.
-//! - What was begun is never held up: replies are collected and sent whatever the rules say.
-//! - When the server stops, neither backlog nor time slice holds up what has been read: whoever is to stop isn't kept
-//!   waiting.
+//! - A request begins if all rules allow it. The order of the checks is wait budget and batch, backlog, time slice,
+//!   admission. So no connection holds a slot on the cores, or a permit of the admission, for a request that another
+//!   rule delays.
+//! - A go is over when the rounds, the wait budget or the time slice are used up. The task then wakes itself, and
+//!   queues behind the others of its thread. A go without progress ends earlier, and the event that it waits for wakes
+//!   the task.
+//! - Connections queue with each other for a time slice and for admission. A connection whose client doesn't read, or
+//!   that begins no more requests, [leaves these queues](Gate::step_back), so no other waits behind it.
+//! - The rules never delay requests that have begun: the connection always collects and sends their replies.
+//! - When the server stops, neither backlog nor time slice delays the requests that were read, so that the connection
+//!   ends soon.
 
 mod admission;
 mod time_slice;
@@ -55,30 +55,30 @@ const BATCH: u32 = 32;
 const BACKLOG: usize = 256 << 10;
 
 /// Time from the first request of a go that waits to the last. A guest that computes runs for a tick (1 ms) before it
-/// yields; a request that waits for a disk takes a few microseconds to get there.
+/// yields. A request that waits for a disk takes a few microseconds before it waits.
 const WAIT_BUDGET: Duration = Duration::from_micros(500);
 
-/// Bytes that each request counts for beside its data: its own bookkeeping.
+/// Bytes that each request counts in addition to its data, for the memory that describes it.
 const OVERHEAD: u64 = 256;
 
-/// The rules for one connection, and what it has used up of each.
+/// The rules for one connection, and what the connection has used up of each.
 #[derive(Debug)]
 pub(super) struct Gate {
     admission: Admission,
     slice: TimeSlice,
     waits: WaitBudget,
-    /// Rounds of this go, the one under way included.
+    /// Rounds of this go, including the current one.
     rounds: u32,
     /// Requests that began in this round.
     begun: u32,
-    /// Since when a request has waited for admission.
+    /// When the request that waits for admission began to wait.
     held_up: Option<Instant>,
     metrics: Arc<Metrics>,
 }
 
 impl Gate {
-    /// A gate for a connection with nothing under way. What it lets in counts for `flows` too, and takes its time from
-    /// `cpu` where the cores are shared. Waits are noted in `metrics`.
+    /// A gate for a connection with nothing under way. Requests count towards `flows` too: those of the export and of
+    /// the tenant. Their time is charged to `cpu`, if given. `metrics` gets the waits.
     pub(super) fn new(
         limits: &Limits,
         flows: [Option<&Arc<FlowQuota>>; 2],
@@ -96,37 +96,38 @@ impl Gate {
         }
     }
 
-    /// A go begins.
+    /// Begins a go.
     pub(super) fn begin_go(&mut self) {
         self.slice.begin();
         self.waits = WaitBudget::default();
         self.rounds = 0;
     }
 
-    /// A round begins.
+    /// Begins a round.
     pub(super) fn begin_round(&mut self) {
         self.rounds += 1;
         self.begun = 0;
     }
 
-    /// Whether the round has room for another request.
+    /// Whether batch and wait budget allow another request in this round.
     pub(super) fn has_room(&self) -> bool {
         self.begun < BATCH && !self.waits.is_over()
     }
 
-    /// Whether so many bytes of unsent replies hold up the next request.
+    /// Whether `unsent` bytes of replies delay the next request.
     pub(super) fn is_backed_up(unsent: usize) -> bool {
         unsent > BACKLOG
     }
 
-    /// Whether there's time for the next request, which has come: else the task is woken when there is.
+    /// Whether the time slice allows the next request, which the connection has read. If not, wakes the task when it
+    /// does.
     pub(super) fn has_time(&mut self, cx: &mut Context<'_>) -> bool {
         self.slice.may_work(cx)
     }
 
-    /// Admits a request that will hold so many bytes. `None` if it has to wait: until one of this connection leaves,
-    /// or until the task is woken because it's this connection's turn. Then the gate is to be asked for the same
-    /// request again.
+    /// Admits a request that will hold this number of bytes. `None` if the request has to wait, either until a request
+    /// of this connection leaves, or until this wakes the task at the connection's turn. Then call again for the same
+    /// request.
     pub(super) fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Permit> {
         let permit = self.admission.enter(bytes, cx);
         if permit.is_none() {
@@ -137,53 +138,54 @@ impl Gate {
         permit
     }
 
-    /// A request has begun.
+    /// Counts a request that has begun.
     pub(super) fn note_begun(&mut self) {
         self.begun += 1;
     }
 
-    /// A request that has begun has to wait.
+    /// Notes that a request didn't end at its first poll.
     pub(super) fn note_wait(&mut self, now: Instant) {
         self.waits.note(now, WAIT_BUDGET);
     }
 
-    /// A request's reply was sent, or is lost with its client.
+    /// Takes back the permit of a request whose reply was sent, or was lost because the client is gone.
     pub(super) fn leave(&mut self, permit: Permit) {
         self.admission.leave(permit);
     }
 
-    /// Waits for no core any longer, and gives back the one that it got for what hasn't begun.
+    /// Leaves the queue for a time slice, and gives back a slot that no request has used yet.
     pub(super) fn give_up_core(&mut self) {
         self.slice.give_up();
     }
 
-    /// Leaves all queues. If the connection asks again, it does so at their ends.
+    /// Leaves all queues. A connection that calls [`has_time`](Self::has_time) or [`enter`](Self::enter) later queues
+    /// at their ends.
     pub(super) fn step_back(&mut self) {
         self.admission.step_back();
         self.slice.give_up();
     }
 
-    /// Whether a request is under way, or waits to begin.
+    /// Whether the connection has a request under way, or one that waits to begin.
     pub(super) fn is_busy(&self) -> bool {
         self.admission.requests() > 0 || self.admission.is_queued() || self.slice.is_waiting()
     }
 
-    /// Whether what is under way could be what other connections wait for.
+    /// Whether the connection has requests or bytes under way for which others could wait.
     pub(super) fn shares(&self) -> bool {
         self.admission.shares()
     }
 
-    /// Whether other connections wait for requests or bytes that this one has; else the task is woken when they do.
+    /// Whether other connections wait for requests or bytes that this one has. If not, wakes the task when they do.
     pub(super) fn is_wanted(&mut self, cx: &Context<'_>) -> bool {
         self.admission.is_wanted(cx)
     }
 
-    /// Whether it's the turn of other connections.
+    /// Whether the go must end, because it is the turn of other connections.
     pub(super) fn is_go_over(&self) -> bool {
         self.rounds >= ROUNDS || self.waits.is_over() || self.slice.is_over()
     }
 
-    /// A go ends: its time is charged.
+    /// Ends a go, and charges its time.
     pub(super) fn end_go(&mut self) {
         self.slice.end();
     }
@@ -248,7 +250,7 @@ mod tests {
         gate.note_wait(start + WAIT_BUDGET);
         assert!(!gate.has_room() && gate.is_go_over());
         gate.begin_round();
-        assert!(!gate.has_room(), "another round is of the same go");
+        assert!(!gate.has_room(), "the budget is that of the go");
         gate.begin_go();
         assert!(gate.has_room());
     }
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_steps_back_is_in_nobodys_way() {
+    fn a_connection_that_steps_back_delays_no_other() {
         let flow = FlowQuota::new(1, 1 << 20);
         let share = CpuShare::new(&CpuQuota::new(&Cores::new(1), 100), 100);
         let mut first = gate_of(Some(&flow), None);
@@ -309,6 +311,6 @@ mod tests {
         gate.begin_go();
         assert!(gate.has_time(&mut cx()));
         gate.give_up_core();
-        assert!(gate.has_time(&mut cx()), "what works goes on");
+        assert!(gate.has_time(&mut cx()), "a slot in use stays");
     }
 }

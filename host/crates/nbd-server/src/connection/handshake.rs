@@ -1,4 +1,4 @@
-//! The handshake's shell: moves bytes, answers the state machine's questions from the catalog.
+//! The shell of the handshake: moves bytes, and answers the state machine's events from the catalog.
 
 use std::future::Future;
 use std::io;
@@ -19,27 +19,31 @@ use super::secured::Secured;
 use super::{StopSignal, stopped};
 use crate::tls::Tls;
 
-/// What a handshake came to.
+/// The result of a handshake.
 pub(super) struct Agreed<S, D> {
     pub(super) stream: Secured<S>,
     pub(super) session: Session,
     pub(super) opened: Opened<D>,
-    /// What the export keeps for the client.
+    /// What the export keeps for the client while it is connected.
     pub(super) guest: Guest,
-    /// Bytes that came after it: requests.
+    /// Bytes after the handshake, which are requests.
     pub(super) unread: BytesMut,
-    /// What the connection holds of its server's connections.
+    /// The connection's permit among those of its server.
     pub(super) room: Option<Room>,
 }
 
-/// Time for another option when the server is stopping; it's refused with words. Restrains clients
-/// that are silent.
+/// Time for one more option when the server is stopping, so that the client gets an error with a reason. Restrains
+/// clients that are silent.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Bytes read at once: a handshake is short.
+/// Bytes read at once. Handshakes are short.
 const READ: usize = 4096;
 
-/// Does the handshake; `None` if the client left, or was shown the door.
+/// Does the handshake with a client; `None` if the client left or the server refused it. Dropping the future gives up
+/// the handshake and closes the stream.
+///
+/// # Errors
+/// The socket failed.
 pub(super) async fn shake<S, C>(
     stream: S,
     mut client: Client,
@@ -76,13 +80,13 @@ where
             }
             Event::List => {
                 list(&mut handshake, catalog, &client).await;
-                // Many lists that are asked for at once aren't put together first.
+                // If the client requests many lists at once, the server sends each before it makes the next.
                 send(&mut stream, &mut handshake).await?;
             }
             Event::Find(lookup) => {
-                // The place that an earlier question took, where places are counted.
+                // Gives back the permits of the export that an earlier option opened.
                 found = None;
-                // Boxed, as is what lists: opening an export is large, and a connection would keep room for it.
+                // Boxed, because this future is large and the connection's would have room for it all the time.
                 let finding = Box::pin(catalog.find(&client, &lookup.name));
                 match visitor.place.lend(finding).await {
                     Ok(opened) => {
@@ -91,16 +95,16 @@ where
                         found = Some(opened);
                     }
                     Err(Absent::Unknown) => handshake.unknown(),
-                    Err(Absent::Failed) => handshake.denied("the export can't be opened"),
-                    Err(Absent::Full) => handshake.denied("there are too many connections"),
+                    Err(Absent::Failed) => handshake.denied("the server can't open the export"),
+                    Err(Absent::Full) => handshake.denied("the limit of connections is reached"),
                 }
             }
             Event::Ready(session) => {
-                // The session is for the export that was found last.
+                // The session is for the export of the last option.
                 let Some(opened) = found else {
                     return Ok(None);
                 };
-                // Boxed, since it's rare that there's something to do.
+                // Boxed, because this future is large and few devices do anything here.
                 let entering = Box::pin(opened.served.device().enter());
                 let guest = match visitor.place.lend(entering).await {
                     Ok(guest) => guest,
@@ -108,7 +112,7 @@ where
                         tracing::debug!(target: "nbdbox::connection",
                             listener = client.listener,
                             request = Origin::field(),
-                            "the export lets nobody in: {}", failure.text
+                            "the export denied the connection: {}", failure.text
                         );
                         return Ok(None);
                     }
@@ -126,7 +130,7 @@ where
             }
             Event::StartTls => {
                 send(&mut stream, &mut handshake).await?;
-                // The handshake has thrown away what came in plain text, and so does this.
+                // The handshake has discarded the plain text after STARTTLS.
                 inbox.clear();
                 found = None;
                 let Some(secured) = start_tls(stream, tls, &mut client, &mut stop).await else {
@@ -143,14 +147,14 @@ where
     }
 }
 
-/// Goes over to TLS; `None` if that failed. From then on the client is who its certificate says.
+/// Switches to TLS, and notes the client's certificate; `None` if the TLS handshake failed.
 async fn start_tls<S: AsyncRead + AsyncWrite + Unpin>(
     stream: Secured<S>,
     tls: Option<&Tls>,
     client: &mut Client,
     stop: &mut StopSignal,
 ) -> Option<Secured<S>> {
-    // Without TLS to offer, or over TLS, STARTTLS was refused.
+    // The handshake has refused STARTTLS if the server has no TLS or the client already uses it.
     let (Secured::Plain(stream), Some(tls)) = (stream, tls) else {
         return None;
     };
@@ -189,8 +193,7 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, handshake: &mut Handshake) 
     stream.flush().await
 }
 
-/// Reads on; 0 at the end of the stream, and when a client has nothing to say to a server that is
-/// stopping.
+/// Reads more bytes; 0 at the end of the stream, and if the server is stopping and the client stays silent.
 async fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
     inbox: &mut BytesMut,
@@ -201,7 +204,7 @@ async fn read<S: AsyncRead + Unpin>(
     read.unwrap_or(Ok(0))
 }
 
-/// What a client has to say; `None` if that takes too long for a server that is stopping.
+/// Waits for `words` from the client; `None` if the server is stopping and they take longer than [`LAST_WORDS`].
 async fn unless_stopping<F: Future>(words: F, stop: &mut StopSignal) -> Option<F::Output> {
     let mut words = pin!(words);
     tokio::select! {

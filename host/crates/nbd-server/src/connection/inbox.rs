@@ -1,4 +1,4 @@
-//! What came from the client and hasn't been dealt with.
+//! Bytes received from the client and not yet processed.
 
 use std::io;
 use std::pin::pin;
@@ -10,19 +10,19 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::gate::Permit;
 
-/// Bytes read from the socket at once: many requests for one system call.
+/// Bytes read from the socket at once, so that one system call reads many requests.
 const READ: usize = 256 << 10;
 
-/// The rest of a payload that is worth a system call of its own, rather than a copy.
+/// Length of a payload's rest, in bytes, from which a system call of its own is cheaper than a copy.
 const REST: usize = 32 << 10;
 
-/// The receive buffer, and a payload that is being put together.
+/// The receive buffer, and a write whose payload is arriving.
 #[derive(Debug)]
 pub(super) struct Inbox {
     buffer: BytesMut,
-    /// A write whose payload isn't complete.
+    /// A write whose payload hasn't been taken.
     partial: Option<Partial>,
-    /// Bytes of a refused request's payload that are still to come, and to be dropped.
+    /// Bytes of a refused request's payload that haven't come yet. The inbox drops them.
     discard: u64,
 }
 
@@ -34,7 +34,7 @@ struct Partial {
 }
 
 impl Inbox {
-    /// Begins with bytes that were read before.
+    /// An inbox whose first bytes are `unread`.
     pub(super) fn new(unread: BytesMut) -> Self {
         Self {
             buffer: unread,
@@ -43,19 +43,19 @@ impl Inbox {
         }
     }
 
-    /// The bytes at the front, where the next request is; `None` while a payload is awaited.
+    /// The received bytes, which begin with the next request; `None` while a payload is arriving.
     pub(super) fn request_bytes(&self) -> Option<&[u8]> {
         (self.partial.is_none() && self.discard == 0).then_some(&self.buffer[..])
     }
 
-    /// The header of a request was parsed. Its payload is dropped.
+    /// Drops the header of a parsed request, and its payload, now or as it arrives.
     pub(super) fn take_header(&mut self, incoming: &Incoming) {
         self.buffer.advance(incoming.header_len);
         self.discard = incoming.payload_len.into();
         self.settle();
     }
 
-    /// The header of a write was parsed, and the write was let in by `permit`. Its payload is collected.
+    /// Drops the header of a parsed write, which `permit` admits, and collects its payload.
     pub(super) fn take_write(&mut self, incoming: Incoming, permit: Permit) {
         self.buffer.advance(incoming.header_len);
         let payload = Vec::with_capacity(incoming.payload_len as usize);
@@ -67,7 +67,7 @@ impl Inbox {
         self.settle();
     }
 
-    /// A write whose payload has come, once.
+    /// Takes the write whose whole payload has come, if there is one.
     pub(super) fn complete_write(&mut self) -> Option<(Incoming, Bytes, Permit)> {
         let complete =
             |partial: &mut Partial| partial.payload.len() >= partial.incoming.payload_len as usize;
@@ -76,17 +76,17 @@ impl Inbox {
             .map(|partial| (partial.incoming, partial.payload.into(), partial.permit))
     }
 
-    /// Whether a write has begun of which the rest hasn't come.
+    /// Whether the header of a write has come, but not all of its payload.
     pub(super) fn awaits_payload(&self) -> bool {
         self.partial.is_some()
     }
 
-    /// Gives up a write of which the rest hasn't come: its permit, if there's one.
+    /// Gives up the write whose payload is arriving, and returns its permit, if there is such a write.
     pub(super) fn abandon(&mut self) -> Option<Permit> {
         self.partial.take().map(|partial| partial.permit)
     }
 
-    /// Moves bytes from the buffer to where they're awaited.
+    /// Drops from the buffer the bytes to discard, and moves those of a payload to it.
     fn settle(&mut self) {
         if self.discard > 0 {
             let drop = self
@@ -104,8 +104,8 @@ impl Inbox {
         }
     }
 
-    /// Reads what the socket has: the rest of a large payload goes to its place at once. Ready with
-    /// 0 at the end of the stream.
+    /// Reads from the socket, the rest of a large payload directly into its place. Ready with the number of bytes,
+    /// which is 0 at the end of the stream.
     pub(super) fn poll_read<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -124,14 +124,14 @@ impl Inbox {
         read
     }
 
-    /// Gives back the buffer's memory, if there's nothing in it.
+    /// Frees the buffer's memory if the buffer is empty.
     pub(super) fn rest(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
     }
 
-    /// Whether nothing would be lost by ending here.
+    /// Whether the client has sent only whole requests, and all were taken.
     pub(super) fn is_empty(&self) -> bool {
         self.buffer.is_empty() && self.partial.is_none() && self.discard == 0
     }

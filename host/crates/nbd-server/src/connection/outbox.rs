@@ -1,4 +1,4 @@
-//! Replies on their way to the client, sent with as few system calls as can be.
+//! Replies on their way to the client, sent with as few system calls as possible.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -11,35 +11,35 @@ use tokio::io::AsyncWrite;
 use super::gate::Permit;
 use crate::dispatch::Reply;
 
-/// Slices in one vectored write: headers and bodies of 64 reads, with some to spare. An array of them
-/// is made for each write; Linux takes 1024 (UIO_MAXIOV).
+/// Slices in one vectored write: headers and bodies of 64 reads, with some to spare. More, up to Linux's limit of 1024
+/// (UIO_MAXIOV), would make the array larger that each write fills.
 const SLICES: usize = 160;
 
-/// Emptied replies that are kept for their memory.
+/// Empty replies that a connection keeps for their memory.
 const SPARE: usize = 64;
 
-/// Bytes of memory that they keep, all together.
+/// Bytes of memory in all empty replies of a connection. Restrains clients that send large requests and then stay.
 const SPARE_BYTES: usize = 4 << 20;
 
-/// Replies in the order in which they're sent.
+/// Replies in the order in which the connection sends them.
 #[derive(Debug)]
 pub(super) struct Outbox {
     queue: VecDeque<(Reply, Permit)>,
     /// Bytes of the first reply that were sent.
     sent: usize,
-    /// Bytes of all replies that are still to be sent.
+    /// Bytes of all replies that weren't sent.
     bytes: usize,
-    /// What was written may still be in the stream's own buffer, as it is with TLS.
+    /// Whether written bytes may still be in the stream's own buffer, which TLS has.
     unflushed: bool,
     spare: Vec<Reply>,
     /// Bytes of memory that `spare` keeps.
     spare_bytes: usize,
-    /// Who pays for them; `None` where nobody does.
+    /// The tenant's account that pays for them; `None` if nobody pays.
     kept: Option<KeptMemory>,
 }
 
 impl Outbox {
-    /// An empty one. `kept` pays for the memory that it keeps.
+    /// An empty outbox. `kept` pays for the memory that it keeps.
     pub(super) fn new(kept: Option<KeptMemory>) -> Self {
         Self {
             queue: VecDeque::new(),
@@ -52,15 +52,14 @@ impl Outbox {
         }
     }
 
-    /// An empty reply, with memory where there is some to reuse.
+    /// An empty reply, with memory of an earlier one if the outbox keeps some.
     pub(super) fn blank(&mut self) -> Reply {
         let spare = self.spare.pop().unwrap_or_default();
         self.spare_bytes -= spare.capacity();
         spare
     }
 
-    /// A reply was sent: keeps its memory for another, the one that is next, while it's in the
-    /// processor's cache.
+    /// Keeps the memory of a sent reply for the next, while it is in the processor's cache.
     fn keep(&mut self, mut sent: Reply) {
         sent.reset();
         let bytes = self.spare_bytes + sent.capacity();
@@ -70,18 +69,19 @@ impl Outbox {
         }
     }
 
-    /// Whether so many bytes may be kept. Without room for them they aren't: the next reply makes its own.
+    /// Pays for `bytes` of kept memory. False if the account has no room for them: then the reply's memory is
+    /// freed, and the next reply allocates its own.
     fn pay(&mut self, bytes: usize) -> bool {
         let kept = self.kept.as_mut();
         kept.is_none_or(|kept| kept.cover(bytes as u64))
     }
 
-    /// Whether it keeps memory for replies to come.
+    /// Whether the outbox keeps memory for further replies.
     pub(super) fn keeps_memory(&self) -> bool {
         self.spare_bytes > 0
     }
 
-    /// Gives back what it keeps.
+    /// Frees the kept memory, and pays for it no longer.
     pub(super) fn rest(&mut self) {
         self.spare = Vec::new();
         self.spare_bytes = 0;
@@ -90,23 +90,23 @@ impl Outbox {
         }
     }
 
-    /// A reply is complete.
+    /// Adds a complete reply.
     pub(super) fn push(&mut self, reply: Reply, permit: Permit) {
         self.bytes += reply.len();
         self.queue.push_back((reply, permit));
     }
 
-    /// Bytes that are still to be sent.
+    /// Bytes that weren't sent.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether all was sent.
+    /// Whether all replies were written to the stream.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// The client is gone: drops what can't be sent.
+    /// Drops all replies, because the client is gone. `leave` gets their permits.
     pub(super) fn clear(&mut self, mut leave: impl FnMut(Permit)) {
         for (_, permit) in self.queue.drain(..) {
             leave(permit);
@@ -116,12 +116,12 @@ impl Outbox {
         self.unflushed = false;
     }
 
-    /// Whether nothing is left in the stream's own buffer.
+    /// Whether the stream's own buffer is empty.
     pub(super) fn is_flushed(&self) -> bool {
         !self.unflushed
     }
 
-    /// Sends what is left in the stream's own buffer.
+    /// Sends the bytes in the stream's own buffer. Ready when it is empty.
     pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -134,8 +134,8 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends with one system call what the socket takes. `leave` gets the permits of the replies that
-    /// are gone.
+    /// Sends as much as the socket takes, with one system call. `leave` gets the permits of the replies that
+    /// were sent whole.
     pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_for_its_memory_is_bounded_and_counted() {
+    fn kept_memory_is_bounded_and_counted() {
         for size in [0, 1000, 100_000, SPARE_BYTES, SPARE_BYTES + 1] {
             let mut outbox = Outbox::new(None);
             for _ in 0..2 * SPARE {
@@ -207,16 +207,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_charged_and_given_back_at_rest() {
+    fn kept_memory_is_charged_and_released_at_rest() {
         let quota = MemoryQuota::new(Holder::Tenant, 250_000);
         let mut outbox = Outbox::new(Some(KeptMemory::new(&quota, &Arc::default())));
         for _ in 0..3 {
             outbox.keep(Reply::with_capacity(100_000));
         }
-        // Without room for the third.
+        // The quota has no room for the third.
         assert_eq!((outbox.spare.len(), quota.used()), (2, 200_000));
         let taken = (outbox.blank(), outbox.blank());
-        assert_eq!(quota.used(), 200_000, "they come back");
+        assert_eq!(quota.used(), 200_000, "replies in use stay charged");
         outbox.keep(taken.0);
         assert!(outbox.keeps_memory());
         outbox.rest();

@@ -1,7 +1,7 @@
-//! When a connection has been at rest for long enough to give back what it keeps for its next request.
+//! Detects when a connection has been at rest long enough to release the memory that it keeps for its next request.
 //!
-//! Giving it back after each request would make clients that ask for one large thing at a time slow, since the memory
-//! would be mapped anew for each. A client that has asked for nothing in a second won't notice.
+//! A release after each request would slow clients that send one large request at a time, because the kernel would map
+//! the memory anew for each. A client without a request for a second doesn't notice the release.
 
 use std::pin::Pin;
 use std::task::Context;
@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Time without a request. Restrains clients that come, ask for much and stay: each would keep what it needed once.
+/// Time without a request before the connection is at rest. Restrains clients that send large requests and then stay
+/// silent: each would keep the memory of its largest requests.
 const REST: Duration = Duration::from_secs(1);
 
-/// Looks once in a while whether there were requests. A connection that keeps nothing costs no timer.
+/// A timer that checks from time to time whether there were requests. A connection that keeps no memory has no timer.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
     timer: Option<Pin<Box<Sleep>>>,
@@ -21,8 +22,8 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// Whether there has been nothing but rest since the timer was set; else the task is woken to be asked again.
-    /// `requests` have begun so far, and one `is_busy` if it hasn't ended.
+    /// Whether no request has begun or been under way since the timer was set. If not, wakes the task so that it calls
+    /// again. `requests` is the number that have begun so far; `is_busy` is whether one of them hasn't ended.
     pub(super) fn is_over(&mut self, requests: u64, is_busy: bool, cx: &mut Context<'_>) -> bool {
         let timer = self.timer.get_or_insert_with(|| {
             self.requests = requests;

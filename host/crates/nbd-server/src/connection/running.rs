@@ -1,11 +1,11 @@
-//! The requests that were begun and haven't ended.
+//! Runs the requests that a connection has begun, until they end.
 //!
-//! Most end when they begin, at their first poll: such a request costs neither an allocation nor a place among
-//! those that wait, since its box serves the next one. A future is moved once, into its box. While it's polled, the
-//! thread works on behalf of its request ([`Origin`]).
+//! Most requests end at their first poll. Such a request needs neither an allocation nor a place among those that wait,
+//! because its box is kept for the next one. A future moves once, into its box. While it is polled, its request is the
+//! thread's [`Origin`].
 //!
-//! The boxes are of futures of any type. So whoever owns them needs no name for what a request runs, at the price
-//! of a virtual call for each poll.
+//! The boxes hold futures of any type, so their owner needs no name for the type. The price is a virtual call for each
+//! poll.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,10 +15,10 @@ use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::ReusableBoxFuture;
 
-/// Requests under way, each of which comes to a `T`. Dropping it gives all of them up.
+/// Requests under way, each with a result of type `T`. Dropping it gives all of them up.
 pub(super) struct Running<'a, T> {
     pending: FuturesUnordered<Pending<'a, T>>,
-    /// The box of a request that has ended, for the next.
+    /// The box of a request that has ended, for the next request.
     spare: Option<ReusableBoxFuture<'a, T>>,
 }
 
@@ -32,7 +32,7 @@ impl<T> Default for Running<'_, T> {
 }
 
 impl<'a, T> Running<'a, T> {
-    /// Begins a request and polls it once. If it has to wait, [`poll_done`](Self::poll_done) has its result later.
+    /// Begins a request and polls it once. If it has to wait, [`poll_done`](Self::poll_done) returns its result later.
     pub(super) fn begin<F>(&mut self, origin: Origin, request: F, cx: &mut Context<'_>) -> Poll<T>
     where
         F: Future<Output = T> + Send + 'a,
@@ -53,8 +53,8 @@ impl<'a, T> Running<'a, T> {
         polled
     }
 
-    /// The result of a request that had to wait and has ended. Pending if there is none: the task is woken when one
-    /// of them ends.
+    /// Returns the result of a request that had to wait and has ended. If there is none, returns `Pending` and wakes
+    /// the task when one ends.
     pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         match ready!(Pin::new(&mut self.pending).poll_next(cx)) {
             Some(done) => Poll::Ready(done),
@@ -62,7 +62,7 @@ impl<'a, T> Running<'a, T> {
         }
     }
 
-    /// Whether every request that was begun has ended, and its result was taken.
+    /// Whether all requests have ended and their results were taken.
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_wait_end_in_any_order() {
+    fn requests_that_wait_end_in_any_order() {
         let mut running = Running::default();
         let (first, second) = (oneshot::channel(), oneshot::channel());
         assert!(begin(&mut running, 1, first.1).is_pending());
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn every_poll_is_on_behalf_of_its_request() {
+    fn each_poll_has_the_origin_of_its_request() {
         let mut running = Running::default();
         let mut polls = 0;
         let waits_once = poll_fn(move |cx| {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_kept_for_the_next_request_unless_its_own_waits() {
+    fn the_box_of_a_request_that_ends_at_once_is_kept_for_the_next() {
         let mut running = Running::default();
         for request in 1..4 {
             assert!(begin(&mut running, request, ready(Ok(()))).is_ready());

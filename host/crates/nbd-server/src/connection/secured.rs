@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-/// Plain until a client asks for more.
+/// Plain text until the client has sent STARTTLS and the TLS handshake is done.
 #[derive(Debug)]
 pub(super) enum Secured<S> {
     Plain(S),

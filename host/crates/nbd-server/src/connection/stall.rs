@@ -1,7 +1,7 @@
-//! A client that owes the server something and doesn't give it.
+//! Detects a client that stalls: it owes the server something, and makes no progress.
 //!
-//! It owes the rest of a payload that it has begun to send, or the reading of replies that are ready. What the host does
-//! meanwhile, and a disk that is slow, is never the client's stall.
+//! A client owes the rest of a payload that it has begun to send, and it owes the reading of replies that are ready.
+//! Work of the host and a slow disk never count as the client's stall.
 
 use std::pin::Pin;
 use std::task::Context;
@@ -9,24 +9,24 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes that have to move, in either direction, to count as progress; fewer do if nothing is owed then. Restrains a
-/// client that sends or reads a byte now and then. More, and slow networks are taken for silent clients.
+/// Bytes in either direction that count as progress. Fewer suffice if the client owes nothing after them. Restrains a
+/// client that sends or reads a byte now and then. If it were larger, clients on slow networks would seem to stall.
 const PROGRESS: usize = 64 << 10;
 
-/// How long a client has owed something without progress.
+/// Measures for how long a client has owed something without progress.
 #[derive(Debug)]
 pub(super) struct Stall {
     most: Duration,
-    /// Since when, if it owes something.
+    /// Since when the client owes something without progress; `None` if it owes nothing.
     since: Option<Instant>,
-    /// Bytes that moved since.
+    /// Bytes that moved since then.
     moved: usize,
-    /// Made when it's needed for the first time: most clients never owe anything for long.
+    /// Made at the first use, because most clients never owe anything for long.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stall {
-    /// A client that owes nothing yet, and may make no progress for so long.
+    /// For a client that owes nothing yet, and stalls after the time `most` without progress.
     pub(super) fn new(most: Duration) -> Self {
         Self {
             most,
@@ -36,7 +36,7 @@ impl Stall {
         }
     }
 
-    /// So many bytes were received or sent.
+    /// Counts bytes that were received or sent.
     pub(super) fn note_moved(&mut self, bytes: usize) {
         self.moved = self.moved.saturating_add(bytes);
         if self.moved >= PROGRESS {
@@ -44,12 +44,12 @@ impl Stall {
         }
     }
 
-    /// The client owes nothing.
+    /// Notes that the client owes nothing.
     pub(super) fn settle(&mut self) {
         self.since = None;
     }
 
-    /// The client owes something: whether it has for too long; else the task is woken when it has.
+    /// Notes that the client owes something, and returns whether it stalls. If not, wakes the task when it does.
     pub(super) fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let since = match self.since {
             Some(since) => since,
@@ -64,7 +64,7 @@ impl Stall {
             if sleep.deadline() >= end {
                 return true;
             }
-            // It was for an earlier end, before there was progress.
+            // The timer was set before the last progress.
             sleep.as_mut().reset(end);
         }
         false
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_over_after_so_long_without_progress() {
+    async fn a_client_stalls_after_the_time_without_progress() {
         let mut stall = Stall::new(MOST);
         assert!(!is_over(&mut stall));
         advance(MOST - Duration::from_millis(2)).await;
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn progress_and_a_settled_debt_begin_it_anew() {
+    async fn progress_or_nothing_owed_restarts_the_time() {
         for progress in [
             |stall: &mut Stall| stall.note_moved(PROGRESS),
             Stall::settle,

@@ -1,9 +1,9 @@
-//! Who came by a listener and hasn't chosen an export yet.
+//! Strangers: the clients of a listener that haven't chosen an export yet.
 //!
-//! A stranger needs nothing to come but a socket, so each listener has places for so many and no more: those of one
-//! listener can't keep the clients of another waiting, nor take all descriptors. When all places are taken and somebody
-//! else comes, the one that has been a stranger for longest is closed. So silence gets nobody anything: a new client
-//! waits for [`GRACE`] at most, however many are silent.
+//! Anybody who can connect becomes a stranger, so each listener has a limited number of places for them. Strangers of
+//! one listener can't delay the clients of another, nor take all descriptors. If all places are taken and another
+//! client connects, the server closes the client that has been a stranger for the longest time. So clients gain nothing
+//! if they stay silent: a new client waits for [`GRACE`] at most, however many are silent.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::occasion::Occasion;
 
-/// Strangers of one listener at once. Restrains whoever can reach it from taking the process's descriptors. Less, and
-/// many clients that come at once wait for each other.
+/// Strangers of one listener at once. Keeps those who can reach the listener from taking all descriptors of the
+/// process. If it were smaller, many clients that connect at once would wait for each other.
 pub const STRANGERS: usize = 256;
 
-/// The time that each stranger has, however many others come: a handshake over TLS and a slow network. Longer, and
-/// clients wait longer when all places are taken by the silent.
+/// Time that each stranger has, however many other clients connect. It suffices for a handshake over TLS and a slow
+/// network. If it were longer, clients would wait longer while silent strangers have all places.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The strangers of one listener.
@@ -33,8 +33,9 @@ pub(crate) struct Strangers {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The number of the next stranger.
     next: u64,
-    /// In the order in which they came.
+    /// The strangers by their number, so in the order in which they came.
     present: BTreeMap<u64, Present>,
     displacing: Occasion,
 }
@@ -45,7 +46,7 @@ struct Present {
     displaced: CancellationToken,
 }
 
-/// A stranger's place, given back when it's dropped.
+/// A stranger's place. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Place {
     strangers: Arc<Strangers>,
@@ -54,7 +55,7 @@ pub(crate) struct Place {
 }
 
 impl Strangers {
-    /// Nobody came by this listener yet, and `most` may be there at once.
+    /// Places for `most` strangers of this listener. None is taken yet.
     pub(crate) fn new(listener: &str, most: usize) -> Arc<Self> {
         Arc::new(Self {
             listener: listener.to_owned(),
@@ -64,8 +65,8 @@ impl Strangers {
         })
     }
 
-    /// A place for somebody who has come. Waits until there is one, or the oldest stranger has had its time and is
-    /// displaced. Dropping it takes no place.
+    /// Takes a place for a new client. Waits until a place is free, or the oldest stranger has had its time and is
+    /// displaced. Dropping the future takes no place.
     pub(crate) async fn enter(self: &Arc<Self>) -> Place {
         loop {
             let freed = self.freed.notified();
@@ -79,7 +80,7 @@ impl Strangers {
         }
     }
 
-    /// A place, or when the oldest stranger has had its time.
+    /// Takes a place, or returns when the oldest stranger will have had its time.
     fn try_enter(self: &Arc<Self>, now: Instant) -> Result<Place, Instant> {
         let mut state = self.state();
         let displaced = state.make_room(self.most, now);
@@ -94,7 +95,7 @@ impl Strangers {
                 target: "nbdbox::server",
                 listener = self.listener,
                 times,
-                "too many clients come and choose no export: the oldest is closed for the next"
+                "too many clients connect and choose no export: closed the oldest for the next"
             );
         }
         let (_, (number, present)) = entered?;
@@ -106,13 +107,14 @@ impl Strangers {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No code that holds the lock panics halfway through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Displaces the oldest until there's room for one more; how many. Fails with when the oldest has had its time.
+    /// Displaces the oldest strangers until there is room for one more, and returns how many. If the oldest hasn't had
+    /// its time yet, the error is when it will have.
     fn make_room(&mut self, most: usize, now: Instant) -> Result<usize, Instant> {
         let mut displaced = 0;
         while self.present.len() >= most
@@ -128,7 +130,7 @@ impl State {
         Ok(displaced)
     }
 
-    /// One more, and its number.
+    /// Adds a stranger, and returns its number.
     fn add(&mut self, now: Instant) -> (u64, Present) {
         let number = self.next;
         self.next += 1;
@@ -142,13 +144,14 @@ impl State {
 }
 
 impl Place {
-    /// Waits until the place has been given to somebody else.
+    /// Waits until the server gives the place to another client. Dropping the future is safe.
     pub(crate) async fn displaced(&self) {
         self.present.displaced.cancelled().await;
     }
 
-    /// Waits for what the host does for this client, which is no stranger meanwhile: nobody displaces it, and it holds
-    /// up nobody. Who it is has been found out, and its tenant answers for how many there may be.
+    /// Waits for work of the host for this client. Meanwhile the client is no stranger: no other client displaces it,
+    /// and it takes no place. The server knows who the client is by then, and the limits of its tenant bound how many
+    /// such clients there are. Dropping the future drops `work` and makes the client a stranger again.
     pub(crate) async fn lend<F: Future>(&self, work: F) -> F::Output {
         let _returns = Returns(self);
         self.leave();
@@ -161,7 +164,7 @@ impl Place {
     }
 }
 
-/// A stranger again, and as long as before.
+/// Makes a client a stranger again when dropped, with the age that it would have without the loan.
 struct Returns<'a>(&'a Place);
 
 impl Drop for Returns<'_> {
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_gets_the_place_that_is_given_back() {
+    async fn a_waiting_client_gets_the_place_that_is_given_back() {
         let strangers = Strangers::new("", 1);
         let first = strangers.enter().await;
         let mut next = std::pin::pin!(strangers.enter());

@@ -1,9 +1,9 @@
-//! The transmission phase: rounds of read, run, write, in one task.
+//! The transmission phase: rounds of read, run and write, in one task.
 //!
-//! A round takes a batch of the requests that have come, runs each as far as it goes at once (most are
-//! complete then), sends all replies with one vectored write, and reads again. Requests that wait
-//! for something stay pending beside it, and so does a client that doesn't read. Whether another request may begin,
-//! and when other connections get their turn, is the [`Gate`]'s to say.
+//! A round takes a batch of the received requests and polls each once, which completes most of them. Then it sends all
+//! replies with one vectored write, and reads again. Requests that have to wait stay pending, and replies that the
+//! client doesn't read stay in the outbox; neither blocks the rounds. The [`Gate`] decides whether another request may
+//! begin, and when other connections get their turn.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ use super::wire::Wire;
 use super::{End, StopSignal, stopped};
 use crate::dispatch::{self, Reply, Request};
 
-/// Runs until the connection ends, and every request that was begun has ended too.
+/// Serves the requests of a connection until it ends and every request that began has ended too. Then it lets the
+/// device make durable what no flush has. Dropping the future gives up the requests under way.
 pub(super) async fn run<S, D>(agreed: Agreed<S, D>, number: u64, mut stop: StopSignal) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -74,18 +75,18 @@ where
     end
 }
 
-/// What is still to be done on a connection. Phases follow each other in this order.
+/// The phases of a connection. They follow each other in this order, and any but the first may be skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Everything.
+    /// The connection reads, begins and answers requests.
     Open,
-    /// What has been read begins, as far as it may; nothing more is read.
+    /// The server stops. The connection reads no more, and begins the requests that it has read, as the gate allows.
     Stopping,
-    /// What wasn't begun is refused, for as long as something is under way.
+    /// The connection answers further requests with ESHUTDOWN, until those under way have ended.
     Refusing,
-    /// What is under way ends and is sent.
+    /// The connection begins no more requests. Those under way end, and their replies are sent.
     Closing(End),
-    /// What is under way ends; nobody is there to hear of it.
+    /// The client is gone. Requests under way end, and their replies are dropped.
     Gone(End),
 }
 
@@ -97,7 +98,7 @@ struct Transmission<'d, S, D> {
     served: &'d Served<D>,
     running: Running<'d, (Reply, Permit, Deadline)>,
     deadlines: Deadlines,
-    /// The request that was begun last.
+    /// The last request that began.
     last: Origin,
     idle: Option<Idle>,
     stall: Stall,
@@ -105,16 +106,16 @@ struct Transmission<'d, S, D> {
     stopped: BoxFuture<'static, ()>,
 }
 
-/// What was taken from the inbox.
+/// What [`Transmission::take`] has taken from the inbox.
 enum Taken {
-    /// A request, whole.
+    /// A whole request.
     Request(Request, Permit),
-    /// A part of a write, or a disconnect: nothing to begin.
+    /// The header of a write, or a disconnect. No request begins.
     Part,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
-    /// One go: ready when the connection has ended.
+    /// Runs one go. Ready when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.gate.begin_go();
         let polled = self.run_rounds(cx);
@@ -133,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             if let Some(end) = self.ended() {
                 return Poll::Ready(end);
             }
-            // What comes after the signal mustn't be taken for what came before it.
+            // Checked before the read: requests that come after the signal mustn't count as read before it.
             progress |= self.check_stop(cx);
             progress |= self.receive(cx);
             if !progress {
@@ -150,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         }
     }
 
-    /// Takes note of the signal to stop; whether it has just come.
+    /// Returns whether the server has just stopped, and begins to stop then.
     fn check_stop(&mut self, cx: &mut Context<'_>) -> bool {
         let stopping = self.phase == Phase::Open && self.stopped.as_mut().poll(cx).is_ready();
         if stopping {
@@ -159,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         stopping
     }
 
-    /// Gives back what is kept for the next request, where there has been none for a while.
+    /// Releases the memory that is kept for further requests, if there was none for a while.
     fn check_rest(&mut self, cx: &mut Context<'_>) {
         let (requests, is_busy) = (self.last.request, self.gate.is_busy());
         if self.wire.outbox.keeps_memory() && self.rest.is_over(requests, is_busy, cx) {
@@ -167,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         }
     }
 
-    /// Closes a connection on which nothing is under way and nothing has come for too long.
+    /// Closes a connection that has had no request under way for too long.
     fn check_idle(&mut self, cx: &mut Context<'_>) {
         let Some(idle) = &mut self.idle else { return };
         if self.gate.is_busy() {
@@ -178,8 +179,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         }
     }
 
-    /// Gives up on a client that owes something for too long, once others wait for what it holds meanwhile; whether it
-    /// has just done so.
+    /// Gives up on a client that stalls, once other connections wait for what it holds. Returns whether it has just
+    /// done so.
     fn check_stall(&mut self, cx: &mut Context<'_>) -> bool {
         let sends_on = self.phase == Phase::Open && self.wire.inbox.awaits_payload();
         let reads_on = !matches!(self.phase, Phase::Gone(_)) && !self.wire.outbox.is_empty();
@@ -202,14 +203,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             export = terms.export.name,
             connection,
             stall = ?terms.limits.stall,
-            "closing: the client {owed}, and others wait for what it holds"
+            "closing: the client {owed}, and other connections wait for what it holds"
         );
         self.enter(Phase::Gone(End::Stalled));
         true
     }
 
-    /// Goes over to the next phase. The connection waits no longer for what that phase doesn't need, so that no other
-    /// waits behind it.
+    /// Enters a phase. The connection leaves the queues that this phase doesn't need, so that no other connection waits
+    /// behind it.
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         match phase {
@@ -231,11 +232,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         }
     }
 
-    /// Takes the requests that have come and may begin, and runs each as far as it goes.
+    /// Takes the received requests that may begin, and polls each once. Returns whether it took any.
     fn begin_requests(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while !matches!(self.phase, Phase::Closing(_) | Phase::Gone(_)) && self.gate.has_room() {
-            // Who is to stop isn't kept waiting.
+            // A stopping connection doesn't wait for backlog or time slice.
             if self.phase == Phase::Open && !self.may_begin(cx) {
                 break;
             }
@@ -253,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         progress
     }
 
-    /// Whether there's room for another reply, and time to make it.
+    /// Whether backlog and time slice allow the next request.
     fn may_begin(&mut self, cx: &mut Context<'_>) -> bool {
         if Gate::is_backed_up(self.wire.outbox.bytes()) {
             self.send(cx);
@@ -265,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         self.wire.inbox.is_empty() || self.gate.has_time(cx)
     }
 
-    /// Takes the next request from the inbox, or a part of one. `None` if it hasn't come, or has to wait.
+    /// Takes the next request from the inbox, or a part of one. `None` if it hasn't come, has to wait, or is broken.
     fn take(&mut self, cx: &mut Context<'_>) -> Option<Taken> {
         let inbox = &mut self.wire.inbox;
         if let Some((incoming, payload, permit)) = inbox.complete_write() {
@@ -308,7 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         Some(Taken::Part)
     }
 
-    /// Runs a request until it's done or waits for something. Refuses it if it came too late.
+    /// Begins a request and polls it once, or refuses it in [`Phase::Refusing`].
     fn begin(&mut self, request: Request, permit: Permit, cx: &mut Context<'_>) {
         if let Some(idle) = &mut self.idle {
             idle.restart();
@@ -332,7 +333,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         }
     }
 
-    /// Collects the replies of requests that had to wait.
+    /// Puts the replies of requests that had to wait and have ended into the outbox. Returns whether there were any.
     fn collect_replies(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while let Poll::Ready(done) = self.running.poll_done(cx) {
@@ -363,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
     }
 
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        // What follows a request that may not start yet waits in the socket.
+        // While a request has to wait, the bytes after it stay in the socket.
         let reads = matches!(self.phase, Phase::Open | Phase::Refusing);
         if !reads || self.is_held_up() {
             return false;
@@ -384,18 +385,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         true
     }
 
-    /// Whether a request has come that may not start yet.
+    /// Whether the inbox has a request that has to wait.
     fn is_held_up(&self) -> bool {
         let bytes = self.wire.inbox.request_bytes();
         bytes.is_some_and(|bytes| matches!(self.session.parse(bytes), Parsed::Request(_)))
     }
 
-    /// How the connection ended, once nothing is under way any more.
+    /// How the connection ended, once no request is under way and all replies are sent.
     fn ended(&self) -> Option<End> {
         let idle = self.running.is_empty() && self.wire.is_sent();
         match self.phase {
             Phase::Open | Phase::Stopping => None,
-            // The next round refuses what is held up.
+            // The next round refuses a request that has to wait.
             Phase::Refusing => (idle && !self.is_held_up()).then_some(End::Stopped),
             Phase::Closing(end) | Phase::Gone(end) => idle.then_some(end),
         }

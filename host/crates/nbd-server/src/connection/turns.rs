@@ -1,9 +1,9 @@
 //! The turns of a handshake on the cores.
 //!
-//! A client may ask as many questions as it likes before it chooses an export, one behind the other. After each step of
-//! its handshake the others of its thread have their turn. Where tenants share the cores the time of all handshakes is
-//! charged: to the share of the listener by which the client came, and as soon as the client has found an export, to
-//! that export's. A share that has had a slice queues for the next step, as guests and requests do.
+//! A client may send many options before it chooses an export. After each step of its handshake the other tasks of its
+//! thread get their turn. If tenants share the cores, the time of all handshakes is charged: to the share of the
+//! client's listener, and as soon as the client has found an export, to the share of that export. A share that has had
+//! a slice queues before the next step, as guests and requests do.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -21,7 +21,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// At the expense of this share; nothing is charged if there is none.
+    /// Turns whose time is charged to this share. Without a share nothing is charged.
     pub(super) fn new(listener: Option<Arc<CpuShare>>) -> Self {
         Self {
             listener,
@@ -29,11 +29,11 @@ impl Turns {
         }
     }
 
-    /// The client has found an export with this share: from now on it pays. The first that was found stays, so that
-    /// others' questions can't be put on several.
+    /// Charges all further time to the share of an export that the client has found. Only the first export counts, so
+    /// a client can't spread its time over several.
     pub(super) fn charge_to(&self, export: Option<&Arc<CpuShare>>) {
         if let Some(share) = export {
-            // A second one changes nothing.
+            // This fails if an earlier export is set, which stays.
             let _ = self.export.set(Arc::clone(share));
         }
     }
@@ -42,10 +42,10 @@ impl Turns {
         self.export.get().or(self.listener.as_ref())
     }
 
-    /// Waits for the turn of the next step.
+    /// Waits for the turn of the next step. Dropping the future is safe.
     pub(super) async fn next(&self) {
         let slot = match self.share() {
-            // What one step takes is paid for with the next: the slot isn't held meanwhile.
+            // The slot is dropped before the step: `charged` charges the step's time, which counts at the next turn.
             Some(share) if share.must_queue() => Some(share.enter().await),
             _ => None,
         };
@@ -53,7 +53,8 @@ impl Turns {
         yield_now().await;
     }
 
-    /// Does the work of a handshake, and charges the time that it computes.
+    /// Runs a handshake, and charges the time that its polls take, except what guests on this thread paid themselves.
+    /// Dropping the future drops `work`.
     pub(super) async fn charged<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|cx| {
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_handshake_computes_is_its_listeners_until_an_export_is_found() {
+    async fn a_handshake_is_charged_to_the_listener_until_an_export_is_found() {
         let cores = Cores::new(1);
         let (listener, export, other) = (share(&cores), share(&cores), share(&cores));
         let turns = Turns::new(Some(Arc::clone(&listener)));

@@ -1,6 +1,6 @@
-//! A client's stream, with what has come from it and what is to be sent.
+//! A client's stream, with the bytes received from it and the replies to send.
 //!
-//! Bytes go in and out here, and nowhere else. What they mean, and whether more may come, is for others to say.
+//! All bytes of the transmission phase go in and out here. Other modules parse them and decide when to read more.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -16,14 +16,14 @@ use super::outbox::Outbox;
 /// Both directions of a connection.
 pub(super) struct Wire<S> {
     stream: S,
-    /// What has come and wasn't taken.
+    /// Bytes received and not taken.
     pub(super) inbox: Inbox,
-    /// Replies that weren't sent, or not to their end.
+    /// Replies that weren't sent whole.
     pub(super) outbox: Outbox,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// A wire on which the requests begin with these bytes. `kept` pays for what it keeps between them.
+    /// A wire whose first requests are in `unread`. `kept` pays for the memory that the wire keeps between requests.
     pub(super) fn new(stream: S, unread: BytesMut, kept: Option<KeptMemory>) -> Self {
         Self {
             stream,
@@ -32,14 +32,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Reads what the socket has into the inbox, with one system call. Ready with 0 at the end of the stream.
+    /// Reads from the socket into the inbox, with one system call. Ready with the number of bytes, which is 0 at the
+    /// end of the stream. If the socket has none, wakes the task when it does.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.inbox.poll_read(&mut self.stream, cx)
     }
 
-    /// Sends what the socket takes of the outbox, and then what the stream itself still keeps, as TLS does. Returns
-    /// whether any of the outbox was sent; the task is woken when the socket takes the rest. `leave` gets the permits
-    /// of the replies that were sent to their end.
+    /// Sends as much of the outbox as the socket takes, and then the bytes in the stream's own buffer, which TLS has.
+    /// Returns whether the socket took any of the outbox, and wakes the task when the socket can take more. `leave`
+    /// gets the permits of the replies that were sent whole.
     ///
     /// # Errors
     /// The client is gone, or the stream failed.
@@ -61,18 +62,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok(progress)
     }
 
-    /// Whether every reply has left, the stream's own buffer included.
+    /// Whether all replies were sent, and the stream's own buffer is empty.
     pub(super) fn is_sent(&self) -> bool {
         self.outbox.is_empty() && self.outbox.is_flushed()
     }
 
-    /// Gives back the memory that it keeps for what comes next. Loses nothing.
+    /// Releases the memory that the wire keeps for further requests. Loses no bytes.
     pub(super) fn rest(&mut self) {
         self.inbox.rest();
         self.outbox.rest();
     }
 
-    /// The stream, once nothing more is read or sent.
+    /// Returns the stream. Bytes that weren't taken or sent are lost.
     pub(super) fn into_stream(self) -> S {
         self.stream
     }

@@ -1,4 +1,4 @@
-//! From an address to a socket that listens.
+//! Opens a listening socket at an address.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
@@ -19,29 +19,30 @@ use super::inherited::Inherited;
 use super::kept::HeldFile;
 use super::socket_file::{Lock, SocketFile};
 
-/// The admin listener's socket is for the operator's account.
+/// The default mode of the admin listener's unix socket: only the operator's account can connect.
 const ADMIN_MODE: u32 = 0o600;
 
-/// Connections that wait to be let in.
+/// Connections that the kernel queues until the server accepts them.
 const BACKLOG: i32 = 1024;
 
-/// A socket that listens, of which no runtime takes note yet. The file of a unix socket that was made here is removed
-/// with it.
+/// A listening socket that isn't registered with a runtime yet. If nbdbox made the file of a unix socket, dropping the
+/// socket removes it.
 #[derive(Debug)]
 pub struct OpenSocket {
-    /// Dropped first: see there.
+    /// Dropped before the socket, as [`SocketFile`] requires.
     pub(super) file: Option<HeldFile>,
     pub(super) descriptor: OwnedFd,
     pub(super) place: Place,
-    /// What logs, and the rules of `clients`, call it, if that's known.
+    /// The name in logs and in the rules of `clients`, if it is known.
     pub(super) name: Option<String>,
 }
 
 impl OpenSocket {
-    /// Listens on an address of the command line. Blocks while a host's name is looked up.
+    /// Listens on an address of the command line. Blocks while it resolves a host name, and up to 2 s while another
+    /// server holds the lock of a unix socket.
     ///
     /// # Errors
-    /// Names the address and says what to do: in use, not allowed, no such folder.
+    /// The address is in use, forbidden, or in no folder that exists. The error names it and says what to do.
     pub fn bind(address: &Address) -> anyhow::Result<Self> {
         let socket = match address {
             Address::Tcp(host, port) => {
@@ -56,11 +57,11 @@ impl OpenSocket {
         Ok(socket)
     }
 
-    /// Opens the admin listener: a unix socket, for the operator alone unless its mode says otherwise, or a
-    /// loopback address.
+    /// Opens the socket of the admin listener: a unix socket, of mode 0600 unless the operator configured another mode,
+    /// or a loopback address. Blocks as [`bind`](Self::bind) does.
     ///
     /// # Errors
-    /// As for [`bind`](Self::bind); others could reach the address.
+    /// As for [`bind`](Self::bind); or other machines could reach the address.
     pub fn admin(address: &config::Address) -> anyhow::Result<Self> {
         let socket = match address {
             config::Address::Tcp(address) if address.ip().is_loopback() => tcp(*address),
@@ -68,16 +69,19 @@ impl OpenSocket {
                 unix(path, mode.or(Some(ADMIN_MODE)), owner.as_ref())
             }
             _ => {
-                bail!("the admin listener can't be {address}: whoever can connect sees all tenants")
+                bail!(
+                    "the admin listener can't be {address}, because everybody who can connect sees all tenants: choose \
+                     a unix socket or a loopback address"
+                )
             }
         };
         socket.context("the admin listener")
     }
 
-    /// Opens the socket of a listener of the configuration.
+    /// Opens the socket of a listener of the configuration. Blocks as [`bind`](Self::bind) does.
     ///
     /// # Errors
-    /// As for [`bind`](Self::bind); there's no such inherited socket, user or group.
+    /// As for [`bind`](Self::bind); or there is no such inherited socket, user or group.
     pub fn open(address: &config::Address, inherited: &Inherited) -> anyhow::Result<Self> {
         match address {
             config::Address::Tcp(address) => tcp(*address),
@@ -96,10 +100,10 @@ impl OpenSocket {
         }
     }
 
-    /// The address that clients can use, with the name of its host if one was given.
+    /// The address that clients can use, with the host name that the operator gave, if any.
     ///
     /// # Errors
-    /// The kernel doesn't say.
+    /// The kernel can't return the address, or the process has no descriptor left.
     pub fn address(&self) -> io::Result<Address> {
         let socket = self.descriptor.try_clone()?;
         Ok(match &self.place {
@@ -126,13 +130,13 @@ impl OpenSocket {
         })
     }
 
-    /// Of which kind it is.
+    /// The socket's kind, with its host name or path.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// What whoever opened it called it.
+    /// The name that the socket's opener gave it, if any.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -145,7 +149,7 @@ impl AsFd for OpenSocket {
     }
 }
 
-/// IPv6 stays IPv6, so that both can listen on one port.
+/// Listens on an IP address. An IPv6 socket accepts no IPv4 clients, so listeners of both can have the same port.
 fn tcp(address: SocketAddr) -> anyhow::Result<OpenSocket> {
     let listen = || -> io::Result<OwnedFd> {
         let family = match address {
@@ -153,7 +157,7 @@ fn tcp(address: SocketAddr) -> anyhow::Result<OpenSocket> {
             SocketAddr::V6(_) => AddressFamily::INET6,
         };
         let socket = socket(family)?;
-        // A server that is started again finds its port, whoever hung on to the last one.
+        // Connections of a server that has ended don't keep the next one from its port.
         sockopt::set_socket_reuseaddr(&socket, true)?;
         if address.is_ipv6() {
             sockopt::set_ipv6_v6only(&socket, true)?;
@@ -176,11 +180,11 @@ fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
     )?)
 }
 
-/// Owner and mode are set before anybody can connect.
+/// Listens on a unix socket. Sets owner and mode before any client can connect.
 fn unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> anyhow::Result<OpenSocket> {
     let named = || format!("can't listen on {}", path.display());
     let socket = socket(AddressFamily::UNIX).with_context(named)?;
-    // Held until it listens: before, it looks like one that was left behind.
+    // Held until the socket listens. Until then another server takes it for a socket that was left behind.
     let lock = Lock::take(path).with_context(named)?;
     let file = SocketFile::bind(&socket, path, &lock).with_context(named)?;
     if let Some(owner) = owner {
@@ -200,7 +204,7 @@ fn unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> anyhow::Result
     })
 }
 
-/// User and group, by number or name.
+/// The numbers of a user and a group, which `owner` has as numbers or names.
 fn ids(owner: &Owner) -> anyhow::Result<(Option<Uid>, Option<Gid>)> {
     let user = owner.user.as_ref().map(|name| match name.parse() {
         Ok(number) => Ok(Uid::from_raw(number)),

@@ -1,4 +1,4 @@
-//! Sockets that systemd, or whoever else started us, has opened already (`sd_listen_fds(3)`).
+//! Sockets that systemd, or another program that started the server, has opened (`sd_listen_fds(3)`).
 
 use std::env;
 use std::os::fd::AsFd;
@@ -12,13 +12,13 @@ use rustix::net::sockopt;
 
 use super::bind::OpenSocket;
 
-/// Sockets that are taken. Restrains a number in the environment that can't be meant.
+/// The most inherited sockets. Restrains an absurd number in the environment.
 const MOST: usize = 1024;
 
 /// "If no name was assigned to the socket" (sd_listen_fds(3)).
 const NAMELESS: &str = "unknown";
 
-/// The inherited sockets, each to be had once.
+/// The inherited sockets. Each can be taken once.
 pub struct Inherited {
     sockets: Mutex<ListenFd>,
     names: Vec<String>,
@@ -31,11 +31,11 @@ impl std::fmt::Debug for Inherited {
 }
 
 impl Inherited {
-    /// Those that are meant for this process, with the names that `FileDescriptorName=` gave them. None if the
-    /// variables are missing, or are another process's.
+    /// The sockets for this process, with their names from `FileDescriptorName=`. There are none if the environment
+    /// variables are missing or name another process.
     ///
     /// # Errors
-    /// There's no such number of sockets.
+    /// `LISTEN_FDS` isn't a number from 0 to 1024.
     pub fn from_environment() -> anyhow::Result<Self> {
         let pid = env::var("LISTEN_PID").ok();
         let ours = pid.and_then(|pid| pid.parse().ok()) == Some(process::id());
@@ -49,7 +49,7 @@ impl Inherited {
             let fits = count.parse::<usize>().is_ok_and(|count| count <= MOST);
             ensure!(
                 fits,
-                "LISTEN_FDS={count}: a number of sockets up to {MOST} is expected (sd_listen_fds(3))"
+                "LISTEN_FDS={count}: not a number of sockets from 0 to {MOST} (sd_listen_fds(3))"
             );
         }
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -59,10 +59,10 @@ impl Inherited {
         })
     }
 
-    /// All of them, each called as its name says.
+    /// Takes all sockets, each with its name, if it has one.
     ///
     /// # Errors
-    /// One can't be listened on.
+    /// A socket was already taken, or isn't a TCP or unix socket that listens. The error names it.
     pub fn take_all(&self) -> anyhow::Result<Vec<OpenSocket>> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let indices = 0..sockets.len();
@@ -76,17 +76,20 @@ impl Inherited {
         all.collect()
     }
 
-    /// The one of that name.
+    /// Takes the first socket of that name.
+    ///
+    /// # Errors
+    /// As for [`take_all`](Self::take_all); or there is no such socket.
     pub(super) fn take(&self, name: &str) -> anyhow::Result<OpenSocket> {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let indices = 0..sockets.len();
         let called = |index: &usize| self.names.get(*index).is_some_and(|own| own == name);
         let Some(index) = indices.clone().find(called) else {
             let names = match indices.len() {
-                0 => "none was inherited".to_owned(),
-                _ => format!("there are {}", self.names.join(", ")),
+                0 => "the server inherited none".to_owned(),
+                _ => format!("the server inherited {}", self.names.join(", ")),
             };
-            bail!("no inherited socket is called `{name}`: {names}");
+            bail!("no inherited socket has the name `{name}`: {names}");
         };
         take(
             &mut sockets,
@@ -106,14 +109,14 @@ fn take(sockets: &mut ListenFd, index: usize, shown: &str) -> anyhow::Result<Ope
         .take_unix_listener(index)
         .with_context(|| format!("{shown} is neither TCP nor unix"))?;
     let Some(listener) = listener else {
-        bail!("{shown} is in use already");
+        bail!("another listener already uses {shown}");
     };
     ensure_listens(&listener, shown)?;
     listener.set_nonblocking(true)?;
     Ok(OpenSocket::of(listener.into(), Place::Unix(None)))
 }
 
-/// One that is connected already, as `Accept=yes` hands it over, would fail with each client.
+/// Checks that a socket listens. A connected one, as `Accept=yes` passes it, would fail for each client.
 fn ensure_listens(socket: impl AsFd, shown: &str) -> anyhow::Result<()> {
     ensure!(
         sockopt::socket_acceptconn(&socket).unwrap_or(true),

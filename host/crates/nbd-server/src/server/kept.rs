@@ -1,4 +1,4 @@
-//! Sockets from the keeper: a server behind its walls can't make any.
+//! Sockets from the keeper, because a server behind its walls can't make any.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use outside::{Answer, Ask, Keeper, Place, Socket};
 use super::bind::OpenSocket;
 use super::socket_file::SocketFile;
 
-/// The file of a unix socket, which goes with the socket.
+/// The file of a unix socket, which is removed when this is dropped.
 #[derive(Debug)]
 pub(super) enum HeldFile {
-    /// This process made it.
+    /// This process made the file, and removes it.
     Own(SocketFile),
-    /// The keeper made it, and removes it when it's told to.
+    /// The keeper made the file, and removes it at this process's request.
     Kept(KeptFile),
 }
 
-/// A file that the keeper made.
+/// A unix socket's file that the keeper made. Dropping it blocks while the keeper removes the file.
 #[derive(Debug)]
 pub(super) struct KeptFile {
     path: PathBuf,
@@ -38,13 +38,13 @@ impl HeldFile {
 impl Drop for KeptFile {
     fn drop(&mut self) {
         if let Some(keeper) = Keeper::get() {
-            // A keeper that has ended has removed it.
+            // A keeper that has ended has removed the file.
             let _ = keeper.ask(&Ask::Unlisten(self.socket.clone()));
         }
     }
 }
 
-/// A socket as the operator's words have it, by which the keeper knows it.
+/// The description of a configured address by which the keeper knows the socket.
 #[must_use]
 pub fn socket_of(address: &config::Address) -> Socket {
     match address {
@@ -64,7 +64,7 @@ pub fn socket_of(address: &config::Address) -> Socket {
     }
 }
 
-/// The same as a configuration has it; `None` for one of the command line's, or the admin listener's.
+/// The configured address of a socket; `None` for a socket of the command line or of the admin listener.
 #[must_use]
 pub fn address_of(socket: &Socket) -> Option<config::Address> {
     Some(match socket {
@@ -83,27 +83,29 @@ pub fn address_of(socket: &Socket) -> Option<config::Address> {
     })
 }
 
-/// The socket, from the keeper. Blocks while the keeper opens it.
+/// Requests a socket from the keeper. Blocks while the keeper opens it.
 ///
 /// # Errors
-/// The keeper's words why it can't be opened, or that the operator hasn't asked for it.
+/// The keeper can't open the socket, or the operator hasn't configured it.
 pub(super) fn ask(keeper: &Keeper, socket: Socket) -> anyhow::Result<OpenSocket> {
     let Some(open) = ask_if_any(keeper, socket)? else {
-        bail!("the keeper knows of no such socket: has the configuration just changed?");
+        bail!(
+            "the keeper's configuration has no such socket; it may have changed just now: try again"
+        );
     };
     Ok(open)
 }
 
-/// The socket, from the keeper; `None` if the operator hasn't asked for it.
+/// Requests a socket from the keeper; `None` if the operator hasn't configured it. Blocks as [`ask`] does.
 ///
 /// # Errors
-/// As for [`ask`].
+/// The keeper can't open the socket.
 pub(super) fn ask_if_any(keeper: &Keeper, socket: Socket) -> anyhow::Result<Option<OpenSocket>> {
     let (name, place, descriptor) = match keeper.ask(&Ask::Listen(socket.clone())) {
         Ok((Answer::Socket { name, place }, Some(descriptor))) => (name, place, descriptor),
-        Ok(other) => bail!("the keeper's answer doesn't fit: {other:?}"),
+        Ok(other) => bail!("the keeper sent an unexpected answer: {other:?}"),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-        // Its words are whole.
+        // The keeper's text needs no context.
         Err(error) => bail!("{error}"),
     };
     let path = match &place {

@@ -1,4 +1,4 @@
-//! A socket that listens, of whatever kind, and who comes in by it.
+//! A listening socket of any kind, and the clients that it accepts.
 
 use std::io;
 use std::time::Duration;
@@ -18,33 +18,34 @@ use super::kept::{self, HeldFile};
 use super::standard::{Only, Presence};
 use super::{Address, socket_of};
 
-/// A pause after the host could not accept: out of descriptors, most likely, so trying at once is of no use.
+/// The pause after the host couldn't accept a client. Most likely it has no descriptors left, so a retry at once would
+/// fail too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes that a unix socket may hold for a client, of which the kernel makes twice as many: a batch of
-/// replies in one piece. Restrains clients that don't read.
+/// Bytes that a unix socket may hold for a client; the kernel doubles the number. Less, and a batch of replies doesn't
+/// fit into the socket at once. Restrains clients that don't read.
 const SEND_BUFFER: usize = 512 << 10;
 
-/// A socket that listens. The file of a unix socket that was made here is removed with it.
+/// A listening socket with a name. If nbdbox made the file of a unix socket, dropping the listener removes it.
 #[derive(Debug)]
 pub struct Listener {
-    /// What logs, and the rules of `clients`, call it.
+    /// The name in logs and in the rules of `clients`.
     pub(super) name: String,
     pub(super) kind: Kind,
 }
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// With the host as it was given, if it was.
+    /// With the host name that the operator gave, if any.
     Tcp(TcpListener, Option<String>),
-    /// The file is dropped first: see there.
+    /// The file is dropped before the socket, as [`SocketFile`](super::socket_file::SocketFile) requires.
     Unix(Option<HeldFile>, UnixListener),
     Vsock(VsockListener),
-    /// The one client that is there already, until it's let in.
+    /// The only client, until the server accepts it.
     Only(Option<(Only, Presence)>),
 }
 
-/// A connection that came in.
+/// A client's connection.
 #[derive(Debug)]
 pub enum Stream {
     /// Over TCP.
@@ -53,16 +54,17 @@ pub enum Stream {
     Unix(UnixStream),
     /// From a virtual machine.
     Vsock(VsockStream),
-    /// The only client of its server, and what tells of its end when it's dropped.
+    /// The connection of a server's only client. Dropping the second field ends
+    /// [`OnlyClient::left`](super::OnlyClient::left).
     Only(Box<Self>, Presence),
 }
 
-/// Why a client wasn't let in.
+/// Why the server couldn't accept a client.
 #[derive(Debug)]
 pub enum AcceptFailure {
-    /// Its connection failed before it was let in. Others don't wait for that.
+    /// The client's connection failed. The server accepts the next client at once.
     Clients(io::Error),
-    /// The host had no descriptor for it, or no memory.
+    /// The host lacked something, such as a descriptor or memory. The server pauses before the next attempt.
     Hosts(io::Error),
 }
 
@@ -90,19 +92,20 @@ impl AcceptFailure {
 }
 
 impl Listener {
-    /// Listens on an address of the command line. Must be called in a runtime, and blocks while a host's name is looked
-    /// up.
+    /// Listens on an address of the command line. Must be called in a runtime. Blocks while it resolves a host name or
+    /// waits for the lock of a unix socket.
     ///
     /// # Errors
-    /// Names the address and says what to do: in use, not allowed, no such folder.
+    /// The address is in use, forbidden, or in no folder that exists. The error names it and says what to do.
     pub fn bind(address: &Address) -> anyhow::Result<Self> {
         Self::of(OpenSocket::bind(address)?, &address.to_string())
     }
 
-    /// The listeners of the command line, from the keeper that has opened them. Must be called in a runtime.
+    /// The listeners of the command line, whose sockets the keeper has opened. Must be called in a runtime. Blocks
+    /// while the keeper answers.
     ///
     /// # Errors
-    /// The keeper's words why one can't be opened.
+    /// The keeper can't open a socket.
     pub fn of_command_line(keeper: &Keeper) -> anyhow::Result<Vec<Self>> {
         let mut listeners = Vec::new();
         for number in 0.. {
@@ -118,11 +121,12 @@ impl Listener {
         Ok(listeners)
     }
 
-    /// Opens the admin listener, by the keeper if there is one: a unix socket, for the operator alone unless its mode says
-    /// otherwise, or a loopback address. Must be called in a runtime.
+    /// Opens the admin listener, through the keeper if there is one: a unix socket, of mode 0600 unless the operator
+    /// configured another mode, or a loopback address. Must be called in a runtime. Blocks as [`bind`](Self::bind)
+    /// does, or while the keeper answers.
     ///
     /// # Errors
-    /// As for [`bind`](Self::bind); others could reach the address.
+    /// As for [`bind`](Self::bind); or other machines could reach the address.
     pub fn admin(address: &config::Address) -> anyhow::Result<Self> {
         let socket = match Keeper::get() {
             None => OpenSocket::admin(address)?,
@@ -131,10 +135,11 @@ impl Listener {
         Self::of(socket, "admin")
     }
 
-    /// Opens a listener of the configuration, by the keeper if there is one. Must be called in a runtime.
+    /// Opens a listener of the configuration, through the keeper if there is one. Must be called in a runtime. Blocks
+    /// as [`admin`](Self::admin) does.
     ///
     /// # Errors
-    /// As for [`bind`](Self::bind); there's no such inherited socket, user or group.
+    /// As for [`bind`](Self::bind); or there is no such inherited socket, user or group.
     pub fn open(listener: &config::Listener, inherited: &Inherited) -> anyhow::Result<Self> {
         let socket = match Keeper::get() {
             None => OpenSocket::open(&listener.address, inherited),
@@ -144,10 +149,11 @@ impl Listener {
         Self::of(socket, &listener.name)
     }
 
-    /// A listener of this name. Must be called in a runtime.
+    /// A listener for an open socket, of this name or, if `name` is empty, of the socket's own. Must be called in a
+    /// runtime.
     ///
     /// # Errors
-    /// There are no descriptors.
+    /// The runtime can't register the socket.
     pub fn of(socket: OpenSocket, name: &str) -> anyhow::Result<Self> {
         let OpenSocket {
             file,
@@ -173,24 +179,24 @@ impl Listener {
         Ok(Self { name, kind })
     }
 
-    /// The same, called otherwise.
+    /// The same listener with another name.
     #[must_use]
     pub fn called(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
     }
 
-    /// What logs call it.
+    /// The listener's name in logs and in the rules of `clients`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The address that clients can use, with the name of its host if one was given: a certificate may be for that
-    /// alone.
+    /// The address that clients can use. It has the host name that the operator gave, if any, because the server's
+    /// certificate may be valid only for that name.
     ///
     /// # Errors
-    /// The kernel doesn't say.
+    /// The kernel can't return the address.
     pub fn address(&self) -> io::Result<Address> {
         Ok(match &self.kind {
             Kind::Tcp(listener, host) => {
@@ -204,7 +210,7 @@ impl Listener {
                 let address = listener.local_addr()?;
                 Address::Unix(address.as_pathname().unwrap_or("".as_ref()).to_owned())
             }
-            // Nobody else can come: there's no address.
+            // No other client can connect, so there is no address.
             Kind::Only(_) => Address::Unix("".into()),
             Kind::Vsock(listener) => {
                 let address = listener.local_addr()?;
@@ -216,8 +222,8 @@ impl Listener {
         })
     }
 
-    /// Waits for the next client. A failure, which `failed` is told of, is followed by another attempt: after a pause
-    /// if it's the host's. Dropping it loses no client.
+    /// Waits for the next client. After a failure it calls `failed` and tries again, with a pause if the host is at
+    /// fault. Dropping the future loses no client.
     pub async fn accept(&mut self, mut failed: impl FnMut(&AcceptFailure)) -> (Stream, Client) {
         loop {
             let failure = match self.try_accept().await {
@@ -235,15 +241,15 @@ impl Listener {
         let (stream, peer) = match &mut self.kind {
             Kind::Tcp(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
-                // "It is RECOMMENDED that ... set TCP_NODELAY": replies are gathered here anyway. A socket that
-                // can't is found to have failed when it's used.
+                // "It is RECOMMENDED that ... set TCP_NODELAY": the server gathers replies itself. If this fails, the
+                // socket has failed, and its next use reports that.
                 let _ = stream.set_nodelay(true);
                 (Stream::Tcp(stream), Peer::Tcp(peer.ip()))
             }
             Kind::Unix(_, listener) => {
                 let (stream, _) = listener.accept().await?;
-                // The default takes no more than 50 replies of 4 KiB. If the kernel has less to give,
-                // so be it.
+                // The default holds only 50 replies of 4 KiB. A smaller buffer, if the kernel grants no more, is
+                // slower but works.
                 let _ = sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER);
                 let user = stream.peer_cred().ok().map(|credentials| credentials.uid());
                 (Stream::Unix(stream), Peer::Unix(user))
@@ -274,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_host_lacks_is_its_failure() {
+    fn a_failure_is_the_hosts_unless_it_is_the_clients() {
         let of = |errno: Errno| AcceptFailure::of(errno.into());
         for errno in [
             Errno::MFILE,

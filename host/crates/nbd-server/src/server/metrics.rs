@@ -1,4 +1,4 @@
-//! What is counted of who comes and goes.
+//! The counters of connections.
 
 use device::metrics::{Counter, Level};
 
@@ -7,20 +7,20 @@ use crate::connection::End;
 /// The counters of a server, all listeners together.
 #[derive(Debug, Default)]
 pub struct ServerMetrics {
-    /// Connections, handshakes included.
+    /// Open connections, handshakes included.
     pub connections: Level,
-    /// Times that the kernel could not let somebody in.
+    /// Times that the host couldn't accept a connection, such as for lack of descriptors.
     pub accept_failures: Counter,
-    /// Connections of which the socket failed during the handshake.
+    /// Connections whose socket failed before they were accepted or during the handshake.
     pub socket_failures: Counter,
     ends: [Counter; End::ALL.len()],
 }
 
 impl ServerMetrics {
-    /// How many connections ended so.
+    /// The number of connections that ended in this way.
     #[must_use]
     pub fn ended(&self, end: End) -> &Counter {
-        // A plain enum whose declaration order is that of `ALL`.
+        // The variants of `End` are declared in the order of `ALL`.
         &self.ends[end as usize]
     }
 }

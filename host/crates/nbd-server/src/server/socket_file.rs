@@ -1,9 +1,10 @@
-//! The file of a unix socket: who may make it, replace it and remove it.
+//! The file of a unix socket: which server may make, replace and remove it.
 //!
-//! A server that was killed leaves its socket's file, and nothing else tells it from one that is used: whoever connects
-//! is refused. So is whoever connects to a socket that a server has just made and doesn't listen on yet. Each of our
-//! servers therefore makes a socket, listens on it and removes its file while it holds a lock beside the file, so none
-//! takes another's. What is no socket is never replaced, and neither is a symlink, wherever it leads.
+//! A server that was killed leaves its socket's file behind. Another server recognizes such a file only by a
+//! connection that the kernel refuses. The kernel also refuses a connection to a socket that a server has just made
+//! and doesn't listen on yet. Therefore each nbdbox server makes its socket, begins to listen, and removes the file
+//! while it holds a lock next to the file. So no server takes the socket of another. A server never replaces a file
+//! that isn't a socket, nor a symlink, wherever it leads.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -16,43 +17,45 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-/// Time for another server to listen on its socket, which takes it less than a millisecond. Restrains one that was
-/// stopped meanwhile, or somebody else who holds the lock.
+/// Time that another server may hold the lock. It needs less than a millisecond to begin to listen. Restrains a server
+/// that was stopped meanwhile, and any other program that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The pause between two attempts.
+/// The pause between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A socket's file that this process made. Removed when it's dropped, if it's still the same: before the socket itself
-/// is closed, since until then no other server takes it for one that was left behind.
+/// A socket's file that this process made. Dropping it removes the file if it is still the same, and blocks for 2 s at
+/// most. The owner must drop it before it closes the socket: until then no other server takes the file for one that was
+/// left behind.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
     made: Identity,
 }
 
-/// Which file it is, as long as its socket is open.
+/// Device and inode of a file. They identify it as long as its socket is open.
 type Identity = (u64, u64);
 
-/// The right to make, replace or remove the socket at a path, among our servers.
+/// The right to make, replace or remove the socket at a path. At most one nbdbox server has it.
 pub(super) struct Lock {
     path: PathBuf,
-    /// The lock goes with the descriptor.
+    /// Closing the descriptor releases the lock.
     _file: File,
 }
 
 impl SocketFile {
-    /// Binds a socket to a path. Where a socket is that nobody listens on, this one takes its place.
+    /// Binds a socket to a path. Replaces a socket there on which no process listens. The caller holds the lock of the
+    /// path.
     ///
     /// # Errors
-    /// Why not: somebody listens there, it's something else than a socket, it isn't allowed.
+    /// A process listens on the socket at the path, something there isn't a socket, or the file system forbids it.
     pub(super) fn bind(
         socket: impl std::os::fd::AsFd,
         path: &Path,
         _lock: &Lock,
     ) -> anyhow::Result<Self> {
         let address = SocketAddrUnix::new(path)?;
-        // What was removed can be there again, if somebody else than our servers makes sockets there.
+        // A program that doesn't use the lock may make another socket right after the removal.
         for _ in 0..3 {
             match rustix::net::bind(&socket, &address) {
                 Err(Errno::ADDRINUSE) => remove_left_behind(path)?,
@@ -65,10 +68,10 @@ impl SocketFile {
                 }
             }
         }
-        bail!("somebody else makes a socket there again and again")
+        bail!("another program makes a socket there again and again: choose another path")
     }
 
-    /// Where it is.
+    /// The file's path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -76,8 +79,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have removed it, and put another one there. Without the lock, in a folder that can't be written
-        // any more, say, the removal fails as well.
+        // Another program may have replaced the file. If the lock fails, for example because the folder isn't writable
+        // any more, the removal fails too.
         let _lock = Lock::take(&self.path);
         let metadata = self.path.symlink_metadata();
         if metadata.is_ok_and(|metadata| identity(&metadata) == self.made) {
@@ -86,7 +89,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Removes a socket that nobody listens on.
+/// Removes the socket at a path if no process listens on it.
 fn remove_left_behind(path: &Path) -> anyhow::Result<()> {
     let Some(metadata) = unless_gone(path.symlink_metadata())? else {
         return Ok(());
@@ -94,7 +97,7 @@ fn remove_left_behind(path: &Path) -> anyhow::Result<()> {
     let what = metadata.file_type();
     ensure!(
         what.is_socket(),
-        "{} is there, and only a socket is replaced: remove it, or choose another path",
+        "{} is there, and nbdbox replaces only sockets: remove it, or choose another path",
         match () {
             () if what.is_symlink() => "a symlink",
             () if what.is_dir() => "a folder",
@@ -106,31 +109,31 @@ fn remove_left_behind(path: &Path) -> anyhow::Result<()> {
         // "No-one listening on the remote address" (connect(2)).
         Err(Errno::CONNREFUSED) => {}
         Err(Errno::NOENT) => return Ok(()),
-        // EAGAIN: somebody listens, and others wait to be let in. EPROTOTYPE: a socket of another type is used.
+        // EAGAIN: a process listens, and its backlog is full. EPROTOTYPE: a process uses a socket of another type.
         Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => {
             bail!("it is in use by another server: choose another path")
         }
         Err(error) => {
             bail!(
-                "a socket is there, and whether somebody listens on it can't be found out ({error}): remove it if it \
-                 was left behind, or choose another path"
+                "a socket is there, and nbdbox can't find out whether a process listens on it ({error}): remove it if \
+                 none does, or choose another path"
             )
         }
     }
-    // Not what has come there meanwhile.
+    // Another program may have made a new file meanwhile, which must stay.
     let still = unless_gone(path.symlink_metadata())?;
     if still.is_some_and(|still| identity(&still) == identity(&metadata)) {
-        unless_gone(fs::remove_file(path)).context("the socket there can't be replaced")?;
+        unless_gone(fs::remove_file(path)).context("can't replace the socket there")?;
         tracing::warn!(
             target: "nbdbox::server",
-            "replaced the socket {}, which a server left behind: nobody listened on it",
+            "replaced the socket {}, which a server had left behind: no process listened on it",
             path.display()
         );
     }
     Ok(())
 }
 
-/// Connects, without waiting.
+/// Tries to connect to a socket, without waiting.
 fn probe(path: &Path) -> Result<(), Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -138,10 +141,11 @@ fn probe(path: &Path) -> Result<(), Errno> {
 }
 
 impl Lock {
-    /// Takes the lock of the socket at this path. Blocks for two seconds at most.
+    /// Takes the lock of the socket at this path. Blocks for 2 s at most. On a file system without locks it returns at
+    /// once.
     ///
     /// # Errors
-    /// Somebody holds it, or the folder can't be written to.
+    /// Another process holds the lock for longer, or the lock file can't be made.
     pub(super) fn take(socket: &Path) -> anyhow::Result<Self> {
         let path = beside(socket);
         let named = || format!("can't lock {}", path.display());
@@ -157,16 +161,17 @@ impl Lock {
                 .open(&path)
                 .with_context(named)?;
             match file.try_lock() {
-                // Whoever had it before removes it before they give it back: then this one locks nobody out.
+                // A holder removes the file before it releases the lock. A lock on a removed file locks out no other
+                // server, so it doesn't count.
                 Ok(()) if is_at(&file, &path) => return Ok(Self { path, _file: file }),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => ensure!(
                     start.elapsed() < PATIENCE,
-                    "{}: another server has held it for {} s",
+                    "{}: another server has held it for {} s; stop it, or choose another path",
                     named(),
                     PATIENCE.as_secs()
                 ),
-                // Where the file system knows no locks, binding alone has to do: it's atomic.
+                // Without locks on this file system, bind(2) alone must do: it's atomic.
                 Err(TryLockError::Error(_)) => {
                     return Ok(Self { path, _file: file });
                 }
@@ -178,12 +183,12 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // It's given back after this. A file that stays does no harm.
+        // The lock is released after this. If the file stays, it does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Where the lock of a socket is: `.NAME.lock`, in its folder.
+/// The path of a socket's lock: `.NAME.lock` in the same folder.
 fn beside(socket: &Path) -> PathBuf {
     let name = socket.file_name().unwrap_or_default();
     let name = [b".", name.as_bytes(), b".lock"].concat();
@@ -216,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket that listens, as a server makes it.
+    /// Makes a listening socket as a server does.
     fn listen(path: &Path) -> anyhow::Result<(SocketFile, std::os::fd::OwnedFd)> {
         let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
         let lock = Lock::take(path)?;
@@ -233,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_behind_is_replaced_and_nothing_stays() {
+    fn a_socket_left_behind_is_replaced_and_no_file_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         drop(UnixListener::bind(&path).unwrap());
@@ -244,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_or_no_socket_stays() {
+    fn a_used_socket_and_any_other_file_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let _live = UnixListener::bind(path("live")).unwrap();
@@ -270,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_socket_in_its_place_is_not_removed() {
+    fn a_server_does_not_remove_a_socket_that_has_replaced_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let first = listen(&path).unwrap();
@@ -283,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_start_at_once_one_gets_what_was_left_behind() {
+    fn one_of_many_servers_that_start_at_once_gets_the_path() {
         let folder = tempfile::tempdir().unwrap();
         for round in 0..100 {
             let path = folder.path().join(round.to_string());
@@ -296,10 +301,10 @@ mod tests {
                         all.wait();
                         let made = listen(&path);
                         got.fetch_add(usize::from(made.is_ok()), Relaxed);
-                        // Nobody goes before all have tried.
+                        // No socket is dropped before all threads have tried.
                         all.wait();
                         if made.is_ok() {
-                            // Those that looked may have left no room for one more.
+                            // The probes of the others may have filled the backlog.
                             let probed = probe(&path);
                             assert!(matches!(probed, Ok(()) | Err(Errno::AGAIN)), "{probed:?}");
                         }

@@ -1,8 +1,8 @@
-//! One client on standard input and output, as inetd(8) and libnbd start a server for it.
+//! Serves one client on standard input and output, as inetd(8) and libnbd start a server.
 //!
-//! Where both are one socket, that is the client's connection. Pipes, and whatever else they may be, are copied to and
-//! from a socket pair by a thread each: reading them may block, and they may be shared with others, so they stay as
-//! they are.
+//! If both are the same socket, it is the client's connection. Otherwise, as with pipes, one thread for each direction
+//! copies between them and a socket pair: a read may block, and the server can't make them non-blocking because other
+//! processes may share them.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -21,10 +21,10 @@ use tokio::sync::oneshot;
 
 use super::listener::{Kind, Listener, Stream};
 
-/// Bytes that are copied at once.
+/// Bytes that a thread copies at once.
 const BUFFER: usize = 256 << 10;
 
-/// A client that is there from the beginning, and the only one.
+/// A server's only client, which is connected from the beginning.
 #[derive(Debug)]
 pub(super) struct Only {
     pub(super) stream: Stream,
@@ -34,18 +34,19 @@ pub(super) struct Only {
 /// Held while the only client is connected.
 pub(super) type Presence = oneshot::Sender<()>;
 
-/// Waits for the only client's end.
+/// Waits for the end of the only client's connection.
 #[derive(Debug)]
 pub struct OnlyClient {
     left: oneshot::Receiver<()>,
-    /// All that was said to it is written.
+    /// Ends when the thread has written all bytes to standard output, if there is such a thread.
     written: Option<oneshot::Receiver<()>>,
 }
 
 impl OnlyClient {
-    /// Waits until it has left, or was never let in, and all that was said to it is written. To be called once.
+    /// Waits until the client's connection has ended, or its listener was dropped, and all bytes for the client are
+    /// written. Call it once. Dropping the future is safe.
     pub async fn left(&mut self) {
-        // Dropped, never sent.
+        // The sender is dropped and never sends.
         let _ = (&mut self.left).await;
         if let Some(written) = &mut self.written {
             let _ = written.await;
@@ -54,12 +55,12 @@ impl OnlyClient {
 }
 
 impl Listener {
-    /// A listener of this name, by which the one client on standard input and output comes in, and nobody else. The keeper
-    /// has that input, if there is one: this process's own is the way to the keeper. Must be called in a runtime, once in
-    /// a process.
+    /// A listener of this name whose only client is the one on standard input and output. If there is a keeper, it has
+    /// the client's standard input, because this process's own leads to the keeper. Must be called in a runtime, and
+    /// once in a process. Blocks while the keeper answers.
     ///
     /// # Errors
-    /// One of the two is closed, or there are no descriptors.
+    /// One of the two is closed, or the process has no descriptors or threads left.
     pub fn standard(name: &str) -> anyhow::Result<(Self, OnlyClient)> {
         let kept = Keeper::get().map(input_of).transpose()?;
         let input = kept.as_ref().map_or(rustix::stdio::stdin(), OwnedFd::as_fd);
@@ -86,7 +87,7 @@ fn input_of(keeper: &Keeper) -> anyhow::Result<OwnedFd> {
         .context("can't use standard input")?
     {
         (_, Some(input)) => Ok(input),
-        (answer, None) => bail!("the keeper's answer doesn't fit: {answer:?}"),
+        (answer, None) => bail!("the keeper sent an unexpected answer: {answer:?}"),
     }
 }
 
@@ -99,7 +100,7 @@ fn is_same_socket(input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> bool {
         && getpeername(input).is_ok()
 }
 
-/// A socket that is connected.
+/// The client of a connected socket.
 fn connected(socket: BorrowedFd<'_>) -> anyhow::Result<Only> {
     const NAMED: &str = "can't use the socket on standard input";
     let family = sockopt::socket_domain(socket).context(NAMED)?;
@@ -125,7 +126,8 @@ fn unix(socket: OwnedFd) -> io::Result<Only> {
     })
 }
 
-/// Copies standard input and output to and from a socket pair, until each of them ends.
+/// Starts two threads that copy between standard input and output and a socket pair, until each of them ends. The
+/// receiver ends when all output is written.
 fn bridge(
     input: BorrowedFd<'_>,
     output: BorrowedFd<'_>,
@@ -138,12 +140,12 @@ fn bridge(
     let (mut from_client, mut to_client) = (outer.try_clone()?, outer);
     let (done, written) = oneshot::channel();
     begin("standard-input", move || {
-        // However it ends, the client says no more.
+        // Even after an error the server must learn that the client sends no more.
         let _ = copy(&mut input, &mut from_client);
         let _ = from_client.shutdown(Shutdown::Write);
     })?;
     begin("standard-output", move || {
-        // Nobody reads any more: what comes is for nobody, and whoever writes it is to know.
+        // The client reads no more: the server's next write must fail.
         if copy(&mut to_client, &mut output).is_err() {
             let _ = to_client.shutdown(Shutdown::Both);
         }
@@ -153,8 +155,8 @@ fn bridge(
     Ok((only, written))
 }
 
-/// Copies until the end. Not by `io::copy`: that's splice(2), which holds the pipe's lock while it waits for the socket,
-/// and so keeps the client from reading what it has got.
+/// Copies until the end of `from`. Not with `io::copy`, which uses splice(2): that holds the pipe's lock while it waits
+/// for the socket, so the client couldn't read the bytes in the pipe.
 fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -170,7 +172,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
 fn begin(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the process's: two, which end with its only client"
+        reason = "owner: the process; two threads, which end with its only client"
     )]
     let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.context("can't start a thread")?;

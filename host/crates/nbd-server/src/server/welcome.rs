@@ -1,4 +1,4 @@
-//! How those who come by a listener are received; it may change while the listener is there.
+//! How a listener receives new clients. The operator can change it while the listener is open.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use nbdbox_config::config;
 
 use crate::tls::Tls;
 
-/// How those who come next are received.
+/// How a listener receives the next clients.
 #[derive(Clone, Debug)]
 pub enum Welcome {
     /// In plain text.
@@ -19,16 +19,16 @@ pub enum Welcome {
 }
 
 impl Welcome {
-    /// As the configuration says; reads TLS's files.
+    /// The welcome of a configured listener. Reads the files for TLS, and blocks meanwhile.
     ///
     /// # Errors
-    /// Names the file that is of no use, and why.
+    /// A file can't be read or used. The error names the listener's place in the configuration, and the file.
     pub fn load(listener: &config::Listener) -> anyhow::Result<Self> {
         let tls = Tls::load(&listener.tls);
         Ok(tls.with_context(|| listener.place.to_string())?.into())
     }
 
-    /// Whether nobody is to be let in any more.
+    /// Whether the listener closes.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self, Self::Closed)
     }

@@ -1,4 +1,4 @@
-//! The files behind TLS.
+//! Reads the files of a TLS configuration, and recognizes when they change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-/// Tells whether files are still those that they were: inode, size, and times in nanoseconds.
+/// Inode, size and time of change (seconds and nanoseconds) of each file; `None` for a file that can't be found. Equal
+/// stamps mean that no file has changed.
 pub(super) type Stamps = Vec<Option<(u64, u64, (i64, i64))>>;
 
-/// The files as they are.
+/// The stamps of the files as they are now. Blocks.
 pub(super) fn stamps(files: &TlsFiles) -> Stamps {
     let paths = [Some(&files.certificate), Some(&files.key)];
     let paths = paths.into_iter().chain([files.client_ca.as_ref()]);
@@ -25,7 +26,10 @@ pub(super) fn stamps(files: &TlsFiles) -> Stamps {
     paths.flatten().map(|path| stamp(path)).collect()
 }
 
-/// Reads them.
+/// Reads the files and makes a configuration of them. Blocks.
+///
+/// # Errors
+/// A file can't be read or used; the error names it.
 pub(super) fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
     let provider = Arc::new(ring::default_provider());
     let key = certified_key(files, &provider)?;
@@ -42,13 +46,14 @@ pub(super) fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-    // Nobody is let in by what was checked some time ago: a certificate expires, a CA is taken away.
+    // Without resumption the server checks each client's certificate anew: it may have expired, or its CA may have been
+    // removed.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
 }
 
-/// The server's certificate and its key, which fit together.
+/// The server's certificate and its key, which must belong together.
 fn certified_key(files: &TlsFiles, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
     let TlsFiles {
         certificate, key, ..

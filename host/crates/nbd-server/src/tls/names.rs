@@ -1,7 +1,7 @@
-//! Whose a certificate is.
+//! The subject and the names in a client's certificate, as text.
 //!
-//! Rules compare a subject as text, so no two subjects may have the same: what could be taken for a
-//! separator is escaped, as RFC 4514 has it.
+//! The rules of `clients` compare subjects as text, so different subjects must have different texts. Therefore
+//! characters that could be taken for separators are escaped, as in RFC 4514.
 
 use std::fmt::Write as _;
 use std::io;
@@ -14,7 +14,10 @@ use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-/// The names in a certificate that was checked.
+/// The names in a certificate, whose chain of trust rustls has checked.
+///
+/// # Errors
+/// The certificate can't be parsed.
 pub(super) fn of(der: &CertificateDer<'_>) -> io::Result<Certificate> {
     let unreadable = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
     let (_, certificate) =
@@ -67,7 +70,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// Section 2.4, and control characters, which have no place in a log.
+/// Escapes a value as in section 2.4, and also control characters, which must not get into a log.
 fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let last = value.chars().count().saturating_sub(1);
@@ -94,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_be_a_separator_is_escaped() {
+    fn separators_and_control_characters_are_escaped() {
         assert_eq!(escaped("alice,O=Example"), r"alice\,O\=Example");
         assert_eq!(escaped(" #a# b "), r"\ #a# b\ ");
         assert_eq!(escaped("#a"), r"\#a");

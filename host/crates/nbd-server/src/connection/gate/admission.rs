@@ -1,4 +1,4 @@
-//! Back-pressure: how much of one connection's work may be under way.
+//! Admission: bounds the requests and bytes that one connection has under way.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -10,28 +10,28 @@ use super::OVERHEAD;
 
 /// Counts the requests of one connection from their parsing to the last byte of their reply.
 ///
-/// What doesn't fit stays in the client's socket. A single request fits always, however large, or a
-/// client with a small allowance could never get anything.
+/// A request that isn't admitted stays in the client's socket. A single request is always admitted, however
+/// large: otherwise a client with small limits could never send it.
 #[derive(Debug)]
 pub(super) struct Admission {
     most_requests: usize,
     most_bytes: u64,
     requests: usize,
     bytes: u64,
-    /// Its part in what all connections to the export may have under way, and all of its tenant's.
+    /// The connection's tickets for the flow of the export and for that of the tenant, in this order.
     turns: Vec<FlowTicket>,
-    /// Bytes of the request that waits, and how many of `turns` have let it in: it has a place there
-    /// while it waits at the next, always in this order.
+    /// Bytes of the request that waits, and how many of `turns` have admitted it. It keeps those places
+    /// while it queues at the next of `turns`.
     let_in: (u64, usize),
 }
 
-/// One request's permit; to be given back with [`Admission::leave`].
+/// One request's permit. Give it back with [`Admission::leave`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::connection) struct Permit(u64);
 
 impl Admission {
-    /// Nothing is under way. What is, counts for `flows` too.
+    /// Admission for a connection with nothing under way. Its requests count towards `flows` too.
     #[must_use]
     pub(super) fn new(limits: &Limits, flows: [Option<&Arc<FlowQuota>>; 2]) -> Self {
         let turns = flows.into_iter().flatten().cloned().map(FlowTicket::new);
@@ -45,9 +45,9 @@ impl Admission {
         }
     }
 
-    /// Admits a request that will hold `bytes`, or says that it has to wait: for one of this connection
-    /// to leave, or to be woken when it's the connection's turn among others. Who waits asks again for the
-    /// same request.
+    /// Admits a request that will hold `bytes`. `None` if the request has to wait, either until a request of
+    /// this connection leaves, or until this wakes the task at the connection's turn among others. Then the
+    /// caller calls again for the same request.
     #[must_use]
     pub(super) fn enter(&mut self, bytes: u64, cx: &Context<'_>) -> Option<Permit> {
         let bytes = bytes.saturating_add(OVERHEAD);
@@ -68,7 +68,7 @@ impl Admission {
         Some(Permit(bytes))
     }
 
-    /// A request's reply is on its way.
+    /// Takes back the permit of a request that has ended.
     pub(super) fn leave(&mut self, permit: Permit) {
         self.requests -= 1;
         self.bytes -= permit.0;
@@ -77,8 +77,8 @@ impl Admission {
         }
     }
 
-    /// Waits no longer: others aren't to wait behind a client that sends nothing more, or takes nothing.
-    /// Who asks again does so at the end of the line.
+    /// Leaves the queues, so that no other connection waits behind a client that sends no more requests or
+    /// doesn't read. A connection that calls [`enter`](Self::enter) later queues at their ends.
     pub(super) fn step_back(&mut self) {
         let (bytes, count) = std::mem::take(&mut self.let_in);
         for (index, turn) in self.turns.iter_mut().enumerate() {
@@ -89,30 +89,31 @@ impl Admission {
         }
     }
 
-    /// Whether a request waits for those of other connections.
+    /// Whether a request of this connection queues behind those of others.
     #[must_use]
     pub(super) fn is_queued(&self) -> bool {
         self.turns.iter().any(FlowTicket::is_queued)
     }
 
-    /// Whether it holds something that other connections wait for; else the task is woken when they do.
+    /// Whether other connections wait for requests or bytes that this one has. If not, wakes the task when they
+    /// do.
     #[must_use]
     pub(super) fn is_wanted(&mut self, cx: &Context<'_>) -> bool {
         let mut wanted = false;
-        // All are asked, so that each wakes the task.
+        // No early return: each must be able to wake the task.
         for turn in &mut self.turns {
             wanted |= turn.is_wanted(cx);
         }
         wanted
     }
 
-    /// Whether it holds something that other connections could wait for.
+    /// Whether the connection has requests or bytes under way for which others could wait.
     #[must_use]
     pub(super) fn shares(&self) -> bool {
         self.requests > 0 && !self.turns.is_empty()
     }
 
-    /// Requests under way.
+    /// The number of requests under way.
     #[must_use]
     pub(super) fn requests(&self) -> usize {
         self.requests
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_the_tenant_has_its_place_in_the_export() {
+    fn a_request_that_waits_for_the_tenant_keeps_its_place_in_the_export() {
         let (export, tenant) = (FlowQuota::new(1, 1 << 20), FlowQuota::new(1, 1 << 20));
         let limits = Limits::default();
         let mut other = Admission::new(&limits, [None, Some(&tenant)]);
@@ -182,7 +183,7 @@ mod tests {
         let mut two = Admission::new(&limits, [Some(&export), Some(&tenant)]);
         let first = enter(&mut other, 0).unwrap();
         assert_eq!(enter(&mut one, 7), None);
-        assert_eq!(enter(&mut one, 7), None, "asked twice, counted once");
+        assert_eq!(enter(&mut one, 7), None, "called twice, counted once");
         assert_eq!(export.used(), (1, 7 + OVERHEAD));
         assert_eq!(
             enter(&mut two, 0),
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_no_replies_is_not_waited_for() {
+    fn no_connection_waits_behind_one_that_steps_back() {
         let tenant = FlowQuota::new(1, 1 << 20);
         let limits = Limits::default();
         let admission = || Admission::new(&limits, [None, Some(&tenant)]);
@@ -209,13 +210,13 @@ mod tests {
         one.step_back();
         other.leave(first);
         let permit = enter(&mut two, 0).unwrap();
-        assert_eq!(enter(&mut one, 0), None, "at the end of the line");
+        assert_eq!(enter(&mut one, 0), None, "at the end of the queue");
         two.leave(permit);
         assert!(enter(&mut one, 0).is_some());
     }
 
     #[test]
-    fn who_gives_up_gives_back_the_place_that_it_had() {
+    fn a_connection_that_steps_back_returns_the_places_that_it_had() {
         let (export, tenant) = (FlowQuota::new(1, 1 << 20), FlowQuota::new(1, 1 << 20));
         let limits = Limits::default();
         let mut other = Admission::new(&limits, [None, Some(&tenant)]);

@@ -1,10 +1,10 @@
-//! A connection's time on the cores, where tenants share them (`fair_cores`).
+//! A connection's time on the cores, if tenants share them (`fair_cores`).
 //!
-//! What the host does for a client is charged to its tenant, as what the tenant's guests compute is. Each poll of
-//! the connection's task is timed, which costs no lock, and is shown to the operator. When an export has had a slice's time without a place, or
-//! others of its tenant wait for one, its connections need a place before they begin requests. Only requests that
-//! have yet to begin wait for it. What is under way goes on, since guests in it may have places of their own, and
-//! is charged afterwards.
+//! The host's work for a client is charged to the client's tenant, as the work of the tenant's guests is. The
+//! connection times each poll of its task, which takes no lock, and the metrics show that time. When an export has
+//! worked for a slice without a slot, or others of its tenant wait for a slot, its connections need one before they
+//! begin requests. Only requests that haven't begun wait for it. Requests under way go on, because guests in them may
+//! have slots of their own, and their time is charged afterwards.
 
 use std::future::Future as _;
 use std::pin::{Pin, pin};
@@ -16,7 +16,7 @@ use device::metrics::Metrics;
 use fair_cores::{CoreSlot, CoreTicket, CpuShare, SLICE, paid_here};
 use tokio::task::yield_now;
 
-/// A connection's time slice, one after another. Where the cores aren't shared nothing waits for one.
+/// The time slices of a connection, one after another. If tenants don't share the cores, nothing waits for one.
 #[derive(Debug)]
 pub(super) struct TimeSlice {
     metrics: Arc<Metrics>,
@@ -28,24 +28,25 @@ pub(super) struct TimeSlice {
 struct Shared {
     share: Arc<CpuShare>,
     leave: Leave,
-    /// What guests on this thread had paid for when it began.
+    /// The time that guests on this thread had paid for when the poll began.
     paid: Duration,
 }
 
+/// Whether the connection may begin requests.
 #[derive(Debug)]
 enum Leave {
-    /// None is asked for.
+    /// The connection hasn't requested a slot.
     None,
-    /// It's asked for, since then.
+    /// The connection queues for a slot, since this instant.
     Awaited(CoreTicket, Instant),
-    /// It's here, but others who need none go first.
+    /// The connection has a slot, but tasks that need none go first.
     InLine(CoreSlot),
-    /// Work goes on, with a place or on credit.
+    /// The connection may begin requests, with a slot or on credit.
     Given(Option<CoreSlot>),
 }
 
 impl TimeSlice {
-    /// Slices of `share`, if there is one; how long they are, and waits for a place, is noted in `metrics`.
+    /// Slices of `share`, if there is one. `metrics` gets the time of all polls, and the waits for a slot.
     pub(super) fn new(share: Option<&Arc<CpuShare>>, metrics: &Arc<Metrics>) -> Self {
         Self {
             metrics: Arc::clone(metrics),
@@ -58,7 +59,7 @@ impl TimeSlice {
         }
     }
 
-    /// The task is polled.
+    /// Begins to time a poll of the task.
     pub(super) fn begin(&mut self) {
         self.began = Instant::now();
         if let Some(shared) = &mut self.shared {
@@ -66,7 +67,7 @@ impl TimeSlice {
         }
     }
 
-    /// Whether requests may begin in this poll; else the task is woken when they may.
+    /// Whether requests may begin in this poll. If not, wakes the task when they may.
     pub(super) fn may_work(&mut self, cx: &mut Context<'_>) -> bool {
         let metrics = &self.metrics;
         self.shared
@@ -74,18 +75,18 @@ impl TimeSlice {
             .is_none_or(|shared| shared.may_work(metrics, cx))
     }
 
-    /// Whether it's time for others.
+    /// Whether the poll has taken a slice, so that others get their turn.
     pub(super) fn is_over(&self) -> bool {
         self.shared.is_some() && self.began.elapsed() >= SLICE
     }
 
-    /// Whether requests wait for a place.
+    /// Whether requests wait for a slot.
     pub(super) fn is_waiting(&self) -> bool {
         let waits = |shared: &Shared| matches!(shared.leave, Leave::Awaited(..) | Leave::InLine(_));
         self.shared.as_ref().is_some_and(waits)
     }
 
-    /// No requests will begin for now: waits no longer, and gives back what it got.
+    /// Leaves the queue, and gives back a slot that no request has used yet, because none will begin for now.
     pub(super) fn give_up(&mut self) {
         if self.is_waiting()
             && let Some(shared) = &mut self.shared
@@ -94,7 +95,7 @@ impl TimeSlice {
         }
     }
 
-    /// The poll ends.
+    /// Ends the timing of a poll: counts its time, and charges it to the share, if there is one.
     pub(super) fn end(&mut self) {
         let ran = self.began.elapsed();
         self.metrics.served.add(ran);
@@ -125,7 +126,7 @@ impl Shared {
         matches!(self.leave, Leave::Given(_))
     }
 
-    /// Asks for a place.
+    /// Requests a slot.
     fn ask(&self, cx: &mut Context<'_>) -> Leave {
         let mut entering = self.share.enter();
         match Pin::new(&mut entering).poll(cx) {
@@ -137,7 +138,7 @@ impl Shared {
     fn end(&mut self, ran: Duration) {
         let paid = paid_here().saturating_sub(self.paid);
         match std::mem::replace(&mut self.leave, Leave::None) {
-            // Guests paid for their slices themselves.
+            // Guests have paid for their slices themselves.
             Leave::Given(Some(place)) => return place.less(paid),
             Leave::Given(None) => {}
             leave => self.leave = leave,
@@ -146,8 +147,8 @@ impl Shared {
     }
 }
 
-/// Lets others go first who need no place, and those who have just been heard of queue up: the runtime looks
-/// for them before it wakes a task that yields.
+/// Lets tasks go first that need no slot, and lets those queue that have just got input: the runtime polls for input
+/// before it wakes a task that yields.
 fn stand_in_line(place: CoreSlot, cx: &mut Context<'_>) -> Leave {
     let yielded = pin!(yield_now()).poll(cx);
     debug_assert!(yielded.is_pending(), "the task is woken");

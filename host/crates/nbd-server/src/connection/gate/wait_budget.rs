@@ -1,24 +1,24 @@
-//! How long a connection may go on beginning requests of which some turn out to wait.
+//! Bounds how long a connection begins requests after one of them had to wait.
 
 use std::time::{Duration, Instant};
 
-/// What a connection has spent of that time in one go.
+/// The budget of one go.
 #[derive(Debug, Default)]
 pub(super) struct WaitBudget {
-    /// When a request had to wait for the first time.
+    /// When a request of this go had to wait for the first time.
     since: Option<Instant>,
     over: bool,
 }
 
 impl WaitBudget {
-    /// A request has to wait, of which there may be any number within `most`. Time counts only from one that waits to
-    /// another: most requests don't wait, and cost no look at the clock.
+    /// Notes that a request has to wait. The budget is over if the first such request was at least `most` ago. Requests
+    /// that don't wait, as most, need no look at the clock.
     pub(super) fn note(&mut self, now: Instant, most: Duration) {
         let since = *self.since.get_or_insert(now);
         self.over = now.saturating_duration_since(since) >= most;
     }
 
-    /// Whether it's time for others.
+    /// Whether the budget is used up, so that others get their turn.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_ends_with_a_wait_that_comes_late() {
+    fn a_late_wait_uses_up_the_budget() {
         let most = Duration::from_micros(500);
         let start = Instant::now();
         let mut budget = WaitBudget::default();
@@ -38,7 +38,7 @@ mod tests {
             assert!(!budget.is_over());
         }
         budget.note(start + most - Duration::from_nanos(1), most);
-        assert!(!budget.is_over(), "it isn't used up");
+        assert!(!budget.is_over(), "a nanosecond is left");
         budget.note(start + most, most);
         assert!(budget.is_over());
     }
