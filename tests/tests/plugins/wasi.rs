@@ -269,6 +269,6 @@ fn inspect_shows_that_it_asks_for_wasi_and_what_it_gets() {
             "{interface}:\n{report}"
         );
     }
-    let note = "note       it asks for WASI and gets clocks, random numbers and a log";
+    let note = "note       it imports WASI, and gets clocks, random numbers and a log";
     assert!(report.lines().any(|line| line == note), "{report}");
 }

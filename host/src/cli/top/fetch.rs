@@ -1,4 +1,4 @@
-//! Asks an admin listener.
+//! Reads a report from an admin listener.
 
 use std::time::Duration;
 
@@ -16,28 +16,30 @@ use tokio::time::timeout;
 
 use crate::admin::Report;
 
-/// Time for an answer.
+/// The time that the listener gets to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes of an answer. Restrains whatever else may listen there.
+/// The most bytes of an answer. Restrains any other program that listens at the address.
 const ANSWER: usize = 256 << 20;
 
-/// What `/exports` says now.
+/// Reads `/exports` of the listener at `address`.
 pub(super) async fn report(address: &Address) -> anyhow::Result<Report> {
     let asked = timeout(PATIENCE, ask(address)).await;
     let text = asked
         .context("no answer in time")
         .and_then(|text| text)
-        .with_context(|| format!("can't ask the admin listener at {address}"))?;
+        .with_context(|| format!("can't read from the admin listener at {address}"))?;
     serde_json::from_slice(&text)
-        .with_context(|| format!("what answers at {address} isn't nbdbox, or another version"))
+        .with_context(|| format!("the program at {address} isn't nbdbox, or is another version"))
 }
 
 async fn ask(address: &Address) -> anyhow::Result<Bytes> {
     match address {
         Address::Tcp(address) => get(TcpStream::connect(address).await?).await,
         Address::Unix { path, .. } => get(UnixStream::connect(path).await?).await,
-        Address::Vsock { .. } | Address::Inherited(_) => bail!("it has no such address"),
+        Address::Vsock { .. } | Address::Inherited(_) => {
+            bail!("an admin listener has no such address")
+        }
     }
 }
 
@@ -46,7 +48,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the answer.
+    // The task ends with the answer.
     #[expect(
         clippy::disallowed_methods,
         reason = "the command's own: one, for its one connection"
@@ -57,9 +59,12 @@ where
         .send_request(request.body(Empty::<Bytes>::new())?)
         .await?;
     let status = answer.status();
-    ensure!(status == StatusCode::OK, "it answers {status}");
+    ensure!(
+        status == StatusCode::OK,
+        "the answer has the status {status}"
+    );
     let body = Limited::new(answer.into_body(), ANSWER).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("its answer broke off: {error}"))?;
+    let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
     connection.abort();
     Ok(body.to_bytes())
 }

@@ -101,7 +101,7 @@ fn clients_meet_the_plugin_that_was_built_last() {
     assert!(first != second && second == expected);
 
     dev.build(b"int main() {}");
-    let told = dev.wait_for("stdout", "not loaded, the one before stays: ");
+    let told = dev.wait_for("stdout", "not loaded, the old build stays: ");
     assert!(told.contains("it isn't WebAssembly"), "{told}");
     assert!(dev.copy() == expected);
 }

@@ -188,7 +188,7 @@ fn where_nobody_listens_it_says_so() {
     assert_eq!(ran.code, 1);
     assert!(
         ran.stderr
-            .contains("can't ask the admin listener at /nowhere/admin"),
+            .contains("can't read from the admin listener at /nowhere/admin"),
         "{}",
         ran.stderr
     );

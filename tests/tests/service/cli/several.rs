@@ -167,7 +167,7 @@ fn what_is_wrong_is_said_before_it_listens() {
         (
             &["--add-export", "a=pattern", "--add-export", "a=memory"],
             1,
-            "two exports are called `a`",
+            "two exports have the name `a`",
         ),
         (&["--add-export", "a=file"], 1, "export `a`"),
         (
