@@ -136,7 +136,7 @@ async fn extents_are_asked_for_once() {
 
 /// A client requests one extent at a time, as QEMU does; the host requests all of them from the plugin.
 #[tokio::test(flavor = "current_thread")]
-async fn extents_that_are_asked_for_one_by_one_are_told_once() {
+async fn extents_requested_one_by_one_are_reported_once() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let writes = ["write 1M 1M", "write 4M 64k"];

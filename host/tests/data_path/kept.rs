@@ -26,7 +26,7 @@ fn quota(memory: u64) -> Arc<ExportQuota> {
 }
 
 #[tokio::test]
-async fn what_is_kept_for_the_next_reply_is_charged_and_given_back_at_rest() {
+async fn memory_kept_for_the_next_reply_is_charged_and_returned_at_rest() {
     let quota = quota(1 << 30);
     let mut device = device();
     device.terms.quota = Some(Arc::clone(&quota));
@@ -49,7 +49,7 @@ async fn what_is_kept_for_the_next_reply_is_charged_and_given_back_at_rest() {
 }
 
 #[tokio::test]
-async fn where_a_tenant_has_no_memory_left_nothing_is_kept_and_all_is_answered() {
+async fn without_memory_left_nothing_is_kept_and_every_read_is_answered() {
     let quota = quota(64 << 10);
     let mut device = device();
     device.terms.quota = Some(Arc::clone(&quota));

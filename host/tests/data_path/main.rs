@@ -113,7 +113,7 @@ async fn a_failing_read_is_an_error_and_the_next_one_is_fine() {
 
 /// A loss makes the next flush, or write with FUA, fail once. Requests that promise nothing go on.
 #[tokio::test]
-async fn a_loss_is_told_once_by_what_promises_durability() {
+async fn a_loss_fails_one_request_that_promises_durability() {
     let flush = Request::flush(Cookie(1));
     let durable = Request::write(Framing::Simple, Cookie(1), 0, 4).with(CommandFlags::FUA);
     for request in [flush, durable] {

@@ -109,7 +109,7 @@ async fn a_client_that_nobody_waits_for_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_later_need_not_wait_again() {
+async fn a_later_client_need_not_wait_again() {
     let [mut stops, mut waits] = connections().await;
     begin_to_write(&mut stops).await;
     sleep(HOUR).await;

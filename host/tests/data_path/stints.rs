@@ -84,7 +84,7 @@ async fn cores_are_shared_by_tenants_not_by_their_connections() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn who_is_cut_off_while_it_waits_or_works_leaves_no_place_behind() {
+async fn a_connection_cut_off_while_it_waits_or_works_keeps_no_place() {
     let cores = Cores::new(1);
     let mut flood = tenant(&cores, FLOOD).await;
     let mut fair = tenant(&cores, 2).await;

@@ -76,7 +76,7 @@ fn many_tenants_on_one_worker_all_have_their_turns() {
 /// The host stops a call for its own time, not for the time that others compute. Otherwise a neighbour could make an
 /// export fail, for good if its memory is the disk.
 #[test]
-fn waiting_for_the_cores_is_no_wall_time_of_a_call() {
+fn waiting_for_the_cores_does_not_count_as_wall_time() {
     let _alone = crate::alone();
     let work = "settings = { at = \"read\", do = \"work\", mode = \"parallel\" }\n\
                 limits = { cpu = \"10s\", wall = \"1s\" }";

@@ -111,7 +111,7 @@ fn a_tenants_bytes_a_second_are_counted_over_all_its_exports() {
 }
 
 #[test]
-fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
+fn a_request_that_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
     let _alone = crate::alone();
     let limits = format!("{SIZE}\nlimits = {{ iops = 4, wall = \"1s\" }}");
     let config = [
@@ -132,7 +132,7 @@ fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
 }
 
 #[test]
-fn a_rate_changes_with_the_configuration_under_those_who_are_connected() {
+fn a_reload_changes_the_rate_of_connected_clients() {
     let _alone = crate::alone();
     let with = |iops: &str| [tenant("alice", iops), export("alice", "a", "pattern", SIZE)].concat();
     let server = Server::hosting(&with(""));
