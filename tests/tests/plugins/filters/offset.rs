@@ -1,4 +1,4 @@
-//! `offset`, beside nbdkit's.
+//! `offset`, next to nbdkit's.
 
 use nbdbox_tests::{Random, nbdbox, plugin, run};
 

@@ -1,4 +1,4 @@
-//! Over the matrix of what VHD can be: the bytes and maps of `qemu-nbd`.
+//! Every kind of VHD image has the bytes and maps of `qemu-nbd`.
 
 use std::fs;
 

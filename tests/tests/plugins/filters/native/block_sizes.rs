@@ -1,11 +1,11 @@
-//! `blocksize-policy`: what clients are told, and what is refused.
+//! `blocksize-policy`: what the server advertises, and which requests it refuses.
 
 use nbd_proto::{CommandFlags, Errno, Framing};
 use nbdbox_tests::Client;
 
 use super::Pair;
 
-/// Clients of both servers, which end when the pair is dropped.
+/// A client of each server. Dropping the pair ends the servers.
 fn both(settings: &[&str]) -> (Pair, [Client; 2]) {
     let ours = [&["blocksize-policy"], settings].concat().join(",");
     let pair = Pair::new(&[&ours], &["blocksize-policy"], settings);

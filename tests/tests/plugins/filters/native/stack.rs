@@ -1,4 +1,4 @@
-//! Native filters anywhere in a stack, and in a configuration.
+//! Built-in filters anywhere in a stack, and in a configuration.
 
 use std::fs;
 
