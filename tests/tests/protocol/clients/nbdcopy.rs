@@ -8,7 +8,7 @@ use nbdbox_tests::{Client, Server, run, shell};
 
 use super::oracle::{Disk, pattern, random_file};
 
-/// A whole export, read without nbdcopy.
+/// The bytes of a whole export, read without nbdcopy.
 fn bytes_of(server: &Server) -> Vec<u8> {
     let mut client = Client::connect(&server.socket(), Framing::Structured);
     let size = u32::try_from(client.size()).unwrap();

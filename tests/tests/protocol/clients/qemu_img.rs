@@ -1,4 +1,4 @@
-//! `qemu-img`: conversions in both directions, comparisons, and a qcow2 image kept in an export.
+//! `qemu-img`: conversions in both directions, comparisons, and a qcow2 image inside an export.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ fn qemu_img<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -
     run("qemu-img", arguments)
 }
 
-/// A megabyte with data at both ends and in the middle, the rest zeroes.
+/// A megabyte with data at both ends and in the middle, and zeroes elsewhere.
 fn patchy() -> Vec<u8> {
     let mut bytes = vec![0; 1 << 20];
     for at in [0, 500 << 10, 1020 << 10] {

@@ -28,7 +28,7 @@ fn sum(extents: &[StatusDescriptor]) -> u64 {
     extents.iter().map(|extent| extent.length).sum()
 }
 
-/// Asks about ranges of all sizes, some ending at the end.
+/// Checks ranges of many sizes, of which some end at the end of the export.
 fn for_many_ranges(check: impl Fn(Framing, &mut Dialog, u64, u64)) {
     let server = sparse();
     let mut random = Random::seeded(61);
@@ -118,7 +118,7 @@ fn no_more_than_a_million_descriptors() {
         let mut dialog = Dialog::open(&server, framing);
         let answer = status(&mut dialog, 0, 0, 4 << 20);
         let count = answer.extents.len();
-        assert!(count > 1 << 19, "it's for many: {count}");
+        assert!(count > 1 << 19, "the disk has many extents: {count}");
         assert!(count <= 1 << 20, "{count} descriptors");
     }
 }
