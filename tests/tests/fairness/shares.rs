@@ -184,7 +184,7 @@ fn what_a_filter_computes_is_its_tenants_too() {
     assert!(theirs < 2 * cores() * MINE, "{theirs} against {MINE}");
 }
 
-/// The limit `cpu-weight` of an export: the exports of a tenant share the tenant's time by it.
+/// Limit `cpu-weight` of an export: the exports of a tenant share the tenant's time by it.
 #[test]
 fn cores_are_shared_by_a_tenants_exports_by_their_weights() {
     let _alone = crate::alone();

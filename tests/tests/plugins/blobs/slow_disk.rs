@@ -176,7 +176,7 @@ fn zeroes_are_not_written_for_a_client_that_has_gone() {
     });
 }
 
-/// The limit `storage-warning`: the log reports a slow operation once, and before that the admin listener shows it.
+/// Limit `storage-warning`: the log reports a slow operation once, and before that the admin listener shows it.
 #[test]
 fn an_operation_that_takes_long_is_shown_and_told_once() {
     let disk = Disk::holding(&[1; 65_536]);
@@ -207,7 +207,7 @@ fn an_operation_that_takes_long_is_shown_and_told_once() {
     );
 }
 
-/// The limit `storage`: the host gives up a slower operation, by its own fault, and no other.
+/// Limit `storage`: the host gives up a slower operation, by its own fault, and no other.
 #[test]
 fn an_operation_is_given_up_if_the_operator_wants_that() {
     for (limit, is_given_up) in [("1s", true), ("10min", false)] {

@@ -96,7 +96,7 @@ fn flushed_writes_to_an_overlay_survive_a_reload_under_a_connected_client() {
     }
     let third = connect(&server);
     assert_eq!(
-        server.log().matches("when the last client").count(),
+        server.log().matches("stays as it was until").count(),
         1,
         "{}",
         server.log()
@@ -248,7 +248,7 @@ fn an_overlay_over_a_file_that_has_grown_stays_until_its_clients_have_left() {
         "it isn't flushed yet"
     );
     assert!(
-        server.log().contains("when the last client"),
+        server.log().contains("stays as it was until"),
         "{}",
         server.log()
     );
