@@ -127,13 +127,13 @@ fn filters_of_the_hosts_own_count_what_comes_to_them() {
         assert_eq!(counted, outcomes, "{operation}: {text}");
     }
     for layer in &NATIVE_LAYERS[..3] {
-        // There's no file.
+        // A built-in filter has no file.
         let own = [("layer", *layer), ("digest", "")];
         for name in ["guest_calls_total", "instances_made_total", "memory_bytes"] {
             assert_eq!(value(&text, &format!("nbdbox_{name}"), &own), 0.0, "{name}");
         }
     }
-    // What the client met is counted once.
+    // The client's error is counted once.
     let reads = [("operation", "read"), ("outcome", "below")];
     assert_eq!(value(&text, "nbdbox_operations_total", &reads), 1.0);
 }

@@ -1,4 +1,4 @@
-//! Less of the protocol than there is, as nbdkit has it: the same clients are asked what they got of either server.
+//! Options that offer less of the protocol, as nbdkit has them: the same client runs against both servers.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use nbdbox_tests::plugin;
 
 use super::scene::Scene;
 
-/// What libnbd got: whether it's connected, the handshake flags, structured replies, block status, and bytes.
+/// What libnbd gets: whether it's connected, the handshake flags, structured replies, block status, and bytes.
 const CLIENT: &str = r#"
 import nbd, sys
 h = nbd.NBD()
@@ -19,7 +19,7 @@ except nbd.Error as error:
     print('refused')
 "#;
 
-/// The hello, and what comes of `NBD_OPT_EXPORT_NAME` with these client flags: how many bytes, with zeroes or without.
+/// The hello, and the reply to `NBD_OPT_EXPORT_NAME` with these client flags: how many bytes, with zeroes or without.
 const BARE: &str = r#"
 import socket, struct, sys
 s = socket.socket(socket.AF_UNIX)
@@ -60,7 +60,7 @@ fn ask(server: &mut Command, script: &str, more: &str) -> String {
     printed
 }
 
-/// Asks nbdbox and nbdkit with the same options.
+/// Runs the script against nbdbox and nbdkit with the same options.
 #[track_caller]
 fn assert_same(options: &[&str], script: &str, more: &str) -> String {
     let scene = Scene::new();

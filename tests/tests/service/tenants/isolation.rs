@@ -1,4 +1,4 @@
-//! Who sees what.
+//! What each tenant's clients can see.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn a_tenant_sees_its_own_exports_and_no_others() {
     let server = Server::hosting(&three());
     assert_eq!(listed(&server, "alice"), ["disk"]);
     assert_eq!(listed(&server, "carol"), ["secret"]);
-    // The same name, but each has their own.
+    // The names are the same, but each tenant has its own export.
     let size = |tenant| info(&server, tenant, "disk", "--size").ok();
     assert_eq!(size("alice"), "1048576\n");
     assert_eq!(size("bob"), "2097152\n");
@@ -26,13 +26,13 @@ fn anothers_export_is_answered_as_one_that_there_isnt() {
         run.stderr.replace(name, "NAME")
     };
     assert_eq!(words("secret"), words("nowhere"));
-    // And nothing was loaded for either of them.
+    // The server loaded nothing for either of them.
     assert!(!server.log().contains("secret"), "{}", server.log());
 }
 
 #[test]
 fn nothing_of_a_plugin_is_loaded_before_its_client_asks() {
-    // A file that is no plugin shows only when it's asked for.
+    // The server notices that a file is no plugin only when a client requests its export.
     let config = [
         tenant("alice", ""),
         export("alice", "broken", "pattern", "").replace(

@@ -1,4 +1,4 @@
-//! What a reload changes about listeners, and what it says that it can't.
+//! What a reload changes about listeners, and the changes that it logs as impossible.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -41,7 +41,7 @@ fn a_listener_that_stays_cannot_get_another_name() {
     assert_eq!(info(&server, "alice", "disk", "--size").ok(), "1048576\n");
 }
 
-/// Two tenants' sockets change places.
+/// The sockets of two tenants change places.
 #[test]
 fn names_cannot_be_swapped_under_clients() {
     let server = Server::hosting(&three());
@@ -65,7 +65,7 @@ fn a_listener_goes_over_to_tls_for_those_who_come_next() {
          key = \"{files}/server-key.pem\"\n"
     );
     let config = three().replacen("/alice\"", &tls, 1);
-    // A certificate that isn't there changes nothing.
+    // A certificate that doesn't exist changes nothing.
     server.reload(&config.replace("server-cert", "no-cert"));
     assert!(server.log().contains("no-cert.pem"), "{}", server.log());
     assert_eq!(info(&server, "alice", "disk", "--size").ok(), "1048576\n");
