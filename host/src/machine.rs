@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_says_counts() {
+    fn the_operators_memory_counts() {
         assert_eq!(memory_budget(Some(1 << 30)), 1 << 30);
         assert_eq!(budget(Some(1 << 30)).memory.limit(), 1 << 30);
         assert_eq!(part(10, MEMORY_PARTS), 8);

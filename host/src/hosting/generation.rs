@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_there_has_left_when_its_presence_is_gone() {
+    fn a_client_has_left_when_its_presence_is_dropped() {
         let generation = Generation::new(());
         let (one, two) = (generation.enter(), generation.enter());
         drop(one);

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_is_told_once_and_the_silent_are_forgotten() {
+    fn dropped_lines_are_reported_once_and_silent_owners_are_forgotten() {
         let (mut state, now) = (State::default(), Instant::now());
         let one = export("one");
         let _ = admitted(&mut state, &one, now, BURST + 7);

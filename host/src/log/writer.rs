@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_dropped_whole_counted_and_told_once() {
+    fn lines_that_do_not_fit_are_dropped_whole_counted_and_reported_once() {
         let mut state = State::default();
         for line in ["one\n", "two\n", "three\n", "4\n"] {
             let _ = state.push(line.as_bytes(), 10);

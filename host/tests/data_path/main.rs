@@ -229,7 +229,7 @@ async fn a_disconnect_lets_earlier_requests_end_and_has_no_reply() {
 }
 
 #[tokio::test]
-async fn stopping_ends_what_is_under_way_and_closes() {
+async fn stopping_finishes_requests_in_flight_and_closes() {
     let mut slow = device();
     slow.waiting.insert(0);
     let mut scene = scene(Framing::Structured, slow).await;
@@ -318,7 +318,7 @@ async fn the_hosts_own_failures_are_counted_as_such() {
 }
 
 #[tokio::test]
-async fn garbage_closes_after_what_is_under_way() {
+async fn garbage_closes_after_the_requests_in_flight() {
     let mut slow = device();
     slow.waiting.insert(0);
     let mut scene = scene(Framing::Simple, slow).await;

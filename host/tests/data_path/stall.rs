@@ -95,7 +95,7 @@ async fn a_client_that_sends_or_reads_a_byte_now_and_then_is_closed_for_others()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_nobody_waits_for_is_left_alone() {
+async fn a_stalled_client_is_left_alone_if_nobody_waits() {
     let [mut stops, mut reads] = connections().await;
     begin_to_write(&mut stops).await;
     sleep(HOUR).await;

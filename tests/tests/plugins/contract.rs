@@ -101,7 +101,7 @@ fn every_rule_but_the_measured_one_has_a_lie() {
 }
 
 #[test]
-fn who_tells_the_truth_keeps_every_rule() {
+fn an_honest_plugin_keeps_every_rule() {
     let ran = test(["--write".into(), guest("liar").into_os_string()]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     let found = verdicts(&ran);

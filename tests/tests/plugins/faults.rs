@@ -175,7 +175,7 @@ fn an_instance_that_grows_for_ever_is_replaced_before_it_fails() {
 }
 
 #[test]
-fn memory_that_is_asked_for_politely_is_refused_politely() {
+fn a_failed_memory_growth_does_not_cost_the_instance() {
     let server = bad(&["at=read", "do=grow-politely"]);
     let mut client = connect(&server);
     assert_eq!(read(&mut client, 0, 512), Err(12));

@@ -250,7 +250,7 @@ fn too_many_random_numbers_at_once_are_eio() {
 }
 
 #[test]
-fn inspect_shows_that_it_asks_for_wasi_and_what_it_gets() {
+fn inspect_shows_that_it_imports_wasi_and_what_it_gets() {
     let plugin = guest("wasi");
     let report = run(nbdbox(), ["inspect".as_ref(), plugin.as_os_str()]).ok();
     for interface in [

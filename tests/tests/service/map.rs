@@ -285,7 +285,7 @@ fn a_signal_ends_it_with_its_number_and_nothing_is_left() {
 }
 
 #[test]
-fn an_svg_that_cannot_be_written_is_said_before_the_work() {
+fn an_svg_that_cannot_be_written_fails_before_the_work() {
     let source = "nbd://127.0.0.1:1/nobody";
     let folder = TempDir::new().unwrap();
     let missing = folder.path().join("missing/map.svg").display().to_string();
@@ -340,7 +340,7 @@ fn wrong_uris_are_explained() {
 }
 
 #[test]
-fn whoever_is_not_there_is_named() {
+fn a_missing_server_or_file_is_named() {
     let folder = TempDir::new().unwrap();
     let uri = format!("nbd+unix:///?socket={}/none", folder.path().display());
     assert_fails(&map(&[&uri]), 1, &[&uri, "can't connect", "No such file"]);
@@ -357,7 +357,7 @@ fn whoever_is_not_there_is_named() {
 }
 
 #[test]
-fn the_right_export_is_asked_for() {
+fn the_export_of_the_uri_is_requested() {
     let file = wasm("sparse");
     let server = Server::start(["--export", "a b/ü%", "--", &file, "size=1M"]);
     let _ = map(&[&server.uri_of("a%20b/%C3%BC%25")]).ok();

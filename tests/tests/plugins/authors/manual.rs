@@ -24,7 +24,7 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn the_pages_show_what_new_begins_with() {
+fn the_pages_show_the_templates_of_new() {
     for (page, language, template) in [
         ("c", "c", "c/disk.c"),
         ("zig", "zig", "zig/disk.zig"),

@@ -54,7 +54,7 @@ fn inside<'a>(
 }
 
 #[test]
-fn every_item_says_since_when_it_is_there() {
+fn every_item_has_since_or_unstable() {
     let (resolve, package) = package();
     let items = items(&resolve, package);
     assert!(items.len() > 150, "{}", items.len());

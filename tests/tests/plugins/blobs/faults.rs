@@ -227,7 +227,7 @@ fn a_trim_is_a_hint() {
 }
 
 #[test]
-fn a_disk_that_fills_up_among_zeroes_says_so() {
+fn a_disk_that_fills_up_during_zeroing_is_enospc() {
     let disk = full(4 * MIB);
     let before = disk.bytes();
     let server = disk.serve();
@@ -276,7 +276,7 @@ fn an_unknown_map_is_data() {
 }
 
 #[test]
-fn an_unknown_map_is_an_error_if_the_operator_says_so() {
+fn an_unknown_map_is_an_error_if_the_operator_wants_that() {
     let disk = sparse();
     let grant = format!("disk={}:rw", disk.path().display());
     let arguments = ["--blob", &grant, "--extents-on-error", "error"];

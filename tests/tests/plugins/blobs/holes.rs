@@ -70,7 +70,7 @@ fn holes_of_a_fragmented_file_are_looked_for_once() {
 }
 
 #[test]
-fn a_change_is_seen_at_once_whoever_made_it() {
+fn a_change_by_any_program_is_seen_at_once() {
     let disk = fragmented();
     let server = disk.serve();
     let mut client = Client::connect(&server.socket(), Framing::Extended);

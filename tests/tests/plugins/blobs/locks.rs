@@ -98,7 +98,7 @@ fn a_second_server_is_refused_and_told_who_has_the_file() {
 }
 
 #[test]
-fn two_servers_share_a_file_if_both_are_told_to() {
+fn two_servers_share_a_file_if_both_have_a_shared_lock() {
     let disk = Disk::empty(MIB);
     let shared = ["--blob-option", "disk.lock=shared"];
     let server = serve(&disk, "rw", &shared);
@@ -111,7 +111,7 @@ fn two_servers_share_a_file_if_both_are_told_to() {
 
 /// A server that is ending holds its lock for a moment.
 #[test]
-fn who_comes_while_a_server_ends_waits_for_it() {
+fn a_second_server_waits_while_the_first_ends() {
     let disk = Disk::empty(MIB);
     for _ in 0..3 {
         let server = serve(&disk, "rw", &[]);
@@ -124,7 +124,7 @@ fn who_comes_while_a_server_ends_waits_for_it() {
 }
 
 #[test]
-fn qemus_programs_are_refused_what_a_server_writes() {
+fn qemus_programs_are_refused_a_file_that_a_server_writes() {
     let disk = Disk::empty(MIB);
     let server = serve(&disk, "rw", &[]);
     let path = disk.path().display().to_string();
@@ -149,7 +149,7 @@ fn qemus_programs_are_refused_what_a_server_writes() {
 }
 
 #[test]
-fn what_qemu_writes_a_server_is_refused() {
+fn a_server_is_refused_a_file_that_qemu_writes() {
     let disk = Disk::empty(MIB);
     let qemu = QemuNbd::start(&disk, &[]);
     let error = refused(&disk, &[]);

@@ -178,7 +178,7 @@ fn zeroes_are_not_written_for_a_client_that_has_gone() {
 
 /// Limit `storage-warning`: the log reports a slow operation once, and before that the admin listener shows it.
 #[test]
-fn an_operation_that_takes_long_is_shown_and_told_once() {
+fn a_slow_operation_is_shown_and_logged_once() {
     let disk = Disk::holding(&[1; 65_536]);
     let server = server(&disk, "storage-warning = \"1500ms\"");
     let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);

@@ -72,7 +72,7 @@ fn changes_go_below_when_nbdkits_do() {
 }
 
 #[test]
-fn what_was_written_is_no_hole() {
+fn written_bytes_are_no_hole() {
     let disk = Disk::empty(SIZE as u64);
     let server = serve(&disk, &["cache"]);
     let mut client = Client::connect(&server.socket(), Framing::Extended);
@@ -96,7 +96,7 @@ fn what_was_written_is_no_hole() {
 }
 
 #[test]
-fn what_a_client_leaves_is_written_below() {
+fn changes_are_written_below_when_their_client_leaves() {
     let disk = Disk::empty(1 << 20);
     let server = serve(&disk, &["cache"]);
     let mut client = Client::connect(&server.socket(), Framing::Extended);

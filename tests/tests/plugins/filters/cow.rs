@@ -124,7 +124,7 @@ fn an_overlay_survives_ends_and_kills() {
 }
 
 #[test]
-fn what_was_not_flushed_is_kept_when_the_server_is_told_to_end() {
+fn unflushed_writes_are_kept_when_the_server_is_stopped() {
     let mut random = Random::seeded(12);
     let bytes = content(&mut random, SIZE);
     let (disk, kept) = (Disk::holding(&bytes), overlay());
@@ -139,7 +139,7 @@ fn what_was_not_flushed_is_kept_when_the_server_is_told_to_end() {
 }
 
 #[test]
-fn what_was_not_flushed_is_old_or_new_after_a_kill() {
+fn unflushed_bytes_are_old_or_new_after_a_kill() {
     let mut random = Random::seeded(10);
     let bytes = content(&mut random, SIZE);
     let (disk, kept) = (Disk::holding(&bytes), overlay());

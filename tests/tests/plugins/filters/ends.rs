@@ -143,7 +143,7 @@ fn a_filter_gets_no_more_answers_when_the_request_is_out_of_time() {
 }
 
 #[test]
-fn a_filter_that_nags_for_a_client_that_has_gone_is_told_so() {
+fn a_filter_that_keeps_asking_for_a_client_that_has_gone_gets_an_error() {
     let server = stack(
         "cpu = \"60min\", wall = \"60min\"",
         "mode = \"parallel\", at = \"read\", do = \"slow\"",
@@ -159,7 +159,7 @@ fn a_filter_that_nags_for_a_client_that_has_gone_is_told_so() {
 }
 
 #[test]
-fn who_has_gone_does_not_queue_for_an_instance() {
+fn requests_of_a_client_that_has_gone_do_not_queue_for_an_instance() {
     let server = stack(
         "cpu = \"60min\", wall = \"60min\", instances = 1",
         "mode = \"parallel\", at = \"read\", do = \"loop\", offset = \"512\"",

@@ -67,7 +67,7 @@ fn a_stack_of_a_configuration_is_served() {
 }
 
 #[test]
-fn what_was_not_flushed_is_kept_though_the_export_is_taken_away() {
+fn unflushed_writes_are_kept_when_the_export_is_removed() {
     let place = TempDir::with_prefix("nbdbox-overlay-").unwrap();
     let path = place.path().join("overlay");
     fs::File::create(&path).unwrap().set_len(5 << 20).unwrap();

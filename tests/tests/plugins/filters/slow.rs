@@ -102,7 +102,7 @@ fn a_layer_that_crashes_now_and_then_is_outlasted() {
 }
 
 #[test]
-fn an_error_that_stays_is_told_after_so_many_times() {
+fn a_lasting_error_is_returned_after_the_last_retry() {
     let mut words = options(&["retry,retries=2,retry-delay=1"]);
     words.push(guest("bad").display().to_string());
     words.extend(["at=read", "do=explain"].map(str::to_owned));

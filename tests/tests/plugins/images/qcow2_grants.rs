@@ -70,7 +70,7 @@ fn a_chain_has_no_loop() {
 }
 
 #[test]
-fn grants_that_no_image_asks_for_are_refused() {
+fn grants_that_no_image_needs_are_refused() {
     let folder = Folder::new();
     folder.create("qcow2", &[], "top", SIZE);
     folder.create("raw", &[], "other", SIZE);

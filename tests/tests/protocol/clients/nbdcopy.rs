@@ -142,7 +142,7 @@ fn zeroes_copied_between_exports_become_holes() {
 }
 
 #[test]
-fn zeroes_are_allocated_where_the_copy_asks_for_it() {
+fn zeroes_are_allocated_if_the_copy_wants_that() {
     let source = Server::plugin("sparse", &["size=2M", "runlength=256K"]);
     let target = Server::plugin("memory", &["size=2M"]);
     copy(&["--allocated"], &source.uri(), &target.uri());

@@ -128,7 +128,7 @@ fn an_operator_can_make_any_export_read_only() {
 }
 
 #[test]
-fn block_sizes_are_told() {
+fn block_sizes_are_advertised() {
     let server = Server::plugin("memory", &[]);
     let info = info(&server);
     let sizes =

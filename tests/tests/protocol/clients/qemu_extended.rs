@@ -148,7 +148,7 @@ fn zeroes_and_trims_longer_than_32_bits_are_one_request() {
 }
 
 #[test]
-fn compact_and_extended_replies_tell_the_same_map() {
+fn compact_and_extended_replies_have_the_same_map() {
     let server = Server::plugin("sparse", &["size=64G", "runlength=1G"]);
     let mut compact = Client::connect(&server.socket(), Framing::Structured);
     let mut extended = Client::connect(&server.socket(), Framing::Extended);

@@ -20,7 +20,7 @@ fn patchy() -> Vec<u8> {
 }
 
 #[test]
-fn info_tells_size_and_format() {
+fn info_shows_size_and_format() {
     let server = Server::plugin("pattern", &["size=3M"]);
     let text = qemu_img(["info", "-f", "raw", "--output=json", &server.uri()]).ok();
     assert!(text.contains("\"virtual-size\": 3145728"), "{text}");
@@ -109,7 +109,7 @@ fn a_comparison_notices_one_byte() {
 }
 
 #[test]
-fn the_map_tells_data_holes_zeroes_and_undefined_apart() {
+fn the_map_distinguishes_data_holes_zeroes_and_undefined() {
     let server = Server::plugin("sparse", &["size=10M", "runlength=1M"]);
     let text = qemu_img(["map", "-f", "raw", "--output=json", &server.uri()]).ok();
     let kinds = [

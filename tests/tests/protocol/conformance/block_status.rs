@@ -221,7 +221,7 @@ fn zero_extents_read_as_zeroes() {
 
 /// Point 65: on a disk that is full, what isn't said to be a hole can be written again.
 #[test]
-fn what_is_no_hole_never_lacks_space() {
+fn an_allocated_extent_never_lacks_space() {
     let server = Server::plugin("memory", &["size=64M", "--limit", "memory=8M"]);
     let mut dialog = Dialog::open(&server, Framing::Structured);
     let block = [7; 32 << 10];

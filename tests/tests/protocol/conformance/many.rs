@@ -45,7 +45,7 @@ fn unaligned_requests_are_einval() {
 
 /// Point 29: only a minimum above 512 that the client didn't request makes BLOCK_SIZE_REQD.
 #[test]
-fn a_large_minimum_block_has_to_be_asked_for() {
+fn a_large_minimum_block_must_be_requested() {
     let server = many();
     let go = |export: &str, requests: &[u16]| {
         let mut raw = Raw::negotiating(&server);

@@ -252,7 +252,7 @@ fn an_odd_write_changes_nothing_beside_it() {
 
 /// Point 29: an export with the default block sizes never replies BLOCK_SIZE_REQD.
 #[test]
-fn default_block_sizes_need_not_be_asked_for() {
+fn default_block_sizes_need_not_be_requested() {
     let server = pattern();
     for requests in [&[][..], &[info::BLOCK_SIZE]] {
         let mut raw = Raw::negotiating(&server);

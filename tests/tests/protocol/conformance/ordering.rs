@@ -109,7 +109,7 @@ fn disc_finishes_what_is_in_flight() {
 
 /// Point 50: the server sends the large replies before DISC completely, although the client reads slowly.
 #[test]
-fn disc_sends_what_is_under_way() {
+fn disc_sends_replies_that_have_begun() {
     let server = Server::plugin("pattern", &["size=32M", "--limit", "cpu=60s"]);
     let mut dialog = Dialog::open(&server, Framing::Structured);
     for _ in 0..3 {
@@ -223,7 +223,7 @@ fn an_idle_connection_ends_cleanly() {
 /// Point 51: over TCP, too, a reply that is being sent arrives completely, although the server hasn't read all
 /// requests. The kernel drops unsent bytes when a process closes a socket with unread ones.
 #[test]
-fn a_stopping_server_sends_what_is_under_way_over_tcp() {
+fn a_stopping_server_sends_replies_that_have_begun_over_tcp() {
     let limits = ["size=32M", "--limit", "cpu=60s,requests=1"];
     let server = Server::plugin_over_tcp("pattern", &limits);
     let mut raw = Raw::connect_tcp(server.port());

@@ -76,7 +76,7 @@ fn refusals(raw: &mut Raw, name: &str) -> Vec<(u32, Vec<u8>)> {
 }
 
 #[test]
-fn anothers_export_is_answered_byte_by_byte_as_one_that_there_isnt() {
+fn another_tenants_export_is_answered_byte_by_byte_like_an_unknown_one() {
     let authority = Authority::new();
     let folder = authority.server(&localhost());
     let server = Server::hosting(&config(folder.path()));

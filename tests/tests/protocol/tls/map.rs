@@ -87,7 +87,7 @@ fn authority_and_certificate_can_be_named_one_by_one() {
 }
 
 #[test]
-fn a_server_that_is_not_whom_it_should_be_is_told_nothing() {
+fn a_server_with_a_wrong_certificate_gets_no_request() {
     let authority = Authority::new();
     let client = authority.nobody();
     let expired = Says {

@@ -49,7 +49,7 @@ fn files_that_are_of_no_use_change_nothing_and_are_named_once() {
 }
 
 #[test]
-fn who_was_let_in_by_an_authority_that_is_gone_does_not_come_in_again() {
+fn a_client_of_a_replaced_authority_is_not_admitted_again() {
     let (first, second) = (Authority::new(), Authority::new());
     let folder = first.server(&localhost());
     let more = ["size=1M", "--tls-verify-peer"];

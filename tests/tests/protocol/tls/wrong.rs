@@ -124,7 +124,7 @@ fn serve(options: &[&str]) -> Run {
 }
 
 #[test]
-fn an_operator_is_told_what_is_wrong_before_anything_listens() {
+fn errors_of_certificates_are_reported_before_the_server_listens() {
     let authority = Authority::new();
     let folder = authority.nobody();
     let certificates = format!("--tls-certificates={}", folder.path().display());

@@ -249,7 +249,7 @@ while h.aio_in_flight() > 0:
 }
 
 #[test]
-fn what_is_remembered_is_counted_until_nobody_is_connected() {
+fn remembered_mappings_are_counted_until_nobody_is_connected() {
     let image = "blobs = { image = \"FOLDER/image\" }";
     let server = mallorys("", &[export("disk", &plugin("qcow2"), "", image)]);
     let path = server.folder().join("image");

@@ -184,7 +184,7 @@ fn a_terminal_that_is_gone_ends_it_without_a_panic() {
 }
 
 #[test]
-fn where_nobody_listens_it_says_so() {
+fn an_address_where_nobody_listens_is_an_error() {
     let ran = run(nbdbox(), ["top", "--once", "/nowhere/admin"]);
     assert_eq!(ran.code, 1);
     assert!(

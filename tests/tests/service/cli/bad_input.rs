@@ -151,7 +151,7 @@ fn a_core_module_without_types() {
 
 /// The text for an author who has left out a step, for each language.
 #[test]
-fn a_file_that_lacks_a_step_says_which() {
+fn a_file_that_lacks_a_build_step_names_the_step() {
     let scene = Scene::new();
     let module = |import: &str| {
         let text = format!("(module (import {import} (func)) (memory (export \"memory\") 1))");
@@ -241,7 +241,7 @@ fn a_file_that_lacks_a_step_says_which() {
 }
 
 #[test]
-fn machine_code_is_refused_whoever_made_it() {
+fn machine_code_of_any_origin_is_refused() {
     let scene = Scene::new();
     let mut command = scene.command(["inspect", &wasm("pattern")]);
     command.env("XDG_CACHE_HOME", scene.path("cache"));
@@ -419,7 +419,7 @@ fn a_grant_that_is_missing() {
 }
 
 #[test]
-fn a_grant_of_what_isnt_there_or_no_disk() {
+fn a_grant_of_a_missing_file_or_no_disk() {
     let scene = Scene::new();
     scene.write("image", [0; 512]);
     for (path, words) in [
@@ -484,7 +484,7 @@ fn settings_that_the_plugin_doesnt_know_or_understand() {
 }
 
 #[test]
-fn all_that_is_wrong_with_settings_and_grants_is_said_at_once() {
+fn all_errors_of_settings_and_grants_are_reported_at_once() {
     let scene = Scene::new();
     let sparse = wasm("sparse");
     let ran = scene.run([

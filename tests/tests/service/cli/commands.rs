@@ -242,7 +242,7 @@ fn workers(pid: u32) -> usize {
 }
 
 #[test]
-fn threads_are_as_many_as_told() {
+fn threads_sets_the_number_of_workers() {
     for count in ["1", "3"] {
         let scene = Scene::new();
         let server = scene.serve(["-U", "socket", "-t", count, &wasm("pattern")]);
@@ -412,7 +412,7 @@ fn the_uri_is_printed_before_the_command_runs() {
 // The log
 
 #[test]
-fn it_says_more_when_asked() {
+fn it_logs_more_with_verbose() {
     let log = |arguments: &[&str], filter: Option<&str>| {
         let scene = Scene::new();
         let mut command = scene.command(["serve"]);
@@ -606,7 +606,7 @@ fn a_signal_for_upgrades_ends_nothing() {
 }
 
 #[test]
-fn a_terminal_that_goes_leaves_who_asked_for_that() {
+fn a_hangup_of_the_terminal_ends_no_server_under_nohup() {
     let scene = Scene::new();
     let mut nohup = Command::new("nohup");
     let command = scene.command(["serve", "-P", "pid", "-U", "socket", &wasm("pattern")]);
@@ -890,7 +890,7 @@ fn the_examples_of_help_are_understood() {
 }
 
 #[test]
-fn it_says_its_version() {
+fn it_prints_its_version() {
     for option in ["--version", "-V"] {
         let version = run(nbdbox(), [option]).ok();
         // All members of the workspace have one version.
@@ -907,7 +907,7 @@ fn without_a_command_it_shows_help_and_fails() {
 }
 
 #[test]
-fn inspect_says_what_a_plugin_is_and_needs() {
+fn inspect_shows_what_a_plugin_is_and_needs() {
     let inspect = |name: &str| run(nbdbox(), ["inspect", &wasm(name)]).ok();
     let pattern = inspect("pattern");
     for words in [

@@ -318,7 +318,7 @@ fn called_at_load() -> BTreeSet<String> {
 }
 
 #[test]
-fn what_inspect_runs_is_said() {
+fn the_functions_that_inspect_calls_are_documented() {
     let section = section(&manual(), "`nbdbox inspect`");
     let help = help("inspect");
     let called = called_at_load();

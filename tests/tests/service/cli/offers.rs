@@ -87,7 +87,7 @@ fn without_structured_replies_there_is_no_block_status() {
 }
 
 #[test]
-fn a_masked_flag_isnt_said_and_cant_be_chosen() {
+fn a_masked_flag_is_not_offered_and_cannot_be_chosen() {
     for mask in ["0", "1", "2", "3", "0x1", "0xffff"] {
         let option = format!("--mask-handshake={mask}");
         for flags in 0..4 {

@@ -130,7 +130,7 @@ fn a_folder_that_others_can_write_to_is_left_out() {
 }
 
 #[test]
-fn what_isnt_found_says_what_to_write() {
+fn an_unknown_name_gets_a_suggestion() {
     let scene = Scene::new();
     fs::copy(plugin("pattern"), scene.path("plugin")).unwrap();
     fs::copy(plugin("pattern"), scene.path("Plugin")).unwrap();
@@ -168,7 +168,7 @@ fn what_isnt_found_says_what_to_write() {
 }
 
 #[test]
-fn a_configuration_looks_where_it_says_and_nowhere_at_home() {
+fn a_configuration_uses_its_own_plugin_path_and_no_home_folder() {
     let scene = Scene::new();
     folder(&scene, "own", &[("mine", "pattern"), ("shift", "offset")]);
     let home = folder(
@@ -216,7 +216,7 @@ fn a_configuration_looks_where_it_says_and_nowhere_at_home() {
 }
 
 #[test]
-fn the_list_says_what_each_is_and_needs() {
+fn the_list_shows_what_each_plugin_is_and_needs() {
     let scene = Scene::new();
     let own = folder(&scene, "own", &[("image", "qcow2"), ("copy", "cow")]);
     fs::write(scene.path("own/broken.wasm"), "not wasm").unwrap();

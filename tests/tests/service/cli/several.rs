@@ -85,7 +85,7 @@ fn filters_and_read_only_are_for_all_of_them() {
 }
 
 #[test]
-fn the_uri_names_the_first_unless_it_is_said_otherwise() {
+fn the_uri_names_the_first_export_by_default() {
     let scene = Scene::new();
     let words = |more: &[&str]| {
         let words = [
@@ -153,7 +153,7 @@ fn a_folder_may_be_written_to() {
 }
 
 #[test]
-fn what_is_wrong_is_said_before_it_listens() {
+fn errors_are_reported_before_it_listens() {
     let scene = Scene::new();
     scene.write("disk", [0; 512]);
     fs::create_dir(scene.path("images")).unwrap();

@@ -186,7 +186,7 @@ fn a_replaced_file_is_there_after_a_reload_for_those_who_come_next() {
 }
 
 #[test]
-fn a_file_that_is_gone_is_not_written_to_for_nobody() {
+fn an_export_whose_file_was_removed_is_not_opened() {
     let disk = Disk::empty(MIB);
     let server = Server::hosting(&file(&disk.path()));
     drop(connect(&server));

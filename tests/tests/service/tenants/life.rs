@@ -87,7 +87,7 @@ fn a_hangup_brings_a_plugin_whose_file_was_replaced() {
 }
 
 #[test]
-fn a_configuration_with_errors_changes_nothing_and_says_all_of_them() {
+fn a_configuration_with_errors_changes_nothing_and_all_errors_are_reported() {
     let server = Server::hosting(&three());
     let broken = three()
         .replace("[tenant.bob]", "[tenant.bob]\nsize = 3")
@@ -104,7 +104,7 @@ fn a_configuration_with_errors_changes_nothing_and_says_all_of_them() {
 }
 
 #[test]
-fn a_listener_that_is_removed_closes_and_who_came_by_it_stays() {
+fn a_removed_listener_closes_and_its_clients_stay() {
     let both = tenant("alice", "").replace(
         "[tenant",
         "[[listener]]\nname = \"extra\"\nunix = \"FOLDER/extra\"\n[tenant",
@@ -123,7 +123,7 @@ fn a_listener_that_is_removed_closes_and_who_came_by_it_stays() {
 }
 
 #[test]
-fn a_drain_answers_what_is_under_way_and_refuses_the_rest() {
+fn a_drain_answers_requests_in_flight_and_refuses_the_rest() {
     let server = Server::hosting(&format!("drain = \"5s\"\n{}", three()));
     // After complete replies, the client gets the end as an error or a closed connection, depending on the kernel.
     let script = "\

@@ -154,7 +154,7 @@ fn a_vsock_port_is_taken_where_the_kernel_has_them() {
 }
 
 #[test]
-fn the_units_are_what_systemd_takes_and_leave_little_open() {
+fn systemd_accepts_the_units_and_their_exposure_is_low() {
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/systemd");
     let folder = tempfile::tempdir().unwrap();
     let [service, socket] = ["nbdbox.service", "nbdbox.socket"].map(|name| {

@@ -9,7 +9,7 @@ use nbdbox_tests::{Server, run};
 use super::scene::{Reader, info, three, uri};
 
 #[test]
-fn what_needs_a_restart_is_said() {
+fn changes_that_need_a_restart_are_logged() {
     let server = Server::hosting(&three());
     let changed = "log-format = \"json\"\nconnections = 7\nhandshake = \"3s\"\ndrain = \"4s\"\n";
     let config = [changed, &three()].concat();
@@ -54,7 +54,7 @@ fn names_cannot_be_swapped_under_clients() {
 }
 
 #[test]
-fn a_listener_goes_over_to_tls_for_those_who_come_next() {
+fn a_listener_requires_tls_of_new_clients_after_a_reload() {
     let authority = Authority::new();
     let (folder, client) = (authority.server(&localhost()), authority.nobody());
     let server = Server::hosting(&three());

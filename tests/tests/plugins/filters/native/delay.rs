@@ -36,7 +36,7 @@ fn calls_take_at_least_as_long() {
 }
 
 #[test]
-fn who_connects_and_leaves_waits() {
+fn connecting_and_disconnecting_are_delayed() {
     const WAIT: Duration = Duration::from_millis(250);
     let server = serve("delay,delay-open=250ms,delay-close=250ms", &[]);
     let (client, took) = time(|| Client::connect(&server.socket(), Framing::Structured));

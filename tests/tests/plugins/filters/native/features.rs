@@ -78,7 +78,7 @@ fn without_id(call: String) -> String {
 }
 
 #[test]
-fn what_is_offered_is_what_nbdkits_offer() {
+fn the_flags_are_those_of_nbdkits_filters() {
     for (filter, settings) in [
         ("nozero", &[][..]),
         ("nozero", &["zeromode=emulate"]),
@@ -113,7 +113,7 @@ fn what_is_offered_is_what_nbdkits_offer() {
 }
 
 #[test]
-fn what_comes_below_is_what_comes_below_nbdkits() {
+fn the_calls_below_are_those_below_nbdkits_filters() {
     for (filter, settings) in [
         ("nozero", &["zeromode=notrim"][..]),
         ("nozero", &["zeromode=plugin"]),
