@@ -10,7 +10,6 @@
 //! Another blueprint can replace the first while clients are connected. An export that is the same in both goes on
 //! undisturbed. One that differs becomes a new generation, and no two generations that each rely on being the only
 //! writer are open at once.
-//! each write alone are open at once.
 
 mod blueprint;
 mod generation;

@@ -67,8 +67,8 @@ impl Client {
 
     /// Connects to an export.
     ///
+    /// # Panics
     /// As for [`connect`](Self::connect).
-    /// As [`connect`](Self::connect).
     #[must_use]
     pub fn connect_to(socket: &Path, export: &str, framing: Framing) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
