@@ -12,7 +12,9 @@ use super::writes;
 pub(super) async fn fresh<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     let single = !bench.claims().parallel;
     if single && !bench.offers(ExportFlags::READ_ONLY) {
-        return moot("the plugin has mode single and is writable: its memory may be the disk");
+        return moot(
+            "the mode is single and the disk is writable: the plugin's memory may be the disk",
+        );
     }
     let other = bench.another().await?;
     let (one, two) = (bench.terms(), bench.subject.terms(&other));
@@ -53,10 +55,10 @@ async fn compare<S: Subject>(
 /// A change in one instance is visible in another.
 pub(super) async fn parallel<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     if !bench.claims().parallel {
-        return moot("the plugin has mode single");
+        return moot("the mode is single");
     }
     if bench.offers(ExportFlags::READ_ONLY) {
-        return moot("the plugin is read-only: see `fresh`");
+        return moot("the disk is read-only: see `fresh`");
     }
     writes::must_be_allowed(bench)?;
     let windows = bench.windows().await?;
@@ -80,7 +82,7 @@ pub(super) async fn immutable<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
         return moot("the plugin doesn't claim to be immutable");
     }
     if !bench.offers(ExportFlags::READ_ONLY) {
-        return broken("the plugin claims to be immutable, but is writable");
+        return broken("the plugin claims to be immutable, but the disk is writable");
     }
     let windows = bench.windows().await?;
     let mut first = Vec::with_capacity(windows.len());

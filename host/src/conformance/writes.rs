@@ -14,7 +14,7 @@ const CHANGES: u32 = 200;
 
 pub(super) fn must_be_allowed<S: Subject>(bench: &Bench<'_, S>) -> Result<(), Stop> {
     if bench.offers(ExportFlags::READ_ONLY) {
-        return moot("the plugin is read-only");
+        return moot("the disk is read-only");
     }
     if !bench.plan.write {
         return moot("the rule writes to the disk: allow it with --write");
