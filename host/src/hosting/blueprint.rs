@@ -67,12 +67,12 @@ impl Planned {
 }
 
 impl Blueprint {
-    /// Reads a configuration: a file, or all `*.toml` of a folder in the order of their names. Also reads the plugins'
-    /// files, for their digests, and the secrets, and looks for files that two exports would write. Loads no plugin.
-    /// Blocks.
+    /// Reads a configuration: a file, or all `*.toml` of a folder in the order of their names. Reads the
+    /// plugins' files too, for their digests, and the secrets, and looks which files two exports would write; loads
+    /// nothing.
     ///
     /// # Errors
-    /// All errors, one a line.
+    /// All that is wrong, one thing a line.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let (config, _) = read_configuration(path)?;
         let plugins = Plugins::of_configuration(&config.plugins);

@@ -37,9 +37,7 @@ async fn ask(address: &Address) -> anyhow::Result<Bytes> {
     match address {
         Address::Tcp(address) => get(TcpStream::connect(address).await?).await,
         Address::Unix { path, .. } => get(UnixStream::connect(path).await?).await,
-        Address::Vsock { .. } | Address::Inherited(_) => {
-            bail!("an admin listener has no such address")
-        }
+        Address::Vsock { .. } | Address::Inherited(_) => bail!("it has no such address"),
     }
 }
 
@@ -48,7 +46,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // The task ends with the answer.
+    // Ends with the answer.
     #[expect(
         clippy::disallowed_methods,
         reason = "the command's own: one, for its one connection"
@@ -59,12 +57,9 @@ where
         .send_request(request.body(Empty::<Bytes>::new())?)
         .await?;
     let status = answer.status();
-    ensure!(
-        status == StatusCode::OK,
-        "the answer has the status {status}"
-    );
+    ensure!(status == StatusCode::OK, "it answers {status}");
     let body = Limited::new(answer.into_body(), ANSWER).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
+    let body = body.map_err(|error| anyhow::anyhow!("its answer broke off: {error}"))?;
     connection.abort();
     Ok(body.to_bytes())
 }
