@@ -1,4 +1,4 @@
-# The project's habits, one entry each. `make` alone lists them, from the `##` comments below.
+# The project's habits, one target each. `make` alone lists them, from the `##` comments below.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,14 +6,14 @@ SHELL := bash
 # Cargo uses all cores by itself, and the targets wait for each other.
 .NOTPARALLEL:
 
-# How long `make fuzz` runs each target, and how long `make check` runs each that is quick to build.
+# The seconds for which `make fuzz` runs each target, and `make check` each target that is quick to build.
 FUZZ_SECONDS ?= 60
 SMOKE_SECONDS ?= 3
 
-# How long `make soak` attacks.
+# The seconds for which `make soak` attacks.
 SOAK_SECONDS ?= 600
 
-# How often, and how long each time, `make bench` loads each server. ROWS names some of its rows.
+# How many rounds `make bench` has, and the seconds of load on each server in a round. ROWS selects rows by name.
 BENCH_ROUNDS ?= 5
 BENCH_SECONDS ?= 2
 ROWS ?=
@@ -27,7 +27,7 @@ help: ## Show this list
 	@echo "First time here: make setup demo. Before a commit: make check."
 	@echo "Settings: FUZZ_SECONDS=60          seconds per fuzz target; SMOKE_SECONDS=3 in make check"
 	@echo "          BENCH_ROUNDS=5           rounds of make bench; BENCH_SECONDS=2, ROWS=word,word"
-	@echo "          NBDBOX_GUEST_TOOLCHAIN=  rustup or debian: where the guests' compiler comes from"
+	@echo "          NBDBOX_GUEST_TOOLCHAIN=  rustup or debian: the source of the guests' compiler"
 
 # May use sudo. No other target installs anything, except `bench`, which needs a header of nbdkit.
 .PHONY: setup
@@ -36,7 +36,7 @@ setup: ## Install what is missing: NBD clients, C compiler, Rust for wasm
 	@tests/setup/guest-toolchain.sh
 	@tests/setup/guest-kits.sh
 
-# Fails, and names `make setup`, if it has something to install.
+# Fails if something has to be installed, and names `make setup`.
 .PHONY: ready
 ready:
 	@tests/setup/clients.sh --check

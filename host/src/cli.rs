@@ -1,4 +1,4 @@
-//! The command line: a module for each of `nbdbox`'s commands.
+//! The command line: a module for each command of `nbdbox`.
 
 mod admin_args;
 mod check;
@@ -36,7 +36,7 @@ use rustix::process::Signal;
 
 use crate::walls;
 
-/// Exit status where something failed.
+/// The exit status of a command that failed.
 const FAILED: u8 = 1;
 
 /// An NBD server whose plugins are sandboxed WebAssembly components.
@@ -88,7 +88,7 @@ enum Command {
     /// Goes behind its walls and then does what the other arguments say. nbdbox starts this for itself.
     #[command(name = walls::SUBCOMMAND, hide = true)]
     BehindWalls {
-        /// Whether it's refused to go on if the kernel lacks a wall.
+        /// Refuse to go on if the kernel lacks a wall.
         #[arg(long = walls::ALL_NAME)]
         all: bool,
         /// What it serves of a configuration.
@@ -104,7 +104,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed terminal is no reason to fail differently.
+            // The status is the same if the terminal is closed.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED));
         }
@@ -135,7 +135,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::CompilePlugin => {
             let done = compile::worker().map(|()| ExitCode::SUCCESS);
-            // To the pipe that its parent reads; there may be no memory left for a thread.
+            // The parent reads this pipe. The compiler's memory limit may leave no room for the log's thread.
             return done.unwrap_or_else(|error| {
                 let _ = writeln!(io::stderr(), "{error:#}");
                 ExitCode::from(FAILED)
@@ -146,7 +146,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn failed(words: &str) -> ExitCode {
-    // Where nobody reads them, the status still says it.
+    // If nobody reads them, the status still reports the failure.
     crate::log::say(words);
     ExitCode::from(FAILED)
 }
@@ -156,12 +156,12 @@ fn print_schema() -> anyhow::Result<()> {
     print(&format!("{schema}\n"))
 }
 
-/// The status of a command that a signal ended, as shells say it.
+/// The exit status of a command that a signal ended: 128 and the signal's number, as in shells.
 fn ended_by(signal: Signal) -> ExitCode {
     ExitCode::from(128 + u8::try_from(signal.as_raw()).unwrap_or(0))
 }
 
-/// Writes to standard output. A reader who has seen enough, such as `head`, is no error.
+/// Writes to standard output; may block. A closed pipe is no error: its reader, such as `head`, has enough.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut output = io::stdout();
     match output

@@ -1,10 +1,10 @@
 //! A conformance run for plugin authors: does a device keep the contract?
 //!
-//! Drives a [`Device`](device::Device) in this process as clients would, no wire in between, and gives a verdict
-//! for each [`Rule`]. Each rule meets a device that was opened for it alone, so that one that crashes
-//! spoils no other verdict. A seed decides every offset and length: the same seed asks the same.
+//! Drives a [`Device`](device::Device) in this process as clients would, without the wire, and gives a verdict for each
+//! [`Rule`]. Each rule gets a device that was opened for it alone, so that a crash spoils no other verdict. A seed
+//! decides every offset and length: the same seed makes the same requests.
 //!
-//! Knows no wasm: a [`Subject`] opens devices and says what the plugin claims of itself.
+//! Knows no wasm: a [`Subject`] opens devices and passes on the plugin's claims.
 
 mod dice;
 mod rule;
@@ -27,18 +27,18 @@ pub(crate) use verdict::{Outcome, Verdict};
 use bench::Bench;
 use verdict::Checked;
 
-/// What to do in a run.
+/// What a run may do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// Decides offsets, lengths and bytes.
+    /// The seed of all offsets, lengths and bytes.
     pub seed: u64,
-    /// Whether the device may be written. Everything on it may be lost.
+    /// Whether the run may write to the device, and so destroy everything on it.
     pub write: bool,
 }
 
-/// Checks `rules`, in the order given, and tells each verdict as it's there.
+/// Checks `rules` in the order given, and passes on each verdict at once.
 ///
-/// [`Rule::Faults`] and the budgets speak of the rules before them: they come last in [`Rule::ALL`].
+/// [`Rule::Faults`] and the budgets judge the calls of the rules before them, so they come last in [`Rule::ALL`].
 pub(crate) async fn run<S: Subject>(
     subject: &S,
     plan: Plan,

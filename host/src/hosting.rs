@@ -1,14 +1,15 @@
 //! The exports of many tenants in one process.
 //!
-//! A [`Blueprint`] is a configuration of which everything outside was looked at: plugins have digests,
-//! secrets have values. [`Hosting`] is the catalog made of it. Its invariants: a client sees the exports
-//! of its own tenant and no others, by their names only; nothing of a plugin is loaded, let alone run,
-//! before a client who may use its export asks for it; a plugin is compiled and kept once, however many
-//! exports are made of it.
+//! A [`Blueprint`] is a configuration whose files, digests and secrets the host has checked. [`Hosting`] is the catalog
+//! made of it. Its invariants:
 //!
-//! Another blueprint can take the place of the first while clients are connected: what is the same in
-//! both goes on as if nothing had been. What isn't is a new generation of its export, and no two generations that would
-//! each write alone are open at once.
+//! - A client sees only the exports of its own tenant, and only by name.
+//! - No plugin is loaded, let alone run, before a client that may use its export requests it.
+//! - A plugin is compiled and kept once, however many exports use it.
+//!
+//! Another blueprint can replace the first while clients are connected. An export that is the same in both goes on
+//! undisturbed. One that differs becomes a new generation, and no two generations that each rely on being the only
+//! writer are open at once.
 
 mod blueprint;
 mod generation;
@@ -43,35 +44,35 @@ pub(crate) use tenant::Tenant;
 use self::hold::Hold;
 use crate::machine;
 
-/// All tenants.
+/// The catalog of all tenants.
 #[derive(Debug)]
 pub(crate) struct Hosting {
     library: Arc<Library>,
     limits: Limits,
     process: Arc<ProcessQuota>,
     cores: Arc<Cores>,
-    /// Connections of all tenants.
+    /// The connections of all tenants together.
     connections: Arc<SharedCount>,
     tenants: RwLock<Arc<Vec<Arc<Tenant>>>>,
-    /// All clients are of the first tenant, whatever its rules.
+    /// Every client belongs to the first tenant, whatever its rules.
     for_all: bool,
 }
 
 /// What another blueprint changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// Exports that weren't there.
+    /// Exports that are new.
     pub added: usize,
     /// Exports for which new connections get something else.
     pub changed: usize,
-    /// Exports that are there no more.
+    /// Exports that are gone.
     pub removed: usize,
-    /// The rest.
+    /// Exports that stay as they are.
     pub kept: usize,
 }
 
 impl Hosting {
-    /// The tenants of a blueprint; nothing is loaded yet.
+    /// The tenants of a blueprint. Loads no plugin yet.
     #[must_use]
     pub(crate) fn new(engine: Engine, blueprint: Blueprint) -> Self {
         let connections = blueprint.config.own_connections();
@@ -86,7 +87,7 @@ impl Hosting {
             connections,
             ..Limits::default()
         };
-        // Guests run on the runtime's threads: so many can compute at once.
+        // Guests run on the runtime's threads, so this many of them can compute at once.
         let runtime = tokio::runtime::Handle::try_current();
         let workers = runtime.map_or(1, |runtime| runtime.metrics().num_workers());
         let hosting = Self {
@@ -102,7 +103,7 @@ impl Hosting {
         hosting
     }
 
-    /// The exports of a command line: those of one tenant, of whom every client is.
+    /// The exports of a command line: those of one tenant, to which every client belongs.
     #[must_use]
     pub(crate) fn for_all(engine: Engine, blueprint: Blueprint) -> Self {
         Self {
@@ -111,8 +112,8 @@ impl Hosting {
         }
     }
 
-    /// Goes over to another blueprint: connections stay as they are, new ones meet what it says. Time
-    /// for the handshake and the number of connections stay those of the first.
+    /// Replaces the blueprint. Connections stay as they are, and new ones get the new exports. The time for the
+    /// handshake and the number of connections stay those of the first blueprint.
     pub(crate) fn replace(&self, blueprint: Blueprint) -> Changes {
         let Config {
             memory, portion, ..
@@ -133,10 +134,10 @@ impl Hosting {
         changes
     }
 
-    /// Loads all plugins, and looks whether what is given to each fits what it needs. Nothing is opened.
+    /// Loads all plugins, and checks whether each is granted and given what it needs. Opens no export.
     ///
     /// # Errors
-    /// The first that doesn't fit, and of which export.
+    /// The first mismatch, with its export.
     pub(crate) async fn check(&self) -> anyhow::Result<()> {
         for tenant in self.tenants().iter() {
             for slot in tenant.exports() {
@@ -153,21 +154,22 @@ impl Hosting {
         Ok(())
     }
 
-    /// How many connections each tenant finds, whatever others have; 0 if there are too few for that.
+    /// The connections that are reserved for each tenant, whatever the others use; 0 if there are too few to reserve
+    /// any.
     #[must_use]
     pub(crate) fn kept_connections(&self) -> usize {
         self.connections.kept()
     }
 
-    /// The tenants, by name.
+    /// The tenants, in the order of their names.
     #[must_use]
     pub(crate) fn tenants(&self) -> Arc<Vec<Arc<Tenant>>> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&tenants)
     }
 
-    /// The one tenant of which a client is. Whom the rules of two tenants fit is of neither: a mistake
-    /// in the rules must not show one's exports to the other.
+    /// The tenant to which a client belongs. If the rules of two tenants match, it belongs to neither: a mistake in the
+    /// rules must not show one tenant's exports to the other.
     fn tenant_of(&self, client: &Client) -> Option<Arc<Tenant>> {
         let tenants = self.tenants();
         if self.for_all {
@@ -183,7 +185,7 @@ impl Hosting {
                 second,
                 ?client,
                 request = Origin::field(),
-                "the rules of two tenants fit a client: it gets nothing"
+                "the rules of two tenants match a client, so it gets no export; change the rules"
             );
             return None;
         }

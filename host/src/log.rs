@@ -1,10 +1,10 @@
-//! The operator's log, on standard error, such that nobody waits for it and nobody fills it.
+//! The operator's log, on standard error. Nobody waits long for it, and nobody can fill it.
 //!
-//! - Lines are written by a thread of their own from a bounded queue ([`writer`]). A pipe that nobody reads keeps
-//!   nobody from working: lines are dropped, and counted.
-//! - Lines about an export, and about strangers of a listener, have a rate ([`rates`]). What is dropped is counted and
-//!   told.
-//! - [`say`] and [`finish`] are for the beginning and the end of a process: they wait for the writer, and not for long.
+//! - A thread of its own writes lines from a bounded queue ([`writer`]). If nobody reads the pipe, the queue drops
+//!   lines and counts them, and all other threads go on.
+//! - The lines about an export have a rate, and so have those about clients of a listener that haven't got an export
+//!   ([`rates`]). Lines past the rate are dropped, counted and reported.
+//! - [`say`] and [`finish`] are for the end of a process. They wait for the writer, a second at most.
 
 mod rates;
 mod writer;
@@ -21,11 +21,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use self::rates::RATES;
 use self::writer::{Lines, Writer};
 
-/// The time that the process waits for its last words to be written. Restrains a reader of standard error that doesn't
+/// The time that the process waits for its last lines to be written. Restrains a reader of standard error that doesn't
 /// read.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// For people.
@@ -39,11 +39,11 @@ pub(crate) enum Form {
 pub(crate) struct Dropped {
     /// Past the rate of an export or a listener.
     pub(crate) rate: u64,
-    /// Since nobody read them in time, or they couldn't be written.
+    /// Nobody read them in time, or they couldn't be written.
     pub(crate) unread: u64,
 }
 
-/// Starts the log, once in a process. Panics are lines of it from then on.
+/// Starts the log, once in a process. From then on panics are lines of it.
 ///
 /// # Errors
 /// The writer's thread can't be started; a log was started before.
@@ -52,35 +52,34 @@ pub(crate) fn start(filter: EnvFilter, form: Form) -> anyhow::Result<()> {
     let lines = fmt::layer()
         .with_writer(move || Lines(writer))
         .with_ansi(stderr().is_terminal())
-        // They would be written past the queue.
+        // The layer would write them past the queue.
         .log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter).with(&*RATES);
     match form {
         Form::Text => registry.with(lines).try_init()?,
-        // A line's fields stand beside its message: no name of one is anybody else's to choose.
+        // Fields are on one level with the message. No client or plugin chooses the name of a field.
         Form::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
     }
-    // The standard hook writes to standard error itself: a worker would wait there.
+    // The standard hook writes to standard error itself, where a worker could block.
     panic::set_hook(Box::new(|panic| {
         tracing::error!(target: "nbdbox::panic", "{panic}");
     }));
     Ok(())
 }
 
-/// Writes the words of a process that is about to end, behind all lines of the log, and waits for that for a second at
-/// most.
+/// Writes the last words of a process that is about to end, after all lines of the log. Blocks for a second at most.
 pub(crate) fn say(words: &str) {
     match Writer::get() {
         Ok(writer) => {
             writer.push_last(&format!("{words}\n"));
             writer.finish(PATIENCE);
         }
-        // Better late than never; nobody else is there to wait.
+        // Without the writer's thread this thread writes; no other is there to be held up.
         Err(_) => drop(writeln!(stderr(), "{words}")),
     }
 }
 
-/// Waits until all lines are written, for a second at most.
+/// Waits until all lines are written. Blocks for a second at most.
 pub(crate) fn finish() {
     if let Some(writer) = Writer::started() {
         RATES.tell(Instant::now());

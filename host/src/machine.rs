@@ -1,4 +1,4 @@
-//! What the machine has for this process: memory, and mappings of an address space.
+//! What the machine gives this process: memory, mappings, descriptors, threads and cores.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _};
@@ -10,21 +10,21 @@ use device::ProcessQuota;
 use nbdbox_config::config::Portion;
 use rustix::fs::Dir;
 
-/// The part of the memory that tenants may have together: the rest is the program's, the kernel's for sockets and page
-/// tables, and what no meter sees.
+/// The share of the memory that tenants may have together. The rest is for the program, for the kernel's sockets and
+/// page tables, and for what no meter counts.
 const MEMORY_PARTS: (u64, u64) = (4, 5);
 
-/// The part of the mappings, likewise: compiled code, threads and large buffers take some too.
+/// The share of the mappings that tenants may have together; compiled code, threads and large buffers take some too.
 const MAPPING_PARTS: (u64, u64) = (3, 4);
 
-/// What Linux gives a process where nobody has set anything (vm.max_map_count).
+/// The mappings that Linux gives a process by default (vm.max_map_count).
 const DEFAULT_MAPPINGS: u64 = 65_530;
 
-/// What is asked of the kernel more than once.
+/// What the kernel reports, looked up once.
 static KERNEL: LazyLock<Kernel> = LazyLock::new(Kernel::look);
 
-/// What the kernel says of the machine, and open files in which it tells of this process: once there are walls around the
-/// process, none can be opened.
+/// The kernel's figures of the machine, and open files with its figures of this process. They are opened early because
+/// behind walls no file can be.
 struct Kernel {
     cores: usize,
     memory: u64,
@@ -39,7 +39,7 @@ impl Kernel {
         let open = |path| File::open(path).ok().map(Mutex::new);
         let descriptors = File::open("/proc/self/fd").and_then(|folder| Ok(Dir::new(folder)?));
         Self {
-            // As far as the control group lets the process use them.
+            // Fewer if affinity or the control group limits them.
             cores: available_parallelism().map_or(1, usize::from),
             memory: available_memory(),
             mappings: number("/proc/sys/vm/max_map_count").unwrap_or(DEFAULT_MAPPINGS),
@@ -54,9 +54,9 @@ impl Kernel {
     }
 }
 
-/// What a file of the kernel says now.
+/// The contents of a file of the kernel at this time.
 fn again(file: &Mutex<File>) -> Option<Vec<u8>> {
-    // What a panic may leave half-done is where it reads next.
+    // A panic can only leave the file's offset anywhere, and the next lines reset that.
     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
     let mut bytes = Vec::new();
     file.rewind().ok()?;
@@ -64,13 +64,13 @@ fn again(file: &Mutex<File>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Opens all files of the kernel that are needed later. To be called before walls close.
+/// Opens all files of the kernel that are needed later. Must be called before the walls close.
 pub(crate) fn prepare() {
     LazyLock::force(&KERNEL);
 }
 
-/// What tenants may have of this machine: `memory` bytes, or four fifths of what the process can get. Reads files of the
-/// kernel.
+/// What tenants may have of this machine: `memory` bytes, or four fifths of what the process can get. The first call
+/// reads files of the kernel.
 pub(crate) fn budget(memory: Option<u64>) -> Arc<ProcessQuota> {
     budget_of(memory, Portion::WHOLE)
 }
@@ -81,39 +81,39 @@ pub(crate) fn budget_of(memory: Option<u64>, portion: Portion) -> Arc<ProcessQuo
     ProcessQuota::new(memory, part(max_mappings(), MAPPING_PARTS))
 }
 
-/// Bytes that tenants may have: `memory`, or four fifths of what the process can get.
+/// The bytes that tenants may have: `memory`, or four fifths of what the process can get.
 pub(crate) fn memory_budget(memory: Option<u64>) -> u64 {
     memory.unwrap_or_else(|| part(KERNEL.memory, MEMORY_PARTS))
 }
 
-/// Bytes of the process that are in memory now; `None` if the kernel doesn't tell.
+/// The resident memory of the process in bytes; `None` if the kernel doesn't report it.
 pub(crate) fn resident() -> Option<u64> {
     bytes_of("VmRSS:", &KERNEL.status()?)
 }
 
-/// Mappings of the process now; `None` if the kernel doesn't tell.
+/// The mappings of the process; `None` if the kernel doesn't report them.
 pub(crate) fn mappings() -> Option<u64> {
     let maps = again(KERNEL.maps.as_ref()?)?;
     Some(maps.iter().filter(|byte| **byte == b'\n').count() as u64)
 }
 
-/// Descriptors that the process has open; `None` if the kernel doesn't tell.
+/// The open descriptors of the process; `None` if the kernel doesn't report them.
 pub(crate) fn descriptors() -> Option<u64> {
     let folder = KERNEL.descriptors.as_ref()?;
     let mut folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
     folder.rewind();
     let entries = folder.by_ref().flatten();
-    // Those two are in each folder.
+    // Every folder has these two.
     let numbers = entries.filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."));
     Some(numbers.count() as u64)
 }
 
-/// Descriptors that the process may have open; `None` if there's no limit.
+/// The descriptors that the process may have open; `None` if there's no limit.
 pub(crate) fn max_descriptors() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
-/// Threads of the process; `None` if the kernel doesn't tell.
+/// The threads of the process; `None` if the kernel doesn't report them.
 pub(crate) fn threads() -> Option<u64> {
     let status = KERNEL.status()?;
     let line = status
@@ -122,12 +122,12 @@ pub(crate) fn threads() -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Cores that the process may use: those of the machine, or fewer if it's kept to some or has a quota.
+/// The cores that the process may use: those of the machine, or fewer if affinity or a quota limits them.
 pub(crate) fn cores() -> usize {
     KERNEL.cores
 }
 
-/// Mappings that the kernel gives a process.
+/// The mappings that the kernel allows a process.
 pub(crate) fn max_mappings() -> u64 {
     KERNEL.mappings
 }
@@ -136,7 +136,7 @@ const fn part(whole: u64, (parts, of): (u64, u64)) -> u64 {
     whole / of * parts
 }
 
-/// The machine's memory, or what the groups of this process leave it.
+/// The machine's memory in bytes, or less if a control group limits it.
 fn available_memory() -> u64 {
     let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let machine = bytes_of("MemTotal:", &machine).unwrap_or(u64::MAX);
@@ -150,14 +150,14 @@ fn number(file: impl AsRef<Path>) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-/// What a line of `/proc/meminfo` or `/proc/self/status` says.
+/// The value of a line of `/proc/meminfo` or `/proc/self/status`, in bytes.
 fn bytes_of(name: &str, text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
 
-/// The files that may limit the memory of the groups in `/proc/self/cgroup`, and of those that they're in: a group has
+/// The files that may limit the memory of the groups in `/proc/self/cgroup` and of all groups around them: a group has
 /// no more than the one around it. A container may see its own group as the root.
 fn limit_files(groups: &str) -> impl Iterator<Item = PathBuf> {
     groups.lines().flat_map(|line| {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_says_counts() {
+    fn the_operators_memory_counts() {
         assert_eq!(memory_budget(Some(1 << 30)), 1 << 30);
         assert_eq!(budget(Some(1 << 30)).memory.limit(), 1 << 30);
         assert_eq!(part(10, MEMORY_PARTS), 8);

@@ -1,5 +1,5 @@
-//! The program `nbdbox`: what its command line, its exports and its operator's pages need beyond the crates of
-//! `host/crates`, which ARCHITECTURE.md lists by layer.
+//! The program `nbdbox`: its command line, its catalogs of exports, and its pages for the operator. The crates in
+//! `host/crates`, which ARCHITECTURE.md lists by layer, have the rest.
 
 mod cli;
 mod keeper;

@@ -1,8 +1,7 @@
-//! Maps of exports: their extents in words, in numbers and in pictures.
+//! Maps of exports: their extents as text, as numbers and as pictures.
 //!
-//! Owns the forms that `nbdbox map` prints. Takes extents one at a time and in ascending order, and
-//! knows neither where they come from nor where the text goes. Its invariant: memory doesn't depend
-//! on how many extents there are.
+//! Owns the formats that `nbdbox map` prints. Takes extents one at a time in ascending order, and leaves to others
+//! where they come from and where the text goes. Its invariant: memory doesn't depend on the number of extents.
 
 mod cells;
 mod coalesce;
@@ -24,7 +23,7 @@ pub(crate) use svg::Svg;
 pub(crate) use table::{Table, TotalsTable};
 pub(crate) use totals::Totals;
 
-/// All kinds, in the order in which pictures stack them: what costs most comes first.
+/// All kinds, in the order in which pictures stack them: the most costly first.
 pub(crate) const KINDS: [Kind; 4] = [Kind::Data, Kind::Undefined, Kind::Zero, Kind::Hole];
 
 /// One way to show a map.
@@ -35,14 +34,14 @@ pub(crate) trait Rendering {
     /// Writing failed.
     fn extent(&mut self, extent: &Extent, out: &mut dyn Write) -> io::Result<()>;
 
-    /// Writes what is left to say. That was all.
+    /// Writes the rest. No extent may follow.
     ///
     /// # Errors
     /// Writing failed.
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()>;
 }
 
-/// What `nbdinfo` calls a kind.
+/// The name of a kind in nbdinfo.
 #[must_use]
 pub(crate) const fn description(kind: Kind) -> &'static str {
     match kind {
@@ -53,7 +52,7 @@ pub(crate) const fn description(kind: Kind) -> &'static str {
     }
 }
 
-/// What that means.
+/// The meaning of a kind, for legends.
 const fn meaning(kind: Kind) -> &'static str {
     match kind {
         Kind::Data => "allocated",
@@ -63,7 +62,7 @@ const fn meaning(kind: Kind) -> &'static str {
     }
 }
 
-/// Where a kind stands in [`KINDS`].
+/// The place of a kind in [`KINDS`].
 const fn rank(kind: Kind) -> usize {
     match kind {
         Kind::Data => 0,
@@ -77,7 +76,7 @@ const fn rank(kind: Kind) -> usize {
 mod tests {
     use super::*;
 
-    /// The extents with these lengths and kinds, from 0 on.
+    /// The extents with these lengths and kinds, from offset 0 on.
     pub(super) fn extents(map: &[(u64, Kind)]) -> impl Iterator<Item = Extent> {
         map.iter().scan(0, |offset, &(length, kind)| {
             let extent = Extent {
@@ -90,7 +89,7 @@ mod tests {
         })
     }
 
-    /// All that a rendering writes for these extents.
+    /// Everything that a rendering writes for these extents.
     pub(super) fn rendered(mut rendering: impl Rendering, map: &[(u64, Kind)]) -> String {
         let mut out = Vec::new();
         for extent in extents(map) {

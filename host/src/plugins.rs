@@ -1,7 +1,7 @@
-//! Plugins by name: the folders in which they are looked for, and what is found there.
+//! Plugins by name: the folders in which nbdbox looks for them, and the plugins that it finds there.
 //!
-//! The first folder that has a name counts. A folder that others than its owner can write to is left out: whoever puts
-//! a file there would decide what runs with an operator's grants.
+//! The first folder with a name counts. nbdbox ignores a folder that others than its owner can write to: whoever can
+//! put a file there would decide what runs with an operator's grants.
 
 mod folders;
 
@@ -14,19 +14,19 @@ use nbdbox_config::native::NativeName;
 use nbdbox_config::reference::{Reference, is_name, nearest};
 use outside::{Entry, EntryKind, Right, Rights, files};
 
-/// Plugins that are listed. Restrains a folder that was given by mistake.
+/// The most entries of a folder that are read. Restrains an operator who named the wrong folder.
 const MOST: usize = 4096;
 
-/// Where plugins are looked for by name.
+/// The folders in which nbdbox looks for plugins by name.
 #[derive(Debug)]
 pub(crate) struct Plugins {
-    /// In their order, as they're named.
+    /// All folders, in their order, as they were given.
     folders: Vec<PathBuf>,
-    /// Those that can be used: looked at when the first name is asked for.
+    /// The folders that can be used, checked when the first name is looked up.
     usable: OnceLock<Vec<PathBuf>>,
 }
 
-/// A plugin that is found by its name.
+/// A plugin that was found by its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Named {
     pub(crate) name: String,
@@ -34,12 +34,12 @@ pub(crate) struct Named {
 }
 
 impl Plugins {
-    /// For a command line: what `--plugin-path` says comes first, then what the environment does.
+    /// The folders of a command line: `said`, which are those of `--plugin-path`, come before those of the environment.
     pub(crate) fn of_command_line(said: &[PathBuf]) -> Self {
         Self::of(folders::of_command_line(said))
     }
 
-    /// For a configuration: neither the environment nor the home folder counts.
+    /// The folders of a configuration: without those of the environment and of the home folder.
     pub(crate) fn of_configuration(said: &[PathBuf]) -> Self {
         Self::of(folders::of_configuration(said))
     }
@@ -51,7 +51,7 @@ impl Plugins {
         }
     }
 
-    /// What a server is to be allowed, so that it finds them by name and can read them.
+    /// Adds the rights that a server needs to find plugins by name and to read them.
     pub(crate) fn rights(&self, rights: &mut Rights) {
         for folder in &self.folders {
             rights.allow(folder, Right::List);
@@ -59,16 +59,17 @@ impl Plugins {
         }
     }
 
-    /// The file that is meant. Blocks.
+    /// The file that a reference names. Blocks.
     ///
     /// # Errors
-    /// Nothing is found under the name, and which is the nearest; this build has no registries.
+    /// No plugin has the name, and the text has the nearest one; the reference is to a registry, which this build can't
+    /// use.
     pub(crate) fn file(&self, reference: &Reference) -> anyhow::Result<PathBuf> {
         match reference {
             Reference::Path(path) => Ok(path.clone()),
             Reference::Name(name) => self.named(name),
             Reference::Registry(artifact) => bail!(
-                "{artifact} is in a registry, and this build has none: fetch the plugin's file, and name it by its path"
+                "{artifact} is in a registry, which this build can't use: fetch the plugin's file, and give its path"
             ),
         }
     }
@@ -105,7 +106,7 @@ impl Plugins {
         ))
     }
 
-    /// All that are found, by name. Blocks.
+    /// All plugins that are found, by name. Blocks.
     pub(crate) fn all(&self) -> Vec<Named> {
         let mut all: Vec<Named> = Vec::new();
         for folder in self.usable() {
@@ -139,7 +140,7 @@ impl Plugins {
     }
 }
 
-/// Finds out what can't be found out behind walls.
+/// Looks up what can't be looked up behind walls.
 pub(crate) fn prepare() {
     folders::prepare();
 }
@@ -187,7 +188,7 @@ mod tests {
             ("dealy", "did you mean `delay`?"),
             ("delay", "--filter delay"),
             ("kubernetes", "there is no plugin `kubernetes` ("),
-            ("oci://h/a", "this build has none"),
+            ("oci://h/a", "this build can't use"),
         ] {
             let error = find(name).unwrap_err().to_string();
             assert!(error.contains(words), "{name}: {error}");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds what the tests and the demo run: the workspace and, beside it, the guests. The guests' output is kept apart,
-# in target/guests.log, and shown when they fail.
+# Builds what the tests and the demo run: the workspace and, at the same time, the guests. The guests' output goes to
+# target/guests.log; the script prints it if their build fails.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 readonly log=target/guests.log

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the code without running it: format, lints, documentation, shell scripts. Goes through all of it, then fails
-# if anything did.
+# Checks the code without running it: format, lints, documentation, shell scripts. Makes all checks, then fails if any
+# of them failed.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 readonly wasm=wasm32-unknown-unknown
@@ -50,7 +50,7 @@ lint_guests() {
     return "$outcome"
 }
 
-# Compiled with core and alloc alone, so that neither they nor what they depend on can use std.
+# Compiles the crates with core and alloc alone, so that neither they nor their dependencies can use std.
 pure_crates() (
     # shellcheck source=/dev/null
     source target/guest-toolchain/env

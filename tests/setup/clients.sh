@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 mode=$(setup_mode "$@")
 
-# Where the file systems' tools are, for those who aren't root.
+# The folders of the file systems' tools, which aren't on every user's path.
 PATH=$PATH:/usr/sbin:/sbin
 
 # program → Debian package. nbdsh comes with the Python binding; the C++ compiler builds libFuzzer.
@@ -34,11 +34,11 @@ readonly programs=(
     g++:g++
 )
 
-# Debian's libnbd binding belongs to Debian's interpreter; another python3 that stands first on PATH
-# (pyenv's, say) doesn't see it.
+# Debian's libnbd binding belongs to Debian's interpreter; another python3 that comes first on PATH (pyenv's, say)
+# doesn't see it.
 python_sees_libnbd() { /usr/bin/python3 -c 'import nbd' 2>/dev/null; }
 
-# The parser by which a test reads what the admin listener says.
+# A test reads the admin listener's answers with this parser.
 python_reads_metrics() { /usr/bin/python3 -c 'import prometheus_client' 2>/dev/null; }
 
 missing_packages() {
@@ -51,7 +51,7 @@ missing_packages() {
     python_reads_metrics || echo python3-prometheus-client
     # A compiler without the C library's headers can't build wasmtime's helpers.
     [ -e /usr/include/stdio.h ] || echo libc6-dev
-    # cargo needs to know whom to trust.
+    # cargo needs authorities to trust.
     [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -d /etc/pki/tls/certs ] || echo ca-certificates
 }
 
@@ -59,7 +59,7 @@ check_rust() {
     local wanted found
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
     command -v cargo >/dev/null ||
-        die "Rust is missing: install Rust $wanted or later, with rustup for preference."
+        die "Rust is missing: install Rust $wanted or later, preferably with rustup."
     found=$(rustc --version | cut -d' ' -f2)
     [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
         die "Rust $found is too old, nbdbox needs $wanted or later: rustup update stable"
@@ -82,7 +82,7 @@ apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
 # One unreachable source doesn't matter if the others have the packages.
 as_root "${apt[@]}" update || say "clients: the package lists can't be refreshed, trying those at hand"
 as_root "${apt[@]}" install -y --no-install-recommends "${packages[@]}" ||
-    die "they can't be installed from here (no root, or no network)" "$by_hand"
+    die "apt-get can't install the missing packages (no root, or no network)" "$by_hand"
 
 mapfile -t packages < <(missing_packages | sort -u)
 [ "${#packages[@]}" -eq 0 ] || die "still missing after the installation: ${packages[*]}"

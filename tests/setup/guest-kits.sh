@@ -22,7 +22,7 @@ main() {
     say "guest kits: zig, componentize-py and componentize-js are there"
 }
 
-# Runs an installation unless it was done with these very versions.
+# Runs an installation unless it was done with exactly these versions.
 once() {
     local name=$1 versions=$2 stamp
     stamp=$home/$name.versions

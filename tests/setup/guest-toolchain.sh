@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The compiler for guests: Rust for wasm32-unknown-unknown. The Rust at hand has that target, or rustup adds
-# it. Where rustup can't reach its server, offline/debian-rust.sh is the way.
+# The compiler for guests: Rust for wasm32-unknown-unknown. Either the installed Rust has that target, or rustup adds
+# it. If rustup can't reach its server, offline/debian-rust.sh is the way.
 #
 #   tests/setup/guest-toolchain.sh            installs what is missing
 #   tests/setup/guest-toolchain.sh --check    installs nothing; fails if something is missing
 #
 # NBDBOX_GUEST_TOOLCHAIN=rustup or =debian forces one way. The result is target/guest-toolchain/env, which
-# plugins.sh reads. It sets nothing where the Rust at hand is the compiler.
+# plugins.sh reads. The file sets nothing if the installed Rust is the compiler.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 readonly target=wasm32-unknown-unknown
@@ -16,7 +16,7 @@ readonly way=${NBDBOX_GUEST_TOOLCHAIN:-auto}
 
 main() {
     mkdir -p "$home"
-    # Two at once (`make test` and `make demo` in two terminals) would unpack over each other.
+    # Without the lock, two runs at once (`make test` and `make demo` in two terminals) would unpack over each other.
     if command -v flock >/dev/null; then
         exec 9>"$home/lock"
         flock 9
@@ -26,7 +26,7 @@ main() {
     auto) has_target || debian_has_target || { may_install && { add_with_rustup || use_debian; }; } || give_up ;;
     rustup) has_target || { may_install && add_with_rustup; } || give_up ;;
     debian) debian_has_target || { may_install && use_debian; } || give_up ;;
-    *) die "NBDBOX_GUEST_TOOLCHAIN=$way: it is rustup, debian, or unset for the first that works" ;;
+    *) die "NBDBOX_GUEST_TOOLCHAIN=$way: set it to rustup or debian, or unset it to take the first that works" ;;
     esac
 }
 
@@ -42,7 +42,7 @@ has_target() {
 add_with_rustup() {
     command -v rustup >/dev/null || return 1
     say "guest toolchain: rustup target add $target"
-    # Where the network swallows packets instead of refusing them, this doesn't wait for ever.
+    # If the network swallows packets instead of refusing them, this doesn't wait for ever.
     RUST_BACKTRACE=0 timeout 180 rustup target add "$target" || return 1
     has_target
 }
@@ -68,7 +68,7 @@ give_up() {
         "(it unpacks the packages rustc-web and rust-web-src; nothing is installed)."
 }
 
-# Replaced only when it changes.
+# The file is replaced only if it changes.
 write_env() {
     {
         echo "# Written by tests/setup/guest-toolchain.sh: how to compile for $target."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the dependencies: licences, sources, bans, and advisories where their database can be fetched.
+# Checks the dependencies: licences, sources, bans, and advisories if their database can be fetched.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 if ! command -v cargo-deny >/dev/null; then
@@ -8,8 +8,8 @@ if ! command -v cargo-deny >/dev/null; then
 fi
 cargo deny --log-level error check bans licenses sources || exit 1
 
-# The advisories come from a database that a machine without general network can't fetch. That
-# isn't a finding, but it must not look like a pass.
+# A machine without general network can't fetch the database of advisories. That isn't a finding, but it must not look
+# like a pass.
 if timeout 120 cargo deny fetch db 2>/dev/null; then
     cargo deny --offline --log-level error check advisories
 else

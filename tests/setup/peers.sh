@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# What `make bench` needs beyond what the tests do: nbdkit's header, for the plugin in C that is
-# compared with.
+# Installs what `make bench` needs beyond the tests' needs: nbdkit's header, for the plugin in C to compare with.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 [ -e /usr/include/nbdkit-plugin.h ] && exit 0

@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# What every script in this folder starts with: strict mode, the repository's root as the current
-# folder, and a way to speak. Sourced, never run.
+# The first lines of every script in this folder: strict mode, the repository's root as the current folder, and
+# functions that print. Sourced, never run.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# One line about what happens now.
+# Prints one line about the next step.
 say() { printf '==> %s\n' "$*"; }
 
-# What went wrong and what a person can do about it; then stop.
+# Prints what failed and what a person can do about it, and ends the script.
 die() {
     printf 'error: %s\n' "$1" >&2
     [ $# -eq 1 ] || printf '       %s\n' "${@:2}" >&2
     exit 1
 }
 
-# What a script's only argument asks for: `install` what is missing or, with --check, fail if anything is.
+# The meaning of a script's only argument: none installs what is missing, --check fails if anything is.
 setup_mode() {
     case ${1-} in
     "") echo install ;;
@@ -24,7 +24,7 @@ setup_mode() {
     esac
 }
 
-# Runs a command as root. Fails, without asking anybody, where that can't be done.
+# Runs a command as root. Fails if it can't, or if sudo needs a password and nobody is at the terminal.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"

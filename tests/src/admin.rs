@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Run, Server, run};
 
-/// The table of the configuration.
+/// The configuration's table for an admin listener; `FOLDER` stands for the server's folder.
 pub const ADMIN: &str = "[admin]\nunix = \"FOLDER/admin\"\n";
 
 /// The admin listener's socket.
@@ -13,10 +13,10 @@ pub fn socket(server: &Server) -> PathBuf {
     server.folder().join("admin")
 }
 
-/// curl, with what it's to do.
+/// Runs curl over the admin listener's socket.
 ///
 /// # Panics
-/// There is no curl.
+/// curl isn't installed.
 #[must_use]
 pub fn curl(socket: &Path, arguments: &[&str]) -> Run {
     let socket = socket.to_str().unwrap();
@@ -24,20 +24,20 @@ pub fn curl(socket: &Path, arguments: &[&str]) -> Run {
     run("curl", all.iter().chain(arguments))
 }
 
-/// What a path answers.
+/// The admin listener's answer to a GET of `path`.
 ///
 /// # Panics
-/// It's an error.
+/// The answer is an error.
 #[must_use]
 pub fn get(server: &Server, path: &str) -> String {
     let url = format!("http://localhost{path}");
     curl(&socket(server), &["--fail", &url]).ok()
 }
 
-/// The value of one sample; none where there is none.
+/// The value of one sample; `None` if there is no such sample.
 ///
 /// # Panics
-/// It isn't a number.
+/// The value isn't a number.
 #[must_use]
 pub fn sample(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let has = |line: &&str| {

@@ -1,4 +1,4 @@
-//! A whole reply, read by the rules: what is wrong with its chunks fails the test.
+//! A whole reply, checked by the rules: a chunk that breaks one fails the test.
 
 use nbd_proto::wire::chunk;
 
@@ -9,16 +9,16 @@ pub struct Chunk {
     pub flags: u16,
     /// Reply type.
     pub kind: u16,
-    /// The header's offset, where headers are extended.
+    /// The header's offset, if headers are extended.
     pub offset: Option<u64>,
     /// What follows the header.
     pub payload: Vec<u8>,
 }
 
-/// A descriptor of a block status reply.
+/// One descriptor of a block status reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusDescriptor {
-    /// Bytes.
+    /// The length in bytes.
     pub length: u64,
     /// Status flags.
     pub flags: u64,
@@ -27,22 +27,22 @@ pub struct StatusDescriptor {
 /// The reply to one request, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Whose it is.
+    /// The request's cookie.
     pub cookie: u64,
     /// 0, or the error.
     pub error: u32,
     /// The text of a structured error.
     pub text: String,
-    /// What a read brought.
+    /// The bytes of a read.
     pub data: Vec<u8>,
-    /// What a block status brought.
+    /// The descriptors of a block status.
     pub extents: Vec<StatusDescriptor>,
     /// The chunks; empty for a simple reply.
     pub chunks: Vec<Chunk>,
 }
 
 impl Answer {
-    /// A simple reply, with the data that followed.
+    /// A simple reply, with the data that follows it.
     pub(crate) fn simple(cookie: u64, error: u32, data: Vec<u8>) -> Self {
         Self {
             cookie,
@@ -54,7 +54,7 @@ impl Answer {
         }
     }
 
-    /// A reply in chunks, the last of which is done, to a request for a range.
+    /// The reply to a request for a range, in chunks of which the last one has the flag DONE.
     ///
     /// # Panics
     /// The chunks break a rule of the section "Structured reply types".
@@ -95,7 +95,7 @@ impl Answer {
         answer
     }
 
-    /// How many chunks of this kind there are.
+    /// The number of chunks of this kind.
     #[must_use]
     pub fn count(&self, kind: u16) -> usize {
         self.chunks
@@ -120,7 +120,7 @@ impl Answer {
     }
 }
 
-/// The bytes of a read as its chunks come, in any order.
+/// The bytes of a read. Its chunks may come in any order.
 struct Content {
     offset: u64,
     bytes: Vec<u8>,
@@ -129,7 +129,7 @@ struct Content {
 
 impl Content {
     fn new((offset, length): (u64, u64)) -> Self {
-        // Only a read's range is ever filled; others may be of any length.
+        // Only a read fills its range. The range of another request may be too long to reserve memory for.
         let length = usize::try_from(length).unwrap();
         let length = if length <= 64 << 20 { length } else { 0 };
         Self {

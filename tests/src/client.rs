@@ -1,5 +1,5 @@
-//! A client that asks one thing at a time and believes nothing: what `nbd_proto::client` doesn't
-//! check of a reply, this does.
+//! A client that sends one request at a time and trusts nothing: it checks everything of a reply that
+//! `nbd_proto::client` doesn't.
 
 use std::fmt;
 use std::io::{Read as _, Write as _};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use nbd_proto::client::{Body, Connection, Goal, Negotiation, Progress, Reply, Request, decode};
 use nbd_proto::{CommandFlags, Cookie, Descriptor, Errno, Framing, StateFlags};
 
-/// Bytes read from the socket at once.
+/// The most bytes that one read of the socket takes.
 const GULP: usize = 256 * 1024;
 
 /// A connection past the handshake.
@@ -22,44 +22,44 @@ pub struct Client {
     cookie: u64,
 }
 
-/// The server's error.
+/// An error reply of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The errno.
     pub errno: Errno,
-    /// The explanation; empty where replies are simple.
+    /// The explanation; empty if replies are simple.
     pub text: String,
 }
 
-/// A stretch of an export.
+/// One extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Start in bytes.
     pub offset: u64,
     /// Length in bytes.
     pub length: u64,
-    /// What is there.
+    /// The status flags.
     pub flags: StateFlags,
 }
 
-/// What a read brought.
+/// The bytes of a read, and the number of its chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
     /// The bytes, with holes filled in.
     pub bytes: Vec<u8>,
-    /// Chunks that carried bytes.
+    /// The number of chunks with bytes.
     pub data_chunks: usize,
-    /// Chunks that said "zeroes".
+    /// The number of chunks that are holes.
     pub hole_chunks: usize,
 }
 
 type Outcome<T> = Result<T, Refused>;
 
 impl Client {
-    /// Connects to the default export, with `base:allocation` where the framing has contexts.
+    /// Connects to the default export, with `base:allocation` if the framing has contexts.
     ///
     /// # Panics
-    /// The server doesn't let it, or doesn't know the framing.
+    /// The server refuses, or doesn't support the framing.
     #[must_use]
     pub fn connect(socket: &Path, framing: Framing) -> Self {
         Self::connect_to(socket, "", framing)
@@ -68,11 +68,11 @@ impl Client {
     /// Connects to an export.
     ///
     /// # Panics
-    /// As [`connect`](Self::connect).
+    /// As for [`connect`](Self::connect).
     #[must_use]
     pub fn connect_to(socket: &Path, export: &str, framing: Framing) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
-        // A test that waits for what never comes fails instead of hanging.
+        // A test fails, rather than hangs, if it waits for something that never comes.
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
@@ -115,7 +115,7 @@ impl Client {
         }
     }
 
-    /// What was agreed on.
+    /// What the handshake agreed on.
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.connection
@@ -127,21 +127,21 @@ impl Client {
         self.connection.size
     }
 
-    /// READ.
+    /// Sends READ, and returns the bytes.
     ///
     /// # Errors
-    /// The server's.
+    /// The server's error.
     pub fn read(&mut self, offset: u64, length: u32) -> Outcome<Vec<u8>> {
         Ok(self.content(offset, length, CommandFlags::empty())?.bytes)
     }
 
-    /// READ, and how it came.
+    /// Sends READ, and returns the bytes with the number of chunks.
     ///
     /// # Errors
-    /// The server's.
+    /// The server's error.
     ///
     /// # Panics
-    /// The chunks overlap, or don't cover all that was asked.
+    /// The chunks overlap, or don't cover the request.
     pub fn content(&mut self, offset: u64, length: u32, flags: CommandFlags) -> Outcome<Content> {
         let cookie = self.next_cookie();
         let request = Request::read(cookie, offset, length).with(flags);
@@ -187,10 +187,10 @@ impl Client {
         })
     }
 
-    /// WRITE.
+    /// Sends WRITE.
     ///
     /// # Errors
-    /// The server's.
+    /// The server's error.
     pub fn write(&mut self, offset: u64, bytes: &[u8], flags: CommandFlags) -> Outcome<()> {
         let length = u32::try_from(bytes.len()).unwrap();
         let (framing, cookie) = (self.connection.framing, self.next_cookie());
@@ -200,19 +200,19 @@ impl Client {
         )
     }
 
-    /// TRIM.
+    /// Sends TRIM.
     ///
     /// # Errors
-    /// The server's.
+    /// The server's error.
     pub fn trim(&mut self, offset: u64, length: u64, flags: CommandFlags) -> Outcome<()> {
         let cookie = self.next_cookie();
         self.ask(Request::trim(cookie, offset, length).with(flags), &[])
     }
 
-    /// WRITE_ZEROES.
+    /// Sends WRITE_ZEROES.
     ///
     /// # Errors
-    /// The server's.
+    /// The server's error.
     pub fn zero(&mut self, offset: u64, length: u64, flags: CommandFlags) -> Outcome<()> {
         let cookie = self.next_cookie();
         self.ask(
@@ -221,22 +221,22 @@ impl Client {
         )
     }
 
-    /// FLUSH.
+    /// Sends FLUSH.
     ///
     /// # Errors
-    /// The server's.
+    /// The server's error.
     pub fn flush(&mut self) -> Outcome<()> {
         let cookie = self.next_cookie();
         self.ask(Request::flush(cookie), &[])
     }
 
-    /// BLOCK_STATUS: the descriptors as they came.
+    /// Sends BLOCK_STATUS, and returns the descriptors as they came.
     ///
     /// # Errors
-    /// The server's.
+    /// The server's error.
     ///
     /// # Panics
-    /// There isn't exactly one list of them.
+    /// The reply doesn't have exactly one list of descriptors.
     pub fn status(
         &mut self,
         offset: u64,
@@ -269,19 +269,19 @@ impl Client {
         }
     }
 
-    /// The map of a range, coalesced and cut to it, asked for `step` bytes at a time.
+    /// The map of a range, coalesced and cut to the range. Each request is for `step` bytes.
     ///
     /// # Panics
-    /// An error, or no progress.
+    /// The server returns an error, or no progress.
     #[must_use]
     pub fn map(&mut self, offset: u64, length: u64, step: u64) -> Vec<Extent> {
         self.walk(offset, length, step, CommandFlags::empty())
     }
 
-    /// The same, asked for one extent at a time, as `qemu-img map` does.
+    /// The same map, from requests for one extent each, as `qemu-img map` makes them.
     ///
     /// # Panics
-    /// An error, or another number of extents.
+    /// The server returns an error, or another number of extents.
     #[must_use]
     pub fn map_one_by_one(&mut self, offset: u64, length: u64) -> Vec<Extent> {
         self.walk(offset, length, length, CommandFlags::REQ_ONE)
@@ -314,7 +314,7 @@ impl Client {
         Cookie(self.cookie)
     }
 
-    /// Sends a request that is answered with success or an error only.
+    /// Sends a request whose reply has no content.
     fn ask(&mut self, request: Request, payload: &[u8]) -> Outcome<()> {
         self.send(&request, payload);
         let mut outcome = Ok(());
@@ -338,7 +338,7 @@ impl Client {
         self.stream.write_all(&bytes).unwrap();
     }
 
-    /// The next reply or chunk, which has to be to `request`.
+    /// Receives the next reply or chunk, which must be for `request`.
     fn reply(&mut self, request: &Request) -> Reply {
         loop {
             let framing = self.connection.framing;
@@ -351,7 +351,7 @@ impl Client {
         }
     }
 
-    /// Bytes that follow a reply: those received already, then the socket's.
+    /// Receives bytes that follow a reply: first those that are in memory already, then the socket's.
     fn receive(&mut self, bytes: &mut [u8]) {
         let here = bytes.len().min(self.input.len());
         bytes[..here].copy_from_slice(&self.input[..here]);
@@ -373,7 +373,7 @@ impl Drop for Client {
         let mut bytes = Vec::new();
         let request = Request::disconnect(self.next_cookie());
         let encoded = request.encode(self.connection.framing, &mut bytes);
-        // The server may be gone already.
+        // The server may have ended already.
         let _ = encoded.map(|()| self.stream.write_all(&bytes));
     }
 }
@@ -385,19 +385,19 @@ impl fmt::Display for Refused {
 }
 
 impl Extent {
-    /// Whether it reads as zeroes, by its own word.
+    /// Whether the extent reads as zeroes, by its flags.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.flags.contains(StateFlags::ZERO)
     }
 
-    /// Whether it isn't allocated, by its own word.
+    /// Whether the extent isn't allocated, by its flags.
     #[must_use]
     pub fn is_hole(&self) -> bool {
         self.flags.contains(StateFlags::HOLE)
     }
 
-    /// Adds it to a map that ends where it begins; equal neighbours become one.
+    /// Adds the extent to a map that ends where it begins, and joins equal neighbours.
     pub fn add_to(self, map: &mut Vec<Self>) {
         match map.last_mut() {
             Some(last) if last.flags == self.flags => last.length += self.length,

@@ -1,4 +1,4 @@
-//! A client that keeps to the protocol in any framing, and holds the server to it.
+//! A client that keeps to the protocol in any framing, and checks that the server does.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,24 @@ use nbd_proto::wire::{self, CommandFlags, ExportFlags, chunk, command};
 
 use crate::{Answer, Chunk, Raw, Server, Transmission};
 
-/// All framings, for what must hold in each of them.
+/// All framings, for tests of what must hold in each.
 pub const FRAMINGS: [Framing; 3] = [Framing::Simple, Framing::Structured, Framing::Extended];
 
-/// A connection in the transmission phase that knows what was agreed, and what it has asked.
+/// A connection in the transmission phase. It knows what was agreed on, and which requests it has sent.
 #[derive(Debug)]
 pub struct Dialog {
-    /// The connection, for what a client shouldn't say.
+    /// The connection itself, for bytes that a client mustn't send.
     pub transmission: Transmission,
     /// The id of `base:allocation`, if it was selected.
     pub context: Option<u32>,
     framing: Framing,
     next_cookie: u64,
     asked: HashMap<u64, Asked>,
-    /// Chunks of replies that aren't complete.
+    /// The chunks of replies that aren't complete.
     begun: HashMap<u64, Vec<Chunk>>,
 }
 
-/// A request that is to be answered.
+/// A request without a complete reply.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     command: u16,
@@ -33,19 +33,19 @@ struct Asked {
 }
 
 impl Dialog {
-    /// Opens the default export; with chunks, with `base:allocation` where it's offered.
+    /// Opens the default export. In a framing with chunks, selects `base:allocation` if it's offered.
     #[must_use]
     pub fn open(server: &Server, framing: Framing) -> Self {
         Self::over(Raw::negotiating(server), framing)
     }
 
-    /// The same over a connection on which nothing was agreed yet.
+    /// As [`open`](Self::open), over a connection on which nothing is agreed yet.
     #[must_use]
     pub fn over(raw: Raw, framing: Framing) -> Self {
         Self::with_export(raw, framing, "", &[])
     }
 
-    /// The same with another export, asking for information about it.
+    /// As [`over`](Self::over), for another export and with requests for information about it.
     #[must_use]
     pub fn with_export(mut raw: Raw, framing: Framing, export: &str, infos: &[u16]) -> Self {
         raw.agree(framing);
@@ -119,10 +119,10 @@ impl Dialog {
         cookie
     }
 
-    /// Receives the next reply that is complete, whichever request it is for.
+    /// Receives the next complete reply, whichever request it's for.
     ///
     /// # Panics
-    /// It breaks a rule of its framing, or answers what wasn't asked.
+    /// The reply breaks a rule of its framing, or no request matches it.
     #[must_use]
     pub fn receive(&mut self) -> Answer {
         if self.framing == Framing::Simple {
@@ -150,23 +150,23 @@ impl Dialog {
         }
     }
 
-    /// Sends a request without a payload and receives its reply.
+    /// Sends a request without a payload, and receives its reply.
     pub fn ask(&mut self, flags: u16, command: u16, offset: u64, length: u64) -> Answer {
         let cookie = self.send(flags, command, offset, length);
         let answer = self.receive();
-        assert_eq!(answer.cookie, cookie, "another cookie");
+        assert_eq!(answer.cookie, cookie, "the reply to another request");
         answer
     }
 
-    /// Sends a write and receives its error; 0 is success.
+    /// Sends a write, and returns the error of its reply; 0 is success.
     pub fn write(&mut self, flags: u16, offset: u64, data: &[u8]) -> u32 {
         let cookie = self.send_write(flags, offset, data);
         let answer = self.receive();
-        assert_eq!(answer.cookie, cookie, "another cookie");
+        assert_eq!(answer.cookie, cookie, "the reply to another request");
         answer.error
     }
 
-    /// Reads what has to be readable.
+    /// Reads bytes that must be readable.
     ///
     /// # Panics
     /// The read fails.
@@ -181,12 +181,12 @@ impl Dialog {
         answer.data
     }
 
-    /// Proves that the two sides are in step: a small read at the export's start is answered.
+    /// Checks that both sides are in step: the server answers a small read at the export's start.
     pub fn assert_in_step(&mut self) {
         assert_eq!(self.read(0, 16).len(), 16);
     }
 
-    /// Disconnects, and proves that nothing more comes.
+    /// Disconnects, and checks that the server sends nothing more.
     pub fn disconnect(mut self) {
         self.send(0, command::DISC, 0, 0);
         assert!(self.transmission.raw.is_closed(), "a reply to DISC");
@@ -235,13 +235,12 @@ impl Dialog {
 }
 
 impl Server {
-    /// Proves with a new connection that it serves as it should, to the byte.
+    /// Checks over a new connection that the server works and that its bytes are right.
     ///
-    /// What can't be written has to be the plugin `pattern`; anything else is written in its last 16
-    /// bytes.
+    /// A read-only export must be one of the plugin `pattern`. In any other, the check writes the last 16 bytes.
     ///
     /// # Panics
-    /// It doesn't.
+    /// The server doesn't work, or a byte is wrong.
     pub fn assert_serves(&self) {
         let mut dialog = Dialog::open(self, Framing::Structured);
         if dialog.has(ExportFlags::READ_ONLY) {
@@ -256,7 +255,7 @@ impl Server {
     }
 }
 
-/// The magic of requests in another framing than this one.
+/// The magic of requests in another framing.
 #[must_use]
 pub const fn foreign_magic(framing: Framing) -> u32 {
     match framing {
@@ -265,12 +264,12 @@ pub const fn foreign_magic(framing: Framing) -> u32 {
     }
 }
 
-/// A magic and what looks like a request: a payload that mustn't be taken for one.
+/// A magic, and bytes that look like a request: a payload that the server mustn't take for one.
 pub const DISGUISED: [u8; 32] =
     *b"\x25\x60\x95\x13\0\0\0\x02cookie!!\0\0\0\0\0\0\0\0\0\0\0\0\x21\xe4\x1c\x71";
 
-/// Asks (flags, command, offset, length) in every framing; the errors must be this, and the connection
-/// must live.
+/// Sends (flags, command, offset, length) in every framing. Each reply must have this error, and the connection must
+/// stay usable.
 pub fn assert_error(server: &Server, requests: &[(u16, u16, u64, u64)], error: u32) {
     for framing in FRAMINGS {
         let mut dialog = Dialog::open(server, framing);

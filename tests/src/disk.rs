@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::Server;
 
-/// A disk image in a folder of its own, removed in the end.
+/// A disk image in a folder of its own. Dropping it removes both.
 #[derive(Debug)]
 pub struct Disk {
     folder: TempDir,
@@ -24,7 +24,7 @@ impl Disk {
         disk
     }
 
-    /// An image of so many bytes, none of which is allocated.
+    /// An image of `size` bytes, none of which is allocated.
     #[must_use]
     pub fn empty(size: u64) -> Self {
         let disk = Self::holding(&[]);
@@ -32,25 +32,25 @@ impl Disk {
         disk
     }
 
-    /// Makes it longer or shorter, behind the server's back.
+    /// Makes the image longer or shorter while the server has it open.
     pub fn resize(&self, size: u64) {
         let file = File::options().write(true).open(self.path()).unwrap();
         file.set_len(size).unwrap();
     }
 
-    /// Where it is.
+    /// The path of the image.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("disk")
     }
 
-    /// Its bytes, as the host sees them.
+    /// The image's bytes, as the file system has them.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         fs::read(self.path()).unwrap()
     }
 
-    /// Serves it, writable.
+    /// Serves the image, writable.
     #[must_use]
     pub fn serve(&self) -> Server {
         let grant = format!("disk={}:rw", self.path().display());

@@ -1,8 +1,8 @@
-//! The harness of the black-box tests: starts the real program with real plugins, and talks to it
-//! with real clients or byte by byte.
+//! The harness of the black-box tests: starts the real program with real plugins, and connects real clients or sends it
+//! single bytes.
 //!
-//! Nothing of the server's code is linked here, only `nbd-proto` for the numbers of the protocol.
-//! `make test` builds the program and the plugins first.
+//! It links none of the server's code, only `nbd-proto` for the protocol's numbers. `make test` builds the program and
+//! the plugins first.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Steps of the handshake that many tests take.
+//! Steps of the handshake that many tests share.
 
 use nbd_proto::Framing;
 use nbd_proto::wire::{BASE_ALLOCATION, option, option_reply};
@@ -9,7 +9,7 @@ use crate::{Raw, Server};
 const MODERN: u32 = 3;
 
 impl Raw {
-    /// A connection past the hello, as most clients have it.
+    /// A connection after the hello, with the flags of most clients.
     #[must_use]
     pub fn negotiating(server: &Server) -> Self {
         let mut raw = server.connect();
@@ -17,7 +17,7 @@ impl Raw {
         raw
     }
 
-    /// Sends an option and receives all its replies.
+    /// Sends an option, and receives all of its replies.
     pub fn ask(&mut self, number: u32, data: &[u8]) -> Vec<(u32, Vec<u8>)> {
         self.option(number, data);
         self.option_replies(number)
@@ -30,7 +30,7 @@ impl Raw {
         replies[0].0
     }
 
-    /// Agrees on a framing.
+    /// Negotiates a framing.
     pub fn agree(&mut self, framing: Framing) {
         let number = match framing {
             Framing::Simple => return,
@@ -40,7 +40,7 @@ impl Raw {
         assert_eq!(self.ask_one(number, &[]), option_reply::ACK);
     }
 
-    /// Sends LIST_META_CONTEXT or SET_META_CONTEXT; returns the ids and names of the contexts.
+    /// Sends LIST_META_CONTEXT or SET_META_CONTEXT, and returns the ids and names of the contexts.
     pub fn contexts(&mut self, number: u32, name: &str, queries: &[&str]) -> Vec<(u32, String)> {
         let mut replies = self.ask(number, &Self::meta_data(name, queries));
         let last = replies.pop().unwrap();
@@ -53,7 +53,7 @@ impl Raw {
         replies.into_iter().map(context).collect()
     }
 
-    /// Selects `base:allocation` for an export; returns its id, or `None` where it isn't offered.
+    /// Selects `base:allocation` for an export. Returns its id; `None` if the server doesn't offer it.
     pub fn select_allocation(&mut self, name: &str) -> Option<u32> {
         let selected = self.contexts(option::SET_META_CONTEXT, name, &[BASE_ALLOCATION]);
         selected.first().map(|(id, name)| {
@@ -62,7 +62,7 @@ impl Raw {
         })
     }
 
-    /// Proves that the handshake goes on and both sides are in step: LIST works.
+    /// Checks that the handshake goes on and both sides are in step: LIST works.
     pub fn assert_negotiating(&mut self) {
         let replies = self.ask(option::LIST, &[]);
         assert_eq!(replies.last().unwrap().0, option_reply::ACK, "{replies:?}");

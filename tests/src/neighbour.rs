@@ -1,4 +1,4 @@
-//! A client that minds its own business while another one, or another plugin, misbehaves.
+//! A well-behaved client, which reads while another client or a plugin misbehaves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,13 +9,13 @@ use nbd_proto::wire::command;
 
 use crate::{Server, Transmission};
 
-/// Bytes of the disk that it reads.
+/// The size of the disk that it reads, in bytes.
 const SIZE: u64 = 1 << 30;
 
-/// Bytes of a read.
+/// The bytes of one read.
 const LENGTH: u32 = 4096;
 
-/// Reads an export of `pattern` with 1 GiB, all over, and looks at every byte.
+/// A client that reads an export of `pattern` with 1 GiB at many offsets, and checks every byte.
 #[derive(Debug)]
 pub struct Neighbour {
     stop: Arc<AtomicBool>,
@@ -47,10 +47,10 @@ impl Neighbour {
         neighbour
     }
 
-    /// Waits until it has read a few times more.
+    /// Waits until the client has read a few more times.
     ///
     /// # Panics
-    /// One of its reads was wrong.
+    /// A read was wrong.
     pub fn goes_on(&self) {
         let before = self.reads.load(Ordering::Relaxed);
         while self.reads.load(Ordering::Relaxed) < before + 5 {
@@ -59,17 +59,17 @@ impl Neighbour {
         }
     }
 
-    /// It ends.
+    /// Ends the client.
     ///
     /// # Panics
-    /// One of its reads was wrong.
+    /// A read was wrong.
     pub fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.join();
         ended.expect("every read of the neighbour was right");
     }
 
-    /// Another client of its kind.
+    /// Connects another client of the same kind.
     #[must_use]
     pub fn connect(server: &Server, export: &str) -> Transmission {
         let mut raw = server.connect();
@@ -77,10 +77,10 @@ impl Neighbour {
         raw.go(export)
     }
 
-    /// One read of such a client.
+    /// Makes one read of such a client.
     ///
     /// # Panics
-    /// It isn't right.
+    /// The read is wrong.
     pub fn check_read(client: &mut Transmission, offset: u64) {
         client.request(0, command::READ, offset, offset, LENGTH);
         assert_eq!(client.simple_reply(), (0, offset));

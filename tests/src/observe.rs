@@ -1,4 +1,4 @@
-//! What can be seen of a server from outside, and told to it, while it runs.
+//! What a test can observe of a running server from outside, and the signals that it can send.
 
 use std::fs;
 use std::net::TcpStream;
@@ -12,11 +12,11 @@ use rustix::process::{self, Pid, PidfdFlags, PidfdGetfdFlags, Signal};
 
 use crate::{Raw, Server};
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Server {
-    /// The most memory that it has held so far, in bytes.
+    /// The most memory that the server has used so far, in bytes.
     #[must_use]
     pub fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.serving_pid())).unwrap();
@@ -25,7 +25,7 @@ impl Server {
         kibibytes.parse::<u64>().unwrap() * 1024
     }
 
-    /// The TCP port on which it listens.
+    /// The TCP port on which the server listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         let log = self.log();
@@ -34,7 +34,7 @@ impl Server {
         digits.unwrap().parse().unwrap()
     }
 
-    /// Asks it to stop and waits until it lets nobody in; those who are in may still be served.
+    /// Sends SIGTERM, and waits until the server takes no new client. It may still serve those that are connected.
     pub fn begin_to_stop(&self) {
         process::kill_process(self.process(), Signal::TERM).unwrap();
         let start = Instant::now();
@@ -44,7 +44,7 @@ impl Server {
         }
     }
 
-    /// Whether TCP_NODELAY is set on its end of a connection.
+    /// Whether the server has set TCP_NODELAY on its end of a connection.
     #[must_use]
     pub fn has_no_delay(&self, client: &Raw) -> bool {
         let pidfd = process::pidfd_open(pid_of(self.serving_pid()), PidfdFlags::empty()).unwrap();

@@ -1,9 +1,9 @@
-//! Where the things under test are.
+//! The paths of the program and of the plugins under test.
 
 use std::env;
 use std::path::PathBuf;
 
-/// The program: `NBDBOX_PROGRAM`, or the one built beside this test.
+/// The path of the program: `NBDBOX_PROGRAM`, or the one that was built beside this test.
 #[must_use]
 pub fn nbdbox() -> PathBuf {
     let path = env::var_os("NBDBOX_PROGRAM").map_or_else(built, PathBuf::from);
@@ -15,13 +15,13 @@ pub fn nbdbox() -> PathBuf {
     path
 }
 
-/// An example plugin, as `make plugins` leaves it.
+/// An example plugin that `make plugins` built.
 #[must_use]
 pub fn plugin(name: &str) -> PathBuf {
     in_target("plugins", name)
 }
 
-/// A bad plugin of `tests/guests`, as `make plugins` leaves it.
+/// A plugin of `tests/guests` that `make plugins` built.
 #[must_use]
 pub fn guest(name: &str) -> PathBuf {
     in_target("test-guests", name)

@@ -1,4 +1,4 @@
-//! Other people's servers, to compare with.
+//! Other servers, to compare nbdbox with.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Another server, running on a unix socket of its own. Killed when it's dropped.
+/// Another server, on a unix socket of its own. Dropping it kills the server.
 ///
-/// Paths among its arguments are absolute: it runs in a folder of its own.
+/// Its arguments need absolute paths, because it runs in a folder of its own.
 #[derive(Debug)]
 pub struct Peer {
     child: Child,
@@ -21,7 +21,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// `nbdkit ARGUMENTS…`: a plugin and its settings.
+    /// Starts `nbdkit ARGUMENTS…`: a plugin and its settings.
     #[must_use]
     pub fn nbdkit<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new("nbdkit");
@@ -29,7 +29,7 @@ impl Peer {
         Self::start(command, arguments)
     }
 
-    /// `qemu-nbd ARGUMENTS…`: options and a file.
+    /// Starts `qemu-nbd ARGUMENTS…`: options and a file.
     #[must_use]
     pub fn qemu_nbd<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new("qemu-nbd");
@@ -37,7 +37,7 @@ impl Peer {
         Self::start(command, arguments)
     }
 
-    /// The socket's path comes after what the command has so far.
+    /// Starts a command, to which it adds the socket's path and `arguments`.
     fn start<S: AsRef<OsStr>>(
         mut command: Command,
         arguments: impl IntoIterator<Item = S>,
@@ -56,7 +56,7 @@ impl Peer {
             });
         let mut peer = Self { child, folder };
         let start = Instant::now();
-        // The pidfile comes when clients can.
+        // The server writes the pidfile when clients can connect.
         while !peer.folder.path().join("pid").exists() {
             let ended = peer.child.try_wait().unwrap();
             assert!(ended.is_none(), "{} ended: {ended:?}", program.display());
@@ -67,7 +67,7 @@ impl Peer {
         peer
     }
 
-    /// Its socket.
+    /// The path of its socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
@@ -82,7 +82,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The server may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Certificates, made afresh for each test, in folders as libnbd, qemu and nbdkit have them.
+//! Certificates, made anew for each test, in folders such as libnbd, QEMU and nbdkit expect.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,18 +21,18 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// What a certificate says; signed by an [`Authority`].
+/// The contents of a certificate, which an [`Authority`] signs.
 #[derive(Clone, Debug)]
 pub struct Says {
     /// The subject is `CN=…,O=Example`.
     pub common_name: &'static str,
     /// Subject alternative names.
     pub names: Vec<SanType>,
-    /// The year until which it's good.
+    /// The last year in which it's valid.
     pub until: i32,
 }
 
-/// Says who somebody is, far into the future.
+/// The contents of a certificate for `common_name`, valid far into the future.
 #[must_use]
 pub fn says(common_name: &'static str) -> Says {
     Says {
@@ -42,7 +42,7 @@ pub fn says(common_name: &'static str) -> Says {
     }
 }
 
-/// What a server on this machine says.
+/// The contents of a certificate for a server on this machine.
 #[must_use]
 pub fn localhost() -> Says {
     let dns = SanType::DnsName("localhost".try_into().unwrap());
@@ -54,7 +54,7 @@ pub fn localhost() -> Says {
 }
 
 impl Authority {
-    /// A new one, whom nobody trusts yet.
+    /// A new authority, which nobody trusts yet.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "no two are the same")]
     pub fn new() -> Self {
@@ -71,13 +71,13 @@ impl Authority {
         }
     }
 
-    /// Writes `ROLE-cert.pem` and `ROLE-key.pem`, each whole at once.
+    /// Writes `ROLE-cert.pem` and `ROLE-key.pem`, each in one step.
     fn sign(&self, folder: &Path, role: &str, says: &Says) {
         let mut params = CertificateParams::new([]).unwrap();
         params.subject_alt_names.clone_from(&says.names);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(says.until, 1, 1);
-        // QEMU wants the second too.
+        // QEMU requires the second usage too.
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,
             KeyUsagePurpose::KeyEncipherment,
@@ -104,7 +104,7 @@ impl Authority {
         self.sign(folder, "server", says);
     }
 
-    /// A server's folder: its certificate, and this authority for its clients.
+    /// A server's folder: its certificate, and this authority to verify clients.
     #[must_use]
     pub fn server(&self, says: &Says) -> TempDir {
         let folder = self.nobody();
@@ -112,7 +112,7 @@ impl Authority {
         folder
     }
 
-    /// A client's folder: its certificate, and this authority for servers.
+    /// A client's folder: its certificate, and this authority to verify servers.
     #[must_use]
     pub fn client(&self, says: &Says) -> TempDir {
         let folder = self.nobody();
@@ -128,7 +128,7 @@ impl Authority {
         folder
     }
 
-    /// Makes this the authority of a folder.
+    /// Writes this authority's certificate to a folder.
     pub fn write(&self, folder: &Path) {
         put(&folder.join("ca-cert.pem"), &self.pem);
     }
@@ -140,7 +140,7 @@ fn put(path: &Path, text: &str) {
     fs::rename(next, path).unwrap();
 }
 
-/// What a client folder comes to for rustls, with this version of TLS only.
+/// The rustls settings for a client's folder, with this version of TLS only.
 #[must_use]
 pub fn rustls_client(
     folder: &Path,

@@ -1,4 +1,4 @@
-//! Randomness that can be had again.
+//! Random numbers that a test can repeat.
 
 use std::env;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::ops::Range;
 pub struct Random(u64);
 
 impl Random {
-    /// From `NBDBOX_TEST_SEED`, or else from this seed. Prints it, which a failing test shows.
+    /// Starts from `NBDBOX_TEST_SEED`, or else from `seed`. Prints the seed, so that a failed test shows it.
     ///
     /// # Panics
     /// `NBDBOX_TEST_SEED` isn't a number.
@@ -29,13 +29,13 @@ impl Random {
         value ^ (value >> 31)
     }
 
-    /// A number of the range.
+    /// A number in `range`.
     #[must_use]
     pub fn of(&mut self, range: Range<u64>) -> u64 {
         range.start + self.number() % (range.end - range.start)
     }
 
-    /// So many bytes, none of them 0.
+    /// Returns `count` bytes, none of them 0.
     #[must_use]
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count)
@@ -43,7 +43,7 @@ impl Random {
             .collect()
     }
 
-    /// A range of `1..=longest` bytes within `size`, at any offset.
+    /// An offset and a length of `1..=longest` bytes, within `size`.
     #[must_use]
     pub fn range(&mut self, size: u64, longest: u64) -> (u64, u64) {
         let offset = self.of(0..size);

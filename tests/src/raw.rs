@@ -1,4 +1,4 @@
-//! A client that says exactly what a test wants, right or wrong.
+//! A client that sends exactly what a test wants, right or wrong.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,7 +14,7 @@ use rustix::net::sockopt::{self, Timeout};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-/// A connection on which nothing is done by itself.
+/// A connection that does nothing by itself.
 #[derive(Debug)]
 pub struct Raw {
     stream: Stream,
@@ -28,7 +28,7 @@ enum Stream {
     Tls(Box<StreamOwned<ClientConnection, Stream>>),
 }
 
-/// A test that waits for what never comes fails after this time instead of hanging.
+/// A test fails after this time, rather than hangs, if it waits for something that never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection past the handshake.
@@ -65,11 +65,10 @@ impl Raw {
         }
     }
 
-    /// Goes over to TLS with a server called `localhost`, whatever was said before.
+    /// Goes over to TLS with a server called `localhost`, whatever was sent before.
     ///
     /// # Errors
-    /// One side didn't like the other. With TLS 1.3 the server's opinion may show only when something
-    /// is received.
+    /// One side rejects the other. With TLS 1.3 the server's rejection may show only at the next receive.
     pub fn over_tls(self, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(Arc::clone(config), name).unwrap();
@@ -91,27 +90,26 @@ impl Raw {
         }
     }
 
-    /// Keeps the kernel from receiving more than a little before it's asked for: what the server
-    /// sends stays on its side.
+    /// Makes the kernel receive only a little before the test does, so that what the server sends stays on its side.
     pub fn receive_little_ahead(&mut self) {
         let little = 64 << 10;
         sockopt::set_socket_recv_buffer_size(&self.stream, little).unwrap();
     }
 
-    /// Sends bytes as they are.
+    /// Sends `bytes` as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Sends bytes as they are, to a server that may hang up meanwhile.
+    /// Sends `bytes` as they are to a server that may hang up meanwhile.
     ///
     /// # Errors
-    /// It did.
+    /// The server has hung up.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Receives exactly so many bytes.
+    /// Receives exactly `length` bytes.
     #[must_use]
     pub fn receive(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
@@ -119,7 +117,7 @@ impl Raw {
         bytes
     }
 
-    /// Whether the server has closed the connection, and sent nothing more before that.
+    /// Whether the server has closed the connection without sending anything more.
     #[must_use]
     pub fn is_closed(&mut self) -> bool {
         match self.stream.read(&mut [0]) {
@@ -128,7 +126,7 @@ impl Raw {
         }
     }
 
-    /// Whether the server has closed the connection; what it sent instead is added to `heard`.
+    /// Whether the server has closed the connection. Adds anything that the server sent instead to `heard`.
     #[must_use]
     pub fn is_closed_or(&mut self, heard: &mut Vec<u8>) -> bool {
         let mut bytes = [0; 4096];
@@ -141,7 +139,7 @@ impl Raw {
         }
     }
 
-    /// Whether the server says nothing for so long. What it says instead is lost.
+    /// Whether the server sends nothing for `patience`. A byte that it sends is lost.
     #[must_use]
     pub fn is_silent(&mut self, patience: Duration) -> bool {
         self.set_read_timeout(patience);
@@ -154,35 +152,35 @@ impl Raw {
         sockopt::set_socket_timeout(&self.stream, Timeout::Recv, Some(patience)).unwrap();
     }
 
-    /// From now on sending fails when the server doesn't read for so long.
+    /// From now on a send fails if the server reads nothing for `patience`.
     pub fn set_write_timeout(&mut self, patience: Duration) {
         sockopt::set_socket_timeout(&self.stream, Timeout::Send, Some(patience)).unwrap();
     }
 
-    /// Ends the sending side; replies can still be read.
+    /// Closes the sending side; replies can still be received.
     pub fn finish_sending(&mut self) {
         rustix::net::shutdown(&self.stream, Shutdown::Write).unwrap();
     }
 
-    /// A big-endian number.
+    /// Receives a big-endian number.
     #[must_use]
     pub fn u16(&mut self) -> u16 {
         u16::from_be_bytes(self.receive(2).try_into().unwrap())
     }
 
-    /// A big-endian number.
+    /// Receives a big-endian number.
     #[must_use]
     pub fn u32(&mut self) -> u32 {
         u32::from_be_bytes(self.receive(4).try_into().unwrap())
     }
 
-    /// A big-endian number.
+    /// Receives a big-endian number.
     #[must_use]
     pub fn u64(&mut self) -> u64 {
         u64::from_be_bytes(self.receive(8).try_into().unwrap())
     }
 
-    /// Reads the hello and answers with these client flags; returns the handshake flags.
+    /// Receives the hello, and answers it with these client flags. Returns the handshake flags.
     #[must_use]
     pub fn hello(&mut self, client_flags: u32) -> u16 {
         assert_eq!(self.u64(), wire::NBD_MAGIC);
@@ -199,7 +197,7 @@ impl Raw {
         self.send(data);
     }
 
-    /// Sends an option's header, which may lie about the length.
+    /// Sends an option's header, whose length may be wrong.
     pub fn option_header(&mut self, number: u32, length: u32) {
         let mut bytes = wire::OPTION_MAGIC.to_be_bytes().to_vec();
         bytes.extend_from_slice(&number.to_be_bytes());
@@ -207,7 +205,7 @@ impl Raw {
         self.send(&bytes);
     }
 
-    /// Receives one reply to option `number`: its type and data.
+    /// Receives one reply to option `number`; returns its type and data.
     #[must_use]
     pub fn option_reply(&mut self, number: u32) -> (u32, Vec<u8>) {
         assert_eq!(self.u64(), wire::OPTION_REPLY_MAGIC);
@@ -254,13 +252,13 @@ impl Raw {
         data
     }
 
-    /// Sends GO for `name` and expects to get there.
+    /// Sends GO for `name`, which must succeed.
     #[must_use]
     pub fn go(self, name: &str) -> Transmission {
         self.go_asking(name, &[])
     }
 
-    /// The same, asking for information.
+    /// As [`go`](Self::go), with requests for information.
     #[must_use]
     pub fn go_asking(mut self, name: &str, requests: &[u16]) -> Transmission {
         self.option(option::GO, &Self::info_data(name, requests));
@@ -308,7 +306,7 @@ impl Transmission {
         );
     }
 
-    /// Sends a request's header, whose length has 4 bytes or 8.
+    /// Sends a request's header with a length of 4 or 8 bytes.
     fn header(
         &mut self,
         magic: u32,
@@ -327,14 +325,14 @@ impl Transmission {
         self.raw.send(&bytes);
     }
 
-    /// Receives a simple reply's header: error and cookie.
+    /// Receives a simple reply's header; returns the error and the cookie.
     #[must_use]
     pub fn simple_reply(&mut self) -> (u32, u64) {
         assert_eq!(self.raw.u32(), wire::SIMPLE_REPLY_MAGIC);
         (self.raw.u32(), self.raw.u64())
     }
 
-    /// Receives one structured chunk: flags, type, cookie, payload.
+    /// Receives one structured chunk; returns flags, type, cookie and payload.
     #[must_use]
     pub fn chunk(&mut self) -> (u16, u16, u64, Vec<u8>) {
         assert_eq!(self.raw.u32(), wire::STRUCTURED_REPLY_MAGIC);
@@ -343,7 +341,7 @@ impl Transmission {
         (flags, kind, cookie, self.raw.receive(length as usize))
     }
 
-    /// Receives one extended chunk: flags, type, cookie, offset, payload.
+    /// Receives one extended chunk; returns flags, type, cookie, offset and payload.
     #[must_use]
     pub fn extended_chunk(&mut self) -> (u16, u16, u64, u64, Vec<u8>) {
         assert_eq!(self.raw.u32(), wire::EXTENDED_REPLY_MAGIC);

@@ -1,4 +1,4 @@
-//! A server under test: started, listening, and in the end stopped and looked at.
+//! A server under test: started, used, and at the end stopped and examined.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,10 +14,10 @@ use tempfile::TempDir;
 
 use crate::{Raw, nbdbox};
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running `nbdbox serve` on a unix socket of its own. Killed when it's dropped.
+/// A running `nbdbox serve` on a unix socket of its own. Dropping it kills the server.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -31,11 +31,11 @@ pub struct Exit {
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// Everything that it logged.
+    /// The complete log.
     pub log: String,
 }
 
-/// The id of the process that serves: a child of this one, if this one is a keeper.
+/// The id of the process that serves: a child of process `pid`, if that is a keeper.
 #[must_use]
 pub fn serving_pid(pid: u32) -> u32 {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
@@ -48,8 +48,8 @@ pub fn serving_pid(pid: u32) -> u32 {
     children.find(serves).unwrap_or(pid)
 }
 
-/// Kills a server at once, as a loss of power would: the process that serves first, since it drains when it finds its keeper
-/// gone. It may have ended already.
+/// Kills a server at once, like a loss of power. Kills the process that serves first, because that would drain if it
+/// found its keeper gone. The server may have ended already.
 pub fn kill(child: &mut Child) {
     let serving = serving_pid(child.id());
     if serving != child.id()
@@ -57,7 +57,7 @@ pub fn kill(child: &mut Child) {
     {
         let _ = kill_process(serving, Signal::KILL);
     }
-    // Before it starts another one.
+    // Killed before the keeper can start another server.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -66,7 +66,7 @@ impl Server {
     /// Starts `nbdbox serve -U SOCKET -v ARGUMENTS…` and waits until it listens.
     ///
     /// # Panics
-    /// It doesn't come to listen; with its log.
+    /// The server doesn't come to listen. The text has its log.
     #[must_use]
     pub fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
         let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
@@ -75,10 +75,10 @@ impl Server {
         Self::launch(Command::new(nbdbox()), folder, address, arguments)
     }
 
-    /// As [`start`](Self::start), for one that may refuse to.
+    /// As [`start`](Self::start), for a server that may refuse to start.
     ///
     /// # Errors
-    /// It ended before it listened.
+    /// The server ended before it listened.
     pub fn try_start<S: AsRef<OsStr>>(
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Self, Exit> {
@@ -94,7 +94,7 @@ impl Server {
         }
     }
 
-    /// As [`start`](Self::start), with limits of descriptors, `SOFT:HARD`.
+    /// As [`start`](Self::start), with limits of descriptors (`SOFT:HARD`).
     #[must_use]
     pub fn within_descriptors(limits: &str, arguments: &[&str]) -> Self {
         let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
@@ -105,7 +105,7 @@ impl Server {
         Self::launch(program, folder, address, arguments)
     }
 
-    /// As [`start`](Self::start), with standard error somewhere else than where [`log`](Self::log) finds it.
+    /// As [`start`](Self::start), with another standard error, so that [`log`](Self::log) finds nothing.
     #[must_use]
     pub fn logging_to(log: impl Into<Stdio>, arguments: &[&str]) -> Self {
         let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
@@ -131,8 +131,8 @@ impl Server {
         Self::launch(Command::new(nbdbox()), folder, address, arguments)
     }
 
-    /// Serves a configuration, in which `FOLDER` stands for the server's folder and `socket` in it is to
-    /// be listened on.
+    /// Serves a configuration, in which `FOLDER` stands for the server's folder. One of its listeners must have the
+    /// unix socket `FOLDER/socket`.
     #[must_use]
     pub fn hosting(config: &str) -> Self {
         Self::hosting_with(config, &[])
@@ -161,8 +161,7 @@ impl Server {
         Self::launch(program, folder, config, options)
     }
 
-    /// Replaces the configuration, whole at once, and waits until the server has said what it thinks of
-    /// it.
+    /// Replaces the configuration in one step, and waits until the server has reported whether it took it.
     pub fn reload(&self, config: &str) {
         let heard = || {
             let log = self.log();
@@ -235,10 +234,10 @@ impl Server {
         Self::start(std::iter::once(plugin).chain(settings.iter().map(Into::into)))
     }
 
-    /// Waits until it listens, or has ended.
+    /// Waits until the server listens, or has ended.
     fn has_come_to_listen(&mut self) -> bool {
         let start = Instant::now();
-        // The pidfile comes when clients can.
+        // The server writes the pidfile when clients can connect.
         while !self.folder.path().join("pid").exists() {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
@@ -253,13 +252,13 @@ impl Server {
         true
     }
 
-    /// Its socket.
+    /// The path of the server's socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
     }
 
-    /// A folder for the test's own files, removed with the server.
+    /// A folder for the test's own files. Dropping the server removes it.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -271,19 +270,19 @@ impl Server {
         self.uri_of("")
     }
 
-    /// The URI of an export; the name needs no quoting.
+    /// The URI of an export, whose name must need no quoting.
     #[must_use]
     pub fn uri_of(&self, export: &str) -> String {
         format!("nbd+unix:///{export}?socket={}", self.socket().display())
     }
 
-    /// A raw connection, in which the server's hello is still to be read.
+    /// A raw connection, on which the server's hello hasn't been read yet.
     #[must_use]
     pub fn connect(&self) -> Raw {
         Raw::connect(&self.socket())
     }
 
-    /// What it has logged so far.
+    /// The server's log so far.
     #[must_use]
     pub fn log(&self) -> String {
         let mut log = String::new();
@@ -292,7 +291,7 @@ impl Server {
         log
     }
 
-    /// Its process id, to which signals go: its keeper's, if it has one.
+    /// The process id that takes signals: the keeper's, if there is one.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -310,7 +309,7 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Sends SIGTERM and waits for the end.
+    /// Sends SIGTERM, and waits until the server has ended.
     #[must_use]
     pub fn stop(self) -> Exit {
         let killed = Command::new("kill")
@@ -321,14 +320,16 @@ impl Server {
         self.ended()
     }
 
-    /// Waits for the end of one that was told to end.
+    /// Waits for the end of a server that was told to end.
     #[must_use]
     pub fn ended(mut self) -> Exit {
         let start = Instant::now();
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if start.elapsed() > PATIENCE => panic!("it doesn't stop:\n{}", self.log()),
+                None if start.elapsed() > PATIENCE => {
+                    panic!("the server doesn't stop:\n{}", self.log())
+                }
                 None => thread::sleep(Duration::from_millis(2)),
             }
         };

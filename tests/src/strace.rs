@@ -1,7 +1,7 @@
-//! What a server asks of the kernel, as strace sees it, or as strace lets it fail.
+//! A server's system calls, as strace reports them or makes them fail.
 //!
-//! strace needs ptrace. Where that isn't permitted these tests fail: nothing else proves that an error of the disk
-//! reaches the client.
+//! strace needs ptrace. Without permission for it these tests fail, because nothing else proves that an error of the
+//! disk reaches the client.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use crate::{Server, run};
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// strace on all threads of a server.
+/// strace on all threads of a server. Dropping it ends strace.
 #[derive(Debug)]
 pub struct Strace {
     child: Child,
@@ -23,20 +23,20 @@ pub struct Strace {
 }
 
 impl Strace {
-    /// Begins to watch these calls, as strace's `--trace` names them.
+    /// Starts to watch these calls, which are words for strace's `--trace`.
     ///
     /// # Panics
-    /// It isn't installed, or may not.
+    /// strace isn't installed, or has no permission.
     #[must_use]
     pub fn attach(server: &Server, calls: &str) -> Self {
         Self::attach_and_inject(server, calls, &[])
     }
 
-    /// As [`attach`](Self::attach), and lets some of them fail, or take long: each word is strace's, as in
+    /// As [`attach`](Self::attach), and makes some of the calls fail or take long. Each word is one of strace's, as in
     /// `fdatasync:delay_enter=500000`.
     ///
     /// # Panics
-    /// As [`attach`](Self::attach).
+    /// As for [`attach`](Self::attach).
     #[must_use]
     pub fn attach_and_inject(server: &Server, calls: &str, faults: &[&str]) -> Self {
         let mut arguments = vec![format!("--trace={calls}"), "--decode-fds=path".to_owned()];
@@ -44,11 +44,11 @@ impl Strace {
         Self::begin(server, &arguments, !faults.is_empty())
     }
 
-    /// Lets system calls on the file at `path` fail, or take long: each word is strace's, as in
+    /// Makes system calls on the file at `path` fail or take long. Each word is one of strace's, as in
     /// `pread64,preadv2:error=EIO`.
     ///
     /// # Panics
-    /// As [`attach`](Self::attach).
+    /// As for [`attach`](Self::attach).
     #[must_use]
     pub fn inject(server: &Server, path: &Path, faults: &[&str]) -> Self {
         let calls = faults
@@ -58,7 +58,7 @@ impl Strace {
         let calls = calls.collect::<Vec<_>>().join(",");
         let mut arguments = vec![format!("--trace={calls}")];
         arguments.extend(faults.iter().map(|fault| format!("--inject={fault}")));
-        // Only the disk's calls, not those of the runtime or the program's own files.
+        // Only the calls of the disk: not those of the runtime, nor those on the program's own files.
         arguments.push(format!("--trace-path={}", path.display()));
         Self::begin(server, &arguments, true)
     }
@@ -86,7 +86,7 @@ impl Strace {
             injects,
         };
         let start = Instant::now();
-        // It says so when it has all threads.
+        // strace prints this when it has attached to all threads.
         let whole = format!("Process {} attached", server.serving_pid());
         loop {
             let text = fs::read_to_string(&said).unwrap();
@@ -104,31 +104,31 @@ impl Strace {
         }
     }
 
-    /// What it has seen so far.
+    /// The calls that strace has reported so far.
     ///
     /// # Panics
-    /// Its log can't be read.
+    /// strace's log can't be read.
     #[must_use]
     pub fn seen(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Ends it, by SIGTERM, at which it detaches in order. What it has seen: a line for each call, or two
-    /// where another thread's came in between.
+    /// Ends strace with SIGTERM, at which it detaches in order. Returns its log: one line for each call, or two if a
+    /// call of another thread came in between.
     ///
     /// # Panics
-    /// It was to inject something, and the server made no such call.
+    /// strace was to inject something, but the server made no such call.
     #[must_use]
     pub fn detach(mut self) -> String {
         self.stop();
         let log = self.seen();
         let hit = !self.injects || log.contains("(INJECTED)") || log.contains("(DELAYED)");
-        assert!(hit, "nothing was hit:\n{log}");
+        assert!(hit, "the server made no call to inject into:\n{log}");
         log
     }
 
     fn stop(&mut self) {
-        // It may have ended already, with the server.
+        // strace may have ended already, with the server.
         if self.child.try_wait().unwrap().is_none() {
             let _ = run("kill", [self.child.id().to_string()]);
             let _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! Tenants in a configuration, each with a socket of its own by which its clients are known.
+//! Tenants in a configuration. A tenant's clients are those of its own socket.
 
 use crate::{Server, guest};
 
@@ -15,7 +15,7 @@ pub fn export(tenant: &str, name: &str, plugin: &str, more: &str) -> String {
     )
 }
 
-/// A tenant who comes by a socket called like it.
+/// A tenant whose clients come through a socket with the tenant's name.
 #[must_use]
 pub fn tenant(name: &str, limits: &str) -> String {
     format!(
@@ -24,7 +24,7 @@ pub fn tenant(name: &str, limits: &str) -> String {
     )
 }
 
-/// The URI of an export as one tenant has it.
+/// The URI of an export for the clients of a tenant.
 #[must_use]
 pub fn uri(server: &Server, tenant: &str, name: &str) -> String {
     let socket = server.folder().join(tenant);

@@ -1,9 +1,9 @@
-//! Other people's programs.
+//! Other programs that tests run.
 
 use std::ffi::OsStr;
 use std::process::{Command, Output};
 
-/// What a program did.
+/// The outcome of a program.
 #[derive(Debug)]
 pub struct Run {
     /// Its exit status; -1 after a signal.
@@ -15,10 +15,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// The output of a program that succeeded.
+    /// Returns the output of a program that succeeded.
     ///
     /// # Panics
-    /// It failed; with what it said.
+    /// The program failed. The text has its output.
     #[must_use]
     pub fn ok(self) -> String {
         assert_eq!(
@@ -43,7 +43,7 @@ impl From<Output> for Run {
 /// Runs a program.
 ///
 /// # Panics
-/// It isn't installed.
+/// The program isn't installed.
 #[must_use]
 pub fn run<S: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
@@ -55,7 +55,7 @@ pub fn run<S: AsRef<OsStr>>(
     output.unwrap_or_else(missing).into()
 }
 
-/// Runs a shell script, which stops at the first error.
+/// Runs a shell script, which ends at the first error.
 ///
 /// # Panics
 /// There is no shell.
@@ -64,10 +64,10 @@ pub fn shell(script: &str) -> Run {
     run("bash", ["-euo", "pipefail", "-c", script])
 }
 
-/// Commands of `qemu-io` on a file or a URI, each of which must succeed. Its output.
+/// Runs commands of `qemu-io` on a file or a URI, each of which must succeed. Returns the output.
 ///
 /// # Panics
-/// One fails, or a pattern isn't there.
+/// A command fails, or a pattern doesn't match.
 pub fn qemu_io<S: AsRef<str>>(format: &str, target: &str, commands: &[S]) -> String {
     let mut words = vec!["-f", format];
     for command in commands {
@@ -79,7 +79,7 @@ pub fn qemu_io<S: AsRef<str>>(format: &str, target: &str, commands: &[S]) -> Str
     said
 }
 
-/// What every script of [`nbdsh`] starts with.
+/// The first lines of every script of [`nbdsh`].
 const PRELUDE: &str = r"
 import errno, nbd, sys
 uri = sys.argv[1]
@@ -95,10 +95,10 @@ def connect():
 h = connect()
 ";
 
-/// Runs a Python script with libnbd's `nbd`, and a handle `h` connected to the URI with
-/// `base:allocation`. What libnbd would refuse to send is sent.
+/// Runs a Python script with libnbd's `nbd`, and with a handle `h` that is connected to the URI with `base:allocation`.
+/// libnbd sends even requests that it would refuse by default.
 ///
-/// Not by way of the `nbdsh` program: it takes whatever `python3` is first on the path.
+/// Doesn't use the program `nbdsh`, which runs the first `python3` on the path.
 ///
 /// # Panics
 /// There is no Python.

@@ -1,15 +1,15 @@
-//! Waiting for what a server does by itself.
+//! Waits for what a server does by itself.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until something holds, which `what` names.
+/// Waits until `holds` returns true. `what` names the condition.
 ///
 /// # Panics
-/// It doesn't within a minute.
+/// The condition doesn't hold within a minute.
 #[track_caller]
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -1,5 +1,5 @@
-//! The layers are crates, so the compiler holds them. This test holds what the compiler can't know: which crate may
-//! bring in what from outside, and that ARCHITECTURE.md shows the layers as they are.
+//! The layers are crates, so the compiler enforces their order. This test enforces the rest: which crate may use which
+//! external crate, and that ARCHITECTURE.md shows the layers as they are.
 //!
 //! `NBDBOX_UPDATE_ARCHITECTURE=1` writes the table anew.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Crates without I/O: all that they may bring in from outside.
+/// Crates without I/O, with all external crates that each may use.
 const PURE: &[(&str, &[&str])] = &[
     ("extent-map", &["thiserror"]),
     ("nbd-proto", &["bitflags", "thiserror"]),
@@ -35,14 +35,14 @@ const PURE: &[(&str, &[&str])] = &[
             "bytes",
             "futures-util",
             "thiserror",
-            // For what a deadline waits for: time, and word of a hang-up.
+            // For deadlines: a clock, and the news that the client hung up.
             "tokio",
             "tracing",
         ],
     ),
 ];
 
-/// Crates that exactly one layer may see.
+/// External crates that only one layer may use.
 const ONLY_IN: &[(&str, &str)] = &[
     ("wasmtime", "runtime"),
     ("wasmtime-wasi", "runtime"),
@@ -55,7 +55,7 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("tokio-vsock", "nbd-server"),
 ];
 
-/// The two sides of a device, of which neither may reach the other, directly or not.
+/// The two sides of a device: neither may use the other, directly or not.
 const WIRE: &str = "nbd-server";
 const WASM: &str = "runtime";
 
@@ -109,15 +109,18 @@ fn the_architecture_shows_the_layers_as_they_are() {
         fs::write(&file, [before, BEGIN, &table, END, after].concat()).unwrap();
         return;
     }
-    assert_eq!(shown, table, "NBDBOX_UPDATE_ARCHITECTURE=1 writes it anew");
+    assert_eq!(
+        shown, table,
+        "NBDBOX_UPDATE_ARCHITECTURE=1 writes the table anew"
+    );
 }
 
-/// A crate of the server.
+/// One crate of the server.
 struct Layer {
     description: String,
-    /// Crates of this workspace that it uses.
+    /// The crates of this workspace that it uses.
     uses: BTreeSet<String>,
-    /// Other crates that it uses.
+    /// The external crates that it uses.
     outside: BTreeSet<String>,
 }
 
@@ -125,7 +128,7 @@ struct Layer {
 struct Layers(BTreeMap<String, Layer>);
 
 impl Layers {
-    /// As Cargo understands the workspace.
+    /// The crates as Cargo's metadata has them.
     fn read() -> Self {
         let metadata = Command::new(env!("CARGO"))
             .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
@@ -186,7 +189,7 @@ impl Layers {
 impl Layer {
     fn of(package: &Value) -> Self {
         let dependencies = package["dependencies"].as_array().unwrap().iter();
-        // A kind is said of dependencies of tests and of build scripts only.
+        // Only dependencies of tests and build scripts have a kind.
         let dependencies = dependencies.filter(|dependency| dependency["kind"].is_null());
         let (uses, outside): (Vec<_>, Vec<_>) =
             dependencies.partition(|dependency| !dependency["path"].is_null());
@@ -209,7 +212,7 @@ fn root() -> PathBuf {
         .unwrap()
 }
 
-/// A walk that names a file which has moved leads nowhere.
+/// A walk must not name a file that has moved.
 #[test]
 fn the_walks_name_files_that_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

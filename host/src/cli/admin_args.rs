@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use nbdbox_config::config::Address;
 
-/// How clap reads one.
+/// Clap's parser for the address of an admin listener.
 pub(super) fn parser() -> impl TypedValueParser<Value = Address> {
     OsStringValueParser::new().try_map(|word| parse(&word))
 }
@@ -15,7 +15,7 @@ pub(super) fn parser() -> impl TypedValueParser<Value = Address> {
 /// Reads an address of the command line: a loopback address and a port, or the path of a unix socket.
 ///
 /// # Errors
-/// What was expected.
+/// The word is no such address; the text has the two forms that are allowed.
 fn parse(word: &OsStr) -> Result<Address, String> {
     let text = word.to_string_lossy();
     if let Ok(address) = text.parse::<SocketAddr>() {

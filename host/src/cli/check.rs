@@ -28,7 +28,7 @@ pub(super) struct Check {
     sandbox: SandboxArgs,
 }
 
-/// A line of the table.
+/// One row of the table, with its six cells.
 type Row = [String; 6];
 
 impl Check {
@@ -85,18 +85,21 @@ impl Check {
             super::print("all fits\n")?;
             return Ok(ExitCode::SUCCESS);
         }
-        anyhow::bail!("it doesn't fit:\n{}", wrong.join("\n"))
+        anyhow::bail!(
+            "the configuration can't be served as it is:\n{}",
+            wrong.join("\n")
+        )
     }
 }
 
-/// What is wrong with the listeners' TLS: a line each.
+/// The errors in the listeners' TLS files, one line each. Reads the files.
 fn unwelcome(config: &Config) -> Vec<String> {
     let loaded = config.listeners.iter().map(Welcome::load);
     let errors = loaded.filter_map(Result::err);
     errors.map(|error| format!("{error:#}")).collect()
 }
 
-/// What an export's plugin, or one of its filters, needs and what it's granted: a line each.
+/// The rows of an export's plugin, or of one of its filters: each blob that it needs, and what the operator granted.
 fn needs(tenant: &str, export: &Export, plugin: &Plugin, blobs: &[Grant]) -> Vec<Row> {
     let row = |needs: String, granted: String, verdict: &str| {
         let name = match &export.name[..] {
@@ -133,7 +136,7 @@ fn needs(tenant: &str, export: &Export, plugin: &Plugin, blobs: &[Grant]) -> Vec
     rows
 }
 
-/// Columns as wide as they have to be.
+/// Formats the rows; each column is as wide as its widest cell.
 fn table(rows: &[Row]) -> String {
     let width = |column: usize| {
         let widths = rows.iter().map(|row| row[column].chars().count());

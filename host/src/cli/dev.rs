@@ -1,4 +1,4 @@
-//! `nbdbox dev`: a plugin under its author's hands.
+//! `nbdbox dev`: serves a plugin while its author works on it.
 
 mod journal;
 mod stage;
@@ -33,10 +33,10 @@ use crate::service::{
 };
 use crate::{machine, walls};
 
-/// How often is told what calls took: rare enough to be read, whatever a client does.
+/// The time between two summaries of calls: long enough for a person to read one, whatever a client does.
 const TELL: Duration = Duration::from_secs(1);
 
-/// Why the plugin is loaded anew.
+/// The reason for a reload.
 const FILE_CHANGED: &str = "the file changed";
 
 const EXAMPLES: &str = "\
@@ -79,7 +79,7 @@ impl Dev {
         }
     }
 
-    /// Keeps the process that runs the plugin.
+    /// Runs as the keeper of the process that runs the plugin.
     async fn keep(&self, all_walls: bool) -> anyhow::Result<ExitCode> {
         let signals = Signals::catch()?;
         let file = self.plugin.file()?;
@@ -107,7 +107,7 @@ impl Dev {
 
     async fn dev(&self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
-        // Before it is loaded: what changes meanwhile is noticed.
+        // The watcher starts before the load, so that it sees a change during the load.
         let changes = Changes::of_files(|| FileWatcher::start(&self.plugin.file()?), FILE_CHANGED)?;
         let opener = PluginArgs::opener(&self.listen.export);
         let process = machine::budget(None);
@@ -134,7 +134,7 @@ impl Dev {
                 ..Options::default()
             },
         );
-        // In the clear: it's for the machine that the plugin is written on.
+        // No TLS: `dev` serves the machine on which the author works.
         for listener in listeners {
             service.sockets().listen(listener, Welcome::Plain);
         }
@@ -160,7 +160,7 @@ impl Dev {
         self.plugin.open(name, false, opener, process).await
     }
 
-    /// Takes the file as it is now, if it can be used.
+    /// Loads the file as it is now. If that fails, new connections still get the old build.
     async fn reload(
         &self,
         shown: &Standalone,
@@ -179,20 +179,20 @@ impl Dev {
                 let took = start.elapsed().as_millis();
                 print(&format!("loaded anew in {took} ms: {introduction}\n"))
             }
-            Err(error) => print(&format!("not loaded, the one before stays: {error:#}\n")),
+            Err(error) => print(&format!("not loaded, the old build stays: {error:#}\n")),
         }
     }
 }
 
-/// The author, who builds the plugin anew while clients are connected.
+/// Reloads the plugin when its author has rebuilt it.
 struct Author<'a> {
     dev: &'a Dev,
     stage: Arc<Stage>,
     changes: Changes,
     opener: Opener,
-    /// The file has changed, and clients are connected to what mustn't be open twice.
+    /// The file has changed, but clients are connected to an export that mustn't be open twice.
     waits: bool,
-    /// What the one before and the one after may use together.
+    /// The budget that the old and the new build share.
     process: Arc<ProcessQuota>,
 }
 
@@ -212,14 +212,15 @@ impl Reload<Stage> for Author<'_> {
         }
         if !waited {
             print(
-                "the file changed: it's loaded when all clients have left, so that two don't write to one blob\n",
+                "the file changed: nbdbox loads it when all clients have left, so that two builds don't write to one \
+                 blob\n",
             )?;
         }
         Ok(())
     }
 }
 
-/// Prints what calls took, again and again.
+/// Prints the journal each [`TELL`].
 struct Teller(Arc<Journal>);
 
 impl Until for Teller {

@@ -1,4 +1,4 @@
-//! `nbdbox doctor`: what this machine gives, and what more would change.
+//! `nbdbox doctor`: the walls and resources of this machine, and what other values would change.
 
 use std::fs;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::machine;
 #[derive(Debug, Args)]
 pub(super) struct Doctor {}
 
-/// A line: what, how much, and what it means.
+/// One line: the resource, its value, and what the value means.
 type Finding = (&'static str, String, String);
 
 impl Doctor {

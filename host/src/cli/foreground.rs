@@ -1,7 +1,7 @@
-//! The terminal, lent to a process group for as long as it runs.
+//! Lends the terminal to a process group while that group runs.
 //!
-//! Only one group may read from a terminal, and Ctrl-C and Ctrl-Z are for it: without the loan, a command in a group of
-//! its own would be stopped at its first look at the keyboard.
+//! Only one group may read from a terminal, and Ctrl-C and Ctrl-Z go to that group. Without the loan, the kernel would
+//! stop a command in a group of its own at its first read from the keyboard.
 
 use std::fs::File;
 
@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal as NixSignal};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process_group, waitid};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
-/// A loan, or none where there's no terminal, or where this process isn't in its foreground.
+/// A loan of the terminal. There is none without a terminal, or if this process isn't in its foreground.
 #[derive(Default)]
 pub(super) struct Foreground(Option<Loan>);
 
@@ -19,7 +19,7 @@ struct Loan {
 }
 
 impl Foreground {
-    /// Lends the terminal to a group that has just been made.
+    /// Lends the terminal to a new group.
     pub(super) fn lend(group: Pid) -> Self {
         let terminal = File::options().read(true).write(true).open("/dev/tty").ok();
         let terminal = terminal.filter(|terminal| tcgetpgrp(terminal) == Ok(getpgrp()));
@@ -30,8 +30,9 @@ impl Foreground {
         Self(loan)
     }
 
-    /// To be called when a child has changed: if the group was stopped (Ctrl-Z), stops this process's own group as
-    /// well, so that whoever started it gets the terminal. Goes on with both when they're wanted again.
+    /// Must be called when a child has changed state. If the group was stopped (Ctrl-Z), stops this process's own group
+    /// too, so that the shell gets the terminal back. Continues both groups when the shell continues this one; blocks
+    /// until then.
     pub(super) fn stop_together(&self) {
         let Some(loan) = &self.0 else { return };
         let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
@@ -40,7 +41,7 @@ impl Foreground {
             return;
         }
         loan.give(getpgrp());
-        // Returns when somebody continues it.
+        // Returns when the shell continues this group.
         let _ = kill_process_group(getpgrp(), Signal::STOP);
         if tcgetpgrp(&loan.terminal) == Ok(getpgrp()) {
             loan.give(loan.group);
@@ -52,14 +53,14 @@ impl Foreground {
 
 impl Loan {
     fn give(&self, group: Pid) {
-        // Whoever isn't in the foreground is stopped for this, unless the signal is blocked (tcsetpgrp(3)).
+        // The kernel stops a background process for this call unless it blocks SIGTTOU (tcsetpgrp(3)).
         let background = SigSet::from(NixSignal::SIGTTOU);
         let blocked = background.thread_block();
         let _ = tcsetpgrp(&self.terminal, group);
         if blocked.is_ok() {
             let _ = background.thread_unblock();
         }
-        // It may have looked at the keyboard before.
+        // The kernel may have stopped the group at a read before it got the terminal.
         let _ = kill_process_group(group, Signal::CONT);
     }
 }

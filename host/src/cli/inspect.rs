@@ -93,7 +93,7 @@ fn report(plugin: &Plugin) -> String {
     if plugin.world().wasi() {
         line(
             "note",
-            "it asks for WASI and gets clocks, random numbers and a log".to_owned(),
+            "it imports WASI, and gets clocks, random numbers and a log".to_owned(),
         );
     }
     match plugin.manifest() {
@@ -113,7 +113,7 @@ fn heading(plugin: &Plugin) -> String {
     }
 }
 
-/// The world's name, and what exporting more would bring.
+/// The world's name, and what each missing interface would add.
 fn world(world: &World) -> String {
     let name = world.name().unwrap_or("one of its own");
     let all = world.interfaces;
@@ -129,7 +129,7 @@ fn world(world: &World) -> String {
     }
 }
 
-/// NBD's words for what the exported interfaces mean.
+/// The NBD features that follow from the exported interfaces, in NBD's words.
 fn features(world: &World) -> String {
     let of_use = INTERFACES
         .iter()

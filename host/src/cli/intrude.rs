@@ -1,4 +1,5 @@
-//! What an intruder would try behind the walls: a hidden command, for tests and for whoever doubts the walls of a machine.
+//! `nbdbox intrude`, a hidden command: it tries what an intruder behind the walls would try, for tests and for
+//! operators who want to check a machine's walls.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -25,7 +26,7 @@ pub(super) struct Intrude {
     #[arg(long)]
     compiler: bool,
 
-    /// How often the keeper is asked for what isn't granted
+    /// How many rounds of requests for things that aren't granted to send to the keeper
     #[arg(long, default_value_t = 1000)]
     asks: u32,
 
@@ -107,7 +108,7 @@ const ATTEMPTS: &[Attempt] = &[
     }),
 ];
 
-/// What the keeper is asked for by a server to which it was granted nothing.
+/// Requests to the keeper from a server that was granted nothing.
 const ASKS: &[Attempt] = &[
     ("ask the keeper for a file", || {
         outside::files::read(Path::new("/etc/passwd")).map(drop)
@@ -149,7 +150,7 @@ impl Intrude {
             }
             Side::Worker if Keeper::get().is_some() => {
                 let again = std::iter::repeat_n(ASKS, self.asks as usize).flatten();
-                // Each time the same.
+                // Each round makes the same requests.
                 let wrong = again.filter(|(_, attempt)| attempt().is_ok()).count();
                 let status = tell(ATTEMPTS.iter().chain(ASKS));
                 Ok(if wrong == 0 {
@@ -183,7 +184,7 @@ fn tell<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> ExitCode {
                 None => error.to_string(),
             },
         };
-        // Whoever has seen enough has closed the output.
+        // A closed pipe is no error: its reader has enough.
         let _ = super::print(&format!("{name}: {outcome}\n"));
     }
     status

@@ -1,4 +1,4 @@
-//! Where to listen, and under which name: the options of `serve` and `dev`.
+//! The options of `serve` and `dev` for where to listen, and for the export's name.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -42,12 +42,12 @@ pub(super) struct ListenArgs {
 }
 
 impl ListenArgs {
-    /// Whether nothing was said of where.
+    /// Whether the command line has no address.
     pub(super) fn is_silent(&self) -> bool {
         self.unix.is_none() && self.ipaddr.is_none() && self.port.is_none()
     }
 
-    /// Where to listen, and the folder of a private socket, which is removed at the end.
+    /// The address to listen on, and the folder of a private socket. Dropping the folder removes it.
     pub(super) fn address(&self) -> anyhow::Result<(Address, Option<TempDir>)> {
         if let Some((path, private)) = self.unix_socket()? {
             return Ok((Address::Unix(path), private));
@@ -56,17 +56,16 @@ impl ListenArgs {
         Ok((Address::Tcp(host, self.port.unwrap_or(PORT)), None))
     }
 
-    /// Whether it's to be a unix socket.
+    /// Whether the command line has `--unix`.
     pub(super) fn has_unix_socket(&self) -> bool {
         self.unix.is_some()
     }
 
-    /// The sockets on which clients come in, opened: those that this process was handed, if there are any, else one at
-    /// `address`. One at least; and the folder of a private socket, which is removed at the end. Blocks while a host's
-    /// name is looked up.
+    /// Opens the sockets for clients, one at least: those that `LISTEN_FDS` hands over, else one at `address`. Also
+    /// returns the folder of a private socket; dropping it removes the folder. Blocks while it looks up a host name.
     ///
     /// # Errors
-    /// One that was handed over can't be listened on; none can be made.
+    /// This process can't listen on a descriptor that was handed over; the socket at `address` can't be opened.
     pub(super) fn sockets(
         &self,
         inherited: &Inherited,
@@ -76,7 +75,8 @@ impl ListenArgs {
         if !inherited.is_empty() {
             if !self.is_silent() {
                 tracing::warn!(
-                    "--unix, --ipaddr and --port are of no effect: LISTEN_FDS hands over sockets, and they are used"
+                    "--unix, --ipaddr and --port have no effect: nbdbox listens on the sockets that LISTEN_FDS hands \
+                     over"
                 );
             }
             return Ok((inherited, None));
@@ -85,7 +85,7 @@ impl ListenArgs {
         Ok((vec![OpenSocket::bind(&address)?], private))
     }
 
-    /// The unix socket to listen on, if there's to be one, and the folder of a private one.
+    /// The path of `--unix`, if it's given, and the folder of a private socket.
     pub(super) fn unix_socket(&self) -> anyhow::Result<Option<(PathBuf, Option<TempDir>)>> {
         Ok(match &self.unix {
             Some(path) if path == Path::new("-") => {
@@ -98,10 +98,11 @@ impl ListenArgs {
     }
 }
 
-/// The listeners of open sockets, each called as whoever opened it did, or as its address. Must be called in a runtime.
+/// Makes listeners of open sockets. A listener's name is the one that came with its descriptor, else its address. Must
+/// be called in a runtime.
 ///
 /// # Errors
-/// There are no descriptors.
+/// The process has no descriptors left.
 pub(super) fn listeners(sockets: Vec<OpenSocket>) -> anyhow::Result<Vec<Listener>> {
     let listeners = sockets.into_iter().map(|socket| {
         let name = match socket.name() {
@@ -113,14 +114,14 @@ pub(super) fn listeners(sockets: Vec<OpenSocket>) -> anyhow::Result<Vec<Listener
     listeners.collect()
 }
 
-/// As [`ListenArgs::address`], on a unix socket in a folder of its own.
+/// As [`ListenArgs::address`]: a unix socket in a private folder.
 pub(super) fn private() -> anyhow::Result<(Address, Option<TempDir>)> {
     let (path, folder) = private_socket()?;
     Ok((Address::Unix(path), Some(folder)))
 }
 
 fn private_socket() -> anyhow::Result<(PathBuf, TempDir)> {
-    // Without this the folder would be as open as the umask lets it.
+    // Without this mode, the umask would decide who may open the folder.
     let folder = tempfile::Builder::new()
         .prefix("nbdbox-")
         .permissions(Permissions::from_mode(0o700))

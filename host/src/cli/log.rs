@@ -1,4 +1,4 @@
-//! What is logged, and how, as the command line says it.
+//! The options of the log: its lines, and their format.
 
 use anyhow::anyhow;
 use clap::ValueEnum;
@@ -7,19 +7,19 @@ use tracing_subscriber::EnvFilter;
 
 use crate::log::{self, Form};
 
-/// What goes wrong, and the plugins' own lines.
+/// Warnings, and the plugins' own lines.
 pub(super) const PLAIN: &str = "warn,plugin=info";
 
-/// What goes wrong, what becomes of the configuration, and the plugins' own lines.
+/// Warnings, changes of the configuration, and the plugins' own lines.
 pub(super) const HOSTING: &str = "warn,nbdbox::service=info,plugin=info";
 
-/// What goes wrong, and the plugin's own lines, the debug lines too.
+/// Warnings, and the plugin's own lines, its debug lines too.
 pub(super) const AUTHOR: &str = "warn,plugin=debug";
 
-/// Connections, refused requests and the plugins' debug lines too.
+/// Warnings, connections, denied requests, and the plugins' own lines, their debug lines too.
 pub(super) const VERBOSE: &str = "warn,nbdbox=debug,plugin=debug";
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people

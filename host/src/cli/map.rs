@@ -27,7 +27,7 @@ use super::{Cli, FAILED};
 use crate::map::{Coalesce, Ink, Json, Picture, Rendering, Svg, Table, TotalsJson, TotalsTable};
 use crate::service::{self, Signals};
 
-/// Exit status where the command line is wrong, as clap has it.
+/// The exit status for a wrong command line, the same as clap's.
 const USAGE: u8 = 2;
 
 /// Shows where an export's data and holes are, as a table, as JSON or as a picture.
@@ -37,7 +37,7 @@ const USAGE: u8 = 2;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("plugin", |argument| argument.index(1).value_name("URI|PLUGIN").help(WHAT)))]
-// An argument that was touched goes behind the others: the index says where it stands.
+// `mut_arg` moves an argument behind the others; the index restores its place.
 #[command(mut_arg("settings", |argument| argument.index(2)))]
 pub(super) struct Map {
     /// Print only the total size of each type, and its percentage
@@ -78,7 +78,7 @@ Examples:
   nbdbox map --tls-ca ca.pem nbds://localhost/disk    over TLS
 ";
 
-/// One rendering and where it goes.
+/// One rendering, and the stream that it goes to.
 struct Output {
     name: String,
     rendering: Box<dyn Rendering>,
@@ -111,7 +111,7 @@ impl Map {
         // A plugin that hangs must not keep the process.
         runtime.shutdown_background();
         match done {
-            // `| head` has seen enough.
+            // A closed pipe is no error: its reader, such as `head`, has enough.
             Err(error) if self.svg.is_none() && is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
             Err(error) if error.is::<Told>() => Ok(ExitCode::from(FAILED)),
             done => done,
@@ -119,9 +119,9 @@ impl Map {
     }
 
     async fn map(&self, source: &Source<'_>) -> anyhow::Result<ExitCode> {
-        // Before the work: what can't be written should be said at once.
+        // Opened before the work, so that a file that can't be written fails at once.
         let file = self.svg.as_deref().map(SvgFile::create).transpose()?;
-        // Not the end of the process at once: what is unfinished is to be removed.
+        // A signal mustn't end the process at once: the unfinished file has to be removed.
         let mut signals = Signals::catch()?;
         tokio::select! {
             done = self.show(source, file.as_ref()) => done?,
@@ -149,7 +149,7 @@ impl Map {
         walk(client, &mut outputs, &progress)
             .await
             .map_err(|error| {
-                // Trouble with the output is not the server's.
+                // An error of the output isn't attributed to the server.
                 if error.is::<io::Error>() {
                     error
                 } else {
@@ -160,7 +160,7 @@ impl Map {
         outputs.iter_mut().try_for_each(Output::finish)
     }
 
-    /// What goes to standard output.
+    /// The rendering for standard output; `None` if only the SVG file is wanted.
     fn rendering(&self, name: &str, size: u64) -> Option<Box<dyn Rendering>> {
         Some(match (self.picture, self.totals, self.json) {
             (true, ..) => Box::new(Picture::new(name, size, ink())),
@@ -172,7 +172,7 @@ impl Map {
         })
     }
 
-    /// Whether extents are seen as they come: progress enough.
+    /// Whether the terminal shows extents as they arrive, and so needs no progress bar.
     fn streams_to_terminal(&self) -> bool {
         let collects = self.picture || self.totals || (self.svg.is_some() && !self.json);
         !collects && io::stdout().is_terminal()
@@ -207,7 +207,7 @@ impl Output {
     }
 }
 
-/// Feeds all extents, joined, to the outputs.
+/// Requests all extents, joins neighbours of the same kind, and writes them to the outputs.
 async fn walk(
     mut client: Client<Stream>,
     outputs: &mut [Output],
@@ -227,12 +227,12 @@ async fn walk(
         })
         .await?;
     show(coalesce.finish())?;
-    // All has been said: a server that is gone now does no harm.
+    // All extents have arrived, so a server that is gone now does no harm.
     let _ = client.disconnect().await;
     Ok(())
 }
 
-/// Colours for a terminal, unless they aren't wanted (no-color.org).
+/// Colours for a terminal, unless the environment turns them off (no-color.org).
 fn ink() -> Ink {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let unwanted = set("NO_COLOR").is_some() || set("TERM").is_none_or(|term| term == "dumb");
@@ -249,7 +249,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Says what is wrong with the command line.
+/// Prints a usage error, and returns the exit status.
 fn usage(message: &str) -> ExitCode {
     let mut cli = Cli::command();
     cli.build();
@@ -257,7 +257,7 @@ fn usage(message: &str) -> ExitCode {
         Some(map) => map.error(ErrorKind::ArgumentConflict, message),
         None => cli.error(ErrorKind::ArgumentConflict, message),
     };
-    // A closed terminal is no reason to fail differently.
+    // The status is the same if the terminal is closed.
     let _ = error.print();
     ExitCode::from(USAGE)
 }

@@ -11,10 +11,11 @@ use clap::Args;
 
 use language::Language;
 
-/// What stands in a template for the plugin's name.
+/// The placeholder for the plugin's name in a template.
 const PLACEHOLDER: &str = "{{name}}";
 
-/// Letters of a name. Restrains who would be surprised by what a file system or `inspect` make of it.
+/// The most characters of a name. Restrains authors: longer names become too long for file systems and for the output
+/// of `inspect`.
 const NAME: usize = 64;
 
 const EXAMPLES: &str = "\
@@ -63,13 +64,13 @@ fn name_of(folder: &Path) -> anyhow::Result<&str> {
         name.starts_with(|first: char| first.is_ascii_alphabetic())
             && name.chars().all(inside)
             && name.len() <= NAME,
-        "`{name}` can't be a plugin's name: it begins with a letter, and has {NAME} letters, digits, `-` \
-         and `_` at most"
+        "`{name}` can't be a plugin's name: a name begins with a letter, and has at most {NAME} letters, \
+         digits, `-` and `_`"
     );
     Ok(name)
 }
 
-/// Makes a folder whole at once: filled aside, and then given its name.
+/// Makes a folder in one step: fills a temporary one, and then renames it.
 fn write_whole(
     folder: &Path,
     fill: impl FnOnce(&Path) -> anyhow::Result<()>,
@@ -82,7 +83,7 @@ fn write_whole(
     let aside = tempfile::Builder::new()
         .prefix(".nbdbox-new-")
         .tempdir_in(parent)?;
-    // The temporary folder is private; what is made in it is as open as the umask lets it.
+    // The temporary folder is private; the umask decides the mode of the folder inside it.
     let filled = aside.path().join("new");
     fs::create_dir(&filled)?;
     fill(&filled)?;

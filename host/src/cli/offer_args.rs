@@ -1,4 +1,4 @@
-//! What of the protocol is offered: less of it, to try what clients do with older servers.
+//! Options to offer less of the protocol, to try what clients do with older servers.
 
 use clap::Args;
 use nbd_proto::{HandshakeFlags, Offers};
@@ -22,7 +22,7 @@ pub(super) struct OfferArgs {
 }
 
 impl OfferArgs {
-    /// What they come to.
+    /// The offers that these options leave.
     pub(super) fn offers(&self) -> Offers {
         let all = Offers::default();
         let mask = self.mask_handshake.unwrap_or(u16::MAX);
@@ -34,7 +34,7 @@ impl OfferArgs {
     }
 }
 
-/// Reads a number as C has it; bits that mean nothing yet are left out.
+/// Reads a number as C does. Drops bits that have no meaning yet.
 fn parse_mask(word: &str) -> Result<u16, String> {
     let lower = word.to_ascii_lowercase();
     let (digits, radix) = match (lower.strip_prefix("0x"), lower.strip_prefix('0')) {

@@ -1,4 +1,4 @@
-//! The arguments that name a plugin and what it's given: the same for all commands that run one.
+//! The arguments that name a plugin, its settings, grants and limits: the same for all commands that run one.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ pub(super) struct PluginArgs {
     #[arg(long = "filter", value_name = "FILTER[,KEY=VALUE…]", value_parser = filter_parser())]
     filters: Vec<FilterWord>,
 
-    /// How a filter may end the server, where one may.
+    /// How a filter may end the server; `None` if no filter may.
     #[arg(skip)]
     exit: Option<Arc<Exit>>,
 
@@ -107,7 +107,7 @@ pub(super) struct PluginFolders {
 }
 
 impl PluginFolders {
-    /// What is found in them.
+    /// The plugins of these folders and of the default ones.
     pub(super) fn plugins(&self) -> Plugins {
         let said = self.plugin_path.iter().flat_map(std::env::split_paths);
         let said: Vec<PathBuf> = said.filter(|path| !path.as_os_str().is_empty()).collect();
@@ -115,17 +115,17 @@ impl PluginFolders {
     }
 }
 
-/// How clap reads a plugin: a path is any bytes.
+/// Clap's parser for a plugin, whose path may have any bytes.
 pub(super) fn reference_parser() -> impl TypedValueParser<Value = Reference> {
     OsStringValueParser::new().try_map(|word| Reference::parse(&word))
 }
 
-/// How clap reads a grant: its path is any bytes.
+/// Clap's parser for a grant, whose path may have any bytes.
 fn grant_parser() -> impl TypedValueParser<Value = Grant> {
     OsStringValueParser::new().try_map(|word| Grant::parse(&word))
 }
 
-/// How clap reads a filter: its paths are any bytes.
+/// Clap's parser for a filter, whose paths may have any bytes.
 fn filter_parser() -> impl TypedValueParser<Value = FilterWord> {
     OsStringValueParser::new().try_map(|word| FilterWord::parse(&word))
 }
@@ -135,13 +135,13 @@ fn parse_limits(list: &str) -> Result<String, limits::LimitError> {
     Limits::default().set(list).map(|()| list.to_owned())
 }
 
-/// The limits with their defaults.
+/// The help of `--limit`: each limit with its default.
 fn limits_help() -> String {
     let words: Vec<String> = limits::KEYS
         .iter()
         .map(|key| format!("{}={}", key.name, key.default_value()))
         .collect();
-    // The first of those that restrain clients.
+    // From this one on, the limits restrain clients.
     let clients = limits::KEYS
         .iter()
         .position(|key| key.name == "connections");
@@ -154,7 +154,7 @@ fn limits_help() -> String {
 }
 
 impl PluginArgs {
-    /// Whether it's only named: no settings, grants, limits or wishes.
+    /// Whether the command line only names the plugin, without settings, grants, limits or policies.
     pub(super) fn is_bare(&self) -> bool {
         let nothing = self.settings.is_empty()
             && self.blobs.is_empty()
@@ -168,10 +168,10 @@ impl PluginArgs {
         nothing && by_default
     }
 
-    /// The plugin as one of several exports, if there is one.
+    /// The plugin as one of several exports; `None` if the command line names none.
     ///
     /// # Errors
-    /// Its settings or grants don't fit.
+    /// Its settings or grants are wrong; there are grants without a plugin.
     pub(super) fn own(&self, name: &str) -> anyhow::Result<Option<Own>> {
         let mut blobs = self.blobs.clone();
         BlobOption::set_all(&self.blob_options, &mut blobs)?;
@@ -190,10 +190,10 @@ impl PluginArgs {
         }))
     }
 
-    /// What several exports have in common.
+    /// What all exports of the command line share.
     ///
     /// # Errors
-    /// A limit isn't one.
+    /// A limit is wrong.
     pub(super) fn common(&self, read_only: bool) -> anyhow::Result<Common> {
         Ok(Common {
             limits: self.limits()?,
@@ -217,41 +217,41 @@ impl PluginArgs {
         }
     }
 
-    /// How many files are granted.
+    /// The number of files that the plugin and its filters are granted.
     pub(super) fn granted_files(&self) -> usize {
         let of_filters: usize = self.filters.iter().map(|filter| filter.blobs.len()).sum();
         self.blobs.len() + of_filters
     }
 
-    /// Lets filters end the server.
+    /// Lets the filters end the server, and returns the means by which they do.
     pub(super) fn let_filters_end_it(&mut self) -> Arc<Exit> {
         Arc::clone(self.exit.get_or_insert_default())
     }
 
-    /// Whether there is one: only some commands need one.
+    /// Whether the command line names a plugin: only some commands need one.
     pub(super) fn is_named(&self) -> bool {
         self.plugin.is_some()
     }
 
-    /// The plugin.
+    /// The plugin's name or path. The command must be one that requires it.
     pub(super) fn plugin(&self) -> &Reference {
         self.plugin
             .as_ref()
-            .expect("clap requires it of all commands that ask for it")
+            .expect("clap requires a plugin for all commands that call this")
     }
 
-    /// The plugin's file.
+    /// The plugin's file. Blocks.
     ///
     /// # Errors
-    /// Nothing is found under its name.
+    /// No folder has a plugin of this name.
     pub(super) fn file(&self) -> anyhow::Result<PathBuf> {
         self.folders.plugins().file(self.plugin())
     }
 
-    /// What a server is to be allowed, so that it can do what these arguments say.
+    /// Adds the rights that the server's process needs for these arguments.
     ///
     /// # Errors
-    /// The grants don't fit.
+    /// The grants are wrong.
     pub(super) fn rights(&self, read_only: bool, rights: &mut Rights) -> anyhow::Result<()> {
         self.folders.plugins().rights(rights);
         if let Some(plugin) = &self.plugin {
@@ -272,7 +272,7 @@ impl PluginArgs {
         Ok(())
     }
 
-    /// The limits: the defaults, and what was set.
+    /// The default limits, changed by `--limit`.
     pub(super) fn limits(&self) -> anyhow::Result<Limits> {
         let mut limits = Limits::default();
         for list in &self.limits {
@@ -281,12 +281,12 @@ impl PluginArgs {
         Ok(limits)
     }
 
-    /// The export, as it opens files.
+    /// Opens files for the export, and names the export in errors.
     pub(super) fn opener(name: &str) -> Opener {
         Opener::new(format!("export \"{name}\""))
     }
 
-    /// Loads the plugin and opens its export, within what the `process` may use.
+    /// Loads the plugin and opens its export, within the budget of `process`.
     pub(super) async fn open(
         &self,
         name: &str,
@@ -298,7 +298,7 @@ impl PluginArgs {
         PluginCatalog::new(plugin, spec).await
     }
 
-    /// Loads the plugin, and says how its export is to be opened.
+    /// Loads the plugin, and returns it with everything that opening its export needs.
     pub(super) async fn load(
         &self,
         name: &str,
@@ -344,7 +344,7 @@ impl PluginArgs {
     }
 }
 
-/// Loads a filter, and opens what it's granted.
+/// Loads a filter, and opens the files that it's granted.
 async fn load_filter(
     engine: &Engine,
     file: &Path,

@@ -1,4 +1,4 @@
-//! `nbdbox plugins`: what can be named.
+//! `nbdbox plugins`: lists the plugins and filters that can be named.
 
 use std::process::ExitCode;
 
@@ -34,23 +34,23 @@ pub(super) struct Plugins {
     sandbox: SandboxArgs,
 }
 
-/// What stands over a plugin.
+/// The kind of a plugin that goes over another one.
 const FILTER: &str = "filter";
 
-/// A filter of the host's own: `--filter` and `filters` take its name, and there's no file.
+/// The kind of a filter that is built into the host: `--filter` and `filters` take its name, and it has no file.
 const NATIVE: &str = "native filter";
 
-/// A plugin as it's listed.
+/// One entry of the list.
 #[derive(Debug, Serialize)]
 struct Listed {
     name: String,
-    /// `None`: it's in the host.
+    /// `None` if the filter is built into the host.
     file: Option<String>,
     #[serde(flatten)]
     found: Found,
 }
 
-/// What a file turned out to be.
+/// What a file is.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Found {
@@ -66,7 +66,7 @@ enum Found {
     },
 }
 
-/// What has to be given.
+/// What the operator has to give.
 #[derive(Debug, Default, Serialize)]
 struct Needs {
     blobs: Vec<String>,
@@ -124,7 +124,7 @@ impl Plugins {
     }
 }
 
-/// A filter of the host's own, which is as old as the host.
+/// The entry of a filter that is built into the host, with the host's version.
 fn native(name: NativeName) -> Listed {
     Listed {
         name: name.as_str().to_owned(),
@@ -165,7 +165,7 @@ fn needs(manifest: &Manifest) -> Needs {
     }
 }
 
-/// As a person reads it: a heading, and what goes with it further in.
+/// An entry as text: a heading, and indented details.
 fn lines(listed: &Listed) -> String {
     let Listed { name, file, found } = listed;
     let line = |key: &str, value: Option<&String>| {

@@ -1,4 +1,4 @@
-//! What `serve` runs for: until a signal comes, or while a command runs, or while one client is connected.
+//! When `serve` ends: at a signal, with a command, or with its one client.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use rustix::process::Signal;
 use super::run::Captive;
 use crate::service::Until;
 
-/// Until when a server runs.
+/// When a server ends.
 pub(super) enum Purpose {
-    /// Until a signal comes.
+    /// At a signal.
     Signals,
-    /// Until a signal comes, or a filter ends it.
+    /// At a signal, or when a filter ends it.
     Filters(Arc<Exit>),
-    /// While the command of `--run` runs.
+    /// With the command of `--run`.
     Command(Box<Captive>),
-    /// While the client of `--single` is connected.
+    /// With the client of `--single`.
     Client(OnlyClient),
 }
 

@@ -1,4 +1,4 @@
-//! `--run`: one command, for as long as which the server lives.
+//! `--run`: a command, with which the server ends.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,25 +16,25 @@ use super::foreground::Foreground;
 use super::{FAILED, ended_by};
 use crate::service::Until;
 
-/// Time that the command has to end when the server has to: SIGKILL follows.
+/// The time that the command gets to end when the server has to; then it gets SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The pause between two looks whether all of the group have ended.
+/// The pause between two checks whether all processes of the group have ended.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What the command is to know of the server, in the variables that nbdkit's `--run` has.
+/// What the command gets to know about the server, in the variables of nbdkit's `--run`.
 #[derive(Debug, Default)]
 pub(super) struct Variables {
     pub(super) uri: String,
     pub(super) export: String,
-    /// `1` where TLS is there, `2` where there's nothing without it.
+    /// `1` if the server offers TLS, `2` if it requires TLS.
     pub(super) tls: Option<u8>,
     pub(super) port: String,
     pub(super) socket: OsString,
 }
 
 impl Variables {
-    /// For a server that listens here.
+    /// The variables for a server that listens on `address`.
     pub(super) fn new(address: &Address, uri: &str, export: &str, tls: Option<u8>) -> Self {
         let (port, socket) = match address {
             Address::Unix(path) => (String::new(), path.clone().into_os_string()),
@@ -53,7 +53,7 @@ impl Variables {
     fn set(&self, command: &mut Command) {
         command
             .env("uri", &self.uri)
-            // As nbdkit has had it since 1.24: before, it was what old QEMU wrote.
+            // The URI, as in nbdkit since 1.24. Older versions had the syntax of old QEMUs here.
             .env("nbd", &self.uri)
             .env("port", &self.port)
             .env("unixsocket", &self.socket)
@@ -65,8 +65,7 @@ impl Variables {
     }
 }
 
-/// A shell command, in a process group of its own. Whoever is left of the group when it's dropped before the command
-/// has ended is killed.
+/// A shell command in a process group of its own. Dropping it before the command has ended kills the group.
 pub(super) struct Captive {
     command: Command,
     running: Option<Running>,
@@ -75,19 +74,19 @@ pub(super) struct Captive {
 struct Running {
     child: Child,
     group: Option<Pid>,
-    /// Says that a child has changed.
+    /// Reports SIGCHLD: a child has changed state.
     children: tokio::signal::unix::Signal,
-    /// Gives the terminal back when it's dropped.
+    /// Returns the terminal when it's dropped.
     foreground: Foreground,
 }
 
 impl Captive {
-    /// A command that isn't started yet.
+    /// A command that isn't started yet. `variables` become its environment.
     pub(super) fn new(script: &OsStr, variables: &Variables) -> Self {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(script).process_group(0);
         variables.set(&mut command);
-        // They were for the server.
+        // These descriptors are the server's.
         for own in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
             command.env_remove(own);
         }
@@ -124,13 +123,13 @@ impl Until for Captive {
         Ok(exit_code(status))
     }
 
-    /// Asks the command to end, and then makes it.
+    /// Sends SIGTERM to the group, and waits until all of its processes have ended, for [`PATIENCE`] at most.
     async fn end(&mut self) {
         let Some(running) = &mut self.running else {
             return;
         };
         running.send(Signal::TERM);
-        // One that is stopped doesn't hear it otherwise.
+        // A stopped process gets SIGTERM only when it continues.
         running.send(Signal::CONT);
         let ended = timeout(PATIENCE, async {
             let _ = running.child.wait().await;
@@ -149,7 +148,7 @@ impl Until for Captive {
 }
 
 impl Running {
-    /// Whether somebody is left of the group.
+    /// Whether any process of the group is left.
     fn is_there(&self) -> bool {
         let group = self.group;
         group.is_some_and(|group| test_kill_process_group(group).is_ok())
@@ -157,7 +156,7 @@ impl Running {
 
     fn send(&self, signal: Signal) {
         if let Some(group) = self.group {
-            // It may have ended already.
+            // The group may have ended already.
             let _ = kill_process_group(group, signal);
         }
     }
@@ -171,7 +170,7 @@ impl Drop for Captive {
     }
 }
 
-/// The command's own status; 128 and the signal's number if one ended it, as shells say it.
+/// The command's own status; 128 and the signal's number if a signal ended it, as in shells.
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status
         .code()

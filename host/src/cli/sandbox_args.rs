@@ -1,4 +1,4 @@
-//! The walls around the process that runs plugins: the option of all commands that run one.
+//! `--sandbox`: the walls around the process that runs plugins. All commands that run one have this option.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use sandbox::Kernel;
 use crate::keeper::{self, Charge, Serving, Supplies};
 use crate::service::{self, Signals, Supervisor, Until};
 
-// How much is asked of the kernel. A doc comment here would take the place of each command's own.
+// The option `--sandbox`. Clap would show a doc comment here in place of each command's own.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct SandboxArgs {
     /// Run plugins in a process that the kernel keeps from files, the network and most system calls: `auto` uses what the
@@ -31,22 +31,22 @@ enum Mode {
     Off,
 }
 
-/// What this process is to be.
+/// The part that this process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
-    /// The keeper of another one. Whether that needs all walls.
+    /// The keeper of another process. `all_walls`: it fails if the kernel lacks a wall.
     Keeper { all_walls: bool },
-    /// It does the work: behind walls already, or without any.
+    /// The worker: behind walls already, or without any.
     Worker,
 }
 
 impl SandboxArgs {
-    /// Whether this process may be a keeper: it isn't kept itself, and the command line doesn't say `off`.
+    /// Whether this process may be a keeper: it has no keeper itself, and the command line doesn't have `off`.
     pub(super) fn may_keep(&self) -> bool {
         Keeper::get().is_none() && self.sandbox != Some(Mode::Off)
     }
 
-    /// What this process is to be, where nothing else is configured.
+    /// The part of this process, if no configuration decides.
     ///
     /// # Errors
     /// As for [`side_of`](Self::side_of).
@@ -54,7 +54,7 @@ impl SandboxArgs {
         self.side_of(Sandbox::default())
     }
 
-    /// What this process is to be; `configured` counts where the command line has no word.
+    /// The part of this process; `configured` decides if the command line doesn't.
     ///
     /// # Errors
     /// All walls are required, and the kernel lacks one.
@@ -84,19 +84,19 @@ impl SandboxArgs {
     }
 }
 
-/// Keeps a process that runs the same command line behind walls, until it ends by itself, with its status. For commands
-/// that serve nobody.
+/// Runs the same command line in a process behind walls, and returns that process's status when it ends. For commands
+/// that have no clients.
 ///
 /// # Errors
-/// It can't be started.
+/// The process can't be started.
 pub(super) fn keep(all_walls: bool, rights: Rights, cache: Cache) -> anyhow::Result<ExitCode> {
     keep_for(all_walls, rights, cache, None)
 }
 
-/// As [`keep`], with what is standard input to that process.
+/// As [`keep`]; `input` becomes the process's standard input.
 ///
 /// # Errors
-/// As there.
+/// As for [`keep`].
 pub(super) fn keep_for(
     all_walls: bool,
     rights: Rights,
@@ -123,12 +123,12 @@ pub(super) fn keep_for(
     })
 }
 
-/// This process's own arguments, without its name.
+/// This process's own arguments, without the program's name.
 pub(super) fn arguments() -> Vec<OsString> {
     std::env::args_os().skip(1).collect()
 }
 
-/// For a process that runs for nothing else.
+/// Never done: only the process behind walls ends the keeper.
 struct Nothing;
 
 impl Until for Nothing {

@@ -1,4 +1,4 @@
-//! `nbdbox serve`.
+//! `nbdbox serve`: serves a plugin, several exports, or the tenants of a configuration.
 
 mod keep;
 
@@ -36,7 +36,7 @@ use crate::service::{
 };
 use crate::{machine, walls};
 
-/// Why folders of exports are looked at again.
+/// The reason for a new look at folders of exports.
 const FOLDER_CHANGED: &str = "a folder changed";
 
 const EXAMPLES: &str = "\
@@ -56,7 +56,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("plugin", |argument| argument.required(false).required_unless_present_any(["config", "added", "folders"]).index(1)))]
-// An argument that was touched goes behind the others: the index says where it stands.
+// `mut_arg` moves an argument behind the others; the index restores its place.
 #[command(mut_arg("settings", |argument| argument.index(2)))]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -152,7 +152,8 @@ impl Serve {
                 if let Some(status) = kept {
                     return Ok(status);
                 }
-                // It wants no sandbox, and is read again: of a pipe, the command line has to say that.
+                // The configuration turns the sandbox off, and is read again. If it's a pipe, the command line has to
+                // turn it off.
             }
             return service::block_on(self.threads, self.serve_configuration(path, start_log));
         }
@@ -167,7 +168,7 @@ impl Serve {
         }
     }
 
-    /// Starts the log: what the command line says counts more.
+    /// Starts the log. The options of the command line override `plain` and `format`.
     fn start_log(&self, plain: &str, format: LogFormat) -> anyhow::Result<()> {
         let filter = if self.verbose { log::VERBOSE } else { plain };
         log::start(filter, self.log_format.unwrap_or(format.into()))
@@ -193,7 +194,7 @@ impl Serve {
     async fn serve_several(&self, exit: Arc<Exit>) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::catch()?;
         let tls = Tls::load(&self.tls.tls()?)?;
-        // Before they're looked at: what changes meanwhile is noticed.
+        // The watcher starts before the first look at the folders, so that it sees a change meanwhile.
         let changes = Changes::of_files(
             || FileWatcher::start_names(self.several.folders()),
             FOLDER_CHANGED,
@@ -218,7 +219,7 @@ impl Serve {
             .await
     }
 
-    /// Several exports, as a configuration would have them. Blocks.
+    /// The blueprint of several exports, as a configuration would have them. Blocks.
     fn blueprint(&self) -> anyhow::Result<Blueprint> {
         let config = Config {
             memory: self.memory,
@@ -227,7 +228,7 @@ impl Serve {
         Blueprint::of(config, self.plugin.folders.plugins())
     }
 
-    /// Serves a catalog, of which `uri` names this export.
+    /// Serves a catalog. The URI for clients has the export `name`.
     async fn run_service<C: Catalog + Observed>(
         &self,
         signals: Signals,
@@ -241,7 +242,7 @@ impl Serve {
             only,
             private: _private,
         } = self.entrances()?;
-        // Behind walls the keeper does this: it has the sockets.
+        // Behind walls the keeper announces the address, because it has the sockets.
         let purpose = match Keeper::get() {
             Some(_) => self.purpose(&Variables::default(), only),
             None => {
@@ -278,7 +279,8 @@ impl Serve {
         }
     }
 
-    /// Says where the export `name` is to be found: on standard output, if that's wanted, and to the command of --run.
+    /// Prints the URI of the export `name` if `--print-uri` wants it, and returns the variables for the command of
+    /// `--run`.
     fn announce(&self, address: &Address, name: &str) -> anyhow::Result<Variables> {
         let uri = address.uri(name, self.tls.required());
         tracing::debug!("listening on {address}");
@@ -288,7 +290,7 @@ impl Serve {
         Ok(Variables::new(address, &uri, name, self.tls.level()))
     }
 
-    /// Where clients come in: one place at least.
+    /// The listeners, one at least.
     fn entrances(&self) -> anyhow::Result<Entrances> {
         if self.single {
             let (listener, only) = Listener::standard("standard input")?;
@@ -313,8 +315,8 @@ impl Serve {
         })
     }
 
-    /// The sockets of the command line, opened: one at least, unless there's one client on standard input. Blocks while a
-    /// host's name is looked up.
+    /// Opens the sockets of the command line: one at least, except with `--single`. Blocks while it looks up a host
+    /// name.
     fn sockets(&self, inherited: &Inherited) -> anyhow::Result<(Vec<OpenSocket>, Option<TempDir>)> {
         if self.single {
             ensure!(
@@ -352,7 +354,7 @@ impl Serve {
         service::serve_configuration(path, wanted, start_log, until).await
     }
 
-    /// Where clients come in, if not where a configuration says, and the folder of a private socket.
+    /// Where clients connect if the command line overrides the configuration, and the folder of a private socket.
     fn entrance(&self) -> anyhow::Result<(Entrance, Option<TempDir>)> {
         if self.single {
             return Ok((Entrance::Standard, None));
@@ -376,7 +378,7 @@ impl Serve {
         let (level, certificates) = match tls {
             config::Tls::Off => (None, None),
             config::Tls::On(_) => (Some(1), None),
-            // Whom to trust is the clients' own affair.
+            // Each client decides which authorities to trust.
             config::Tls::Require(_) => (Some(2), Some(Path::new(""))),
         };
         let export = &self.listen.export;
@@ -387,7 +389,7 @@ impl Serve {
         Ok(Variables::new(address, &uri, export, level))
     }
 
-    /// What the process runs for. Behind walls that isn't the command of --run: the keeper runs it.
+    /// When the process ends. The command of --run doesn't decide that behind walls, because the keeper runs it.
     fn purpose(&self, variables: &Variables, only: Option<OnlyClient>) -> Purpose {
         let script = self.run.as_ref().filter(|_| Keeper::get().is_none());
         match (script, only) {
@@ -398,7 +400,7 @@ impl Serve {
     }
 }
 
-/// Folders whose files are exports: those that come and go while the server runs.
+/// Folders whose files are exports. Files may come and go while the server runs.
 struct Folders<'a> {
     serve: &'a Serve,
     hosting: Arc<Hosting>,
@@ -414,18 +416,18 @@ impl Reload<Hosting> for Folders<'_> {
         match self.serve.blueprint() {
             Ok(blueprint) => drop(self.hosting.replace(blueprint)),
             Err(error) => tracing::error!(
-                "the folders can't be used as they are now, and the exports stay: {error:#}"
+                "the folders can't be served as they are now, so the exports stay as they were: {error:#}"
             ),
         }
         Ok(())
     }
 }
 
-/// Where clients come in.
+/// Where clients connect.
 struct Entrances {
     listeners: Vec<Listener>,
-    /// If it's for one client only.
+    /// The one client of `--single`.
     only: Option<OnlyClient>,
-    /// The folder of a private socket, removed at the end.
+    /// The folder of a private socket. Dropping it removes the folder.
     private: Option<TempDir>,
 }

@@ -1,6 +1,6 @@
 //! Several exports of one command line: `--add-export` and `--export-folder`.
 //!
-//! They are what a configuration with one tenant would have, of which every client is.
+//! They are like a configuration with one tenant, to which every client belongs.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,10 +20,10 @@ use nbdbox_config::reference::Reference;
 use nbdbox_config::settings::Settings;
 use outside::{Entry, EntryKind, Right, Rights};
 
-/// Files of a folder that become exports. Restrains a folder that was given by mistake.
+/// The most files of a folder that become exports. Restrains an operator who named the wrong folder.
 const MOST: usize = 4096;
 
-/// The plugin that serves a folder's files, by name, and what it calls its file.
+/// The plugin that serves a folder's files, and its name for the file.
 const FILE: (&str, &str) = ("file", "disk");
 
 /// More exports than the one of the plugin.
@@ -40,21 +40,21 @@ pub(super) struct SeveralArgs {
     folders: Vec<Folder>,
 }
 
-/// A word of `--add-export`.
+/// One value of `--add-export`.
 #[derive(Clone, Debug)]
 struct Added {
     name: String,
     plugin: FilterWord,
 }
 
-/// A word of `--export-folder`.
+/// One value of `--export-folder`.
 #[derive(Clone, Debug)]
 struct Folder {
     path: PathBuf,
     access: Access,
 }
 
-/// What all exports of a command line have in common.
+/// What all exports of a command line share.
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) limits: Limits,
@@ -62,7 +62,7 @@ pub(super) struct Common {
     pub(super) filters: Vec<FilterWord>,
 }
 
-/// The plugin on the command line itself, if there's one.
+/// The plugin of the command line itself, if there is one.
 #[derive(Debug)]
 pub(super) struct Own {
     pub(super) name: String,
@@ -109,7 +109,7 @@ fn folder_parser() -> impl TypedValueParser<Value = Folder> {
 }
 
 impl SeveralArgs {
-    /// Whether there's none.
+    /// Whether the command line has none of these options.
     pub(super) fn is_empty(&self) -> bool {
         self.added.is_empty() && self.folders.is_empty()
     }
@@ -119,7 +119,7 @@ impl SeveralArgs {
         self.folders.iter().map(|folder| &*folder.path)
     }
 
-    /// What a server is to be allowed, so that it finds the files of its folders, those that come later too.
+    /// Adds the rights that the server's process needs for the files of its folders, including files that come later.
     pub(super) fn rights(&self, read_only: bool, rights: &mut Rights) {
         for folder in &self.folders {
             rights.allow(&folder.path, Right::List);
@@ -133,10 +133,10 @@ impl SeveralArgs {
         }
     }
 
-    /// What a configuration would say of these exports. Reads the folders. Blocks.
+    /// The exports as a configuration. Reads the folders. Blocks.
     ///
     /// # Errors
-    /// Two exports have one name; a folder can't be read.
+    /// Two exports have the same name; a folder can't be read.
     pub(super) fn config(&self, own: Option<Own>, common: &Common) -> anyhow::Result<Config> {
         let mut exports = Exports::default();
         if let Some(own) = own {
@@ -166,7 +166,7 @@ impl SeveralArgs {
         Ok(Config {
             tenants: vec![Tenant {
                 name: String::new(),
-                // Every client is of it, without a rule.
+                // Every client belongs to it, without a rule.
                 clients: Vec::new(),
                 limits: TenantLimits::of_the_command_line(),
                 exports: exports.0.into_values().collect(),
@@ -186,7 +186,7 @@ impl Exports {
     fn add(&mut self, export: Export) -> anyhow::Result<()> {
         let name = export.name.clone();
         if self.0.insert(name.clone(), export).is_some() {
-            bail!("two exports are called `{name}`");
+            bail!("two exports have the name `{name}`");
         }
         Ok(())
     }
@@ -229,11 +229,11 @@ impl Common {
 }
 
 impl Folder {
-    /// The regular files, with the names under which they're exported. A symlink isn't one: it could lead out.
+    /// The regular files, and the name of each as an export. Symlinks are left out: they could lead out of the folder.
     fn files(&self) -> anyhow::Result<Vec<(String, PathBuf)>> {
         let named = || format!("can't read the folder {}", self.path.display());
         let mut files = Vec::new();
-        // One more than may be: then there are too many.
+        // One more than the limit, to notice that there are too many.
         for Entry { path, kind } in
             outside::files::list(&self.path, MOST + 1).with_context(named)?
         {

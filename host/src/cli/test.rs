@@ -1,4 +1,4 @@
-//! `nbdbox test`: does a plugin keep the contract?
+//! `nbdbox test`: checks whether a plugin keeps the contract.
 
 mod report;
 mod spinner;
@@ -105,7 +105,7 @@ impl Test {
             .load(&self.export, !self.write, &opener, &process);
         let (plugin, spec) = loading.await?;
         let under_test = UnderTest { plugin, spec };
-        // What is wrong with settings and grants is no rule's affair.
+        // Wrong settings and grants end the command here. No rule is about them.
         drop(under_test.open().await?);
         let plan = Plan {
             seed: self.seed.unwrap_or_else(any_seed),
@@ -149,13 +149,13 @@ impl Test {
     }
 }
 
-/// A seed that is short to type.
+/// A random seed that is short to type.
 fn any_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| u64::from(now.subsec_nanos()) % 1_000_000)
 }
 
-/// A plugin with its settings and grants.
+/// The plugin under test, with its settings and grants.
 struct UnderTest {
     plugin: Arc<Plugin>,
     spec: ExportSpec,
@@ -166,7 +166,7 @@ impl Subject for UnderTest {
 
     async fn open(&self) -> anyhow::Result<Arc<PluginExport>> {
         let mut spec = self.spec.clone();
-        // It's the plugin that is to answer, each time.
+        // The plugin has to answer each time, not the host's memory of its mapping.
         spec.limits.mapping = 0;
         self.open_as(spec).await
     }
@@ -198,7 +198,7 @@ impl UnderTest {
         let joined = catalog.join(&self.spec.name).await;
         joined.map_err(|absent| match absent {
             Absent::Unknown => anyhow::anyhow!("there is no export `{}`", self.spec.name),
-            Absent::Failed | Absent::Full => anyhow::anyhow!("it didn't open"),
+            Absent::Failed | Absent::Full => anyhow::anyhow!("the export can't be opened"),
         })
     }
 }

@@ -31,7 +31,7 @@ enum Mode {
 }
 
 impl TlsArgs {
-    /// What they come to.
+    /// The TLS settings that these options make.
     pub(super) fn tls(&self) -> anyhow::Result<Tls> {
         let mode = match self.tls {
             None | Some(Mode::Off) => return Ok(Tls::Off),
@@ -61,7 +61,7 @@ impl TlsArgs {
         self.tls_certificates.as_deref()
     }
 
-    /// What nbdkit's `--run` calls it: nothing, 1 or 2.
+    /// The value of `$tls` in nbdkit's `--run`: none, 1 or 2.
     pub(super) fn level(&self) -> Option<u8> {
         match self.tls {
             None | Some(Mode::Off) => None,
@@ -70,7 +70,7 @@ impl TlsArgs {
         }
     }
 
-    /// Where clients on this machine find certificates, if they have to speak TLS.
+    /// The certificates' folder for clients on this machine, if they have to use TLS.
     pub(super) fn required(&self) -> Option<&Path> {
         let required = self.tls == Some(Mode::Require);
         self.tls_certificates.as_deref().filter(|_| required)

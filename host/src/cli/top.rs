@@ -1,4 +1,4 @@
-//! `nbdbox top`: what a running server does, in the terminal.
+//! `nbdbox top`: shows in the terminal what a running server does.
 
 mod fetch;
 mod figures;
@@ -29,7 +29,7 @@ use super::admin_args;
 use crate::admin::Report;
 use crate::service::Signals;
 
-/// How long the end waits for a picture that is being drawn.
+/// The time that the end waits for a picture that is being drawn.
 const DRAWING: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
@@ -135,16 +135,16 @@ impl Top {
     }
 }
 
-/// One look after the other.
+/// One reading of the server after the other.
 struct Looks {
     top: Top,
     runtime: Runtime,
-    /// When was looked last, and what was seen.
+    /// The last reading, and its time.
     last: (Instant, Report),
 }
 
 impl Looks {
-    /// Looks again: what has changed since the last time.
+    /// Reads again, and returns what has changed since the last reading.
     fn next(&mut self) -> anyhow::Result<(Vec<Row>, Process)> {
         let report = self.runtime.block_on(fetch::report(&self.top.admin))?;
         let now = Instant::now();
@@ -166,12 +166,12 @@ impl Looks {
         super::print(&text)
     }
 
-    /// Until the user has seen enough, or a signal comes. The terminal is then as it was.
+    /// Shows the screen until the user quits or a signal comes. Then the terminal is as it was before.
     ///
-    /// A thread shows it. Whatever that waits for, a key or an answer, or tries for ever, as crossterm does on a terminal
-    /// that is gone, a signal ends the process.
+    /// A thread draws and reads keys. A signal ends the process even if the thread waits for a key or an answer, or
+    /// tries for ever, as crossterm does on a terminal that is gone.
     async fn shown(self) -> anyhow::Result<ExitCode> {
-        // Before the terminal is another one: no signal leaves it so.
+        // Signals are caught before the terminal changes, so that none leaves it changed.
         let mut signals = Signals::catch()?;
         let terminal = ratatui::try_init().context("can't use the terminal")?;
         let screen = Arc::new(Mutex::new(()));
@@ -187,26 +187,26 @@ impl Looks {
         let done = tokio::select! {
             done = ended => match done {
                 Ok(shown) => shown.map(|()| ExitCode::SUCCESS),
-                Err(_) => Err(thread.err().map_or_else(|| anyhow!("the screen's thread ended badly"), Into::into)),
+                Err(_) => Err(thread.err().map_or_else(|| anyhow!("the screen's thread panicked"), Into::into)),
             },
             signal = signals.wait() => Ok(super::ended_by(signal)),
         };
-        // Nothing is drawn any more. One that can't be drawn on isn't waited for.
+        // While the lock is held nothing is drawn. A picture that can't be drawn isn't waited for any longer.
         let start = Instant::now();
         let mut held = screen.try_lock();
         while held.is_err() && start.elapsed() < DRAWING {
             sleep(Duration::from_millis(1)).await;
             held = screen.try_lock();
         }
-        // A terminal that is gone, as after SIGHUP, needs nothing.
+        // A terminal that is gone, as after SIGHUP, needs no restoring.
         let _ = execute!(stdout(), Show);
         let _ = ratatui::try_restore();
         done
     }
 
-    /// Until the user has seen enough. `screen` is held while something is drawn.
+    /// Shows the screen until the user quits. Holds `screen` while it draws.
     fn show(mut self, terminal: DefaultTerminal, screen: &Mutex<()>) -> anyhow::Result<()> {
-        // When it's dropped it shows the cursor, and panics if there's no terminal any more: whoever waits shows it.
+        // Its drop would show the cursor, and panic on a terminal that is gone. The caller shows the cursor instead.
         let mut terminal = ManuallyDrop::new(terminal);
         let mut draw = |view: &mut View| {
             let _held = screen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,7 +229,7 @@ impl Looks {
             match self.next() {
                 Ok((rows, process)) => view.show(rows, process),
                 Err(error) => {
-                    // It may be there again soon: what is counted then begins anew.
+                    // The server may be back soon; its counters then start from zero.
                     self.last.0 = Instant::now();
                     view.fail(format!("{error:#}"));
                 }

@@ -1,4 +1,4 @@
-//! The bench on which a device lies: calls that note what they took and what went wrong.
+//! The bench for a device under test: calls that record what they used and what failed.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -21,10 +21,10 @@ use super::{Claims, Plan};
 /// Bytes of a window: enough for the clusters of most formats.
 const WINDOW: u64 = 64 << 10;
 
-/// Extents that are walked to find places worth looking at.
+/// The most extents that the bench follows to find places worth a test.
 const WALK: usize = 64;
 
-/// A device on the bench.
+/// The device of the current rule, on the bench.
 pub(super) struct Bench<'a, S: Subject> {
     pub(super) subject: &'a S,
     pub(super) plan: Plan,
@@ -33,25 +33,25 @@ pub(super) struct Bench<'a, S: Subject> {
     pub(super) stock: Stock,
 }
 
-/// What was seen in all rules so far.
+/// What the bench has recorded in all rules so far.
 #[derive(Debug, Default)]
 pub(super) struct Stock {
     pub(super) calls: u64,
-    /// Where the plugin was at fault.
+    /// The plugin's faults, as text.
     pub(super) faults: Vec<String>,
     pub(super) memory: u64,
     pub(super) cpu: Duration,
     pub(super) handles: u32,
-    /// The most adds in one report, and how many were allowed.
+    /// The most adds in one report.
     pub(super) adds: u64,
     pub(super) pieces: usize,
 }
 
-/// What a report said.
+/// What one report covers.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) extents: Vec<Extent>,
-    /// Nothing is known from here on.
+    /// The end of the last extent; nothing is known from here on.
     pub(super) end: u64,
 }
 
@@ -66,27 +66,27 @@ impl<'a, S: Subject> Bench<'a, S> {
         }
     }
 
-    /// Opens a device for a rule, and begins the seed's numbers anew: a rule alone sees what it
-    /// would see among the others.
+    /// Opens a device for a rule, and restarts the seed's numbers for it, so that a rule alone makes the same calls as
+    /// among the others.
     pub(super) async fn renew(&mut self, rule: Rule) -> Result<(), Stop> {
         self.dice = Dice::new(self.plan.seed ^ u64::from(rule as u8) << 56);
         self.device = Some(self.another().await?);
         Ok(())
     }
 
-    /// Opens one more.
+    /// Opens one more device.
     pub(super) async fn another(&self) -> Result<Arc<S::Device>, Stop> {
         let opened = self.subject.open().await;
-        opened.map_err(|error| Stop::Broken(format!("it can't be opened again: {error:#}")))
+        opened.map_err(|error| Stop::Broken(format!("the export can't be opened again: {error:#}")))
     }
 
-    /// Opens one more, whose reads go by the plugin's mapping.
+    /// Opens one more device, whose reads use the plugin's mapping.
     pub(super) async fn mapped(&self) -> Result<Arc<S::Device>, Stop> {
         let opened = self.subject.open_mapped().await;
-        opened.map_err(|error| Stop::Broken(format!("it can't be opened again: {error:#}")))
+        opened.map_err(|error| Stop::Broken(format!("the export can't be opened again: {error:#}")))
     }
 
-    /// Takes note of what the rule's device has taken.
+    /// Records what the rule's device has used.
     pub(super) fn take_stock(&mut self) {
         if let Some(device) = &self.device {
             let peaks = self.subject.peaks(device);
@@ -101,12 +101,12 @@ impl<'a, S: Subject> Bench<'a, S> {
         Arc::clone(device.expect("`renew` comes before every rule, and its failure ends the rule"))
     }
 
-    /// What is left to a question that begins now.
+    /// The deadline of a call that starts now.
     pub(super) fn deadline(&self) -> Deadline {
         Deadline::unattended(self.terms().limits.wall)
     }
 
-    /// What the rule's device promises.
+    /// What the rule's device advertises.
     pub(super) fn terms(&self) -> Arc<Terms> {
         self.subject.terms(&self.device())
     }
@@ -123,19 +123,19 @@ impl<'a, S: Subject> Bench<'a, S> {
         self.terms().export.flags.contains(flags)
     }
 
-    /// Bytes of the smallest block.
+    /// The minimum block size, in bytes.
     pub(super) fn block(&self) -> u64 {
         self.terms().export.block.minimum().into()
     }
 
-    /// Bytes of the largest request.
+    /// The size of the largest request, in bytes.
     pub(super) fn largest(&self) -> u64 {
         let most = self.terms().export.block.maximum().min(MAX_PAYLOAD);
         let most = u64::from(most).min(self.size());
         most - most % self.block()
     }
 
-    /// The bytes of a range, as one request gets them.
+    /// Reads a range with one request.
     pub(super) async fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>, Stop> {
         let device = self.device();
         self.read_of(&device, range).await
@@ -147,7 +147,7 @@ impl<'a, S: Subject> Bench<'a, S> {
         range: Range<u64>,
     ) -> Result<Vec<u8>, Stop> {
         let length = u32::try_from(range.end - range.start)
-            .map_err(|_| Stop::Broken("the bench asks for too much at once".to_owned()))?;
+            .map_err(|_| Stop::Broken("the bench requests too many bytes at once".to_owned()))?;
         let mut reply = Box::<ReadReply>::default();
         reply.reset(length);
         let read = device
@@ -160,7 +160,7 @@ impl<'a, S: Subject> Bench<'a, S> {
         Ok(reply.bytes().to_vec())
     }
 
-    /// What a device says of a range.
+    /// Requests the extents of a range.
     pub(super) async fn extents(&mut self, range: Range<u64>, one: bool) -> Result<Known, Stop> {
         let device = self.device();
         let blocks = (range.end - range.start).div_ceil(self.block());
@@ -168,13 +168,13 @@ impl<'a, S: Subject> Bench<'a, S> {
         let most = most.min(self.subject.terms(&device).limits.extents);
         let wanted = if one { Wanted::One } else { Wanted::All };
         let Ok(map) = ExtentMap::new(range.clone(), wanted, most) else {
-            return broken("the bench asks about nothing");
+            return broken("the bench requests the extents of no bytes");
         };
         let said = device.extents(&self.deadline(), Box::new(map)).await;
         let map = self.done(said, &format!("extents {}", show(&range)))?;
         self.stock.adds = self.stock.adds.max(map.adds());
         if map.end() == range.start {
-            // Nothing known is data, for all of it.
+            // An empty report means data for the whole range.
             return Ok(Known {
                 extents: vec![Extent {
                     offset: range.start,
@@ -190,7 +190,7 @@ impl<'a, S: Subject> Bench<'a, S> {
         })
     }
 
-    /// Takes note of a call that has ended.
+    /// Records a call that has ended.
     pub(super) fn done<T>(&mut self, ended: Result<T, Failure>, call: &str) -> Result<T, Stop> {
         self.stock.calls += 1;
         ended.map_err(|failure| {
@@ -199,7 +199,7 @@ impl<'a, S: Subject> Bench<'a, S> {
         })
     }
 
-    /// Keeps a failure that wasn't an answer.
+    /// Records a failure that isn't the plugin's own answer.
     pub(super) fn blame(&mut self, failure: &Failure, call: &str) {
         if failure.fault != Fault::Answer {
             self.stock
@@ -208,7 +208,7 @@ impl<'a, S: Subject> Bench<'a, S> {
         }
     }
 
-    /// Ranges worth looking at: both ends, places where extents meet, and some by chance.
+    /// Ranges worth a test: both ends, borders between extents, and random places.
     pub(super) async fn windows(&mut self) -> Result<Vec<Range<u64>>, Stop> {
         let size = self.size();
         if size == 0 {
@@ -232,7 +232,7 @@ impl<'a, S: Subject> Bench<'a, S> {
             .collect())
     }
 
-    /// Some places where extents meet. Errors are another rule's affair.
+    /// Some borders between extents. Another rule reports errors.
     async fn borders(&mut self) -> Vec<u64> {
         if !self.terms().sparse {
             return Vec::new();
@@ -252,12 +252,12 @@ impl<'a, S: Subject> Bench<'a, S> {
     }
 }
 
-/// A range as people read it.
+/// A range as text.
 pub(super) fn show(range: &Range<u64>) -> String {
     format!("{}+{}", range.start, range.end - range.start)
 }
 
-/// A failure as people read it.
+/// A failure as text.
 pub(super) fn words(failure: &Failure) -> String {
     let who = match failure.fault {
         Fault::Answer => "the plugin answered".to_owned(),
@@ -274,7 +274,7 @@ pub(super) fn words(failure: &Failure) -> String {
     }
 }
 
-/// Where two stretches of bytes first differ, from `start` on.
+/// Describes the first byte in which two stretches differ; both begin at `start`.
 pub(super) fn difference(start: u64, left: &[u8], right: &[u8]) -> Option<String> {
     let index = left.iter().zip(right).position(|(a, b)| a != b)?;
     Some(format!(

@@ -1,4 +1,4 @@
-//! Rules on what the other rules' calls took.
+//! Rules about what the other rules' calls used.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::bench::Bench;
 use super::subject::Subject;
 use super::verdict::{Checked, broken};
 
-/// Nothing had to be stopped, and no rule was broken on the way.
+/// The host stopped no call and found no fault of the plugin in the rules before.
 pub(super) fn faults<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     match &bench.stock.faults[..] {
         [] => Ok(format!("{} calls", bench.stock.calls)),
@@ -17,7 +17,7 @@ pub(super) fn faults<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     }
 }
 
-/// Bytes of memory in one instance.
+/// The memory of one instance, in bytes.
 pub(super) fn memory<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     let limit = bench.terms().limits.memory;
     let used = bench.stock.memory;
@@ -25,7 +25,7 @@ pub(super) fn memory<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     judge(used, limit, seen)
 }
 
-/// CPU time of one call, as a share of what a call without payload gets.
+/// The CPU time of one call, against the budget of a call without payload.
 pub(super) fn cpu_time<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     let limit = bench.terms().limits.cpu_for(bench.largest());
     let used = bench.stock.cpu;
@@ -37,13 +37,13 @@ pub(super) fn cpu_time<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     judge(nanos(used), nanos(limit), seen)
 }
 
-/// Live handles in one instance.
+/// The live handles of one instance.
 pub(super) fn handles<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     let used = bench.stock.handles;
     judge(used.into(), HANDLES.into(), format!("{used} of {HANDLES}"))
 }
 
-/// Adds in one report.
+/// The adds in one report.
 pub(super) fn extents<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     let most = bench.terms().limits.extents as u64;
     let budget = most.saturating_mul(4).saturating_add(64);
@@ -51,13 +51,13 @@ pub(super) fn extents<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     judge(used, budget, format!("{used} of {budget}"))
 }
 
-/// Pieces in one reply.
+/// The pieces in one reply.
 pub(super) fn pieces<S: Subject>(bench: &Bench<'_, S>) -> Checked {
     let used = bench.stock.pieces;
     judge(used as u64, PIECES as u64, format!("{used} of {PIECES}"))
 }
 
-/// A fifth should be left.
+/// A rule is kept if a fifth of the limit is left.
 fn judge(used: u64, limit: u64, seen: String) -> Checked {
     if u128::from(used) * 5 > u128::from(limit) * 4 {
         broken(seen)

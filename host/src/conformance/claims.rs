@@ -1,4 +1,4 @@
-//! Rules on what a plugin claims of itself.
+//! Rules about what a plugin claims.
 
 use device::WriteFlags;
 use nbd_proto::ExportFlags;
@@ -8,18 +8,20 @@ use super::subject::Subject;
 use super::verdict::{Checked, Stop, broken, moot};
 use super::writes;
 
-/// Another instance: a crash may put it in the first one's place.
+/// Another instance has the same disk: after a crash it may replace the first one.
 pub(super) async fn fresh<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     let single = !bench.claims().parallel;
     if single && !bench.offers(ExportFlags::READ_ONLY) {
-        return moot("mode single, and it can be written: its memory may be the disk");
+        return moot(
+            "the mode is single and the disk is writable: the plugin's memory may be the disk",
+        );
     }
     let other = bench.another().await?;
     let (one, two) = (bench.terms(), bench.subject.terms(&other));
     let (one, two) = (&one.export, &two.export);
     if (one.size, one.block) != (two.size, two.block) {
         return broken(format!(
-            "it has {} bytes at first and {} in another instance, or other block sizes",
+            "the disk has {} bytes in one instance and {} in another, or the block sizes differ",
             one.size, two.size
         ));
     }
@@ -50,13 +52,13 @@ async fn compare<S: Subject>(
     Ok(())
 }
 
-/// A change that one instance took has to be seen by another.
+/// A change in one instance is visible in another.
 pub(super) async fn parallel<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     if !bench.claims().parallel {
-        return moot("mode single");
+        return moot("the mode is single");
     }
     if bench.offers(ExportFlags::READ_ONLY) {
-        return moot("it can't be written: see `fresh`");
+        return moot("the disk is read-only: see `fresh`");
     }
     writes::must_be_allowed(bench)?;
     let windows = bench.windows().await?;
@@ -74,13 +76,13 @@ pub(super) async fn parallel<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     ))
 }
 
-/// The same again, after all else was read.
+/// Reads the same windows again, after all others.
 pub(super) async fn immutable<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     if !bench.claims().immutable {
-        return moot("it doesn't claim to be");
+        return moot("the plugin doesn't claim to be immutable");
     }
     if !bench.offers(ExportFlags::READ_ONLY) {
-        return broken("it claims that nothing changes, and can be written");
+        return broken("the plugin claims to be immutable, but the disk is writable");
     }
     let windows = bench.windows().await?;
     let mut first = Vec::with_capacity(windows.len());
@@ -96,16 +98,16 @@ pub(super) async fn immutable<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     Ok(format!("{} windows read twice", windows.len()))
 }
 
-/// What is read by the mapping is what the plugin reads.
+/// Reads by the mapping return the same bytes as the plugin.
 pub(super) async fn mapping<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     if !bench.claims().mapped {
-        return moot("it tells no mapping, or isn't immutable");
+        return moot("the plugin has no mapping, or isn't immutable");
     }
     let mapped = bench.mapped().await?;
     let windows = bench.windows().await?;
     for window in &windows {
         let own = bench.read(window.clone()).await?;
-        // The second time nobody can but go by the mapping.
+        // The second read has to use the mapping.
         for _ in 0..2 {
             let by_mapping = bench.read_of(&mapped, window.clone()).await?;
             if let Some(difference) = difference(window.start, &own, &by_mapping) {

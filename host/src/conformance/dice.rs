@@ -17,17 +17,17 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`; 0 where there is none.
+    /// A number below `bound`; 0 if `bound` is 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
 
-    /// A multiple of `unit` from 0 to `most`, which is one too.
+    /// A multiple of `unit` from 0 to `most`, which is a multiple too.
     pub(super) fn multiple(&mut self, unit: u64, most: u64) -> u64 {
         self.below(most / unit + 1) * unit
     }
 
-    /// So many bytes, none of them zero: where zeroes are read, they weren't written.
+    /// Returns `length` bytes, none of them zero: zeroes in a reply can't be bytes that were written.
     pub(super) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length)
             .map(|_| 1 + self.below(255).to_le_bytes()[0])

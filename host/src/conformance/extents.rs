@@ -1,4 +1,4 @@
-//! Rules on extents.
+//! Rules about extents.
 
 use std::ops::Range;
 
@@ -8,21 +8,21 @@ use super::bench::{Bench, show};
 use super::subject::Subject;
 use super::verdict::{Checked, Stop, broken, moot};
 
-/// Replies that are followed from the start of the disk, each beginning where the last one ended.
+/// The replies that are followed from the start of the disk, each beginning where the last one ended.
 const REPLIES: u64 = 256;
 
-/// Bytes of a question as large as compact headers allow it, aligned to any block.
+/// The bytes of a request about extents: the most that compact headers allow, aligned to any block.
 const QUESTION: u64 = u32::MAX as u64 - 65_535;
 
-/// Bytes that are read of one extent.
+/// The bytes that are read of one extent.
 const SAMPLE: u64 = 64 << 10;
 
-/// Times that each window is cut anew.
+/// How many parts of each window are requested.
 const CUTS: u32 = 4;
 
 fn must_be_known<S: Subject>(bench: &Bench<'_, S>) -> Result<u64, Stop> {
     if !bench.terms().sparse {
-        return moot("it doesn't export `sparse`");
+        return moot("the plugin doesn't export `sparse`");
     }
     match bench.size() {
         0 => moot("the disk has no bytes"),
@@ -39,14 +39,14 @@ pub(super) async fn answer<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
         extents += known.extents.len();
         (at, replies) = (known.end, replies + 1);
     }
-    // And from the last block alone, which the walk may not have reached.
+    // The walk may not have reached the last block, so it's requested alone.
     bench.extents(size - bench.block()..size, false).await?;
     Ok(format!(
         "{extents} extents in {replies} replies, {at} of {size} bytes"
     ))
 }
 
-/// Reads what is called zero.
+/// Reads what is reported as zero or hole.
 pub(super) async fn zeroes<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     let size = must_be_known(bench)?;
     let windows = bench.windows().await?;
@@ -70,7 +70,7 @@ pub(super) async fn zeroes<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     }
 }
 
-/// Both ends of an extent that should read as zeroes. Returns how many bytes.
+/// Reads both ends of an extent that should read as zeroes. Returns the number of bytes read.
 pub(super) async fn look_into<S: Subject>(
     bench: &mut Bench<'_, S>,
     extent: &Extent,
@@ -78,7 +78,7 @@ pub(super) async fn look_into<S: Subject>(
     if !matches!(extent.kind, Kind::Hole | Kind::Zero) {
         return Ok(0);
     }
-    // What the host aligns: only whole blocks are ever called zero to a client.
+    // Aligned as the host does: it reports only whole blocks as zero to a client.
     let block = bench.block();
     let start = extent.offset.next_multiple_of(block);
     let end = extent.offset + extent.length;
@@ -101,7 +101,7 @@ pub(super) async fn look_into<S: Subject>(
     Ok(2 * length)
 }
 
-/// Asks about windows, and about parts of them.
+/// Requests the extents of windows, and of parts of them.
 pub(super) async fn cuts<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     must_be_known(bench)?;
     let windows = bench.windows().await?;
@@ -112,7 +112,7 @@ pub(super) async fn cuts<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
             let known = bench.extents(part.clone(), false).await?.extents;
             if let Some(at) = disagreement(&whole, &known) {
                 return broken(format!(
-                    "byte {at} is {:?} when {} is asked, and {:?} when {} is asked",
+                    "byte {at} is {:?} in the extents of {}, and {:?} in those of {}",
                     kind_at(&whole, at),
                     show(window),
                     kind_at(&known, at),
@@ -133,7 +133,7 @@ fn part_of<S: Subject>(bench: &mut Bench<'_, S>, window: &Range<u64>) -> Range<u
     start..start + count * block
 }
 
-/// The first byte of which two reports say different things.
+/// The first byte that two reports describe differently.
 fn disagreement(left: &[Extent], right: &[Extent]) -> Option<u64> {
     let starts = left.iter().chain(right).map(|extent| extent.offset);
     let differs = |at: &u64| match (kind_at(left, *at), kind_at(right, *at)) {
@@ -148,18 +148,18 @@ fn kind_at(extents: &[Extent], at: u64) -> Option<Kind> {
     extents.iter().find(holds).map(|extent| extent.kind)
 }
 
-/// The first extent, alone and among others.
+/// The first extent of a window, with REQ_ONE and without.
 pub(super) async fn one<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     must_be_known(bench)?;
     let windows = bench.windows().await?;
     for window in &windows {
         let all = bench.extents(window.clone(), false).await?.extents;
         let one = bench.extents(window.clone(), true).await?.extents;
-        // Only the first one is sent.
+        // The server sends only the first one.
         let first = &one[..one.len().min(1)];
         if let Some(at) = disagreement(&all, first) {
             return broken(format!(
-                "asked about {}, byte {at} is {:?} with REQ_ONE and {:?} without",
+                "in the extents of {}, byte {at} is {:?} with REQ_ONE and {:?} without",
                 show(window),
                 kind_at(first, at),
                 kind_at(&all, at)

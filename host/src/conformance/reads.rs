@@ -1,16 +1,16 @@
-//! Rules on reads.
+//! Rules about reads.
 
 use super::bench::{Bench, difference, show};
 use super::subject::Subject;
 use super::verdict::{Checked, broken};
 
-/// Times that each window is cut anew.
+/// How many times each window is cut into pieces.
 const CUTS: u32 = 3;
 
-/// Single blocks that are read.
+/// The number of single blocks that are read.
 const BLOCKS: u64 = 32;
 
-/// Whole windows, and the same in pieces.
+/// Reads whole windows, and the same bytes in pieces.
 pub(super) async fn cuts<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     let windows = bench.windows().await?;
     let mut pieces = 0;
@@ -40,7 +40,7 @@ pub(super) async fn cuts<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     Ok(format!("{} windows, {pieces} pieces", windows.len()))
 }
 
-/// The largest request, at the start and at the end.
+/// Reads with the largest request, at the start and at the end.
 pub(super) async fn largest<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     let (size, most) = (bench.size(), bench.largest());
     if most == 0 {
@@ -56,7 +56,7 @@ pub(super) async fn largest<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     }
 }
 
-/// Single blocks: the first, the last, and some in between, against the window around them.
+/// Reads single blocks (the first, the last, and some in between), and compares each with the window around it.
 pub(super) async fn block_sizes<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     let windows = bench.windows().await?;
     let block = bench.block();

@@ -1,6 +1,6 @@
-//! The rules, each with its name and what it means.
+//! The rules of the contract, each with its name and its meaning.
 
-/// One thing that a device has to do right.
+/// One rule of the contract between the host and a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// Reads agree however they are cut.
@@ -15,7 +15,7 @@ pub(crate) enum Rule {
     ExtentsZeroes,
     /// Extents don't depend on the question's borders.
     ExtentsCuts,
-    /// `REQ_ONE` changes nothing but how much is said.
+    /// `REQ_ONE` changes only the number of extents.
     ExtentsOne,
     /// Another instance is the same disk.
     Fresh,
@@ -27,15 +27,15 @@ pub(crate) enum Rule {
     Mapping,
     /// Writes, trims and zeroes do what a model does.
     WriteModel,
-    /// What was written isn't called zero.
+    /// What was written isn't reported as zero.
     WriteExtents,
     /// The flags of a zero are kept.
     ZeroModes,
-    /// Flush and FUA are taken.
+    /// Flush and FUA are accepted.
     Durable,
     /// Calls per second.
     Speed,
-    /// Nothing had to be stopped.
+    /// The host stopped no call, and found no broken limit.
     Faults,
     /// Headroom below the memory limit.
     Memory,
@@ -50,7 +50,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    /// All rules, in the order in which they're checked.
+    /// All rules, in the order in which a run checks them.
     pub(crate) const ALL: [Self; 22] = [
         Self::ReadCuts,
         Self::ReadLargest,
@@ -76,19 +76,19 @@ impl Rule {
         Self::Pieces,
     ];
 
-    /// The word for reports and options.
+    /// The rule's name in reports and options.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         self.words().0
     }
 
-    /// What it asks of a plugin, in a line.
+    /// What the rule requires of a plugin, in one line.
     #[must_use]
     pub(crate) const fn meaning(self) -> &'static str {
         self.words().1
     }
 
-    /// The rule of that name.
+    /// The rule with this name.
     #[must_use]
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rule| rule.name() == name)

@@ -1,4 +1,4 @@
-//! How many calls a second: a figure, no judgement.
+//! The number of calls per second: a figure, not a judgement.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use super::bench::Bench;
 use super::subject::Subject;
 use super::verdict::{Checked, moot};
 
-/// How long each kind of call is made.
+/// The time spent on each kind of call.
 const TIME: Duration = Duration::from_millis(250);
 
-/// Bytes of a question about extents.
+/// The bytes of a request about extents.
 const QUESTION: u64 = 1 << 30;
 
 pub(super) async fn measure<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
@@ -44,6 +44,6 @@ pub(super) async fn measure<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
 
 fn per_second(calls: u32, since: Instant) -> u64 {
     let rate = f64::from(calls) / since.elapsed().as_secs_f64();
-    // A rate of calls that were made one by one, in less than a second, fits.
+    // The number of calls, made one by one in less than a second, fits.
     Duration::try_from_secs_f64(rate).map_or(0, |rate| rate.as_secs())
 }

@@ -1,38 +1,38 @@
-//! What is tested, as the run needs it.
+//! The plugin under test, as a run needs it.
 
 use std::sync::Arc;
 
 use device::peaks::Peaks;
 use device::{Device, Terms};
 
-/// What a plugin claims of itself beyond what clients get to see.
+/// What a plugin claims beyond what the server advertises to clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Claims {
-    /// Any call may meet a fresh instance.
+    /// Any call may go to a fresh instance.
     pub parallel: bool,
     /// The contents never change.
     pub immutable: bool,
-    /// It tells where its bytes are, and the host goes by that.
+    /// The plugin has a mapping of its bytes, and the host uses it.
     pub mapped: bool,
 }
 
 /// A plugin under test.
 pub(crate) trait Subject: Sync {
-    /// What it opens.
+    /// The device that it opens.
     type Device: Device;
 
-    /// Opens the export anew: no instance of an earlier one is used again.
+    /// Opens the export anew, with no instance of an earlier device.
     fn open(&self) -> impl Future<Output = anyhow::Result<Arc<Self::Device>>> + Send;
 
-    /// The same, where reads go by what the plugin tells of where its bytes are.
+    /// As [`open`](Self::open), for a device whose reads use the plugin's mapping.
     fn open_mapped(&self) -> impl Future<Output = anyhow::Result<Arc<Self::Device>>> + Send;
 
-    /// What it promises to clients.
+    /// What the device advertises.
     fn terms(&self, device: &Self::Device) -> Arc<Terms>;
 
-    /// What it claims.
+    /// What the plugin claims.
     fn claims(&self, device: &Self::Device) -> Claims;
 
-    /// The most that its calls have taken.
+    /// The highest use of each limit by the device's calls.
     fn peaks<'a>(&self, device: &'a Self::Device) -> &'a Peaks;
 }

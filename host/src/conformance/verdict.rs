@@ -1,31 +1,31 @@
-//! What a rule came to.
+//! The verdict on a rule.
 
 use super::rule::Rule;
 
-/// A rule's verdict.
+/// The verdict on one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// The rule.
     pub rule: Rule,
-    /// How it came out.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What was seen, or why it was skipped.
+    /// What the check saw, or why the rule was skipped.
     pub seen: String,
 }
 
-/// How a rule came out.
+/// The outcome of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Kept.
     Pass,
     /// Broken.
     Fail,
-    /// It says nothing about this plugin, or wasn't allowed to be tried.
+    /// Skipped: the rule doesn't apply to this plugin, or the author didn't allow it.
     Skip,
 }
 
 impl Outcome {
-    /// The word for it.
+    /// The outcome's word in reports.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ pub(super) enum Stop {
     Moot(String),
 }
 
-/// What a check comes to: what was seen.
+/// The result of a check: what it saw.
 pub(super) type Checked = Result<String, Stop>;
 
 /// Ends a check: the rule is broken.

@@ -1,4 +1,4 @@
-//! Rules on changes: nothing here runs unless the author allows it.
+//! Rules about changes. None of them runs unless the author allows it.
 
 use bytes::Bytes;
 use device::{Device as _, WriteFlags};
@@ -9,15 +9,15 @@ use super::extents::look_into;
 use super::subject::Subject;
 use super::verdict::{Checked, Stop, broken, moot};
 
-/// Changes that are made and compared.
+/// The number of changes that are made and compared.
 const CHANGES: u32 = 200;
 
 pub(super) fn must_be_allowed<S: Subject>(bench: &Bench<'_, S>) -> Result<(), Stop> {
     if bench.offers(ExportFlags::READ_ONLY) {
-        return moot("it can't be written");
+        return moot("the disk is read-only");
     }
     if !bench.plan.write {
-        return moot("it would be written: allow it with --write");
+        return moot("the rule writes to the disk: allow it with --write");
     }
     Ok(())
 }
@@ -73,11 +73,11 @@ async fn trim<S: Subject>(
     )
 }
 
-/// Changes by chance in a few windows, each compared with what a model says.
+/// Makes random changes in a few windows, and compares each with a model.
 pub(super) async fn model<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     must_be_allowed(bench)?;
     let windows = bench.windows().await?;
-    // The last one isn't the neighbour of any: windows may overlap, and one is enough for ends.
+    // Only the windows at both ends of the disk: the others may overlap.
     let picked = [windows.first(), windows.last()];
     for window in picked.into_iter().flatten() {
         let mut model = Model {
@@ -99,7 +99,7 @@ pub(super) async fn model<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     Ok(format!("{CHANGES} changes"))
 }
 
-/// What a window should hold; `None` where that isn't defined any more.
+/// The bytes that a window should have; `None` where they are undefined.
 struct Model {
     start: u64,
     bytes: Vec<Option<u8>>,
@@ -131,7 +131,7 @@ async fn change<S: Subject>(bench: &mut Bench<'_, S>, model: &mut Model) -> Resu
     let block = bench.block();
     let blocks = model.bytes.len() as u64 / block;
     let first = bench.dice.below(blocks);
-    // Mostly short ones.
+    // Mostly short ranges.
     let most = (blocks - first).min(1 + bench.dice.below(blocks));
     let length = (1 + bench.dice.below(most)) * block;
     let offset = model.start + first * block;
@@ -155,11 +155,11 @@ async fn change<S: Subject>(bench: &mut Bench<'_, S>, model: &mut Model) -> Resu
     Ok(())
 }
 
-/// Writes into what may have been holes, and asks again.
+/// Writes into ranges that may have been holes, and requests their extents again.
 pub(super) async fn extents<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     must_be_allowed(bench)?;
     if !bench.terms().sparse {
-        return moot("it doesn't export `sparse`");
+        return moot("the plugin doesn't export `sparse`");
     }
     let windows = bench.windows().await?;
     let block = bench.block();
@@ -168,7 +168,7 @@ pub(super) async fn extents<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
         let first = bench.dice.below(blocks);
         let count = 1 + bench.dice.below((blocks - first).min(8));
         let length = usize::try_from(count * block).unwrap_or(0);
-        // Holes must be asked for before too: a map that is kept has to be forgotten.
+        // Requests the extents before the write too, so that a plugin with a cached map has to drop it.
         bench.extents(window.clone(), false).await?;
         let bytes = bench.dice.bytes(length);
         write(
@@ -185,11 +185,11 @@ pub(super) async fn extents<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     Ok(format!("{} windows", windows.len()))
 }
 
-/// Every mode of zeroing: done, or for a fast zero refused.
+/// Every mode of zeroing is done; a fast zero may be refused.
 pub(super) async fn zero_modes<S: Subject>(bench: &mut Bench<'_, S>) -> Checked {
     must_be_allowed(bench)?;
     if !bench.offers(ExportFlags::SEND_WRITE_ZEROES) {
-        return moot("it doesn't export `zeroable`");
+        return moot("the plugin doesn't export `zeroable`");
     }
     let windows = bench.windows().await?;
     let window = windows[0].clone();

@@ -1,4 +1,4 @@
-//! From the configuration's files to all that has to be known before anything is served.
+//! From the configuration's files to everything that the host must know before it serves.
 
 mod same_file;
 
@@ -16,10 +16,10 @@ use runtime::cache::Digest;
 use self::same_file::SameFiles;
 use crate::plugins::Plugins;
 
-/// Entries of a folder that are looked at. Restrains one that was given by mistake.
+/// The most entries of a folder that the host reads. Restrains an operator who named the wrong folder.
 const MOST: usize = 65_536;
 
-/// A configuration of which everything outside was looked at.
+/// A configuration whose files, digests and secrets the host has checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Blueprint {
     /// What the operator wrote, without the exports.
@@ -28,34 +28,34 @@ pub(crate) struct Blueprint {
     exports: Vec<Vec<Planned>>,
 }
 
-/// An export with all that has to be known to open it.
+/// An export with everything that the host must know to open it.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     /// What the operator wrote.
     pub export: Export,
     /// The plugin's file.
     pub file: PathBuf,
-    /// Its digest.
+    /// The digest of the plugin's file.
     pub digest: Digest,
-    /// The settings, secrets put in.
+    /// The settings, with the secrets filled in.
     pub settings: Settings,
-    /// The same of each filter.
+    /// The filters, as the configuration lists them.
     pub filters: Vec<PlannedFilter>,
 }
 
-/// What has to be known to open a filter.
+/// A filter with everything that the host must know to open it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedFilter {
-    /// Its file; of one of the host's own, its name.
+    /// The filter's file; the name of a filter that is built in.
     pub file: PathBuf,
-    /// The file's digest; of one of the host's own there is none.
+    /// The file's digest; `None` for a filter that is built in.
     pub digest: Option<Digest>,
-    /// Its settings, secrets put in.
+    /// The filter's settings, with the secrets filled in.
     pub settings: Settings,
 }
 
 impl Planned {
-    /// Whether nothing is different but the place where it's written.
+    /// Whether everything is equal except the place in the configuration.
     #[must_use]
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let mut export = self.export.clone();
@@ -68,9 +68,8 @@ impl Planned {
 }
 
 impl Blueprint {
-    /// Reads a configuration, of which the keeper leaves this process its own part. Reads the
-    /// plugins' files too, for their digests, and the secrets, and looks which files two exports would write; loads
-    /// nothing.
+    /// Reads a configuration, of which the keeper gives this process its own part. Also reads the plugins' files, for their
+    /// digests, and the secrets, and finds files that two exports would write. Loads nothing.
     ///
     /// # Errors
     /// All that is wrong, one thing a line.
@@ -83,10 +82,10 @@ impl Blueprint {
         Self::of(config, plugins)
     }
 
-    /// As [`read`](Self::read), of a configuration that was read or made, whose plugins are found by name in `plugins`.
+    /// As [`read`](Self::read), of a configuration that was read or made already. `plugins` finds its plugins by name.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`read`](Self::read).
     pub(crate) fn of(mut config: Config, plugins: Plugins) -> anyhow::Result<Self> {
         let mut problems = Problems::default();
         let mut known = Known {
@@ -108,13 +107,13 @@ impl Blueprint {
         Ok(problems.or(Self { config, exports })?)
     }
 
-    /// The names of all exports, in their order.
+    /// The names of all exports, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let exports = self.exports.iter().flatten();
         exports.map(|planned| &planned.export.name[..])
     }
 
-    /// How many files are granted to plugins and filters, each as often as it's granted.
+    /// The number of grants of files to plugins and filters.
     #[must_use]
     pub(crate) fn granted_files(&self) -> usize {
         let exports = self.exports.iter().flatten().map(|planned| &planned.export);
@@ -132,11 +131,11 @@ impl Blueprint {
     }
 }
 
-/// Reads a configuration, and looks at nothing that it names: a file, or all `*.toml` of a folder in the order of their
+/// Reads a configuration, but none of the files that it names: a file, or all `*.toml` of a folder in the order of their
 /// names. Blocks.
 ///
 /// # Errors
-/// A file can't be read; all that is wrong in them, one thing a line.
+/// A file can't be read; all errors in the files, one a line.
 pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<Config> {
     let mut texts = Vec::new();
     for file in configuration_files(path)? {
@@ -180,14 +179,14 @@ fn configuration_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What is found out once.
+/// What the host looks up only once.
 struct Known {
     plugins: Plugins,
-    /// Digests of files that were read.
+    /// The digests of the files that the host has read.
     digests: HashMap<PathBuf, Result<Digest, String>>,
 }
 
-/// Looks at what an export names.
+/// Reads the files and secrets that an export names.
 fn plan(export: Export, key: &str, known: &mut Known, problems: &mut Problems) -> Option<Planned> {
     let mut wrong = |key: String, text: String| problems.add(export.place.clone(), key, text);
     let plugin = look(&export.plugin, export.sha256, key, known, &mut wrong);
@@ -207,7 +206,7 @@ fn plan(export: Export, key: &str, known: &mut Known, problems: &mut Problems) -
             settings,
         })
     });
-    // All of them are looked at, whatever is wrong with the first.
+    // Checks all of them, even if the first is wrong.
     let filters: Vec<_> = filters.collect();
     let (file, digest) = plugin?;
     Some(Planned {
@@ -219,7 +218,7 @@ fn plan(export: Export, key: &str, known: &mut Known, problems: &mut Problems) -
     })
 }
 
-/// A plugin's file and its digest, if it is what it has to be.
+/// A plugin's file and its digest. Reports a problem if the configuration has another digest.
 fn look(
     plugin: &Reference,
     expected: Option<[u8; 32]>,
@@ -270,7 +269,7 @@ fn resolve_all(
     resolved
 }
 
-/// A setting's value.
+/// A setting's value; reads it if it's a secret.
 fn resolve(value: &Value) -> anyhow::Result<String> {
     match value {
         Value::Plain(text) => Ok(text.clone()),

@@ -1,30 +1,30 @@
-//! The generations of an export: what it was opened with, and who is connected to that.
+//! The generations of an export: what each was opened with, and its clients.
 //!
-//! A new connection may find that an export would be opened with something else by now: its configuration, or a file of
-//! its, has changed. Two generations mustn't be open at once where each would go by what only it has written.
+//! When a new connection comes, the export's configuration or one of its files may have changed, so that the host would
+//! open the export differently. Two generations mustn't be open at once if each relies on being the only writer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-/// Something that was opened, and how many are connected to it.
+/// Something that was opened, and the number of its clients.
 #[derive(Debug)]
 pub(crate) struct Generation<T> {
     opened: T,
     clients: AtomicUsize,
 }
 
-/// A client of a generation, for as long as it's kept.
+/// A client of a generation, until it's dropped.
 #[derive(Debug)]
 pub(crate) struct Presence<T>(Arc<Generation<T>>);
 
 /// What a new connection gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The generation that is open.
+    /// The open generation.
     Join,
-    /// The generation that is open, though there's something new: until its last client has left.
+    /// The open generation, although something is new: until its last client has left.
     JoinOld,
-    /// The next generation, beside the one that is open, or in its place if nobody is connected to that.
+    /// The next generation, beside the open one, or in its place if nobody is connected to that.
     Open,
 }
 
@@ -53,12 +53,12 @@ impl<T> Generation<T> {
         &self.opened
     }
 
-    /// Whether anybody is connected to it.
+    /// Whether a client is connected to it.
     pub(crate) fn has_clients(&self) -> bool {
         self.clients.load(SeqCst) > 0
     }
 
-    /// One more client.
+    /// Adds a client.
     pub(crate) fn enter(self: &Arc<Self>) -> Presence<T> {
         self.clients.fetch_add(1, SeqCst);
         Presence(Arc::clone(self))
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_there_has_left_when_its_presence_is_gone() {
+    fn a_client_has_left_when_its_presence_is_dropped() {
         let generation = Generation::new(());
         let (one, two) = (generation.enter(), generation.enter());
         drop(one);

@@ -1,19 +1,19 @@
-//! What a connection holds of an export for as long as it lasts.
+//! What a connection holds of an export while it lasts.
 
 use std::sync::Arc;
 
 use super::generation::{Generation, Presence};
 use super::slot::{ConnectionPermits, Opened, Slot};
 
-/// A connection's permits, and its presence. When the last connection of what is open has left, that gives back what it
-/// doesn't need for its data to stay.
+/// A connection's permits, and its presence. When the last connection of a generation has left, the generation returns
+/// everything except what it needs to keep its data.
 #[derive(Debug)]
 pub(super) struct Hold {
-    /// Given back when the generation knows that the client has left.
+    /// Returned after the presence: the generation knows by then that the client has left.
     _permits: ConnectionPermits,
     presence: Option<Presence<Opened>>,
     generation: Arc<Generation<Opened>>,
-    /// A slot that isn't configured any more is there for as long as somebody is connected to it.
+    /// A slot that is no longer configured stays while a client is connected to it.
     _slot: Arc<Slot>,
 }
 

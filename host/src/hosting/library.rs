@@ -1,4 +1,4 @@
-//! The plugins that are loaded, each once however many exports are made of it.
+//! Loaded plugins, each once, however many exports use it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,13 +19,13 @@ use crate::machine;
 pub(crate) struct Library {
     engine: Engine,
     shelf: Mutex<HashMap<Digest, Arc<Mutex<Weak<Plugin>>>>>,
-    /// Restrains many plugins that are asked for at once from starting as many compilers. Two at least: a
-    /// tenant has one at a time.
+    /// Restrains clients that request many plugins at once: without it, as many compilers would start. At least two,
+    /// because a tenant takes one place at a time.
     loading: Semaphore,
 }
 
 impl Library {
-    /// An empty one.
+    /// A library without plugins.
     #[must_use]
     pub(crate) fn new(engine: Engine) -> Self {
         Self {
@@ -41,11 +41,11 @@ impl Library {
         self.engine.metrics()
     }
 
-    /// The plugin with this digest, from its file unless it's there. Loading needs its tenant's `permit`, so that a
-    /// tenant who has many plugins that take long holds up nobody else, and is at the expense of its `quota`.
+    /// The plugin with this digest; loads it from its file unless it's loaded already. Loading takes its tenant's
+    /// `permit`, so that a tenant with many slow plugins holds up no other, and counts towards its `quota`.
     ///
     /// # Errors
-    /// It can't be loaded; the file isn't what it was when the configuration was read.
+    /// The plugin can't be loaded; its file has changed since the configuration was read.
     pub(crate) async fn plugin(
         &self,
         path: &Path,
@@ -62,9 +62,10 @@ impl Library {
         if let Some(plugin) = place.try_lock().ok().and_then(|place| place.upgrade()) {
             return Ok(plugin);
         }
-        // Before the shelf's place: a tenant that waits for its permit mustn't keep others from the same plugin.
+        // Taken before the lock on the shelf's place: a tenant that waits for its permit mustn't keep others from the
+        // same plugin.
         let _permit = permit.acquire().await?;
-        // Who wants the same one waits for it.
+        // Others that need the same plugin wait here.
         let mut place = place.lock().await;
         if let Some(plugin) = place.upgrade() {
             return Ok(plugin);
@@ -73,7 +74,7 @@ impl Library {
         let plugin = Plugin::load(&self.engine, path, limits, quota).await?;
         ensure!(
             plugin.digest() == digest,
-            "{} was changed since the configuration was read: its digest is {} now; reload",
+            "{} has changed since the configuration was read: its digest is now {}; reload the configuration",
             path.display(),
             plugin.digest()
         );

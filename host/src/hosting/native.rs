@@ -1,4 +1,4 @@
-//! Filters of the host's own, as they're named and set.
+//! Filters that are built into the host: their settings.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use nbdbox_config::native::NativeName;
 use nbdbox_config::settings::Settings;
 use runtime::FilterKind;
 
-/// Reads the settings of such a filter. `exit` is how one may end the server, where one may.
+/// Reads the settings of a built-in filter. `exit` is how it may end the server; `None` if it may not.
 ///
 /// # Errors
-/// All that is wrong with them, one thing a line.
+/// All errors in the settings, one a line.
 pub(crate) fn native(
     name: NativeName,
     settings: &Settings,

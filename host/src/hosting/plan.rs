@@ -1,4 +1,4 @@
-//! What an export is to be opened with, and the counters that go with that.
+//! The plan of an export: what the host opens it with, and its counters.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use device::metrics::{Metrics, SeenLayer};
 
 use super::blueprint::Planned;
 
-/// An export as a configuration has it. Its counters begin with it.
+/// An export as the configuration has it. Its counters start at zero with it.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) planned: Planned,
     /// The counters of the outermost layer.
     pub(super) metrics: Arc<Metrics>,
-    /// Those of each layer below it.
+    /// The counters of each layer below it.
     pub(super) below: Vec<Arc<Metrics>>,
 }
 

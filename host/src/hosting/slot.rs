@@ -1,4 +1,4 @@
-//! One export of a tenant: planned, and opened when the first client comes.
+//! One export of a tenant: planned, and opened when its first client comes.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,30 +22,30 @@ use super::library::Library;
 use super::native::native;
 use super::plan::Plan;
 
-/// The pause after an export could not be opened; it doubles with each further time. Restrains clients
-/// that ask again and again from keeping the host busy with what fails.
+/// The pause after an export couldn't be opened; it doubles with each failure. Restrains clients that retry: without
+/// it, they would keep the host busy with an export that fails.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// An export of a tenant. What it's planned to be may change; what is open stays as long as [`Step`] says.
+/// An export of a tenant. Its plan may change; [`Step`] decides how long what is open stays.
 #[derive(Debug)]
 pub(crate) struct Slot {
     tenant: String,
     name: String,
     quota: Arc<TenantQuota>,
     connections: Arc<CountQuota>,
-    /// Its tenant's part in the connections of all tenants.
+    /// The tenant's part of the connections of all tenants.
     whole: Arc<CountParty>,
     library: Arc<Library>,
-    /// Its tenant's permit to load a plugin.
+    /// The tenant's permit to load a plugin.
     load_permit: Arc<Semaphore>,
-    /// All of its generations, as they open files.
+    /// Opens the files of all generations.
     opener: Opener,
-    /// Never locked for longer than it takes to look, as for all that follow.
+    /// Locked only for the time that a look or a change takes.
     life: RwLock<Life>,
-    /// There was a reload since its files were found to be those at their paths.
+    /// Set by a reload, until the host finds that the open files are still those at their paths.
     reloaded: AtomicBool,
     /// Held while the export is opened.
     failing: Arc<Mutex<Backoff>>,
@@ -55,19 +55,19 @@ pub(crate) struct Slot {
 struct Life {
     plan: Arc<Plan>,
     open: Option<Arc<Generation<Opened>>>,
-    /// New connections get what is open, though there's something new.
+    /// New connections get what is open, although something is new.
     pending: bool,
 }
 
-/// An export that is open, and of what plan.
+/// An open export, and the plan that it was opened with.
 #[derive(Debug)]
 pub(super) struct Opened {
     plan: Arc<Plan>,
     export: Arc<PluginExport>,
 }
 
-/// The permits that a connection holds while it's there: one of the export's, one of its tenant's, and one of those
-/// that all tenants share.
+/// The permits that a connection holds: one of the export's, one of its tenant's, and one of those that all tenants
+/// share.
 #[derive(Debug)]
 pub(super) struct ConnectionPermits {
     pub(super) _export: CountPermit,
@@ -80,7 +80,7 @@ impl Opened {
         &self.export
     }
 
-    /// It as clients are served: with the operator's description, where there is one.
+    /// The export as clients get it: with the operator's description, if there is one.
     pub(super) fn served(&self) -> Served<PluginExport> {
         let served = self.export.served();
         let Some(description) = &self.plan.planned.export.description else {
@@ -125,8 +125,8 @@ impl Slot {
         })
     }
 
-    /// A configuration was read again, and this is what it has of the export. Whether anything is different but the
-    /// place where it's written.
+    /// Takes the export's part of a configuration that was read again. Returns whether anything differs except its
+    /// place there.
     pub(super) fn replan(&self, planned: Planned) -> bool {
         self.reloaded.store(true, Relaxed);
         let mut life = self.life.write().unwrap_or_else(PoisonError::into_inner);
@@ -140,13 +140,13 @@ impl Slot {
         true
     }
 
-    /// What new connections are to get.
+    /// The plan for new connections.
     #[must_use]
     pub(super) fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.life().plan)
     }
 
-    /// As the configuration has it.
+    /// The export as the configuration has it.
     #[must_use]
     pub(crate) fn planned(&self) -> Planned {
         self.plan().planned.clone()
@@ -162,20 +162,20 @@ impl Slot {
 
     fn set_generation(&self, generation: Option<Arc<Generation<Opened>>>) {
         let mut life = self.life.write().unwrap_or_else(PoisonError::into_inner);
-        // Dropped without the lock: that takes a while.
+        // Dropped outside the lock, because that takes a while.
         let before = std::mem::replace(&mut life.open, generation);
         life.pending = false;
         drop(life);
         drop(before);
     }
 
-    /// Whether it was otherwise before.
+    /// Sets the mark. Returns whether it changed.
     fn set_pending(&self, pending: bool) -> bool {
         let mut life = self.life.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut life.pending, pending) != pending
     }
 
-    /// It as an operator sees it.
+    /// The export as an operator sees it.
     #[must_use]
     pub(crate) fn seen(&self) -> SeenExport {
         let (open, pending) = {
@@ -201,8 +201,8 @@ impl Slot {
         }
     }
 
-    /// Permits for one more connection, unless there are as many as the export or its tenant may have, or the rest of
-    /// the server's is kept for other tenants. Counts the refusal.
+    /// Permits for one more connection. Returns `None`, and counts the denial, if the export or its tenant has its
+    /// most, or if the rest of the server's is reserved for other tenants.
     pub(super) fn take_permits(&self) -> Option<ConnectionPermits> {
         let take = || {
             Some(ConnectionPermits {
@@ -218,12 +218,12 @@ impl Slot {
         permits
     }
 
-    /// Whether anybody is connected to it.
+    /// Whether a client is connected to it.
     pub(super) fn has_clients(&self) -> bool {
         self.connections.used() > 0
     }
 
-    /// As it's listed; nothing is opened for it.
+    /// The export's entry in the list for clients. Opens nothing.
     pub(super) fn listed(&self) -> Listed {
         let said = self.generation();
         let said = said.and_then(|open| open.opened().export.terms().export.description.clone());
@@ -234,10 +234,10 @@ impl Slot {
         }
     }
 
-    /// Opens it, or joins it where it's open. Goes on where the client doesn't wait: the next one finds
-    /// it done.
+    /// Opens the export, or joins it if it's open. Dropping the future is safe: the opening goes on, and the next
+    /// client finds it done.
     pub(super) async fn open(self: &Arc<Self>) -> Result<Presence<Opened>, Absent> {
-        // Before the task: one at a time opens an export, however many clients ask for it and leave.
+        // Locked before the task starts: one task at a time opens an export, however many clients request it and leave.
         let failing = Arc::clone(&self.failing).lock_owned().await;
         let work = Origin::carry(Arc::clone(self).open_or_join(failing));
         #[expect(
@@ -294,7 +294,7 @@ impl Slot {
         }
     }
 
-    /// What a new connection gets, where `open` is open.
+    /// What a new connection gets, while `open` is open.
     async fn step(&self, open: &Generation<Opened>) -> Step {
         let opened = open.opened();
         let reloaded = self.reloaded.load(Relaxed);
@@ -317,25 +317,26 @@ impl Slot {
             tenant,
             export,
             request = Origin::field(),
-            "the configuration or a file of the export has changed: it's opened anew when the last client that is \
-             connected now, or comes meanwhile, has left, since only one instance of it may write"
+            "the configuration or a file of the export has changed: the export stays as it was until all of its \
+             clients have left, because only one instance of it may write"
         );
     }
 
-    /// Opens what is planned: beside `before` where that has clients, else in its place.
+    /// Opens the plan: beside `before` if that has clients, else in its place.
     async fn next_generation(
         &self,
         plan: &Arc<Plan>,
         before: Option<Arc<Generation<Opened>>>,
     ) -> anyhow::Result<Arc<Generation<Opened>>> {
-        // What was opened before is open, and locked, throughout: no other program gets at it between the two.
+        // The files of `before` stay open and locked throughout, so that no other program gets them in between.
         let files: Vec<Blob> = before
             .iter()
             .flat_map(|before| before.opened().export.blobs().cloned())
             .collect();
         let before = match before {
             Some(before) if !before.has_clients() => {
-                // Its last client has left, which made all durable that could be; this is the last chance.
+                // The last client made everything durable that it could when it left; this is the last chance for the
+                // rest.
                 before.opened().export.settle().await;
                 let untold = before.opened().export.has_untold_losses();
                 self.set_generation(None);
@@ -368,7 +369,7 @@ impl Slot {
             .await
     }
 
-    /// Loads the filters, the outermost first; those of the host's own are none of these.
+    /// Loads the filters, the outermost first; `None` for a built-in one.
     ///
     /// # Errors
     /// One can't be loaded.
@@ -395,7 +396,7 @@ impl Slot {
     /// Loads the plugin, opens the blobs, and opens the export in a first instance.
     ///
     /// # Errors
-    /// What is missing or doesn't fit; what the plugin said when it refused.
+    /// Something is missing or wrong; the plugin's own text if it refused.
     async fn make(&self, plan: &Plan) -> anyhow::Result<Arc<PluginExport>> {
         let planned = &plan.planned;
         let plugin = self.load(planned).await?;
@@ -427,11 +428,11 @@ impl Slot {
         })
     }
 
-    /// Whether what the operator gave fits what the plugin, and each filter, says it needs; the granted
-    /// files are opened, but not locked, and nothing is run.
+    /// Checks whether the operator gave the plugin, and each filter, what it needs. Opens the granted files without
+    /// locking them, and runs nothing.
     ///
     /// # Errors
-    /// All that doesn't fit, one thing a line; a file can't be opened.
+    /// All mismatches, one a line; a file can't be opened.
     pub(crate) async fn check(
         &self,
         plugin: &Arc<Plugin>,
@@ -455,7 +456,7 @@ impl Slot {
     }
 }
 
-/// The filters, with what they're given.
+/// The filters, with their granted files opened.
 async fn open_filters(
     plan: &Plan,
     plugins: Vec<Option<Arc<Plugin>>>,

@@ -19,14 +19,14 @@ use super::generation::{Generation, Presence, Step};
 pub(crate) struct Standalone {
     limits: Limits,
     open: RwLock<Arc<Generation<PluginCatalog>>>,
-    /// Held while it's decided what a connection gets.
+    /// Held while a new connection gets its generation.
     deciding: Mutex<()>,
-    /// New connections get what is open, though there's something new.
+    /// New connections get what is open, although something is new.
     pending: AtomicBool,
     left: Arc<Notify>,
 }
 
-/// A connection's hold: says when it has left.
+/// A connection's hold. Dropping it reports that the connection has left.
 struct Hold {
     presence: Option<Presence<PluginCatalog>>,
     left: Arc<Notify>,
@@ -50,14 +50,14 @@ impl Standalone {
         }
     }
 
-    /// What is open for those who come next.
+    /// The generation for new connections.
     pub(crate) fn current(&self) -> Arc<Generation<PluginCatalog>> {
-        // What it holds is whole at any time.
+        // A panic can't leave the value incomplete.
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&open)
     }
 
-    /// Opens something else for those who come next.
+    /// Makes `catalog` the generation for new connections.
     pub(crate) fn replace(&self, catalog: PluginCatalog) {
         let next = Generation::new(catalog);
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
@@ -67,14 +67,16 @@ impl Standalone {
         self.pending.store(false, Relaxed);
     }
 
-    /// Whether somebody is connected to what mustn't be open beside another one, since it writes to granted files.
+    /// Whether a client is connected to an export that mustn't be open beside another one, because it writes to granted
+    /// files.
     pub(crate) async fn has_writer_of_files(&self) -> bool {
         let open = self.current();
         let catalog = open.opened();
         open.has_clients() && catalog.writes_to_blobs() && catalog.is_sole_writer().await
     }
 
-    /// Waits until a connection has left. Dropping it loses nothing; it may be that none has left since the last time.
+    /// Waits until a connection has left. Dropping the future is safe. May return at once for a connection that left
+    /// before.
     pub(crate) async fn left(&self) {
         self.left.notified().await;
     }
@@ -91,8 +93,8 @@ impl Standalone {
                 if !self.pending.swap(true, Relaxed) {
                     tracing::warn!(
                         target: "nbdbox::service",
-                        "a granted file has grown: it's opened anew when the last client that is connected now, \
-                         or comes meanwhile, has left, since only one instance of the plugin may write"
+                        "a granted file has grown: the export stays as it was until all of its \
+                         clients have left, because only one instance of the plugin may write"
                     );
                 }
             }
@@ -100,7 +102,7 @@ impl Standalone {
                 Ok(next) => self.replace(next),
                 Err(error) => tracing::error!(
                     target: "nbdbox::service",
-                    "a granted file has grown, and it can't be opened so; it stays as it was: {error:#}"
+                    "a granted file has grown, but the export can't be opened anew and stays as it was: {error:#}"
                 ),
             },
         }

@@ -1,4 +1,4 @@
-//! A tenant: who is of it, what it may use, what it has.
+//! A tenant: its clients, its limits and its exports.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -15,23 +15,23 @@ use super::blueprint::Planned;
 use super::slot::Slot;
 use super::{Changes, Hosting};
 
-/// Somebody who has exports and clients of their own.
+/// An owner of exports, with clients of its own.
 #[derive(Debug)]
 pub(crate) struct Tenant {
     name: String,
     clients: Vec<ClientRule>,
     quota: Arc<TenantQuota>,
-    /// Its part in the connections of all tenants.
+    /// The tenant's part of the connections of all tenants.
     connections: Arc<CountParty>,
-    /// Its permit to load a plugin: one at a time.
+    /// The tenant's permit to load a plugin: one at a time.
     load_permit: Arc<Semaphore>,
     exports: BTreeMap<String, Arc<Slot>>,
-    /// Exports that aren't configured any more, and may still have clients: one that comes back goes on.
+    /// Exports that are no longer configured but may still have clients. One that comes back goes on.
     gone: BTreeMap<String, Weak<Slot>>,
 }
 
 impl Tenant {
-    /// Makes a tenant; what is like it was in `old` is kept, and so is all that is in use of its quota.
+    /// Makes a tenant. Keeps what is unchanged since `old`, and everything of its quota that is in use.
     pub(super) fn new(
         tenant: config::Tenant,
         exports: Vec<Planned>,
@@ -100,13 +100,13 @@ impl Tenant {
         }
     }
 
-    /// Its name.
+    /// The tenant's name.
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its exports that have clients and aren't among `next`, with those that were gone before.
+    /// The removed exports: those with clients that aren't among `next`, and those that were removed before.
     fn gone_without(&self, next: &BTreeMap<String, Arc<Slot>>) -> BTreeMap<String, Weak<Slot>> {
         let before = self
             .gone
@@ -123,7 +123,7 @@ impl Tenant {
             .collect()
     }
 
-    /// What it has in use.
+    /// What the tenant has in use.
     #[must_use]
     pub(crate) fn seen(&self) -> SeenTenant {
         let (requests, bytes) = self.quota.flow.used();
@@ -142,7 +142,7 @@ impl Tenant {
         }
     }
 
-    /// Its exports, by name.
+    /// The tenant's exports, by name.
     pub(crate) fn exports(&self) -> impl Iterator<Item = &Arc<Slot>> {
         self.exports.values()
     }
@@ -151,7 +151,7 @@ impl Tenant {
         self.exports.len()
     }
 
-    /// Whether a client is of this tenant.
+    /// Whether a client belongs to this tenant.
     pub(super) fn is_of(&self, client: &Client) -> bool {
         self.clients.iter().any(|rule| client.fits(rule))
     }

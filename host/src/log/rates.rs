@@ -1,9 +1,9 @@
-//! How many lines there may be about one export, and about strangers of one listener.
+//! The rates of the log: how many lines there may be about one export, and about one listener.
 //!
-//! Clients and plugins bring lines about, so whoever can send a request could fill the operator's disk. Whose a line is
-//! its fields say: `export` and `tenant`, or `listener`. So the rate holds for each line that names one, wherever it's
-//! written; a line that anybody but the operator can bring about has to name one. The plugin's own words have a rate of
-//! their own (`--limit log`), so that a plugin that talks can't drown what the host says of it.
+//! Clients and plugins cause lines, so a client that can send a request could fill the operator's disk. A line's fields
+//! name its owner: `export` and `tenant`, or `listener`. The rate holds for each line that names one, wherever it's
+//! written, and a line that anybody except the operator can cause has to name one. The plugin's own lines have a rate
+//! of their own (`--limit log`), so that a plugin that logs much can't drown what the host reports about it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,22 +15,23 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// How often it's told what was dropped.
+/// The time between two reports of dropped lines.
 pub(super) const PERIOD: Duration = Duration::from_secs(10);
 
-/// Lines about one owner that may come at once. Fewer, and the first minute of a fault isn't seen.
+/// The most lines about one owner that may come at once. With fewer, the first minute of a fault would be lost.
 const BURST: u32 = 200;
 
-/// The time that earns another line.
+/// The time after which an owner may have another line.
 const EACH: Duration = Duration::from_millis(50);
 
-/// Owners that are told apart in one period; the others share what one has. Restrains a plugin that lists many exports.
+/// The most owners with rates of their own in one period; the others share one. Restrains a plugin that lists many
+/// exports.
 const OWNERS: usize = 4096;
 
-/// The target of what the log says of itself.
+/// The target of the log's lines about itself.
 const OWN: &str = "nbdbox::log";
 
-/// The target of the plugins' own words.
+/// The target of the plugins' own lines.
 const PLUGINS: &str = "plugin";
 
 /// The process's rates.
@@ -47,7 +48,7 @@ struct State {
     dropped: u64,
 }
 
-/// Whom a line is about.
+/// The owner of a line: what the line is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Owner {
     tenant: Option<String>,
@@ -55,22 +56,22 @@ struct Owner {
     listener: Option<String>,
 }
 
-/// What an owner has left.
+/// What an owner has left of its rate.
 #[derive(Debug)]
 struct Bucket {
-    /// When it has its whole burst again.
+    /// When the owner has its whole burst again.
     full: Instant,
-    /// Lines that were dropped and not told of.
+    /// Lines that were dropped since the last report.
     dropped: u64,
 }
 
 impl Rates {
-    /// How many lines were dropped.
+    /// The number of lines that were dropped.
     pub(super) fn dropped(&self) -> u64 {
         self.state().dropped
     }
 
-    /// A period ends: says what was dropped, and forgets owners that were silent.
+    /// Ends a period: reports what was dropped, and forgets owners that had no lines.
     pub(super) fn tell(&self, now: Instant) {
         let told = self.state().end_period(now);
         for (owner, dropped) in told {
@@ -91,7 +92,7 @@ impl Rates {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No change under this lock can panic half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -113,7 +114,7 @@ impl State {
         admitted
     }
 
-    /// What was dropped of each owner's in the period that ends.
+    /// The number of lines of each owner that were dropped in the period that ends.
     fn end_period(&mut self, now: Instant) -> Vec<(Owner, u64)> {
         let mut told = Vec::new();
         self.buckets.retain(|owner, bucket| {
@@ -141,7 +142,7 @@ impl Bucket {
 }
 
 impl<S: Subscriber> Layer<S> for &'static Rates {
-    /// Asked for each line that the operator's filter wants.
+    /// tracing calls this for each line that passes the operator's filter.
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         if matches!(event.metadata().target(), OWN | PLUGINS) {
             return true;
@@ -191,7 +192,11 @@ mod tests {
         let (mut state, now) = (State::default(), Instant::now());
         let (one, other) = (export("one"), export("other"));
         assert_eq!(admitted(&mut state, &one, now, 2 * BURST), BURST);
-        assert_eq!(admitted(&mut state, &other, now, 5), 5, "not its fault");
+        assert_eq!(
+            admitted(&mut state, &other, now, 5),
+            5,
+            "its rate is its own"
+        );
         let later = now + 3 * EACH;
         assert_eq!(admitted(&mut state, &one, later, 10), 3);
         let much_later = now + EACH * BURST * 2;
@@ -199,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_is_told_once_and_the_silent_are_forgotten() {
+    fn dropped_lines_are_reported_once_and_silent_owners_are_forgotten() {
         let (mut state, now) = (State::default(), Instant::now());
         let one = export("one");
         let _ = admitted(&mut state, &one, now, BURST + 7);
@@ -208,7 +213,7 @@ mod tests {
         assert_eq!(
             admitted(&mut state, &one, now, 1),
             0,
-            "it isn't forgotten yet"
+            "its burst isn't back yet"
         );
         let later = now + EACH * BURST;
         assert_eq!(state.end_period(later), [(one, 1)]);

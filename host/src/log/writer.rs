@@ -1,8 +1,8 @@
 //! The thread that writes the log, and its queue.
 //!
-//! Whoever has a line written waits until it is, so that what a reply is about is in the log before the client has the
-//! reply. It waits for [`WRITTEN`] at most. If that wasn't enough nobody waits for a while: so somebody who doesn't read
-//! standard error, or reads slowly, costs each thread that has something to say a fiftieth of its time.
+//! A thread that logs a line waits until the line is written, so that the log has the line before the client has the
+//! reply. It waits for [`WRITTEN`] at most. If that wasn't enough, no thread waits for [`UNREAD`]. So a reader of
+//! standard error that is slow or gone costs each thread that logs a fiftieth of its time.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Write, stderr};
@@ -14,17 +14,18 @@ use anyhow::Context as _;
 
 use super::rates::{PERIOD, RATES};
 
-/// Bytes that wait to be written; as many may be on their way. Restrains a reader of standard error that doesn't read.
-/// Fewer, and lines are dropped that come at once.
+/// The most bytes that wait to be written; as many may be in the batch that is being written. Restrains a reader of
+/// standard error that doesn't read. A smaller queue would drop lines that come at once.
 const QUEUE: usize = 4 << 20;
 
-/// How long a line's author waits for it to be written. Less, and a busy machine writes lines after their replies.
+/// The time that a thread waits for its line to be written. With less, a busy machine would write lines after their
+/// replies.
 const WRITTEN: Duration = Duration::from_millis(20);
 
-/// How long nobody waits after that wasn't enough.
+/// The time in which no thread waits, after [`WRITTEN`] wasn't enough.
 const UNREAD: Duration = Duration::from_secs(1);
 
-/// The pause after standard error took nothing, where it doesn't block.
+/// The pause after a standard error that doesn't block took nothing.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The process's writer.
@@ -39,33 +40,33 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     state: Mutex<State>,
-    /// The queue isn't empty any more.
+    /// Notified when the queue has a line.
     filled: Condvar,
-    /// A batch is written.
+    /// Notified when a batch is written.
     written: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Lines, one behind the other.
+    /// Lines, one after the other.
     queue: Vec<u8>,
-    /// Lines are on their way.
+    /// Whether a batch is being written.
     writing: bool,
-    /// Batches that were taken, and are written or lost but for the one on its way.
+    /// The batches that were taken. All except the one that is being written are written or lost.
     taken: u64,
-    /// Until when nobody waits.
+    /// No thread waits before this time.
     unread: Option<Instant>,
     /// Lines that were dropped.
     dropped: u64,
-    /// How many of them were told of.
+    /// Dropped lines that were reported.
     told: u64,
 }
 
 impl Writer {
-    /// The process's writer, started if it isn't yet.
+    /// The process's writer. Starts its thread if it isn't running.
     ///
     /// # Errors
-    /// Its thread can't be started.
+    /// The thread can't be started.
     pub(super) fn get() -> anyhow::Result<&'static Self> {
         if let Some(writer) = WRITER.get() {
             return Ok(writer);
@@ -81,17 +82,17 @@ impl Writer {
         Ok(writer)
     }
 
-    /// The process's writer, if it was started.
+    /// The process's writer, if it's running.
     pub(super) fn started() -> Option<&'static Self> {
         WRITER.get()
     }
 
-    /// How many lines were dropped.
+    /// The number of lines that were dropped.
     pub(super) fn dropped(&self) -> u64 {
         self.state().dropped
     }
 
-    /// Queues a line, or drops it, and waits a little for it to be written.
+    /// Queues a line, or drops it. Blocks until it's written, for [`WRITTEN`] at most.
     fn push(&self, line: &[u8]) {
         let mut state = self.state();
         if !state.push(line, QUEUE) {
@@ -102,7 +103,7 @@ impl Writer {
         if IS_WRITER.get() || state.unread.is_some_and(|until| now < until) {
             return;
         }
-        // The next batch has this line.
+        // The line is in the next batch.
         let batch = state.taken + 1;
         let waits = |state: &mut State| !state.is_written(batch);
         let waited = self.written.wait_timeout_while(state, WRITTEN, waits);
@@ -110,13 +111,13 @@ impl Writer {
         state.unread = waited.timed_out().then(|| now + WRITTEN + UNREAD);
     }
 
-    /// Queues the last words of a process, however much waits before them.
+    /// Queues the last line of a process, even if the queue is full.
     pub(super) fn push_last(&self, words: &str) {
         self.state().queue.extend_from_slice(words.as_bytes());
         self.filled.notify_one();
     }
 
-    /// Waits until all is written, for so long at most.
+    /// Blocks until everything is written, for `patience` at most.
     pub(super) fn finish(&self, patience: Duration) {
         let busy = |state: &mut State| state.writing || !state.queue.is_empty();
         let waited = self
@@ -127,12 +128,12 @@ impl Writer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock panics half-way through a change.
+        // No change under this lock can panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what is queued, and tells what was dropped: at the end of each period what was past a rate, and after a
-    /// jam what nobody read.
+    /// Writes what is queued, and reports dropped lines: those past a rate at the end of each period, and those that
+    /// nobody read in time after the next batch.
     fn run(&self) {
         IS_WRITER.set(true);
         let mut period = Instant::now() + PERIOD;
@@ -163,7 +164,7 @@ impl Writer {
         }
     }
 
-    /// Waits for lines until this time, and takes them all.
+    /// Waits for lines until `until`, and takes them all.
     fn take(&self, until: Instant) -> Vec<u8> {
         let empty = |state: &mut State| state.queue.is_empty();
         let patience = until.saturating_duration_since(Instant::now());
@@ -178,7 +179,7 @@ impl Writer {
 }
 
 impl State {
-    /// Queues a line if it fits; whether it did.
+    /// Queues a line if it fits. Returns whether it did.
     fn push(&mut self, line: &[u8], most: usize) -> bool {
         let fits = self.queue.len() + line.len() <= most;
         if fits {
@@ -189,12 +190,12 @@ impl State {
         fits
     }
 
-    /// Whether a batch, by its number from 1, was written or lost.
+    /// Whether a batch is written or lost; the first batch has the number 1.
     fn is_written(&self, batch: u64) -> bool {
         self.taken > batch || self.taken == batch && !self.writing
     }
 
-    /// How many lines were dropped since this was asked last.
+    /// The number of lines that were dropped since the last call.
     fn take_untold(&mut self) -> u64 {
         let untold = self.dropped - self.told;
         self.told = self.dropped;
@@ -202,14 +203,14 @@ impl State {
     }
 }
 
-/// Writes to standard error; may wait for ever. Fails with the number of lines that were lost.
+/// Writes to standard error; may block for ever. The error is the number of lines that were lost.
 fn write_all(mut bytes: &[u8]) -> Result<(), u64> {
     while !bytes.is_empty() {
         match stderr().write(bytes) {
             Ok(0) => return Err(lines(bytes)),
             Ok(written) => bytes = &bytes[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Whoever shares it with this process made it so.
+            // Another process that shares standard error made it non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
             Err(_) => return Err(lines(bytes)),
         }
@@ -240,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_dropped_whole_counted_and_told_once() {
+    fn lines_that_do_not_fit_are_dropped_whole_counted_and_reported_once() {
         let mut state = State::default();
         for line in ["one\n", "two\n", "three\n", "4\n"] {
             let _ = state.push(line.as_bytes(), 10);
@@ -255,7 +256,7 @@ mod tests {
     fn finishing_ends_when_all_is_written_or_it_takes_too_long() {
         let writer = Writer::default();
         writer.finish(Duration::from_secs(60));
-        // Nobody writes it: whoever comes next doesn't wait for that again.
+        // Nobody writes the line, so later lines don't wait.
         writer.push(b"line\n");
         assert!(
             writer

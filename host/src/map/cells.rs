@@ -1,16 +1,15 @@
-//! An export cut into cells of equal size, each with what it holds: what pictures are made of.
+//! An export cut into cells of equal size, each with its bytes of each kind: the base of pictures.
 
 use extent_map::{Extent, Kind};
 use nbdbox_config::size::Bytes;
 
 use super::{KINDS, Totals, rank};
 
-/// What one cell holds.
+/// The bytes of each kind in one cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shares([u64; KINDS.len()]);
 
-/// The cells of a map, in lines. Their size is a power of two, so that every line begins at a round
-/// offset.
+/// The cells of a map, in lines. The size of a cell is a power of two, so that every line begins at a round offset.
 #[derive(Clone, Debug)]
 pub(crate) struct Cells {
     size: u64,
@@ -21,13 +20,13 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    /// Cuts `size` bytes into at most `lines` lines of `columns` cells. If there are enough bytes,
-    /// more than half of them are used.
+    /// Cuts `size` bytes into at most `lines` lines of `columns` cells. If there are enough bytes, uses more than half
+    /// of the lines.
     #[must_use]
     pub(crate) fn new(size: u64, columns: usize, lines: usize) -> Self {
         let room = (columns as u64).saturating_mul(lines as u64).max(1);
         let smallest = size.div_ceil(room).max(1);
-        // Nothing is larger than half of the largest export, where there is more than one cell.
+        // With two cells or more, a cell has at most half of the largest export, which is 1 << 63.
         let cell = smallest.checked_next_power_of_two().unwrap_or(1 << 63);
         let count = usize::try_from(size.div_ceil(cell)).unwrap_or(usize::MAX);
         Self {
@@ -39,7 +38,7 @@ impl Cells {
         }
     }
 
-    /// Adds an extent; what is past the end is cut off.
+    /// Adds an extent, without what is past the end.
     pub(crate) fn add(&mut self, extent: &Extent) {
         let end = extent.offset.saturating_add(extent.length).min(self.size);
         let mut at = extent.offset;
@@ -66,7 +65,7 @@ impl Cells {
         self.size
     }
 
-    /// Bytes in a line, but for the last one.
+    /// Bytes in a line; the last line may have fewer.
     #[must_use]
     pub(crate) fn line(&self) -> u64 {
         self.cell.saturating_mul(self.columns as u64)
@@ -83,7 +82,7 @@ impl Cells {
         &self.totals
     }
 
-    /// Where each line begins, in words: all in the same unit.
+    /// The offset at which each line begins, as text: all in the same unit.
     pub(super) fn labels(&self) -> impl Iterator<Item = String> {
         const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
         let line = self.line();
@@ -94,7 +93,7 @@ impl Cells {
         (0..self.lines().len() as u64).map(move |index| format!("{} {unit}", index * step))
     }
 
-    /// What the picture is of, and to what scale.
+    /// The size of the map and the scale of the picture, as text.
     pub(super) fn caption(&self) -> String {
         let extents = match self.totals.extents() {
             1 => "1 extent".to_owned(),
@@ -125,8 +124,8 @@ impl Shares {
         self.0.iter().sum()
     }
 
-    /// How high each of [`KINDS`] stands in a bar of eight steps: as near to its share as can be,
-    /// but nothing that is there vanishes. The sum is 8, or 0 in an empty cell.
+    /// The height of each of [`KINDS`] in a bar of eight steps: as near to its share as possible, and at least 1 if the
+    /// cell has any of it. The sum is 8, or 0 in an empty cell.
     #[must_use]
     pub(crate) fn eighths(&self) -> [u8; KINDS.len()] {
         let size = u128::from(self.size());
@@ -139,7 +138,7 @@ impl Shares {
         });
         loop {
             let sum: u8 = steps.iter().sum();
-            // What a kind should have more, in units of 1/size of a step; less if it's negative.
+            // How much more a kind should have, in units of 1/size of a step; less if it's negative.
             let lacks = |index: usize| {
                 i128::from(self.0[index]) * 8 - i128::from(steps[index]) * size.cast_signed()
             };
@@ -198,7 +197,7 @@ mod tests {
         assert_eq!(Cells::new(0, 64, 16).lines().len(), 0);
     }
 
-    /// Against a sum byte by byte.
+    /// Compares with a sum byte by byte.
     #[test]
     fn shares_are_what_an_oracle_counts() {
         let map = [

@@ -1,4 +1,4 @@
-//! Neighbours of the same kind become one extent.
+//! Joins neighbours of the same kind into one extent.
 
 use extent_map::Extent;
 
@@ -9,7 +9,7 @@ pub(crate) struct Coalesce {
 }
 
 impl Coalesce {
-    /// Takes the next extent; gives the one that can't grow any more.
+    /// Takes the next extent. Returns the one before it, if that can't grow any more.
     pub(crate) fn push(&mut self, next: Extent) -> Option<Extent> {
         match &mut self.growing {
             Some(last) if last.kind == next.kind && last.offset + last.length == next.offset => {
@@ -20,7 +20,7 @@ impl Coalesce {
         }
     }
 
-    /// The last one.
+    /// Returns the last extent, if there is one.
     pub(crate) fn finish(&mut self) -> Option<Extent> {
         self.growing.take()
     }

@@ -62,7 +62,7 @@ impl Rendering for TotalsJson {
     }
 }
 
-/// A positive number as C's `%g` has it: six significant digits and no trailing zeroes.
+/// A positive number in the format of C's `%g`: six significant digits and no trailing zeroes.
 fn six_digits(number: f64) -> String {
     let scientific = format!("{number:.5e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(rendered(TotalsJson::default(), &[]), "[]\n");
     }
 
-    /// As `printf %g` says them.
+    /// As `printf %g` prints them.
     #[test]
     fn percentages_have_six_digits() {
         for (number, text) in [

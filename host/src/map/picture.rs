@@ -1,7 +1,7 @@
 //! A map as a picture for the terminal, 80 columns by 24 lines at most.
 //!
-//! Each cell is a bar: what is allocated stands at the bottom, as high as its share. So a disk that
-//! fills up looks like one, and even the smallest bit of data can be seen.
+//! Each cell is a bar: allocated bytes are at the bottom, as high as their share. So a disk that fills up looks like
+//! one, and even the smallest bit of data is visible.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ const LINES: usize = 16;
 /// Bars of one to seven eighths.
 const BARS: [char; 7] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇'];
 
-/// What the picture is drawn with.
+/// How the picture is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
     /// Blocks in 256 colours.
@@ -38,7 +38,7 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// A picture of an export of `size` bytes. The title has to be fit for a terminal.
+    /// A picture of an export of `size` bytes. The caller has escaped the title for a terminal.
     #[must_use]
     pub(crate) fn new(title: &str, size: u64, ink: Ink) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Picture {
             let (name, meaning) = (description(total.kind), meaning(total.kind));
             let (bytes, percent) = (Bytes(total.bytes).to_string(), total.rounded());
             let digits = match (self.ink, total.kind) {
-                (Ink::Plain, Kind::Data) => "; 1-9: so many tenths of a cell",
+                (Ink::Plain, Kind::Data) => "; 1-9: tenths of a cell",
                 _ => "",
             };
             legend.push_str(&format!(
@@ -118,20 +118,20 @@ const fn sign(kind: Kind) -> char {
     }
 }
 
-/// A cell as a character: tenths if some of it is data, else the kind of most of it.
+/// A cell as a character: tenths if some of it is data, else the sign of its most common kind.
 fn letter(cell: &Shares) -> char {
     if is_mixed_data(cell) {
         let tenths = u128::from(cell.bytes(Kind::Data)) * 10 / u128::from(cell.size());
         let digit = u32::try_from(tenths.clamp(1, 9)).unwrap_or(9);
         return char::from_digit(digit, 10).unwrap_or('9');
     }
-    // The last of equals is what `max_by_key` finds: the first of the stack is to win.
+    // `max_by_key` returns the last of equals, and the first of the stack should win.
     let most = KINDS.into_iter().rev().max_by_key(|kind| cell.bytes(*kind));
     sign(most.unwrap_or_default())
 }
 
-/// Colour numbers that tell the kinds apart on dark and on light, and to the colour-blind: blue,
-/// orange, bluish green. Nothing stands for nothing.
+/// Colour numbers that tell the kinds apart on dark and on light, and for the colour-blind: blue, orange, bluish green.
+/// Holes have no colour.
 const fn colour(kind: Kind) -> Option<u8> {
     match kind {
         Kind::Data => Some(32),
@@ -145,15 +145,15 @@ fn swatch(kind: Kind) -> String {
     bars(&[Shares::only(kind)])
 }
 
-/// How a character looks: its colour, and that of its background.
+/// The colour of a character, and that of its background.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Look {
     front: Option<u8>,
     back: Option<u8>,
 }
 
-/// Cells as bars. A character has two colours: the lowest kind of the stack has one, the largest of
-/// the others the other.
+/// Cells as bars. A character has two colours: one is for the lowest kind of the stack, the other for the largest of
+/// the other kinds.
 fn bars(cells: &[Shares]) -> String {
     let mut line = String::new();
     let mut last = None;
@@ -198,7 +198,7 @@ impl Look {
     }
 }
 
-/// The escape sequence that sets it.
+/// The escape sequence that sets the look.
 impl fmt::Display for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.front {
@@ -299,7 +299,7 @@ mod tests {
             legend,
             [
                 "  o  zero             5 KiB   62.5%  allocated, reads as zeroes",
-                "  #  data             3 KiB   37.5%  allocated; 1-9: so many tenths of a cell",
+                "  #  data             3 KiB   37.5%  allocated; 1-9: tenths of a cell",
             ]
         );
     }

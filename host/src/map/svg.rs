@@ -1,9 +1,8 @@
 //! A map as a standalone SVG: the cells of the picture, finer, with title, offsets and legend.
 //!
-//! It needs nothing from outside, and what draws it needs to know little: paths, classes, text. The
-//! colours (Okabe and Ito's, lightened or darkened so that a grey print works too) differ for light
-//! and dark surroundings where the viewer can ask for that; elsewhere the light ones stand on a
-//! panel of their own.
+//! The SVG refers to nothing outside, and uses only paths, classes and text, so that simple viewers can draw it. The
+//! colours are Okabe and Ito's, lightened or darkened so that a grey print works too. They differ for light and dark
+//! surroundings if the viewer can tell; elsewhere the light ones are on a panel of their own.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -16,25 +15,25 @@ use super::{Cells, KINDS, Rendering, Shares, description, meaning};
 
 /// Cells in a line.
 const COLUMNS: usize = 64;
-/// Lines at most; half of them are used at least where there is anything to see.
+/// The most lines; a large enough export fills at least half of them.
 const LINES: usize = 32;
 
 /// A cell's width, and the height of one eighth of it, in pixels.
 const CELL: usize = 10;
 const EIGHTH: usize = 2;
-/// From line to line, in eighths.
+/// The distance from line to line, in eighths of a cell.
 const PITCH: usize = 10;
 
 const MARGIN: usize = 24;
-/// Where the cells begin.
+/// The left edge of the cells, in pixels.
 const LEFT: usize = 112;
 const TOP: usize = 84;
 const GRID: usize = COLUMNS * CELL;
 const WIDTH: usize = LEFT + GRID + MARGIN;
-/// From entry to entry of the legend.
+/// The distance from entry to entry of the legend, in pixels.
 const ENTRY: usize = 24;
 
-/// Longest title, in characters: about what fits the width. The rest is in the tool tip.
+/// The longest title, in characters: about what fits the width. The tool tip has the rest.
 const TITLE: usize = 60;
 
 const STYLE: &str = "\
@@ -155,7 +154,7 @@ fn grid(cells: &Cells, bottom: usize, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-/// The bars of one kind in a line, as path data; cells that look the same are drawn as one.
+/// The bars of one kind in a line, as path data. Draws equal neighbours as one.
 fn bars(kind: Kind, line: &[Shares]) -> String {
     let bars: Vec<(u8, u8)> = line.iter().map(|cell| bar(kind, cell)).collect();
     let mut path = String::new();
@@ -187,7 +186,7 @@ fn bar(kind: Kind, cell: &Shares) -> (u8, u8) {
     (8 - below.saturating_add(height).min(8), height)
 }
 
-/// What a line holds.
+/// The tool tip of a line: its range, and the bytes of each kind.
 fn tip(cells: &Cells, index: usize, line: &[Shares]) -> String {
     let start = (index as u64).saturating_mul(cells.line());
     let end = start.saturating_add(cells.line()).min(cells.size());
@@ -201,7 +200,7 @@ fn tip(cells: &Cells, index: usize, line: &[Shares]) -> String {
     tip
 }
 
-/// One bar across for the whole export.
+/// One bar across, with the shares of the whole export.
 fn proportions(totals: &[Total], y: usize, out: &mut dyn Write) -> io::Result<()> {
     let mut x = LEFT as f64;
     for total in totals {
@@ -245,7 +244,7 @@ const fn class(kind: Kind) -> &'static str {
     }
 }
 
-/// The two ends of a title that is too long.
+/// Both ends of a title that is too long.
 fn shortened(title: &str) -> String {
     let count = title.chars().count();
     if count <= TITLE {
@@ -258,7 +257,7 @@ fn shortened(title: &str) -> String {
         .collect()
 }
 
-/// Text that stands in a document; characters that XML can't have are replaced.
+/// Text escaped for XML. Replaces characters that XML can't have.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -324,7 +323,7 @@ mod tests {
         assert_eq!(shortened("short"), "short");
     }
 
-    /// Every eighth of every cell is painted exactly once.
+    /// The bars paint every eighth of every cell exactly once.
     #[test]
     fn bars_cover_their_cells() {
         let mut cells = Cells::new(64, 8, 8);

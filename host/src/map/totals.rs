@@ -1,4 +1,4 @@
-//! How much there is of each kind.
+//! The bytes of each kind in a map.
 
 use extent_map::{Extent, Kind};
 
@@ -11,7 +11,7 @@ pub(crate) struct Totals {
     extents: u64,
 }
 
-/// One kind's share.
+/// The share of one kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Total {
     pub(super) kind: Kind,
@@ -20,7 +20,7 @@ pub(super) struct Total {
 }
 
 impl Totals {
-    /// Counts an extent.
+    /// Adds an extent.
     pub(crate) fn add(&mut self, extent: &Extent) {
         let bytes = &mut self.bytes[rank(extent.kind)];
         *bytes = bytes.saturating_add(extent.length);
@@ -41,20 +41,20 @@ impl Totals {
             .fold(0, |sum, bytes| sum.saturating_add(*bytes))
     }
 
-    /// How many extents were counted.
+    /// The number of extents that were added.
     #[must_use]
     pub(crate) fn extents(&self) -> u64 {
         self.extents
     }
 
-    /// The kinds that there are, by type number.
+    /// The kinds that occur, by type number.
     pub(super) fn by_type(&self) -> impl Iterator<Item = Total> {
         (0..=3)
             .map(Kind::from_flags)
             .filter_map(|kind| self.of(kind))
     }
 
-    /// The kinds that there are, in the order of [`KINDS`].
+    /// The kinds that occur, in the order of [`KINDS`].
     pub(super) fn by_rank(&self) -> impl Iterator<Item = Total> {
         KINDS.into_iter().filter_map(|kind| self.of(kind))
     }
@@ -71,7 +71,7 @@ impl Totals {
 }
 
 impl Total {
-    /// The percentage for people: what is there is never 0 %, what isn't all never 100 %.
+    /// The percentage for people: never 0 % for a kind that occurs, and never 100 % for one that isn't everything.
     pub(super) fn rounded(&self) -> String {
         match self.percent {
             tiny if tiny < 0.05 => "<0.1%".to_owned(),

@@ -1,27 +1,28 @@
-//! The folders of plugins, in the order in which they are looked at.
+//! The folders of plugins, in the order in which nbdbox looks at them.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// Those of the system.
+/// The folders of the system.
 const SYSTEM: [&str; 2] = ["/usr/local/lib/nbdbox/plugins", "/usr/lib/nbdbox/plugins"];
 
-/// Permission to write for group and others.
+/// The mode bits that let group and others write.
 const OTHERS: u32 = 0o022;
 
-/// Those of a command line: what it says, `NBDBOX_PLUGIN_PATH`, those of the home folder, and those of the system.
+/// The folders of a command line: those that it names, `NBDBOX_PLUGIN_PATH`, those of the home folder, and those of the
+/// system.
 pub(super) fn of_command_line(said: &[PathBuf]) -> Vec<PathBuf> {
     let mut folders = said.to_vec();
     let path = env::var_os("NBDBOX_PLUGIN_PATH").unwrap_or_default();
-    // An empty one would be the working folder.
+    // An empty path would be the working folder.
     folders.extend(env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty()));
     folders.extend(data_home().map(|home| home.join("nbdbox/plugins")));
     folders.extend(of_system());
     folders
 }
 
-/// Those of a configuration: what it says, and those of the system.
+/// The folders of a configuration: those that it names, and those of the system.
 pub(super) fn of_configuration(said: &[PathBuf]) -> Vec<PathBuf> {
     let mut folders = said.to_vec();
     folders.extend(of_system());
@@ -43,18 +44,19 @@ fn of_system() -> impl Iterator<Item = PathBuf> {
     SYSTEM.into_iter().map(PathBuf::from).chain(beside)
 }
 
-/// The folder beside that of the program, which a build fills. Found out once: behind walls nothing tells it.
+/// The folder beside the program's own, which a build fills. Looked up once, because it can't be looked up behind
+/// walls.
 static BESIDE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     let own = env::current_exe().ok()?;
     Some(own.parent()?.parent()?.join("plugins"))
 });
 
-/// Finds out what can't be found out behind walls.
+/// Looks up what can't be looked up behind walls.
 pub(super) fn prepare() {
     LazyLock::force(&BESIDE);
 }
 
-/// Whether a folder is there, and nobody but its owner can write to it. If others can, a warning says so.
+/// Whether a folder exists, and only its owner can write to it. Logs a warning if others can.
 pub(super) fn is_usable(folder: &Path) -> bool {
     let Ok(seen) = outside::files::look(folder) else {
         return false;
@@ -66,7 +68,7 @@ pub(super) fn is_usable(folder: &Path) -> bool {
     if mode & OTHERS != 0 {
         tracing::warn!(
             target: "nbdbox::plugins",
-            "the plugins in {} are left out: others than its owner can write to it (mode {:o}); chmod go-w would do",
+            "nbdbox ignores the plugins in {}: others than its owner can write to it (mode {:o}); run chmod go-w on it",
             folder.display(),
             mode & 0o7777
         );

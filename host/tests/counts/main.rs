@@ -1,7 +1,7 @@
-//! What a read costs, counted, not timed: the numbers are the same on every machine.
+//! The cost of a read in counts, not in times: the numbers are the same on every machine.
 //!
-//! The real plugin, the real connection; the client is so plain that it allocates nothing. (The
-//! system calls are counted from outside, in `tests/tests/protocol/syscalls.rs`.)
+//! The plugin and the connection are the real ones; the client is so simple that it allocates nothing.
+//! (`tests/tests/protocol/syscalls.rs` counts system calls, from outside.)
 
 #![expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
@@ -30,13 +30,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, watch};
 
-/// Held by each test: allocations are those of the whole process.
+/// Held by each test, because a count of allocations is that of the whole process.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[global_allocator]
 static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Requests sent at once.
+/// Requests that are sent at once.
 const DEPTH: usize = 64;
 
 /// Bytes of a read.
@@ -45,14 +45,14 @@ const LENGTH: u32 = 4096;
 /// Bytes of the header of a structured reply with one data chunk.
 const HEADER: usize = 28;
 
-/// Rounds until all memory that is kept is there.
+/// Rounds until all memory that the server keeps is allocated.
 const WARM_UP: usize = 50;
 
 /// Rounds that are counted.
 const ROUNDS: usize = 100;
 
-/// A read takes one allocation, wasmtime's for the fiber. Fewer than so many on average leaves room for
-/// those of the epoch's ticks that a guest meets now and then.
+/// The average number of allocations for a read is below this. A read takes one, wasmtime's for the fiber; the rest is
+/// room for those of the epoch's ticks that a guest meets now and then.
 const ALLOCATIONS: usize = 2;
 
 struct Scene {
@@ -136,8 +136,8 @@ async fn catalog(
     Arc::new(PluginCatalog::new(plugin, spec).await.unwrap())
 }
 
-/// Alone, and as a tenant who shares the cores with others and has no rates: one test, since all in the
-/// process is counted.
+/// Once alone, and once as a tenant that shares the cores with others and has no rates. Both are in one test, because
+/// the counts are those of the whole process.
 #[tokio::test(flavor = "current_thread")]
 async fn what_a_read_costs() {
     let _alone = ALONE.lock().await;
@@ -177,7 +177,7 @@ async fn count(quota: Arc<TenantQuota>) {
     let reads = (ROUNDS * DEPTH) as u64;
 
     assert_eq!(requests - before[0], reads);
-    // An instance more, which a read that met a tick made room for, has been opened.
+    // A read that met a tick made room for one more instance, which has been opened.
     let opened = instances - before[3];
     assert_eq!(
         guest_calls - before[1],

@@ -1,4 +1,4 @@
-//! How often the plugin of an export that never changes is entered: once per table, then never.
+//! How often the host enters the plugin of an export that never changes: once per table, then never.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,10 +13,10 @@ use runtime::{PluginExport, Policy};
 
 use crate::{ALONE, catalog};
 
-/// Of the disk, in bytes: what four L2 tables of 4 KiB clusters describe.
+/// The bytes of the disk: four L2 tables of 4 KiB clusters describe them.
 const SIZE: u64 = 8 << 20;
 
-/// What one of them describes.
+/// The bytes that one L2 table describes.
 const TABLE: u64 = 2 << 20;
 
 async fn open(plugin: &str, blob: &str, path: &Path, policy: Policy) -> Arc<PluginExport> {
@@ -33,7 +33,7 @@ async fn open(plugin: &str, blob: &str, path: &Path, policy: Policy) -> Arc<Plug
     catalog.join("").await.unwrap()
 }
 
-/// A question that no client waits for.
+/// A deadline of a call that no client waits for.
 fn unattended() -> Deadline {
     Deadline::unattended(std::time::Duration::from_secs(3600))
 }
@@ -49,14 +49,14 @@ async fn read(export: &PluginExport, offset: u64) -> Vec<u8> {
     reply.bytes().to_vec()
 }
 
-/// How often the guest was entered meanwhile.
+/// The number of times that the host enters the guest during `work`.
 async fn entries(export: &PluginExport, work: impl AsyncFnOnce()) -> u64 {
     let before = export.metrics().guest_calls.get();
     work().await;
     export.metrics().guest_calls.get() - before
 }
 
-/// An image with these options, as the plugin `qcow2` shows it.
+/// An image with these options, in the plugin `qcow2`.
 async fn image(folder: &Path, options: &str, writes: &[&str]) -> Arc<PluginExport> {
     let image = folder.join("image");
     let create = ["create", "-q", "-f", "qcow2", "-o", options];
@@ -134,9 +134,9 @@ async fn extents_are_asked_for_once() {
     assert_eq!(again.await, 0);
 }
 
-/// A client that asks for one extent at a time, as qemu does: the plugin is asked for all of them.
+/// A client requests one extent at a time, as QEMU does; the host requests all of them from the plugin.
 #[tokio::test(flavor = "current_thread")]
-async fn extents_that_are_asked_for_one_by_one_are_told_once() {
+async fn extents_requested_one_by_one_are_reported_once() {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let writes = ["write 1M 1M", "write 4M 64k"];
@@ -154,13 +154,13 @@ async fn extents_that_are_asked_for_one_by_one_are_told_once() {
         }
     });
     assert_eq!(entered.await, 1);
-    // What the plugin said is counted, all of it, and not what the host says again.
+    // The counter has all extents that the plugin reported, and none that the host reported again.
     assert!(added[0] >= 4, "{added:?}");
     assert_eq!(added, [added[0]; 5]);
     assert_eq!(ends, [1024, 2048, 4096, 4096 + 64, 8192]);
 }
 
-/// A file that the operator calls immutable is asked once, and one that isn't, each time.
+/// The host calls the plugin once for a file that the operator calls immutable, and each time for one that isn't.
 #[tokio::test(flavor = "current_thread")]
 async fn a_file_is_asked_once_if_it_never_changes() {
     let _alone = ALONE.lock().await;

@@ -31,7 +31,7 @@ impl Client {
         }
     }
 
-    /// Takes note of a request that is sent otherwise.
+    /// Expects a reply to a request that the test sends itself.
     pub(crate) fn expect(&mut self, request: Request) {
         self.asked.insert(request.cookie.0, request);
     }
@@ -50,7 +50,7 @@ impl Client {
             .await;
     }
 
-    /// Receives a reply, or a chunk of one, with the data that belongs to it; `None` at the end.
+    /// Receives a reply, or a chunk of one, with its data; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<(Reply, Vec<u8>)> {
         loop {
             let asked = &self.asked;

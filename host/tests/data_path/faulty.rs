@@ -1,4 +1,4 @@
-//! A device in memory that fails, waits and lies as it's told.
+//! A device in memory that fails and waits as a test wants it.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,26 +23,26 @@ use tokio::sync::Semaphore;
 /// The device's size in bytes.
 pub(crate) const SIZE: usize = 1 << 20;
 
-/// A disk whose reads at some offsets fail, or wait for [`Faulty::release`].
+/// A device whose reads at some offsets fail, or wait for [`Faulty::release`].
 pub(crate) struct Faulty {
     pub(crate) terms: Terms,
     pub(crate) metrics: Arc<Metrics>,
     bytes: Mutex<Vec<u8>>,
-    /// Reads at these offsets fail.
+    /// The offsets at which reads fail.
     pub(crate) broken: HashSet<u64>,
-    /// Reads at these offsets wait.
+    /// The offsets at which reads wait.
     pub(crate) waiting: HashSet<u64>,
     gate: Semaphore,
-    /// Flushes succeed.
+    /// Whether flushes succeed.
     pub(crate) flushes: bool,
     pub(crate) losses: Arc<Losses>,
-    /// Extents fail.
+    /// Whether extents fail.
     pub(crate) no_extents: bool,
-    /// Reads keep the thread busy for so long.
+    /// The time for which each read keeps its thread busy.
     pub(crate) work: Duration,
-    /// Reads that began.
+    /// The number of reads that began.
     pub(crate) begun: AtomicU64,
-    /// Reads that ended, one way or the other but by being dropped.
+    /// The number of reads that ended without being dropped, whatever the result.
     pub(crate) ended: AtomicU64,
 }
 
@@ -83,7 +83,7 @@ impl Faulty {
         }
     }
 
-    /// Lets so many waiting reads go on.
+    /// Lets this many waiting reads go on.
     pub(crate) fn release(&self, reads: usize) {
         self.gate.add_permits(reads);
     }
@@ -112,7 +112,7 @@ impl Device for Faulty {
         }
         self.ended.fetch_add(1, Ordering::SeqCst);
         if self.broken.contains(&offset) {
-            return Err(Failure::plugin(Cause::Trap, "told to fail"));
+            return Err(Failure::plugin(Cause::Trap, "made to fail"));
         }
         let start = usize::try_from(offset).unwrap();
         reply.data(&self.bytes.lock().unwrap()[start..start + length as usize]);
@@ -164,7 +164,7 @@ impl Device for Faulty {
 
     async fn extents(&self, _: &Deadline, map: Box<ExtentMap>) -> Result<Box<ExtentMap>, Failure> {
         if self.no_extents {
-            return Err(Failure::plugin(Cause::CpuTime, "told to fail"));
+            return Err(Failure::plugin(Cause::CpuTime, "made to fail"));
         }
         Ok(map)
     }
@@ -176,7 +176,7 @@ impl Device for Faulty {
     async fn leave(&self) {}
 }
 
-/// A catalog of this one device.
+/// A catalog of one device.
 pub(crate) struct Only(pub(crate) Arc<Faulty>);
 
 impl Catalog for Only {

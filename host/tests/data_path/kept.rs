@@ -1,4 +1,4 @@
-//! What a connection keeps of the host's memory between its requests.
+//! The memory that a connection keeps between its requests.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use crate::faulty::SIZE;
 use crate::{device, scene, until};
 
-/// Much longer than a connection keeps anything at rest, on any machine.
+/// Much longer than a connection at rest keeps memory, on any machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// An export's quota in a tenant that may hold so many bytes.
+/// An export's quota, in a tenant that may use `memory` bytes.
 fn quota(memory: u64) -> Arc<ExportQuota> {
     let limits = TenantLimits {
         memory,
@@ -26,7 +26,7 @@ fn quota(memory: u64) -> Arc<ExportQuota> {
 }
 
 #[tokio::test]
-async fn what_is_kept_for_the_next_reply_is_charged_and_given_back_at_rest() {
+async fn memory_kept_for_the_next_reply_is_charged_and_returned_at_rest() {
     let quota = quota(1 << 30);
     let mut device = device();
     device.terms.quota = Some(Arc::clone(&quota));
@@ -35,17 +35,21 @@ async fn what_is_kept_for_the_next_reply_is_charged_and_given_back_at_rest() {
     for cookie in 1..=2 {
         scene.client.read(cookie, 0, length).await;
         assert_eq!(scene.client.next().await.unwrap().1.len(), SIZE);
-        // It's kept when its last byte has left, which the client may see first.
+        // The server keeps it after its last byte was sent, and the client may receive that byte earlier.
         let kept = until(|| quota.tenant.memory.used() >= SIZE as u64);
-        timeout(DEADLINE, kept).await.expect("it's charged");
+        timeout(DEADLINE, kept)
+            .await
+            .expect("the memory is charged");
         let rested = until(|| quota.tenant.memory.used() == 0);
-        timeout(DEADLINE, rested).await.expect("it's given back");
+        timeout(DEADLINE, rested)
+            .await
+            .expect("the memory is returned");
     }
     drop(scene);
 }
 
 #[tokio::test]
-async fn where_a_tenant_has_no_memory_left_nothing_is_kept_and_all_is_answered() {
+async fn without_memory_left_nothing_is_kept_and_every_read_is_answered() {
     let quota = quota(64 << 10);
     let mut device = device();
     device.terms.quota = Some(Arc::clone(&quota));

@@ -76,7 +76,7 @@ fn expected(offset: usize, length: usize) -> Vec<u8> {
     (offset..offset + length).map(pattern).collect()
 }
 
-/// Waits until something becomes true; a test that it never does hangs, and is seen.
+/// Waits until `condition` is true. If it never is, the test hangs, and CI reports that.
 async fn until(condition: impl Fn() -> bool) {
     while !condition() {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -111,9 +111,9 @@ async fn a_failing_read_is_an_error_and_the_next_one_is_fine() {
     }
 }
 
-/// A success of flush, or of a write with FUA, that follows a loss is none. What promises nothing goes on.
+/// A loss makes the next flush, or write with FUA, fail once. Requests that promise nothing go on.
 #[tokio::test]
-async fn a_loss_is_told_once_by_what_promises_durability() {
+async fn a_loss_fails_one_request_that_promises_durability() {
     let flush = Request::flush(Cookie(1));
     let durable = Request::write(Framing::Simple, Cookie(1), 0, 4).with(CommandFlags::FUA);
     for request in [flush, durable] {
@@ -136,7 +136,7 @@ async fn a_loss_is_told_once_by_what_promises_durability() {
 #[tokio::test]
 async fn a_write_is_read_back_however_large() {
     let mut scene = scene(Framing::Structured, device()).await;
-    // Larger than the buffers on the way, and than one read of the socket.
+    // The payload is larger than the buffers on the way, and than one read of the socket.
     let bytes: Vec<u8> = (0..SIZE).map(|at| pattern(at + 7)).collect();
     let length = u32::try_from(SIZE).unwrap();
     let request = Request::write(Framing::Structured, Cookie(1), 0, length);
@@ -188,7 +188,7 @@ async fn replies_that_nobody_reads_hold_a_bounded_number_of_bytes() {
     for cookie in 0..64 {
         scene.client.read(cookie, 0, 64 << 10).await;
     }
-    // 3 of 64 KiB and their overhead fit, and what the stream has swallowed lets another in.
+    // Three reads of 64 KiB and their overhead fit, and the bytes that the stream has taken make room for another.
     until(|| scene.device.begun.load(Ordering::SeqCst) >= 3).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let begun = scene.device.begun.load(Ordering::SeqCst);
@@ -229,7 +229,7 @@ async fn a_disconnect_lets_earlier_requests_end_and_has_no_reply() {
 }
 
 #[tokio::test]
-async fn stopping_ends_what_is_under_way_and_closes() {
+async fn stopping_finishes_requests_in_flight_and_closes() {
     let mut slow = device();
     slow.waiting.insert(0);
     let mut scene = scene(Framing::Structured, slow).await;
@@ -277,7 +277,7 @@ async fn failing_extents_are_data_or_an_error_as_the_operator_decided() {
 #[tokio::test]
 async fn errors_go_only_where_the_spec_allows_them() {
     let mut scene = scene(Framing::Structured, device()).await;
-    // ENOTSUP is for fast zeroes alone.
+    // Only fast zeroes may get ENOTSUP.
     scene
         .client
         .ask(Request::trim(Cookie(1), 0, 512), &[])
@@ -307,7 +307,7 @@ async fn the_hosts_own_failures_are_counted_as_such() {
         Some(Errno::Eio)
     );
     assert_eq!(scene.device.metrics.operations.with(Outcome::Host), 1);
-    // And the client's: a flag that means nothing.
+    // A client's fault too: a flag without a meaning.
     let request = Request::read(Cookie(2), 0, 512).with(CommandFlags::REQ_ONE);
     scene.client.ask(request, &[]).await;
     assert_eq!(
@@ -318,7 +318,7 @@ async fn the_hosts_own_failures_are_counted_as_such() {
 }
 
 #[tokio::test]
-async fn garbage_closes_after_what_is_under_way() {
+async fn garbage_closes_after_the_requests_in_flight() {
     let mut slow = device();
     slow.waiting.insert(0);
     let mut scene = scene(Framing::Simple, slow).await;
@@ -356,7 +356,7 @@ async fn a_connection_without_requests_is_closed_if_the_operator_wants_that() {
     });
     slow.waiting.insert(0);
     let mut scene = scene(Framing::Structured, slow).await;
-    // Each request starts the time anew, and one that is under way isn't idleness.
+    // Each request restarts the time, and a request in flight isn't idleness.
     for cookie in 1..4 {
         scene.client.read(cookie, 512, 16).await;
         assert_eq!(scene.client.next().await.unwrap().1, expected(512, 16));

@@ -1,4 +1,4 @@
-//! A client that asks options without end, before it chooses an export.
+//! A client that sends options without end, before it chooses an export.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +13,10 @@ use tokio::task::yield_now;
 use crate::device;
 use crate::faulty::Only;
 
-/// Options that are sent at once.
+/// The options that are sent at once.
 const OPTIONS: u64 = 100;
 
-/// An INFO about an export that there isn't.
+/// An INFO about an export that doesn't exist.
 fn info() -> Vec<u8> {
     let data = [&3_u32.to_be_bytes()[..], b"nil", &[0, 0]].concat();
     let length = u32::try_from(data.len()).unwrap();
@@ -27,7 +27,7 @@ fn info() -> Vec<u8> {
     bytes
 }
 
-/// The length of the reply's head, and where the length of its data stands in it.
+/// The bytes of a reply's head; its last 4 bytes are the length of the data.
 const REPLY: usize = 20;
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn others_have_their_turn_after_each_option() {
     let mut sent = 3_u32.to_be_bytes().to_vec();
     sent.extend(info().repeat(usize::try_from(OPTIONS).unwrap()));
     ours.write_all(&sent).await.unwrap();
-    // Somebody else on this thread, who works whenever it's their turn.
+    // Another task on this thread, which works whenever it has its turn.
     let turns = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&turns);
     let other = tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Clients that stop half-way, beside others that wait for what they hold. Time is made up: hours pass at once.
+//! Clients that stop half-way, while others wait for what they hold. The clock is a fake, so hours pass at once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use crate::{Scene, errno, scene, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Connections to an export that lets one request in at a time. Reads at 0 wait for the disk.
+/// Connections to an export that admits one request at a time. Reads at offset 0 wait for the disk.
 async fn connections<const COUNT: usize>() -> [Scene; COUNT] {
     let limits = Limits {
         total_requests: Some(1),
@@ -34,7 +34,7 @@ async fn connections<const COUNT: usize>() -> [Scene; COUNT] {
     scenes.try_into().ok().unwrap()
 }
 
-/// Sends a write of 1024 bytes but for the last half.
+/// Sends a write of 1024 bytes without the second half of the payload.
 async fn begin_to_write(scene: &mut Scene) {
     let request = Request::write(Framing::Structured, Cookie(1), 0, 1024);
     let mut bytes = Vec::new();
@@ -42,22 +42,22 @@ async fn begin_to_write(scene: &mut Scene) {
     bytes.extend_from_slice(&[7; 512]);
     scene.client.expect(request);
     scene.client.stream.write_all(&bytes).await.unwrap();
-    // The server has taken it.
+    // The server has admitted the write.
     sleep(Duration::from_millis(1)).await;
 }
 
-/// Asks for more than fits between the two, and reads nothing.
+/// Requests more bytes than fit between client and server, and reads none.
 async fn ask_and_read_nothing(scene: &mut Scene) {
     let length = u32::try_from(SIZE / 2).unwrap();
     scene.client.read(1, 512, length).await;
     until(|| scene.device.ended.load(Ordering::SeqCst) == 1).await;
 }
 
-/// Reads something; not before it may.
+/// Reads a few bytes, and expects the reply without a wait.
 async fn is_served(scene: &mut Scene) {
     scene.client.read(9, 4096, 1).await;
     let answer = timeout(HOUR, scene.client.next()).await;
-    let (reply, _) = answer.expect("it needn't wait").unwrap();
+    let (reply, _) = answer.expect("the read needn't wait").unwrap();
     assert_eq!((reply.cookie, errno(&reply)), (Cookie(9), None));
 }
 
@@ -95,7 +95,7 @@ async fn a_client_that_sends_or_reads_a_byte_now_and_then_is_closed_for_others()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_nobody_waits_for_is_left_alone() {
+async fn a_stalled_client_is_left_alone_if_nobody_waits() {
     let [mut stops, mut reads] = connections().await;
     begin_to_write(&mut stops).await;
     sleep(HOUR).await;
@@ -109,14 +109,17 @@ async fn a_client_that_nobody_waits_for_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_later_need_not_wait_again() {
+async fn a_later_client_need_not_wait_again() {
     let [mut stops, mut waits] = connections().await;
     begin_to_write(&mut stops).await;
     sleep(HOUR).await;
     assert!(!stops.server.is_finished());
     waits.client.read(9, 4096, 1).await;
     let answer = timeout(Duration::from_secs(1), waits.client.next()).await;
-    assert!(answer.is_ok(), "it was woken, and not by its clock");
+    assert!(
+        answer.is_ok(),
+        "the gate woke the client, not the client's clock"
+    );
     assert_eq!(end(stops).await, End::Stalled);
 }
 

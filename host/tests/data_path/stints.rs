@@ -1,4 +1,4 @@
-//! Connections of tenants that share one core, whose clients ask for as much as they can.
+//! Connections of tenants that share one core, whose clients send as many requests as they can.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,13 +15,13 @@ use crate::client::Client;
 use crate::faulty::Faulty;
 use crate::{Scene, scene};
 
-/// Requests of each connection, all sent at once.
+/// The requests of each connection, all sent at once.
 const REQUESTS: u64 = 500;
 
-/// Connections of the tenant that floods.
+/// The connections of the tenant that floods.
 const FLOOD: usize = 16;
 
-/// Connections of a tenant with as much weight as any other.
+/// The connections of a tenant that has the same weight as any other.
 async fn tenant(cores: &Arc<Cores>, connections: usize) -> Vec<Scene> {
     let free = TenantLimits {
         requests: usize::MAX,
@@ -75,7 +75,8 @@ async fn cores_are_shared_by_tenants_not_by_their_connections() {
     ask_for_all(&mut fair[0].client).await;
     receive_all(&mut fair[0].client).await;
     let theirs = done(&flood) - before;
-    // By connections it would be sixteen for each of its own. Some slices more are where it begins and ends.
+    // If connections shared the cores, it would be sixteen for each of its own. The rest is room for slices at the
+    // beginning and the end.
     assert!(
         theirs <= REQUESTS * 5 / 4 + 100,
         "{theirs} against {REQUESTS}"
@@ -83,7 +84,7 @@ async fn cores_are_shared_by_tenants_not_by_their_connections() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn who_is_cut_off_while_it_waits_or_works_leaves_no_place_behind() {
+async fn a_connection_cut_off_while_it_waits_or_works_keeps_no_place() {
     let cores = Cores::new(1);
     let mut flood = tenant(&cores, FLOOD).await;
     let mut fair = tenant(&cores, 2).await;

@@ -1,9 +1,9 @@
-//! The catalogue: what a plugin does, and what it meets.
+//! The catalogue of attacks: what a plugin does, and the result.
 
 use device::fault::Cause;
 use nbd_proto::Errno;
 
-/// In which call.
+/// The call in which the plugin attacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Read,
@@ -31,20 +31,20 @@ impl Call {
     }
 }
 
-/// What its own client gets.
+/// The result for the plugin's own client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meets {
-    /// The error of a broken rule, counted under this cause; the instance is lost or not.
+    /// The error for a broken rule, counted under this cause. The instance may be lost.
     Fault(Cause),
-    /// An errno: the host function refused, or the plugin itself did.
+    /// An errno, from the host function or from the plugin itself.
     Errno(Errno),
-    /// Data for the whole request, and the cause counted.
+    /// Data for the whole request; the fault is counted under this cause.
     Fallback(Cause),
-    /// Data for the whole request: the plugin answered an error.
+    /// Data for the whole request, because the plugin answered with an error.
     Excused,
-    /// A correct answer to a read, and the cause counted.
+    /// A correct answer to a read; the fault is counted under this cause.
     Ignored(Cause),
-    /// A correct answer: the deed is harmless.
+    /// A correct answer, because the deed is harmless.
     Nothing,
 }
 

@@ -1,4 +1,4 @@
-//! Bytes that pretend to be a plugin: refused when they're loaded, in words, within the limits.
+//! Bytes that aren't a plugin: the host refuses them at the load, with a text, within the limits.
 
 use std::time::Duration;
 
@@ -8,34 +8,34 @@ use runtime::{Engine, Plugin, cache::Cache};
 
 use crate::scene::World;
 
-/// A file that is no good.
+/// A file that the host must refuse.
 pub(crate) struct Bytes {
     pub(crate) words: &'static str,
     source: Source,
-    /// A word of the refusal.
+    /// A part of the refusal's text.
     says: &'static str,
 }
 
 enum Source {
-    /// Given as they are.
+    /// The bytes of the file.
     Raw(&'static [u8]),
-    /// WebAssembly's text form.
+    /// WebAssembly's text format.
     Text(&'static str),
-    /// A core module (its text's inside) in a component that exports what a plugin does.
+    /// A core module, given by the text inside it, in a component that exports what a plugin does.
     Module(&'static str),
-    /// The same item of a core module, so many times.
+    /// The same item of a core module, this many times.
     Repeated(&'static str, usize),
-    /// The header of a component, and bytes that mean nothing.
+    /// The header of a component, and random bytes.
     Noise,
-    /// A list of lists of lists, so deep.
+    /// A list of lists of lists, to this depth.
     DeepTypes(usize),
-    /// So many functions.
+    /// This many functions.
     Functions(usize),
-    /// Components in components, so deep.
+    /// Components in components, to this depth.
     Nested(usize),
-    /// 60 instances of a core module that has the same item so many times.
+    /// 60 instances of a core module that has the same item this many times.
     Instances(&'static str, usize),
-    /// Components of which each instantiates the one before ten times.
+    /// Components, each of which instantiates the one before ten times.
     Multiplied(usize),
 }
 
@@ -127,7 +127,7 @@ pub(crate) const BYTES: &[Bytes] = &[
         source: Source::Noise,
         says: "isn't a valid component",
     },
-    // Found by fuzzing: wit-parser follows it until its stack ends, which costs the compiler's process.
+    // Found by fuzzing: wit-parser follows it until the stack of the compiler's process ends, which ends that process.
     Bytes {
         words: "a WIT package that depends on itself",
         source: Source::Raw(include_bytes!("bytes/package-that-needs-itself.wasm")),
@@ -155,7 +155,7 @@ pub(crate) const BYTES: &[Bytes] = &[
     },
 ];
 
-/// Loads the bytes and expects to be told why not.
+/// Loads the bytes, and expects a refusal with its text.
 pub(crate) async fn refuse(world: &World, bytes: &Bytes) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes.source.make()).unwrap();
@@ -172,8 +172,8 @@ pub(crate) async fn refuse(world: &World, bytes: &Bytes) {
     );
 }
 
-/// Cuts a good plugin off at many places, and flips its bits in others: it's refused in one line, or
-/// loads and is a plugin like any other.
+/// Cuts a good plugin off at many places, and flips bits at others. The host refuses the result in one line, or loads
+/// it as a plugin like any other.
 pub(crate) async fn mutations(world: &World, good: &[u8]) {
     let mut number = numbers();
     let mut refused = 0;
@@ -197,7 +197,7 @@ pub(crate) async fn mutations(world: &World, good: &[u8]) {
 
 const MUTATIONS: usize = 60;
 
-/// Marsaglia's xorshift64 (2003): the same numbers, each below what is asked, in every run.
+/// Marsaglia's xorshift64 (2003): the same numbers in every run, each below the bound that the caller gives.
 fn numbers() -> impl FnMut(usize) -> usize {
     let mut seed = 0x5eed_u64;
     move |below| {
@@ -223,13 +223,13 @@ pub(crate) async fn cut_at_sections(world: &World, good: &[u8]) {
                 "cut at {cut} of {range:?}"
             );
         }
-        // Whole sections may be a plugin by themselves: behind the types stands nothing needed.
+        // Whole sections may be a plugin by themselves: nothing that a plugin needs comes after the types.
         is_refused(world, &good[..range.end]).await;
     }
     assert!(sections > 10, "{sections} sections");
 }
 
-/// Refused, in one line, or a plugin like any other.
+/// Whether the host refuses the bytes, in one line. If it doesn't, they are a plugin like any other.
 async fn is_refused(world: &World, bytes: &[u8]) -> bool {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
@@ -241,7 +241,7 @@ async fn is_refused(world: &World, bytes: &[u8]) -> bool {
     loaded.is_err()
 }
 
-/// A component that takes long to compile is given up in time, and its compiler is gone.
+/// The host gives up a component that takes too long to compile, and ends the compiler's process.
 pub(crate) async fn slow_to_compile(program: &std::path::Path) {
     let cache = Cache::temporary();
     let cache = cache
@@ -311,7 +311,7 @@ impl Source {
                 wat::parse_str(text + &format!("(instance (instantiate $c{levels})))")).unwrap()
             }
             Self::Nested(depth) => {
-                // By hand: a text parser would recurse too. Section 4 holds a component.
+                // Encoded by hand, because a text parser would recurse too. Section 4 holds a component.
                 let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
                 for _ in 0..*depth {
                     let mut outer = b"\0asm\x0d\0\x01\0\x04".to_vec();

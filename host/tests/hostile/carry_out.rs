@@ -1,4 +1,4 @@
-//! One attack: carried out, and looked at from all sides.
+//! Carries out one attack, and checks all of its results.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::attacks::{Attack, Call, Meets};
 use crate::client::{Answer, Client, Refused};
 use crate::scene::{AMPLE, Neighbour, Served, World};
 
-/// Where the attack happens; everywhere else the plugin behaves.
+/// The offset at which the plugin attacks; at all others it behaves.
 const THERE: u64 = 4096;
 const LENGTH: u32 = 512;
 
-/// Carries out an attack on a fresh export and checks what it met; the export then recovers, and the
-/// neighbour was never held up.
+/// Carries out an attack on a fresh export, and checks the result. Afterwards the export recovers. The attack never
+/// holds up the neighbour.
 pub(crate) async fn carry_out(world: &World, neighbour: &Neighbour, attack: &Attack) {
     let name = format!("{}-{}", attack.call.name(), attack.deed);
     let (at, deed) = (
@@ -30,7 +30,7 @@ pub(crate) async fn carry_out(world: &World, neighbour: &Neighbour, attack: &Att
     if attack.call != Call::Flush {
         settings.push(&offset);
     }
-    // Attacks on other limits are to meet those, not run out of time on a busy machine.
+    // Attacks on other limits must meet those limits, and not the CPU time on a busy machine.
     let cpu = match attack.meets {
         Meets::Fault(Cause::CpuTime) | Meets::Fallback(Cause::CpuTime) => Limits::default().cpu,
         _ => AMPLE,

@@ -14,14 +14,14 @@ pub(crate) struct Client {
     next_cookie: u64,
 }
 
-/// What a request came to: data, or the map's flags and lengths.
+/// The result of a request: data, or the flags and lengths of a map.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Bytes(Vec<u8>),
     Map(Vec<(u64, u32)>),
 }
 
-/// An error with its words.
+/// An error and its text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) errno: Errno,
@@ -61,7 +61,7 @@ impl Client {
         self.connection.framing
     }
 
-    /// Sends a request and waits for all of its reply.
+    /// Sends a request, and waits for the whole reply.
     pub(crate) async fn ask(
         &mut self,
         request: Request,
@@ -85,7 +85,7 @@ impl Client {
                 assert_ne!(
                     self.stream.read_buf(&mut self.received).await.unwrap(),
                     0,
-                    "hung up"
+                    "the server hung up"
                 );
                 continue;
             };

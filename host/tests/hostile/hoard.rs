@@ -1,5 +1,5 @@
-//! Instances by the hundred, each of which takes all that it gets: together they get their tenant's
-//! quota and no more.
+//! Hundreds of instances, each of which takes all memory that it can get. Together they get their tenant's quota and no
+//! more.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::scene::{AMPLE, Neighbour, World, resident};
 
 const INSTANCES: usize = 100;
 
-/// What their tenant may use: four of them alone would take it.
+/// The tenant's memory, which four instances alone would use up.
 const QUOTA: u64 = 256 << 20;
 
-/// What the host itself needs for so many stores.
+/// The memory that the host itself needs for so many stores.
 const SLACK: u64 = 64 << 20;
 
 pub(crate) async fn by_the_hundred(world: &World, neighbour: &Neighbour) {
@@ -51,5 +51,5 @@ pub(crate) async fn by_the_hundred(world: &World, neighbour: &Neighbour) {
     );
     neighbour.goes_on().await;
     drop(open);
-    assert_eq!(quota.memory.used(), 0, "all of it was given back");
+    assert_eq!(quota.memory.used(), 0, "all of it was returned");
 }

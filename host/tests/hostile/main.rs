@@ -1,7 +1,7 @@
-//! Attacks by plugins, each beside a neighbour whose client keeps reading: what the attacker's own
-//! client gets, what is counted and logged, and that nothing else happens.
+//! Attacks by plugins, each next to a neighbour whose client keeps reading. The test checks what the attacker's own
+//! client gets, what the host counts and logs, and that nothing else happens.
 //!
-//! `tests/ATTACKS.md` is made from this: `NBDBOX_WRITE_DOCS=1 cargo test --workspace --test hostile`.
+//! `NBDBOX_WRITE_DOCS=1 cargo test --workspace --test hostile` makes `tests/ATTACKS.md` from this test.
 
 #![expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
@@ -27,7 +27,7 @@ use carry_out::carry_out;
 use memory::{BESIDES, MemoryWatch};
 use scene::{World, resident};
 
-// One test: the scenes share a process, its log and its memory, as tenants would.
+// One test: the scenes share a process, its log and its memory, as tenants do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_worst_plugin_can_only_fail_its_own_export() {
     let world = World::new().await;
@@ -56,7 +56,7 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
     starts::odd_lists(&world).await;
     hoard::by_the_hundred(&world, &neighbour).await;
     most = most.max(metered("instances by the hundred"));
-    // From here on the test itself takes memory, to make bytes, and the allocator keeps what it gives back.
+    // From here on the test itself takes memory to make bytes, and the allocator keeps what the test returns.
     drop(memory);
     swollen::contexts_are_charged(&world, &neighbour).await;
     swollen::the_host_is_to_blame_for_what_it_lacks(&world).await;
@@ -72,7 +72,7 @@ async fn the_worst_plugin_can_only_fail_its_own_export() {
     bytes::mutations(&world, &good).await;
     bytes::slow_to_compile(Path::new(env!("CARGO_BIN_EXE_nbdbox"))).await;
     neighbour.stop().await;
-    // The first of them just loops.
+    // The first attack is a plain loop.
     let looping = delays[0].0;
     delays.sort_unstable();
     println!(

@@ -1,4 +1,4 @@
-//! Whether the meters see what the process takes: resident memory beside metered memory, all the time.
+//! Compares the process's resident memory with its metered memory, all the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,16 +9,17 @@ use device::ProcessQuota;
 
 use crate::scene::resident;
 
-/// What the process may take besides: the program, its runtime, compiled code, buffers of sockets.
+/// The memory that the process may have beyond its meters: for the program, its runtime, compiled code, and socket
+/// buffers.
 pub(crate) const BESIDES: u64 = 64 << 20;
 
-/// The part of what is metered that may come on top of it: page tables and what the allocator leaves between.
+/// One part in this many of metered memory that may come on top: page tables, and gaps of the allocator.
 const PART: u64 = 10;
 
-/// Looks that have to agree: what was given back between two readings isn't there for longer.
+/// The readings in a row that must agree, so that memory that was returned between two readings doesn't count.
 const LOOKS: usize = 3;
 
-/// Looks at the process until it's dropped.
+/// Watches the process until it's dropped.
 pub(crate) struct MemoryWatch {
     most: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -51,7 +52,7 @@ impl MemoryWatch {
         }
     }
 
-    /// The most bytes since the last call that were in memory beyond what is metered and a tenth of it.
+    /// The most resident memory since the last call, beyond metered memory and a tenth of it, in bytes.
     pub(crate) fn take(&self) -> u64 {
         self.most.swap(0, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The catalogue as a document.
+//! The catalogue of attacks as a document.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -79,7 +79,7 @@ fn document() -> String {
     text
 }
 
-/// A row for each test of `source` whose comment has an attack and its result.
+/// Adds a row for each test of `source` whose comment has an attack and its result.
 fn push_told(text: &mut String, who: &str, source: &str) {
     writeln!(text, "| {who} … | result |\n|---|---|").unwrap();
     let mut rows = 0;
@@ -91,14 +91,16 @@ fn push_told(text: &mut String, who: &str, source: &str) {
             rest, "#[test]",
             "`{comment}` isn't followed by a test that always runs"
         );
-        let (deed, met) = told.split_once(". Result: ").expect("it has a result");
+        let (deed, met) = told
+            .split_once(". Result: ")
+            .expect("the comment has a result");
         writeln!(text, "| {deed} | {} |", met.trim_end_matches('.')).unwrap();
         rows += 1;
     }
     assert!(rows > 10, "{rows} rows");
 }
 
-/// Each line of `source` with the one after it.
+/// Each line of `source` with the next one.
 fn pairs(source: &str) -> impl Iterator<Item = (&str, &str)> {
     source.lines().zip(source.lines().skip(1))
 }

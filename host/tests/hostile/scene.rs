@@ -20,23 +20,23 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 
-/// CPU time that a call which isn't about CPU time never uses up, however busy the machine is.
+/// A CPU limit that no call reaches, however busy the machine is, unless the attack is about CPU time.
 pub(crate) const AMPLE: Duration = Duration::from_secs(20);
 
 /// What all attacks of a run share.
 pub(crate) struct World {
     pub(crate) engine: Engine,
-    /// What all of them are charged to.
+    /// The quota of all exports together.
     pub(crate) process: Arc<ProcessQuota>,
     pub(crate) log: Log,
     pub(crate) bad: Arc<Plugin>,
     pattern: Arc<Plugin>,
-    /// 1 MiB of 1s, for blobs.
+    /// A file of 1 MiB of the byte 1, for blobs.
     pub(crate) file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
-/// An export with its client.
+/// An export, and its client.
 pub(crate) struct Served {
     pub(crate) export: Arc<PluginExport>,
     pub(crate) client: Client,
@@ -44,7 +44,7 @@ pub(crate) struct Served {
     _server: JoinHandle<std::io::Result<End>>,
 }
 
-/// Everything that was logged.
+/// The complete log.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -61,7 +61,7 @@ impl Log {
 }
 
 impl Log {
-    /// Forgets everything.
+    /// Forgets all lines.
     pub(crate) fn clear(&self) {
         self.0.lock().unwrap().clear();
     }
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// A tenant that is limited by nothing but its exports' limits.
+    /// A tenant without limits of its own, so that only those of its exports count.
     pub(crate) fn quota(&self) -> Arc<TenantQuota> {
         TenantQuota::unlimited_within(&self.process)
     }
@@ -125,7 +125,7 @@ impl World {
         Plugin::load(&self.engine, path, &Limits::default(), &quota).await
     }
 
-    /// Makes an export `name` of a plugin; the error is what the operator would read.
+    /// Makes an export `name` of a plugin. The error is the text for the operator.
     pub(crate) async fn open(
         &self,
         plugin: &Arc<Plugin>,
@@ -140,7 +140,7 @@ impl World {
         ))
     }
 
-    /// An export as an operator would write it.
+    /// An export as an operator would configure it.
     pub(crate) fn spec(
         &self,
         name: &str,
@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    /// A client that reads the neighbour's export until it's told to stop.
+    /// Starts a client that reads the neighbour's export until it's stopped.
     pub(crate) async fn neighbour(&self) -> Neighbour {
         let catalog = self.open(
             &self.pattern,
@@ -209,7 +209,7 @@ impl World {
         let latencies = Arc::new(Mutex::new(Vec::new()));
         let (stopped, samples) = (Arc::clone(&stop), Arc::clone(&latencies));
         let reading = tokio::spawn(async move {
-            // All of it: its server stops when the sender is dropped.
+            // The test keeps this sender, because the server stops when it's dropped.
             let served = &mut served;
             let mut offset = 0u64;
             while !stopped.load(Ordering::Relaxed) {
@@ -226,7 +226,7 @@ impl World {
                     "the neighbour's data at {offset}"
                 );
                 offset = (offset + 4096 * 1021) % ((1 << 30) - 4096);
-                // Not too fast: what counts is whether it's held up.
+                // Not too fast: the test asks whether an attack holds up the neighbour.
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }
         });
@@ -238,7 +238,7 @@ impl World {
     }
 }
 
-/// The neighbour's client, at work.
+/// The neighbour's client, which keeps reading.
 pub(crate) struct Neighbour {
     stop: Arc<AtomicBool>,
     latencies: Arc<Mutex<Vec<Duration>>>,
@@ -246,7 +246,7 @@ pub(crate) struct Neighbour {
 }
 
 impl Neighbour {
-    /// How many reads there were since the last call, and the 99th percentile of their times.
+    /// The number of reads since the last call, and the 99th percentile of their times.
     pub(crate) fn take(&self) -> (usize, Duration) {
         let mut samples = std::mem::take(&mut *self.latencies.lock().unwrap());
         samples.sort_unstable();
@@ -257,7 +257,7 @@ impl Neighbour {
         (samples.len(), p99)
     }
 
-    /// Waits until it has read a few times more: it isn't held up.
+    /// Waits until the client has read a few more times, which shows that nothing holds it up.
     pub(crate) async fn goes_on(&self) {
         let before = self.latencies.lock().unwrap().len();
         while self.latencies.lock().unwrap().len() < before + 3 {
@@ -266,7 +266,7 @@ impl Neighbour {
         }
     }
 
-    /// Stops it; every read was right.
+    /// Stops the client, and checks that every read was right.
     pub(crate) async fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.reading
@@ -281,7 +281,7 @@ fn pattern_at(offset: u64) -> Vec<u8> {
         .collect()
 }
 
-/// Bytes of memory that this process holds.
+/// The resident memory of this process, in bytes.
 pub(crate) fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();

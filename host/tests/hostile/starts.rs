@@ -1,4 +1,4 @@
-//! Plugins that misbehave before they serve anything: refused when the export is made, in one line.
+//! Plugins that misbehave before they serve: the host refuses them in one line when it makes the export.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use runtime::Plugin;
 
 use crate::scene::{AMPLE, Neighbour, World};
 
-/// A plugin that spoils its own start.
+/// A plugin that makes its own start fail.
 pub(crate) struct Start {
     pub(crate) words: &'static str,
     plugin: &'static str,
     settings: &'static [&'static str],
-    /// A word of the refusal.
+    /// A part of the refusal's text.
     says: &'static str,
 }
 
@@ -116,7 +116,8 @@ pub(crate) const STARTS: &[Start] = &[
     ),
 ];
 
-/// The export can't be made, and the operator reads why; the neighbour isn't held up.
+/// Checks that the host can't make the export, that the operator gets the reason, and that nothing holds up the
+/// neighbour.
 pub(crate) async fn refuse(world: &World, neighbour: &Neighbour, start: &Start) {
     let plugin = world.guest(start.plugin).await.unwrap();
     let cpu = if start.says == "CPU time" {
@@ -138,15 +139,14 @@ pub(crate) async fn refuse(world: &World, neighbour: &Neighbour, start: &Start) 
     neighbour.goes_on().await;
 }
 
-/// A manifest that would take more memory than the plugin may have: the plugin isn't loaded.
+/// The host doesn't load a plugin whose manifest would take more memory than the plugin may have.
 pub(crate) async fn boast(world: &World) {
     let error = world.guest("boast").await.unwrap_err();
     let error = format!("{error:#}");
     assert!(error.contains("handed over too much"), "{error}");
 }
 
-/// A list may hold names that can't be said in NBD, and more of them than are kept: clients see the
-/// others.
+/// A list may have names that NBD can't carry, and more names than the host keeps. Clients see the others.
 pub(crate) async fn odd_lists(world: &World) {
     let plugin = world.guest("many").await.unwrap();
     for (lists, most) in [("unutterable", 3), ("crowd", 1024)] {
@@ -165,7 +165,7 @@ pub(crate) async fn odd_lists(world: &World) {
 }
 
 impl World {
-    /// A plugin of the tests.
+    /// Loads a plugin of `tests/guests`.
     pub(crate) async fn guest(&self, name: &str) -> anyhow::Result<Arc<Plugin>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-guests");
         let path = folder.join(name).with_extension("wasm");

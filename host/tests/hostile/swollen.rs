@@ -1,5 +1,5 @@
-//! Good plugins, swollen by core modules that they instantiate and don't need: what the host keeps for those is
-//! charged like memory, before it's there.
+//! Good plugins that also instantiate core modules which they don't need. The host charges what it keeps for those like
+//! memory, before it allocates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use wasmparser::{Parser, Payload};
 use crate::bytes::leb128;
 use crate::scene::{AMPLE, Neighbour, World, resident};
 
-/// Instances of the module that swells a plugin: with the plugin's own, fewer than a store takes.
+/// The instances of the additional module: with the plugin's own, fewer than a store takes.
 const COPIES: usize = 40;
 
-/// What the host itself needs for so many stores.
+/// The memory that the host itself needs for so many stores.
 const SLACK: u64 = 64 << 20;
 
 /// A good plugin with `COPIES` instances of a core module of these items.
@@ -27,7 +27,7 @@ fn swollen(good: &[u8], items: &str) -> Vec<u8> {
     let mut instances = Vec::new();
     leb128(COPIES, &mut instances);
     for _ in 0..COPIES {
-        // Of a module, by its index, without arguments.
+        // An instance of a module, given by its index, without arguments.
         instances.push(0);
         leb128(core_modules(good), &mut instances);
         instances.push(0);
@@ -42,7 +42,7 @@ fn section(id: u8, content: &[u8], bytes: &mut Vec<u8>) {
     bytes.extend(content);
 }
 
-/// How many core modules a component has of its own.
+/// The number of core modules that a component has itself.
 fn core_modules(component: &[u8]) -> usize {
     let (mut depth, mut modules) = (0, 0);
     for payload in Parser::new(0).parse_all(component) {
@@ -67,7 +67,7 @@ async fn load(
     Plugin::load(&world.engine, file.path(), limits, tenant).await
 }
 
-/// Loads it for somebody without limits but the default ones.
+/// Loads the bytes for a tenant with only the default limits.
 async fn load_freely(world: &World, bytes: &[u8]) -> Arc<Plugin> {
     let quota = world.quota();
     let loaded = load(world, bytes, &Limits::default(), &quota).await;
@@ -90,8 +90,8 @@ fn tenant(memory: u64, mappings: u64, process: &Arc<ProcessQuota>) -> Arc<Tenant
     TenantQuota::new(&limits, process)
 }
 
-/// Opens exports of a swollen plugin until the tenant has no room, and closes them. Returns how many were open, the
-/// last refusal, and what the tenant had in use: bytes and mappings.
+/// Opens exports of a swollen plugin until the tenant has no room left, and closes them. Returns the number of exports
+/// that were open, the last refusal, and the bytes and mappings that the tenant used.
 async fn open_all(
     world: &World,
     plugin: &Arc<Plugin>,
@@ -122,14 +122,14 @@ async fn open_all(
     )
 }
 
-/// Globals, imports and elements of many instances cost their tenant what they cost the host.
+/// A tenant pays for the globals, imports and elements of many instances what they cost the host.
 pub(crate) async fn contexts_are_charged(world: &World, neighbour: &Neighbour) {
     const MANY: usize = 30_000;
     let global = "(global i32 (i32.const 0))".repeat(MANY);
     let element = format!("(func $f) (elem func {})", "$f ".repeat(MANY));
     for items in [global, element] {
         let bytes = swollen(&good(), &items);
-        // More than an instance may have, whoever asks.
+        // More than an instance may have, whatever its tenant has left.
         let small = Limits {
             memory: 1 << 20,
             ..Limits::default()
@@ -137,7 +137,7 @@ pub(crate) async fn contexts_are_charged(world: &World, neighbour: &Neighbour) {
         let refused = load(world, &bytes, &small, &world.quota()).await;
         let refused = format!("{:#}", refused.unwrap_err());
         assert!(refused.contains("raise the limit `memory`"), "{refused}");
-        // `describe` is its tenant's expense.
+        // The tenant pays for `describe`.
         let poor = tenant(4 << 20, 4096, &world.process);
         let refused = load(world, &bytes, &Limits::default(), &poor).await;
         let refused = format!("{:#}", refused.unwrap_err());
@@ -162,7 +162,7 @@ pub(crate) async fn contexts_are_charged(world: &World, neighbour: &Neighbour) {
     }
 }
 
-/// Where the process has no memory or mappings left, that's nobody's fault but the host's.
+/// If the process has no memory or mappings left, the fault is the host's.
 pub(crate) async fn the_host_is_to_blame_for_what_it_lacks(world: &World) {
     let plugin = load_freely(world, &swollen(&good(), "(memory 1)")).await;
     for (process, says) in [
@@ -192,7 +192,7 @@ pub(crate) async fn the_host_is_to_blame_for_what_it_lacks(world: &World) {
     );
 }
 
-/// What is charged for an instance of many memories is what the kernel counts, or more.
+/// The charge for an instance of many memories is at least the kernel's count.
 pub(crate) async fn mappings_are_charged(world: &World) {
     let parts = "(memory 1) (table 20000 funcref) (data (i32.const 0) \"data\")";
     let plugin = load_freely(world, &swollen(&good(), parts)).await;
@@ -211,7 +211,7 @@ pub(crate) async fn mappings_are_charged(world: &World) {
     let taken = mappings() - before;
     let charged = usize::try_from(quota.mappings.used()).unwrap();
     println!("ten instances: {charged} mappings charged, {taken} taken");
-    // Others of the process come and go.
+    // Other threads of the process make and remove mappings too.
     assert!(
         charged + 20 >= taken,
         "{charged} were charged, {taken} taken"

@@ -1,7 +1,7 @@
-//! The power is cut at any moment: what a client was told to be durable is there afterwards, and everywhere else is what
-//! was there before, or what came to be written.
+//! Cuts the power at any moment. Afterwards the disk has everything that the client was promised to be durable. Every
+//! other sector has its old content, or one that was written later.
 //!
-//! `NBDBOX_POWER_CUTS` says how many disks are worked on; each is cut at eight moments.
+//! `NBDBOX_POWER_CUTS` sets the number of disks; each is cut at eight moments.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
@@ -33,21 +33,21 @@ type Disk = Recorder<Deed>;
 /// Sectors of the disk that clients see.
 const SECTORS: usize = 512;
 
-/// What `cow` needs besides the disk's bytes.
+/// The bytes that `cow` needs in addition to those of the disk.
 const BESIDES: usize = 64 << 10;
 
-/// Requests to each disk.
+/// The requests to each disk.
 const REQUESTS: usize = 60;
 
-/// Moments at which the power is cut.
+/// The moments at which the power is cut, for each disk.
 const CUTS: usize = 8;
 
-/// What stands on the disk.
+/// The layers over the disk.
 #[derive(Clone, Copy, Debug)]
 enum Stack {
     /// A file, served by reference.
     File,
-    /// Changes in an overlay, over a pattern.
+    /// An overlay for changes, over a pattern.
     Cow,
 }
 
@@ -76,7 +76,7 @@ impl Plugins {
         }
     }
 
-    /// The stack, opened over a disk.
+    /// Opens the stack over a disk.
     async fn open(&self, stack: Stack, disk: &Arc<Disk>) -> Arc<PluginExport> {
         let source = Arc::clone(disk);
         let blob = |name: &str| Blob::over(name.to_owned(), Access::ReadWrite, source);
@@ -121,7 +121,7 @@ impl Stack {
         }
     }
 
-    /// A sector's bytes with this content; 0 is what is there before anything is written, and 1 are zeroes.
+    /// A sector's bytes for this content: 0 is the content before any write, and 1 is zeroes.
     fn sector(self, index: usize, content: u64) -> Vec<u8> {
         let word = |word: usize| match (content, self) {
             (0, Self::Cow) => (index * SECTOR + word * 8) as u64,
@@ -138,7 +138,7 @@ fn deadline() -> Deadline {
     Deadline::unattended(Duration::from_secs(3600))
 }
 
-/// Some requests, one after the other, of which the disk takes note.
+/// Makes some requests one after the other, and notes them on the disk.
 async fn work(stack: Stack, export: &PluginExport, disk: &Disk, random: &mut Random) {
     for content in 2..u64::try_from(REQUESTS).unwrap() + 2 {
         let first = random.below(SECTORS);
@@ -189,7 +189,7 @@ async fn content(export: &PluginExport) -> Vec<u8> {
     reply.bytes().to_vec()
 }
 
-/// Works on a disk, cuts the power at some moments, and opens what is left each time.
+/// Works on a disk, cuts the power at some moments, and opens the remains each time.
 async fn cut(plugins: &Plugins, stack: Stack, seed: u64) {
     let mut random = Random::seeded(seed);
     let disk = Disk::over(stack.fresh_disk());
@@ -226,7 +226,7 @@ async fn what_was_flushed_survives_a_power_cut_and_nothing_else_appears() {
     }
 }
 
-/// The test can fail: a disk that answers flushes and doesn't flush is found out.
+/// Shows that the test can fail: it detects a disk that answers flushes without flushing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_lies_about_flushes_is_found_out() {
     let plugins = Plugins::load().await;

@@ -1,19 +1,19 @@
-//! What a disk may hold after a cut, sector by sector, by what its client was told before.
+//! What a disk may hold after a cut, for each sector: it follows from the replies that its client got.
 
 use crate::recorder::SECTOR;
 
-/// What a client did.
+/// A step of the client.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
-    /// It asked for these sectors to hold something, durably or not.
+    /// The client has sent a request that gives these sectors a content, durable or not.
     Asks(Change),
-    /// It was told that this is done.
+    /// The client has the reply that this is done.
     IsTold(Change),
-    /// It was told that all is durable that it had been told of before it asked for that.
+    /// The client has the reply to a flush: what was answered before it sent the flush is durable.
     IsFlushed,
 }
 
-/// Sectors that get another content.
+/// Sectors that get a new content.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) first: usize,
@@ -22,11 +22,11 @@ pub(crate) struct Change {
     pub(crate) durable: bool,
 }
 
-/// For each sector all that it may hold: what is durable first, what came later behind it.
+/// For each sector the contents that it may have: first the durable one, then the later ones.
 pub(crate) struct Model(Vec<Vec<u64>>);
 
 impl Model {
-    /// Sectors with the content 0.
+    /// A model of sectors that all have the content 0.
     pub(crate) fn new(sectors: usize) -> Self {
         Self(vec![vec![0]; sectors])
     }
@@ -52,7 +52,7 @@ impl Model {
         self.0[change.first..change.first + change.count].iter_mut()
     }
 
-    /// Compares it with a disk, whose contents `write` writes down.
+    /// Compares the model with a disk. `write` makes the bytes of a sector's content.
     #[track_caller]
     pub(crate) fn check(&self, disk: &[u8], what: &str, write: impl Fn(usize, u64) -> Vec<u8>) {
         for (index, (may, is)) in self.0.iter().zip(disk.chunks(SECTOR)).enumerate() {

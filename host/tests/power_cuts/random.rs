@@ -7,7 +7,7 @@ impl Random {
         Self(seed)
     }
 
-    /// From 0 to `most`, without it.
+    /// A number from 0 to `most`, exclusive.
     pub(crate) fn below(&mut self, most: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

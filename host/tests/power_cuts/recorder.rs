@@ -1,5 +1,5 @@
-//! A disk that remembers in which order it was changed and flushed, and can be looked at as it would be after the power
-//! was cut at any moment.
+//! A disk that records the order in which it was changed and flushed, and can show what would be on it if the power
+//! were cut at any moment.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,25 +9,25 @@ use device::WriteFlags;
 
 use crate::random::Random;
 
-/// What a disk writes whole, or not at all.
+/// The bytes that a disk writes whole or not at all.
 pub(crate) const SECTOR: usize = 512;
 
-/// What happened, in its order.
+/// An event, recorded in order.
 #[derive(Clone, Debug)]
 pub(crate) enum Event<M> {
-    /// Bytes were written; `durable`, with FUA.
+    /// Bytes were written. `durable`: with FUA.
     Written {
         start: usize,
         bytes: Bytes,
         durable: bool,
     },
-    /// All that was written before is durable.
+    /// Everything that was written before is durable.
     Flushed,
-    /// The test's own note.
+    /// A note of the test.
     Noted(M),
 }
 
-/// A disk in memory, and all that happened to it.
+/// A disk in memory, and its events.
 #[derive(Debug)]
 pub(crate) struct Recorder<M> {
     facts: Facts,
@@ -70,8 +70,8 @@ impl<M: Clone> Recorder<M> {
         self.state.lock().unwrap().events.clone()
     }
 
-    /// What could be on the disk if the power were cut after these events: all that was flushed, and of the rest what
-    /// chance has it, whole or in part.
+    /// A possible content of the disk if the power is cut after these events: everything that was flushed, and a random
+    /// selection of the rest, whole or in part.
     pub(crate) fn after_a_cut(&self, events: &[Event<M>], random: &mut Random) -> Vec<u8> {
         let mut bytes = self.before.clone();
         let last = events
@@ -121,7 +121,7 @@ impl<M: Clone> Recorder<M> {
     }
 }
 
-/// The parts of what is written at `start` that lie in one sector each.
+/// The bytes that are written at `start`, cut at the borders of sectors.
 fn cut_at_sectors(start: usize, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let first = (SECTOR - start % SECTOR).min(bytes.len());
     let (head, rest) = bytes.split_at(first);

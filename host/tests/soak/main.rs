@@ -1,13 +1,13 @@
-//! All attacks again and again, beside the neighbour: memory stays flat.
+//! Repeats all attacks, next to the neighbour: memory stays flat.
 //!
-//! Two rounds in `make test`; ten minutes in `make soak`, which leaves its plot in
-//! `tests/soak.svg`. (`NBDBOX_SOAK_SECONDS` says how long.)
+//! `make test` makes two rounds. `make soak` runs for ten minutes, or for `NBDBOX_SOAK_SECONDS`, and writes the plot
+//! `tests/soak.svg`.
 
 #![expect(clippy::disallowed_methods, reason = "the test's own tasks")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 #[path = "../hostile/attacks.rs"]
-#[expect(dead_code, reason = "the words are for the document")]
+#[expect(dead_code, reason = "only the document uses the words")]
 mod attacks;
 #[path = "../hostile/carry_out.rs"]
 mod carry_out;
@@ -17,7 +17,7 @@ mod client;
 mod negotiate;
 mod plot;
 #[path = "../hostile/scene.rs"]
-#[expect(dead_code, reason = "bytes are loaded elsewhere")]
+#[expect(dead_code, reason = "another test loads the bytes")]
 mod scene;
 
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ use carry_out::carry_out;
 use plot::Sample;
 use scene::{World, resident};
 
-/// What memory may differ by between two moments: allocators keep some.
+/// The difference of memory between two moments that allocators may cause.
 const SLACK: u64 = 32 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +70,7 @@ async fn memory_stays_flat_under_mixed_attack() {
     }
 }
 
-/// The last quarter takes no more than the second did, but for some slack.
+/// The last quarter of the samples may take only some slack more than the second did.
 fn check_flat(samples: &[Sample]) {
     let most = |part: &[Sample]| {
         part.iter()

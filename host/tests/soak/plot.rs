@@ -1,4 +1,4 @@
-//! The soak's samples as a picture.
+//! Draws the soak's samples.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 /// One round of attacks.
 pub(crate) struct Sample {
-    /// Its end.
+    /// The end of the round, since the start.
     pub(crate) at: Duration,
-    /// Bytes of memory that the process holds then.
+    /// The resident memory of the process at that time, in bytes.
     pub(crate) resident: u64,
-    /// The neighbour's 99th percentile during it.
+    /// The 99th percentile of the neighbour's read times in the round.
     pub(crate) p99: Duration,
-    /// The neighbour's reads during it.
+    /// The number of the neighbour's reads in the round.
     pub(crate) reads: usize,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn write(samples: &[Sample]) {
     std::fs::write(path, svg).unwrap();
 }
 
-/// One line over time, from 0 to its maximum.
+/// Draws one line over time, on a scale from 0 to its maximum.
 fn panel(svg: &mut String, top: f64, name: &str, colour: &str, times: &[f64], values: &[f64]) {
     let most = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let base = top + HEIGHT;

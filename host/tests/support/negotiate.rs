@@ -1,9 +1,10 @@
-//! A client's handshake, for the clients of these tests.
+//! A client's handshake, for the tests' own clients.
 
 use nbd_proto::client::{Connection, Goal, Negotiation, Progress};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// Gets to the transmission phase; returns what was agreed, and what was received beyond it.
+/// Negotiates up to the transmission phase. Returns what was agreed on, and bytes that were received after the
+/// handshake.
 pub(crate) async fn negotiate<S>(stream: &mut S, goal: Goal) -> (Connection, Vec<u8>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -16,10 +17,14 @@ where
         stream.write_all(&negotiation.take_output()).await.unwrap();
         match progress {
             Progress::NeedMore => {
-                assert_ne!(stream.read_buf(&mut received).await.unwrap(), 0, "hung up");
+                assert_ne!(
+                    stream.read_buf(&mut received).await.unwrap(),
+                    0,
+                    "the server hung up"
+                );
             }
             Progress::Connected(connection) => return (connection, received),
-            Progress::Listed(_) | Progress::StartTls => panic!("asked for neither"),
+            Progress::Listed(_) | Progress::StartTls => panic!("the client requested neither"),
         }
     }
 }

@@ -10,25 +10,25 @@ use anyhow::{Context as _, bail};
 use nbd_proto::Framing;
 use nbd_proto::client::{Connection, Goal, Negotiation, Progress};
 
-/// Bytes taken from the socket at once: many small replies for one system call, as real clients that
-/// care for speed do.
+/// The most bytes that one read of the socket takes: one system call gets many small replies, as in real clients that
+/// are made for speed.
 const GULP: usize = 256 << 10;
 
-/// A server that doesn't answer for so long has failed.
+/// A server that doesn't answer within this time has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub(crate) enum Endpoint {
     Unix(PathBuf),
-    /// On 127.0.0.1.
+    /// A port of 127.0.0.1.
     Tcp(u16),
 }
 
 trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
-/// A connection with the bytes that came and weren't used yet.
+/// A connection, with the bytes that were received but not used yet.
 pub(crate) struct Client {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
@@ -38,13 +38,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects to the default export, with structured replies and `base:allocation`, as real clients
-    /// do.
+    /// Connects to the default export with structured replies and `base:allocation`, as real clients do.
     pub(crate) fn connect(endpoint: &Endpoint) -> anyhow::Result<Self> {
         Self::to_export(endpoint, "")
     }
 
-    /// Connects to an export.
+    /// Connects to an export, likewise.
     pub(crate) fn to_export(endpoint: &Endpoint, export: &str) -> anyhow::Result<Self> {
         let stream: Box<dyn Stream> = match endpoint {
             Endpoint::Unix(path) => {
@@ -62,12 +61,12 @@ impl Client {
         negotiate(stream, export)
     }
 
-    /// What came and wasn't used.
+    /// The bytes that were received but not used yet.
     pub(crate) fn input(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    /// So many bytes of it were used.
+    /// Marks `count` of these bytes as used.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start += count;
         if self.start == self.end {
@@ -75,7 +74,7 @@ impl Client {
         }
     }
 
-    /// Waits for more.
+    /// Blocks until more bytes are received.
     pub(crate) fn receive(&mut self) -> anyhow::Result<()> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -93,7 +92,7 @@ impl Client {
         Ok(())
     }
 
-    /// Takes a few bytes, and forgets them.
+    /// Receives a few bytes, and forgets them.
     pub(crate) fn receive_at_most(&mut self, count: usize) -> anyhow::Result<()> {
         let count = count.min(self.buffer.len());
         match self.stream.read(&mut self.buffer[..count])? {
@@ -135,7 +134,9 @@ fn negotiate(mut stream: Box<dyn Stream>, export: &str) -> anyhow::Result<Client
                     agreed,
                 });
             }
-            Progress::Listed(_) | Progress::StartTls => bail!("neither was asked for"),
+            Progress::Listed(_) | Progress::StartTls => {
+                bail!("the server sent a reply that the client didn't request")
+            }
         }
     }
 }

@@ -1,37 +1,37 @@
-//! What a server did, round by round, and how two of them compare.
+//! The figures of a server, round by round, and how those of two servers compare.
 
 use std::time::Duration;
 
 use crate::rows::Goal;
 
-/// One turn.
+/// The figures of one turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    /// Operations a second.
+    /// Operations per second.
     pub(crate) rate: f64,
-    /// Bytes a second.
+    /// Bytes per second.
     pub(crate) bytes: Option<f64>,
-    /// Median time of an operation.
+    /// The median time of an operation.
     pub(crate) middle: Option<Duration>,
-    /// 99th percentile.
+    /// The 99th percentile of that time.
     pub(crate) late: Option<Duration>,
-    /// Operations in all.
+    /// All operations of the turn.
     pub(crate) operations: f64,
-    /// The server's CPU time for one, in seconds.
+    /// The server's CPU time per operation, in seconds.
     pub(crate) cpu: Option<f64>,
 }
 
-/// All turns of one server.
+/// The figures of one server in all rounds.
 pub(crate) struct Figures {
     pub(crate) label: String,
     pub(crate) samples: Vec<Sample>,
-    /// The most memory that it had resident, in KiB.
+    /// The most resident memory, in KiB.
     pub(crate) peak: Option<u64>,
-    /// What the row about memory is about, in KiB.
+    /// The memory that a row about memory measures, in KiB.
     pub(crate) kib: Option<f64>,
 }
 
-/// Least, middle and most of some numbers.
+/// The lowest, the median and the highest of some numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     pub(crate) least: f64,
@@ -49,7 +49,7 @@ impl Figures {
         }
     }
 
-    /// The spread of what `of` finds in each turn.
+    /// The spread of the figure `of` over all turns.
     pub(crate) fn spread(&self, of: impl Fn(&Sample) -> Option<f64>) -> Option<Spread> {
         Spread::of(self.samples.iter().filter_map(of).collect())
     }
@@ -66,7 +66,7 @@ impl Spread {
     }
 }
 
-/// What is compared for a goal: the larger, the better.
+/// The figure that a goal compares: a larger one is better.
 fn merit(goal: Goal, sample: &Sample) -> Option<f64> {
     match goal {
         Goal::Rate(_) => Some(sample.rate),

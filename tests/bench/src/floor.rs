@@ -1,8 +1,8 @@
 //! The least that a server can do: it answers every request with the same bytes.
 //!
-//! No plugin, no file, no limits, nothing remembered; a blocking thread for each connection that takes all
-//! requests which have come, and sends all of their replies with one call. What it makes of a load is what
-//! the client, the kernel and the sockets leave to any server that answers in order.
+//! It has no plugin, no file, no limits and no state. A blocking thread for each connection takes all requests that
+//! have arrived, and sends all of their replies with one call. Its figures under a load are the most that the client,
+//! the kernel and the sockets allow any server that answers in order.
 
 use std::io::{IoSlice, Read, Write};
 use std::net::TcpListener;
@@ -17,16 +17,16 @@ use nbd_proto::{
 
 use crate::client::Endpoint;
 
-/// Bytes of the export.
+/// The bytes of the export.
 const SIZE: u64 = 1 << 30;
 
 /// The longest read.
 const LONGEST: usize = 1 << 20;
 
-/// Bytes taken from the socket at once.
+/// The most bytes that one read of the socket takes.
 const GULP: usize = 256 << 10;
 
-/// Bytes of the extents that it tells of, holes and data in turn.
+/// The bytes of each extent that it reports, holes and data in turn.
 const EXTENT: u64 = 64 << 10;
 
 /// Serves until it's killed.
@@ -59,7 +59,7 @@ fn begin(mut stream: impl Read + Write + Send + 'static) {
     });
 }
 
-/// Does the handshake; what came after it is returned.
+/// Does the handshake. Returns the bytes that came after it.
 fn shake(stream: &mut (impl Read + Write)) -> anyhow::Result<(Session, Vec<u8>)> {
     let flags = ExportFlags::SEND_FLUSH | ExportFlags::CAN_MULTI_CONN;
     let export = Export {
@@ -80,7 +80,7 @@ fn shake(stream: &mut (impl Read + Write)) -> anyhow::Result<(Session, Vec<u8>)>
             Event::NeedMore => {
                 stream.write_all(&handshake.take_output())?;
                 match stream.read(&mut bytes)? {
-                    0 => bail!("the client left"),
+                    0 => bail!("the client hung up"),
                     count => input.extend_from_slice(&bytes[..count]),
                 }
             }
@@ -90,12 +90,12 @@ fn shake(stream: &mut (impl Read + Write)) -> anyhow::Result<(Session, Vec<u8>)>
                 stream.write_all(&handshake.take_output())?;
                 return Ok((*session, input));
             }
-            Event::StartTls | Event::Close => bail!("the client left"),
+            Event::StartTls | Event::Close => bail!("the client hung up"),
         }
     }
 }
 
-/// Replies that are due: encoded frames, and how much of the bytes that all reads get follows each.
+/// Replies to send: encoded frames, each with the number of bytes of the one payload that follow it.
 #[derive(Default)]
 struct Due {
     frames: Vec<u8>,
@@ -111,7 +111,7 @@ fn transmit(
     let mut input = vec![0; GULP];
     input[..unread.len()].copy_from_slice(&unread);
     let (mut start, mut end, mut payload) = (0, unread.len(), 0);
-    // The write whose payload is coming.
+    // The write whose payload is arriving.
     let mut write = None;
     let mut due = Due::default();
     loop {
@@ -178,7 +178,7 @@ impl Due {
         Ok(())
     }
 
-    /// Sends all of it.
+    /// Sends all replies.
     fn send(&mut self, stream: &mut impl Write, data: &[u8]) -> anyhow::Result<()> {
         let mut frame = 0;
         let mut slices = Vec::with_capacity(2 * self.parts.len());
@@ -192,7 +192,7 @@ impl Due {
         let mut left = &mut slices[..];
         while !left.is_empty() {
             let written = stream.write_vectored(left)?;
-            ensure!(written > 0, "the client left");
+            ensure!(written > 0, "the client hung up");
             IoSlice::advance_slices(&mut left, written);
         }
         self.frames.clear();

@@ -1,8 +1,8 @@
-//! A light load: requests of one kind, always so many of them under way.
+//! A light load: requests of one kind, with a constant number of them in flight.
 //!
-//! It sends all requests that became possible with one system call, takes all replies that came with
-//! one, and looks at the clock once for each, so that it isn't what is measured: fio and libnbd take
-//! longer for a request than the server does.
+//! One system call sends all requests that became possible, and one receives all replies that have arrived; the load
+//! reads the clock once for each. So the load isn't what the row measures: fio and libnbd take longer for a request
+//! than the server does.
 
 use std::sync::Barrier;
 use std::thread;
@@ -15,7 +15,7 @@ use nbd_proto::{Cookie, Framing};
 
 use crate::client::{Client, Endpoint};
 
-/// Payloads from here on are sent by a call of their own instead of being copied into a batch.
+/// Payloads of at least this size have a system call of their own, and aren't copied into a batch.
 const LARGE: u32 = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,33 +32,33 @@ pub(crate) enum Order {
     Sequential,
 }
 
-/// What to do.
+/// The load to make.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) operation: Operation,
     pub(crate) order: Order,
-    /// Bytes of a request.
+    /// The bytes of a request.
     pub(crate) length: u32,
-    /// Requests under way on each connection.
+    /// The requests in flight on each connection.
     pub(crate) depth: usize,
     pub(crate) connections: usize,
 }
 
-/// What came of it.
+/// The outcome of a load.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) operations: u64,
-    /// Of reads and writes; of the descriptors' ranges otherwise.
+    /// Bytes read or written; for block status, the bytes of the ranges of descriptors.
     pub(crate) bytes: u64,
-    /// Descriptors of block status replies.
+    /// The descriptors of block status replies.
     pub(crate) extents: u64,
     pub(crate) time: Duration,
-    /// In nanoseconds.
+    /// The times of requests, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
 }
 
 impl Load {
-    /// Loads the server for so long.
+    /// Loads the server for `time`.
     pub(crate) fn run(&self, endpoint: &Endpoint, time: Duration) -> anyhow::Result<Done> {
         let barrier = Barrier::new(self.connections);
         let parts = thread::scope(|scope| {
@@ -90,7 +90,7 @@ impl Done {
         self.bytes += other.bytes;
         self.extents += other.extents;
         self.time = self.time.max(other.time);
-        // Both have the same bounds.
+        // Both histograms have the same bounds.
         let _ = self.latency.add(other.latency);
         self
     }
@@ -100,15 +100,15 @@ impl Done {
     }
 }
 
-/// One connection at work.
+/// One connection of a load.
 struct Worker<'a> {
     load: &'a Load,
     client: Client,
-    /// By cookie: the request, and when it was sent.
+    /// By cookie: the request, and the time at which it was sent.
     under_way: Vec<(Request, Instant)>,
     /// Cookies that are free.
     free: Vec<usize>,
-    /// Bytes of a read's data that are still to come, and its cookie if that's the end of it.
+    /// Bytes of a read's data that are still to come, and its cookie if they are the last.
     data: Option<(u64, Option<usize>)>,
     places: Places,
     payload: Vec<u8>,
@@ -142,7 +142,7 @@ impl<'a> Worker<'a> {
     fn run(mut self, time: Duration) -> anyhow::Result<Done> {
         ensure!(
             self.client.agreed.size >= self.load.length.into(),
-            "the export is too small"
+            "the export is smaller than one request"
         );
         let start = Instant::now();
         let mut now = start;
@@ -157,7 +157,7 @@ impl<'a> Worker<'a> {
         Ok(self.done)
     }
 
-    /// Waits for what is under way, uncounted, and disconnects as a client should.
+    /// Receives the replies that are still to come, without counting them, and disconnects as a client should.
     fn leave(&mut self) -> anyhow::Result<()> {
         let (operations, bytes, extents) =
             (self.done.operations, self.done.bytes, self.done.extents);
@@ -170,7 +170,7 @@ impl<'a> Worker<'a> {
         self.client.send(&self.batch)
     }
 
-    /// Sends as many requests as may be under way.
+    /// Sends requests until the number in flight is reached.
     fn send(&mut self, now: Instant) -> anyhow::Result<()> {
         while let Some(slot) = self.free.pop() {
             let request = self.request(slot);
@@ -201,7 +201,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Takes all replies that have come.
+    /// Takes all replies that have arrived.
     fn collect(&mut self, now: Instant) -> anyhow::Result<()> {
         loop {
             if let Some((left, end)) = self.data.take() {
@@ -253,7 +253,7 @@ impl<'a> Worker<'a> {
     fn finish(&mut self, slot: usize, now: Instant) {
         let taken = now.duration_since(self.under_way[slot].1);
         self.done.operations += 1;
-        // It grows to whatever is recorded.
+        // The histogram grows to any value.
         let _ = self
             .done
             .latency
@@ -262,7 +262,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Where the requests go.
+/// The offsets of the requests.
 struct Places {
     order: Order,
     length: u64,

@@ -1,4 +1,4 @@
-//! What it was measured on, in a line.
+//! Describes the machine of a measurement in one line.
 
 use std::fs;
 use std::process::Command;
@@ -13,7 +13,7 @@ pub(crate) fn describe(rounds: u32, seconds: f64) -> String {
     )
 }
 
-/// Without what only rows have.
+/// The description without the settings that only rows have.
 pub(crate) fn describe_scene() -> String {
     format!("{}; {}.", hardware(), said("nbdkit", &["--version"]))
 }
@@ -25,7 +25,7 @@ fn hardware() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown", |(_, name)| name);
-    // All there are, not those that this process keeps to.
+    // All cores of the machine, not only those that this process may use.
     let is_core = |line: &&str| line.starts_with("processor");
     let cores = cpuinfo.lines().filter(is_core).count();
     format!(
@@ -35,7 +35,7 @@ fn hardware() -> String {
     )
 }
 
-/// The first line that a program says.
+/// The first line that a program prints.
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().ok();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());

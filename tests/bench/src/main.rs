@@ -1,8 +1,8 @@
-//! `make bench`: nbdbox and its peers under the same load, in turn, in the same minutes.
+//! `make bench`: loads nbdbox and its peers in turn, within the same minutes.
 //!
-//! A [`row`](rows) is one kind of work with its servers. They all run; a round loads each of them
-//! once, A B C A B C …, so that what else the machine does meets all alike. Ratios are taken within
-//! a round, and their median and range are what counts. `README.md` is the method in words.
+//! A [`row`](rows) is one kind of work and its servers. All of them run; a round loads each once, A B C A B C …, so
+//! that other work of the machine affects all alike. Ratios are taken within a round, and their median and range are
+//! the result. `README.md` describes the method.
 
 mod client;
 mod figures;
@@ -90,7 +90,7 @@ fn main() -> anyhow::Result<()> {
         .into_iter()
         .filter(|row| cli.rows.is_empty() || cli.rows.iter().any(|word| row.is_called(word)))
         .collect();
-    ensure!(!rows.is_empty(), "no row is called {:?}", cli.rows);
+    ensure!(!rows.is_empty(), "no row has the name {:?}", cli.rows);
     if cli.list {
         rows.iter()
             .for_each(|row| println!("{:<16} {}", row.name, row.what));

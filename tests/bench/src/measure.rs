@@ -1,4 +1,4 @@
-//! A row, measured: rounds in which each server has its turn.
+//! Measures a row, in rounds in which each server has its turn.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +13,21 @@ use crate::scene::{self, Scene};
 use crate::servers::{Kind, Server};
 use crate::tools;
 
-/// A row with what was measured.
+/// A row and its figures.
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
     pub(crate) goals: &'static [Goal],
     /// nbdbox first.
     pub(crate) figures: Vec<Figures>,
-    /// What a server reaches that does nothing, where that can be told.
+    /// The figures of a server that does nothing, if the row has one.
     pub(crate) floor: Option<Figures>,
 }
 
-/// How long an export is written before it's seen whether that was all of it.
+/// The time after which a load that fills an export checks whether it has written everything.
 const FILL: Duration = Duration::from_secs(1);
 
-/// Exports of the row about idle ones.
+/// The exports of the row about idle ones.
 const EXPORTS: u32 = 100;
 
 pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measured> {
@@ -63,7 +63,7 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
                 for (server, figures) in servers.iter().zip(&mut figures) {
                     let sample = turn(scene, row, server)
                         .with_context(|| format!("{}: {}", row.name, server.label))?;
-                    // The first round warms caches up, ours and the kernel's.
+                    // The first round warms up caches, the servers' and the kernel's.
                     if round > 0 {
                         figures.samples.push(sample);
                     }
@@ -83,7 +83,7 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
     })
 }
 
-/// The load of a row on a server that is there, in a line.
+/// Loads a server that runs already as a row does. Returns the figures in one line.
 pub(crate) fn only(row: &Row, endpoint: &Endpoint, time: Duration) -> anyhow::Result<String> {
     let (Probe::Load(load) | Probe::Cold(load)) = row.probe else {
         bail!("{} is no load of our own", row.name);
@@ -115,7 +115,7 @@ fn turn(scene: &Scene, row: &Row, server: &Server) -> anyhow::Result<Sample> {
         }
         Probe::Fio(depth) => tools::fio(&server.uri(), depth, scene.seconds)?,
         Probe::Program(words) => tools::program(words, &server.uri())?,
-        Probe::Start(_) | Probe::Idle => unreachable!("these have no server that stays"),
+        Probe::Start(_) | Probe::Idle => unreachable!("these rows start servers of their own"),
     };
     let used = process::cpu_time(server.pid())? - before;
     sample.cpu = Some(used.as_secs_f64() / sample.operations);
@@ -124,8 +124,8 @@ fn turn(scene: &Scene, row: &Row, server: &Server) -> anyhow::Result<Sample> {
 
 fn loaded(load: &Load, endpoint: &Endpoint, time: Duration) -> anyhow::Result<Sample> {
     let done = load.run(endpoint, time)?;
-    ensure!(done.operations > 0, "nothing was done");
-    // A list of extents is as much work as it's long.
+    ensure!(done.operations > 0, "the server answered no request");
+    // The work of block status is in the number of extents.
     let long_lists = load.operation == Operation::Status && done.extents > 1000 * done.operations;
     let count = if long_lists {
         done.extents
@@ -143,7 +143,7 @@ fn loaded(load: &Load, endpoint: &Endpoint, time: Duration) -> anyhow::Result<Sa
     })
 }
 
-/// Starts a server and reads its first byte, so many times; a start is an operation.
+/// Starts a server `times` times, and reads its first byte each time; one start is one operation.
 fn start(scene: &Scene, kind: &Kind, times: u32) -> anyhow::Result<Sample> {
     let mut taken = Vec::new();
     for _ in 0..times {
@@ -173,7 +173,7 @@ fn first_byte(mut client: Client) -> anyhow::Result<()> {
     client.receive()
 }
 
-/// What one more export takes, in KiB: of nbdbox in the same process, of a peer a process of its own.
+/// The memory of one more export in KiB: in the same process of nbdbox, or in a process of its own of a peer.
 fn idle(scene: &Scene, kind: &Kind) -> anyhow::Result<f64> {
     if !matches!(kind, Kind::Nbdbox(..)) {
         let server = Server::start(scene, kind, false)?;
@@ -184,7 +184,7 @@ fn idle(scene: &Scene, kind: &Kind) -> anyhow::Result<f64> {
     Ok(more.saturating_sub(one) as f64 / f64::from(EXPORTS))
 }
 
-/// Private memory of a server with so many exports, after a client has read from each, in KiB.
+/// Private memory of a server with `exports` exports, after a client has read from each, in KiB.
 fn process_with(scene: &Scene, exports: u32) -> anyhow::Result<u64> {
     let server = Server::with_exports(scene, exports)?;
     for number in 0..exports {

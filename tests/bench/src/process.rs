@@ -1,14 +1,14 @@
-//! A process as the kernel accounts for it (proc(5)).
+//! The kernel's figures of a process (proc(5)).
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
-/// CPU time of all its threads, those that have ended included, to a clock tick of 10 ms.
+/// The CPU time of all threads, including those that have ended, in steps of a clock tick (10 ms).
 pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name before it, in parentheses, may hold anything.
+    // The name before these fields, in parentheses, may have any characters.
     let fields = stat.rsplit_once(')').context("a line of /proc/PID/stat")?.1;
     let ticks: u64 = fields
         .split_ascii_whitespace()
@@ -19,12 +19,12 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(10) * u32::try_from(ticks)?)
 }
 
-/// The most memory that it ever had resident, in KiB.
+/// The most memory that the process ever had resident, in KiB.
 pub(crate) fn peak(pid: u32) -> anyhow::Result<u64> {
     field(&format!("/proc/{pid}/status"), &["VmHWM:"])
 }
 
-/// Memory that is its own and nobody else's, in KiB.
+/// The memory that no other process shares, in KiB.
 pub(crate) fn private(pid: u32) -> anyhow::Result<u64> {
     field(
         &format!("/proc/{pid}/smaps_rollup"),

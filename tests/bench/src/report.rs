@@ -1,4 +1,4 @@
-//! The table, as text and Markdown, and the chart.
+//! The table of the results, as text and Markdown, and the chart.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use crate::figures::{Figures, Spread, ratio};
 use crate::measure::Measured;
 use crate::rows::Goal;
 
-/// A row in a line for whoever waits.
+/// A row in one line, for the person who waits.
 pub(crate) fn one(row: &Measured) -> String {
     let (ours, peers) = ours_and_peers(row);
     let mut line = format!("{:<16}", row.name);
@@ -66,7 +66,7 @@ pub(crate) fn table(rows: &[Measured]) -> String {
     text
 }
 
-/// RESULTS.md.
+/// The text of RESULTS.md.
 pub(crate) fn document(machine: &str, rows: &[Measured]) -> String {
     let (met, missed) = count(rows);
     format!(
@@ -92,7 +92,7 @@ fn count(rows: &[Measured]) -> (usize, usize) {
     (met, outcomes.len() - met)
 }
 
-/// A bar for each ratio, on a logarithmic scale, with the goal as a line across it.
+/// The chart: a bar for each ratio, on a logarithmic scale, with the goal as a line across it.
 pub(crate) fn chart(rows: &[Measured]) -> String {
     const ROW: f64 = 22.0;
     const LEFT: f64 = 330.0;
@@ -180,7 +180,7 @@ fn is_met(goal: Goal, ours: &Figures, peers: &[Figures]) -> Option<bool> {
     }
 }
 
-/// A goal and what came of it.
+/// A goal, the ratio, and whether the goal is met.
 fn verdict(goal: Goal, ours: &Figures, peers: &[Figures]) -> String {
     let word = match is_met(goal, ours, peers) {
         Some(true) => "met",
@@ -212,7 +212,7 @@ fn verdict(goal: Goal, ours: &Figures, peers: &[Figures]) -> String {
     }
 }
 
-/// What a server that does nothing would come to.
+/// The ratio that a server without work would have.
 fn reach(goal: Goal, floor: &Figures, peers: &[Figures]) -> String {
     let word = match goal {
         Goal::Rate(_) => "rate ×",
@@ -233,7 +233,7 @@ fn rate(figures: &Figures) -> String {
     }
 }
 
-/// The middle of each figure.
+/// The median of each figure.
 fn cells(figures: &Figures) -> String {
     let middle = |of: &dyn Fn(&crate::figures::Sample) -> Option<f64>| {
         figures
@@ -254,7 +254,7 @@ fn cells(figures: &Figures) -> String {
     .join(" | ")
 }
 
-/// Three digits that count.
+/// A number with three significant digits.
 fn number(value: f64) -> String {
     match value {
         value if value >= 100.0 => format!("{value:.0}"),
@@ -264,6 +264,6 @@ fn number(value: f64) -> String {
 }
 
 fn write_to(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    // A string takes all that is written to it.
+    // Writing to a string can't fail.
     let _ = text.write_fmt(arguments);
 }

@@ -1,4 +1,4 @@
-//! The kinds of work, the servers that do it, and what nbdbox should reach.
+//! The kinds of work, the servers that do it, and the goals of nbdbox.
 
 use std::path::Path;
 
@@ -9,52 +9,52 @@ use crate::servers::Kind;
 /// One kind of work.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// In words.
+    /// The work in words, for tables.
     pub(crate) what: &'static str,
     pub(crate) probe: Probe,
     pub(crate) goals: &'static [Goal],
-    /// The first is nbdbox, the others its peers.
+    /// The servers: first nbdbox, then its peers.
     pub(crate) servers: fn(&Scene) -> anyhow::Result<Vec<Kind>>,
     pub(crate) tcp: bool,
-    /// The export is written all over first: what was never written is a hole, and easy.
+    /// Whether the whole export is written first: ranges that were never written are holes, and quick to read.
     pub(crate) filled: bool,
-    /// A server that does nothing has its turns too: what it reaches nobody can go far beyond.
+    /// Whether a server without work has turns too. Its figures are an upper bound for any server.
     pub(crate) floor: bool,
 }
 
 impl Row {
-    /// Whether a word on the command line means this row: its name, or the kind of it.
+    /// Whether a word of the command line names this row: its name, or the beginning of it up to a dash.
     pub(crate) fn is_called(&self, word: &str) -> bool {
         let rest = self.name.strip_prefix(word);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 }
 
-/// What is measured.
+/// The measurement of a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Probe {
-    /// Our own load, on whatever is in memory.
+    /// The benchmark's own load, on data in memory.
     Load(Load),
-    /// The same, after the file's pages were dropped.
+    /// The same load, after the file's pages were dropped from the page cache.
     Cold(Load),
-    /// fio's nbd engine: 4 KiB random reads, so many under way.
+    /// 4 KiB random reads by fio's nbd engine, with this many in flight.
     Fio(u32),
-    /// A program that runs to its end; `URI` stands for the server's.
+    /// A program that runs to its end; `URI` stands for the server's URI.
     Program(&'static [&'static str]),
-    /// From exec to the first byte read, so many times in a round.
+    /// The time from exec to the first byte read, this many times in a round.
     Start(u32),
-    /// Memory of one more export that is open and idle.
+    /// The memory of one more export that is open and idle.
     Idle,
 }
 
-/// What nbdbox should reach, beside the best of its peers in the same round.
+/// A goal of nbdbox, relative to the best of its peers in the same round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Goal {
-    /// So many times their rate.
+    /// At least this many times their rate.
     Rate(f64),
-    /// So many times less CPU time for an operation.
+    /// At most 1/n of their CPU time per operation.
     Cpu(f64),
-    /// So much memory at most, in KiB.
+    /// At most this much memory, in KiB.
     Kib(f64),
 }
 
@@ -72,7 +72,7 @@ const fn random(operation: Operation, depth: usize) -> Load {
     load(operation, Order::Random, 4096, depth)
 }
 
-/// Writes a whole export.
+/// The load that writes a whole export.
 pub(crate) const FILLING: Load = sequential(Operation::Write);
 
 const fn sequential(operation: Operation) -> Load {
@@ -293,14 +293,14 @@ pub(crate) fn all() -> Vec<Row> {
     ]
 }
 
-/// Bytes of 100,000 pages.
+/// The bytes of 100,000 pages.
 const EXTENTS: u32 = 409_600_000;
 
 fn words(list: &[&str]) -> Vec<String> {
     list.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// nbdkit with its own number of threads, and with two.
+/// nbdkit with its default number of threads, and with two.
 fn nbdkits(list: &[&str]) -> [Kind; 2] {
     [None, Some(2)].map(|threads| Kind::Nbdkit(words(list), threads))
 }
@@ -337,7 +337,7 @@ fn many_extents(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
     Ok(vec![Kind::Nbdbox("sparse", settings), nbdkit])
 }
 
-/// Everybody who serves files.
+/// All servers that serve a raw file.
 fn files(path: &Path) -> Vec<Kind> {
     let named = path.display();
     let grant = format!("disk={named}:rw");
@@ -360,7 +360,7 @@ fn huge(scene: &Scene) -> anyhow::Result<Vec<Kind>> {
     scene.huge().map(|path| files(&path))
 }
 
-/// Everybody who serves qcow2 images.
+/// All servers that serve a qcow2 image.
 fn images(path: &Path) -> Vec<Kind> {
     let named = path.display();
     let grant = format!("image={named}:ro");
@@ -374,7 +374,7 @@ fn images(path: &Path) -> Vec<Kind> {
     servers
 }
 
-/// Whether the nbdkit that is installed has a filter.
+/// Whether the installed nbdkit has a filter.
 fn has_filter(name: &str) -> bool {
     let asked = std::process::Command::new("nbdkit")
         .args([format!("--filter={name}").as_str(), "null", "--dump-plugin"])

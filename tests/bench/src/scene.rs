@@ -1,4 +1,4 @@
-//! What all rows share: the program under test, and files of known content, made when first needed.
+//! What all rows share: the program under test, and files with known contents, made at the first use.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
@@ -13,13 +13,13 @@ use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
 
-/// Bytes of the file that random reads go to: fits in the page cache of any machine that builds this.
+/// The bytes of the file for random reads. It fits in the page cache of any machine that can build nbdbox.
 pub(crate) const DATA: u64 = 1 << 30;
 
 pub(crate) struct Scene {
     pub(crate) nbdbox: PathBuf,
     pub(crate) seconds: Duration,
-    /// On a disk: below `target`, not in `/tmp`, which may be memory.
+    /// A folder on a disk: below `target`, not in `/tmp`, which may be in memory.
     folder: TempDir,
 }
 
@@ -45,7 +45,7 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// A file full of data, in the page cache.
+    /// A file without holes, in the page cache.
     pub(crate) fn full(&self) -> anyhow::Result<PathBuf> {
         self.file("full.img", |file| {
             let block = noise();
@@ -57,7 +57,7 @@ impl Scene {
         })
     }
 
-    /// 4 GiB, of which every other MiB is a hole.
+    /// A file of 4 GiB, of which every other MiB is a hole.
     pub(crate) fn half(&self) -> anyhow::Result<PathBuf> {
         self.file("half.img", |file| {
             let block = noise();
@@ -69,7 +69,7 @@ impl Scene {
         })
     }
 
-    /// 1 TiB with 4096 islands of 64 KiB.
+    /// A file of 1 TiB with 4096 islands of 64 KiB.
     pub(crate) fn huge(&self) -> anyhow::Result<PathBuf> {
         self.file("huge.img", |file| {
             file.set_len(1 << 40)?;
@@ -80,12 +80,12 @@ impl Scene {
         })
     }
 
-    /// The full file as a qcow2 image.
+    /// The file of [`full`](Self::full) as a qcow2 image.
     pub(crate) fn image(&self) -> anyhow::Result<PathBuf> {
         self.converted(&self.full()?, "full.qcow2", &[])
     }
 
-    /// 10 GiB as a qcow2 image, of which 2 MiB in each 10 are data.
+    /// A qcow2 image of 10 GiB with 2 MiB of data in each 10.
     pub(crate) fn sparse_image(&self) -> anyhow::Result<PathBuf> {
         let raw = self.file("fifth.img", |file| {
             let block = noise();
@@ -99,7 +99,7 @@ impl Scene {
         self.converted(&raw, "fifth.qcow2", &[])
     }
 
-    /// 256 MiB as a compressed qcow2 image: a quarter of each page is noise.
+    /// A compressed qcow2 image of 256 MiB; a quarter of each page is noise.
     pub(crate) fn compressed_image(&self) -> anyhow::Result<PathBuf> {
         let raw = self.file("pages.img", |file| {
             let mut block = noise();
@@ -111,7 +111,7 @@ impl Scene {
         self.converted(&raw, "pages.qcow2", &["-c"])
     }
 
-    /// A raw file, converted to qcow2 by QEMU's tool.
+    /// A raw file that QEMU's tool converted to qcow2.
     fn converted(&self, raw: &Path, name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
         let image = self.path(name);
         if !image.exists() {
@@ -140,7 +140,7 @@ impl Scene {
         Ok(path)
     }
 
-    /// The nbdkit plugin that was written for this, compiled.
+    /// The nbdkit plugin `tests/bench/extents.c`, compiled.
     pub(crate) fn c_plugin(&self) -> anyhow::Result<PathBuf> {
         let plugin = self.path("nbdkit-extents-plugin.so");
         if !plugin.exists() {
@@ -167,12 +167,12 @@ fn noise() -> Vec<u8> {
     (0..MIB / 8).flat_map(|_| word()).collect()
 }
 
-/// Empties the page cache of a file.
+/// Drops a file from the page cache.
 pub(crate) fn make_cold(path: &Path) -> anyhow::Result<()> {
     Ok(fadvise(File::open(path)?, 0, None, Advice::DontNeed)?)
 }
 
-/// Reads a file, so that it's in the page cache.
+/// Reads a file into the page cache.
 pub(crate) fn make_warm(path: &Path) -> anyhow::Result<()> {
     std::io::copy(&mut File::open(path)?, &mut std::io::sink())?;
     Ok(())

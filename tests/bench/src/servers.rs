@@ -1,4 +1,4 @@
-//! The servers that are measured.
+//! The servers that the benchmark measures.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -13,29 +13,29 @@ use anyhow::{Context as _, bail};
 use crate::client::{Client, Endpoint};
 use crate::scene::Scene;
 
-/// A server that isn't there after so long won't come.
+/// A server that doesn't answer within this time has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sockets so far: each server has one of its own.
+/// The number of sockets so far; each server has a socket of its own.
 static SOCKETS: AtomicU32 = AtomicU32::new(0);
 
-/// How to start one.
+/// A kind of server, and how to start it.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     /// An example plugin with its options and settings.
     Nbdbox(&'static str, Vec<String>),
-    /// A plugin with its options, and the number of threads if not its own choice.
+    /// An nbdkit plugin with its options, and the number of threads if it isn't nbdkit's default.
     Nbdkit(Vec<String>, Option<u32>),
-    /// A raw file, and how it's read.
+    /// A raw file, and the kind of its asynchronous I/O.
     QemuNbd(PathBuf, &'static str),
-    /// An image in qcow2, and how it's read.
+    /// A qcow2 image, and the kind of its asynchronous I/O.
     QemuNbdImage(PathBuf, &'static str),
-    /// The least that a server can do; no peer.
+    /// The server without work, which is no peer.
     Floor,
 }
 
 impl Kind {
-    /// For tables.
+    /// The name in tables.
     pub(crate) fn label(&self) -> String {
         match self {
             Self::Nbdbox(..) => "nbdbox".to_owned(),
@@ -106,7 +106,7 @@ impl Kind {
     }
 }
 
-/// A server at work; killed when it's dropped.
+/// A running server. Dropping it kills the server.
 pub(crate) struct Server {
     child: Child,
     pub(crate) label: String,
@@ -114,7 +114,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, and waits until it has answered a handshake.
+    /// Starts a server, and waits until it has answered a handshake.
     pub(crate) fn start(scene: &Scene, kind: &Kind, tcp: bool) -> anyhow::Result<Self> {
         let server = Self::spawn(scene, kind, tcp)?;
         server.wait()?;
@@ -155,10 +155,10 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts it.
+    /// Starts a server.
     pub(crate) fn spawn(scene: &Scene, kind: &Kind, tcp: bool) -> anyhow::Result<Self> {
         let endpoint = if tcp {
-            // Free now; whoever takes it meanwhile makes the start fail, not the figures wrong.
+            // The port is free now. If another process takes it, the start fails and no figure is wrong.
             Endpoint::Tcp(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
         } else {
             let number = SOCKETS.fetch_add(1, Ordering::Relaxed);
@@ -179,7 +179,7 @@ impl Server {
         })
     }
 
-    /// Waits for its first answer.
+    /// Waits for the server's first answer.
     pub(crate) fn wait(&self) -> anyhow::Result<Client> {
         self.wait_for("")
     }
@@ -212,7 +212,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The server may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Endpoint::Unix(path) = &self.endpoint {

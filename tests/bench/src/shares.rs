@@ -1,8 +1,8 @@
-//! `make shares`: what a tenant keeps of the server while four others misbehave.
+//! `make shares`: the throughput that a tenant keeps while four others misbehave.
 //!
-//! One loops, one allocates, one floods and one reads slowly; the fifth's throughput and p99 are measured
-//! without them and with them, of nbdbox with five tenants and of five nbdkit processes. The servers have
-//! the first core and the load generators the second, so that neither takes what the other's is.
+//! One loops, one allocates, one floods and one reads slowly. The run measures the fifth's throughput and p99 with and
+//! without them, for nbdbox with five tenants and for five nbdkit processes. The servers have the first core and the
+//! load generators the second, so that neither uses the other's.
 
 mod attackers;
 mod plot;
@@ -22,10 +22,10 @@ use crate::load::{Load, Operation, Order};
 use crate::scene::Scene;
 use world::World;
 
-/// The tenant that does nothing wrong.
+/// The well-behaved tenant.
 const HONEST: &str = "fifth";
 
-/// What it does: enough to keep the server busy by itself.
+/// Its load, which is enough to keep the server busy alone.
 const FIFTH: Load = Load {
     operation: Operation::Read,
     order: Order::Random,
@@ -34,35 +34,35 @@ const FIFTH: Load = Load {
     connections: 4,
 };
 
-/// One figure of throughput and p99 is made in so long.
+/// The time in which one figure of throughput and of p99 is measured.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// Windows before, with and after the attacks.
+/// The number of windows before, during and after the attacks.
 const WINDOWS: [usize; 3] = [8, 16, 8];
 
-/// How long attackers have to get into their stride, and to be forgotten.
+/// The time for the attacks to take full effect, or to stop having one.
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// The core of the servers, and that of the load.
 const CORES: [usize; 2] = [0, 1];
 
-/// What the fifth got in one window.
+/// The figures of the fifth in one window.
 #[derive(Clone, Copy, Debug)]
 struct Window {
-    /// Reads a second.
+    /// Reads per second.
     rate: f64,
     p99: Duration,
     attacked: bool,
 }
 
-/// What one kind of server made of it.
+/// The outcome for one kind of server.
 struct Outcome {
     label: String,
     windows: Vec<Window>,
 }
 
 impl Outcome {
-    /// The middle of what `of` finds in the windows with or without attacks.
+    /// The median of the figure `of` over the windows with or without attacks.
     fn middle(&self, attacked: bool, of: impl Fn(&Window) -> f64) -> f64 {
         let windows = self.windows.iter();
         let windows = windows.filter(|window| window.attacked == attacked);
@@ -71,22 +71,22 @@ impl Outcome {
         values.get(values.len() / 2).copied().unwrap_or_default()
     }
 
-    /// The throughput that is promised: a share, by weight, of what the server alone is worth.
+    /// The throughput that the fifth's weight promises: its share of what the server alone reaches.
     fn promised(&self) -> f64 {
         self.middle(false, |one| one.rate) * world::promised(HONEST)
     }
 
-    /// The throughput under attack, in parts of what is promised.
+    /// The throughput under attack, as a fraction of the promise.
     fn kept(&self) -> f64 {
         self.middle(true, |one| one.rate) / self.promised()
     }
 }
 
-/// Runs the scene with both, prints a table, and writes SHARES.md and shares.svg to `folder`.
+/// Runs the scene with both kinds of servers, prints a table, and writes SHARES.md and shares.svg to `folder`.
 pub(crate) fn run(scene: &Scene, folder: Option<&Path>) -> anyhow::Result<()> {
     let mut cpus = CpuSet::new();
     cpus.set(CORES[1]);
-    sched_setaffinity(None, &cpus).context("two cores are needed")?;
+    sched_setaffinity(None, &cpus).context("make shares needs two cores")?;
     let mut outcomes = Vec::new();
     for start in [World::nbdbox, World::nbdkit] {
         let outcome = measure(&start(scene)?)?;
@@ -105,7 +105,7 @@ pub(crate) fn run(scene: &Scene, folder: Option<&Path>) -> anyhow::Result<()> {
 
 fn measure(world: &World) -> anyhow::Result<Outcome> {
     let endpoint = world.endpoint(HONEST);
-    // Caches, and the plugin's code.
+    // This warms up caches, and the plugin's code.
     FIFTH.run(&endpoint, WINDOW)?;
     let mut windows = Vec::new();
     for (phase, count) in WINDOWS.into_iter().enumerate() {

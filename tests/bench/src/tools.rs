@@ -1,4 +1,4 @@
-//! Real clients as a load: fio, nbdcopy, nbdinfo, qemu-img.
+//! Real clients as loads: fio, nbdcopy, nbdinfo, qemu-img.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::figures::Sample;
 
-/// fio's nbd engine.
+/// A load of fio's nbd engine.
 pub(crate) fn fio(uri: &str, depth: u32, time: Duration) -> anyhow::Result<Sample> {
     let output = Command::new("fio")
         .args(["--name=bench", "--ioengine=nbd", "--rw=randread", "--bs=4k"])
@@ -18,7 +18,7 @@ pub(crate) fn fio(uri: &str, depth: u32, time: Duration) -> anyhow::Result<Sampl
         .stderr(Stdio::null())
         .output()?;
     ensure!(output.status.success(), "fio failed");
-    // It may say something before.
+    // fio may print other text before the JSON.
     let text = String::from_utf8(output.stdout)?;
     let json = text
         .find('{')
@@ -38,7 +38,7 @@ pub(crate) fn fio(uri: &str, depth: u32, time: Duration) -> anyhow::Result<Sampl
     })
 }
 
-/// A program that runs to its end: one operation.
+/// A program that runs to its end counts as one operation.
 pub(crate) fn program(words: &[&str], uri: &str) -> anyhow::Result<Sample> {
     let words: Vec<&str> = words
         .iter()

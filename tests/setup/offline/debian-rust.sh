@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The offline way to a compiler for guests, for a machine that reaches a Debian mirror and not rustup's server:
-# Debian's `rustc-web`, unpacked into target/guest-toolchain/debian without installing anything, and its own std
-# for wasm32-unknown-unknown, built once. guest-toolchain.sh calls it.
+# The offline way to a compiler for guests, for a machine that reaches a Debian mirror but not rustup's server. It
+# unpacks Debian's `rustc-web` into target/guest-toolchain/debian, installs nothing, and builds that compiler's std for
+# wasm32-unknown-unknown once. guest-toolchain.sh calls it.
 #
 #   tests/setup/offline/debian-rust.sh          makes the compiler
 #   tests/setup/offline/debian-rust.sh --env    prints the settings that make cargo use it; fails if it isn't there
@@ -20,7 +20,7 @@ print_env() {
     echo "export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER='$linker'"
 }
 
-# Debian's rustc comes without rust-lld. The toolchains of rustup have it, and Debian's `lld` is as good.
+# Debian's rustc comes without rust-lld. rustup's toolchains have it, and Debian's `lld` is as good.
 wasm_linker() {
     local lld
     lld=$(rustc --print sysroot)/lib/rustlib/$(host_triple)/bin/rust-lld
@@ -51,15 +51,15 @@ unpack() {
     write_rustc_wrapper "$work/root/usr"
     build_std "$work/root/usr" "$work/std" || return 1
 
-    # What is left is a compiler with one more target; its sources have done their service.
+    # The rest is a compiler with one more target; it doesn't need its sources any more.
     rm -rf "$work/root/usr/src" "$work/root/usr/share" "$debian"
     mv "$work/root/usr" "$debian" || return 1
     rm -rf "$work"
     write_rustc_wrapper "$debian"
 }
 
-# Compiler and sources must be of one version; which one is served changes with security updates, so
-# the names that carry a version are read from the packages' own dependencies.
+# Compiler and sources must have the same version. Security updates change the version that the mirror has, so the names
+# that carry a version are read from the packages' own dependencies.
 download_packages() {
     local folder=$1 version wanted std llvm
     if [ -z "$(candidate rustc-web)" ]; then
@@ -68,30 +68,30 @@ download_packages() {
     version=$(candidate rustc-web)
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
     if ! dpkg --compare-versions "${version:-0}" ge "$wanted"; then
-        say "guest toolchain: Debian's rustc-web is ${version:-not to be had}, $wanted or later is needed"
+        say "guest toolchain: Debian's rustc-web is ${version:-not available}, but nbdbox needs $wanted or later"
         return 1
     fi
     std=$(dependency libstd-rust-web-dev 'libstd-rust-web-[0-9.]*')
     llvm=$(dependency "$std" 'libllvm[0-9]*')
-    # LLVM's own libraries: those that this machine doesn't have, LLVM among them.
+    # LLVM's own libraries, as far as this machine lacks them.
     local libraries=()
     mapfile -t libraries < <(apt-get -s --no-install-recommends install "$llvm" | awk '/^Inst/ { print $2 }')
 
     local packages=("rustc-web=$version" "libstd-rust-web-dev=$version" "$std=$version"
         "rust-web-src=$version" "${libraries[@]}")
-    # Lists from before the last security update name files that are gone: refresh once.
+    # Package lists from before the last security update name files that are gone, so refresh them once.
     download "$folder" "${packages[@]}" ||
         { as_root apt-get -q update && download "$folder" "${packages[@]}"; }
 }
 
-# As root, apt would warn that its helper user can't write here; the setting means nothing otherwise.
+# As root, apt would warn that its helper user can't write here. The setting has no other effect.
 download() (cd "$1" && apt-get -q -o APT::Sandbox::User=root download "${@:2}")
 
 candidate() { apt-cache show --no-all-versions "$1" 2>/dev/null | sed -n 's/^Version: //p'; }
 
 dependency() { apt-cache depends "$1" | sed -n "s/^ *Depends: \($2\)\$/\1/p" | head -n 1; }
 
-# That rustc finds its libraries beside itself, and nobody else does.
+# With this wrapper only rustc finds its libraries beside itself.
 write_rustc_wrapper() {
     local usr=$1 libraries
     libraries=$(dirname "$(find "$usr/lib" -name 'librustc_driver-*.so' | head -n 1)")
@@ -122,7 +122,7 @@ build_std() {
 }
 
 case ${1-} in
-"") unpack || die "Debian's Rust can't be had here" ;;
+"") unpack || die "Debian's Rust can't be unpacked here" ;;
 --env) print_env || exit 1 ;;
 *) die "usage: ${0##*/} [--env]" ;;
 esac

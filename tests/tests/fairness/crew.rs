@@ -1,5 +1,4 @@
-//! Clients whose reads make plugins compute, all to the same extent: who gets more of them done had more
-//! of the cores.
+//! Clients whose reads make plugins compute, all for the same time. A crew with more reads has had more of the cores.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -8,7 +7,7 @@ use nbd_proto::Framing;
 use nbdbox_tests::tenancy::export;
 use nbdbox_tests::{Client, Server, guest};
 
-/// An export whose guests do the same work for each read, in so many instances.
+/// An export whose guests do the same work for each read, in this many instances.
 pub(crate) fn workshop(tenant: &str, name: &str, instances: usize, weight: u64) -> String {
     let settings = "settings = { at = \"read\", do = \"work\", mode = \"parallel\" }";
     let limits = format!(
@@ -17,7 +16,7 @@ pub(crate) fn workshop(tenant: &str, name: &str, instances: usize, weight: u64) 
     export(tenant, name, "bad", &format!("{settings}\n{limits}"))
 }
 
-/// The same work, half of it in a filter that asks the plugin below again and again.
+/// The same work, half of it in a filter that calls the plugin below again and again.
 pub(crate) fn filtered_workshop(tenant: &str, name: &str, instances: usize) -> String {
     let sly = guest("sly");
     let filter = format!(
@@ -27,13 +26,13 @@ pub(crate) fn filtered_workshop(tenant: &str, name: &str, instances: usize) -> S
     format!("{}{filter}\n", workshop(tenant, name, instances, 100))
 }
 
-/// What the plugin's reads are full of.
+/// The byte that every read of the plugin returns.
 const FILL: u8 = 0x42;
 
-/// Where they read: there the filter works too.
+/// The offset of the reads, at which the filter works too.
 const THERE: u64 = 4096;
 
-/// So many clients of an export.
+/// This many clients of an export.
 pub(crate) struct Crew {
     clients: Vec<Client>,
 }
@@ -46,7 +45,7 @@ impl Crew {
         Self { clients }
     }
 
-    /// All read until there are `most` reads in all, or somebody says so. Returns how many there were.
+    /// All clients read until they have made `most` reads together, or `stop` is set. Returns the number of reads.
     pub(crate) fn work(&mut self, most: usize, stop: &AtomicBool) -> usize {
         let done = AtomicUsize::new(0);
         let work = |client: &mut Client| {
@@ -65,7 +64,7 @@ impl Crew {
     }
 }
 
-/// Tells all to stop when it's dropped, in a panic too: nobody is left at work then.
+/// Sets `stop` when it's dropped, in a panic too, so that no client keeps working.
 pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -74,7 +73,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Both crews work until the first has read so often. How often has the second?
+/// Both crews work until the first has made `most` reads. Returns the number of the second's.
 pub(crate) fn beside(mine: &mut Crew, theirs: &mut Crew, most: usize) -> usize {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {

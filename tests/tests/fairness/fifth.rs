@@ -11,7 +11,7 @@ use nbdbox_tests::{Client, Raw, Server, Transmission};
 
 use crate::crew::{Crew, Stop, beside, cores, workshop};
 
-/// Reads until somebody says so, and gets nothing but errors. Returns how many.
+/// Reads until `stop` is set, and expects only errors. Returns their number.
 fn fail(server: &Server, tenant: &str, stop: &AtomicBool) -> usize {
     let socket = server.folder().join(tenant);
     let mut client = Client::connect_to(&socket, "evil", Framing::Structured);
@@ -24,7 +24,7 @@ fn fail(server: &Server, tenant: &str, stop: &AtomicBool) -> usize {
     count
 }
 
-/// Asks for much, and takes nothing of it.
+/// Requests many bytes, and takes none of them.
 fn dawdle(server: &Server) -> Transmission {
     let mut raw = Raw::connect(&server.folder().join("dawdles"));
     let _flags = raw.hello(3);
@@ -35,7 +35,7 @@ fn dawdle(server: &Server) -> Transmission {
     client
 }
 
-/// Seconds for which a tenant's guests had a thread so far.
+/// The seconds for which a tenant's guests have had a thread so far.
 fn guest_seconds(figures: &str, tenant: &str) -> f64 {
     let labels = [("tenant", tenant)];
     sample(figures, "nbdbox_guest_cpu_seconds_total", &labels).unwrap_or(0.0)
@@ -50,13 +50,13 @@ const TENANTS: [(&str, u32); 5] = [
     ("fifth", 200),
 ];
 
-/// What the fifth is promised of the cores: its weight among all.
+/// The share of the cores that the fifth's weight promises.
 fn promised() -> f64 {
     let all: u32 = TENANTS.iter().map(|(_, weight)| weight).sum();
     f64::from(TENANTS[4].1) / f64::from(all)
 }
 
-/// The scene, with so many instances for each crew.
+/// The scene, with this many instances for each crew.
 fn scene(many: usize) -> Server {
     let config = TENANTS.map(|(name, weight)| {
         let limits = format!("cpu-weight = {weight}, instances = {}", many + 1);
@@ -95,7 +95,10 @@ fn while_others_loop_allocate_flood_and_dawdle_a_fifth_gets_its_share() {
         let theirs = beside(&mut fifth, &mut flood, most);
         drop(all);
         for attack in attacks {
-            assert!(attack.join().unwrap() > 0, "it went on all the time");
+            assert!(
+                attack.join().unwrap() > 0,
+                "the attack went on all the time"
+            );
         }
         theirs
     });
@@ -104,7 +107,7 @@ fn while_others_loop_allocate_flood_and_dawdle_a_fifth_gets_its_share() {
     let all: f64 = TENANTS.iter().map(|(name, _)| used(name)).sum();
     let part = used("fifth") / all;
     assert!(part >= 0.8 * promised(), "{part} of the guests' time");
-    // Both crews compute all the time: a fifth that gets twice as much as the flood has what it's promised.
+    // Both crews compute all the time, so a fifth with twice the reads of the flood has its promised share.
     assert!(4 * 2 * theirs <= 5 * most, "{most} against {theirs}");
     let waits = [("tenant", "floods")];
     let waited = sample(&after, "nbdbox_core_wait_seconds_count", &waits);

@@ -1,7 +1,7 @@
-//! What tenants get of the cores, and of requests and bytes a second, beside others who want all of it.
+//! The share of the cores, and of requests and bytes per second, that tenants get next to others that want all of it.
 //!
-//! A binary of its own, whose tests run one after the other: they compare what programs get of the machine, so nothing
-//! else may compute meanwhile, other tests least of all.
+//! This is a binary of its own, whose tests run one after the other. They compare what tenants get of the machine, so
+//! nothing else may compute meanwhile, least of all other tests.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod crew;
@@ -11,11 +11,11 @@ mod shares;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Held by the test that runs.
+/// Held by the test that is running.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Waits until no other test runs.
+/// Waits until no other test is running.
 fn alone() -> MutexGuard<'static, ()> {
-    // A test that failed leaves nothing behind that another one could trip over.
+    // A failed test leaves nothing that could disturb another one.
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }

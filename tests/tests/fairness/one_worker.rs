@@ -1,4 +1,4 @@
-//! Many tenants whose guests compute, on a single thread: nobody is forgotten, whatever others' clients do.
+//! Many tenants whose guests compute on a single thread: each gets its turns, whatever other tenants' clients do.
 
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -12,14 +12,13 @@ use crate::crew::{Crew, Stop, beside, workshop};
 
 const TENANTS: usize = 10;
 
-/// Connections of each.
+/// The connections of each tenant.
 const CREW: usize = 3;
 
-/// Reads of the slowest tenant.
+/// The reads of the slowest tenant.
 const MOST: usize = 8;
 
-/// Asks for work and hangs up, time after time: its guests wait for their turn, and have it, when nobody
-/// wants to know.
+/// Requests work and hangs up, again and again. The guests wait for their turn, and compute for nobody.
 fn desert(server: &Server, tenant: &str) {
     for _ in 0..10 {
         let mut raw = Raw::connect(&server.folder().join(tenant));
@@ -62,22 +61,22 @@ fn many_tenants_on_one_worker_all_have_their_turns() {
         let join = |one: thread::ScopedJoinHandle<'_, usize>| one.join().unwrap();
         others.into_iter().map(join).collect::<Vec<_>>()
     });
-    // As many turns for each; at the end every connection has one more under way.
+    // Each tenant has the same number of turns. At the end every connection may have one more in flight.
     assert!(
         done.iter().all(|done| *done <= 2 * (MOST + CREW)),
         "{done:?}"
     );
-    // Nobody left a place behind.
+    // No connection has kept a place.
     for name in &names {
         let mut client = Client::connect_to(&server.folder().join(name), "work", Framing::Simple);
         assert!(client.read(0, 1).is_ok());
     }
 }
 
-/// A call is stopped for its own time, not for what others compute: else a neighbour could make an export
-/// fail, for good if its memory is the disk.
+/// The host stops a call for its own time, not for the time that others compute. Otherwise a neighbour could make an
+/// export fail, for good if its memory is the disk.
 #[test]
-fn waiting_for_the_cores_is_no_wall_time_of_a_call() {
+fn waiting_for_the_cores_does_not_count_as_wall_time() {
     let _alone = crate::alone();
     let work = "settings = { at = \"read\", do = \"work\", mode = \"parallel\" }\n\
                 limits = { cpu = \"10s\", wall = \"1s\" }";
@@ -90,7 +89,7 @@ fn waiting_for_the_cores_is_no_wall_time_of_a_call() {
     let server = Server::hosting_with(&config.concat(), &["--threads", "1"]);
     let mut alice = Crew::hire(&server, "alice", "work", 1);
     let mut mallory = Crew::hire(&server, "mallory", "work", 8);
-    // Each of her ticks waits for 100 of theirs; a call that is stopped would fail.
+    // Each of her ticks waits for 100 of theirs; a call that the host stopped would fail.
     let _ = beside(&mut alice, &mut mallory, 2);
     assert!(!server.log().contains("took too long"), "{}", server.log());
 }

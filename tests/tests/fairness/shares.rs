@@ -1,4 +1,4 @@
-//! What a tenant gets in a second, and that it's no more.
+//! The most that a tenant gets per second.
 
 use std::thread;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::crew::{Crew, beside, cores, filtered_workshop, workshop};
 
 const SIZE: &str = "settings = { size = \"64M\" }";
 
-/// Reads so often, so much at a time; says how many seconds that took.
+/// Reads this often, and this many bytes at a time. Returns the seconds that it took.
 fn read(server: &Server, tenant: &str, name: &str, count: usize, length: usize) -> f64 {
     let script = format!(
         "import time\nstart = time.monotonic()\nfor i in range({count}): h.pread({length}, 0)\n\
@@ -21,7 +21,7 @@ fn read(server: &Server, tenant: &str, name: &str, count: usize, length: usize) 
     took.trim().parse().unwrap()
 }
 
-/// Sends so many reads at once, of so many bytes; says how many succeeded and how many failed with EIO.
+/// Sends this many reads of this many bytes at once. Returns how many succeeded and how many failed with EIO.
 fn flood(server: &Server, tenant: &str, name: &str, count: usize, length: usize) -> (usize, usize) {
     let script = format!(
         "\
@@ -63,7 +63,8 @@ fn a_tenants_requests_a_second_are_counted_over_all_its_exports() {
             scope.spawn(move || read(server, "alice", name, 15, 512));
         }
     });
-    // 30 requests at 20 a second, less a burst at the beginning, or one for each if they don't overlap.
+    // 30 requests at 20 a second, without the burst at the beginning; or one burst for each export if they don't
+    // overlap.
     let both = start.elapsed().as_secs_f64();
     assert!(both > 1.1, "only {both} s");
     let free = read(&server, "bob", "disk", 1000, 512);
@@ -81,7 +82,7 @@ fn an_exports_bytes_a_second_are_limited() {
     ];
     let server = Server::hosting(&config.concat());
     let took = read(&server, "alice", "slow", 8, 1 << 20);
-    // 8 MiB; the burst is 0.4 MiB, and the last one needn't be worked off.
+    // 8 MiB; the burst is 0.4 MiB, and nothing waits for the last read's debt.
     assert!(took > 1.5, "only {took} s");
     let free = read(&server, "alice", "free", 64, 1 << 20);
     assert!(free < 64.0 / 4.0, "held back with the other: {free} s");
@@ -102,7 +103,7 @@ fn a_tenants_bytes_a_second_are_counted_over_all_its_exports() {
     let server = Server::hosting(&config.concat());
     let (good, _) = flood(&server, "alice", "a", 20, LENGTH);
     assert!((1..20).contains(&good), "{good} at 4 a second");
-    // What she had of the one counts for the other.
+    // The bytes of her first export count towards the second.
     let (good, _) = flood(&server, "alice", "b", 20, LENGTH);
     assert!((1..20).contains(&good), "{good} at 4 a second");
     let (good, failed) = flood(&server, "bob", "disk", 20, LENGTH);
@@ -110,7 +111,7 @@ fn a_tenants_bytes_a_second_are_counted_over_all_its_exports() {
 }
 
 #[test]
-fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
+fn a_request_that_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
     let _alone = crate::alone();
     let limits = format!("{SIZE}\nlimits = {{ iops = 4, wall = \"1s\" }}");
     let config = [
@@ -120,8 +121,8 @@ fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
     ];
     let server = Server::hosting(&config.concat());
     let (good, failed) = flood(&server, "alice", "a", 64, 512);
-    assert!(good >= 4, "those who wait are served: {good}");
-    assert!(failed >= 32, "the others are told at once: {failed}");
+    assert!(good >= 4, "requests that wait are served: {good}");
+    assert!(failed >= 32, "the others fail at once: {failed}");
     let figures = get(&server, "/metrics");
     let waits = sample(&figures, "nbdbox_rate_wait_seconds_count", &[]);
     assert!((1.0..=64.0).contains(&waits.unwrap()), "{waits:?}");
@@ -131,7 +132,7 @@ fn who_would_wait_past_the_wall_time_gets_eio_and_the_connection_lives() {
 }
 
 #[test]
-fn a_rate_changes_with_the_configuration_under_those_who_are_connected() {
+fn a_reload_changes_the_rate_of_connected_clients() {
     let _alone = crate::alone();
     let with = |iops: &str| [tenant("alice", iops), export("alice", "a", "pattern", SIZE)].concat();
     let server = Server::hosting(&with(""));
@@ -159,8 +160,8 @@ fn cores_are_shared_by_tenants_however_many_connections_they_have() {
     let mut alice = Crew::hire(&server, "alice", "work", 1);
     let mut mallory = Crew::hire(&server, "mallory", "work", greedy);
     let theirs = beside(&mut alice, &mut mallory, MINE);
-    // By connections it would be 8 to 1 for each core; by tenants it's 1 to 1, and Alice leaves what one
-    // guest can't use.
+    // If connections shared the cores, it would be 8 to 1 for each core. Tenants share them, so it's 1 to 1, and Alice
+    // leaves what one guest can't use.
     assert!(theirs < 4 * cores() * MINE, "{theirs} against {MINE}");
 }
 
@@ -179,11 +180,11 @@ fn what_a_filter_computes_is_its_tenants_too() {
     let mut alice = Crew::hire(&server, "alice", "work", 1);
     let mut mallory = Crew::hire(&server, "mallory", "work", greedy);
     let theirs = beside(&mut alice, &mut mallory, MINE);
-    // Each of theirs is twice the work of one of hers, or more.
+    // Each read of theirs is at least twice the work of one of hers.
     assert!(theirs < 2 * cores() * MINE, "{theirs} against {MINE}");
 }
 
-/// Limit `cpu-weight`, of an export: those of a tenant share by it what the tenant has.
+/// Limit `cpu-weight` of an export: the exports of a tenant share the tenant's time by it.
 #[test]
 fn cores_are_shared_by_a_tenants_exports_by_their_weights() {
     let _alone = crate::alone();

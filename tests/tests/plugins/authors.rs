@@ -1,5 +1,4 @@
-//! What plugin authors work with: a folder to start from, a server that follows their work, a contract
-//! that stays.
+//! What plugin authors work with: a folder to start from, a server that loads each build, and a contract that stays.
 
 mod compatibility;
 mod dev;

@@ -1,5 +1,5 @@
-//! Files of the host, as the plugin `file` serves them: where acknowledged bytes are, and what a client is told
-//! when the kernel refuses.
+//! Files of the host, as the plugin `file` serves them: where acknowledged bytes are, and what a client gets if the
+//! kernel fails.
 
 mod durability;
 mod faults;

@@ -1,4 +1,4 @@
-//! `nbdbox test`: what an honest plugin gets, and that each rule catches who breaks it.
+//! `nbdbox test`: the verdicts on honest plugins, and for each rule a plugin that breaks it.
 
 mod manual;
 
@@ -9,7 +9,7 @@ use std::fs;
 use nbdbox_tests::{Run, guest, nbdbox, plugin, run};
 use tempfile::TempDir;
 
-/// Rules that a plugin can break, each with what else the run needs.
+/// The rules that a plugin can break, each with the other arguments of its run.
 const LIES: &[(&str, &[&str])] = &[
     ("read-cuts", &[]),
     ("read-largest", &[]),
@@ -39,7 +39,7 @@ fn test(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Run {
     run(nbdbox(), std::iter::once("test".into()).chain(arguments))
 }
 
-/// Verdicts by rule.
+/// The verdict on each rule.
 fn verdicts(run: &Run) -> BTreeMap<String, String> {
     let lines = run.stdout.lines().filter(|line| !line.starts_with(' '));
     lines
@@ -101,7 +101,7 @@ fn every_rule_but_the_measured_one_has_a_lie() {
 }
 
 #[test]
-fn who_tells_the_truth_keeps_every_rule() {
+fn an_honest_plugin_keeps_every_rule() {
     let ran = test(["--write".into(), guest("liar").into_os_string()]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     let found = verdicts(&ran);

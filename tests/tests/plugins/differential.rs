@@ -1,4 +1,4 @@
-//! The example plugins against what does the same without nbdbox: other servers, a plain array.
+//! The example plugins against the same work without nbdbox: other servers, or a plain array.
 
 mod data;
 mod file;

@@ -1,4 +1,4 @@
-//! The plugin that README and the SDK's documentation show is the one that's built and served here.
+//! The plugin that README and the SDK's documentation show is one that these tests build and serve.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The examples' READMEs: their commands print what they say.
+//! The commands in the examples' READMEs print what the READMEs show.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -25,7 +25,7 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// Folders that hold a plugin.
+/// The folders that have a plugin.
 fn plugins() -> Vec<PathBuf> {
     let folders = fs::read_dir(examples())
         .unwrap()
@@ -52,8 +52,8 @@ fn run_as_documented(script: &str) -> Run {
         .into()
 }
 
-/// Blanks don't matter, nor how long the data of a file with one written block is: that's the size
-/// of the file system's blocks.
+/// Drops what may differ: blanks, and the length of the data in a file with one written block, which is the block size
+/// of the file system.
 fn normalised(text: &str) -> Vec<String> {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     text.lines()
@@ -93,7 +93,7 @@ fn every_readmes_command_prints_what_it_says() {
     }
 }
 
-/// Whether temporary files live on a file system whose holes end where 4 KiB of data begin.
+/// Whether the file system of temporary files can end a hole after 4 KiB of data.
 fn has_small_blocks() -> bool {
     use std::os::unix::fs::{FileExt as _, MetadataExt as _};
     let file = tempfile::tempfile().unwrap();
@@ -139,7 +139,7 @@ fn settings_in_readmes_are_those_of_the_plugin() {
     }
 }
 
-/// A script in which what is quoted has no blanks, so that it's a word.
+/// A script whose quoted words have no blanks, so that each is one word.
 fn joined(script: &str) -> String {
     let mut quoted = false;
     let join = |c: char| {
@@ -149,7 +149,7 @@ fn joined(script: &str) -> String {
     script.chars().map(join).collect()
 }
 
-/// Whether a plugin, by its name, knows a key.
+/// Returns whether the plugin `name` knows a key.
 fn keys(name: &str) -> impl Fn(&str) -> bool {
     let inspected = nbdbox_tests::run(nbdbox(), ["inspect".as_ref(), plugin(name).as_os_str()]);
     let inspected = inspected.ok();

@@ -1,4 +1,4 @@
-//! A plugin that misbehaves fails its own request, is named in the log, and nothing more.
+//! A plugin that misbehaves fails only its own request, and the log names it.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ fn write(client: &mut Transmission, offset: u64, bytes: &[u8]) -> u32 {
 fn wait_for_restart(client: &mut Transmission) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while read(client, 0, 512).is_err() {
-        assert!(Instant::now() < deadline, "it isn't restarted");
+        assert!(Instant::now() < deadline, "the instance isn't restarted");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -75,9 +75,9 @@ fn effect(client: &mut Transmission, command: u16, offset: u64, length: u32) -> 
     client.simple_reply().0
 }
 
-/// Reads at 4096 misbehave; the export must serve reads at 0 before and after.
+/// Reads at 4096 misbehave. Before and after, the export must serve reads at 0.
 fn faulty_read(deed: &str, log_word: &str) {
-    // Attacks on other limits are to meet those, not run out of time on a busy machine.
+    // Attacks on other limits must meet those limits, and not the CPU time on a busy machine.
     let limit = if deed == "loop" {
         "cpu=100ms"
     } else {
@@ -163,7 +163,7 @@ fn an_instance_that_grows_for_ever_is_replaced_before_it_fails() {
         assert_eq!(read(&mut client, 0, 1), Ok(vec![0x42]));
     }
     assert!(!server.log().contains("out of memory"), "{}", server.log());
-    // In mode `single` its memory may be the disk: it's stopped at its limit.
+    // In mode `single` the instance's memory may be the disk, so the host stops it only at its limit.
     let server = bad_with(&limit, &["at=read", "do=leak"]);
     let mut client = connect(&server);
     let failed = (0..100).any(|_| read(&mut client, 0, 1) == Err(EIO));
@@ -175,14 +175,14 @@ fn an_instance_that_grows_for_ever_is_replaced_before_it_fails() {
 }
 
 #[test]
-fn memory_that_is_asked_for_politely_is_refused_politely() {
+fn a_failed_memory_growth_does_not_cost_the_instance() {
     let server = bad(&["at=read", "do=grow-politely"]);
     let mut client = connect(&server);
     assert_eq!(read(&mut client, 0, 512), Err(12));
     assert_eq!(
         read(&mut client, 0, 512),
         Err(12),
-        "the instance has lived on"
+        "the instance is still alive"
     );
 }
 
@@ -222,7 +222,7 @@ fn a_single_writable_export_fails_for_good_when_its_instance_is_lost() {
     let mut client = connect(&server);
     assert_eq!(write(&mut client, 0, b"precious"), 0);
     assert_eq!(read(&mut client, 512, 1), Err(EIO));
-    // Zeroes, or 0x42, would be a lie.
+    // Zeroes, or 0x42, would be wrong bytes.
     for _ in 0..3 {
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert_eq!(read(&mut client, 0, 8), Err(EIO));
@@ -287,7 +287,7 @@ fn a_flush_fails_once_when_unflushed_changes_were_lost() {
     assert_eq!(write(&mut client, 0, b"answered, never flushed"), 0);
     assert_eq!(write(&mut client, 512, b"x"), EIO);
     std::thread::sleep(std::time::Duration::from_millis(50));
-    // What another connection changed is flushed when it leaves: that doesn't tell this one.
+    // The changes of another connection are flushed when it disconnects; that doesn't report the loss to this one.
     let mut other = connect(&server);
     assert_eq!(write(&mut other, 1024, b"x"), 0);
     other.request(0, command::DISC, 10, 0, 0);
@@ -296,7 +296,7 @@ fn a_flush_fails_once_when_unflushed_changes_were_lost() {
     assert_eq!(effect(&mut client, command::FLUSH, 0, 0), 0);
 }
 
-/// Linux' fsync tells each open file of a write that failed, whoever asks first.
+/// On Linux, fsync reports a failed write once to each open file, in any order.
 #[test]
 fn every_client_that_was_there_hears_once_of_lost_changes() {
     for asks in [command::FLUSH, command::WRITE] {
@@ -310,16 +310,16 @@ fn every_client_that_was_there_hears_once_of_lost_changes() {
             command::FLUSH => effect(client, asks, 0, 0),
             _ => write_fua(client, 1024),
         };
-        // The one that lost its write asks last.
+        // The client that lost its write flushes last.
         for client in [bystander, crasher, writer] {
             assert_eq!(hears(client), EIO);
             assert_eq!(hears(client), 0);
         }
-        assert_eq!(hears(&mut connect(&server)), 0, "it came later");
+        assert_eq!(hears(&mut connect(&server)), 0, "this client came later");
     }
 }
 
-/// A plugin that tells of a loss once, as fsync does, tells one client.
+/// A plugin that reports a loss once, as fsync does, reports it to one client.
 #[test]
 fn a_flush_that_fails_fails_for_every_client_that_was_there() {
     let server = bad(&["mode=parallel", "at=flush", "do=explain-once"]);
@@ -331,7 +331,7 @@ fn a_flush_that_fails_fails_for_every_client_that_was_there() {
     assert_eq!(effect(&mut writer, command::FLUSH, 0, 0), 0);
 }
 
-/// The plugin below a filter loses changes: the filter hears of it, and so does each client.
+/// The plugin below a filter loses changes: the filter gets the error, and so does each client.
 #[test]
 fn every_client_hears_of_what_the_layer_below_lost() {
     let plain = nbdbox_tests::plugin("offset").display().to_string();
@@ -421,7 +421,7 @@ fn extents_past_2_64_are_einval_and_clipped_ones_are_fine() {
 
 #[test]
 fn a_request_overtakes_an_endless_one_where_the_plugin_is_parallel() {
-    // No machine is so busy that the loop ends first.
+    // The loop never ends by itself, however busy the machine is.
     let limits = ["--limit", "cpu=60min", "--limit", "wall=60min"];
     let server = bad_with(
         &limits,
@@ -487,7 +487,7 @@ fn leaked_handles_are_bounded() {
     assert!(server.log().contains("handles"), "{}", server.log());
 }
 
-/// The errno of a request in which the plugin uses a blob of 4096 bytes, or 0.
+/// The errno of a request in which the plugin uses a blob of 4096 bytes; 0 if it succeeds.
 fn use_blob(access: &str, at: &str, deed: &str) -> u32 {
     let disk = Disk::holding(&[1; 4096]);
     let grant = format!("--blob=b={}:{access}", disk.path().display());
@@ -532,7 +532,7 @@ fn the_manuals_table_of_grants_is_what_each_grant_allows() {
                     "yes" | "does nothing" => 0,
                     "`eperm`" => EPERM,
                     "the write fails" => EIO,
-                    other => panic!("{other} means nothing here"),
+                    other => panic!("{other} isn't a word of this table"),
                 };
                 let errno = use_blob(access, at, &deed);
                 assert_eq!(errno, expected, "{method} of a blob that is {access}");
@@ -578,7 +578,7 @@ fn a_grant_bounds_what_a_plugin_can_do_with_a_blob() {
             _ => write(&mut client, 0, b"new!"),
         }
     };
-    // By reference, the bytes go out; directly, the plugin may not see them.
+    // The host sends the bytes by reference; the plugin itself may not read them.
     assert_eq!(case("map-only", "read", "blob"), 0);
     assert_eq!(case("map-only", "read", "blob-read"), EPERM);
     assert_eq!(case("ro", "read", "blob-read"), 0);
@@ -646,8 +646,8 @@ fn an_open_that_misbehaves_fails_the_start_in_words() {
     }
 }
 
-/// A server whose first instance says one thing of itself, and all that come later another. Its first
-/// instance is gone, and the pause after that is over.
+/// A server whose first instance describes another disk than all later ones. The first instance is gone, and the pause
+/// after that is over.
 fn changing(what: &str) -> (Server, Transmission) {
     let disk = Disk::empty(4096);
     let grant = format!("--blob=b={}:rw", disk.path().display());
@@ -700,7 +700,7 @@ fn a_list_of_exports_that_never_ends_is_an_error_and_nothing_else() {
     std::thread::sleep(std::time::Duration::from_millis(1700));
     let listed = nbdbox_tests::run("nbdinfo", ["--list", &server.uri()]);
     assert_ne!(listed.code, 0, "{}", listed.stdout);
-    // Who has an export open doesn't notice.
+    // A client with an open export doesn't notice.
     assert_eq!(read(&mut client, 0, 4), Ok(vec![0; 4]));
     assert!(server.log().contains("CPU time"), "{}", server.log());
 }

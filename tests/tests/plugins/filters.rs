@@ -1,4 +1,4 @@
-//! Filters: the same bytes and maps as nbdkit's of the same purpose, and what the host lets through.
+//! Filters: the same bytes and maps as those of nbdkit for the same purpose, and what the host passes on.
 
 mod cache;
 mod compare;

@@ -1,5 +1,5 @@
-//! Disk images in the sandbox: those that QEMU's tools make are read as QEMU reads them, bad ones are an
-//! error and nothing else.
+//! Disk images in the sandbox: images of QEMU's tools have the bytes that QEMU reads, and bad images make an error and
+//! nothing else.
 
 mod bad;
 mod cut_short;

@@ -1,4 +1,4 @@
-//! Plugins in other languages than Rust, built from source and met by real clients.
+//! Plugins in other languages than Rust, built from source and used by real clients.
 
 mod c_bindings;
 mod concat;
@@ -9,8 +9,7 @@ mod partition;
 mod regions;
 mod zstd;
 
-/// Sees to it that a plugin is in the compile cache. Several tests of one that is large would each compile
-/// it, all at the same time.
+/// Puts a plugin into the compile cache. Otherwise several tests of a large plugin would compile it at the same time.
 fn compile_once(plugin: &std::path::Path) {
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock();
@@ -18,7 +17,7 @@ fn compile_once(plugin: &std::path::Path) {
     let _ = nbdbox_tests::run(nbdbox_tests::nbdbox(), arguments).ok();
 }
 
-/// Runs `nbdbox test` with these arguments: no rule may be broken.
+/// Runs `nbdbox test` with these arguments. The plugin may break no rule.
 fn keeps_the_contract<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) {
     let words = ["test", "--seed", "5", "--skip", "speed"].map(std::ffi::OsStr::new);
     let arguments = words.into_iter().chain(arguments.iter().map(AsRef::as_ref));

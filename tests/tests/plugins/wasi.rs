@@ -1,4 +1,4 @@
-//! A plugin that asks for WASI gets clocks, random numbers and a log, and nothing else.
+//! A plugin that imports WASI gets clocks, random numbers and a log, and nothing else.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,7 +12,7 @@ use nbdbox_tests::{Answer, Dialog, Neighbour, Server, guest, nbdbox, plugin, run
 const EPERM: u32 = 1;
 const EIO: u32 = 5;
 
-/// A server for the plugin that asks for WASI.
+/// A server for the plugin that imports WASI.
 fn wasi(options: &[&str], settings: &[&str]) -> Server {
     let plugin = guest("wasi").to_string_lossy().into_owned();
     let options = options.iter().copied();
@@ -23,7 +23,7 @@ fn wasi(options: &[&str], settings: &[&str]) -> Server {
     )
 }
 
-/// The plugin that asks for WASI, beside a neighbour at work in the same process.
+/// The plugin that imports WASI, next to a neighbour at work in the same process.
 struct Scene {
     server: Server,
     neighbour: Neighbour,
@@ -50,7 +50,7 @@ impl Scene {
         Self { server, neighbour }
     }
 
-    /// The server lives, and the neighbour has noticed nothing.
+    /// Checks that the server is alive and that the neighbour's reads were right.
     fn end(mut self) {
         self.neighbour.goes_on();
         self.neighbour.end();
@@ -62,12 +62,12 @@ fn connect(server: &Server) -> Dialog {
     Dialog::open(server, Framing::Structured)
 }
 
-/// The plugin does what it was told to, in the read that is answered.
+/// Sends the read in which the plugin acts as its settings have it.
 fn ask(dialog: &mut Dialog) -> Answer {
     dialog.ask(0, command::READ, 0, 8)
 }
 
-/// The number that the plugin answers.
+/// The number that the plugin returns.
 fn number(settings: &[&str]) -> u64 {
     let scene = Scene::new(settings);
     let answer = ask(&mut connect(&scene.server));
@@ -76,7 +76,7 @@ fn number(settings: &[&str]) -> u64 {
     u64::from_be_bytes(answer.data.try_into().unwrap())
 }
 
-/// The export is there again, after a pause, when an instance was lost.
+/// Checks that the export comes back after a pause, if an instance was lost.
 fn assert_served_again(dialog: &mut Dialog) {
     let served = (0..100).any(|_| {
         thread::sleep(Duration::from_millis(20));
@@ -88,7 +88,7 @@ fn assert_served_again(dialog: &mut Dialog) {
 /// It reads the environment. Result: it is empty.
 #[test]
 fn the_servers_environment_is_not_the_plugins() {
-    // As the server has: it's a child of this test.
+    // The server has variables: it's a child of this test.
     assert!(std::env::vars_os().count() > 0);
     assert_eq!(number(&["do=environment"]), 0);
 }
@@ -167,7 +167,7 @@ fn sleep_ends_at_the_limit_and_meanwhile_others_are_served() {
     }
     assert!(
         !server.log().contains("took too long"),
-        "those were served while it slept"
+        "others were served while it slept"
     );
     assert_eq!(sleeper.receive().error, EIO);
     let log = server.log();
@@ -210,11 +210,11 @@ fn a_socket_can_not_be_connected() {
 #[test]
 fn there_are_no_datagrams_and_no_names_either() {
     assert_denied(&["do=datagrams"], "access-denied");
-    // What wasmtime says where names may not be looked up; an unknown name would be another word.
+    // wasmtime's error if it may not look up names; an unknown name would have another one.
     assert_denied(&["do=lookup"], "permanent-resolver-failure");
 }
 
-/// The host refuses, by a word that the plugin passes on: nothing is even tried.
+/// Checks that the host denies the call with this error, which the plugin passes on. Nothing is even tried.
 fn assert_denied(settings: &[&str], word: &str) {
     let scene = Scene::new(settings);
     let answer = ask(&mut connect(&scene.server));
@@ -223,8 +223,7 @@ fn assert_denied(settings: &[&str], word: &str) {
     scene.end();
 }
 
-/// What WASI gives lives in the host's memory and takes the host's time: it's bounded by wasmtime,
-/// and these are its words.
+/// Checks that wasmtime bounds what WASI takes of the host's memory and time. The words are wasmtime's.
 fn assert_stopped(deed: &str, words: &str) {
     let scene = Scene::new(&[deed]);
     let mut dialog = connect(&scene.server);
@@ -251,7 +250,7 @@ fn too_many_random_numbers_at_once_are_eio() {
 }
 
 #[test]
-fn inspect_shows_that_it_asks_for_wasi_and_what_it_gets() {
+fn inspect_shows_that_it_imports_wasi_and_what_it_gets() {
     let plugin = guest("wasi");
     let report = run(nbdbox(), ["inspect".as_ref(), plugin.as_os_str()]).ok();
     for interface in [
@@ -269,6 +268,6 @@ fn inspect_shows_that_it_asks_for_wasi_and_what_it_gets() {
             "{interface}:\n{report}"
         );
     }
-    let note = "note       it asks for WASI and gets clocks, random numbers and a log";
+    let note = "note       it imports WASI, and gets clocks, random numbers and a log";
     assert!(report.lines().any(|line| line == note), "{report}");
 }

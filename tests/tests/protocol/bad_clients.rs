@@ -1,5 +1,5 @@
-//! Clients that misbehave, each beside one that doesn't: the neighbour's reads stay right, the
-//! server's memory stays bounded, and a new client is served afterwards.
+//! Clients that misbehave, each next to one that doesn't. The neighbour's reads stay right, the server's memory stays
+//! bounded, and the server still serves a new client afterwards.
 
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use nbd_proto::wire::{command, option};
 use nbdbox_tests::{Neighbour, Raw, Server, Transmission};
 
-/// What a server may grow by under one of these attacks, in bytes: the limits of some connections.
+/// The bytes by which a server may grow during one of these attacks: the limits of some connections.
 const BUDGET: u64 = 192 << 20;
 
-/// What one may still hold of what is nobody's any more.
+/// The bytes that a server may still hold after an attack.
 const LEFT: u64 = 64 << 20;
 
-/// A server with a neighbour at work.
+/// A server, and a neighbour at work.
 struct Scene {
     server: Server,
     neighbour: Neighbour,
@@ -44,7 +44,7 @@ impl Scene {
         assert!(grown <= BUDGET, "the server grew by {grown} bytes");
     }
 
-    /// The attack is over: all is as it was.
+    /// The attack is over: everything must be as before.
     fn end(self) {
         self.neighbour.goes_on();
         self.check_memory();
@@ -73,7 +73,7 @@ fn hundreds_of_idle_handshakes() {
     let scene = Scene::with(&["--limit", "handshake=1s,connections=64"]);
     let idle: Vec<Raw> = (0..300).map(|_| scene.server.connect()).collect();
     scene.neighbour.goes_on();
-    // Those who come later get their turn when the idle ones have run out of time.
+    // Later clients get their turn when the idle ones have run out of time.
     Neighbour::check_read(&mut connect(&scene.server), 0);
     drop(idle);
     scene.end();
@@ -93,7 +93,7 @@ fn large_reads_on_many_connections_that_then_idle() {
             client
         })
         .collect();
-    // They'd be 800 MiB. A minute is much longer than anything is kept.
+    // Kept, they would be 800 MiB. A minute is much longer than the server keeps anything.
     let rests = (0..600).any(|_| {
         thread::sleep(Duration::from_millis(100));
         resident(scene.server.serving_pid()).saturating_sub(scene.before) <= LEFT
@@ -163,7 +163,7 @@ fn options_without_reading_a_reply() {
     let mut option = Vec::new();
     nbd_proto::client::push_option(option::LIST, &[], &mut option);
     let flood = option.repeat(1000);
-    // Until the socket is full, or the server has had enough.
+    // Until the socket is full, or the server stops reading.
     for _ in 0..1000 {
         if raw.try_send(&flood).is_err() {
             break;
@@ -179,7 +179,7 @@ fn floods_of_garbage_before_and_after_go() {
     let scene = Scene::new();
     for _ in 0..50 {
         let mut raw = scene.server.connect();
-        // It may hang up at any moment.
+        // The server may hang up at any moment.
         let _ = raw.try_send(&[0x5a; 100_000]);
         let mut client = connect(&scene.server);
         let _ = client.raw.try_send(&[0xa5; 100_000]);
@@ -254,7 +254,7 @@ fn a_client_that_asks_for_gigabytes_and_never_reads() {
     }
     thread::sleep(Duration::from_millis(500));
     let grown = resident(scene.server.serving_pid()).saturating_sub(scene.before);
-    // 64 MiB in flight for each of the four, and what the allocator keeps.
+    // 64 MiB in flight for each of the four, and the memory that the allocator keeps.
     assert!(
         grown <= 4 * (64 << 20) + BUDGET,
         "the server grew by {grown} bytes"

@@ -1,4 +1,4 @@
-//! Other people's clients against the example plugins: what they see, and what they get.
+//! Other programs as clients of the example plugins: what the server advertises to them, and the bytes that they get.
 
 mod fio;
 mod nbdcopy;

@@ -1,5 +1,5 @@
-//! The protocol, as clients meet it: point by point, with real clients, over TLS, with clients that misbehave,
-//! and the system calls that a read costs.
+//! The protocol as clients see it: point by point, with real clients, over TLS, with clients that misbehave, and the
+//! system calls of a read.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod smoke;

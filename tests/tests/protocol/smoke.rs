@@ -1,4 +1,4 @@
-//! The shortest way through everything.
+//! The shortest test of everything together.
 
 use nbdbox_tests::{Server, run};
 

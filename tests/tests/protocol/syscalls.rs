@@ -1,5 +1,5 @@
-//! How many system calls 64 pipelined reads cost the server, as strace counts them: not their time,
-//! so that the number means the same on every machine.
+//! The number of system calls that 64 pipelined reads cost the server, as strace counts them. It doesn't measure their
+//! time, so the number means the same on every machine.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -10,29 +10,29 @@ use nbd_proto::client::{Goal, Negotiation, Progress, Request};
 use nbd_proto::{Cookie, Framing};
 use nbdbox_tests::{Client, Server, Strace};
 
-/// Requests sent at once.
+/// The requests that are sent at once.
 const DEPTH: usize = 64;
 
 /// Short enough that all replies fit into a socket's buffer.
 const LENGTH: u32 = 1024;
 
-/// Bytes of the header of a structured reply with one data chunk.
+/// The bytes of the header of a structured reply with one data chunk.
 const HEADER: usize = 28;
 
-/// Rounds that are counted.
+/// The rounds that the test counts.
 const ROUNDS: usize = 200;
 
-/// A read that gets all requests, two writes that send half of the replies each, and a wait for the next
-/// round, sometimes with a waking of the thread that waits: 4.3 were seen.
+/// A read that gets all requests, two writes that each send half of the replies, and a wait for the next round,
+/// sometimes with a wake-up of the thread that waits. The measured average is 4.3.
 const MOST: usize = 6;
 
-/// All by which a server moves bytes, waits, or wakes a thread. The epoch's clock, which sleeps, isn't
-/// a request's.
+/// All calls by which a server moves bytes, waits, or wakes a thread. The sleep of the epoch's clock doesn't belong to
+/// a request.
 const CALLS: &str = "read,write,readv,writev,recvfrom,recvmsg,sendto,sendmsg,preadv2,pread64,\
                      epoll_wait,epoll_pwait,epoll_pwait2,epoll_ctl,futex,mmap,munmap,madvise,\
                      mprotect,clock_gettime,sched_yield";
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -56,7 +56,7 @@ fn pipelined_reads_share_their_system_calls() {
     (0..ROUNDS).for_each(|_| round());
     let log = strace.detach();
 
-    // Two lines where another thread's call came in between.
+    // One call has two lines if another thread's call came in between.
     let calls = log
         .lines()
         .filter(|line| !line.contains(" resumed>"))
@@ -76,7 +76,7 @@ fn a_server_that_has_nothing_to_do_sleeps() {
     let start = Instant::now();
     for _ in 0..2 {
         client.read(0, LENGTH).unwrap();
-        // With a clock that ticks every millisecond there are dozens of switches in between, always.
+        // A clock that ticks every millisecond would always make dozens of switches in this time.
         let mut before = u64::MAX;
         loop {
             let now = switches(&server);
@@ -85,7 +85,7 @@ fn a_server_that_has_nothing_to_do_sleeps() {
             }
             assert!(
                 start.elapsed() < PATIENCE,
-                "it's still busy: {now} switches"
+                "the server is still busy: {now} switches"
             );
             before = now;
             thread::sleep(Duration::from_millis(100));
@@ -93,7 +93,7 @@ fn a_server_that_has_nothing_to_do_sleeps() {
     }
 }
 
-/// How often threads of the server went to sleep so far.
+/// The number of times that threads of the server have gone to sleep.
 fn switches(server: &Server) -> u64 {
     let threads = std::fs::read_dir(format!("/proc/{}/task", server.serving_pid())).unwrap();
     let of_thread = |folder: std::path::PathBuf| {
@@ -129,7 +129,9 @@ fn connect(server: &Server) -> UnixStream {
                 received.extend_from_slice(&bytes[..got]);
             }
             Progress::Connected(_) => return stream,
-            Progress::Listed(_) | Progress::StartTls => unreachable!("neither was asked for"),
+            Progress::Listed(_) | Progress::StartTls => {
+                unreachable!("the client requested neither")
+            }
         }
     }
 }

@@ -1,5 +1,4 @@
-//! TLS: with real clients and real certificates, right and wrong ones, and the protocol's rules byte by
-//! byte.
+//! TLS: with real clients, with right and wrong certificates, and the protocol's rules byte by byte.
 
 mod clients;
 mod identity;

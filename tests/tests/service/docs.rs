@@ -1,4 +1,4 @@
-//! The files that documents link to, and the tests that they name, exist.
+//! The files to which documents link, and the tests that they name, exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every Markdown file of the project that isn't built or installed.
+/// All Markdown files of the project, except those that were built or installed.
 fn documents() -> Vec<PathBuf> {
     let folders = [
         ".",
@@ -55,7 +55,7 @@ fn links_lead_somewhere() {
     assert!(checked > 10);
 }
 
-/// Paths in backticks of the two folders that the compiler doesn't look after, such as `tests/fuzz`.
+/// Paths in backquotes of the two folders that the compiler doesn't check, such as `tests/fuzz`.
 #[test]
 fn files_that_documents_name_exist() {
     let mut checked = 0;
@@ -100,11 +100,11 @@ fn every_row_of_security_md_names_tests_that_exist() {
     }
 }
 
-/// The last cell names tests.
+/// Checks that the last cell names tests that exist.
 fn assert_is_held(row: &str, sources: &str) {
     let cell = row.rsplit('|').nth(1).unwrap();
     let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
-    assert!(!names.is_empty(), "nothing holds: {row}");
+    assert!(!names.is_empty(), "no test in: {row}");
     for name in names {
         let exists = if name.contains('/') {
             let prefix = name.split('*').next().unwrap();
@@ -146,7 +146,7 @@ fn the_readme_says_what_was_measured() {
         at_64(", depth 64, `memory`"),
         at_64(" in cache, depth 64, `file`"),
     );
-    assert_eq!(memory, file, "they are named together");
+    assert_eq!(memory, file, "README names both together");
     for said in [
         format!(
             "with 64 reads of 4 KiB in flight, a sandboxed plugin serves {pattern} (`pattern`)"
@@ -169,7 +169,7 @@ fn has_file_with_prefix(prefix: &Path) -> bool {
         .any(|entry| entry.to_string_lossy().starts_with(&name))
 }
 
-/// The text of all tests, unit tests included.
+/// The code of all tests, unit tests included.
 fn sources() -> String {
     let files = ["tests/tests", "host"].map(|folder| files_below(&root().join(folder)));
     let is_rust = |path: &PathBuf| path.extension().is_some_and(|end| end == "rs");

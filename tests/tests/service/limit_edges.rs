@@ -1,5 +1,5 @@
-//! Each `--limit` at its edge: what is inside goes on, what is past it meets what the manual says, and
-//! the limit that is set is the one that counts.
+//! Each `--limit` at its edge: what is within it goes on, what exceeds it has the result that the manual states, and
+//! the value that the operator set is the one that counts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use nbd_proto::wire::command;
 use nbd_proto::{CommandFlags, Errno, Framing};
 use nbdbox_tests::{Client, Raw, Server, Transmission, admin, guest, tenancy};
 
-/// A server for a plugin of the tests, within these limits.
+/// A server for a plugin of `tests/guests`, within these limits.
 fn limited(plugin: &str, limits: &str, settings: &[&str]) -> Server {
     let plugin = guest(plugin).to_string_lossy().into_owned();
     let options = ["--limit", limits, plugin.as_str()];
@@ -19,14 +19,14 @@ fn connect(server: &Server) -> Client {
     Client::connect(&server.socket(), Framing::Structured)
 }
 
-/// What a read of the byte at 512 answers, where the plugin misbehaves.
+/// The result of a read of the byte at 512, at which the plugin misbehaves.
 fn there(server: &Server) -> Result<Vec<u8>, Errno> {
     connect(server)
         .read(512, 1)
         .map_err(|refused| refused.errno)
 }
 
-/// A start that fails, and its words.
+/// The text of a start that fails.
 fn refused(limits: &str, settings: &[&str]) -> String {
     let plugin = guest("bad").to_string_lossy().into_owned();
     let options = [
@@ -37,7 +37,7 @@ fn refused(limits: &str, settings: &[&str]) -> String {
     ran.stderr
 }
 
-/// Limit `memory`: the plugin asks for 1 GiB.
+/// Limit `memory`: the plugin requests 1 GiB.
 #[test]
 fn memory_is_given_up_to_the_limit_and_refused_past_it() {
     let settings = ["at=read", "do=grow-politely", "offset=512"];
@@ -47,7 +47,7 @@ fn memory_is_given_up_to_the_limit_and_refused_past_it() {
     assert_eq!(there(&does_not), Err(Errno::Enomem));
 }
 
-/// Limit `total-memory`: the same, of all instances together.
+/// Limit `total-memory`: the same, for all instances together.
 #[test]
 fn memory_of_all_instances_is_given_up_to_the_limit() {
     let settings = ["at=read", "do=grow-politely", "offset=512"];
@@ -67,13 +67,13 @@ fn a_call_ends_or_is_stopped_at_its_cpu_time() {
     assert_eq!(there(&server), Err(Errno::Eio));
     let log = server.log();
     let stopped = log.lines().find(|line| line.contains("CPU time")).unwrap();
-    // Not sooner than it was allowed, by the meter's own word; a tick is a millisecond.
+    // The host doesn't stop it earlier than allowed, by the meter's own figure; a tick is a millisecond.
     let used = stopped.split("cpu=").nth(1).unwrap();
     let milliseconds: f64 = used.split("ms").next().unwrap().parse().unwrap();
     assert!(milliseconds >= 40.0, "{stopped}");
 }
 
-/// Limit `open-cpu`: the same, before anything is served.
+/// Limit `open-cpu`: the same, before the server serves.
 #[test]
 fn an_open_ends_or_is_stopped_at_its_cpu_time() {
     let _opens = limited("bad", "open-cpu=20s,cpu=1ms", &["at=open", "do=slow"]);
@@ -81,7 +81,7 @@ fn an_open_ends_or_is_stopped_at_its_cpu_time() {
     assert!(words.contains("CPU time"), "{words}");
 }
 
-/// Limit `wall`: a guest that waits, with no CPU time to speak of.
+/// Limit `wall`: a guest that waits, with almost no CPU time.
 #[test]
 fn waiting_is_bounded_by_the_clock() {
     let wakes = limited("wasi", "wall=60s", &["do=nap"]);
@@ -99,7 +99,7 @@ fn transmission(server: &Server) -> Transmission {
     raw.go("")
 }
 
-/// The numbers that instances have counted to, in the order of the replies to so many reads at once.
+/// The numbers to which instances have counted, in the order of the replies to this many reads at once.
 fn counted(limits: &str, reads: u64) -> Vec<u8> {
     let limits = format!("{limits},cpu=20s");
     let settings = ["mode=parallel", "at=read", "do=counting"];
@@ -119,8 +119,8 @@ fn distinct(numbers: &[u8]) -> usize {
     numbers.iter().collect::<BTreeSet<_>>().len()
 }
 
-/// Limit `instances`: each counts for itself, so that one alone counts without a gap, and of three
-/// none can count as far.
+/// Limit `instances`: each instance counts for itself, so one alone counts without a gap, and none of three counts as
+/// far.
 #[test]
 fn no_more_instances_are_made_than_allowed() {
     let mut one = counted("instances=1", 12);
@@ -131,7 +131,7 @@ fn no_more_instances_are_made_than_allowed() {
     assert!((2..=3).contains(&first_calls), "{three:?}");
 }
 
-/// Limit `requests`: one at a time needs one instance, however many there may be.
+/// Limit `requests`: one request at a time needs one instance, however many there may be.
 #[test]
 fn no_more_requests_are_under_way_than_allowed() {
     let one = counted("instances=8,requests=1", 12);
@@ -140,7 +140,7 @@ fn no_more_requests_are_under_way_than_allowed() {
     assert!(distinct(&many) < 12, "{many:?}");
 }
 
-/// Limit `inflight`: a request always passes, a second one only if both fit.
+/// Limit `inflight`: one request is always admitted, and a second one only if both fit.
 #[test]
 fn no_more_bytes_are_under_way_than_allowed() {
     let one = counted("instances=8,inflight=1", 12);
@@ -149,7 +149,7 @@ fn no_more_bytes_are_under_way_than_allowed() {
     assert!(distinct(&many) < 12, "{many:?}");
 }
 
-/// How many of so many reads of `length` bytes at once succeed; the others fail with EIO.
+/// Sends this many reads of `length` bytes at once, and returns how many succeed. The others fail with EIO.
 fn served(limits: &str, reads: u64, length: u32) -> usize {
     let server = limited("bad", limits, &[]);
     let mut client = transmission(&server);
@@ -166,7 +166,7 @@ fn served(limits: &str, reads: u64, length: u32) -> usize {
     (0..reads).filter(|_| reply() > 0).count()
 }
 
-/// Limit `iops`: those that come in a burst of 100 ms and those that may wait are served.
+/// Limit `iops`: the server serves the requests of a burst of 100 ms, and those that may wait.
 #[test]
 fn no_more_requests_a_second_are_served_than_allowed() {
     assert_eq!(served("iops=none,wall=1s", 40, 512), 40);
@@ -175,7 +175,7 @@ fn no_more_requests_a_second_are_served_than_allowed() {
     assert!((5..20).contains(&some), "{some}");
 }
 
-/// Limit `bandwidth`: the same, in bytes.
+/// Limit `bandwidth`: the same, for bytes.
 #[test]
 fn no_more_bytes_a_second_are_served_than_allowed() {
     assert_eq!(served("bandwidth=1G,wall=1s", 40, 16 << 10), 40);
@@ -214,7 +214,7 @@ fn no_more_requests_are_under_way_on_all_connections_than_allowed() {
     assert!(distinct(&many) < 12, "{many:?}");
 }
 
-/// Limit `total-inflight`: a request always passes, a second one only if both fit.
+/// Limit `total-inflight`: one request is always admitted, and a second one only if both fit.
 #[test]
 fn no_more_bytes_are_under_way_on_all_connections_than_allowed() {
     let one = counted_by_two("instances=8,total-inflight=1");
@@ -223,7 +223,7 @@ fn no_more_bytes_are_under_way_on_all_connections_than_allowed() {
     assert!(distinct(&many) < 12, "{many:?}");
 }
 
-/// Limit `extents`: the map that a client gets in one reply, of a disk with holes everywhere.
+/// Limit `extents`: the map that a client gets in one reply, for a disk with holes everywhere.
 #[test]
 fn no_more_extents_are_kept_than_allowed() {
     let size = 1 << 20;
@@ -233,7 +233,7 @@ fn no_more_extents_are_kept_than_allowed() {
         let mut client = connect(&server);
         let first = client.status(0, size, CommandFlags::empty()).unwrap();
         assert_eq!(first.len(), most);
-        // Shorter, and right: asking again from where it ends goes on.
+        // The reply is shorter but right: the next request goes on at its end.
         let all = client.map(0, size, size);
         assert!(
             all.len() > 7 && all.iter().any(|extent| extent.is_hole()),
@@ -250,8 +250,8 @@ fn no_more_extents_are_kept_than_allowed() {
     assert!(all.len() > 7, "{all:?}");
 }
 
-/// Limit `mapping`: what a plugin told of where its bytes are is used within it, however little that is, and
-/// not at all without it. The blob's bytes aren't those that this plugin reads.
+/// Limit `mapping`: the host uses the mapping that a plugin reported as far as the limit allows, however small that is,
+/// and not at all without one. The bytes of the blob differ from those that the plugin reads.
 #[test]
 fn a_mapping_is_remembered_within_its_limit() {
     let folder = tempfile::tempdir().unwrap();
@@ -275,7 +275,7 @@ fn a_mapping_is_remembered_within_its_limit() {
     }
 }
 
-/// Limit `log`: a flood is cut to what a second may hold; without a second nothing is said.
+/// Limit `log`: the host cuts a flood to the lines of one second; with a limit of 0 the log has none.
 #[test]
 fn no_more_is_logged_than_allowed() {
     let flood = ["at=read", "do=log", "offset=512"];
@@ -291,14 +291,14 @@ fn no_more_is_logged_than_allowed() {
     assert_eq!(much, 10_000);
 }
 
-/// Limit `connections`: the next one is served when another has gone.
+/// Limit `connections`: the server serves the next client when another has gone.
 #[test]
 fn no_more_connections_are_let_in_than_allowed() {
     let server = limited("bad", "connections=2", &[]);
     let first = connect(&server);
     let mut second = connect(&server);
     let mut third = server.connect();
-    // It's in the backlog: the server says nothing while others do.
+    // The client is in the backlog: the server sends it nothing while the others are connected.
     for _ in 0..20 {
         assert!(second.read(0, 1).is_ok());
     }
@@ -307,14 +307,17 @@ fn no_more_connections_are_let_in_than_allowed() {
     let _flags = third.hello(3);
 }
 
-/// Limits `idle` and `handshake`: silence ends a connection, and only where it's said so.
+/// Limits `idle` and `handshake`: silence ends a connection, but only if the limit is set.
 #[test]
 fn silence_is_allowed_for_so_long() {
     let server = limited("bad", "idle=1s,handshake=1s", &[]);
     let (mut silent, mut quiet) = (server.connect(), transmission(&server));
-    assert!(quiet.raw.is_closed(), "without a request");
+    assert!(
+        quiet.raw.is_closed(),
+        "the server closes a connection without requests"
+    );
     let _greeting = silent.receive(18);
-    assert!(silent.is_closed(), "without a word");
+    assert!(silent.is_closed(), "the server closes a silent handshake");
 
     let server = limited("bad", "idle=never,handshake=60s", &[]);
     let (mut silent, mut quiet) = (server.connect(), transmission(&server));
@@ -322,7 +325,7 @@ fn silence_is_allowed_for_so_long() {
     let _flags = silent.hello(3);
 }
 
-/// Limit `stall`: half a write is the end of its connection once another one waits, and not before it's been so long.
+/// Limit `stall`: half a write ends its connection when another one waits for it, but not before this time.
 #[test]
 fn stopping_half_way_is_allowed_for_so_long() {
     let stopped_and_waiting = |stall: &str| {
@@ -367,7 +370,7 @@ fn stopping_half_way_is_allowed_for_so_long() {
     assert_eq!(waits.simple_reply(), (0, 2));
 }
 
-/// The manual's table of limits, and the tests above, name the same.
+/// The tests above cover each limit of the manual's table.
 #[test]
 fn every_limit_is_tested_at_its_edge() {
     let manual = include_str!("../../../host/CLI.md");
@@ -376,7 +379,7 @@ fn every_limit_is_tested_at_its_edge() {
         .lines()
         .skip(2)
         .map_while(|line| line.strip_prefix("| `"));
-    // Those that need more tenants or exports than one, or a slow disk, are tested there.
+    // Limits that need several tenants or exports, or a slow disk, have their tests there.
     let sources = [
         include_str!("limit_edges.rs"),
         include_str!("../fairness/shares.rs"),

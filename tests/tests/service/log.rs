@@ -1,4 +1,4 @@
-//! The log keeps nobody waiting and fills no disk: standard error that nobody reads, and lines without end.
+//! The log makes nobody wait and fills no disk, with a standard error that nobody reads, and with lines without end.
 
 use std::io::{PipeReader, Read as _, Write as _};
 use std::thread;
@@ -8,14 +8,14 @@ use nbd_proto::wire::command;
 use nbdbox_tests::admin::{get, sample};
 use nbdbox_tests::{Raw, Server, Transmission, guest, run};
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A pipe that is full: whoever writes to it waits until somebody reads.
+/// A full pipe: a writer waits until somebody reads.
 fn full_pipe() -> (PipeReader, std::io::PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&writer, true).unwrap();
-    // In pages, and then what is left of the last.
+    // Fills whole pages first, and then the rest of the last one.
     for piece in [4096, 1] {
         while (&writer).write(&vec![b'.'; piece]).is_ok() {}
     }
@@ -23,10 +23,10 @@ fn full_pipe() -> (PipeReader, std::io::PipeWriter) {
     (reader, writer)
 }
 
-/// Reads at 512 that say more than the queue and the pipe hold, several times over.
+/// Reads at 512 that log several times more than the queue and the pipe hold.
 const READS: usize = 24;
 
-/// A plugin that says ten thousand lines in a read at 512.
+/// A plugin that logs ten thousand lines in a read at 512.
 fn talkative(log: std::io::PipeWriter) -> Server {
     let folder = tempfile::tempdir().unwrap().keep();
     let admin = folder.join("admin");
@@ -59,7 +59,7 @@ fn read(client: &mut Transmission, offset: u64) {
     let _byte = client.raw.receive(1);
 }
 
-/// Nobody reads it: others are served, and SIGTERM is obeyed.
+/// Nobody reads the log: the server still serves other clients, and obeys SIGTERM.
 #[test]
 fn a_log_that_nobody_reads_keeps_nobody_waiting() {
     let (_unread, full) = full_pipe();
@@ -76,7 +76,7 @@ fn a_log_that_nobody_reads_keeps_nobody_waiting() {
     assert_eq!(exit.code, Some(0));
 }
 
-/// When it's read again it goes on, and says how much is missing.
+/// When somebody reads the log again, it goes on, and reports how many lines are missing.
 #[test]
 fn a_log_that_is_read_again_says_what_was_dropped() {
     let (mut reader, full) = full_pipe();
@@ -94,10 +94,13 @@ fn a_log_that_is_read_again_says_what_was_dropped() {
     assert_eq!(server.stop().code, Some(0));
     let text = text.join().unwrap();
     assert!(text.contains("they couldn't be written as fast as they came"));
-    assert!(text.contains("nbdbox::service: stopping"), "the last words");
+    assert!(
+        text.contains("nbdbox::service: stopping"),
+        "the last line of the log"
+    );
 }
 
-/// A process that fails to start says why, if somebody reads it, and ends in any case.
+/// A process that fails to start prints the reason if somebody reads it, and ends in any case.
 #[test]
 fn an_error_at_the_start_is_written_or_given_up() {
     let failing = ["serve", "-U", "-", "/nonexistent.wasm"];
@@ -112,13 +115,13 @@ fn an_error_at_the_start_is_written_or_given_up() {
         if let Some(status) = unread.try_wait().unwrap() {
             break status;
         }
-        assert!(start.elapsed() < PATIENCE, "it waits for somebody to read");
+        assert!(start.elapsed() < PATIENCE, "the server waits for a reader");
         thread::sleep(Duration::from_millis(5));
     };
     assert_eq!(status.code(), Some(1));
 }
 
-/// Waits until the log has these words, and returns it.
+/// Waits until the log has these words, and returns the log.
 fn log_with(server: &Server, words: &str) -> String {
     let start = Instant::now();
     loop {
@@ -135,17 +138,17 @@ fn log_with(server: &Server, words: &str) -> String {
     }
 }
 
-/// What is told at the end of a period.
+/// The message that the server logs at the end of a period.
 const TOLD: &str = "more lines about it were dropped";
 
-/// The number of lines that one line says were dropped.
+/// The number of dropped lines that one line reports.
 fn told(log: &str) -> usize {
     let line = log.lines().find(|line| line.contains(TOLD)).unwrap();
     let number = line.split("lines=").nth(1).unwrap();
     number.split(' ').next().unwrap().trim().parse().unwrap()
 }
 
-/// A plugin whose every reply is broken, and a client that asks without end.
+/// A plugin whose every reply is wrong, and a client that reads without end.
 #[test]
 fn lines_about_an_export_have_a_rate_whatever_they_say() {
     let folder = tempfile::tempdir().unwrap();
@@ -190,7 +193,7 @@ fn lines_about_an_export_have_a_rate_whatever_they_say() {
     assert!(dropped.unwrap() >= told(&log) as f64);
 }
 
-/// Clients that come and go, of one listener; another's lines are all there.
+/// Clients that come and go at one listener; the lines about another listener are all there.
 #[test]
 fn lines_about_strangers_have_a_rate_for_each_listener() {
     let listener =
@@ -227,7 +230,7 @@ fn lines_about_strangers_have_a_rate_for_each_listener() {
     assert!(dropped.unwrap() > 0.0);
 }
 
-/// A neighbour whose plugin says nothing loses none of its lines to one that says much.
+/// A neighbour whose plugin logs little loses none of its lines to a plugin that logs much.
 #[test]
 fn one_exports_lines_do_not_cost_anothers() {
     let config = [

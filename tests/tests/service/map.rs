@@ -1,4 +1,4 @@
-//! `nbdbox map`: the same as nbdinfo where there's an nbdinfo for it, and pictures.
+//! `nbdbox map`: the same output as nbdinfo, as far as nbdinfo has it, and pictures.
 
 mod liar;
 mod xml;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use self::liar::Liar;
 
-/// What nbdinfo and `nbdbox map` both know.
+/// The formats that both nbdinfo and `nbdbox map` have.
 const FORMS: [&[&str]; 4] = [&[], &["--json"], &["--totals"], &["--totals", "--json"]];
 
 fn map(arguments: &[&str]) -> Run {
@@ -25,7 +25,7 @@ fn wasm(name: &str) -> String {
     plugin(name).display().to_string()
 }
 
-/// Compares all forms, byte for byte.
+/// Compares all formats, byte for byte.
 fn assert_same_as_nbdinfo(uri: &str) {
     for form in FORMS {
         let theirs = run("nbdinfo", ["--map"].iter().chain(form).chain(&[uri])).ok();
@@ -34,7 +34,7 @@ fn assert_same_as_nbdinfo(uri: &str) {
     }
 }
 
-/// It failed with this status, and said why in one line that has these words.
+/// Asserts that the run failed with this status, and that its one line has these words.
 fn assert_fails(run: &Run, code: i32, words: &[&str]) {
     assert_eq!(run.code, code, "{run:?}");
     for word in words {
@@ -50,10 +50,10 @@ fn assert_fails(run: &Run, code: i32, words: &[&str]) {
 fn a_plugins_map_is_that_of_nbdinfo() {
     for settings in [
         &["size=300M", "runlength=1M"][..],
-        // Answers are cut at the most extents for one reply.
+        // A reply has at most the limit's extents.
         &["size=64M", "runlength=512"],
         &["size=1M", "runlength=700"],
-        // More than a compact request can ask for.
+        // More bytes than one compact request can cover.
         &["size=9G", "runlength=64M", "seed=5"],
         &["size=0"],
     ] {
@@ -71,7 +71,7 @@ fn another_servers_map_is_that_of_nbdinfo() {
         &["null", "10G"],
         &["null", "0"],
         &["--filter=noextents", "memory", "6G"],
-        // All four types, in a short answer to any request.
+        // All four types, and a short reply to any request.
         &[
             "eval",
             "get_size=echo 1048576",
@@ -263,16 +263,16 @@ fn a_signal_ends_it_with_its_number_and_nothing_is_left() {
     ] {
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name);
-        // Somebody who lets clients wait.
+        // A server that never answers a request.
         let silent = UnixListener::bind(path("socket")).unwrap();
         let uri = format!("nbd+unix:///?socket={}", path("socket").display());
         let mut map = Command::new("env")
-            // Whoever runs the tests may have it ignored.
+            // The test's own caller may ignore the signal.
             .args(["--default-signal=HUP", nbdbox().to_str().unwrap()])
             .args(["map", "--svg", path("map.svg").to_str().unwrap(), &uri])
             .spawn()
             .unwrap();
-        // By then it catches signals.
+        // By then the command catches signals.
         let _client = silent.accept().unwrap();
         let killed = Command::new("kill")
             .args([format!("-{name}"), map.id().to_string()])
@@ -285,7 +285,7 @@ fn a_signal_ends_it_with_its_number_and_nothing_is_left() {
 }
 
 #[test]
-fn an_svg_that_cannot_be_written_is_said_before_the_work() {
+fn an_svg_that_cannot_be_written_fails_before_the_work() {
     let source = "nbd://127.0.0.1:1/nobody";
     let folder = TempDir::new().unwrap();
     let missing = folder.path().join("missing/map.svg").display().to_string();
@@ -340,7 +340,7 @@ fn wrong_uris_are_explained() {
 }
 
 #[test]
-fn whoever_is_not_there_is_named() {
+fn a_missing_server_or_file_is_named() {
     let folder = TempDir::new().unwrap();
     let uri = format!("nbd+unix:///?socket={}/none", folder.path().display());
     assert_fails(&map(&[&uri]), 1, &[&uri, "can't connect", "No such file"]);
@@ -357,7 +357,7 @@ fn whoever_is_not_there_is_named() {
 }
 
 #[test]
-fn the_right_export_is_asked_for() {
+fn the_export_of_the_uri_is_requested() {
     let file = wasm("sparse");
     let server = Server::start(["--export", "a b/ü%", "--", &file, "size=1M"]);
     let _ = map(&[&server.uri_of("a%20b/%C3%BC%25")]).ok();
@@ -385,7 +385,7 @@ fn a_server_without_extents_has_no_map() {
     let words = ["base:allocation"];
     let simple = Peer::nbdkit(["--no-sr", "memory", "1M"]);
     assert_fails(&map(&[&simple.uri()]), 1, &words);
-    // A plugin that says nothing of extents is all data.
+    // A plugin that reports no extents is all data.
     let pattern = map(&[&wasm("pattern"), "size=1M"]).ok();
     assert!(pattern.contains("data"), "{pattern}");
 }
@@ -447,7 +447,7 @@ fn answers_that_do_not_move_on_are_errors() {
 
 #[test]
 fn short_answers_go_on_and_neighbours_are_one() {
-    // Alternating every 128 KiB, told in answers of one block; the last one reaches past the end.
+    // Kinds alternate every 128 KiB, in replies of one block. The last extent reaches past the end.
     let liar = Liar::start((1 << 20) - 100, |request| {
         let kind = u32::try_from(request.offset / (128 << 10) % 2 * 3).unwrap();
         request.extents(chunk::FLAG_DONE, &[(64 << 10, kind)])

@@ -1,4 +1,4 @@
-//! `host/NBDKIT.md` has what the installed nbdkit has, both ways.
+//! `host/NBDKIT.md` lists what the installed nbdkit has, and nothing else.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,12 +6,12 @@ use std::path::Path;
 
 use nbdbox_tests::run;
 
-/// Plugins that Debian has in packages of their own, which may be installed or not.
+/// Plugins that Debian has in packages of their own, so that they may not be installed.
 const OF_THEIR_OWN_PACKAGES: &[&str] = &[
     "guestfs", "libvirt", "lua", "perl", "python", "ruby", "tcl", "vddk",
 ];
 
-/// The names in the first column of the table under a heading, each of which says what it is here.
+/// The names in the first column of the table under a heading. Each row must say what nbdbox has instead.
 fn rows(heading: &str) -> BTreeSet<String> {
     let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/NBDKIT.md");
     let text = fs::read_to_string(manual).unwrap();
@@ -32,7 +32,7 @@ fn rows(heading: &str) -> BTreeSet<String> {
     set
 }
 
-/// What nbdkit's own configuration says of its folders.
+/// A folder from nbdkit's own configuration.
 fn folder(key: &str) -> String {
     let config = run("nbdkit", ["--dump-config"]).ok();
     let line = config.lines().find_map(|line| line.strip_prefix(key));
@@ -70,7 +70,7 @@ fn its_options_are_in_the_table() {
     assert_eq!(rows("Options"), options);
 }
 
-/// What is the same is there.
+/// nbdbox takes the options that it has in common with nbdkit.
 #[test]
 fn options_that_are_the_same_are_taken() {
     let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/NBDKIT.md");

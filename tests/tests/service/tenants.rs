@@ -1,5 +1,4 @@
-//! Many tenants in one process: who sees what, who may use how much, and what a change of the
-//! configuration changes.
+//! Many tenants in one process: what each can see and use, and what a change of the configuration changes.
 
 mod attack;
 mod certificates;

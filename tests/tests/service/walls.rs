@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const MIB: u64 = 1 << 20;
 
-/// The attempts of the table in SECURITY.md, with what each meets in the server and in the compiler.
+/// The attempts in SECURITY.md's table, with the result of each in the server and in the compiler.
 fn documented() -> BTreeMap<String, [String; 2]> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../SECURITY.md");
     let security = fs::read_to_string(path).unwrap();
@@ -29,7 +29,7 @@ fn documented() -> BTreeMap<String, [String; 2]> {
     rows.collect()
 }
 
-/// What an intruder met.
+/// The results of `nbdbox intrude`.
 fn met(options: &[&str]) -> BTreeMap<String, String> {
     let mut program = Command::new(nbdbox());
     program.arg("intrude").args(options);
@@ -43,7 +43,7 @@ fn met(options: &[&str]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The error's name: what is printed has its words too.
+/// Whether the outcome is this error. The program prints the error's text.
 fn is(errno: &str, outcome: &str) -> bool {
     let words = match errno {
         "EPERM" => "Operation not permitted",
@@ -184,7 +184,7 @@ fn a_reload_that_fails_takes_nothing_away() {
         .concat()
     };
     let server = Server::hosting(&config(&one, ""));
-    // Its words are right, but there's no such plugin; and nobody has opened the first disk yet.
+    // The words of the configuration are right, but the plugin doesn't exist. No client has opened the first disk yet.
     let wrong = "[[tenant.alice.export]]\nname = \"other\"\nplugin = \"/nowhere.wasm\"\n";
     server.reload(&config(&two, wrong));
     assert!(

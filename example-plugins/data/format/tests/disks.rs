@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use data_format::{File, Files, Leaf, Picture, limits, picture};
 
-/// `a`: the bytes 1 to 10. `big`: 100,000 bytes, which may not be read.
+/// `a`: the bytes 1 to 10. `big`: 100,000 bytes, which the plugin may not read.
 struct Two;
 
 impl Files for Two {
@@ -80,7 +80,7 @@ fn offsets_move_and_make_the_disk_as_large() {
 }
 
 #[test]
-fn what_comes_later_covers_what_was_there_with_its_zeroes() {
+fn later_pieces_cover_earlier_ones_with_their_zeroes() {
     assert_eq!(bytes("1*6 @1 ( @2 2 )"), [1, 0, 0, 2, 1, 1]);
     assert_eq!(bytes("1*6 @2 0*2"), [1, 1, 0, 0, 1, 1]);
 }
@@ -100,7 +100,7 @@ fn groups_are_repeated_cut_and_named() {
 fn a_name_is_seen_inside_and_not_outside() {
     assert_eq!(bytes("1 -> \\a ( \\a 2 -> \\a \\a ) \\a"), [1, 2, 1]);
     assert!(disk("( 1 -> \\a ) \\a").unwrap_err().contains("\\a"));
-    // What it stands for sees what was there when it got its name.
+    // The value of a name has the names that were defined before it.
     assert_eq!(bytes("1 -> \\a \\a -> \\b 2 -> \\a \\b"), [1]);
 }
 
@@ -108,7 +108,7 @@ fn a_name_is_seen_inside_and_not_outside() {
 fn files_are_put_whole_or_in_part() {
     assert_eq!(bytes("<a[2:4]*2"), [3, 4, 3, 4]);
     assert_eq!(bytes("0 <a[8:]"), [0, 9, 10]);
-    // There isn't more.
+    // The blob has no more bytes.
     assert_eq!(bytes("<a[8:100]"), [9, 10]);
     assert!(disk("<c").unwrap_err().contains("no such blob"));
 }
@@ -152,7 +152,7 @@ fn pages_are_data_where_something_isnt_zero() {
 }
 
 #[test]
-fn what_would_take_too_much_is_refused() {
+fn texts_past_the_limits_are_refused() {
     for text in [
         format!("@{}", u64::MAX),
         format!("@{} 1", limits::SIZE),

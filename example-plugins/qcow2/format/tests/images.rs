@@ -1,4 +1,4 @@
-//! Images made byte by byte: what each field means, and what it must not be.
+//! Images made byte by byte: the meaning of each field, and its invalid values.
 
 use qcow2_format::cluster::Entry;
 use qcow2_format::{Bytes, Chain, Error, Header, Image, Layer, Result, Stretch};
@@ -86,7 +86,7 @@ fn neighbours_are_one_stretch() {
 }
 
 #[test]
-fn what_is_not_there_is_below_as_far_as_that_reaches() {
+fn unallocated_clusters_are_those_of_the_layer_below() {
     let top = Made::new(8 * 512).entry(1, cluster(4));
     let base = Made::new(3 * 512).entry(0, cluster(6)).entry(1, cluster(7));
     let below = vec![
@@ -141,7 +141,7 @@ fn subclusters_have_states_of_their_own() {
     made.put(40, &(1_u64 << 14).to_be_bytes());
     made.put(1 << 14, &(DATA | 2 << 14).to_be_bytes());
     made.put(2 << 14, &(DATA | 3 << 14).to_be_bytes());
-    // The first two are data, the third is zero, all others aren't there.
+    // The first two are data, the third is zero, and no other is allocated.
     made.put((2 << 14) + 8, &(0b11_u64 | 1 << 34).to_be_bytes());
     let found = walk(&mut made.chain(vec![Layer::Raw(4096)])).unwrap();
     let raw = Stretch::Raw {
@@ -231,7 +231,7 @@ fn names_and_formats_are_texts() {
 }
 
 #[test]
-fn what_the_file_lacks_is_said_where_it_is_used() {
+fn bytes_past_the_end_of_the_file_are_reported_at_their_use() {
     for (entry, expected) in [
         (cluster(12), Some(Stretch::Lacking)),
         (cluster(1 << 40), Some(Stretch::Lacking)),
@@ -245,7 +245,7 @@ fn what_the_file_lacks_is_said_where_it_is_used() {
         assert_eq!(found.ok(), expected, "{entry:x}");
         assert!(!chain.lacks(), "no table");
     }
-    // An L2 table that isn't there has nothing.
+    // An L2 table past the end of the file has no entries.
     let made = Made::new(1024).with(CLUSTER, &(DATA | 1 << 40).to_be_bytes());
     let mut chain = made.chain(Vec::new());
     assert_eq!(chain.stretch(0, 1).unwrap().0, Stretch::Zero);
@@ -254,7 +254,7 @@ fn what_the_file_lacks_is_said_where_it_is_used() {
 
 #[test]
 fn one_bad_subcluster_spoils_its_cluster() {
-    // As in QEMU: the entry is wrong, whichever part of it is asked for.
+    // As in QEMU, the whole entry is wrong, whichever part of it a client reads.
     for bitmap in [1 << 63 | 1 << 31, 1_u64] {
         let entry = Entry {
             descriptor: if bitmap == 1 { 0 } else { DATA | 1 << 16 },

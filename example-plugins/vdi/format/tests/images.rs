@@ -1,4 +1,4 @@
-//! Images made byte by byte: what each field means, and what it must not be.
+//! Images made byte by byte: the meaning of each field, and its invalid values.
 
 use vdi_format::{Bytes, Error, Image, Result, Stretch, Tables as _};
 
@@ -90,7 +90,7 @@ fn a_size_is_rounded_up_to_whole_sectors() {
 }
 
 #[test]
-fn what_the_file_lacks_is_zeroes() {
+fn bytes_past_the_end_of_the_file_are_zeroes() {
     let mut made = Made::new(16_384)
         .entry(0, 2)
         .entry(1, 3)
@@ -112,7 +112,7 @@ fn what_the_file_lacks_is_zeroes() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_fields_are_refused() {
     let cases: [(usize, &[u8], &str); 15] = [
         (0x40, &[0], "not a VDI image"),
         (0x44, &[0], "version 1.0"),

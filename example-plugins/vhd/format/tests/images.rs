@@ -1,4 +1,4 @@
-//! Images made byte by byte: what each field means, and what it must not be.
+//! Images made byte by byte: the meaning of each field, and its invalid values.
 
 use vhd_format::fields::checksum;
 use vhd_format::{Bytes, Error, Image, Result, Stretch, Tables as _};
@@ -39,14 +39,14 @@ impl Made {
         sealed(footer, 64)
     }
 
-    /// With this footer, and its copy.
+    /// The image with this footer, and its copy.
     fn both(mut self, footer: &[u8]) -> Self {
         self.put(0, footer);
         self.put(LAST, footer);
         self
     }
 
-    /// With a change of the header.
+    /// The image with a change in the header.
     fn header(mut self, at: usize, bytes: &[u8]) -> Self {
         self.put(SECTOR + at, bytes);
         let header = sealed(self.0[SECTOR..3 * SECTOR].to_vec(), 36);
@@ -177,7 +177,7 @@ fn the_size_is_the_creators() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_fields_are_refused() {
     let kinds = [(4, "has a parent image"), (9, "type 9")];
     for (kind, words) in kinds {
         let made = Made::new(8);
@@ -220,8 +220,8 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
-fn what_the_file_lacks_of_a_block_is_an_error() {
-    // The data begins in sector 19, of which 100 bytes are there, or behind it.
+fn bytes_of_a_block_past_the_end_of_the_file_are_an_error() {
+    // The data begins in sector 19, of which the file has 100 bytes, or behind it.
     let mut made = Made::new(8)
         .entry(0, 18)
         .entry(1, 19)

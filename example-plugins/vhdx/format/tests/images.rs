@@ -1,4 +1,4 @@
-//! Images made byte by byte: what each field means, and what it must not be.
+//! Images made byte by byte: the meaning of each field, and its invalid values.
 
 use crc::{CRC_32_ISCSI, Crc};
 use vhdx_format::{Bytes, Error, Image, Result, Stretch, Tables as _};
@@ -76,7 +76,7 @@ impl Made {
         self.with(2 * MIB + 8 * index, &value.to_le_bytes())
     }
 
-    /// With checksums that are right.
+    /// The image with correct checksums.
     fn open(mut self) -> Result<Image<Bytes<Vec<u8>>>> {
         for (start, length) in [(64, 4), (128, 4), (192, 64), (256, 64)] {
             let part = &mut self.0[start << 10..][..length << 10];
@@ -88,7 +88,7 @@ impl Made {
     }
 }
 
-/// A block that is there, at so many MiB.
+/// The entry of a block at `mib` MiB.
 fn present(mib: u64) -> u64 {
     mib << 20 | 6
 }
@@ -150,7 +150,7 @@ fn the_newer_header_counts() {
 
 const GUID: [u8; 16] = [0x77; 16];
 
-/// Where the log is, and its length.
+/// The offset of the log, and its length.
 const LOG: usize = 5 * MIB;
 
 /// An entry of a log: sectors to write, `None` for zeroes.
@@ -190,7 +190,7 @@ fn log_entry(sequence: u64, tail: usize, writes: &[(u64, Option<[u8; 4096]>)]) -
 }
 
 impl Made {
-    /// With entries at these places of its log, which may wrap.
+    /// The image with entries at these places of its log, which may wrap.
     fn logged(mut self, entries: &[(usize, Vec<u8>)]) -> Self {
         for header in [64 << 10, 128 << 10] {
             self.put(header + 48, &GUID);
@@ -225,19 +225,19 @@ fn a_log_is_replayed_from_the_entry_that_its_head_names() {
     let data = |mib: u64| Stretch::Data(mib << 20);
     let alone = find(&[(0, first.clone())]).unwrap();
     assert_eq!(alone, [(0, data(3)), (1 << 20, Stretch::Hole)]);
-    // Both, in order: the second one writes another table.
+    // Both entries, in order: the second one writes another table.
     let second = |tail| log_entry(8, tail, &[(TABLE, table(1, present(4)))]);
     let both = find(&[(0, first.clone()), (8192, second(0))]).unwrap();
     assert_eq!(both, [(0, Stretch::Hole), (1 << 20, data(4))]);
-    // The first one is done with.
+    // The file has the first entry already.
     let other = log_entry(8, 8192, &[(TABLE + 4096, None)]);
     let last = find(&[(0, first.clone()), (8192, other)]).unwrap();
     assert_eq!(last, [(0, Stretch::Hole)]);
-    // What comes later isn't the sequence's.
+    // Later entries don't belong to the sequence.
     let later = log_entry(10, 0, &[(TABLE, None)]);
     let gap = find(&[(0, first), (8192, later)]).unwrap();
     assert_eq!(gap, alone);
-    // Round the end.
+    // The log wraps round its end.
     let wrapped = find(&[(
         MIB - 4096,
         log_entry(7, MIB - 4096, &[(TABLE, table(0, present(3)))]),
@@ -277,7 +277,7 @@ fn a_broken_log_is_refused() {
 }
 
 #[test]
-fn bad_blocks_are_bad_for_who_asks_for_them() {
+fn bad_blocks_fail_only_their_own_reads() {
     for entry in [4, 7, 6, 1 << 20 | 6 << 60, present(6), u64::MAX] {
         let made = Made::new(2 << 20).entry(0, present(3)).entry(1, entry);
         let mut image = made.open().unwrap();

@@ -1,4 +1,4 @@
-//! Images made byte by byte: what each field means, and what it must not be.
+//! Images made byte by byte: the meaning of each field, and its invalid values.
 
 use vmdk_format::{Bytes, Disk, Error, Image, Result, Stretch};
 
@@ -211,8 +211,8 @@ fn a_parent_is_refused() {
 }
 
 #[test]
-fn what_the_file_lacks_is_said_where_it_is_used() {
-    // Data half of which is there, data and a table that aren't.
+fn bytes_past_the_end_of_the_file_are_reported_at_their_use() {
+    // Data that is half in the file, and data and a table that aren't in it at all.
     for (at, sector, found) in [
         (
             2 * SECTOR + 4,

@@ -1,4 +1,4 @@
-//! What calls took, as an author wants to read it.
+//! The calls of `nbdbox dev`, their times, and the budgets that they used, as text for an author.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use nbd_proto::Errno;
 use nbdbox_config::limits::{HANDLES, Limits};
 use nbdbox_config::size::Bytes;
 
-/// Lines of single calls that are kept until they are printed. Restrains clients who ask for more than a
-/// person reads: the rest is counted.
+/// The most lines of single calls that wait to be printed. Restrains clients that send more requests than a person can
+/// read: the journal only counts the rest.
 const LINES: usize = 1000;
 
-/// The plugin's function that answers, by its name in the WIT.
+/// The name of the plugin's function in the WIT.
 const fn callback(operation: Operation) -> &'static str {
     match operation {
         Operation::BlockStatus => "report",
@@ -22,26 +22,26 @@ const fn callback(operation: Operation) -> &'static str {
     }
 }
 
-/// A call that has ended.
+/// One call that has ended.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) operation: Operation,
     pub(super) offset: u64,
     pub(super) length: u64,
-    /// From the request to its answer: waiting for an instance, and bytes that the host moved, included.
+    /// The time from the request to its answer, including the wait for an instance and the host's copying of bytes.
     pub(super) took: Duration,
     pub(super) error: Option<Errno>,
 }
 
-/// Takes notes of calls until they are printed.
+/// Collects calls until they are printed.
 #[derive(Debug)]
 pub(super) struct Journal {
-    /// Whether each call has a line.
+    /// Whether each call gets a line of its own.
     each: bool,
     page: Mutex<Page>,
 }
 
-/// What was noted since the last time.
+/// What the journal has collected since the last print.
 #[derive(Debug, Default)]
 struct Page {
     calls: String,
@@ -79,14 +79,14 @@ impl Journal {
         page.sums[call.operation as usize].add(call);
     }
 
-    /// What there is to print since the last time; empty if nothing was called.
+    /// Takes the text of everything since the last call; empty if there was none.
     pub(super) fn take(&self) -> String {
         let page = std::mem::take(&mut *self.page());
         let mut text = page.calls;
         if self.each {
             if page.lines > LINES {
                 let more = page.lines - LINES;
-                let _ = writeln!(text, "and {more} calls more");
+                let _ = writeln!(text, "and {more} more calls");
             }
         } else {
             for (operation, sum) in Operation::ALL.into_iter().zip(&page.sums) {
@@ -97,7 +97,7 @@ impl Journal {
     }
 
     fn page(&self) -> MutexGuard<'_, Page> {
-        // A note that was cut short is worth no panic.
+        // If a panic left a page incomplete, the page is still fit to be printed.
         self.page.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -158,7 +158,7 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// The most that was used of each limit so far, in one instance or call.
+/// The highest use of each limit so far, in one instance or one call.
 fn budgets(peaks: &Peaks, limits: &Limits) -> String {
     let cpu = match peaks.cpu() {
         Duration::ZERO => "less than 1".to_owned(),
@@ -225,6 +225,6 @@ mod tests {
         }
         let text = journal.take();
         assert_eq!(text.lines().count(), LINES + 2);
-        assert!(text.contains("\nand 5 calls more\n"));
+        assert!(text.contains("\nand 5 more calls\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! The plugin that is shown to clients now.
+//! The catalog of `nbdbox dev`: the build that clients get now.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use device::{Absent, Catalog, Listed, Opened, ProcessQuota};
 use fair_cores::Cores;
 use nbdbox_config::limits::Limits;
 
-/// What is served, and where its calls are noted.
+/// The build that new connections get, and the journal of all calls.
 #[derive(Debug)]
 pub(super) struct Stage {
     shown: Standalone,
@@ -50,7 +50,7 @@ impl Observed for Stage {
 impl Catalog for Stage {
     type Device = Timed;
 
-    /// The command line's: the same for all that come after each other.
+    /// The command line's limits, which are the same for all builds.
     fn limits(&self) -> &Limits {
         self.shown.limits()
     }

@@ -1,4 +1,4 @@
-//! An export whose calls are noted.
+//! An export that notes each of its calls in the journal.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,14 +13,14 @@ use runtime::PluginExport;
 
 use super::journal::{Call, Journal};
 
-/// An export of the plugin, and where its calls are noted.
+/// An export of the plugin, and the journal of its calls.
 pub(super) struct Timed {
     export: Arc<PluginExport>,
     journal: Arc<Journal>,
 }
 
 impl Timed {
-    /// Notes what is asked of an export.
+    /// Wraps an export, so that the journal gets its calls.
     pub(super) fn serve(export: &Served<PluginExport>, journal: Arc<Journal>) -> Served<Self> {
         let timed = Self {
             export: Arc::clone(export.device()),
@@ -30,7 +30,7 @@ impl Timed {
         Served::new(Arc::new(timed), terms, metrics)
     }
 
-    /// Does a call, and notes how long it took from the request to its answer.
+    /// Runs a call, and notes the time from the request to its answer.
     async fn note<T>(
         &self,
         operation: Operation,

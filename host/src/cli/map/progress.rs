@@ -1,27 +1,27 @@
-//! A progress bar on standard error: only on a terminal, and only for what takes its time.
+//! A progress bar on standard error: only on a terminal, and only for work that takes a while.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
 
-/// What takes less time needs no bar.
+/// Work that takes less time gets no bar.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Between two pictures of the bar.
+/// The time between two pictures of the bar.
 const TICK: Duration = Duration::from_millis(100);
 
 const TEMPLATE: &str = "mapping {bar:32} {percent:>3}%  {bytes} of {total_bytes}  {elapsed}";
 
-/// Removed from the terminal when it's dropped.
+/// A progress bar. Dropping it removes the bar from the terminal.
 pub(super) struct Progress {
     bar: ProgressBar,
     shows: JoinHandle<()>,
 }
 
 impl Progress {
-    /// Starts to wait, if the bar is wanted at all. Where standard error is no terminal, indicatif
-    /// shows nothing.
+    /// Starts the bar if it's `wanted`; it appears after `PATIENCE`. If standard error is no terminal, indicatif shows
+    /// nothing.
     pub(super) fn start(size: u64, wanted: bool) -> Self {
         let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
@@ -39,7 +39,7 @@ impl Progress {
         Self { bar, shows }
     }
 
-    /// So many bytes are mapped.
+    /// Shows that the first `bytes` bytes are mapped.
     pub(super) fn reached(&self, bytes: u64) {
         self.bar.set_position(bytes);
     }

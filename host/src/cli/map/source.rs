@@ -1,4 +1,4 @@
-//! Where a map comes from: a server, or a plugin that this process runs.
+//! The source of a map: a server, or a plugin that this process runs.
 
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -27,17 +27,17 @@ pub(super) enum Source<'a> {
         text: &'a str,
         tls: Option<Tls>,
     },
-    /// Run by this process, or by another one behind walls.
+    /// A plugin, run by this process, or by another one behind walls.
     Plugin(&'a PluginArgs, Side),
 }
 
-/// The process that runs the plugin has said why it can't.
+/// The process that runs the plugin has printed why it failed.
 #[derive(Debug, Error)]
 #[error("the plugin can't be run")]
 pub(super) struct Told;
 
 impl<'a> Source<'a> {
-    /// A URI has `://`; what hasn't is a file.
+    /// An argument with `://` is a URI; any other names a plugin.
     pub(super) fn of(arguments: &'a PluginArgs, tls: &TlsArgs, side: Side) -> anyhow::Result<Self> {
         let Reference::Path(path) = arguments.plugin() else {
             return Ok(Self::Plugin(arguments, side));
@@ -57,12 +57,12 @@ impl<'a> Source<'a> {
         matches!(self, Self::Server { .. })
     }
 
-    /// Whether it's a server that is to speak TLS.
+    /// Whether it's a server that is to be reached over TLS.
     pub(super) fn is_over_tls(&self) -> bool {
         matches!(self, Self::Server { tls: Some(_), .. })
     }
 
-    /// What to call it; fit for a terminal.
+    /// The source's name, escaped for a terminal.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Server { text, .. } => printable(text),
@@ -70,7 +70,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Gets to where requests can be sent.
+    /// Connects to the server, or starts the plugin, and negotiates up to the transmission phase.
     pub(super) async fn connect(&self) -> anyhow::Result<Client<Stream>> {
         match self {
             Self::Server { uri, tls, .. } => {
@@ -107,7 +107,7 @@ impl<'a> Source<'a> {
                 let stream: Stream = Box::new(ours);
                 match Client::negotiate(stream, "").await {
                     Ok(client) => Ok(client),
-                    // It ends when there's nothing to serve, and says why.
+                    // Without a client, the keeper ends and prints why the plugin failed.
                     Err(error) => match keeper.join() {
                         Ok(Ok(status)) if status != ExitCode::SUCCESS => Err(Told.into()),
                         Ok(Err(error)) => Err(error),
@@ -119,7 +119,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What to call a plugin; fit for a terminal.
+/// The plugin's name, escaped for a terminal.
 fn name_of(arguments: &PluginArgs) -> String {
     let name = match arguments.plugin() {
         Reference::Path(path) => {
@@ -136,10 +136,10 @@ async fn open(arguments: &PluginArgs) -> anyhow::Result<PluginCatalog> {
     arguments.open("", true, &opener, &process).await
 }
 
-/// Behind walls: runs the plugin for the one client whose socket the keeper has.
+/// Behind walls: runs the plugin for the one client whose socket the keeper holds.
 ///
 /// # Errors
-/// It can't be run.
+/// The plugin can't be run; the keeper has no client.
 pub(super) async fn serve(arguments: &PluginArgs, keeper: &Keeper) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch()?;
     let opening = signals.unless_asked(open(arguments)).await;

@@ -1,4 +1,4 @@
-//! The SVG file: complete, or not there.
+//! Writes an SVG file so that it's either complete or not there.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use tempfile::NamedTempFile;
 
-/// What a new file's permissions are before the umask.
+/// The permissions of a new file, before the umask.
 const MODE: u32 = 0o666;
 
-/// A file that gets its name when it's complete. Removed if it's dropped before.
+/// An unfinished file. It gets its name when it's complete; dropping it before that removes it.
 pub(super) struct SvgFile {
     path: PathBuf,
     kind: Kind,
 }
 
 enum Kind {
-    /// To be renamed.
+    /// A temporary file, to be renamed.
     Temporary(NamedTempFile),
-    /// A terminal, a pipe, a device: there's nothing to rename.
+    /// A terminal, a pipe or a device, which can't be renamed.
     Special(File),
 }
 
@@ -30,7 +30,7 @@ impl SvgFile {
     }
 
     fn open(path: &Path) -> anyhow::Result<Self> {
-        // What a link leads to is replaced, not the link.
+        // If the path is a link, the file that it leads to is replaced, not the link.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let kind = match fs::metadata(&path) {
             Ok(there) if there.is_dir() => bail!("it's a folder"),
@@ -38,7 +38,7 @@ impl SvgFile {
                 Kind::Special(OpenOptions::new().write(true).open(&path)?)
             }
             Ok(there) => {
-                // A file that may not be written isn't to be replaced either.
+                // A file that this process may not write mustn't be replaced either.
                 OpenOptions::new().write(true).open(&path)?;
                 Kind::Temporary(beside(&path, there.permissions())?)
             }
@@ -47,7 +47,7 @@ impl SvgFile {
         Ok(Self { path, kind })
     }
 
-    /// What to call it.
+    /// The file's path, for messages.
     pub(super) fn name(&self) -> String {
         self.path.display().to_string()
     }
@@ -60,7 +60,7 @@ impl SvgFile {
         }
     }
 
-    /// It's complete.
+    /// Gives the complete file its name.
     pub(super) fn keep(self) -> anyhow::Result<()> {
         if let Kind::Temporary(file) = self.kind {
             let kept = file.persist(&self.path).map_err(|error| error.error);
@@ -83,7 +83,7 @@ fn beside(path: &Path, permissions: Permissions) -> io::Result<NamedTempFile> {
         .map_err(without_path)
 }
 
-/// The error without the temporary file's name, which says nothing to anybody.
+/// Removes the temporary file's name from an error: it means nothing to the user.
 fn without_path(error: io::Error) -> io::Error {
     let cause = error.get_ref().and_then(|inner| inner.source());
     match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {

@@ -1,4 +1,4 @@
-//! Whom a client over TLS trusts, and what it shows.
+//! The TLS options of `map`: the authorities to trust, and the client's own certificate.
 
 use std::path::PathBuf;
 
@@ -23,12 +23,12 @@ pub(super) struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// Whether none is given.
+    /// Whether the command line has none of these options.
     pub(super) fn is_empty(&self) -> bool {
         self.tls_ca.is_none() && self.tls_certificate.is_none()
     }
 
-    /// How to speak TLS with the server of a URI; `None` if the URI doesn't want it.
+    /// The TLS settings for a URI's server; `None` if the URI isn't for TLS.
     pub(super) fn tls(&self, uri: &Uri) -> anyhow::Result<Option<Tls>> {
         let Some(said) = uri.tls() else {
             return Ok(None);
@@ -38,7 +38,7 @@ impl TlsArgs {
         let ca = self.tls_ca.clone().or(ca);
         let given = self.tls_certificate.clone().zip(self.tls_key.clone());
         let files = TlsFiles {
-            ca: ca.context("whom to trust? --tls-ca FILE, or tls-certificates=DIR in the URI")?,
+            ca: ca.context("TLS needs an authority to trust: --tls-ca FILE, or tls-certificates=DIR in the URI")?,
             own: given.or(own),
         };
         Tls::load(&files, &said.server).map(Some)

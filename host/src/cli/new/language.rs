@@ -1,4 +1,4 @@
-//! The languages, and what a folder for each is made of: a template, and the kit beside it.
+//! The languages of `nbdbox new`, and the template and the kit of each.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ static ZIG: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-sdk/zig");
 static PYTHON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-sdk/python");
 static JS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../guest-sdk/js");
 
-/// A language that there is a kit for.
+/// A language that has a kit.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Language {
     Rust,
@@ -30,7 +30,7 @@ pub(super) enum Language {
 }
 
 impl Language {
-    /// Its name.
+    /// The language's name, for people.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Rust => "Rust",
@@ -43,7 +43,7 @@ impl Language {
         }
     }
 
-    /// The file in which the author works.
+    /// The file that the author edits.
     pub(super) fn source(self) -> &'static str {
         match self {
             Self::Rust => "src/lib.rs",
@@ -56,7 +56,7 @@ impl Language {
         }
     }
 
-    /// Fills a folder.
+    /// Writes the template and its kit into `folder`. Blocks.
     pub(super) fn write(self, name: &str, folder: &Path) -> anyhow::Result<()> {
         for (kit, place) in self.kit() {
             let place = folder.join(place);
@@ -81,7 +81,7 @@ impl Language {
         Ok(fs::write(folder.join("test.sh"), named(test.contents()))?)
     }
 
-    /// The parts of the kit, and where they go.
+    /// The kit's folders, and the place of each in the new folder.
     fn kit(self) -> Vec<(&'static Dir<'static>, &'static str)> {
         match self {
             Self::Rust => vec![(&RUST, "kit/nbdbox-plugin/src"), (&WIT, "kit/wit")],
@@ -93,7 +93,7 @@ impl Language {
     }
 }
 
-/// Writes the files of a folder below `to`, each as `change` makes it.
+/// Writes the files of a folder below `to`, each changed by `change`.
 fn copy(from: &Dir<'_>, to: &Path, change: &dyn Fn(&[u8]) -> Vec<u8>) -> anyhow::Result<()> {
     fs::create_dir_all(to)?;
     for entry in from.entries() {
@@ -104,7 +104,7 @@ fn copy(from: &Dir<'_>, to: &Path, change: &dyn Fn(&[u8]) -> Vec<u8>) -> anyhow:
             DirEntry::Dir(folder) if name != "__pycache__" => {
                 copy(folder, &to.join(name), change)?;
             }
-            // A kit's README speaks of the places in the repository.
+            // A kit's README describes places in the repository.
             DirEntry::File(file) if from.path().parent().is_some() || name != "README.md" => {
                 fs::write(to.join(name), change(file.contents()))?;
             }

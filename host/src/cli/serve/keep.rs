@@ -1,4 +1,4 @@
-//! `serve` as the keeper: what the server's process may have, and what is done beside serving.
+//! `serve` as the keeper: the rights of the server's process, and the work beside serving.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::keeper::{self, Charge, Opened, SameRights, Serving, Supplies};
 use crate::service::{self, Changes, FileWatcher, Signals, Supervisor, Wanted};
 
 impl Serve {
-    /// Keeps the server of a command line.
+    /// Runs as the keeper of a command line's server.
     pub(super) async fn keep(self: Box<Self>, all_walls: bool) -> anyhow::Result<ExitCode> {
         let signals = Signals::catch()?;
         let input = self.input()?;
@@ -28,7 +28,7 @@ impl Serve {
             || FileWatcher::start_names(self.several.folders()),
             FOLDER_CHANGED,
         )?;
-        // What may be done with the files of a folder stays the same, whichever there are.
+        // The rights on a folder's files stay the same, whatever files there are.
         let folders = SameRights(changes, rights.clone());
         let serve = Arc::new(self);
         let opening = Arc::clone(&serve);
@@ -58,7 +58,7 @@ impl Serve {
         keeper::keep(signals, charge, folders, until).await
     }
 
-    /// Keeps the server of a configuration; `None` if it wants no sandbox.
+    /// Runs as the keeper of a configuration's server; `None` if the configuration turns the sandbox off.
     pub(super) async fn keep_configuration(
         &self,
         path: &Path,
@@ -95,7 +95,8 @@ impl Serve {
         service::keep_configuration(path, wanted, kept, all_walls, start_log, until).await
     }
 
-    /// What the keeper runs for: of one client it hears by the server's end.
+    /// When the keeper ends. The one client of `--single` needs no case: the server ends with it, and the keeper with
+    /// the server.
     fn kept_purpose(&self, variables: &Variables) -> Purpose {
         match &self.run {
             Some(script) => Purpose::Command(Box::new(Captive::new(script, variables))),
@@ -103,7 +104,7 @@ impl Serve {
         }
     }
 
-    /// The name that clients are told.
+    /// The export's name in the URI that is announced.
     fn announced_name(&self) -> anyhow::Result<String> {
         if self.several.is_empty() || self.plugin.is_named() || !self.listen.export.is_empty() {
             return Ok(self.listen.export.clone());

@@ -1,4 +1,4 @@
-//! Verdicts for people, for programs, and for CI.
+//! The verdicts as text for people, as JSON, and as JUnit for CI.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::conformance::{Outcome, Verdict};
 
-/// A run, as it's told of.
+/// The facts of a run that its reports have.
 pub(super) struct Report<'a> {
     plugin: &'a str,
     seed: u64,
@@ -66,7 +66,7 @@ fn status(verdict: &Verdict) -> TestCaseStatus {
     status
 }
 
-/// One verdict, in two lines if there is something to repair.
+/// One verdict as text: two lines if the rule is broken.
 pub(super) fn line(verdict: &Verdict) -> String {
     let (outcome, rule) = (verdict.outcome.name(), verdict.rule);
     let (name, meaning) = (rule.name(), rule.meaning());
@@ -79,7 +79,7 @@ pub(super) fn line(verdict: &Verdict) -> String {
     }
 }
 
-/// How many came out how.
+/// The number of verdicts of each kind, in a line.
 pub(super) fn summary(verdicts: &[Verdict]) -> String {
     let count = |outcome| {
         verdicts

@@ -1,17 +1,17 @@
-//! What is being checked, on standard error: only on a terminal, and only for what takes its time.
+//! The rule that is being checked, on standard error: only on a terminal, and only for checks that take a while.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Between two pictures.
+/// The time between two pictures.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Removed from the terminal when it's dropped.
+/// A spinner. Dropping it removes it from the terminal.
 pub(super) struct Spinner(ProgressBar);
 
 impl Spinner {
-    /// Where standard error is no terminal, indicatif shows nothing.
+    /// Starts the spinner. If standard error is no terminal, indicatif shows nothing.
     pub(super) fn new() -> Self {
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
@@ -21,13 +21,13 @@ impl Spinner {
         Self(bar)
     }
 
-    /// Shows what comes now.
+    /// Shows `what`, and starts its clock.
     pub(super) fn shows(&self, what: &'static str) {
         self.0.set_message(what);
         self.0.reset_elapsed();
     }
 
-    /// Prints something else meanwhile.
+    /// Hides the spinner while `print` runs.
     pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.suspend(print)
     }

@@ -1,4 +1,4 @@
-//! Asks an admin listener.
+//! Reads a report from an admin listener.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::admin::{Report, get};
 /// The page.
 const PAGE: &str = "/exports";
 
-/// Time for an answer.
+/// The time that the listener gets to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes of an answer. Restrains whatever else may listen there.
+/// The most bytes of an answer. Restrains any other program that listens at the address.
 const ANSWER: usize = 256 << 20;
 
-/// What `/exports` says now.
+/// Reads `/exports` of the listener at `address`.
 pub(super) async fn report(address: &Address) -> anyhow::Result<Report> {
     let asked = timeout(PATIENCE, ask(address)).await;
     let text = asked
         .context("no answer in time")
         .and_then(|text| text)
-        .with_context(|| format!("can't ask the admin listener at {address}"))?;
+        .with_context(|| format!("can't read from the admin listener at {address}"))?;
     serde_json::from_slice(&text)
-        .with_context(|| format!("what answers at {address} isn't nbdbox, or another version"))
+        .with_context(|| format!("the program at {address} isn't nbdbox, or is another version"))
 }
 
 async fn ask(address: &Address) -> anyhow::Result<Bytes> {

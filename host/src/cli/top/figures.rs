@@ -1,4 +1,4 @@
-//! From two looks to what happened in between. Pure.
+//! What happened between two reports. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,36 +8,36 @@ use serde::Serialize;
 use super::{By, Sort};
 use crate::admin::{ExportReport, LayerReport, ProcessReport, Report, StorageReport};
 
-/// What an export, a layer of one, or a tenant does.
+/// What an export, one of its layers, or a tenant does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Row {
     pub(super) tenant: String,
-    /// Empty where all of a tenant's are summed up.
+    /// Empty in the sum of a tenant.
     pub(super) export: String,
-    /// None where all layers are summed up.
+    /// `None` in the sum of all layers.
     pub(super) layer: Option<String>,
     pub(super) connections: u64,
     pub(super) ops_per_second: f64,
     pub(super) bytes_per_second: f64,
-    /// The bound of the bucket in which the 99th of 100 requests was; none if there were none, or isn't
-    /// known of a layer.
+    /// The upper bound of the bucket with the 99th of 100 requests, in microseconds. `None` if there were no requests,
+    /// and for a layer, for which the server doesn't count it.
     pub(super) p99_us: Option<u64>,
-    /// CPU time of guests, of the host on behalf of clients, and of lanes: 100 is a core. Of a layer: without the
-    /// host's, which is the export's as a whole.
+    /// CPU time of guests, of the host for clients, and of lanes, in percent of a core. A layer's is without the
+    /// host's, which is counted for the whole export.
     pub(super) cpu_percent: f64,
-    /// That of guests alone.
+    /// CPU time of guests alone, in percent of a core.
     pub(super) guest_percent: f64,
     pub(super) memory: u64,
-    /// The operation of storage that has taken longest so far, if one takes long.
+    /// The storage operation that has taken longest so far, if one takes long.
     pub(super) storage: Option<StorageReport>,
-    /// Since the server began.
+    /// Faults since the server started.
     pub(super) faults: u64,
-    /// Requests by how long they took.
+    /// The number of requests in each bucket of times.
     #[serde(skip)]
     pub(super) latency: Vec<u64>,
 }
 
-/// What each export, and each of its layers, did between two looks, which are `elapsed` apart.
+/// The rows of all exports and of their layers, from two reports that are `elapsed` apart.
 pub(super) fn rows(before: &Report, after: &Report, elapsed: Duration) -> Vec<Row> {
     let nothing = ExportReport::default();
     let old: BTreeMap<_, _> = before
@@ -55,14 +55,14 @@ pub(super) fn rows(before: &Report, after: &Report, elapsed: Duration) -> Vec<Ro
     after.exports.iter().flat_map(both).collect()
 }
 
-/// Another plugin begins anew.
+/// What makes an export the same in two reports. With another plugin its counters start from zero.
 fn key(export: &ExportReport) -> (&str, &str, &str) {
     (&export.tenant, &export.export, &export.digest)
 }
 
-/// The whole of an export.
+/// The row of a whole export.
 fn row(before: &ExportReport, after: &ExportReport, seconds: f64) -> Row {
-    // What was configured anew meanwhile counts from zero.
+    // An export that was reconfigured in between counts from zero.
     let latency: Vec<u64> = (0..after.latency.len())
         .map(|index| {
             let old = before.latency.get(index).copied().unwrap_or(0);
@@ -101,13 +101,13 @@ fn lane_ns(export: &ExportReport) -> u64 {
     layers.map(|layer| layer.lane_ns).sum()
 }
 
-/// Guests run in the time of connections, but when they are made on a lane.
+/// All CPU time of an export. Guests run in the time of connections, except while a lane makes instances.
 fn all_ns(export: &ExportReport) -> u64 {
     let on_workers = export.served_ns.max(guest_ns(export));
     on_workers.saturating_add(lane_ns(export))
 }
 
-/// The layers of an export, where it's in other things like `whole`.
+/// The rows of an export's layers. What isn't counted for layers is as in `whole`.
 fn layers(before: &ExportReport, after: &ExportReport, whole: &Row, seconds: f64) -> Vec<Row> {
     let nothing = LayerReport::default();
     let bytes = |layer: &LayerReport| layer.read_bytes.saturating_add(layer.written_bytes);
@@ -134,19 +134,19 @@ fn layers(before: &ExportReport, after: &ExportReport, whole: &Row, seconds: f64
     after.layers.iter().map(row).collect()
 }
 
-/// What was counted meanwhile, in a second. What was configured anew meanwhile counts from zero.
+/// The increase of a counter per second. A counter that was reset in between counts from zero.
 fn rate(before: u64, after: u64, seconds: f64) -> f64 {
     float(after.saturating_sub(before)) / seconds
 }
 
-/// Faults, by whose fault they were: a plugin's, by its causes, or the host's.
+/// Faults: those of the plugin, whatever their causes, and those of the host.
 fn faults(export: &ExportReport) -> u64 {
     let layers = export.layers.iter().flat_map(|layer| layer.faults.values());
     let host = export.operations.values().filter_map(|by| by.get("host"));
     layers.chain(host).sum()
 }
 
-/// In microseconds. Beyond all bounds, twice the last one.
+/// The 99th percentile in microseconds; past the last bucket's bound, twice that bound.
 fn p99(latency: &[u64]) -> Option<u64> {
     let count: u64 = latency.iter().sum();
     let wanted = count - count / 100;
@@ -158,7 +158,7 @@ fn p99(latency: &[u64]) -> Option<u64> {
     bucket.filter(|_| count > 0).map(|bucket| 1 << bucket)
 }
 
-/// The rows to show, in their order.
+/// The rows to show, sorted.
 pub(super) fn arranged(rows: &[Row], by: By, sort: Sort) -> Vec<Row> {
     let (layers, wholes): (Vec<Row>, Vec<Row>) =
         rows.iter().cloned().partition(|row| row.layer.is_some());
@@ -178,7 +178,7 @@ pub(super) fn arranged(rows: &[Row], by: By, sort: Sort) -> Vec<Row> {
         Sort::Faults => float(row.faults),
         Sort::Name => 0.0,
     };
-    // Stable: what is equal stays in the order of names.
+    // The sort is stable: equal rows stay in the order of their names.
     rows.sort_by(|one, other| value(other).total_cmp(&value(one)));
     rows
 }
@@ -205,15 +205,15 @@ fn by_tenant(rows: &[Row]) -> Vec<Row> {
     tenants.into_values().collect()
 }
 
-/// What the process has of the machine.
+/// What the process uses of the machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Process {
-    /// 100 is a core.
+    /// In percent of a core.
     pub(super) cpu_percent: f64,
     pub(super) now: ProcessReport,
 }
 
-/// What it did between two looks, which are `elapsed` apart.
+/// What the process did between two reports that are `elapsed` apart.
 pub(super) fn process(before: &Report, after: &Report, elapsed: Duration) -> Process {
     let seconds = elapsed.as_secs_f64().max(1e-3);
     Process {
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    /// With so much memory, and so many milliseconds of CPU time.
+    /// A layer with `memory` bytes, and `cpu` milliseconds of CPU time.
     fn layer(name: &str, memory: u64, cpu: u64) -> LayerReport {
         LayerReport {
             layer: name.to_owned(),
@@ -297,7 +297,7 @@ mod tests {
         let rows = rows(&Report::default(), &after, Duration::from_secs(1));
         let whole = &arranged(&rows, By::Export, Sort::Cpu)[0];
         assert_eq!((whole.memory, whole.faults), (30, 2));
-        // 20 ms of connections, of which guests had 12, and 2 of the lane.
+        // 20 ms of connections, of which guests took 12 ms, and 2 ms of the lane.
         assert!((whole.cpu_percent - 2.2).abs() < 1e-9);
         assert!((whole.guest_percent - 1.2).abs() < 1e-9);
         let layers = arranged(&rows, By::Layer, Sort::Memory);

@@ -6,13 +6,13 @@ use nbdbox_config::size::Bytes;
 use super::figures::{Process, Row};
 use crate::admin::StorageReport;
 
-/// The columns' names.
+/// The headings of the columns.
 pub(super) const HEADINGS: [&str; 11] = [
     "TENANT", "EXPORT", "CONN", "OPS/S", "MIB/S", "P99", "CPU%", "GUEST%", "MEMORY", "STORAGE",
     "FAULTS",
 ];
 
-/// A row's cells.
+/// The cells of a row.
 pub(super) fn cells(row: &Row) -> [String; 11] {
     let name = |name: &str| match name {
         "" => "-".to_owned(),
@@ -37,7 +37,7 @@ pub(super) fn cells(row: &Row) -> [String; 11] {
     ]
 }
 
-/// Columns as wide as they have to be: names to the left, numbers to the right.
+/// Formats the rows; each column is as wide as its widest cell. Names are on the left, numbers on the right.
 pub(super) fn table(rows: &[Row]) -> String {
     let headings = HEADINGS.map(str::to_owned);
     let lines: Vec<[String; 11]> = std::iter::once(headings)
@@ -58,7 +58,7 @@ pub(super) fn table(rows: &[Row]) -> String {
     lines.iter().map(line).collect()
 }
 
-/// The whole process in a line: the sum of the rows is less, since the process does more than serve.
+/// The whole process in a line. Its figures exceed the sum of the rows, because the process does more than serve.
 pub(super) fn process(process: &Process) -> String {
     let Process { cpu_percent, now } = process;
     let bytes = |bytes: Option<u64>| bytes.map_or("?".to_owned(), |bytes| Bytes(bytes).to_string());
@@ -73,7 +73,7 @@ pub(super) fn process(process: &Process) -> String {
     )
 }
 
-/// What storage does so long, as in `flush:12s` and `zero:37%`.
+/// The storage operation that takes long, and its time or share, as in `flush:12s` and `zero:37%`.
 fn storage(wait: &StorageReport) -> String {
     let operation = printable(&wait.operation);
     match (wait.done, wait.of) {

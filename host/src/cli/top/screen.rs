@@ -11,19 +11,19 @@ use super::figures::{Process, Row, arranged};
 use super::plain::{HEADINGS, cells};
 use super::{By, Sort};
 
-/// The keys, for the last line.
+/// The help in the last line.
 const HELP: &str =
     "sort: o ops  b bytes  l latency  c cpu  m memory  f faults  n name  show: t e y  q quit";
 
-/// Rows of a page.
+/// The rows that a page key scrolls.
 const PAGE: usize = 10;
 
-/// What is shown, and how.
+/// What the screen shows, and how.
 pub(super) struct View {
     admin: String,
     by: By,
     sort: Sort,
-    /// `None` before there are two looks.
+    /// `None` before the second reading.
     rows: Option<Vec<Row>>,
     process: Option<Process>,
     /// Rows that are scrolled out at the top.
@@ -32,7 +32,7 @@ pub(super) struct View {
     trouble: Option<String>,
 }
 
-/// What the user wants.
+/// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     More,
@@ -52,19 +52,19 @@ impl View {
         }
     }
 
-    /// Shows newer figures from now on.
+    /// Shows newer figures.
     pub(super) fn show(&mut self, rows: Vec<Row>, process: Process) {
         self.rows = Some(rows);
         self.process = Some(process);
         self.trouble = None;
     }
 
-    /// There are none: the old ones stay, and it's said.
+    /// Keeps the old figures, and shows why there are no newer ones.
     pub(super) fn fail(&mut self, why: String) {
         self.trouble = Some(why);
     }
 
-    /// A key was pressed.
+    /// Handles a key.
     pub(super) fn press(&mut self, key: KeyEvent) -> Wish {
         if key.kind == KeyEventKind::Release {
             return Wish::More;
@@ -103,7 +103,7 @@ impl View {
         let rows = self.rows.as_deref().unwrap_or_default();
         frame.render_widget(self.head(rows), top);
         let rows = arranged(rows, self.by, self.sort);
-        // The last row stays in sight.
+        // Keeps the last row in sight.
         self.skipped = self.skipped.min(rows.len().saturating_sub(1));
         frame.render_widget(self.table(&rows), middle);
         frame.render_widget(Line::from(HELP).dim(), bottom);
@@ -150,7 +150,7 @@ impl View {
                 cell.bold()
             }
         });
-        // Names take what the numbers leave.
+        // Names get the width that numbers leave.
         let widths = HEADINGS.iter().enumerate().map(|(index, _)| match index {
             0 | 1 => Constraint::Fill(1),
             8 | 9 => Constraint::Length(11),
@@ -160,7 +160,7 @@ impl View {
     }
 }
 
-/// Names to the left, numbers to the right.
+/// Aligns names left and numbers right.
 fn cell((index, text): (usize, String)) -> Cell<'static> {
     let side = match index {
         0 | 1 => Alignment::Left,
@@ -169,7 +169,7 @@ fn cell((index, text): (usize, String)) -> Cell<'static> {
     Cell::from(Text::from(text).alignment(side))
 }
 
-/// The column that the rows are sorted by.
+/// The column by which the rows are sorted.
 fn column(sort: Sort) -> usize {
     match sort {
         Sort::Name => 1,
@@ -244,7 +244,7 @@ mod tests {
         view
     }
 
-    /// What a terminal shows: its lines, without the blanks at their ends.
+    /// The lines that a terminal shows, without trailing blanks.
     fn shown(view: &mut View) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(120, 7)).unwrap();
         terminal.draw(|frame| view.draw(frame)).unwrap();
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(lines[1], process);
         assert_eq!(words(&lines[2]), HEADINGS);
         let bob = "bob disk 1 512 2.0 64us 50 30 3 MiB flush:12s 3";
-        assert_eq!(words(&lines[3]).join(" "), bob, "the busiest first");
+        assert_eq!(words(&lines[3]).join(" "), bob, "the busiest row is first");
         assert_eq!(words(&lines[4])[..2], ["alice", "disk"]);
         assert_eq!(lines[6], HELP);
     }
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(press(&mut view, 'f'), Wish::More);
         assert_eq!(words(&shown(&mut view)[3])[0], "bob");
         assert_eq!(press(&mut view, 't'), Wish::More);
-        assert_eq!(words(&shown(&mut view)[3])[1], "-", "all of a tenant's");
+        assert_eq!(words(&shown(&mut view)[3])[1], "-", "the sum of a tenant");
         assert_eq!(press(&mut view, 'y'), Wish::More);
         assert_eq!(words(&shown(&mut view)[3])[1], "disk/0:file");
         assert_eq!(press(&mut view, 'e'), Wish::More);
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(
             words(&shown(&mut view)[3])[0],
             "alice",
-            "the last one stays"
+            "the last row stays in sight"
         );
         assert_eq!(press(&mut view, 'q'), Wish::End);
         let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);

@@ -1,4 +1,4 @@
-//! Files that two exports of a configuration would have, where one at most may.
+//! Finds files that two exports of a configuration would open, if only one of them may.
 
 use std::collections::HashMap;
 
@@ -6,23 +6,23 @@ use blob::{Access, Grant};
 use nbdbox_config::config::{Export, Problems};
 use nbdbox_config::lock::Lock;
 
-/// A file, however many paths lead to it: its device and inode.
+/// What identifies a file, whatever path leads to it: its device and inode.
 type FileId = (u64, u64);
 
-/// A file as it's granted to an export.
+/// A file that is granted to an export.
 struct Granted {
     terms: (Access, Lock),
-    /// To whom, and where that is written.
+    /// The grant, and its place in the configuration, as text.
     words: String,
 }
 
-/// Finds what clashes, export by export.
+/// Finds clashes, one export after the other.
 #[derive(Default)]
 pub(super) struct SameFiles(HashMap<FileId, Vec<Granted>>);
 
 impl SameFiles {
-    /// Reports the files of an export that it, or one before it, has already. What isn't there is found when the export
-    /// is opened.
+    /// Reports the files of an export that it, or an export before it, has already. A file that doesn't exist is
+    /// reported when the export is opened.
     pub(super) fn add(
         &mut self,
         tenant: &str,
@@ -38,7 +38,7 @@ impl SameFiles {
         let filters = filters.map(|grant| (format!("{key}.filters.blobs"), grant));
         for (key, grant) in own.chain(filters) {
             let terms = terms(grant, export.policy.read_only);
-            // Others may have it too, whatever they do.
+            // A file that is only read, without an exclusive lock, clashes with no grant.
             if terms.0 != Access::ReadWrite && terms.1 != Lock::Exclusive {
                 continue;
             }
@@ -49,7 +49,7 @@ impl SameFiles {
             if let Some(other) = place.iter().find(|other| Lock::clash(other.terms, terms)) {
                 let (path, words) = (grant.path.display(), &other.words);
                 let text = format!(
-                    "{path} is the same file as {words}: one of them alone may write it, unless both set `lock = \
+                    "{path} is the same file as {words}: only one of them may write it, unless both set `lock = \
                      \"shared\"`"
                 );
                 problems.add(export.place.clone(), format!("{key}.{}", grant.name), text);
@@ -63,7 +63,7 @@ impl SameFiles {
     }
 }
 
-/// As it will be opened.
+/// The access and the lock with which the file will be opened.
 fn terms(grant: &Grant, read_only: bool) -> (Access, Lock) {
     let mut grant = grant.clone();
     if read_only {

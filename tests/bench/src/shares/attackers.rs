@@ -1,4 +1,4 @@
-//! The four who misbehave, each at a socket of its own.
+//! The four tenants that misbehave, each at a socket of its own.
 
 use std::path::Path;
 use std::thread::{self, sleep};
@@ -11,10 +11,10 @@ use nbd_proto::{Cookie, Framing};
 use crate::client::{Client, Endpoint};
 use crate::load::{Load, Operation, Order};
 
-/// Connections of each who doesn't flood.
+/// The connections of each attacker, except the one that floods.
 const CONNECTIONS: usize = 4;
 
-/// More connections than anybody needs, each with all requests that it may have.
+/// The load of the flood: more connections than a client needs, each with as many requests as the server takes.
 const FLOOD: Load = Load {
     operation: Operation::Read,
     order: Order::Random,
@@ -23,7 +23,7 @@ const FLOOD: Load = Load {
     connections: 16,
 };
 
-/// Bytes of what the slow one asks for.
+/// The bytes of one request of the slow reader.
 const MUCH: u32 = 1 << 20;
 
 /// Longer than any measurement.
@@ -47,16 +47,16 @@ pub(crate) fn attack(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An attacker that is thrown out comes back.
+/// Runs an attack again whenever it ends: a client that was thrown out comes back.
 fn again_and_again(attack: impl Fn() -> anyhow::Result<()>) {
     loop {
-        // How it ended is of no interest: it's to go on.
+        // It doesn't matter how the attack ended, because it has to go on.
         let _ = attack();
         sleep(Duration::from_millis(10));
     }
 }
 
-/// Reads, and reads again whatever the answer was.
+/// Reads again and again, whatever the replies are.
 fn ask(endpoint: &Endpoint) -> anyhow::Result<()> {
     let mut client = Client::connect(endpoint)?;
     let mut request = Vec::new();
@@ -68,7 +68,7 @@ fn ask(endpoint: &Endpoint) -> anyhow::Result<()> {
     }
 }
 
-/// Asks for much, and takes it a little at a time.
+/// Requests many bytes, and takes a few at a time.
 fn dawdle(endpoint: &Endpoint) -> anyhow::Result<()> {
     let mut client = Client::connect(endpoint)?;
     let mut requests = Vec::new();

@@ -9,10 +9,10 @@ const LEFT: f64 = 70.0;
 const WIDTH: f64 = 700.0;
 const HEIGHT: f64 = 170.0;
 
-/// A line's colour for each kind of server.
+/// The line colour of each kind of server.
 const COLOURS: [&str; 2] = ["#0072b2", "#d55e00"];
 
-/// A scale from values to the height of a panel, with the values that get a line.
+/// A panel of the plot: its scale, and the values that get a line.
 struct Panel<'a> {
     top: f64,
     title: &'a str,
@@ -84,7 +84,7 @@ pub(super) fn svg(outcomes: &[Outcome]) -> String {
     svg
 }
 
-/// The time of the attacks, in grey.
+/// The time of the attacks, as a grey area.
 fn attacks(svg: &mut String, windows: &[Window], step: f64) {
     let first = windows.iter().take_while(|one| !one.attacked).count();
     let count = windows.iter().filter(|one| one.attacked).count();
@@ -100,7 +100,7 @@ fn attacks(svg: &mut String, windows: &[Window], step: f64) {
 }
 
 impl Panel<'_> {
-    /// Where a value is, on a logarithmic scale.
+    /// The height of a value on the logarithmic scale.
     fn y(&self, value: f64) -> f64 {
         let (least, most) = self.range;
         let part = (value.clamp(least, most) / least).ln() / (most / least).ln();
@@ -152,6 +152,6 @@ impl Panel<'_> {
 }
 
 fn add(svg: &mut String, arguments: std::fmt::Arguments<'_>) {
-    // A string takes all that is written to it.
+    // Writing to a string can't fail.
     let _ = svg.write_fmt(arguments);
 }

@@ -6,7 +6,7 @@ use super::{FIFTH, Outcome, SETTLING, WINDOW, WINDOWS};
 use crate::machine;
 use crate::scene::Scene;
 
-/// One kind of server, for whoever waits.
+/// The outcome for one kind of server in one line, for the person who waits.
 pub(super) fn line(outcome: &Outcome) -> String {
     let [alone, beside] = [false, true].map(|attacked| figures(outcome, attacked));
     format!(
@@ -36,7 +36,7 @@ fn table(outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         let (alone, alone_p99) = figures(outcome, false);
         let (beside, beside_p99) = figures(outcome, true);
-        // A string takes all that is written to it.
+        // Writing to a string can't fail.
         let _ = writeln!(
             text,
             "| {} | {alone:.0} | {alone_p99:.2} | {:.0} | {beside:.0} | {beside_p99:.2} | {:.0} % |",
@@ -48,7 +48,7 @@ fn table(outcomes: &[Outcome]) -> String {
     text
 }
 
-/// SHARES.md.
+/// The text of SHARES.md.
 pub(super) fn document(scene: &Scene, outcomes: &[Outcome]) -> String {
     let [before, with, after] = WINDOWS;
     format!(

@@ -1,4 +1,4 @@
-//! Five tenants, of one server or each with a server of its own.
+//! Five tenants, of one server, or each with a server of its own.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::CORES;
 use crate::client::Endpoint;
 use crate::scene::Scene;
 
-/// The tenants: each has a socket of this name, and an export without one.
+/// The tenants. Each has a socket with its name, and one export, whose name is empty.
 const TENANTS: [Tenant; 5] = [
     Tenant {
         name: "loops",
@@ -26,7 +26,7 @@ const TENANTS: [Tenant; 5] = [
         weight: 100,
         plugin: "target/test-guests/bad.wasm",
         settings: "at = \"read\", do = \"grow\", mode = \"parallel\"",
-        // As much as the plugin's limit lets it have.
+        // As much as the limit of nbdbox's plugin allows.
         nbdkit: &[
             "eval",
             "get_size=echo 1M",
@@ -56,19 +56,19 @@ const TENANTS: [Tenant; 5] = [
     },
 ];
 
-/// A server that isn't there after so long won't come.
+/// A server that doesn't answer within this time has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Tenant {
     name: &'static str,
-    /// Its `cpu-weight`, where the server has such a thing.
+    /// The tenant's `cpu-weight`, if the server has weights.
     weight: u32,
     plugin: &'static str,
     settings: &'static str,
     nbdkit: &'static [&'static str],
 }
 
-/// What a tenant is promised of the server: its weight among all.
+/// The share of the server that a tenant's weight promises.
 pub(super) fn promised(tenant: &str) -> f64 {
     let weight = |tenants: &mut dyn Iterator<Item = &Tenant>| -> u32 {
         tenants.map(|tenant| tenant.weight).sum()
@@ -77,19 +77,19 @@ pub(super) fn promised(tenant: &str) -> f64 {
     f64::from(own) / f64::from(weight(&mut TENANTS.iter()))
 }
 
-/// The servers of all tenants; killed when it's dropped.
+/// The servers of all tenants. Dropping it kills them.
 pub(super) struct World {
     pub(super) label: String,
     folder: PathBuf,
     processes: Vec<Process>,
 }
 
-/// A process with all that it started; killed when it's dropped.
+/// A process with all of its descendants. Dropping it kills them.
 pub(super) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Each leads a group of its own: what nbdkit's shell runs goes with it.
+        // Each process leads a group of its own, so the commands of nbdkit's shell end with it.
         if let Some(group) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
@@ -152,7 +152,7 @@ impl World {
         Endpoint::Unix(self.folder.join(tenant))
     }
 
-    /// Starts the attacks, from a process that leaves the load's core to the fifth whenever it wants it.
+    /// Starts the attacks, in a process that yields the load's core to the fifth.
     pub(super) fn attackers(&self) -> anyhow::Result<Process> {
         debug_assert!(!self.processes.is_empty(), "there are servers");
         let own = std::env::current_exe()?.display().to_string();
@@ -182,7 +182,7 @@ impl Tenant {
 }
 
 impl Process {
-    /// Runs a command on one core, so much nicer than others.
+    /// Starts a command on one core, with this nice value.
     fn start<S: AsRef<str>>(
         core: usize,
         nice: i32,

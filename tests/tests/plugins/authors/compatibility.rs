@@ -1,5 +1,4 @@
-//! The WIT as a product: a plugin of its first version is served for ever, and nothing that is stable
-//! changes.
+//! The WIT as a product: the server serves a plugin of its first version for ever, and nothing stable changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +10,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The stable items of a folder of WIT: by interface and name, what they are, without comments.
+/// The stable items of a folder of WIT: the definition of each, without comments, by interface and name.
 fn stable(folder: &Path) -> BTreeMap<String, String> {
     let mut items = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -24,7 +23,7 @@ fn stable(folder: &Path) -> BTreeMap<String, String> {
         let lines: Vec<&str> = lines
             .filter(|line| !line.is_empty() && !line.starts_with("//"))
             .collect();
-        // Names of what is open: an interface or world, in it a resource.
+        // The names of the open blocks: an interface or world, and a resource in it.
         let (mut open, mut gate) = (Vec::new(), "");
         let mut at = 0;
         while at < lines.len() {

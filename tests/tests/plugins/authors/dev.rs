@@ -1,4 +1,4 @@
-//! `nbdbox dev`: clients meet the plugin as it was built last.
+//! `nbdbox dev`: clients get the latest build of the plugin.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nbdbox_tests::{guest, nbdbox, plugin, qemu_io, run};
 use tempfile::TempDir;
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `nbdbox dev`, whose plugin is `disk.wasm` in its folder.
@@ -43,7 +43,7 @@ impl Dev {
         format!("nbd+unix:///{export}?socket={}", socket.display())
     }
 
-    /// As a compiler does it: the same file, written anew.
+    /// Writes the file anew in place, as a compiler does.
     fn build(&self, bytes: &[u8]) {
         fs::write(self.folder.path().join("disk.wasm"), bytes).unwrap();
     }
@@ -58,7 +58,7 @@ impl Dev {
         fs::read_to_string(self.folder.path().join(stream)).unwrap()
     }
 
-    /// Waits for words in what it prints.
+    /// Waits until `dev` has printed `words`, and returns all that it has printed.
     #[track_caller]
     fn wait_for(&self, stream: &str, words: &str) -> String {
         let start = Instant::now();
@@ -101,7 +101,7 @@ fn clients_meet_the_plugin_that_was_built_last() {
     assert!(first != second && second == expected);
 
     dev.build(b"int main() {}");
-    let told = dev.wait_for("stdout", "not loaded, the one before stays: ");
+    let told = dev.wait_for("stdout", "not loaded, the old build stays: ");
     assert!(told.contains("it isn't WebAssembly"), "{told}");
     assert!(dev.copy() == expected);
 }

@@ -1,4 +1,4 @@
-//! What the manual and the languages' pages show is what is built and served.
+//! The manual and the languages' pages show code that is built and served.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -24,7 +24,7 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn the_pages_show_what_new_begins_with() {
+fn the_pages_show_the_templates_of_new() {
     for (page, language, template) in [
         ("c", "c", "c/disk.c"),
         ("zig", "zig", "zig/disk.zig"),
@@ -40,7 +40,7 @@ fn the_pages_show_what_new_begins_with() {
     }
 }
 
-/// The sources of which the manual's blocks in Rust are.
+/// The sources of the manual's blocks in Rust.
 const BUILT: [&str; 4] = [
     "half/src/lib.rs",
     "half-filter/src/lib.rs",

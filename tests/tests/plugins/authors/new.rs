@@ -1,5 +1,5 @@
-//! `nbdbox new`: in every language a folder that builds, passes its own test, and is served to real
-//! clients, with no kit but the one that's in it.
+//! `nbdbox new`: in every language it makes a folder that builds, passes its own test, and is served to real clients,
+//! with only the kit in the folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn new(lang: &str, folder: &Path) -> Run {
     )
 }
 
-/// A made folder, with the compilers of `make setup` in place of those that it would fetch.
+/// A new folder, with the compilers of `make setup` in place of those that it would fetch.
 struct Made {
     parent: TempDir,
     name: &'static str,
@@ -40,7 +40,7 @@ impl Made {
         self.parent.path().join(self.name)
     }
 
-    /// Runs a script in it, as its author would.
+    /// Runs a script in the folder, as its author would.
     fn shell(&self, script: &str) -> Run {
         shell(&self.folder(), script)
     }
@@ -55,7 +55,7 @@ impl Made {
         self
     }
 
-    /// What `make test` said of its test.sh; and what that says of a disk that holds something else.
+    /// Checks that test.sh passed in `make test`, and that it fails for another disk.
     fn its_own_test_can_fail(&self, tested: &Run) {
         let right = "test.sh: a byte in its middle is right";
         assert!(tested.stdout.contains(right), "{}", tested.stdout);
@@ -67,7 +67,7 @@ impl Made {
         assert!(failed.stderr.contains(words), "{}", failed.stderr);
     }
 
-    /// Goes through its README, and then copies all of a larger disk.
+    /// Follows the folder's README, and then copies the whole of a larger disk.
     fn check(&self) {
         let readme = fs::read_to_string(self.folder().join("README.md")).unwrap();
         let blocks: Vec<&str> = readme.split("```").skip(1).step_by(2).collect();
@@ -104,10 +104,10 @@ impl Made {
     }
 }
 
-/// Held by tests that build in Rust: they share a target folder, and so the file in it.
+/// Held by tests that build in Rust, because they share a target folder and the file in it.
 pub(crate) static RUST: Mutex<()> = Mutex::new(());
 
-/// Runs a script in a folder, as an author would who has nbdbox.
+/// Runs a script in a folder, as an author would who has nbdbox installed.
 pub(crate) fn shell(folder: &Path, script: &str) -> Run {
     let root = root().canonicalize().unwrap();
     let target = root.join("target");
@@ -130,7 +130,7 @@ pub(crate) fn shell(folder: &Path, script: &str) -> Run {
             format!("{}/python/bin/python -m ziglang", kits.display()),
         )
         .env("COMPONENTIZE_PY", kits.join("python/bin/componentize-py"))
-        // What the example plugins were built with is there: nothing to fetch, little to compile.
+        // The packages of the example plugins are there, so cargo has nothing to fetch and little to compile.
         .env("CARGO_NET_OFFLINE", "true")
         .env("CARGO_TARGET_DIR", target.join("guests"))
         .env_remove("NBDBOX_LOG")
@@ -207,7 +207,7 @@ fn a_name_that_a_plugin_cannot_have_is_refused() {
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
 }
 
-/// What `make setup` installs, and what a made folder would fetch.
+/// The versions that `make setup` installs are those that a new folder would fetch.
 #[test]
 fn templates_name_the_versions_that_are_tested() {
     let setup = fs::read_to_string(root().join("tests/setup/guest-kits.sh")).unwrap();

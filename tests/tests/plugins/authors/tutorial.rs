@@ -1,4 +1,4 @@
-//! The tutorial, gone through as a newcomer would: its commands print what it says, its changes fit.
+//! Follows the tutorial as a newcomer would: its commands print what it shows, and its changes apply.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn blocks() -> Vec<Block> {
         .collect()
 }
 
-/// Does what a diff says; what it takes away must be there, once.
+/// Applies a diff. Each removed line must be in the file exactly once.
 fn apply(folder: &Path, diff: &str) {
     let file = diff.lines().next().unwrap().strip_prefix("--- ").unwrap();
     let path = folder.join(file);
@@ -51,7 +51,7 @@ fn every_step_of_the_tutorial_does_what_it_says() {
                 let ran = shell(&at, &text);
                 assert_eq!(ran.code, 0, "{text}{}{}", ran.stdout, ran.stderr);
                 printed = ran.stdout;
-                // Where `cd` has gone to.
+                // The folder to which `cd` has gone.
                 at = if text.contains("\ncd ") {
                     at.join("mydisk")
                 } else {
@@ -64,7 +64,7 @@ fn every_step_of_the_tutorial_does_what_it_says() {
                 "{text}\nis not the end of\n{printed}"
             ),
             "diff" => apply(&at, &text),
-            // What goes on until it's ended: tested in `dev`.
+            // Commands that run until they are ended: the tests of `dev` have them.
             "console" => {}
             other => panic!("{other}"),
         }

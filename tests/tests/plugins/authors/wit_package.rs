@@ -1,5 +1,5 @@
-//! The WIT as the standard tools take it: a package that resolves, that a registry can hold, and of whose
-//! every item they can say since when it is there.
+//! The WIT as the standard tools read it: a package that resolves and fits a registry, and whose every item has
+//! `@since` or `@unstable`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn package() -> (Resolve, PackageId) {
     (resolve, package)
 }
 
-/// Everything that can say since when it's there, by its place.
+/// All items that can have `@since`, by their place.
 fn items(resolve: &Resolve, package: PackageId) -> BTreeMap<String, Stability> {
     let package = &resolve.packages[package];
     let mut found = BTreeMap::new();
@@ -42,7 +42,7 @@ fn items(resolve: &Resolve, package: PackageId) -> BTreeMap<String, Stability> {
     found
 }
 
-/// Types, those that it uses of another interface too, and functions.
+/// The types of an interface, including those that it uses of another, and its functions.
 fn inside<'a>(
     resolve: &'a Resolve,
     interface: &'a Interface,
@@ -54,7 +54,7 @@ fn inside<'a>(
 }
 
 #[test]
-fn every_item_says_since_when_it_is_there() {
+fn every_item_has_since_or_unstable() {
     let (resolve, package) = package();
     let items = items(&resolve, package);
     assert!(items.len() > 150, "{}", items.len());
@@ -67,7 +67,7 @@ fn every_item_says_since_when_it_is_there() {
     assert!(silent.is_empty(), "no @since and no @unstable: {silent:?}");
 }
 
-/// What `wkg wit build` and `wasm-tools component wit --wasm` make, and what a registry hands out.
+/// The result of `wkg wit build` and `wasm-tools component wit --wasm`, which a registry delivers.
 #[test]
 fn it_is_a_package_for_a_registry() {
     let (resolve, package) = package();

@@ -1,5 +1,5 @@
-//! What `file` has acknowledged is in the file: for other processes at once, on the disk after FUA
-//! and FLUSH; and what was given back is gone.
+//! The bytes that `file` has acknowledged are in the file: for other processes at once, and on the disk after FUA and
+//! FLUSH. Space that was returned is free.
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const NONE: CommandFlags = CommandFlags::empty();
 const MIB: u64 = 1 << 20;
 
-/// A file in Cargo's folder for tests, which is less likely to be in memory only than `/tmp`.
+/// A file in Cargo's folder for tests, which is less likely than `/tmp` to be only in memory.
 struct Disk {
     folder: TempDir,
 }
@@ -27,7 +27,7 @@ impl Disk {
         Self { folder }
     }
 
-    /// Data all over, allocated.
+    /// A file with data at every offset, allocated.
     fn full(size: u64) -> Self {
         let disk = Self::empty(size);
         let bytes = Random::seeded(size).bytes(usize::try_from(size).unwrap());
@@ -49,17 +49,17 @@ impl Disk {
         fs::read(self.path()).unwrap()
     }
 
-    /// Bytes that it takes up, as du counts them.
+    /// The bytes that the file occupies, as du counts them.
     fn allocated(&self) -> u64 {
         fs::metadata(self.path()).unwrap().blocks() * 512
     }
 
-    /// Asserts that the file system has given every byte its place on the disk, which ext4, xfs and
-    /// btrfs put off until somebody syncs. Other file systems don't tell.
+    /// Asserts that the file system has given every byte a place on the disk, which ext4, xfs and btrfs put off until a
+    /// sync. Other file systems don't report it.
     fn assert_synced(&self) {
         let found = run("/usr/sbin/filefrag", ["-v".into(), self.path()]);
         if found.stdout.contains("unsupported") || found.stderr.contains("unsupported") {
-            println!("the file system doesn't tell: {found:?}");
+            println!("the file system doesn't report it: {found:?}");
             return;
         }
         assert!(found.stdout.contains("logical_offset"), "{found:?}");
@@ -97,7 +97,7 @@ fn what_was_acknowledged_survives_the_servers_death() {
     let mut client = connect(&server);
     client.write(12_345, b"acknowledged", NONE).unwrap();
     client.write(54_321, b"durable", CommandFlags::FUA).unwrap();
-    // By SIGKILL.
+    // Dropping it sends SIGKILL.
     drop(server);
     let bytes = disk.bytes();
     assert_eq!(&bytes[12_345..12_357], b"acknowledged");
@@ -120,7 +120,7 @@ fn fua_on_zeroes_reaches_the_disk() {
     let disk = Disk::empty(MIB);
     let server = disk.serve();
     let mut client = connect(&server);
-    // What was written before is in the same file.
+    // The bytes that were written before are in the same file.
     client.write(MIB / 2, &[1; 8192], NONE).unwrap();
     client
         .zero(0, 4096, CommandFlags::FUA | CommandFlags::NO_HOLE)

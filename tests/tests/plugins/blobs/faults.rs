@@ -1,5 +1,4 @@
-//! What `file` does when the kernel says no: real system calls of the running server fail, by the
-//! hand of strace, or because a disk is full.
+//! `file` when the kernel fails: strace makes real system calls of the running server fail, or a disk is full.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -14,10 +13,10 @@ use tempfile::TempDir;
 const NONE: CommandFlags = CommandFlags::empty();
 const MIB: u64 = 1 << 20;
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Bytes all over, none of them 0.
+/// A disk full of bytes, none of them 0.
 fn full(size: u64) -> Disk {
     let mut bytes = Random::seeded(size).bytes(usize::try_from(size).unwrap());
     bytes.iter_mut().for_each(|byte| *byte |= 1);
@@ -33,7 +32,7 @@ fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, Refused>, errno: Errno)
     assert_eq!(outcome.unwrap_err().errno, errno);
 }
 
-/// The operator is told which file it was, and how it failed.
+/// Asserts that the log names the file and the error.
 #[track_caller]
 fn assert_told(server: &Server, disk: &Disk, error: &str) {
     let (log, path) = (server.log(), disk.path().display().to_string());
@@ -50,7 +49,7 @@ fn a_read_error_is_the_clients_and_the_operators() {
         let faults = Strace::inject(&server, &disk.path(), &["pread64,preadv2:error=EIO"]);
         assert_refused(client.read(4096, 5000), Errno::Eio);
         assert_refused(client.read(0, 1), Errno::Eio);
-        // The others aren't affected, nor is the connection.
+        // The error affects neither the other reads nor the connection.
         client.write(8192, b"written", NONE).unwrap();
         let _ = faults.detach();
         assert_told(&server, &disk, "Input/output error");
@@ -151,11 +150,11 @@ fn what_cannot_be_made_durable_is_never_a_success() {
             assert_refused(client.zero(4096, 4096, CommandFlags::FUA), Errno::Eio);
             assert_refused(client.trim(8192, 4096, CommandFlags::FUA), Errno::Eio);
         }
-        // From another connection just the same.
+        // A flush of another connection fails too.
         assert_refused(connect(&server).flush(), Errno::Eio);
         let _ = faults.detach();
         assert_told(&server, &disk, "Input/output error");
-        // The kernel has told of the loss: asked again it would call the rest a success.
+        // The kernel has reported the loss, so it would call the next flush a success.
         let written = client.write(100, b"durable", CommandFlags::FUA);
         assert_refused(written, Errno::Eio);
         assert_refused(connect(&server).flush(), Errno::Eio);
@@ -191,7 +190,7 @@ fn zeroes_are_written_where_the_file_system_has_no_other_way() {
         let server = disk.serve();
         let mut client = connect(&server);
         let faults = Strace::inject(&server, &disk.path(), &["fallocate:error=EOPNOTSUPP"]);
-        // More than is written at once, and nothing is aligned.
+        // More bytes than one write has, at offsets that aren't aligned.
         client.zero(4097, 3 * MIB, flags).unwrap();
         let _ = faults.detach();
         expected[4097..4097 + 3 * (1 << 20)].fill(0);
@@ -228,7 +227,7 @@ fn a_trim_is_a_hint() {
 }
 
 #[test]
-fn a_disk_that_fills_up_among_zeroes_says_so() {
+fn a_disk_that_fills_up_during_zeroing_is_enospc() {
     let disk = full(4 * MIB);
     let before = disk.bytes();
     let server = disk.serve();
@@ -246,14 +245,14 @@ fn a_disk_that_fills_up_among_zeroes_says_so() {
     server.assert_serves();
 }
 
-/// A hole but for its first 64 KiB.
+/// A disk with data in its first 64 KiB, and a hole behind.
 fn sparse() -> Disk {
     let disk = Disk::holding(&[1; 65_536]);
     disk.resize(MIB);
     disk
 }
 
-/// Lengths and flags of the whole disk.
+/// The lengths and flags of the whole disk.
 fn map(client: &mut Client) -> Result<Vec<(u64, StateFlags)>, Refused> {
     let found = client.status(0, MIB, NONE)?;
     Ok(found.iter().map(|part| (part.length, part.flags)).collect())
@@ -268,7 +267,7 @@ fn an_unknown_map_is_data() {
     let expected = [(65_536, StateFlags::empty()), (MIB - 65_536, hole)];
     assert_eq!(map(&mut client).unwrap(), expected);
     let faults = Strace::inject(&server, &disk.path(), &["lseek:error=EIO"]);
-    // Until something changes the map is remembered.
+    // The server remembers the map until something changes.
     client.write(0, &[1; 512], NONE).unwrap();
     assert_eq!(map(&mut client).unwrap(), [(MIB, StateFlags::empty())]);
     let _ = faults.detach();
@@ -277,7 +276,7 @@ fn an_unknown_map_is_data() {
 }
 
 #[test]
-fn an_unknown_map_is_an_error_if_the_operator_says_so() {
+fn an_unknown_map_is_an_error_if_the_operator_wants_that() {
     let disk = sparse();
     let grant = format!("disk={}:rw", disk.path().display());
     let arguments = ["--blob", &grant, "--extents-on-error", "error"];
@@ -291,24 +290,24 @@ fn an_unknown_map_is_an_error_if_the_operator_says_so() {
     assert_eq!(map(&mut client).unwrap().len(), 2);
 }
 
-/// What strace saw, a letter for each: `w` writes into the disk, done, `s` an fdatasync of the disk,
-/// done, `r` a reply, begun.
+/// strace's log, one letter per call: `w` a finished write to the disk, `s` a finished fdatasync of the disk, `r` a
+/// reply that has begun.
 fn letters(log: &str) -> String {
     let letter = |line: &str| {
-        // The lines of one call are two if another thread's came in between.
+        // One call has two lines if another thread's call came in between.
         let done = !line.ends_with("<unfinished ...>");
         if line.contains("fdatasync") && done {
             assert!(line.ends_with("= 0"), "{line}");
             Some('s')
         } else if line.contains("pwrite") {
-            // What doesn't go without waiting is tried again on another thread.
+            // A call that would block is tried again on another thread.
             (done && !line.contains("= -1 ")).then_some('w')
         } else {
             line.contains("<socket:").then_some('r')
         }
     };
     let mut letters: Vec<char> = log.lines().filter_map(letter).collect();
-    // A write may be done in two parts.
+    // One write may take two calls.
     letters.dedup_by(|next, last| (*next, *last) == ('w', 'w'));
     letters.into_iter().collect()
 }
@@ -316,7 +315,7 @@ fn letters(log: &str) -> String {
 /// The calls that change a disk, make it durable, or send a reply.
 const TELLING: &str = "pwrite64,pwritev2,fdatasync,write,writev,sendto,sendmsg";
 
-/// Does one thing while strace looks.
+/// Runs `action` while strace watches.
 fn seen(server: &Server, action: impl FnOnce()) -> String {
     let strace = Strace::attach(server, TELLING);
     action();
@@ -376,7 +375,7 @@ fn a_flush_syncs_what_was_stored_by_reference_whatever_the_plugin_does() {
     assert_eq!(letters(&log), "wrsrr", "{log}");
 }
 
-/// Its bytes were stored by reference, so that the host alone knows whether there is anything to sync.
+/// The plugin stored the bytes by reference, so only the host knows whether there is anything to sync.
 #[test]
 fn a_flush_does_not_answer_while_another_one_syncs() {
     let disk = full(MIB);
@@ -393,7 +392,8 @@ fn a_flush_does_not_answer_while_another_one_syncs() {
     let strace = Strace::attach_and_inject(&server, TELLING, &delay);
     thread::scope(|scope| {
         scope.spawn(|| one.flush().unwrap());
-        // So that it comes while the first one syncs. On a slow machine it may come later: then nothing is shown.
+        // This flush should come while the first one syncs. On a slow machine it may come later, and then the test
+        // shows nothing.
         thread::sleep(Duration::from_millis(100));
         two.flush().unwrap();
     });
@@ -418,14 +418,14 @@ fn a_flush_syncs_what_other_connections_wrote() {
     assert_eq!(letters(&log), "wrwrsr", "{log}");
 }
 
-/// A server whose disk is a sparse file of 4 MiB in a tmpfs of 1 MiB, which only it can see.
+/// A server whose disk is a sparse file of 4 MiB in a tmpfs of 1 MiB. Only the server sees the tmpfs.
 struct Cramped {
     child: Child,
     folder: TempDir,
 }
 
 impl Cramped {
-    /// Where nobody may mount, the reason.
+    /// Returns the reason if the test may not mount.
     fn start() -> Result<Self, String> {
         let may = run(
             "unshare",
@@ -481,12 +481,16 @@ impl Drop for Cramped {
     }
 }
 
-/// That ENOSPC reaches the client is asserted above, with strace; this is the same without tricks.
+/// Other tests assert with strace that ENOSPC reaches the client. This test has a disk that is really full.
 #[test]
 fn a_disk_that_is_really_full() {
     let server = match Cramped::start() {
         Ok(server) => server,
-        Err(why) => return println!("NOT TESTED with a real full disk, nobody may mount: {why}"),
+        Err(why) => {
+            return println!(
+                "NOT TESTED with a really full disk, because this test may not mount: {why}"
+            );
+        }
     };
     let mut client = Client::connect(&server.file("socket"), Framing::Extended);
     let half = 1 << 19;
@@ -499,12 +503,13 @@ fn a_disk_that_is_really_full() {
     assert!(server.log().contains("small/disk: No space left on device"));
     let zeroed = client.zero(MIB, 2 * MIB, CommandFlags::NO_HOLE);
     assert_refused(zeroed, Errno::Enospc);
-    // What was there is there, and can be written again; beyond all that was written is nothing.
+    // The earlier bytes are still there, and can be written again. After the last byte that was written, there is
+    // nothing.
     assert!(client.read(0, 1 << 19).unwrap() == vec![1; half]);
     client.write(4096, &[3; 4096], NONE).unwrap();
     assert!(client.read(4096, 4096).unwrap() == [3; 4096]);
     assert!(client.read(3 * MIB, 1 << 20).unwrap() == vec![0; 1 << 20]);
-    // Room that is given back is room.
+    // Space that was returned can be used again.
     client.trim(0, 4 * MIB, NONE).unwrap();
     client.write(3 * MIB, &vec![4; half], NONE).unwrap();
     assert!(client.read(3 * MIB, 1 << 19).unwrap() == vec![4; half]);

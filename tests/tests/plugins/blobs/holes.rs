@@ -1,4 +1,4 @@
-//! Where a file has holes is looked for once, until it changes.
+//! The server looks for a file's holes once, until the file changes.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Disk, Extent, Server, Strace};
 
-/// Data and holes in turn, so many of each.
+/// The number of data fragments, and of the holes between them.
 const FRAGMENTS: u64 = 500;
 
-/// Of a fragment, and of the hole behind it, in bytes.
+/// The bytes of a fragment, and of the hole behind it.
 const LENGTH: u64 = 64 << 10;
 
 const SIZE: u64 = FRAGMENTS * 2 * LENGTH;
@@ -22,7 +22,7 @@ fn fragmented() -> Disk {
         file.write_all_at(&[7; 4096], index * 2 * LENGTH).unwrap();
     }
     file.sync_all().unwrap();
-    // Older than what is too new to be told from another change.
+    // The file must be old enough, or the server can't tell the next change from the last.
     file.set_modified(std::time::SystemTime::now() - Duration::from_secs(10))
         .unwrap();
     disk
@@ -32,7 +32,7 @@ fn map(client: &mut Client) -> Vec<Extent> {
     client.map(0, SIZE, SIZE)
 }
 
-/// The map again, and how often the server looked for data or holes meanwhile.
+/// The map, and how often the server looked for data or holes to make it.
 fn looks(server: &Server, client: &mut Client) -> (Vec<Extent>, usize) {
     let strace = Strace::attach(server, "lseek");
     let map = map(client);
@@ -43,11 +43,14 @@ fn looks(server: &Server, client: &mut Client) -> (Vec<Extent>, usize) {
     )
 }
 
-/// Until what was found is kept: not so soon after the file has changed.
+/// Waits until the server keeps the map, which it doesn't do soon after a change.
 fn settled(server: &Server, client: &mut Client) -> Vec<Extent> {
     let start = Instant::now();
     loop {
-        assert!(start.elapsed() < Duration::from_secs(60), "it's never kept");
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "the server never keeps the map"
+        );
         let _found_now = map(client);
         let (map, looks) = looks(server, client);
         if looks == 0 {
@@ -67,7 +70,7 @@ fn holes_of_a_fragmented_file_are_looked_for_once() {
 }
 
 #[test]
-fn a_change_is_seen_at_once_whoever_made_it() {
+fn a_change_by_any_program_is_seen_at_once() {
     let disk = fragmented();
     let server = disk.serve();
     let mut client = Client::connect(&server.socket(), Framing::Extended);

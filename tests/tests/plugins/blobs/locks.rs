@@ -1,4 +1,4 @@
-//! No file has two writers: neither two servers, nor a server and QEMU's programs, nor two exports of a server.
+//! No file has two writers: neither two servers, nor a server and QEMU's programs, nor two exports of one server.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,14 +13,14 @@ fn grant(path: &Path, access: &str) -> String {
     format!("--blob=disk={}:{access}", path.display())
 }
 
-/// A server that is expected not to start.
+/// A server that must refuse to start.
 fn refused(disk: &Disk, more: &[&str]) -> String {
     refused_with(&grant(&disk.path(), "rw"), more)
 }
 
 fn refused_with(grant: &str, more: &[&str]) -> String {
     let file = plugin("file").display().to_string();
-    // One that starts ends by itself.
+    // If the server starts, it ends by itself.
     let words = [&["serve", "--run", "true", grant], more, &[&file]].concat();
     let found = run(nbdbox(), words);
     assert_eq!(found.code, 1, "{found:?}");
@@ -45,7 +45,7 @@ fn assert_reads(server: &Server) {
     client.read(MIB - 512, 512).unwrap();
 }
 
-/// `qemu-nbd` that has a disk open, until it's dropped.
+/// A `qemu-nbd` that has a disk open until it's dropped.
 struct QemuNbd {
     child: Child,
     folder: tempfile::TempDir,
@@ -93,12 +93,12 @@ fn a_second_server_is_refused_and_told_who_has_the_file() {
     );
     assert!(error.contains("`lock`"), "what to do: {error}");
     assert_reads(&server);
-    // Whoever only reads refuses nothing, and isn't refused.
+    // A server that only reads excludes no reader, and no reader excludes it.
     assert_reads(&serve(&disk, "ro", &[]));
 }
 
 #[test]
-fn two_servers_share_a_file_if_both_are_told_to() {
+fn two_servers_share_a_file_if_both_have_a_shared_lock() {
     let disk = Disk::empty(MIB);
     let shared = ["--blob-option", "disk.lock=shared"];
     let server = serve(&disk, "rw", &shared);
@@ -109,9 +109,9 @@ fn two_servers_share_a_file_if_both_are_told_to() {
     assert_reads(&server);
 }
 
-/// A server that is just ending holds its lock for a moment.
+/// A server that is ending holds its lock for a moment.
 #[test]
-fn who_comes_while_a_server_ends_waits_for_it() {
+fn a_second_server_waits_while_the_first_ends() {
     let disk = Disk::empty(MIB);
     for _ in 0..3 {
         let server = serve(&disk, "rw", &[]);
@@ -124,7 +124,7 @@ fn who_comes_while_a_server_ends_waits_for_it() {
 }
 
 #[test]
-fn qemus_programs_are_refused_what_a_server_writes() {
+fn qemus_programs_are_refused_a_file_that_a_server_writes() {
     let disk = Disk::empty(MIB);
     let server = serve(&disk, "rw", &[]);
     let path = disk.path().display().to_string();
@@ -149,7 +149,7 @@ fn qemus_programs_are_refused_what_a_server_writes() {
 }
 
 #[test]
-fn what_qemu_writes_a_server_is_refused() {
+fn a_server_is_refused_a_file_that_qemu_writes() {
     let disk = Disk::empty(MIB);
     let qemu = QemuNbd::start(&disk, &[]);
     let error = refused(&disk, &[]);
@@ -159,7 +159,7 @@ fn what_qemu_writes_a_server_is_refused() {
     );
     assert_reads(&serve(&disk, "ro", &[]));
     drop(qemu);
-    // It refuses nothing while it only reads.
+    // qemu-nbd excludes no reader while it only reads.
     let reader = QemuNbd::start(&disk, &["--read-only"]);
     assert_reads(&serve(&disk, "rw", &[]));
     drop(reader);
@@ -173,7 +173,7 @@ fn a_server_that_only_reads_lets_qemu_write() {
     let _ = run("qemu-io", ["-f", "raw", "-c", "write -P 7 0 512", &path]).ok();
     let mut client = Client::connect(&server.socket(), Framing::Simple);
     assert_eq!(client.read(0, 512).unwrap(), [7; 512]);
-    // Unless it's told that nobody else may.
+    // Except if the operator excludes other writers.
     let exclusive = serve(&disk, "ro", &["--blob-option", "disk.lock=exclusive"]);
     let wrote = run("qemu-io", ["-f", "raw", "-c", "write 0 512", &path]);
     assert!(
@@ -183,7 +183,7 @@ fn a_server_that_only_reads_lets_qemu_write() {
     assert_reads(&exclusive);
 }
 
-/// Neither by one path, nor by a link.
+/// Neither by the same path, nor by a link.
 #[test]
 fn a_file_is_granted_for_writing_once() {
     let disk = Disk::empty(MIB);
@@ -198,7 +198,7 @@ fn a_file_is_granted_for_writing_once() {
     assert!(error.contains("the same file as blob `disk`"), "{error}");
 }
 
-/// The issue's own: of 32 blocks that were flushed none survived.
+/// The case of the issue: of 32 blocks that were flushed, none survived.
 #[test]
 fn a_second_server_of_an_overlay_is_refused_and_flushed_writes_survive() {
     let (disk, overlay) = (Disk::empty(4 * MIB), Disk::empty(8 * MIB));
@@ -222,7 +222,7 @@ fn a_second_server_of_an_overlay_is_refused_and_flushed_writes_survive() {
         }
     }
     client.flush().unwrap();
-    // By SIGKILL.
+    // Dropping it sends SIGKILL.
     drop((client, server));
     let server = start();
     let mut client = Client::connect(&server.socket(), Framing::Extended);

@@ -1,7 +1,7 @@
-//! A disk that takes its time: it's its own tenant who waits, on eight threads at most, and nobody else.
+//! A slow disk holds up only its own tenant, on eight threads at most.
 //!
-//! strace lets the system calls on one tenant's disk wait. The server has one worker, so that a call that were made there
-//! would hold up everybody.
+//! strace delays the system calls on one tenant's disk. The server has one worker, so a call made there would hold up
+//! everybody.
 
 use std::fs;
 use std::thread;
@@ -16,13 +16,13 @@ use serde_json::Value;
 const NONE: CommandFlags = CommandFlags::empty();
 const MIB: u64 = 1 << 20;
 
-/// Longer than a test waits for anything, in strace's microseconds.
+/// Longer than any test waits, in strace's microseconds.
 const FOR_EVER: &str = "delay_enter=600000000";
 
-/// Threads of a lane.
+/// The threads of a lane.
 const THREADS: usize = 8;
 
-/// A tenant with a disk, and another one.
+/// A server with one tenant that has the disk, and another tenant.
 fn server(disk: &Disk, limits: &str) -> Server {
     let blobs = format!(
         "blobs = {{ disk = \"{}:rw\" }}\nlimits = {{ {limits} }}",
@@ -44,7 +44,7 @@ fn slow(server: &Server) -> Transmission {
     raw.go("disk")
 }
 
-/// Another tenant's client comes, and is served.
+/// Checks that another tenant's client can connect and read.
 fn assert_others_are_served(server: &Server) {
     let mut other = Client::connect_to(&server.folder().join("other"), "", Framing::Extended);
     for block in 0..100 {
@@ -52,20 +52,20 @@ fn assert_others_are_served(server: &Server) {
     }
 }
 
-/// Threads of this name, as proc(5) has them.
+/// The threads with this name, from proc(5).
 fn threads(server: &Server, name: &str) -> usize {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.serving_pid())).unwrap();
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.filter(|comm| comm.trim_end() == name).count()
 }
 
-/// Lets a call on the disk wait, asks by `ask` for forty things, and sees that others are served meanwhile.
+/// Delays a call on the disk, makes forty requests with `ask`, and checks that others are served meanwhile.
 fn hold_up(call: &str, ask: impl Fn(&mut Transmission, u64)) {
     let disk = Disk::holding(&Random::seeded(1).bytes(1 << 20));
     let server = server(&disk, "");
     let mut slow = slow(&server);
     let waits = format!("{call}:{FOR_EVER}");
-    // What mustn't wait by the kernel's word is made in place, and doesn't here.
+    // The server first tries a write that mustn't block. It fails here, so that a thread of the lane writes.
     let faults = [waits.as_str(), "pwritev2:error=EAGAIN"];
     let strace = Strace::inject(&server, &disk.path(), &faults);
     for cookie in 0..40 {
@@ -77,7 +77,7 @@ fn hold_up(call: &str, ask: impl Fn(&mut Transmission, u64)) {
     assert!((1..=THREADS).contains(&threads), "{threads} threads");
     drop(slow);
     assert_others_are_served(&server);
-    // Lets go of what waits.
+    // Ends strace, and with it the delays.
     drop(strace);
     assert_others_are_served(&server);
 }
@@ -127,7 +127,7 @@ fn a_look_for_holes_that_waits_holds_up_nobody_else() {
     assert_eq!(asked.join().unwrap().unwrap().len(), 2);
 }
 
-/// A plugin's limits are the plugin's: what the disk takes isn't its time.
+/// The limits of a plugin are for the plugin: the time of the disk doesn't count.
 #[test]
 fn a_disk_may_take_longer_than_a_plugin() {
     let disk = Disk::holding(&[1; 65_536]);
@@ -162,23 +162,23 @@ fn zeroes_that_a_file_cannot_have_otherwise_are_paid_for_as_writes() {
 fn zeroes_are_not_written_for_a_client_that_has_gone() {
     let disk = Disk::holding(&[1; 4096]);
     disk.resize(1024 * MIB);
-    // All of them would take a quarter of an hour.
+    // All zeroes together would take a quarter of an hour.
     let server = server(&disk, "bandwidth = \"1MiB\", wall = \"60min\"");
     let mut slow = slow(&server);
     let strace = Strace::inject(&server, &disk.path(), &["fallocate:error=EOPNOTSUPP"]);
     slow.request(0, command::WRITE_ZEROES, 1, 0, 1 << 30);
     until("the call fails", || strace.seen().contains("INJECTED"));
     drop(slow);
-    // The connection ends when its last request has.
+    // The connection ends after its last request.
     until("the connection ends", || {
         let metrics = get(&server, "/metrics");
         sample(&metrics, "nbdbox_connections", &[("export", "disk")]) == Some(0.0)
     });
 }
 
-/// Limit `storage-warning`: an operation that has taken so long is told, once; before that it is shown.
+/// Limit `storage-warning`: the log reports a slow operation once, and before that the admin listener shows it.
 #[test]
-fn an_operation_that_takes_long_is_shown_and_told_once() {
+fn a_slow_operation_is_shown_and_logged_once() {
     let disk = Disk::holding(&[1; 65_536]);
     let server = server(&disk, "storage-warning = \"1500ms\"");
     let mut slow = Client::connect_to(&server.folder().join("slow"), "disk", Framing::Extended);
@@ -207,7 +207,7 @@ fn an_operation_that_takes_long_is_shown_and_told_once() {
     );
 }
 
-/// Limit `storage`: an operation that takes longer is given up, by the host's fault, and one that doesn't isn't.
+/// Limit `storage`: the host gives up a slower operation, by its own fault, and no other.
 #[test]
 fn an_operation_is_given_up_if_the_operator_wants_that() {
     for (limit, is_given_up) in [("1s", true), ("10min", false)] {

@@ -1,4 +1,4 @@
-//! The plugin authors' manual, the WIT and the rules say the same, both ways.
+//! The plugin authors' manual has all functions of the WIT and all rules, and no others.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
 
-/// Functions of the stable interfaces; those of a resource behind its name.
+/// The functions of the stable interfaces; a resource's functions have its name in front.
 fn functions() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let files = [
@@ -19,7 +19,7 @@ fn functions() -> BTreeSet<String> {
         for line in text(&format!("wit/{file}.wit")).lines() {
             let words = line.trim_start();
             if words.starts_with("interface next ") {
-                // Its functions have the names of the device's.
+                // These functions have the names of the device's.
                 next = Some("next".to_owned());
             } else if let Some(rest) = words.strip_prefix("resource ") {
                 resource = rest.split(' ').next().map(str::to_owned);

@@ -1,12 +1,12 @@
-//! `data` against nbdkit's plugin of the same name: the same texts are the same disks.
+//! `data` against nbdkit's plugin of the same name: the same texts make the same disks.
 
 use nbd_proto::Framing;
 use nbdbox_tests::{Client, Disk, Extent, Peer, Random, Server, nbdbox, plugin, run};
 
 use super::operation::Operation;
 
-/// Both servers with a disk that `words` describe. `FILE` in them is a file of 50,000 bytes: a path for nbdkit, a
-/// blob for us.
+/// Both servers, with the disk of `words`. In these, `FILE` is a file of 50,000 bytes: a path for nbdkit, and a blob
+/// for nbdbox.
 struct Pair {
     ours: Client,
     theirs: Client,
@@ -58,7 +58,7 @@ impl Pair {
     }
 }
 
-/// Texts, each of which shows something of the language.
+/// Texts that show each part of the language.
 const TEXTS: [&[&str]; 28] = [
     &["data=0 1 2 3 @0x1fe 0x55 0xaa"],
     &["data=0 1 2 3 @^0x200 @-2 le16:0xaa55"],
@@ -141,12 +141,12 @@ fn what_nbdkit_refuses_is_refused() {
         let ours = run(nbdbox(), ours);
         let theirs = run("nbdkit", ["-U", "-", "data", &data, "--run", "true"]);
         assert!(theirs.code != 0, "{text}: nbdkit takes it");
-        assert!(ours.code != 0, "{text}: it's taken");
+        assert!(ours.code != 0, "{text}: nbdbox takes it");
         assert!(ours.stderr.contains("data=: "), "{text}: {}", ours.stderr);
     }
 }
 
-/// A text by chance, with no byte that is zero.
+/// A random text without a zero byte.
 fn text(random: &mut Random, depth: u32) -> String {
     let mut text = String::new();
     for _ in 0..1 + random.of(0..5) {
@@ -178,7 +178,7 @@ fn texts_by_chance_are_the_same_disks() {
         let mut pair = Pair::new(&[&text, "size=3M"]);
         pair.assert_same(&text);
         let maps = pair.maps();
-        // Zeroes that nbdkit has written out are holes here.
+        // Zeroes that nbdkit has written out are holes in nbdbox.
         let zeroes = maps.map(|map| {
             let mut spans: Vec<(bool, u64)> = Vec::new();
             for extent in map {

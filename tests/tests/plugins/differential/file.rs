@@ -1,4 +1,4 @@
-//! `file` against `nbdkit file` and `qemu-nbd` on one sparse file, which nobody changes.
+//! `file` against `nbdkit file` and `qemu-nbd` on one sparse file that no program changes.
 
 use nbd_proto::Framing;
 use nbdbox_tests::{Client, Peer, Random};

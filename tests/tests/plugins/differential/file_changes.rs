@@ -26,7 +26,7 @@ fn the_same_changes_leave_the_same_bytes_and_maps() {
     ];
     let before = maps(&ours.uri());
     for _ in 0..150 {
-        // Whole blocks: with parts of them the servers needn't agree on what stays allocated.
+        // Whole blocks only: the servers needn't agree on the allocation of parts.
         let operation = Operation::random(&mut random, SIZE, 100_000, 4096);
         operation.apply(&mut expected);
         for client in &mut clients {
@@ -36,7 +36,7 @@ fn the_same_changes_leave_the_same_bytes_and_maps() {
     for client in &mut clients {
         client.flush().unwrap();
     }
-    // Maps first: a read may bring a file system to call allocated zeroes data.
+    // Maps first: after a read, a file system may report allocated zeroes as data.
     let map = maps(&ours.uri());
     assert_ne!(map, before);
     assert_eq!(map, maps(&nbdkit.uri()), "nbdkit's map");

@@ -9,10 +9,10 @@ use nbdbox_tests::{Client, Extent, Random, Server};
 use super::operation::Operation;
 use super::sparse_file::SparseFiles;
 
-/// Not a multiple of anything.
+/// A size that is a multiple of nothing.
 const SIZE: u64 = (2 << 20) + 4321;
 
-/// The plugin's grain: it allocates so many bytes at once.
+/// The bytes that the plugin allocates at once.
 const PAGE: u64 = 32 << 10;
 
 fn serve() -> Server {
@@ -23,7 +23,7 @@ fn whole(client: &mut Client) -> Vec<u8> {
     client.read(0, u32::try_from(SIZE).unwrap()).unwrap()
 }
 
-/// Which pages are allocated, by the rules of the plugin.
+/// The pages that are allocated by the plugin's rules.
 #[derive(Default)]
 struct Pages(BTreeSet<u64>);
 
@@ -47,7 +47,7 @@ impl Pages {
             .extend(offset / PAGE..(offset + length).div_ceil(PAGE));
     }
 
-    /// The map that follows.
+    /// The map that these pages make.
     fn map(&self) -> Vec<Extent> {
         let mut map = Vec::new();
         for page in 0..SIZE.div_ceil(PAGE) {

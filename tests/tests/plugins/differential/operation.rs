@@ -1,4 +1,4 @@
-//! Random changes to a disk, and what they do to a plain array.
+//! Random changes of a disk, and of a plain array.
 
 use nbd_proto::CommandFlags;
 use nbdbox_tests::{Client, Random};
@@ -13,7 +13,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// Something to do within `size` bytes, at offsets and lengths that are multiples of `grain`.
+    /// A random change within `size` bytes, whose offset and length are multiples of `grain`.
     pub(crate) fn random(random: &mut Random, size: u64, longest: u64, grain: u64) -> Self {
         let (offset, length) = random.range(size / grain, longest.div_ceil(grain));
         let (offset, length) = (offset * grain, length * grain);
@@ -33,7 +33,7 @@ impl Operation {
         }
     }
 
-    /// Does it on an export.
+    /// Makes the change on an export.
     pub(crate) fn send(&self, client: &mut Client) {
         let done = match self {
             Self::Write(offset, bytes, flags) => client.write(*offset, bytes, *flags),
@@ -44,7 +44,7 @@ impl Operation {
         done.unwrap();
     }
 
-    /// Does it on an array. Trimmed bytes become zeroes: so it is with all that's compared here.
+    /// Makes the change on an array. A trim makes zeroes, as in all servers that the tests compare.
     pub(crate) fn apply(&self, disk: &mut [u8]) {
         let place = |offset: u64, length: u64| {
             let start = usize::try_from(offset).unwrap();

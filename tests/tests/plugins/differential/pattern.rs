@@ -3,7 +3,7 @@
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Peer, Random, Server};
 
-/// Both servers with a disk of this size.
+/// Both servers, each with a disk of this size.
 fn both(size: u64) -> (Server, Peer) {
     let size = format!("size={size}");
     (

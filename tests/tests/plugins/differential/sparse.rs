@@ -1,10 +1,10 @@
-//! `sparse` against itself: its bytes against its map, its map however it's asked for.
+//! `sparse` against itself: its bytes against its map, and its map against the same map requested in other ways.
 
 use nbd_proto::wire::StateFlags;
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Extent, Random, Server};
 
-/// Length of a run, size of the disk.
+/// The length of a run, and the size of the disk.
 const DISKS: [(u64, u64); 4] = [(1, 9001), (7, 30_011), (512, 300_007), (65_536, 5_000_011)];
 
 fn serve(run: u64, size: u64, more: &[&str]) -> Server {

@@ -1,4 +1,4 @@
-//! Files with random holes, and what other programs say about them.
+//! Files with random holes, and what other programs report of them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use nbdbox_tests::{Random, Server, run};
 use tempfile::TempDir;
 
-/// A folder with one sparse file in it, or several that are alike.
+/// A folder with one sparse file, or with several equal ones.
 pub(crate) struct SparseFiles {
     folder: TempDir,
 }
 
 impl SparseFiles {
-    /// Files of `size` bytes with data at the same random places.
+    /// Files of `size` bytes, with data at the same random places.
     pub(crate) fn new(names: &[&str], size: u64, random: &Random) -> Self {
         let folder = TempDir::with_prefix("nbdbox-sparse-").unwrap();
         let files = Self { folder };
         for name in names {
-            // Each from the same state of the generator.
+            // Each file from the same state of the generator.
             fill(&files.path(name), size, &mut random.clone());
         }
         files
@@ -47,7 +47,7 @@ fn fill(path: &Path, size: u64, random: &mut Random) {
         let bytes = random.bytes(usize::try_from(length).unwrap());
         file.write_all_at(&bytes, offset).unwrap();
     }
-    // So that the file system has made up its mind about what is allocated.
+    // The file system decides at the sync what is allocated.
     file.sync_all().unwrap();
 }
 

@@ -1,15 +1,15 @@
-//! `cache`, beside nbdkit's: the same bytes, and when they go below.
+//! `cache`, next to nbdkit's: the same bytes, written below at the same time.
 
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Disk, Random};
 
 use super::compare::{Pair, content, serve};
 
-/// Not a multiple of anything.
+/// A size that is a multiple of nothing.
 const SIZE: usize = (4 << 20) + 12_801;
 
-/// With a setting that makes it give up blocks all the time, and one with which it needn't. nbdkit's always has the
-/// large one: it forgets what was changed when it gives up blocks.
+/// A cache size that makes the filter give up blocks all the time, and one that doesn't. nbdkit's filter always has the
+/// large one, because it forgets changes when it gives up blocks.
 const SIZES: [&str; 2] = ["256K", "16M"];
 
 #[test]
@@ -38,7 +38,7 @@ fn bytes_are_the_same_as_nbdkits() {
     }
 }
 
-/// What is below after a write, after one with FUA, and after a flush.
+/// Whether the change is below after a write, after a write with FUA, and after a flush.
 fn below(mode: &str) -> [bool; 3] {
     let mut pair = Pair::new(
         &vec![1; 1 << 20],
@@ -72,7 +72,7 @@ fn changes_go_below_when_nbdkits_do() {
 }
 
 #[test]
-fn what_was_written_is_no_hole() {
+fn written_bytes_are_no_hole() {
     let disk = Disk::empty(SIZE as u64);
     let server = serve(&disk, &["cache"]);
     let mut client = Client::connect(&server.socket(), Framing::Extended);
@@ -96,7 +96,7 @@ fn what_was_written_is_no_hole() {
 }
 
 #[test]
-fn what_a_client_leaves_is_written_below() {
+fn changes_are_written_below_when_their_client_leaves() {
     let disk = Disk::empty(1 << 20);
     let server = serve(&disk, &["cache"]);
     let mut client = Client::connect(&server.socket(), Framing::Extended);

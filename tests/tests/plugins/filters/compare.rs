@@ -1,4 +1,4 @@
-//! A filter of ours and one of nbdkit's over copies of one file.
+//! A filter of nbdbox and one of nbdkit, each over a copy of one file.
 
 use std::fs;
 use std::path::Path;
@@ -6,20 +6,20 @@ use std::path::Path;
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Disk, Extent, Peer, Random, Server, plugin};
 
-/// A file, served twice: ours and theirs, each over a copy of its own.
+/// A file that both servers serve, each from a copy of its own.
 pub(crate) struct Pair {
     pub(crate) ours: Client,
     pub(crate) theirs: Client,
     our_disk: Disk,
     their_disk: Disk,
-    /// The servers, for as long as they're needed.
+    /// The servers, which run until the pair is dropped.
     server: Server,
     _peer: Peer,
     they_zero: bool,
 }
 
 impl Pair {
-    /// `--filter` of ours as it's written, and nbdkit's options and settings.
+    /// Starts nbdbox with one `--filter`, and nbdkit with its options and settings.
     pub(crate) fn new(bytes: &[u8], filter: &str, options: &[&str], settings: &[&str]) -> Self {
         let (our_disk, their_disk) = (sparse(bytes), sparse(bytes));
         let server = serve(&our_disk, &[filter]);
@@ -39,7 +39,7 @@ impl Pair {
         }
     }
 
-    /// Size, bytes under random reads, and map are the same.
+    /// Checks that the sizes, the bytes of random reads, and the maps are the same.
     pub(crate) fn assert_same(&mut self, random: &mut Random) {
         let size = self.theirs.size();
         assert_eq!(self.ours.size(), size, "size");
@@ -55,7 +55,7 @@ impl Pair {
         }
     }
 
-    /// All bytes are the same, however they're read.
+    /// Checks that all bytes are the same, in reads of random lengths.
     pub(crate) fn assert_same_bytes(&mut self, random: &mut Random) {
         let size = self.theirs.size();
         for at in (0..size).step_by(1 << 20) {
@@ -76,13 +76,13 @@ impl Pair {
         assert!(ours == theirs, "{length} bytes at {offset}");
     }
 
-    /// nbdkit's doesn't zero: it gets zeroes to write.
+    /// For filters of nbdkit that can't zero: nbdkit gets a write of zeroes.
     pub(crate) fn without_zero(mut self) -> Self {
         self.they_zero = false;
         self
     }
 
-    /// The same changes to both, by chance; each answers the same.
+    /// Makes the same random changes to both, and checks that both return the same errors.
     pub(crate) fn change(&mut self, random: &mut Random, count: usize) {
         let size = self.theirs.size();
         for _ in 0..count {
@@ -105,7 +105,7 @@ impl Pair {
         }
     }
 
-    /// What is in the files below.
+    /// The bytes of the files below.
     pub(crate) fn files(&self) -> [Vec<u8>; 2] {
         [self.our_disk.bytes(), self.their_disk.bytes()]
     }
@@ -115,7 +115,7 @@ impl Pair {
     }
 }
 
-/// Our server for a file with filters over it, each as `--filter` has it.
+/// Serves a file with filters over it, each as a value of `--filter`.
 pub(crate) fn serve(disk: &Disk, filters: &[&str]) -> Server {
     let grant = format!("disk={}:rw", disk.path().display());
     let mut words = vec!["--blob".to_owned(), grant];
@@ -124,7 +124,7 @@ pub(crate) fn serve(disk: &Disk, filters: &[&str]) -> Server {
     Server::start(words)
 }
 
-/// The filters of the host's own.
+/// The filters that are built into the host.
 const NATIVE: [&str; 11] = [
     "blocksize-policy",
     "delay",
@@ -139,7 +139,7 @@ const NATIVE: [&str; 11] = [
     "nozero",
 ];
 
-/// `--filter` for each; their names are those of example plugins, or of the host's own.
+/// The value of `--filter` for each: names of example plugins, or of built-in filters.
 pub(crate) fn options(filters: &[&str]) -> Vec<String> {
     let option = |filter: &&str| {
         let (name, rest) = filter.split_at(filter.find(',').unwrap_or(filter.len()));
@@ -155,7 +155,7 @@ pub(crate) fn options(filters: &[&str]) -> Vec<String> {
     filters.iter().flat_map(option).collect()
 }
 
-/// A file whose zeroes, where there are enough of them, are holes.
+/// A file whose long stretches of zeroes are holes.
 fn sparse(bytes: &[u8]) -> Disk {
     let disk = Disk::empty(bytes.len() as u64);
     write_sparse(&disk.path(), bytes);
@@ -172,7 +172,7 @@ fn write_sparse(path: &Path, bytes: &[u8]) {
     }
 }
 
-/// Data and holes by chance.
+/// Random data and holes.
 pub(crate) fn content(random: &mut Random, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     for _ in 0..size.div_ceil(200_000) {

@@ -1,11 +1,11 @@
-//! `cow`, beside nbdkit's; and what nbdkit's doesn't do: it survives.
+//! `cow`, next to nbdkit's; and that it survives, which nbdkit's doesn't.
 
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Disk, Random, Server, nbdbox, plugin, run};
 
 use super::compare::{Pair, content, options, serve};
 
-/// Not a multiple of anything.
+/// A size that is a multiple of nothing.
 const SIZE: usize = (4 << 20) + 12_800;
 
 const BLOCK: u64 = 65_536;
@@ -19,7 +19,7 @@ fn in_file(overlay: &Disk) -> String {
     format!("cow,blob.overlay={}:rw", overlay.path().display())
 }
 
-/// Trims whole blocks of both: what is left of others nobody promises.
+/// Trims whole blocks of both: neither server promises anything about parts.
 fn trim(pair: &mut Pair, random: &mut Random) {
     let blocks = SIZE as u64 / BLOCK;
     for _ in 0..5 {
@@ -68,7 +68,7 @@ fn the_map_is_that_of_both_layers_as_nbdkits() {
     pair.assert_same(&mut random);
 }
 
-/// Changes what a client and a model hold.
+/// Makes a change on a client's disk and on a model.
 fn change(client: &mut Client, model: &mut [u8], random: &mut Random) {
     let (offset, length) = random.range(model.len() as u64, 150_000);
     let place = usize::try_from(offset).unwrap()..usize::try_from(offset + length).unwrap();
@@ -105,7 +105,7 @@ fn an_overlay_survives_ends_and_kills() {
     let bytes = content(&mut random, SIZE);
     let (disk, kept) = (Disk::holding(&bytes), overlay());
     let mut model = bytes.clone();
-    // `make long` does more.
+    // `make long` makes more rounds.
     let rounds = std::env::var("NBDBOX_KILLS").ok();
     for round in 0..rounds.map_or(6, |text| text.parse().unwrap()) {
         let server = serve(&disk, &[&in_file(&kept)]);
@@ -118,13 +118,13 @@ fn an_overlay_survives_ends_and_kills() {
         if round % 2 == 0 {
             assert_eq!(server.stop().code, Some(0));
         }
-        // Otherwise it's killed.
+        // In the other rounds the server is killed.
     }
     assert!(disk.bytes() == bytes, "the layer below was changed");
 }
 
 #[test]
-fn what_was_not_flushed_is_kept_when_the_server_is_told_to_end() {
+fn unflushed_writes_are_kept_when_the_server_is_stopped() {
     let mut random = Random::seeded(12);
     let bytes = content(&mut random, SIZE);
     let (disk, kept) = (Disk::holding(&bytes), overlay());
@@ -139,7 +139,7 @@ fn what_was_not_flushed_is_kept_when_the_server_is_told_to_end() {
 }
 
 #[test]
-fn what_was_not_flushed_is_old_or_new_after_a_kill() {
+fn unflushed_bytes_are_old_or_new_after_a_kill() {
     let mut random = Random::seeded(10);
     let bytes = content(&mut random, SIZE);
     let (disk, kept) = (Disk::holding(&bytes), overlay());
@@ -167,7 +167,7 @@ fn what_was_not_flushed_is_old_or_new_after_a_kill() {
     }
 }
 
-/// What is said instead of serving.
+/// The error of a server that refuses to serve.
 fn refused(filter: &str, size: &str) -> String {
     let mut words = vec!["serve".to_owned()];
     words.extend(options(&[filter]));

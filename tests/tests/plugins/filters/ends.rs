@@ -1,4 +1,4 @@
-//! A request through layers has one end for all of them: its time, its questions, its client.
+//! A request through layers has one time limit, one budget of calls, and one client.
 
 use std::thread;
 
@@ -8,13 +8,13 @@ use nbdbox_tests::admin::{ADMIN, get, sample};
 use nbdbox_tests::tenancy::{export, tenant};
 use nbdbox_tests::{Client, Raw, Server, Transmission, guest, plugin, until};
 
-/// The layer of the plugin itself.
+/// The metrics' label of the plugin's own layer.
 const BASE: &str = "0:bad";
 
-/// Half of the largest disk.
+/// Half of the largest disk, in bytes.
 const HUGE: u64 = 1 << 61;
 
-/// An export of the bad plugin below filters, the outermost first, with limits for each layer.
+/// An export of the bad plugin below filters, of which the first is the outermost, with limits for each layer.
 fn stack(limits: &str, bad: &str, filters: &[(&str, &str)]) -> Server {
     let path = |name: &str| match name {
         "retry" | "offset" => plugin(name),
@@ -48,20 +48,20 @@ fn raw(server: &Server) -> Transmission {
     raw.go("disk")
 }
 
-/// How many reads or writes the layer that is named in the label has had.
+/// The reads or writes that the layer with this label has had.
 fn asked(server: &Server, operation: &str, layer: &str) -> f64 {
     let metrics = get(server, "/metrics");
     let labels = [("operation", operation), ("layer", layer)];
     sample(&metrics, "nbdbox_layer_operations_total", &labels).unwrap_or_default()
 }
 
-/// How many clients are connected.
+/// The number of connected clients.
 fn connections(server: &Server) -> f64 {
     let metrics = get(server, "/metrics");
     sample(&metrics, "nbdbox_connections", &[("export", "disk")]).unwrap_or_default()
 }
 
-/// `flip` can't zero, so zeroes are written out through it.
+/// `flip` can't zero, so the host writes zeroes out through it.
 const NO_ZEROES: [(&str, &str); 2] = [("retry", "retries = 0"), ("flip", "")];
 
 const BAD: &str = "size = \"2305843009213693952\", mode = \"parallel\"";
@@ -71,7 +71,7 @@ fn zeroes_that_would_be_written_for_ever_end_with_the_request() {
     let server = stack("wall = \"1s\"", BAD, &NO_ZEROES);
     let mut client = connect(&server);
     let writes = thread::spawn(move || client.zero(0, HUGE, CommandFlags::empty()));
-    // On the one thread that there is.
+    // The server has only one thread.
     let mut other = connect(&server);
     for _ in 0..100 {
         assert_eq!(other.read(0, 1).unwrap(), [!0x42]);
@@ -81,7 +81,7 @@ fn zeroes_that_would_be_written_for_ever_end_with_the_request() {
     assert!(refused.text.contains("took too long"), "{}", refused.text);
     let written = asked(&server, "write", BASE);
     assert_eq!(other.read(0, 1).unwrap(), [!0x42]);
-    assert_eq!(asked(&server, "write", BASE), written, "nothing goes on");
+    assert_eq!(asked(&server, "write", BASE), written, "no write follows");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn zeroes_are_not_written_for_a_client_that_has_gone() {
     client.extended_request(0, command::WRITE_ZEROES, 1, 0, HUGE);
     until("it is asked", || asked(&server, "write", BASE) > 0.0);
     drop(client);
-    // The connection ends when its last request has.
+    // The connection ends after its last request.
     until("so many are connected", || connections(&server) == 0.0);
 }
 
@@ -112,7 +112,7 @@ fn zeroes_that_are_written_out_count_as_bytes() {
 
 #[test]
 fn filters_share_the_questions_of_a_request() {
-    // Each would ask the one below 4096 times.
+    // Each filter would call the one below 4096 times.
     let server = stack(
         "cpu = \"10s\"",
         "mode = \"parallel\"",
@@ -128,7 +128,7 @@ fn filters_share_the_questions_of_a_request() {
 
 #[test]
 fn a_filter_gets_no_more_answers_when_the_request_is_out_of_time() {
-    // The layer below takes half a second for each answer.
+    // The layer below takes half a second for each call.
     let server = stack(
         "cpu = \"60s\", wall = \"2s\"",
         "mode = \"parallel\", at = \"read\", do = \"slow\"",
@@ -143,7 +143,7 @@ fn a_filter_gets_no_more_answers_when_the_request_is_out_of_time() {
 }
 
 #[test]
-fn a_filter_that_nags_for_a_client_that_has_gone_is_told_so() {
+fn a_filter_that_keeps_asking_for_a_client_that_has_gone_gets_an_error() {
     let server = stack(
         "cpu = \"60min\", wall = \"60min\"",
         "mode = \"parallel\", at = \"read\", do = \"slow\"",
@@ -159,7 +159,7 @@ fn a_filter_that_nags_for_a_client_that_has_gone_is_told_so() {
 }
 
 #[test]
-fn who_has_gone_does_not_queue_for_an_instance() {
+fn requests_of_a_client_that_has_gone_do_not_queue_for_an_instance() {
     let server = stack(
         "cpu = \"60min\", wall = \"60min\", instances = 1",
         "mode = \"parallel\", at = \"read\", do = \"loop\", offset = \"512\"",
@@ -203,7 +203,7 @@ fn a_crash_fails_no_other_request() {
     let mut good = connect(&server);
     for _ in 0..6 {
         assert_eq!(bad.read(512, 1).unwrap_err().errno, Errno::Eio);
-        // While the restart pauses.
+        // The restart is still pausing.
         assert_eq!(good.read(0, 1).unwrap(), [0x42]);
     }
 }

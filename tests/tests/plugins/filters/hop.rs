@@ -1,4 +1,4 @@
-//! What the host lets through between two layers, and whose fault is whose.
+//! What the host passes between two layers, and how it attributes faults.
 
 use std::thread;
 
@@ -9,18 +9,18 @@ use super::compare::{options, serve};
 
 const SIZE: usize = 1 << 20;
 
-/// The sly filter over a file.
+/// The filter `sly` over a file.
 fn sly(deed: &str) -> (Server, Client, Vec<u8>) {
     let bytes = Random::seeded(1).bytes(SIZE);
     let disk = Disk::holding(&bytes);
-    // Less than 4096 questions take, with the time between them.
+    // Less than the CPU time of 4096 calls, with the time between them.
     let cpu = if deed == "busy" { "20ms" } else { "1s" };
     let server = serve(&disk, &[&format!("sly,do={deed},limit.cpu={cpu}")]);
     let client = Client::connect(&server.socket(), Framing::Extended);
     (server, client, bytes)
 }
 
-/// The bad read fails with this, the log blames the filter, and other reads go on.
+/// The bad read fails with `errno`, the log blames the filter, and other reads go on.
 fn misread(deed: &str, errno: Errno, words: &str) {
     let (server, mut client, bytes) = sly(deed);
     let refused = client.read(4096, 512).unwrap_err();
@@ -37,7 +37,7 @@ fn misread(deed: &str, errno: Errno, words: &str) {
     assert!(read == bytes[8192..8704], "{deed}");
 }
 
-/// Asks until the pause after a crash is over.
+/// Calls `ask` until the pause after a crash is over.
 fn again<T>(mut ask: impl FnMut() -> Result<T, Refused>) -> T {
     loop {
         match ask() {
@@ -80,7 +80,7 @@ fn a_filter_that_lies_about_its_size_gets_errors_past_the_end() {
     assert_eq!(client.read(end - 256, 512).unwrap_err().errno, Errno::Eio);
     let written = client.write(end, &[1; 512], CommandFlags::empty());
     assert_eq!(written.unwrap_err().errno, Errno::Eio);
-    // What isn't there is told as data: the safe answer.
+    // The extents of bytes that don't exist are data, which is the safe answer.
     let map = client.map(0, 2 * end, 2 * end);
     assert!(map.iter().all(|extent| !extent.is_hole()), "{map:?}");
 }
@@ -125,7 +125,7 @@ fn nothing_is_written_through_a_read_only_layer() {
 
 #[test]
 fn a_filter_keeps_to_the_blocks_below() {
-    // bad serves blocks of 512 bytes when it's told to open so.
+    // This setting makes `bad` serve blocks of 512 bytes.
     let mut words = options(&["sly,do=blocks"]);
     words.push(guest("bad").display().to_string());
     words.extend(["at=describe".to_owned(), "do=blocks-of-512".to_owned()]);
@@ -206,7 +206,7 @@ fn a_fault_below_is_the_layers_below() {
             only && blamed.iter().any(|line| line.contains(words)),
             "{deed}:\n{log}"
         );
-        // The cow above, whose memory is the disk, has lost nothing.
+        // The `cow` above, whose memory is the disk, has lost nothing.
         again(|| client.write(0, &[9; 512], CommandFlags::empty()));
         assert_eq!(client.read(0, 512).unwrap(), vec![9; 512], "{deed}");
     }

@@ -1,4 +1,4 @@
-//! Filters in a configuration: checked before, served, each with its own grants.
+//! Filters in a configuration: checked first, then served, each with its own grants.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Server, nbdbox, plugin, run};
 use tempfile::TempDir;
 
-/// A tenant with one export, whose filters are these.
+/// A tenant with one export that has these filters.
 fn config(filters: &str) -> String {
     format!(
         r#"
@@ -28,7 +28,7 @@ fn config(filters: &str) -> String {
     )
 }
 
-/// One whose changes go to this file.
+/// A `cow` whose changes go to this file.
 fn cow(overlay: &Path) -> String {
     let overlay = overlay.display();
     filter(
@@ -67,7 +67,7 @@ fn a_stack_of_a_configuration_is_served() {
 }
 
 #[test]
-fn what_was_not_flushed_is_kept_though_the_export_is_taken_away() {
+fn unflushed_writes_are_kept_when_the_export_is_removed() {
     let place = TempDir::with_prefix("nbdbox-overlay-").unwrap();
     let path = place.path().join("overlay");
     fs::File::create(&path).unwrap().set_len(5 << 20).unwrap();
@@ -104,7 +104,7 @@ fn check_shows_what_each_layer_needs() {
         "{rows:?}"
     );
 
-    // It can do without, so its manifest doesn't ask for it.
+    // The filter can do without the file, so its manifest doesn't require it.
     let overlay = folder.path().join("overlay");
     fs::write(&overlay, []).unwrap();
     let fine = check(&cow(&overlay));

@@ -1,4 +1,4 @@
-//! The whole of it: changes over a partition of an image that nobody trusts, with a file system on it.
+//! A whole stack: changes over a partition of an untrusted image that has a file system.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::compare::options;
 
-/// A qcow2 image of a disk with a GPT, whose first partition is an ext4 with a file in it.
+/// A qcow2 image of a disk with a GPT, whose first partition is an ext4 file system with one file.
 fn image(folder: &Path) {
     let script = format!(
         r#"
@@ -29,7 +29,7 @@ fn image(folder: &Path) {
     let _ = shell(&script).ok();
 }
 
-/// The stack of the three.
+/// Serves the stack of the three plugins.
 fn serve(folder: &Path) -> Server {
     let overlay = format!("cow,blob.overlay={}:rw", folder.join("overlay").display());
     let mut words = options(&[&overlay, "partition-filter,partition=1"]);

@@ -1,4 +1,4 @@
-//! The host's own filters, beside nbdkit's of the same names.
+//! The host's built-in filters, next to nbdkit's of the same names.
 
 mod block_sizes;
 mod delay;
@@ -12,10 +12,10 @@ use nbdbox_tests::{Disk, Peer, Random, Server, plugin};
 
 use super::compare::{content, options};
 
-/// Bytes of the disk below.
+/// The bytes of the disk below.
 const SIZE: usize = (1 << 20) + 12_288;
 
-/// A file, served twice with filters over it: ours and nbdkit's, each over a copy of its own.
+/// A file that both servers serve with filters over it, each from a copy of its own.
 struct Pair {
     ours: Server,
     theirs: Peer,
@@ -24,8 +24,8 @@ struct Pair {
 }
 
 impl Pair {
-    /// `--filter` of ours as it's written, each; and nbdkit's filters, and their settings. `FOLDER` in a setting is a
-    /// folder of each one's own.
+    /// Starts nbdbox with these values of `--filter`, and nbdkit with its filters and settings. `FOLDER` in a setting
+    /// is a folder of the server's own.
     fn new(filters: &[&str], theirs: &[&str], settings: &[&str]) -> Self {
         let bytes = content(&mut Random::seeded(1), SIZE);
         let [our_disk, their_disk] = [Disk::holding(&bytes), Disk::holding(&bytes)];
@@ -51,7 +51,7 @@ impl Pair {
         }
     }
 
-    /// A file in the folder of each.
+    /// The path of `name` in the folder of each server.
     fn in_folders(&self, name: &str) -> [std::path::PathBuf; 2] {
         [&self.our_disk, &self.their_disk].map(|disk| disk.path().with_file_name(name))
     }

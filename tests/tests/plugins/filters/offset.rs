@@ -1,4 +1,4 @@
-//! `offset`, beside nbdkit's.
+//! `offset`, next to nbdkit's.
 
 use nbdbox_tests::{Random, nbdbox, plugin, run};
 
@@ -32,7 +32,7 @@ fn a_part_is_the_same_as_nbdkits() {
 }
 
 #[test]
-fn what_is_not_a_part_is_refused_in_words() {
+fn a_range_outside_the_layer_below_is_refused_in_words() {
     let refused = |filter: &str, size: &str| {
         let offset = format!("{},{filter}", plugin("offset").display());
         let memory = plugin("memory");

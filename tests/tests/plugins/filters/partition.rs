@@ -1,4 +1,4 @@
-//! `partition-filter`, beside nbdkit's, over disks that sfdisk made.
+//! `partition-filter`, next to nbdkit's, over disks that sfdisk made.
 
 use nbdbox_tests::{Disk, Random, nbdbox, plugin, run, shell};
 
@@ -6,7 +6,7 @@ use super::compare::{Pair, content};
 
 const SIZE: usize = 8 << 20;
 
-/// Bytes of a disk on which sfdisk wrote this table.
+/// The bytes of a disk on which sfdisk wrote this table.
 fn disk(random: &mut Random, label: &str, table: &str) -> Vec<u8> {
     let disk = Disk::holding(&content(random, SIZE));
     let path = disk.path();
@@ -18,7 +18,7 @@ fn disk(random: &mut Random, label: &str, table: &str) -> Vec<u8> {
     disk.bytes()
 }
 
-/// What is said instead of serving a partition.
+/// The error of a server that refuses to serve a partition.
 fn refused(bytes: &[u8], number: u64) -> String {
     let disk = Disk::holding(bytes);
     let filter = format!(
@@ -78,13 +78,13 @@ fn a_damaged_gpt_is_read_from_its_copy_and_refused_without_one() {
     let mut random = Random::seeded(5);
     let good = disk(&mut random, "gpt", r"start=2048, size=3000\n");
     let copy = SIZE - 512;
-    // Signature, length, a checksummed field, the entries.
+    // Damages the signature, the length, a checksummed field, and the entries.
     for place in [0, 12, 40, 512 + 40] {
         let mut bytes = good.clone();
         bytes[512 + place] ^= 1;
         let filter = "partition-filter,partition=1";
         let whole = ["--filter=partition"];
-        // nbdkit reads the undamaged table: it has no use for the copy.
+        // nbdkit reads the undamaged table, because it doesn't use the copy.
         let mut pair = Pair::new(&good, filter, &whole, &["partition=1"]);
         let damaged = Disk::holding(&bytes);
         let server = super::compare::serve(&damaged, &[filter]);
@@ -120,7 +120,7 @@ fn a_table_that_lies_is_refused_in_words() {
     assert!(refused(&with(first, 0), 1).contains("isn't inside the disk"));
     let link = 6144 * 512 + 446 + 8;
     assert!(refused(&with(link, 9000), 5).contains("isn't inside the extended partition"));
-    // A chain that leads back to itself ends.
+    // The reader stops at a chain that leads back to itself.
     let mut circle = good.clone();
     circle[link + 16 - 4] = 5;
     circle[link + 16..link + 20].copy_from_slice(&0_u32.to_le_bytes());

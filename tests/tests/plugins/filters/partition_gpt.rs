@@ -1,4 +1,4 @@
-//! GPTs of all shapes, read by both partition plugins.
+//! GPTs of many shapes, read by both partition plugins.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -109,7 +109,8 @@ fn a_gpt_of_any_shape_is_found() {
             let place = gpt.sector + spoilt;
             let byte = bytes[usize::try_from(place).unwrap()];
             file.write_all_at(&[byte ^ 1], place).unwrap();
-            // The copy is the same. libblkid has no use for one with sectors of 4096 bytes, so nobody else is asked.
+            // The copy has the same partitions. libblkid doesn't read a copy with sectors of 4096 bytes, so the test
+            // uses no other tool.
             let found = ask_both(&disk, 1, "");
             assert_eq!(found, [Ok(intact), Ok(intact)], "{what}: {spoilt}");
             file.write_all_at(&[byte], place).unwrap();

@@ -1,4 +1,4 @@
-//! MBRs with logical partitions, as no tool would write them, read by both partition plugins.
+//! MBRs with logical partitions that no tool would write, read by both partition plugins.
 
 use nbdbox_tests::Disk;
 
@@ -6,7 +6,7 @@ use super::partition_tables::{Entry, disk, link, mbr};
 use super::partition_twins::Tool::{self, Parted, Partx, Sfdisk};
 use super::partition_twins::{TWINS, ask, assert_listed, assert_refused};
 
-/// Tables of a disk: each one's sector and entries.
+/// The tables of a disk: the sector and the entries of each.
 type Tables<'a> = &'a [(u64, &'a [Entry])];
 
 const EXTENDED: Entry = (0x05, 4096, 20_000);

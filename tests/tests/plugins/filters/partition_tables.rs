@@ -1,12 +1,12 @@
-//! Partition tables, byte by byte, as no tool would write them.
+//! Partition tables, byte by byte, that no tool would write.
 
-/// Bytes of a sector, where nothing else is said.
+/// The default bytes of a sector.
 pub(super) const SECTOR: u64 = 512;
 
 /// An entry of an MBR: kind, first sector and count.
 pub(super) type Entry = (u8, u32, u32);
 
-/// A disk of so many sectors, each of which begins with its own number.
+/// A disk of `sectors` sectors, each of which begins with its own number.
 pub(super) fn disk(sectors: u64) -> Vec<u8> {
     let sector = |number: u64| {
         let mut bytes = vec![0x5a; 512];
@@ -35,8 +35,8 @@ pub(super) fn mbr(disk: &mut [u8], sector: u64, entries: &[Entry]) {
     put(disk, at + 510, &[0x55, 0xaa]);
 }
 
-/// Writes a link of a chain: at `at` of the extended partition, with a partition of its own, and perhaps the
-/// place of the next link.
+/// Writes a link of a chain at sector `at` of the extended partition. It has a partition of its own and, if `next` is
+/// given, the place of the next link.
 pub(super) fn link(disk: &mut [u8], extended: u64, at: u32, own: (u32, u32), next: Option<u32>) {
     let next = next.map_or((0, 0, 0), |next| (5, next, 8));
     mbr(
@@ -49,17 +49,17 @@ pub(super) fn link(disk: &mut [u8], extended: u64, at: u32, own: (u32, u32), nex
 /// A GPT with partitions 1 and 3.
 #[derive(Clone, Copy)]
 pub(super) struct Gpt {
-    /// Bytes of a sector.
+    /// The bytes of a sector.
     pub(super) sector: u64,
-    /// Bytes of an entry, and how many entries there are.
+    /// The bytes of an entry, and the number of entries.
     pub(super) entry: u32,
     pub(super) count: u32,
-    /// Bytes of the header.
+    /// The bytes of the header.
     pub(super) header: u32,
-    /// Which entry of the MBR says that there's a GPT, and whether the others have partitions.
+    /// The index of the MBR's protective entry, and whether the other entries have partitions.
     pub(super) protective: usize,
     pub(super) hybrid: bool,
-    /// The first sector that the header says can be used; 0: the one behind the table.
+    /// The first usable sector in the header; 0 stands for the one behind the table.
     pub(super) usable_from: u64,
 }
 
@@ -78,13 +78,13 @@ impl Default for Gpt {
 }
 
 impl Gpt {
-    /// Sectors of its disk.
+    /// The sectors of the disk.
     const SECTORS: u64 = 16_384;
 
-    /// First and last sector of each partition.
+    /// The first and the last sector of each partition.
     const PARTITIONS: [(u64, u64); 3] = [(2048, 4095), (0, 0), (8192, 9000)];
 
-    /// The whole disk.
+    /// The bytes of the whole disk.
     pub(super) fn disk(&self) -> Vec<u8> {
         let last = Self::SECTORS - 1;
         let mut bytes = disk(Self::SECTORS * self.sector / SECTOR);
@@ -103,7 +103,7 @@ impl Gpt {
         bytes
     }
 
-    /// Where the copy of the entries is, in bytes.
+    /// The offset of the copy of the entries, in bytes.
     pub(super) fn copy_of_entries(&self) -> u64 {
         (Self::SECTORS - 1 - self.sectors_of_entries()) * self.sector
     }

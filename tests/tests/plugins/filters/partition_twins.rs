@@ -1,5 +1,5 @@
-//! The plugin `partition` and the filter `partition-filter` over the same disks: both find what Linux's tools
-//! list, under the same numbers, and refuse the rest in the same words.
+//! The plugin `partition` and the filter `partition-filter` over the same disks: both find the partitions that Linux's
+//! tools list, under the same numbers, and refuse the rest with the same text.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -9,24 +9,24 @@ use nbdbox_tests::{Client, Disk, Server, plugin, shell};
 
 use super::partition_tables::SECTOR;
 
-/// Where partitions are, by number: their first sector and how many there are, of 512 bytes.
+/// The place of each partition, by its number: the first sector and the number of sectors, of 512 bytes.
 pub(super) type Partitions = BTreeMap<u64, (u64, u64)>;
 
-/// Who lists the partitions of a disk. Each has its own weak points, so a case names whom it asks.
+/// A tool that lists the partitions of a disk. Each has its weak points, so a case names the tools that it uses.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tool {
-    /// libfdisk. It takes one partition of a link, and sectors of 512 bytes.
+    /// libfdisk. It reads one partition of a link, and only sectors of 512 bytes.
     Sfdisk,
-    /// libblkid, which goes as the kernel does.
+    /// libblkid, which follows the kernel.
     Partx,
-    /// The same, of a disk with sectors of 4096 bytes.
+    /// libblkid, for a disk with sectors of 4096 bytes.
     Partx4096,
-    /// libparted, where it's installed.
+    /// libparted, if it's installed.
     Parted,
 }
 
 impl Tool {
-    /// `None`: it isn't installed.
+    /// The tool's list; `None` if the tool isn't installed.
     fn list(self, disk: &Disk) -> Option<Partitions> {
         let path = disk.path().display().to_string();
         let partx = "partx -s -g -o NR,START,SECTORS";
@@ -58,7 +58,7 @@ impl Tool {
 /// The plugin and the filter.
 pub(super) const TWINS: [&str; 2] = ["partition", "partition-filter"];
 
-/// What a twin does with a partition: its place, or words.
+/// The place at which a twin finds a partition, or the text of its refusal.
 pub(super) fn ask(twin: &str, disk: &Disk, number: u64, more: &str) -> Result<(u64, u64), String> {
     let program = plugin(twin).display().to_string();
     let file = plugin("file").display().to_string();
@@ -90,7 +90,7 @@ pub(super) fn ask(twin: &str, disk: &Disk, number: u64, more: &str) -> Result<(u
     Ok((first, count))
 }
 
-/// Asks both twins at once.
+/// Starts both twins at once.
 pub(super) fn ask_both(disk: &Disk, number: u64, more: &str) -> [Result<(u64, u64), String>; 2] {
     thread::scope(|scope| {
         let asked = TWINS.map(|twin| scope.spawn(move || ask(twin, disk, number, more)));
@@ -98,7 +98,8 @@ pub(super) fn ask_both(disk: &Disk, number: u64, more: &str) -> [Result<(u64, u6
     })
 }
 
-/// Holds that both twins find what the tools list, and nothing under the number that comes next. What that is.
+/// Asserts that both twins find the partitions that the tools list, and nothing under the next number. Returns the
+/// list.
 pub(super) fn assert_listed(what: &str, bytes: &[u8], tools: &[Tool]) -> Partitions {
     let disk = Disk::holding(bytes);
     let lists: Vec<Partitions> = tools.iter().filter_map(|tool| tool.list(&disk)).collect();
@@ -123,7 +124,7 @@ pub(super) fn assert_listed(what: &str, bytes: &[u8], tools: &[Tool]) -> Partiti
     list.clone()
 }
 
-/// Holds that both refuse a partition in these words.
+/// Asserts that both twins refuse a partition with this text.
 pub(super) fn assert_refused(bytes: &[u8], number: u64, more: &str, words: &str) {
     let disk = Disk::holding(bytes);
     for (twin, said) in TWINS.iter().zip(ask_both(&disk, number, more)) {

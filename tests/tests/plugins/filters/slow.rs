@@ -1,5 +1,5 @@
-//! `cacheextents`, `readahead`, `retry` and `blocksize`: nothing is different, beside nbdkit's, but what is asked
-//! below.
+//! `cacheextents`, `readahead`, `retry` and `blocksize` change nothing except the calls to the layer below; next to
+//! nbdkit's.
 
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Disk, Random, Server, guest};
@@ -8,7 +8,7 @@ use super::compare::{Pair, content, options, serve};
 
 const SIZE: usize = 4 << 20;
 
-/// The same changes and reads as nbdkit's filter of this name, with its setting.
+/// Makes the same changes and reads as with nbdkit's filter of this name, with its setting.
 fn like_nbdkit(seed: u64, name: &str, ours: &str, theirs: &[&str]) {
     let mut random = Random::seeded(seed);
     let bytes = content(&mut random, SIZE);
@@ -102,7 +102,7 @@ fn a_layer_that_crashes_now_and_then_is_outlasted() {
 }
 
 #[test]
-fn an_error_that_stays_is_told_after_so_many_times() {
+fn a_lasting_error_is_returned_after_the_last_retry() {
     let mut words = options(&["retry,retries=2,retry-delay=1"]);
     words.push(guest("bad").display().to_string());
     words.extend(["at=read", "do=explain"].map(str::to_owned));

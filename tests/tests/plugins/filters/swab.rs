@@ -1,14 +1,14 @@
-//! `swab`, beside nbdkit's.
+//! `swab`, next to nbdkit's.
 
 use nbd_proto::{CommandFlags, Framing};
 use nbdbox_tests::{Client, Peer, Random, Server, plugin};
 
 use super::compare::{Pair, content, options};
 
-/// Not whole words of 64 bits.
+/// A size that isn't a multiple of 64-bit words.
 const SIZE: usize = (4 << 20) + 12_803;
 
-/// The same changes to whole words of both.
+/// Makes the same changes to whole words of both.
 fn change(pair: &mut Pair, random: &mut Random, word: u64) {
     let words = pair.theirs.size() / word;
     for _ in 0..15 {
@@ -50,7 +50,7 @@ fn words_are_turned_as_nbdkits_are() {
         let mut pair = Pair::new(&bytes, &filter, &["--filter=swab"], &[&setting]);
         assert_same(&mut pair, &mut random, word);
         if bits == 8 {
-            // What is written through nbdkit's is other bytes than were sent then.
+            // Bytes that were written through nbdkit's filter differ from those that were sent.
             continue;
         }
         change(&mut pair, &mut random, word);
@@ -83,7 +83,7 @@ fn parts_of_words_are_refused_as_nbdkits_are() {
     }
 }
 
-/// Runs of odd lengths: a word that a hole ends in is data.
+/// Runs of odd lengths: a word at the border of a hole is data.
 #[test]
 fn a_word_with_a_byte_in_it_is_data() {
     let settings = ["size=300007", "runlength=777"];

@@ -1,4 +1,4 @@
-//! `truncate`, beside nbdkit's.
+//! `truncate`, next to nbdkit's.
 
 use nbdbox_tests::Random;
 
@@ -19,11 +19,11 @@ fn another_size_is_the_same_as_nbdkits() {
         let filter = format!("truncate,{setting}");
         let mut pair = Pair::new(&bytes, &filter, &["--filter=truncate"], &[setting]);
         pair.assert_same(&mut random);
-        // Of those that reach past the end some are refused: by both.
+        // Both servers refuse some of the requests that reach past the end.
         pair.change(&mut random, 40);
         let [ours, theirs] = pair.files();
         assert_eq!(ours.len(), SIZE);
-        // What a write that is refused has done before the end is nobody's promise.
+        // Neither server promises what a refused write has done before the end.
         let grows = pair.theirs.size() > SIZE as u64;
         let kept = if grows { SIZE - 200_000 } else { SIZE };
         assert!(ours[..kept] == theirs[..kept], "{setting}: what came below");

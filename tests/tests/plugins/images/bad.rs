@@ -1,4 +1,4 @@
-//! What every bad image meets: words, or an errno and a log line, and nothing else.
+//! The only results of a bad image: a refusal with a text, or an errno and a log line.
 
 use std::fs;
 
@@ -7,14 +7,14 @@ use nbdbox_tests::{Client, Random, Run, Server, nbdbox, plugin, run};
 
 use super::folder::Folder;
 
-/// An image called `top`, for this plugin.
+/// An image called `top`, and its plugin.
 pub(crate) struct Image {
     pub(crate) plugin: &'static str,
-    /// Of its disk, in bytes.
+    /// The size of its disk in bytes.
     pub(crate) size: u64,
 }
 
-/// What `nbdbox serve` did with images that may not be servable: `grants` are NAME=FILE:ACCESS.
+/// Runs `nbdbox serve` with images that it may refuse. `grants` are NAME=FILE:ACCESS.
 pub(crate) fn serve(folder: &Folder, name: &str, grants: &[&str], settings: &[&str]) -> Run {
     let mut words = vec!["serve".to_owned()];
     for grant in grants {
@@ -28,7 +28,7 @@ pub(crate) fn serve(folder: &Folder, name: &str, grants: &[&str], settings: &[&s
     run(nbdbox(), words)
 }
 
-/// What it says of an image that it refuses.
+/// The text with which the server refuses an image.
 pub(crate) fn refusal(
     folder: &Folder,
     image: &Image,
@@ -41,7 +41,8 @@ pub(crate) fn refusal(
     ran.stderr
 }
 
-/// A good image with these bytes at an offset is refused, with these words; each in a folder of its own.
+/// Asserts that the server refuses a good image with these bytes at an offset, with this text. Each case has a folder
+/// of its own.
 pub(crate) fn assert_patches_refused(
     image: &Image,
     good: impl Fn(&Folder),
@@ -56,7 +57,7 @@ pub(crate) fn assert_patches_refused(
     }
 }
 
-/// A good image that ends after so many bytes is refused.
+/// Asserts that the server refuses a good image that is cut to each of these lengths.
 pub(crate) fn assert_cuts_refused(image: &Image, good: impl Fn(&Folder), lengths: &[u64]) {
     for &length in lengths {
         let folder = Folder::new();
@@ -70,7 +71,8 @@ pub(crate) fn assert_cuts_refused(image: &Image, good: impl Fn(&Folder), lengths
     }
 }
 
-/// The image opens; reading what is bad is EIO, with words, and what is good can still be read.
+/// Asserts that the image opens, that a read of the bad part fails with EIO and a text, and that the good part can
+/// still be read.
 pub(crate) fn assert_bad_read(folder: &Folder, image: &Image, words: &str) {
     let server = folder.serve(image.plugin, &["image=top:ro"], &[]);
     let mut client = Client::connect(&server.socket(), Framing::Extended);
@@ -82,14 +84,15 @@ pub(crate) fn assert_bad_read(folder: &Folder, image: &Image, words: &str) {
     assert!(matches!(last, Ok(4096) | Err(_)));
 }
 
-/// How often the operator was warned that an image is cut short.
+/// The number of warnings that an image is cut short.
 pub(crate) fn warnings_of_cuts(server: &Server) -> usize {
     let log = server.log();
     let warns = |line: &&str| line.contains(" WARN ") && line.contains("the image is cut short");
     log.lines().filter(warns).count()
 }
 
-/// The image opens; what it says is past the end of its file reads as zeroes, and the operator is told.
+/// Asserts that the image opens, that the part past the end of its file reads as zeroes, and that the log has a
+/// warning.
 pub(crate) fn assert_zeroes_read(folder: &Folder, image: &Image) {
     let server = folder.serve(image.plugin, &["image=top:ro"], &[]);
     let mut client = Client::connect(&server.socket(), Framing::Extended);
@@ -97,8 +100,8 @@ pub(crate) fn assert_zeroes_read(folder: &Folder, image: &Image) {
     assert_eq!(warnings_of_cuts(&server), 1, "{}", server.log());
 }
 
-/// Random bytes in the 32 that begin at each of these places, which aren't looked at before a read:
-/// whatever they do, the server goes on.
+/// Writes random bytes into the 32 bytes at each of these places, which the plugin reads only for a request. Whatever
+/// they do, the server goes on.
 pub(crate) fn damage(folder: &Folder, image: &Image, places: &[u64]) {
     let mut random = Random::seeded(21);
     let bytes = fs::read(folder.path("top")).unwrap();

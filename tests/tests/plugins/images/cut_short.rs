@@ -10,10 +10,10 @@ use super::folder::{Folder, assert_same_bytes};
 
 const SIZE: u64 = 6 << 20;
 
-/// What is read at once.
+/// The bytes of one read.
 const PIECE: u32 = 32 << 10;
 
-/// An image of bytes of which none is 0, with holes between them. It's called `whole`.
+/// Makes an image called `whole`, whose bytes are data without a 0, and holes.
 fn create(folder: &Folder, format: &str, options: &str) -> u64 {
     let mut random = Random::seeded(71);
     let mut bytes = random.bytes(usize::try_from(SIZE).unwrap());
@@ -29,7 +29,7 @@ fn create(folder: &Folder, format: &str, options: &str) -> u64 {
     fs::metadata(folder.path("whole")).unwrap().len()
 }
 
-/// As [`create`], of bytes that take less room when they're compressed, up to the disk's last one.
+/// As [`create`], with bytes that compress well, up to the end of the disk.
 fn create_compressible(folder: &Folder, format: &str, options: &str) -> u64 {
     let mut random = Random::seeded(73);
     let bytes = random.bytes(usize::try_from(SIZE).unwrap());
@@ -39,8 +39,8 @@ fn create_compressible(folder: &Folder, format: &str, options: &str) -> u64 {
     fs::metadata(folder.path("whole")).unwrap().len()
 }
 
-/// Cuts the image to a length, and holds the plugin to what `qemu-nbd` does with it, and to one warning if it
-/// reads anything that isn't there.
+/// Cuts the image to a length. Asserts that the plugin returns what `qemu-nbd` does, and that it warns once if it reads
+/// anything past the end of the file.
 fn assert_like_qemu(folder: &Folder, plugin: &str, format: &str, length: u64) {
     let what = format!("{format} of {length} bytes");
     let _ = fs::copy(folder.path("whole"), folder.path("top")).unwrap();
@@ -48,7 +48,7 @@ fn assert_like_qemu(folder: &Folder, plugin: &str, format: &str, length: u64) {
     let ours = folder.serve(plugin, &["image=top:ro"], &[]);
     let theirs = folder.qemu_nbd(&["-f", format], "top");
     let mut client = Client::connect(&ours.socket(), Framing::Extended);
-    // In chunks, it hangs up instead of sending an error.
+    // With structured replies it hangs up instead of sending an error.
     let mut their_client = Client::connect(&theirs.socket(), Framing::Simple);
     let size = their_client.size();
     assert_eq!(client.size(), size, "{what}");
@@ -77,7 +77,7 @@ fn assert_like_qemu(folder: &Folder, plugin: &str, format: &str, length: u64) {
         "{what}"
     );
     if !failed {
-        // From many instances at once.
+        // Many instances read at once.
         let copy = folder.path("copy");
         let _ = run("nbdcopy", [&ours.uri(), copy.to_str().unwrap()]).ok();
     }
@@ -90,7 +90,7 @@ fn assert_like_qemu(folder: &Folder, plugin: &str, format: &str, length: u64) {
 fn tables_and_data_of_qcow2_that_are_not_there_are_zeroes() {
     let folder = Folder::new();
     let whole = create(&folder, "qcow2", "-o cluster_size=64k");
-    // In the last cluster, between clusters, in the L2 table, before it, in the L1 table.
+    // The cuts are in the last cluster, between clusters, in the L2 table, before it, and in the L1 table.
     for length in [
         whole - 1,
         whole - 512,
@@ -104,7 +104,7 @@ fn tables_and_data_of_qcow2_that_are_not_there_are_zeroes() {
     }
 }
 
-/// QEMU reads on in zeroes, and a cluster may come of that.
+/// QEMU pads a cut cluster with zeroes, and may decompress it.
 #[test]
 fn compressed_clusters_of_qcow2_that_are_cut_are_read_on_in_zeroes() {
     let folder = Folder::new();
@@ -155,14 +155,14 @@ fn blocks_of_vdi_that_are_not_there_are_zeroes() {
     for options in ["-o static=off", "-o static=on"] {
         let folder = Folder::new();
         let whole = create(&folder, "vdi", options);
-        // In the last block, in another, in the first one.
+        // The cuts are in the last block, in another one, and in the first.
         for length in [whole - 1, whole - 512, whole - 70_001, whole / 2, 1100] {
             assert_like_qemu(&folder, "vdi", "vdi", length);
         }
     }
 }
 
-/// Each instance finds it out for itself.
+/// Each instance detects the end of the file itself.
 #[test]
 fn many_instances_warn_once() {
     let folder = Folder::new();
@@ -177,7 +177,7 @@ fn many_instances_warn_once() {
     );
     let server = Server::hosting(&config);
     for _ in 0..3 {
-        // When nobody is connected idle instances are dropped, so each client has a fresh one.
+        // The server drops idle instances when nobody is connected, so each client has a fresh one.
         let mut client = Client::connect(&server.socket(), Framing::Extended);
         let size = client.size();
         assert_eq!(client.read(size - 4096, 4096).unwrap(), [0; 4096]);
@@ -189,7 +189,7 @@ fn many_instances_warn_once() {
     assert_eq!(warnings_of_cuts(&server), 1, "{log}");
     assert!(
         log.matches("the image is cut short").count() > 1,
-        "they're all the same instance's: {log}"
+        "all of them are the same instance's: {log}"
     );
 }
 
@@ -204,7 +204,7 @@ fn a_footer_of_vhd_may_be_short() {
     }
 }
 
-/// QEMU doesn't open such images. What is there can be read here, and the rest is an error.
+/// QEMU doesn't open such images. nbdbox reads the part that exists; the rest is an error.
 #[test]
 fn data_of_vhd_and_vhdx_that_is_not_there_is_an_error() {
     for (format, plugin) in [("vpc", "vhd"), ("vhdx", "vhdx")] {

@@ -1,4 +1,4 @@
-//! Images in a folder, made by QEMU's tools, and read both by them and by us.
+//! Images in a folder, which QEMU's tools make, and which both they and nbdbox read.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -9,10 +9,10 @@ use nbd_proto::wire::StateFlags;
 use nbdbox_tests::{Client, Extent, Peer, Random, Server, qemu_io, run};
 use tempfile::TempDir;
 
-/// What a read asks for at most: some images limit requests to so much.
+/// The most bytes of one read: some images limit requests to this.
 const STEP: u64 = 1 << 20;
 
-/// A folder of images, removed in the end.
+/// A folder of images. Dropping it removes the folder.
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
@@ -33,7 +33,7 @@ impl Folder {
         let _ = run("qemu-img", words).ok();
     }
 
-    /// Commands of `qemu-io`, each of which must succeed.
+    /// Runs commands of `qemu-io`, each of which must succeed.
     pub(crate) fn change(&self, format: &str, name: &str, commands: &[String]) {
         let _ = qemu_io(format, self.path(name).to_str().unwrap(), commands);
     }
@@ -44,13 +44,13 @@ impl Folder {
         file.write_all_at(bytes, offset).unwrap();
     }
 
-    /// Cuts a file off.
+    /// Cuts a file to this length.
     pub(crate) fn cut(&self, name: &str, length: u64) {
         let file = File::options().write(true).open(self.path(name)).unwrap();
         file.set_len(length).unwrap();
     }
 
-    /// `qemu-img WORDS…`, in which `@NAME` stands for a file's path.
+    /// Runs `qemu-img WORDS…`, in which `@NAME` stands for a file's path.
     pub(crate) fn qemu_img(&self, words: &str) {
         let words = words.split(' ').map(|word| match word.strip_prefix('@') {
             Some(name) => self.path(name).into_os_string(),
@@ -59,7 +59,7 @@ impl Folder {
         let _ = run("qemu-img", words).ok();
     }
 
-    /// Serves images: `grants` are NAME=FILE:ACCESS.
+    /// Serves images. `grants` are NAME=FILE:ACCESS.
     pub(crate) fn serve(&self, plugin: &str, grants: &[&str], settings: &[&str]) -> Server {
         let mut words = Vec::new();
         for grant in grants {
@@ -72,7 +72,7 @@ impl Folder {
         Server::plugin(plugin, &words)
     }
 
-    /// `qemu-nbd -r OPTIONS… NAME`.
+    /// Starts `qemu-nbd -r OPTIONS… NAME`.
     pub(crate) fn qemu_nbd(&self, options: &[&str], name: &str) -> Peer {
         let path = self.path(name);
         let mut words = vec!["-r"];
@@ -82,7 +82,7 @@ impl Folder {
     }
 }
 
-/// Writes that leave data, zeroes and gaps, on blocks and off them, for `qemu-io`.
+/// Commands for `qemu-io` that leave data, zeroes and gaps, on blocks and off them.
 pub(crate) fn changes(random: &mut Random, size: u64, count: usize) -> Vec<String> {
     let change = |random: &mut Random| {
         let (offset, length) = random.range(size, 200_000);
@@ -95,7 +95,7 @@ pub(crate) fn changes(random: &mut Random, size: u64, count: usize) -> Vec<Strin
     (0..count).map(|_| change(random)).collect()
 }
 
-/// Holds that two servers have the same bytes and the same map, also under random reads.
+/// Asserts that two servers have the same bytes and the same map. Reads at random offsets too.
 pub(crate) fn assert_same(what: &str, ours: &Path, theirs: &Path, random: &mut Random) {
     let mut ours = Client::connect(ours, Framing::Extended);
     let mut theirs = Client::connect(theirs, Framing::Structured);
@@ -106,13 +106,13 @@ pub(crate) fn assert_same(what: &str, ours: &Path, theirs: &Path, random: &mut R
     let differs = got.iter().zip(&map).find(|(ours, theirs)| ours != theirs);
     assert_eq!(differs, None, "{what}: map");
     assert_eq!(got.len(), map.len(), "{what}: map");
-    // An image of few large clusters may be wholly allocated.
+    // All clusters of an image may be allocated if they are few and large.
     let little = map.len() <= 3 && !what.contains("2M") && !what.contains("raw=on");
     assert!(!little, "{what}: a map with little in it: {map:?}");
     assert_bytes(what, ours, theirs, size, random);
 }
 
-/// Holds that two servers have the same bytes, also under random reads.
+/// Asserts that two servers have the same bytes. Reads at random offsets too.
 pub(crate) fn assert_same_bytes(what: &str, ours: &Path, theirs: &Path, random: &mut Random) {
     let ours = Client::connect(ours, Framing::Extended);
     let theirs = Client::connect(theirs, Framing::Structured);
@@ -121,7 +121,7 @@ pub(crate) fn assert_same_bytes(what: &str, ours: &Path, theirs: &Path, random: 
     assert_bytes(what, ours, theirs, size, random);
 }
 
-/// Holds that two servers say of the same ranges that they read as zeroes.
+/// Asserts that two servers report the same ranges as zeroes.
 pub(crate) fn assert_same_zeroes(what: &str, ours: &Path, theirs: &Path) {
     let zeroes = |mut client: Client| {
         let size = client.size();
@@ -165,8 +165,8 @@ fn assert_bytes(what: &str, mut ours: Client, mut theirs: Client, size: u64, ran
     }
 }
 
-/// QEMU says "allocated, but zero" where it takes an image for preallocated and its file has a hole at an
-/// allocated cluster. To us that is data.
+/// QEMU reports "allocated, but zero" if it takes an image for preallocated and its file has a hole at an allocated
+/// cluster. nbdbox reports data there.
 fn without_file_holes(map: Vec<Extent>) -> Vec<Extent> {
     let mut plain: Vec<Extent> = Vec::new();
     for mut extent in map {
@@ -185,7 +185,7 @@ fn piece(at: u64, size: u64) -> u32 {
     u32::try_from(STEP.min(size - at)).unwrap()
 }
 
-/// Bytes of which some compress and some don't.
+/// Writes bytes of which some compress and some don't.
 pub(crate) fn write_mixed(path: &Path, random: &mut Random, size: usize) {
     let mut bytes = vec![0; size];
     for _ in 0..20 {

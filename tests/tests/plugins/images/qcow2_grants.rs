@@ -1,4 +1,4 @@
-//! What a grant lets the plugin see, and that nothing else is opened, whatever an image says.
+//! What the plugin can read by a grant, and that it opens nothing else, whatever an image names.
 
 use nbdbox_tests::{Random, Run};
 
@@ -17,7 +17,7 @@ fn map_only_data_with_a_copy_of_the_tables() {
     let folder = Folder::new();
     folder.create("qcow2", &[], "top", SIZE);
     folder.change("qcow2", "top", &changes(&mut random, SIZE, 10));
-    // The tables of so small an image are in its first clusters.
+    // The tables of such a small image are in its first clusters.
     let bytes = std::fs::read(folder.path("top")).unwrap();
     std::fs::write(folder.path("tables"), &bytes[..5 << 16]).unwrap();
     let grants = ["image=top:map-only", "tables=tables:ro"];
@@ -70,7 +70,7 @@ fn a_chain_has_no_loop() {
 }
 
 #[test]
-fn grants_that_no_image_asks_for_are_refused() {
+fn grants_that_no_image_needs_are_refused() {
     let folder = Folder::new();
     folder.create("qcow2", &[], "top", SIZE);
     folder.create("raw", &[], "other", SIZE);

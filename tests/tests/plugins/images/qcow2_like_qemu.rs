@@ -1,10 +1,10 @@
-//! Over the matrix of what qcow2 can be: the bytes and maps of `qemu-nbd`.
+//! Every kind of qcow2 image has the bytes and maps of `qemu-nbd`.
 
 use nbdbox_tests::Random;
 
 use super::folder::{Folder, assert_same, changes, write_mixed};
 
-/// Not a multiple of anything.
+/// A size that is a multiple of nothing.
 const SIZE: u64 = (5 << 20) + 12_800;
 
 fn compare(folder: &Folder, what: &str, grants: &[&str], settings: &[&str], random: &mut Random) {
@@ -55,7 +55,7 @@ fn compressed_clusters() {
             folder.qemu_img(&format!(
                 "convert -c -f raw -O qcow2 -o {options} @raw @top"
             ));
-            // Some clusters are written again, uncompressed.
+            // Some clusters are written again, without compression.
             folder.change("qcow2", "top", &changes(&mut random, 3_000_320, 3));
             compare(&folder, &options, &["image=top:ro"], &[], &mut random);
         }

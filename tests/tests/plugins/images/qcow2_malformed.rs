@@ -1,4 +1,4 @@
-//! Bad images: refused in words when they are opened, or an errno for the read that meets what is bad.
+//! Bad images: the plugin refuses them with a text when it opens them, or returns an errno for a read of the bad part.
 
 use nbd_proto::Framing;
 use nbdbox_tests::{Client, Server};
@@ -16,7 +16,7 @@ const IMAGE: Image = Image {
     size: SIZE,
 };
 
-/// An image with data in its first clusters; QEMU puts L1 at cluster 3, L2 at 4, data from 5 on.
+/// An image with data in its first clusters. QEMU puts L1 into cluster 3, L2 into 4, and data from 5 on.
 fn good(folder: &Folder) {
     folder.create("qcow2", &[], "top", SIZE);
     folder.change("qcow2", "top", &["write -P 7 0 200k".to_owned()]);

@@ -1,10 +1,10 @@
-//! Over the matrix of what VDI can be: the bytes and maps of `qemu-nbd`.
+//! Every kind of VDI image has the bytes and maps of `qemu-nbd`.
 
 use nbdbox_tests::Random;
 
 use super::folder::{Folder, assert_same, assert_same_bytes, assert_same_zeroes, changes};
 
-/// Not a multiple of a block.
+/// A size that isn't a multiple of a block.
 const SIZE: u64 = (9 << 20) + 12_800;
 
 fn compare(folder: &Folder, what: &str, random: &mut Random) {
@@ -13,7 +13,7 @@ fn compare(folder: &Folder, what: &str, random: &mut Random) {
     assert_same(what, &ours.socket(), &theirs.socket(), random);
 }
 
-/// Where a fixed image's file has holes the disk has, too; QEMU says of them only that they're zeroes.
+/// The disk has the holes of a fixed image's file. QEMU reports them only as zeroes.
 fn compare_fixed(folder: &Folder, what: &str, random: &mut Random) {
     let ours = folder.serve("vdi", &["image=top:ro"], &[]);
     let theirs = folder.qemu_nbd(&["-f", "vdi"], "top");
@@ -47,7 +47,7 @@ fn sizes_off_sectors_and_discarded_blocks() {
     let folder = Folder::new();
     folder.create("vdi", &[], "top", SIZE);
     folder.change("vdi", "top", &["write -P 5 0 9M".to_owned()]);
-    // VirtualBox has made such sizes, and marks with a number of its own what was discarded.
+    // VirtualBox has made such sizes, and marks discarded blocks with a number of its own.
     folder.patch("top", 0x170, &(SIZE - 1000).to_le_bytes());
     folder.patch("top", 512 + 4 * 3, &0xffff_fffe_u32.to_le_bytes());
     compare(&folder, "a size of odd bytes raw=on", &mut random);

@@ -1,4 +1,5 @@
-//! Bad VDI images: refused in words when they are opened, or zeroes and a warning for what isn't there.
+//! Bad VDI images: the plugin refuses them with a text when it opens them, or returns zeroes with a warning for what is
+//! past the end.
 
 use super::bad::{Image, assert_cuts_refused, assert_patches_refused, assert_zeroes_read, damage};
 use super::folder::Folder;
@@ -10,7 +11,7 @@ const IMAGE: Image = Image {
     size: SIZE,
 };
 
-/// Where qemu-img puts the block table.
+/// The offset at which qemu-img puts the block table.
 const TABLE: u64 = 512;
 
 fn good(folder: &Folder) {

@@ -1,4 +1,4 @@
-//! Over the matrix of what VHD can be: the bytes and maps of `qemu-nbd`.
+//! Every kind of VHD image has the bytes and maps of `qemu-nbd`.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use nbdbox_tests::Random;
 
 use super::folder::{Folder, assert_same, assert_same_bytes, assert_same_zeroes, changes};
 
-/// Not a multiple of a block.
+/// A size that isn't a multiple of a block.
 const SIZE: u64 = (9 << 20) + 12_800;
 
 fn compare(folder: &Folder, what: &str, random: &mut Random) {
@@ -15,7 +15,7 @@ fn compare(folder: &Folder, what: &str, random: &mut Random) {
     assert_same(what, &ours.socket(), &theirs.socket(), random);
 }
 
-/// Where a fixed disk's file has holes the disk has, too; QEMU says of them only that they're zeroes.
+/// The disk has the holes of a fixed disk's file. QEMU reports them only as zeroes.
 fn compare_fixed(folder: &Folder, what: &str, random: &mut Random) {
     let ours = folder.serve("vhd", &["image=top:ro"], &[]);
     let theirs = folder.qemu_nbd(&["-f", "vpc"], "top");
@@ -45,7 +45,7 @@ fn fixed_and_dynamic_disks_by_geometry_and_by_size() {
     }
 }
 
-/// The complement of a sum, as footers have it.
+/// Writes a footer's checksum, which is the complement of a sum.
 fn seal(footer: &mut [u8]) {
     footer[64..68].fill(0);
     let sum: u32 = footer.iter().map(|byte| u32::from(*byte)).sum();

@@ -1,4 +1,5 @@
-//! Bad VHD images: refused in words when they are opened, or an errno for the read that meets what is bad.
+//! Bad VHD images: the plugin refuses them with a text when it opens them, or returns an errno for a read of the bad
+//! part.
 
 use std::fs;
 
@@ -12,7 +13,7 @@ const IMAGE: Image = Image {
     size: SIZE,
 };
 
-/// Where qemu-img puts the header and the block table of a dynamic disk.
+/// The offsets at which qemu-img puts the header and the block table of a dynamic disk.
 const HEADER: usize = 512;
 const TABLE: u64 = 1536;
 
@@ -23,7 +24,7 @@ fn good(folder: &Folder) {
     folder.change("vpc", "top", &["write -P 7 0 200k".to_owned()]);
 }
 
-/// Changes a structure and makes its checksum right again.
+/// Changes a structure, and corrects its checksum.
 fn patch_checked(bytes: &mut [u8], sum: usize, at: usize, change: &[u8]) {
     bytes[at..at + change.len()].copy_from_slice(change);
     bytes[sum..sum + 4].fill(0);

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::folder::Folder;
 
-/// Where the headers are, and the region tables.
+/// The offsets of the headers, and of the region tables.
 pub(crate) const HEADERS: [u64; 2] = [64 << 10, 128 << 10];
 pub(crate) const REGIONS: [u64; 2] = [192 << 10, 256 << 10];
 
@@ -28,7 +28,7 @@ pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, byte)
 }
 
-/// Changes a structure and makes its checksum right again.
+/// Changes a structure, and corrects its checksum.
 pub(crate) fn patch_checked(folder: &Folder, start: u64, length: usize, at: usize, change: &[u8]) {
     let bytes = fs::read(folder.path("top")).unwrap();
     let start = usize::try_from(start).unwrap();
@@ -40,7 +40,7 @@ pub(crate) fn patch_checked(folder: &Folder, start: u64, length: usize, at: usiz
     folder.patch("top", start as u64, &part);
 }
 
-/// Where a region is, by the first bytes of its GUID.
+/// The offset of a region, by the first bytes of its GUID.
 pub(crate) fn region(folder: &Folder, guid: [u8; 4]) -> u64 {
     let bytes = fs::read(folder.path("top")).unwrap();
     let table = &bytes[192 << 10..256 << 10];

@@ -1,4 +1,4 @@
-//! VHDX images: the bytes of `qemu-nbd`, which has no map of them; ours is held to what was written.
+//! VHDX images have the bytes of `qemu-nbd`. It has no map of them, so the test compares nbdbox's map with the writes.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use nbdbox_tests::{Client, Random};
 use super::folder::{Folder, assert_same_bytes, changes};
 use super::vhdx_bytes::{BLOCKS, HEADERS, checksum, create, patch_checked, region};
 
-/// Not a multiple of a block.
+/// A size that isn't a multiple of a block.
 const SIZE: u64 = (40 << 20) + 12_800;
 
-/// The ranges of commands of `qemu-io`, each of which ends with offset and length.
+/// The ranges of commands of `qemu-io`, each of which ends with an offset and a length.
 fn ranges(changes: &[String]) -> Vec<(u64, u64)> {
     let number = |word: Option<&str>| word.unwrap().parse::<u64>().unwrap();
     let range = |change: &String| {
@@ -46,7 +46,7 @@ fn fixed_and_dynamic_images_of_all_block_sizes() {
                     let touched = ranges(&changes).iter().any(|(offset, length)| {
                         offset / block <= number && number <= (offset + length - 1) / block
                     });
-                    // In a fixed image, too: QEMU marks its blocks as zero.
+                    // In a fixed image too, because QEMU marks its blocks as zero.
                     assert_eq!(extent.is_hole(), !touched, "{options}: block {number}");
                 }
                 at += extent.length;
@@ -56,7 +56,7 @@ fn fixed_and_dynamic_images_of_all_block_sizes() {
     }
 }
 
-/// An entry of a log that writes a sector at `offset` of the file.
+/// A log entry that writes a sector at `offset` of the file.
 fn log_entry(guid: &[u8; 16], offset: u64, sector: &[u8], size: u64) -> Vec<u8> {
     let sequence = 5_u64;
     let mut entry = vec![0; 8192];
@@ -87,7 +87,7 @@ fn a_log_is_replayed_in_memory_as_qemu_does_in_the_file() {
     let mut random = Random::seeded(42);
     let folder = Folder::new();
     create(&folder, SIZE);
-    // A block that only the log knows of.
+    // A block that only the log has.
     let mut bytes = fs::read(folder.path("top")).unwrap();
     bytes.resize(bytes.len().next_multiple_of(1 << 20), 0);
     let block = bytes.len() as u64;

@@ -1,4 +1,5 @@
-//! Bad VHDX images: refused in words when they are opened, or an errno for the read that meets what is bad.
+//! Bad VHDX images: the plugin refuses them with a text when it opens them, or returns an errno for a read of the bad
+//! part.
 
 use std::fs;
 
@@ -76,7 +77,7 @@ fn bad_regions_are_refused_in_words() {
     let folder = Folder::new();
     create(&folder, SIZE);
     for table in REGIONS {
-        // A third one, of another kind, that is required.
+        // A third region, of another kind, which is required.
         patch_checked(&folder, table, 64 << 10, 8, &[3]);
         patch_checked(&folder, table, 64 << 10, 80, &[1; 16]);
         patch_checked(&folder, table, 64 << 10, 80 + 28, &[1]);

@@ -1,4 +1,4 @@
-//! Over the matrix of what VMDK can be: the bytes and maps of `qemu-nbd`.
+//! Every kind of VMDK image has the bytes and maps of `qemu-nbd`.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use nbdbox_tests::{Client, Random};
 
 use super::folder::{Folder, assert_same, changes, write_mixed};
 
-/// Not a multiple of a grain.
+/// A size that isn't a multiple of a grain.
 const SIZE: u64 = (5 << 20) + 12_800;
 
 fn compare(folder: &Folder, what: &str, grants: &[&str], settings: &[&str], random: &mut Random) {
@@ -52,13 +52,13 @@ fn compressed_grains_of_a_stream() {
         let folder = Folder::new();
         write_mixed(&folder.path("raw"), &mut random, size);
         folder.qemu_img("convert -f raw -O vmdk -o subformat=streamOptimized @raw @top");
-        // Of the small one every grain may have data.
+        // In the small image every grain may have data.
         let what = format!("streamOptimized size={size} raw=on");
         compare(&folder, &what, &["image=top:ro"], &[], &mut random);
         with_a_footer(&folder);
         let what = format!("{what}, with a footer");
         compare(&folder, &what, &["image=top:ro"], &[], &mut random);
-        // Of the last marker's sector only the marker.
+        // The file ends after the last marker, inside the marker's sector.
         let length = fs::metadata(folder.path("top")).unwrap().len();
         folder.cut("top", length - 512 + 16);
         let what = format!("{what}, which ends early");
@@ -66,7 +66,7 @@ fn compressed_grains_of_a_stream() {
     }
 }
 
-/// Moves what the header says of the grain directory into a footer, as VMware's tools do.
+/// Moves the place of the grain directory from the header into a footer, as VMware's tools do.
 fn with_a_footer(folder: &Folder) {
     let mut bytes = fs::read(folder.path("top")).unwrap();
     bytes.resize(bytes.len().next_multiple_of(512), 0);
@@ -85,7 +85,7 @@ fn with_a_footer(folder: &Folder) {
 fn extents_of_a_descriptor() {
     let mut random = Random::seeded(33);
     let folder = Folder::new();
-    // Whole grains: QEMU reads past the end of an extent whose last one is short.
+    // Whole grains, because QEMU reads past the end of an extent whose last grain is short.
     for (name, size) in [("one", 5 << 20), ("two", 3 << 20)] {
         folder.create("vmdk", &["-o", "subformat=monolithicSparse"], name, size);
         folder.change("vmdk", name, &changes(&mut random, size, 15));
@@ -158,7 +158,7 @@ fn what_qemu_makes_with_extents() {
         folder.create("vmdk", &["-o", &options], "top.vmdk", SIZE);
         folder.change("vmdk", "top.vmdk", &changes(&mut random, SIZE, 15));
         fs::copy(folder.path("top.vmdk"), folder.path("top")).unwrap();
-        // Blocks of the file system, not of the format, are where this one has holes.
+        // The holes of this image follow the blocks of the file system, not those of the format.
         if extent.contains("-f") {
             let path = folder.path(extent);
             let bytes = fs::read(&path).unwrap();

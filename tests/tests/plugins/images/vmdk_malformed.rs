@@ -1,4 +1,5 @@
-//! Bad VMDK images: refused in words when they are opened, or an errno for the read that meets what is bad.
+//! Bad VMDK images: the plugin refuses them with a text when it opens them, or returns an errno for a read of the bad
+//! part.
 
 use std::fs;
 
@@ -15,7 +16,7 @@ const IMAGE: Image = Image {
     size: SIZE,
 };
 
-/// An image with data in its first grains, and where its first grain table is.
+/// An image with data in its first grains. Returns the offset of its first grain table.
 fn good(folder: &Folder) -> u64 {
     folder.create("vmdk", &["-o", "subformat=monolithicSparse"], "top", SIZE);
     folder.change("vmdk", "top", &["write -P 7 0 200k".to_owned()]);

@@ -1,4 +1,4 @@
-//! The C kit's bindings are those of `wit/`. `NBDBOX_UPDATE_BINDINGS=1` writes them.
+//! The C kit's bindings are generated from `wit/`. `NBDBOX_UPDATE_BINDINGS=1` writes them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use wit_bindgen_c::{Enabled, Opts};
 use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 
-/// The worlds for which bindings are kept. Others: `wit-bindgen c`.
+/// The worlds whose bindings are in the repository. For others, run `wit-bindgen c`.
 const WORLDS: [&str; 2] = ["read-only", "read-write"];
 
 fn root() -> PathBuf {
@@ -44,7 +44,7 @@ fn the_bindings_are_those_of_the_wit() {
             }
             assert!(
                 fs::read(&path).unwrap() == bytes,
-                "{name} isn't what wit/ says: NBDBOX_UPDATE_BINDINGS=1 cargo test -p nbdbox-tests \
+                "{name} differs from the bindings of wit/: NBDBOX_UPDATE_BINDINGS=1 cargo test -p nbdbox-tests \
                  --test plugins the_bindings"
             );
         }

@@ -31,7 +31,7 @@ fn blobs_follow_one_another_with_their_holes() {
     assert!(lines.into_iter().any(|line| line == hole), "{map}");
 }
 
-/// `qemu-img` asks for one extent at a time: the first one may go on in the next blob.
+/// `qemu-img` requests one extent at a time: the first one may go on in the next blob.
 #[test]
 fn a_hole_goes_on_from_blob_to_blob() {
     let folder = TempDir::with_prefix("nbdbox-concat-").unwrap();

@@ -1,4 +1,4 @@
-//! The world in which a disk can be written, in every language that isn't Rust.
+//! The world for writable disks, in every language except Rust.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use nbdbox_tests::{Disk, Server, guest, qemu_io};
 
 use super::{compile_once, keeps_the_contract};
 
-/// Writes, reads and zeroes by qemu-io, then everything that the contract asks.
+/// Writes, reads and zeroes with qemu-io, and then checks all rules of the contract.
 fn check(name: &str, grants: &[&str]) {
     compile_once(&guest(name));
     let grants = grants.iter().map(Into::into);

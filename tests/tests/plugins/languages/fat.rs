@@ -1,4 +1,4 @@
-//! Python: a FAT volume of granted files, judged by fsck.vfat and read by mtools.
+//! Python: a FAT volume of granted files, checked by fsck.vfat and read by mtools.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -102,7 +102,7 @@ fn holes_of_a_file_are_holes_of_the_volume() {
     let totals = run("nbdinfo", ["--map", "--totals", &server.uri()]).ok();
     let data = totals.lines().find(|line| line.ends_with("data")).unwrap();
     let data: u64 = data.split_whitespace().next().unwrap().parse().unwrap();
-    // Reserved sectors, two tables of 4 bytes for each of 2^18 clusters and 3 more, the directory.
+    // The reserved sectors, two tables with 4 bytes for each of 2^18 clusters and 3 more, and the directory.
     assert_eq!(data, 4096 + 2 * 4 * ((1 << 18) + 3) + 3 * 32, "{totals}");
 }
 

@@ -1,4 +1,4 @@
-//! The JavaScript kit's types are those of `wit/`. `NBDBOX_UPDATE_BINDINGS=1` writes them.
+//! The JavaScript kit's types are generated from `wit/`. `NBDBOX_UPDATE_BINDINGS=1` writes them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ const HEAD: &str = "\
 // as its payload.
 ";
 
-/// A name of the WIT as TypeScript has it: `addAll`, or `ExtentKind` for a type.
+/// A name of the WIT in TypeScript: `addAll`, or `ExtentKind` for a type.
 fn camel(name: &str) -> String {
     let mut words = name.split('-');
     let first = words.next().unwrap().to_owned();
@@ -29,7 +29,7 @@ fn pascal(name: &str) -> String {
     name[..1].to_uppercase() + &name[1..]
 }
 
-/// All interfaces of the package, each a module.
+/// All interfaces of the package, each as a module.
 fn generated() -> String {
     let mut resolve = Resolve::default();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
@@ -60,7 +60,7 @@ impl Module<'_> {
         text + "}\n"
     }
 
-    /// What it has of other interfaces.
+    /// The types that it uses of other interfaces.
     fn uses(&self, interface: &Interface) -> String {
         let mut used: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, id) in &interface.types {
@@ -121,7 +121,7 @@ impl Module<'_> {
                 let methods: String = methods.collect();
                 format!("class {name} {{\n    private constructor();\n{methods}")
             }
-            other => panic!("{name}: {other:?} isn't used yet"),
+            other => panic!("{name}: {other:?} isn't supported yet"),
         };
         format!("{head}  export {body}  }}\n")
     }
@@ -142,7 +142,7 @@ impl Module<'_> {
         format!("{comment}{indent}{before}{name}({parameters}): {result};\n")
     }
 
-    /// What a function returns, and what it throws.
+    /// The type that a function returns, and the type that it throws.
     fn result(&self, ty: &Type) -> (String, Option<String>) {
         if let Type::Id(id) = ty
             && let TypeDefKind::Result(result) = &self.0.types[*id].kind
@@ -169,7 +169,7 @@ impl Module<'_> {
             Type::U64 => "bigint".to_owned(),
             Type::String => "string".to_owned(),
             Type::Id(id) => self.named(&self.0.types[*id]),
-            other => panic!("{other:?} isn't used yet"),
+            other => panic!("{other:?} isn't supported yet"),
         }
     }
 
@@ -186,12 +186,12 @@ impl Module<'_> {
             (_, TypeDefKind::Handle(Handle::Borrow(id) | Handle::Own(id))) => {
                 pascal(self.0.types[*id].name.as_ref().unwrap())
             }
-            (_, other) => panic!("{other:?} isn't used yet"),
+            (_, other) => panic!("{other:?} isn't supported yet"),
         }
     }
 }
 
-/// The contract, where editors show it.
+/// The item's docs, as a comment that editors show.
 fn docs(docs: &Docs, indent: &str, throws: Option<String>) -> String {
     let throws = throws.map(|what| format!("@throws {{{what}}} as the error's payload"));
     let lines = docs.contents.iter().flat_map(|text| text.lines());
@@ -216,7 +216,7 @@ fn the_types_are_those_of_the_wit() {
     }
     assert!(
         fs::read_to_string(&path).unwrap() == types,
-        "wit.d.ts isn't what wit/ says: NBDBOX_UPDATE_BINDINGS=1 cargo test -p nbdbox-tests --test plugins \
+        "wit.d.ts differs from the types of wit/: NBDBOX_UPDATE_BINDINGS=1 cargo test -p nbdbox-tests --test plugins \
          the_types"
     );
 }

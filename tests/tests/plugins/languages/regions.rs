@@ -1,4 +1,4 @@
-//! TypeScript: a disk of regions, against bytes laid out here.
+//! TypeScript: a disk of regions, compared with bytes that the test lays out itself.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{compile_once, keeps_the_contract};
 
-/// A folder with this description in it.
+/// A folder with this description.
 fn described(json: &str) -> (TempDir, String) {
     compile_once(&plugin("regions"));
     let folder = TempDir::with_prefix("nbdbox-regions-").unwrap();

@@ -1,4 +1,4 @@
-//! Rust: an image in zstd's seekable format, whose frames the `zstd` program made.
+//! Rust: an image in zstd's seekable format, whose frames the program `zstd` made.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::keeps_the_contract;
 
 const FRAME: usize = 50_000;
 
-/// The image, frame by frame, and the table of the format.
+/// The image, frame by frame, with the table of the format.
 fn seekable(bytes: &[u8]) -> Vec<u8> {
     let (mut image, mut table) = (Vec::new(), Vec::new());
     for part in bytes.chunks(FRAME) {
@@ -32,7 +32,7 @@ fn seekable(bytes: &[u8]) -> Vec<u8> {
     image
 }
 
-/// Half of it random, half of it compressible.
+/// Bytes of which half are random and half compress well.
 fn content() -> Vec<u8> {
     let random = Random::seeded(11).bytes(120_001);
     let text = b"all work and no play ".repeat(8000);

@@ -1,4 +1,4 @@
-//! `fio`: random writes at depth, each block with a checksum that is read back.
+//! `fio`: random writes at depth. fio reads each block back and checks its checksum.
 
 use nbdbox_tests::{Server, run};
 

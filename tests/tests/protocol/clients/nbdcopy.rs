@@ -8,7 +8,7 @@ use nbdbox_tests::{Client, Server, run, shell};
 
 use super::oracle::{Disk, pattern, random_file};
 
-/// A whole export, read without nbdcopy.
+/// The bytes of a whole export, read without nbdcopy.
 fn bytes_of(server: &Server) -> Vec<u8> {
     let mut client = Client::connect(&server.socket(), Framing::Structured);
     let size = u32::try_from(client.size()).unwrap();
@@ -142,7 +142,7 @@ fn zeroes_copied_between_exports_become_holes() {
 }
 
 #[test]
-fn zeroes_are_allocated_where_the_copy_asks_for_it() {
+fn zeroes_are_allocated_if_the_copy_wants_that() {
     let source = Server::plugin("sparse", &["size=2M", "runlength=256K"]);
     let target = Server::plugin("memory", &["size=2M"]);
     copy(&["--allocated"], &source.uri(), &target.uri());

@@ -1,4 +1,4 @@
-//! `nbdinfo`: what each export says it can do follows from what its plugin exports.
+//! `nbdinfo`: the abilities that the server advertises follow from the interfaces that the plugin exports.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ fn info(server: &Server) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Compares what can be true or false: those named are, all others aren't.
+/// Asserts that the abilities in `expected` are true, and all others false.
 fn assert_can(server: &Server, expected: &[&str]) {
     let info = info(server);
     let can: Vec<&str> = info
@@ -35,7 +35,7 @@ fn assert_can(server: &Server, expected: &[&str]) {
     assert_eq!(asked, 8, "nbdinfo knows other abilities: {info:?}");
 }
 
-/// Whether `nbdinfo --can` or `--is` says yes.
+/// Whether `nbdinfo --can` or `--is` is true.
 fn says_yes(server: &Server, option: &str, ability: &str) -> bool {
     let run = run("nbdinfo", [option, ability, &server.uri()]);
     match run.code {
@@ -65,7 +65,7 @@ fn pattern_is_read_only_and_all_data() {
     assert_eq!(info["protocol"], "newstyle-fixed");
     assert_eq!(info["structured"], "true");
     let text = run("nbdinfo", [server.uri()]).ok();
-    // It says nothing of extents: all of it is data.
+    // The plugin reports no extents, so everything is data.
     assert!(text.contains("base:allocation"), "{text}");
     let map = run("nbdinfo", ["--map".to_owned(), server.uri()]).ok();
     let words: Vec<&str> = map.split_whitespace().collect();
@@ -128,7 +128,7 @@ fn an_operator_can_make_any_export_read_only() {
 }
 
 #[test]
-fn block_sizes_are_told() {
+fn block_sizes_are_advertised() {
     let server = Server::plugin("memory", &[]);
     let info = info(&server);
     let sizes =

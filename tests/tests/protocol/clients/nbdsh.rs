@@ -1,4 +1,4 @@
-//! Scripts for libnbd: what the other clients don't get to.
+//! Scripts for libnbd: requests that the other clients don't make.
 
 use nbdbox_tests::{Server, nbdsh};
 
@@ -132,7 +132,7 @@ assert h.pread(999, 4003 + 1) == b"a" * 999
     let _ = nbdsh(&file.uri(), script).ok();
 }
 
-/// `refused(call, errno, text)`: the call fails with this errno, and the server says this text.
+/// `refused(call, errno, text)`: the call fails with this errno, and the server sends this text.
 const REFUSED: &str = r#"
 messages = []
 h.set_debug(True)
@@ -144,7 +144,7 @@ def refused(call, number, text):
     except nbd.Error as error:
         assert error.errnum == number, error
     else:
-        assert False, "it succeeded"
+        assert False, "the call succeeded"
     assert any("error server message: " + text in message for message in messages), messages
 "#;
 
@@ -215,12 +215,12 @@ assert h.pread(1000, 7) == b"A" * 1000
     let _ = nbdsh(&file.uri(), script).ok();
 }
 
-/// `drain(h, cookies)`: waits for all of them.
+/// `drain(h, cookies)`: waits for the replies to all of these.
 const DRAIN: &str = r#"
 def drain(h, cookies):
     waiting = set(cookies)
     while waiting:
-        assert h.poll(60000) == 1, "nothing comes"
+        assert h.poll(60000) == 1, "no reply comes"
         waiting -= {cookie for cookie in waiting if h.aio_command_completed(cookie)}
 "#;
 
@@ -301,7 +301,7 @@ for index in range(0, 64, 4):
 
 #[test]
 fn the_largest_request_is_32_mebibytes() {
-    // How long a plugin may take for it isn't the question here.
+    // The time that the plugin takes for it doesn't matter here.
     let limits = "memory=128MiB,cpu=30s";
     let server = Server::plugin("memory", &["size=40M", "--limit", limits]);
     let script = r#"

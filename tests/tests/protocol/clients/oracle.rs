@@ -1,11 +1,11 @@
-//! What the exports should hold, made without the server.
+//! The expected bytes of the exports, made without the server.
 
 use std::fs;
 use std::path::PathBuf;
 
 use nbdbox_tests::{Random, Server};
 
-/// The bytes of the pattern plugin: every 8 hold their own offset, big-endian.
+/// The bytes of the plugin `pattern`: every 8 of them are their own offset, big-endian.
 pub(crate) fn pattern(size: usize) -> Vec<u8> {
     let words = (0..size.div_ceil(8) as u64).flat_map(|word| (word * 8).to_be_bytes());
     words.take(size).collect()
@@ -19,7 +19,7 @@ pub(crate) fn random_file(server: &Server, name: &str, size: usize) -> (PathBuf,
     (path, bytes)
 }
 
-/// A folder with a disk in it, for the file plugin.
+/// A folder with a disk, for the plugin `file`.
 pub(crate) struct Disk {
     folder: tempfile::TempDir,
 }
@@ -39,7 +39,7 @@ impl Disk {
         fs::read(self.path()).unwrap()
     }
 
-    /// Serves it with this access.
+    /// Serves the disk with this access.
     pub(crate) fn serve(&self, access: &str) -> Server {
         let grant = format!("disk={}:{access}", self.path().display());
         Server::plugin("file", &["--blob", &grant])

@@ -1,11 +1,11 @@
-//! Extended headers, which of the clients here only qemu's speak: its trace shows what was agreed.
-//! libnbd has them from 1.18 on.
+//! Extended headers. Of these clients only QEMU's support them, and its trace shows what was negotiated. libnbd has
+//! them since 1.18.
 
 use nbd_proto::wire::StateFlags;
 use nbd_proto::{CommandFlags, Descriptor, Framing};
 use nbdbox_tests::{Client, Run, Server, run};
 
-/// Runs qemu-io commands with a trace of all that's said.
+/// Runs qemu-io commands with a trace of the protocol.
 fn traced(server: &Server, options: &[&str], commands: &[&str]) -> Run {
     let uri = server.uri();
     let mut arguments = vec!["--trace", "nbd_*", "-f", "raw"];
@@ -41,10 +41,10 @@ fn qemu_asks_for_two_tebibytes_at_once_and_gets_them_in_one_reply() {
         .count();
     let requests = run.stderr.matches(".type = 7 (block status)").count();
     assert_eq!(replies, requests, "{}", run.stderr);
-    // All of it one hole, so nobody asks about what lies further on.
+    // All of it is one hole, so QEMU sends no request for what follows.
     assert!(!run.stderr.contains(".from = 2199023255"), "{}", run.stderr);
     assert!(!run.stderr.contains(".from = 1"), "{}", run.stderr);
-    // Qemu's word for what reads as zeroes without a look at a backing file.
+    // QEMU's word for bytes that read as zeroes without a look at a backing file.
     let said = "2 TiB (0x20000000000) bytes     allocated at offset 0 bytes";
     assert!(run.stdout.contains(said), "{}", run.stdout);
 }
@@ -148,7 +148,7 @@ fn zeroes_and_trims_longer_than_32_bits_are_one_request() {
 }
 
 #[test]
-fn compact_and_extended_replies_tell_the_same_map() {
+fn compact_and_extended_replies_have_the_same_map() {
     let server = Server::plugin("sparse", &["size=64G", "runlength=1G"]);
     let mut compact = Client::connect(&server.socket(), Framing::Structured);
     let mut extended = Client::connect(&server.socket(), Framing::Extended);

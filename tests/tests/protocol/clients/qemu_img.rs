@@ -1,4 +1,4 @@
-//! `qemu-img`: conversions in both directions, comparisons, and a qcow2 image kept in an export.
+//! `qemu-img`: conversions in both directions, comparisons, and a qcow2 image inside an export.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ fn qemu_img<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -
     run("qemu-img", arguments)
 }
 
-/// A megabyte with data at both ends and in the middle, the rest zeroes.
+/// A megabyte with data at both ends and in the middle, and zeroes elsewhere.
 fn patchy() -> Vec<u8> {
     let mut bytes = vec![0; 1 << 20];
     for at in [0, 500 << 10, 1020 << 10] {
@@ -20,7 +20,7 @@ fn patchy() -> Vec<u8> {
 }
 
 #[test]
-fn info_tells_size_and_format() {
+fn info_shows_size_and_format() {
     let server = Server::plugin("pattern", &["size=3M"]);
     let text = qemu_img(["info", "-f", "raw", "--output=json", &server.uri()]).ok();
     assert!(text.contains("\"virtual-size\": 3145728"), "{text}");
@@ -109,7 +109,7 @@ fn a_comparison_notices_one_byte() {
 }
 
 #[test]
-fn the_map_tells_data_holes_zeroes_and_undefined_apart() {
+fn the_map_distinguishes_data_holes_zeroes_and_undefined() {
     let server = Server::plugin("sparse", &["size=10M", "runlength=1M"]);
     let text = qemu_img(["map", "-f", "raw", "--output=json", &server.uri()]).ok();
     let kinds = [

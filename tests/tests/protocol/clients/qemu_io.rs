@@ -1,4 +1,4 @@
-//! `qemu-io`: patterns, discards, zeroes and flushes, aligned or not. It speaks extended headers.
+//! `qemu-io`: patterns, discards, zeroes and flushes, aligned or not. It uses extended headers.
 
 use nbdbox_tests::{Run, Server, run};
 
@@ -19,7 +19,7 @@ fn assert_works(server: &Server, commands: &[&str]) {
     assert!(!text.contains("failed:"), "{text}");
 }
 
-/// What each command of a qemu-io run sent, in its words: `write`, flags 0x1.
+/// The requests that the commands of a qemu-io run sent, in QEMU's words: `write`, flags 0x1.
 fn sent(server: &Server, commands: &[&str]) -> Vec<(String, String)> {
     let options = [
         "-d",
@@ -156,7 +156,7 @@ fn zeroes_are_sent_as_zeroes_with_and_without_unmapping() {
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
-    // Zeroed without unmapping: allocated. All else is a hole.
+    // Ranges that were zeroed without unmapping are allocated. Everything else is a hole.
     assert_eq!(
         lines,
         [

@@ -28,7 +28,7 @@ fn sum(extents: &[StatusDescriptor]) -> u64 {
     extents.iter().map(|extent| extent.length).sum()
 }
 
-/// Asks about ranges of all sizes, some ending at the end.
+/// Checks ranges of many sizes, of which some end at the end of the export.
 fn for_many_ranges(check: impl Fn(Framing, &mut Dialog, u64, u64)) {
     let server = sparse();
     let mut random = Random::seeded(61);
@@ -118,7 +118,7 @@ fn no_more_than_a_million_descriptors() {
         let mut dialog = Dialog::open(&server, framing);
         let answer = status(&mut dialog, 0, 0, 4 << 20);
         let count = answer.extents.len();
-        assert!(count > 1 << 19, "it's for many: {count}");
+        assert!(count > 1 << 19, "the disk has many extents: {count}");
         assert!(count <= 1 << 20, "{count} descriptors");
     }
 }
@@ -221,7 +221,7 @@ fn zero_extents_read_as_zeroes() {
 
 /// Point 65: on a disk that is full, what isn't said to be a hole can be written again.
 #[test]
-fn what_is_no_hole_never_lacks_space() {
+fn an_allocated_extent_never_lacks_space() {
     let server = Server::plugin("memory", &["size=64M", "--limit", "memory=8M"]);
     let mut dialog = Dialog::open(&server, Framing::Structured);
     let block = [7; 32 << 10];

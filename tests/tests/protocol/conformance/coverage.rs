@@ -1,4 +1,4 @@
-//! No point of `CHECKLIST.md` is forgotten: each is named by a test.
+//! Each point of `CHECKLIST.md` has a test that names it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const POINTS: RangeInclusive<u32> = 1..=70;
 
-/// The numbers of the checklist, as they come.
+/// The numbers of the checklist, in its order.
 fn checklist() -> Vec<u32> {
     let text = include_str!("../../../CHECKLIST.md");
     let number = |line: &str| line.split_once(". ")?.0.parse().ok();

@@ -1,5 +1,5 @@
-//! Extended headers (points 66–70 of `CHECKLIST.md`). The harness holds every reply to point 66:
-//! nothing but extended chunks, with the request's offset.
+//! Extended headers (points 66–70 of `CHECKLIST.md`). The harness checks point 66 for every reply: only extended
+//! chunks, with the request's offset.
 
 use nbd_proto::wire::{CommandFlags, ExportFlags, chunk, command, option, option_reply};
 use nbd_proto::{Errno, Framing};
@@ -14,7 +14,7 @@ fn extended(server: &Server) -> Dialog {
     Dialog::open(server, Framing::Extended)
 }
 
-/// A BLOCK_STATUS with a payload: the length of its effect, and ids.
+/// A BLOCK_STATUS with a payload: the length of its effect, and the ids of contexts.
 fn filtered(dialog: &mut Dialog, offset: u64, effect: u64, ids: &[u32]) -> Answer {
     let mut payload = effect.to_be_bytes().to_vec();
     payload.extend(ids.iter().flat_map(|id| id.to_be_bytes()));
@@ -26,8 +26,8 @@ fn filtered(dialog: &mut Dialog, offset: u64, effect: u64, ids: &[u32]) -> Answe
     answer
 }
 
-/// Point 66: every reply has an extended header that repeats the request's offset, also of requests
-/// that fail, whatever they are.
+/// Point 66: every reply has an extended header that repeats the request's offset, whether the request succeeds or
+/// fails.
 #[test]
 fn every_reply_is_extended_and_repeats_the_offset() {
     let disk = Disk::empty(SIZE);
@@ -49,7 +49,7 @@ fn every_reply_is_extended_and_repeats_the_offset() {
     }
 }
 
-/// Point 66: a compact request on such a connection can't be followed: closed.
+/// Point 66: the server can't follow a compact request on such a connection, and closes.
 #[test]
 fn a_compact_request_closes() {
     let server = Server::plugin("pattern", &["size=1M"]);
@@ -59,7 +59,7 @@ fn a_compact_request_closes() {
     server.assert_serves();
 }
 
-/// Point 66: EXTENDED_HEADERS with data is ERR_INVALID, and nothing was agreed.
+/// Point 66: EXTENDED_HEADERS with data is ERR_INVALID, and negotiates nothing.
 #[test]
 fn extended_headers_with_data_is_invalid() {
     let server = Server::plugin("pattern", &["size=1M"]);
@@ -71,7 +71,7 @@ fn extended_headers_with_data_is_invalid() {
     Dialog::over(raw, Framing::Structured).assert_in_step();
 }
 
-/// Point 66: they may follow STRUCTURED_REPLY, and take its place.
+/// Point 66: they may follow STRUCTURED_REPLY, and replace it.
 #[test]
 fn extended_headers_replace_structured_replies() {
     let server = Server::plugin("pattern", &["size=1M"]);
@@ -80,8 +80,8 @@ fn extended_headers_replace_structured_replies() {
     Dialog::over(raw, Framing::Extended).assert_in_step();
 }
 
-/// Point 67: a WRITE sets PAYLOAD_LEN. QEMU as a client forgets it and sends the data all the same,
-/// so that without the flag it's served or EINVAL, but the data is consumed.
+/// Point 67: a WRITE has PAYLOAD_LEN. QEMU as a client forgets the flag but sends the data. So without the flag the
+/// server writes or returns EINVAL, but consumes the data.
 #[test]
 fn a_write_without_payload_len_is_consumed() {
     let server = Server::plugin("memory", &["size=1M"]);
@@ -94,14 +94,14 @@ fn a_write_without_payload_len_is_consumed() {
     assert_eq!(dialog.read(0, 512), expected);
 }
 
-/// Point 67: the payload of a command that takes none is consumed, and the answer is EINVAL.
+/// Point 67: the server consumes the payload of a command that takes none, and returns EINVAL.
 #[test]
 fn an_undue_payload_is_consumed() {
     let disk = Disk::empty(SIZE);
     let server = disk.serve();
     let mut dialog = extended(&server);
     let mut payload = vec![0; 4096];
-    // A request, if anyone looked.
+    // A request, if the server interpreted it.
     payload[..8].copy_from_slice(&[0x21, 0xe4, 0x1c, 0x71, 0, 0, 0, 2]);
     for number in [
         command::READ,
@@ -121,7 +121,7 @@ fn an_undue_payload_is_consumed() {
     dialog.assert_in_step();
 }
 
-/// Point 67: a payload longer than the longest closes, or is consumed.
+/// Point 67: a payload beyond the maximum closes the connection, or is consumed.
 #[test]
 fn an_undue_payload_that_is_too_long_closes() {
     let server = Server::plugin("pattern", &["size=1M"]);
@@ -133,7 +133,7 @@ fn an_undue_payload_that_is_too_long_closes() {
     }
 }
 
-/// Point 68: EXPORT_NAME can't be used any more: closed.
+/// Point 68: EXPORT_NAME can't be used any more, and closes.
 #[test]
 fn export_name_closes() {
     let server = Server::plugin("pattern", &["size=1M"]);
@@ -144,7 +144,7 @@ fn export_name_closes() {
     server.assert_serves();
 }
 
-/// Point 69: a BLOCK_STATUS_EXT chunk is 8 + 16n bytes, and says its n.
+/// Point 69: a BLOCK_STATUS_EXT chunk has 8 + 16n bytes, and its count is n.
 #[test]
 fn the_count_of_descriptors_matches() {
     let server = Server::plugin("sparse", &["size=8M", "runlength=64K"]);
@@ -182,7 +182,7 @@ fn a_filter_for_the_context_is_served() {
     assert_eq!(answer.extents, plain.extents);
 }
 
-/// Point 69: one that names an unknown context, one twice, or none, is consumed and EINVAL.
+/// Point 69: a payload that names an unknown context, one context twice, or none, is consumed and EINVAL.
 #[test]
 fn a_filter_for_anything_else_is_einval() {
     let server = Server::plugin("sparse", &["size=8M"]);
@@ -200,7 +200,7 @@ fn a_filter_for_anything_else_is_einval() {
     dialog.assert_in_step();
 }
 
-/// Point 69: a payload that isn't made of ids is consumed and EINVAL.
+/// Point 69: a payload that isn't a list of ids is consumed and EINVAL.
 #[test]
 fn a_broken_filter_is_einval() {
     let server = Server::plugin("sparse", &["size=8M"]);
@@ -213,7 +213,7 @@ fn a_broken_filter_is_einval() {
     dialog.assert_in_step();
 }
 
-/// Point 69: the effect that a payload names is checked like any other range.
+/// Point 69: the server checks the effect in a payload like any other range.
 #[test]
 fn a_filter_past_the_end_is_einval() {
     let server = Server::plugin("sparse", &["size=8M"]);
@@ -226,7 +226,7 @@ fn a_filter_past_the_end_is_einval() {
     dialog.assert_in_step();
 }
 
-/// Point 69: without a context the payload wasn't offered, and is consumed and EINVAL.
+/// Point 69: without a context the server hasn't offered the payload: it's consumed and EINVAL.
 #[test]
 fn a_filter_that_was_not_offered_is_einval() {
     let server = Server::plugin("pattern", &["size=1M"]);
@@ -236,7 +236,7 @@ fn a_filter_that_was_not_offered_is_einval() {
     dialog.assert_in_step();
 }
 
-/// Point 70: STRUCTURED_REPLY after EXTENDED_HEADERS is ERR_EXT_HEADER_REQD, and they stay agreed.
+/// Point 70: STRUCTURED_REPLY after EXTENDED_HEADERS is ERR_EXT_HEADER_REQD, and extended headers stay negotiated.
 #[test]
 fn structured_reply_after_extended_headers_is_refused() {
     let server = Server::plugin("pattern", &["size=1M"]);

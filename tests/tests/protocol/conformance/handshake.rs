@@ -8,14 +8,14 @@ const WITH_ZEROES: u32 = 1;
 /// FIXED_NEWSTYLE and NO_ZEROES.
 const NO_ZEROES: u32 = 3;
 
-/// What a client may make the server hold, whatever it announces: a few buffers.
+/// The memory that a client may make the server use, whatever it announces: a few buffers.
 const BOUND: u64 = 16 << 20;
 
 fn pattern() -> Server {
     Server::plugin("pattern", &["size=64K"])
 }
 
-/// The first request after the handshake is understood.
+/// Asserts that the server understands the first request after the handshake.
 fn assert_reads(raw: Raw) {
     let mut transmission = Transmission {
         raw,
@@ -47,7 +47,7 @@ fn an_unknown_client_flag_closes() {
     }
 }
 
-/// Point 3: what doesn't begin with the option magic can't be followed: closed, without a reply.
+/// Point 3: the server can't follow bytes without the option magic, and closes without a reply.
 #[test]
 fn a_bad_option_magic_closes() {
     let server = pattern();
@@ -57,7 +57,7 @@ fn a_bad_option_magic_closes() {
     server.assert_serves();
 }
 
-/// Point 3: a reply's magic is no option's magic either.
+/// Point 3: the magic of replies isn't one of options either.
 #[test]
 fn the_magic_of_replies_closes() {
     let server = pattern();
@@ -67,8 +67,8 @@ fn the_magic_of_replies_closes() {
     server.assert_serves();
 }
 
-/// Point 4: an unknown option is answered ERR_UNSUP, its payload is consumed, and the next option is
-/// understood.
+/// Point 4: the reply to an unknown option is ERR_UNSUP. The server consumes its payload, and understands the next
+/// option.
 #[test]
 fn an_unknown_option_is_unsupported_and_consumed() {
     let server = pattern();
@@ -82,7 +82,7 @@ fn an_unknown_option_is_unsupported_and_consumed() {
     raw.assert_negotiating();
 }
 
-/// Point 5: EXPORT_NAME is answered with size and flags, and 124 zeroes if NO_ZEROES wasn't agreed.
+/// Point 5: the reply to EXPORT_NAME has size and flags, and 124 zeroes unless NO_ZEROES was agreed.
 #[test]
 fn export_name_pads_with_124_zeroes() {
     let server = pattern();
@@ -108,7 +108,7 @@ fn export_name_does_not_pad_after_no_zeroes() {
     assert_reads(raw);
 }
 
-/// Point 5: EXPORT_NAME can't say that there is no such export, so it closes.
+/// Point 5: EXPORT_NAME has no error reply for an unknown export, so it closes.
 #[test]
 fn export_name_of_an_unknown_export_closes() {
     let server = pattern();
@@ -129,7 +129,7 @@ fn go_does_not_pad() {
     }
 }
 
-/// Point 12: ABORT is acknowledged, and then the server closes.
+/// Point 12: the server acknowledges ABORT, and then closes.
 #[test]
 fn abort_is_acknowledged() {
     let server = pattern();
@@ -139,7 +139,7 @@ fn abort_is_acknowledged() {
     server.assert_serves();
 }
 
-/// Point 12: data of an ABORT is ignored.
+/// Point 12: the server ignores data of an ABORT.
 #[test]
 fn abort_with_data_is_acknowledged() {
     let server = pattern();
@@ -154,8 +154,8 @@ fn abort_with_data_is_acknowledged() {
     server.assert_serves();
 }
 
-/// Point 12: a client that closes instead of waiting for ABORT's reply does no harm, nor does one
-/// that leaves at any other byte.
+/// Point 12: a client that closes instead of waiting for ABORT's reply does no harm, nor does one that disconnects at
+/// any other byte.
 #[test]
 fn a_client_that_leaves_is_tolerated() {
     let server = pattern();
@@ -167,7 +167,7 @@ fn a_client_that_leaves_is_tolerated() {
     server.assert_serves();
 }
 
-/// Point 14: a name of 4096 bytes is a string, and the export can be had.
+/// Point 14: a name of 4096 bytes is a string, and the export can be opened.
 #[test]
 fn a_name_of_4096_bytes_is_served() {
     let name = "n".repeat(4096);
@@ -175,7 +175,7 @@ fn a_name_of_4096_bytes_is_served() {
     assert_reads(Raw::negotiating(&server).go(&name).raw);
 }
 
-/// Point 14: a name of 4097 bytes, with a NUL or without UTF-8 is no string: an error, no crash.
+/// Point 14: a name of 4097 bytes, with a NUL or without UTF-8, is no string: an error, no crash.
 #[test]
 fn a_name_that_is_no_string_is_an_error() {
     let server = pattern();
@@ -217,7 +217,7 @@ fn error_texts_are_strings() {
     }
 }
 
-/// Point 15: an option of 4 GiB costs no memory: the server closes, or drains it and says TOO_BIG.
+/// Point 15: an option of 4 GiB costs no memory: the server closes, or drains it and replies TOO_BIG.
 #[test]
 fn an_oversize_option_costs_no_memory() {
     let server = pattern();
@@ -232,7 +232,7 @@ fn an_oversize_option_costs_no_memory() {
         let mut raw = Raw::negotiating(&server);
         raw.option_header(number, u32::MAX);
         let rubbish = vec![b'x'; 1 << 20];
-        // It may hang up at any time.
+        // The server may hang up at any time.
         let closed = (0..64).any(|_| raw.try_send(&rubbish).is_err());
         assert!(closed || raw.is_closed(), "neither closed nor drained");
     }
@@ -241,7 +241,7 @@ fn an_oversize_option_costs_no_memory() {
     server.assert_serves();
 }
 
-/// Point 15: a long option that is drained is answered TOO_BIG, and the next one is understood.
+/// Point 15: the reply to a long option that the server drains is TOO_BIG, and the server understands the next one.
 #[test]
 fn a_long_option_is_too_big_and_consumed() {
     let server = pattern();
@@ -258,7 +258,7 @@ fn a_long_option_is_too_big_and_consumed() {
     raw.assert_negotiating();
 }
 
-/// Point 17: a server that stops answers options with ERR_SHUTDOWN.
+/// Point 17: a server that stops replies ERR_SHUTDOWN to options.
 #[test]
 fn options_during_shutdown_are_refused() {
     let server = pattern();
@@ -272,7 +272,7 @@ fn options_during_shutdown_are_refused() {
     assert_eq!(kind, option_reply::ERR_SHUTDOWN);
 }
 
-/// Point 17: ABORT is acknowledged even then, and the server ends well.
+/// Point 17: it acknowledges ABORT even then, and ends without an error.
 #[test]
 fn abort_during_shutdown_is_acknowledged() {
     let server = pattern();

@@ -1,4 +1,4 @@
-//! Several exports, and block sizes that aren't the default: what only the `many` plugin has.
+//! Several exports, and block sizes other than the default, which only the plugin `many` has.
 
 use nbd_proto::Framing;
 use nbd_proto::wire::{command, info, option, option_reply};
@@ -43,9 +43,9 @@ fn unaligned_requests_are_einval() {
     }
 }
 
-/// Point 29: only a minimum above 512 that the client didn't ask for makes BLOCK_SIZE_REQD.
+/// Point 29: only a minimum above 512 that the client didn't request makes BLOCK_SIZE_REQD.
 #[test]
-fn a_large_minimum_block_has_to_be_asked_for() {
+fn a_large_minimum_block_must_be_requested() {
     let server = many();
     let go = |export: &str, requests: &[u16]| {
         let mut raw = Raw::negotiating(&server);
@@ -58,7 +58,7 @@ fn a_large_minimum_block_has_to_be_asked_for() {
     assert_eq!(go("pages", &[info::BLOCK_SIZE]), option_reply::ACK);
 }
 
-/// Point 27: the sizes are told as the plugin set them, and the export ends with a whole block.
+/// Point 27: the server advertises the plugin's sizes, and the export ends with a whole block.
 #[test]
 fn block_sizes_are_those_of_the_export() {
     let server = many();
@@ -96,7 +96,7 @@ fn contexts_of_one_export_are_void_for_another() {
     }
 }
 
-/// Point 42: without zeroing there is no fast zeroing, and asking for it is EINVAL.
+/// Point 42: without zeroing there is no fast zeroing, and a request for it is EINVAL.
 #[test]
 fn zeroing_that_is_not_offered_is_einval() {
     let server = many();
@@ -133,7 +133,7 @@ fn descriptors_are_multiples_of_the_minimum_block() {
     }
 }
 
-/// Points 8 and 11: a list has all exports, and what isn't on it is unknown.
+/// Points 8 and 11: the list has all exports, and an export that isn't on it is unknown.
 #[test]
 fn all_exports_are_listed_and_no_other_can_be_had() {
     let server = many();
@@ -144,7 +144,7 @@ fn all_exports_are_listed_and_no_other_can_be_had() {
         assert_eq!(size.code, 0, "{}", size.stderr);
     }
     assert_ne!(run("nbdinfo", ["--size", &server.uri_of("other")]).code, 0);
-    // The operator's choice stands for the empty name.
+    // The empty name is the export that the operator chose.
     let default = run("nbdinfo", [&server.uri()]).ok();
     assert!(default.contains("blocks of 512"), "{default}");
 }

@@ -16,7 +16,7 @@ fn structured(server: &Server) -> Raw {
     raw
 }
 
-/// The error of a BLOCK_STATUS on a connection that goes on like this; 0 if it's answered.
+/// The error of a BLOCK_STATUS after this handshake; 0 if it succeeds.
 fn status_error(raw: Raw, export: &str) -> u32 {
     let mut transmission = raw.go(export);
     transmission.request(0, command::BLOCK_STATUS, 1, 0, 4096);
@@ -31,7 +31,7 @@ fn status_error(raw: Raw, export: &str) -> u32 {
         return 0;
     }
     assert_eq!(chunk.kind, nbd_proto::wire::chunk::ERROR, "{chunk:?}");
-    // And the connection lives.
+    // The connection stays usable.
     transmission.request(0, command::READ, 2, 0, 16);
     assert_eq!(transmission.chunk().2, 2);
     u32::from_be_bytes([0, 0, 0, chunk.payload[3]])
@@ -50,7 +50,7 @@ fn set_before_structured_replies_is_invalid() {
     raw.assert_negotiating();
 }
 
-/// Point 31: and it selects nothing for later.
+/// Point 31: such a SET selects nothing for later.
 #[test]
 fn set_before_structured_replies_selects_nothing() {
     let server = sparse();
@@ -61,7 +61,7 @@ fn set_before_structured_replies_selects_nothing() {
     assert_eq!(status_error(raw, "disk"), EINVAL);
 }
 
-/// Point 32: an option that ends too early, at whatever byte, is ERR_INVALID.
+/// Point 32: an option that ends too early, at any byte, is ERR_INVALID.
 #[test]
 fn a_short_option_is_invalid() {
     let server = sparse();
@@ -83,7 +83,7 @@ fn lengths_beyond_the_option_are_invalid() {
     let mut raw = structured(&server);
     for number in [option::LIST_META_CONTEXT, option::SET_META_CONTEXT] {
         for length in [26u32, 0x7fff_ffff, u32::MAX] {
-            // The export's length, and the query's.
+            // The length of the export's name, and that of the query.
             for at in [0, 12] {
                 let mut data = Raw::meta_data("disk", &[BASE_ALLOCATION]);
                 data[at..at + 4].copy_from_slice(&length.to_be_bytes());
@@ -111,7 +111,7 @@ fn a_wrong_number_of_queries_is_invalid() {
     raw.assert_negotiating();
 }
 
-/// Point 32: a preposterous number of queries is an error, whichever.
+/// Point 32: an absurd number of queries is an error of any kind.
 #[test]
 fn four_billion_queries_are_an_error() {
     let server = sparse();
@@ -145,7 +145,7 @@ fn list_without_queries_is_all() {
     assert_eq!(listed, [(0, BASE_ALLOCATION.to_owned())]);
 }
 
-/// Point 33: in LIST `base:` stands for everything in that namespace.
+/// Point 33: in LIST, `base:` stands for every context of that namespace.
 #[test]
 fn list_takes_the_wildcard() {
     let server = sparse();
@@ -190,7 +190,7 @@ fn set_does_not_take_the_wildcard() {
     assert_eq!(status_error(raw, "disk"), EINVAL);
 }
 
-/// Point 34: SET ignores unknown namespaces and leaves beside what it knows.
+/// Point 34: SET ignores unknown namespaces and names, and selects the known one.
 #[test]
 fn set_ignores_what_it_does_not_know() {
     let server = sparse();
@@ -208,7 +208,7 @@ fn set_ignores_what_it_does_not_know() {
     assert_eq!(status_error(raw, "disk"), 0);
 }
 
-/// Point 34: a context that is asked for twice is selected once.
+/// Point 34: a context that a client requests twice is selected once.
 #[test]
 fn set_selects_a_context_once() {
     let server = sparse();
@@ -220,7 +220,7 @@ fn set_selects_a_context_once() {
     );
 }
 
-/// Point 35: another SET replaces what was selected.
+/// Point 35: another SET replaces the selection.
 #[test]
 fn set_replaces_the_previous_set() {
     let server = sparse();
@@ -232,7 +232,7 @@ fn set_replaces_the_previous_set() {
     }
 }
 
-/// Point 35: so does one that fails, for whatever reason.
+/// Point 35: a SET that fails, for any reason, empties the selection.
 #[test]
 fn a_failed_set_forgets_the_previous_set() {
     let server = sparse();
@@ -249,7 +249,7 @@ fn a_failed_set_forgets_the_previous_set() {
     }
 }
 
-/// Point 35: LIST changes nothing of what is selected.
+/// Point 35: LIST doesn't change the selection.
 #[test]
 fn list_keeps_the_set() {
     let server = sparse();
@@ -287,7 +287,7 @@ fn contexts_survive_other_options() {
     assert_eq!(status_error(raw, "disk"), 0);
 }
 
-/// Point 37: BLOCK_STATUS without a context is EINVAL, and the connection lives.
+/// Point 37: BLOCK_STATUS without a context is EINVAL, and the connection stays usable.
 #[test]
 fn block_status_without_a_context_is_einval() {
     let server = sparse();

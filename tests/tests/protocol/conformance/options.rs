@@ -1,14 +1,14 @@
-//! LIST, INFO, GO, STRUCTURED_REPLY and the size constraints that they tell (points 7–11, 13, 16,
-//! 27–30 of `CHECKLIST.md`).
+//! LIST, INFO, GO, STRUCTURED_REPLY, and the block sizes that they advertise (points 7–11, 13, 16, 27–30 of
+//! `CHECKLIST.md`).
 
 use nbd_proto::Framing;
 use nbd_proto::wire::{command, info, option, option_reply};
 use nbdbox_tests::{Dialog, Disk, FRAMINGS, Raw, Server};
 
-/// The longest payload that every client may send or ask for.
+/// The longest payload that every client may send or request.
 const LONGEST: u32 = 32 << 20;
 
-/// All information that there is to ask for.
+/// All kinds of information that a client can request.
 const ALL: [u16; 4] = [
     info::EXPORT,
     info::NAME,
@@ -20,7 +20,7 @@ fn pattern() -> Server {
     Server::plugin("pattern", &["size=64K"])
 }
 
-/// Asks for information about the default export: ACK, and this before it.
+/// Requests information about the default export. Returns the information that comes before ACK.
 fn informed(raw: &mut Raw, number: u32, requests: &[u16]) -> Vec<(u16, Vec<u8>)> {
     let mut replies = raw.ask(number, &Raw::info_data("", requests));
     let last = replies.pop().unwrap();
@@ -100,7 +100,7 @@ fn a_wrong_number_of_requests_is_invalid() {
     raw.assert_negotiating();
 }
 
-/// Point 9: INFO and GO that end too early, at whatever byte, are ERR_INVALID.
+/// Point 9: INFO and GO that end too early, at any byte, are ERR_INVALID.
 #[test]
 fn a_short_info_is_invalid() {
     let server = pattern();
@@ -158,7 +158,7 @@ fn list_names_the_export() {
     assert!(data.starts_with(b"\0\0\0\x04disk"));
 }
 
-/// Point 13: STRUCTURED_REPLY with data is ERR_INVALID, and nothing was agreed.
+/// Point 13: STRUCTURED_REPLY with data is ERR_INVALID, and negotiates nothing.
 #[test]
 fn structured_reply_with_data_is_invalid() {
     let server = pattern();
@@ -185,7 +185,7 @@ fn a_second_structured_reply_does_no_harm() {
     assert_eq!(transmission.chunk().2, 5);
 }
 
-/// Point 16: the same INFO and GO are answered the same.
+/// Point 16: INFO and GO with the same data get the same replies.
 #[test]
 fn info_and_go_agree() {
     let server = Server::plugin("sparse", &["size=1M"]);
@@ -202,7 +202,7 @@ fn info_and_go_agree() {
     }
 }
 
-/// Point 27: minimum, preferred and maximum block size are what they may be.
+/// Point 27: the minimum, preferred and maximum block sizes have allowed values.
 #[test]
 fn block_sizes_are_valid() {
     let disk = Disk::empty(1 << 20);
@@ -232,8 +232,7 @@ fn block_sizes_are_valid() {
     }
 }
 
-/// Point 28: with constraints that nobody told the client, any offset and length must do what it
-/// says: no byte beside it changes.
+/// Point 28: a client that hasn't got the constraints may use any offset and length: exactly its bytes change.
 #[test]
 fn an_odd_write_changes_nothing_beside_it() {
     let disk = Disk::empty(1 << 20);
@@ -251,9 +250,9 @@ fn an_odd_write_changes_nothing_beside_it() {
     }
 }
 
-/// Point 29: an export with the default block sizes never asks for BLOCK_SIZE_REQD.
+/// Point 29: an export with the default block sizes never replies BLOCK_SIZE_REQD.
 #[test]
-fn default_block_sizes_need_not_be_asked_for() {
+fn default_block_sizes_need_not_be_requested() {
     let server = pattern();
     for requests in [&[][..], &[info::BLOCK_SIZE]] {
         let mut raw = Raw::negotiating(&server);
@@ -287,7 +286,7 @@ fn a_read_of_32_mib_is_served() {
     }
 }
 
-/// Point 30: with the default limits too, a plugin may fail it, but the client is never thrown out.
+/// Point 30: with the default limits, too, a plugin may fail it, but the server never disconnects the client.
 #[test]
 fn payloads_of_32_mib_are_no_attack() {
     let server = Server::plugin("memory", &["size=64M"]);

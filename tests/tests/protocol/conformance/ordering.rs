@@ -1,4 +1,4 @@
-//! What holds between requests, and at the end (points 49–52 of `CHECKLIST.md`).
+//! Rules about several requests, and about the end of a connection (points 49–52 of `CHECKLIST.md`).
 
 use std::collections::HashSet;
 use std::thread;
@@ -11,7 +11,7 @@ use nbdbox_tests::{Dialog, Disk, FRAMINGS, Raw, Server, guest};
 const ESHUTDOWN: u32 = Errno::Eshutdown.to_wire();
 const FUA: u16 = CommandFlags::FUA.bits();
 
-/// Where the plugin of [`slow`] takes its time.
+/// The offset at which the plugin of [`slow`] takes its time.
 const SLOW: u64 = 4096;
 
 /// A disk of 0x42 whose calls of this kind take a while at the offset [`SLOW`].
@@ -23,7 +23,7 @@ fn slow(call: &str, more: &[&str]) -> Server {
     Server::start(arguments)
 }
 
-/// Point 49: what was written with FUA on one connection is read on every other, and by the host.
+/// Point 49: bytes that were written with FUA on one connection can be read on every other, and by the host.
 #[test]
 fn a_durable_write_is_seen_by_all() {
     let disk = Disk::empty(1 << 20);
@@ -40,8 +40,8 @@ fn a_durable_write_is_seen_by_all() {
     }
 }
 
-/// Point 49: a flush on one connection is answered after writes that were answered on others, and
-/// then all connections see them.
+/// Point 49: a flush on one connection is answered after writes that were answered on others; then all connections see
+/// these writes.
 #[test]
 fn a_flush_covers_the_writes_of_all_connections() {
     let disk = Disk::empty(1 << 20);
@@ -61,7 +61,7 @@ fn a_flush_covers_the_writes_of_all_connections() {
     }
 }
 
-/// Point 49: writes are there after their connection is gone without a word.
+/// Point 49: writes are there after their connection ended without a disconnect.
 #[test]
 fn a_replied_write_outlives_its_connection() {
     let server = Server::plugin("memory", &["size=1M"]);
@@ -107,9 +107,9 @@ fn disc_finishes_what_is_in_flight() {
     let _ = Dialog::open(&server, Framing::Structured).read(0, 16);
 }
 
-/// Point 50: the large replies before DISC are sent to their end, though the client reads slowly.
+/// Point 50: the server sends the large replies before DISC completely, although the client reads slowly.
 #[test]
-fn disc_sends_what_is_under_way() {
+fn disc_sends_replies_that_have_begun() {
     let server = Server::plugin("pattern", &["size=32M", "--limit", "cpu=60s"]);
     let mut dialog = Dialog::open(&server, Framing::Structured);
     for _ in 0..3 {
@@ -138,26 +138,26 @@ fn disc_finishes_writes() {
     assert_eq!(disk.bytes()[..65_536], [5; 65_536]);
 }
 
-/// Point 50: what follows DISC isn't looked at.
+/// Point 50: the server doesn't interpret bytes after DISC.
 #[test]
 fn nothing_follows_disc() {
     let server = Server::plugin("memory", &["size=1M"]);
     let mut dialog = Dialog::open(&server, Framing::Simple);
     dialog.send(0, command::DISC, 0, 0);
-    // It may have hung up.
+    // The server may have hung up.
     let _ = dialog.transmission.raw.try_send(&[0x25, 0x60, 0x95, 0x13]);
     assert!(dialog.transmission.raw.is_closed());
     server.assert_serves();
 }
 
-/// Point 51: requests in flight when the server stops are finished; later ones get ESHUTDOWN, or
-/// the connection has ended.
+/// Point 51: the server finishes requests that are in flight when it stops. Later ones get ESHUTDOWN, or the connection
+/// has ended.
 #[test]
 fn a_stopping_server_finishes_what_is_in_flight() {
     for framing in FRAMINGS {
         let server = slow("read", &[]);
         let mut dialog = Dialog::open(&server, framing);
-        // The reply to the second tells that the first is in flight.
+        // The reply to the second request shows that the first is in flight.
         let slow = dialog.send(0, command::READ, SLOW, 512);
         let quick = dialog.send(0, command::READ, 0, 512);
         let first = dialog.receive();
@@ -171,12 +171,12 @@ fn a_stopping_server_finishes_what_is_in_flight() {
     }
 }
 
-/// Point 51: requests that the server has taken in but not begun when it stops get ESHUTDOWN.
+/// Point 51: requests that the server has received but not begun when it stops get ESHUTDOWN.
 #[test]
 fn a_waiting_request_gets_eshutdown() {
     let server = slow("read", &["--limit", "requests=1"]);
     let mut transmission = Raw::negotiating(&server).go("");
-    // In one piece, so that who has answered the first has taken in all of them.
+    // Sent in one piece, so a server that has answered the first has received all of them.
     let requests: Vec<u8> = (0..10)
         .flat_map(|cookie| read_request(cookie, SLOW))
         .collect();
@@ -220,10 +220,10 @@ fn an_idle_connection_ends_cleanly() {
     assert_eq!(exit.code, Some(0), "{}", exit.log);
 }
 
-/// Point 51: over TCP too a reply that is under way arrives whole, though there are requests that
-/// the server hasn't read: what closes a socket over those throws away what it had to send.
+/// Point 51: over TCP, too, a reply that is being sent arrives completely, although the server hasn't read all
+/// requests. The kernel drops unsent bytes when a process closes a socket with unread ones.
 #[test]
-fn a_stopping_server_sends_what_is_under_way_over_tcp() {
+fn a_stopping_server_sends_replies_that_have_begun_over_tcp() {
     let limits = ["size=32M", "--limit", "cpu=60s,requests=1"];
     let server = Server::plugin_over_tcp("pattern", &limits);
     let mut raw = Raw::connect_tcp(server.port());
@@ -231,7 +231,7 @@ fn a_stopping_server_sends_what_is_under_way_over_tcp() {
     let _ = raw.hello(3);
     let mut transmission = raw.go("");
     transmission.request(0, command::READ, 7, 0, 24 << 20);
-    // More than the server takes in at once.
+    // More bytes than the server reads at once.
     let requests: Vec<u8> = (0..20_000)
         .flat_map(|cookie| read_request(cookie, 0))
         .collect();
@@ -239,7 +239,7 @@ fn a_stopping_server_sends_what_is_under_way_over_tcp() {
     assert_eq!(transmission.simple_reply(), (0, 7));
     server.begin_to_stop();
     let _ = transmission.raw.receive(22 << 20);
-    // The kernel has the rest: time enough for the server to forget it.
+    // The kernel has the other requests. The server gets enough time to drop them.
     thread::sleep(Duration::from_millis(500));
     let rest = transmission.raw.receive(2 << 20);
     assert_eq!(rest[..8], (22u64 << 20).to_be_bytes());
@@ -268,7 +268,7 @@ fn replies_belong_to_their_requests() {
     }
 }
 
-/// Point 52: a quick request need not wait for a slow one; both are answered.
+/// Point 52: a quick request needn't wait for a slow one; the server answers both.
 #[test]
 fn slow_and_quick_requests_are_both_answered() {
     let server = slow("write", &[]);
@@ -281,7 +281,7 @@ fn slow_and_quick_requests_are_both_answered() {
     }
 }
 
-/// Point 52: ENOTSUP and EOVERFLOW go out only where they're documented, whatever a plugin says.
+/// Point 52: ENOTSUP and EOVERFLOW are sent only where they're documented, whatever a plugin returns.
 #[test]
 fn undocumented_errors_are_replaced() {
     let enotsup = Errno::Enotsup.to_wire();
@@ -303,7 +303,7 @@ fn undocumented_errors_are_replaced() {
     }
 }
 
-/// Point 52: a disk that is full is ENOSPC and not ENOMEM, though it's memory that is missing.
+/// Point 52: a full disk is ENOSPC and not ENOMEM, although memory is missing.
 #[test]
 fn a_full_disk_is_enospc() {
     let server = Server::plugin("memory", &["size=64M", "--limit", "memory=8M"]);

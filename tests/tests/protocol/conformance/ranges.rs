@@ -1,4 +1,4 @@
-//! Where a request reaches, and the payload of one that fails (points 43–46 of `CHECKLIST.md`).
+//! The range of a request, and the payload of a request that fails (points 43–46 of `CHECKLIST.md`).
 
 use nbd_proto::wire::{ExportFlags, command};
 use nbd_proto::{Errno, Framing};
@@ -18,7 +18,7 @@ fn pattern() -> Server {
     Server::plugin("pattern", &["size=1M"])
 }
 
-/// What [`nbdbox_tests::assert_error`] does, for requests without flags.
+/// As [`nbdbox_tests::assert_error`], for requests without flags.
 fn assert_error(server: &Server, requests: &[(u16, u64, u64)], error: u32) {
     let flagless = |&(command, offset, length): &(u16, u64, u64)| (0, command, offset, length);
     let requests: Vec<_> = requests.iter().map(flagless).collect();
@@ -35,7 +35,7 @@ const PAST_END: [(u64, u64); 6] = [
     (1 << 63, 4096),
 ];
 
-/// Point 43: reading, trimming, prefetching and asking past the end are EINVAL.
+/// Point 43: READ, TRIM, CACHE and BLOCK_STATUS past the end are EINVAL.
 #[test]
 fn read_past_end_is_einval() {
     let disk = Disk::empty(SIZE);
@@ -61,7 +61,7 @@ fn zero_past_end_is_enospc() {
     assert_error(&memory(), &zeroes, ENOSPC);
 }
 
-/// Point 43: writing past the end is ENOSPC, and nothing is written.
+/// Point 43: a WRITE past the end is ENOSPC, and writes nothing.
 #[test]
 fn write_past_end_is_enospc() {
     let server = memory();
@@ -121,7 +121,7 @@ fn changing_a_read_only_export_is_eperm() {
     }
 }
 
-/// Point 45: the payload of a write that is refused is drained, and the next request understood.
+/// Point 45: the server drains the payload of a write that it refuses, and understands the next request.
 #[test]
 fn a_refused_payload_is_drained() {
     let (writable, read_only) = (memory(), pattern());
@@ -138,7 +138,7 @@ fn a_refused_payload_is_drained() {
     }
 }
 
-/// Point 45: so is one for a plugin that fails.
+/// Point 45: the same for a write that the plugin fails.
 #[test]
 fn a_failed_payload_is_drained() {
     let bad = guest("bad").into_os_string();
@@ -150,7 +150,7 @@ fn a_failed_payload_is_drained() {
     }
 }
 
-/// Point 46: requests of no bytes have any answer but the end of the connection.
+/// Point 46: requests of no bytes may get any reply, but don't end the connection.
 #[test]
 fn no_bytes_are_no_reason_to_disconnect() {
     let disk = Disk::empty(SIZE);

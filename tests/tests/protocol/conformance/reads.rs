@@ -1,5 +1,5 @@
-//! Reads in chunks (points 53–58 of `CHECKLIST.md`). The harness holds every reply to the rules of
-//! points 54, 55, 57 and 58; here are the cases.
+//! Reads in chunks (points 53–58 of `CHECKLIST.md`). The harness checks the rules of points 54, 55, 57 and 58 for every
+//! reply; these are the cases.
 
 use nbd_proto::wire::{CommandFlags, ExportFlags, STRUCTURED_REPLY_MAGIC, chunk, command};
 use nbd_proto::{Errno, Framing};
@@ -14,7 +14,7 @@ const CHUNKED: [Framing; 2] = [Framing::Structured, Framing::Extended];
 /// The longest read.
 const LONGEST: u64 = 32 << 20;
 
-/// Data, holes, zeroes and undefined stretches, in runs that are long enough for hole chunks.
+/// Data, holes, zeroes and undefined ranges, in runs that are long enough for hole chunks.
 fn sparse() -> Server {
     Server::plugin(
         "sparse",
@@ -22,8 +22,7 @@ fn sparse() -> Server {
     )
 }
 
-/// Point 53: once structured replies are agreed, no reply to a READ is simple, also of one that is
-/// refused at once.
+/// Point 53: once structured replies are negotiated, no reply to a READ is simple, not even an immediate refusal.
 #[test]
 fn no_read_is_answered_simply() {
     let server = Server::plugin("pattern", &["size=1M"]);
@@ -45,7 +44,7 @@ fn no_read_is_answered_simply() {
     }
 }
 
-/// Point 53: here nor is any other reply.
+/// Point 53: in nbdbox no other reply is simple either.
 #[test]
 fn no_reply_is_simple() {
     let disk = Disk::empty(1 << 20);
@@ -68,8 +67,8 @@ fn no_reply_is_simple() {
     }
 }
 
-/// Point 54: the chunks lie in the request, don't overlap, cover it, aren't empty, and only the last
-/// is done; put together they are what a simple read brings.
+/// Point 54: the chunks lie in the request, don't overlap, cover it and aren't empty, and only the last has DONE. Put
+/// together, they are the bytes of a simple read.
 #[test]
 fn chunks_are_the_read() {
     let server = sparse();
@@ -89,7 +88,7 @@ fn chunks_are_the_read() {
     }
 }
 
-/// Point 54: the same for reads of a byte, and of as many as can be.
+/// Point 54: the same for reads of one byte, and of the maximum.
 #[test]
 fn the_shortest_and_the_longest_read() {
     let server = sparse();
@@ -102,7 +101,7 @@ fn the_shortest_and_the_longest_read() {
     }
 }
 
-/// Point 55: zeroes come as OFFSET_HOLE chunks, of 12 bytes and a length that isn't 0.
+/// Point 55: zeroes come as OFFSET_HOLE chunks, of 12 bytes and a length other than 0.
 #[test]
 fn long_zeroes_are_hole_chunks() {
     let server = sparse();
@@ -120,7 +119,7 @@ fn long_zeroes_are_hole_chunks() {
     }
 }
 
-/// Point 56: a READ with DF is one content chunk, zeroes and all.
+/// Point 56: a READ with DF is one content chunk, zeroes included.
 #[test]
 fn df_is_one_content_chunk() {
     let server = sparse();
@@ -138,7 +137,7 @@ fn df_is_one_content_chunk() {
     }
 }
 
-/// Point 56: a READ with DF of nothing but a hole is data too.
+/// Point 56: a READ with DF of a hole alone is data too.
 #[test]
 fn df_makes_zeroes_explicit() {
     let server = Server::plugin("memory", &["size=1M"]);
@@ -163,8 +162,7 @@ fn df_up_to_64_kib_succeeds() {
     }
 }
 
-/// Point 57: a read that fails half-way ends in an error chunk, in step: here the host's file is
-/// shorter than it was.
+/// Point 57: a read that fails half-way ends in an error chunk, in step. Here the host's file has become shorter.
 #[test]
 fn a_read_that_fails_half_way_is_an_error() {
     let disk = Disk::empty(1 << 20);
@@ -184,8 +182,8 @@ fn a_read_that_fails_half_way_is_an_error() {
     }
 }
 
-/// Point 57: a plugin that fills too little or too much of a reply fails the read, and nothing of it
-/// is taken for data.
+/// Point 57: a plugin that fills too little or too much of a reply fails the read, and the client takes nothing of it
+/// for data.
 #[test]
 fn a_reply_of_the_wrong_length_is_an_error() {
     for deed in ["do=short", "do=long", "do=twice", "do=untouched"] {
@@ -200,7 +198,7 @@ fn a_reply_of_the_wrong_length_is_an_error() {
     }
 }
 
-/// Point 58: a structured error has an error that isn't 0, and a text whose length fits both bounds.
+/// Point 58: a structured error has an error other than 0, and a text whose length is within both bounds.
 #[test]
 fn errors_have_a_text() {
     let server = Server::plugin("pattern", &["size=1M"]);
@@ -213,7 +211,7 @@ fn errors_have_a_text() {
     }
 }
 
-/// Point 58: a plugin's words go with its error.
+/// Point 58: the plugin's text goes with its error.
 #[test]
 fn a_plugins_words_reach_the_client() {
     let bad = guest("bad").into_os_string();

@@ -1,4 +1,4 @@
-//! What is wrong with a request, and what becomes of it (points 38–42 of `CHECKLIST.md`).
+//! Requests with an error, and the reply to them (points 38–42 of `CHECKLIST.md`).
 
 use nbd_proto::wire::{CommandFlags, ExportFlags, command};
 use nbd_proto::{Errno, Framing};
@@ -26,7 +26,7 @@ fn pattern() -> Server {
     Server::plugin("pattern", &["size=1M"])
 }
 
-/// Point 38: the cookie comes back as it was, whatever it is, also when it's used again.
+/// Point 38: the server returns any cookie unchanged, also when the client uses it again.
 #[test]
 fn cookies_are_echoed() {
     let server = pattern();
@@ -40,7 +40,7 @@ fn cookies_are_echoed() {
     }
 }
 
-/// Point 38: requests in flight may have the same cookie; each is answered.
+/// Point 38: requests in flight may have the same cookie; the server answers each.
 #[test]
 fn equal_cookies_are_each_answered() {
     let server = pattern();
@@ -54,7 +54,7 @@ fn equal_cookies_are_each_answered() {
     }
 }
 
-/// Point 39: a wrong magic closes, that of another framing too.
+/// Point 39: a wrong magic closes the connection, also that of another framing.
 #[test]
 fn a_wrong_request_magic_closes() {
     let server = pattern();
@@ -63,7 +63,7 @@ fn a_wrong_request_magic_closes() {
             let mut dialog = Dialog::open(&server, framing);
             let raw = &mut dialog.transmission.raw;
             raw.send(&magic.to_be_bytes());
-            // It may hang up before these are sent.
+            // The server may hang up before it gets these.
             let _ = raw.try_send(&[0; 28]);
             assert!(raw.is_closed(), "{magic:#x}");
             server.assert_serves();
@@ -71,14 +71,14 @@ fn a_wrong_request_magic_closes() {
     }
 }
 
-/// Point 40: an unknown command is EINVAL, and the connection lives.
+/// Point 40: an unknown command is EINVAL, and the connection stays usable.
 #[test]
 fn an_unknown_command_is_einval() {
     let unknown = [8, 9, 255, 256, 0x8000, 0xffff].map(|command| (0, command, 0, 512));
     assert_error(&memory(), &unknown, EINVAL);
 }
 
-/// Point 40: so is one that wasn't advertised.
+/// Point 40: so is a command that wasn't advertised.
 #[test]
 fn an_unadvertised_command_is_einval() {
     let server = pattern();
@@ -105,7 +105,7 @@ fn an_unknown_flag_is_einval() {
     }
 }
 
-/// Point 41: an unknown flag on a WRITE is EINVAL, and its payload is drained.
+/// Point 41: an unknown flag on a WRITE is EINVAL, and the server drains the payload.
 #[test]
 fn an_unknown_flag_on_a_write_is_einval() {
     let server = memory();
@@ -152,7 +152,7 @@ fn df_with_simple_replies_is_einval() {
     dialog.assert_in_step();
 }
 
-/// Point 41: FUA, where it's advertised, is taken on every command.
+/// Point 41: every command takes FUA, if it's advertised.
 #[test]
 fn fua_is_taken_on_every_command() {
     let disk = Disk::empty(SIZE);
@@ -179,7 +179,7 @@ fn fua_is_taken_on_every_command() {
     }
 }
 
-/// Point 42: FAST_ZERO that would be slow is ENOTSUP, and nothing has changed.
+/// Point 42: a FAST_ZERO that would be slow is ENOTSUP, and changes nothing.
 #[test]
 fn a_fast_zero_that_is_slow_is_enotsup() {
     let server = memory();
@@ -191,7 +191,7 @@ fn a_fast_zero_that_is_slow_is_enotsup() {
     assert_eq!(dialog.read(0, 4096), [0x77; 4096]);
 }
 
-/// Point 42: FAST_ZERO that is fast zeroes.
+/// Point 42: a FAST_ZERO that is fast makes zeroes.
 #[test]
 fn a_fast_zero_that_is_fast_zeroes() {
     let server = memory();
@@ -204,7 +204,7 @@ fn a_fast_zero_that_is_fast_zeroes() {
     assert_eq!(dialog.read(0, 4096), [0; 4096]);
 }
 
-/// Point 42: without FAST_ZERO a zeroing is never ENOTSUP, though the plugin says so.
+/// Point 42: without FAST_ZERO, zeroing is never ENOTSUP, even if the plugin returns that.
 #[test]
 fn enotsup_is_for_fast_zero_only() {
     let bad = guest("bad").into_os_string();
@@ -220,7 +220,7 @@ fn enotsup_is_for_fast_zero_only() {
     }
 }
 
-/// Point 42: FAST_ZERO that wasn't advertised is an error.
+/// Point 42: a FAST_ZERO that wasn't advertised is an error.
 #[test]
 fn an_unadvertised_fast_zero_is_an_error() {
     let server = pattern();

@@ -1,4 +1,4 @@
-//! Requests that are too long, or only look so (points 45, 47, 48 of `CHECKLIST.md`).
+//! Requests that are too long, or seem to be (points 45, 47, 48 of `CHECKLIST.md`).
 
 use std::ffi::OsString;
 
@@ -12,10 +12,10 @@ const EINVAL: u32 = Errno::Einval.to_wire();
 /// The longest payload.
 const LONGEST: usize = 32 << 20;
 
-/// What a client may make the server hold, whatever it announces: a few buffers.
+/// The memory that a client may make the server use, whatever it announces: a few buffers.
 const BOUND: u64 = 16 << 20;
 
-/// Sends a write that announces `length` bytes and sends `sent` of them; true if the server closed.
+/// Sends a write that announces `length` bytes, with `sent` of them. Returns whether the server closed.
 fn announce(server: &Server, framing: Framing, length: u64, sent: usize) -> bool {
     let mut dialog = Dialog::open(server, framing);
     let flags = match framing {
@@ -24,12 +24,12 @@ fn announce(server: &Server, framing: Framing, length: u64, sent: usize) -> bool
     };
     dialog.send(flags, command::WRITE, 0, length);
     let part = vec![0x25; 1 << 20];
-    // It may hang up at any time.
+    // The server may hang up at any time.
     let cut = (0..sent >> 20).any(|_| dialog.transmission.raw.try_send(&part).is_err());
     cut || dialog.transmission.raw.is_closed()
 }
 
-/// Point 45: draining the longest payload there may be costs no memory.
+/// Point 45: draining the longest payload costs no memory.
 #[test]
 fn draining_costs_no_memory() {
     let server = Server::plugin("pattern", &["size=1M"]);
@@ -60,7 +60,7 @@ fn an_oversize_write_closes() {
     }
 }
 
-/// Point 47: a write that announces 4 GiB, or all there is, costs no memory.
+/// Point 47: a write that announces 4 GiB, or the most that there is, costs no memory.
 #[test]
 fn an_announced_write_costs_no_memory() {
     let server = Server::plugin("memory", &["size=1G"]);
@@ -77,7 +77,7 @@ fn an_announced_write_costs_no_memory() {
     server.assert_serves();
 }
 
-/// Point 47: a client that leaves in the middle of a payload does no harm, and nothing is written.
+/// Point 47: a client that disconnects in the middle of a payload does no harm, and the server writes nothing.
 #[test]
 fn a_write_that_breaks_off_is_dropped() {
     let server = Server::plugin("memory", &["size=64M"]);
@@ -97,14 +97,14 @@ fn a_write_that_breaks_off_is_dropped() {
     server.assert_serves();
 }
 
-/// Point 47: a read longer than the longest payload is refused, and the connection lives.
+/// Point 47: the server refuses a read beyond the longest payload, and the connection stays usable.
 #[test]
 fn an_oversize_read_is_einval() {
     let server = Server::plugin("memory", &["size=5G"]);
     for framing in FRAMINGS {
         let mut dialog = Dialog::open(&server, framing);
         for length in [LONGEST as u64 + 1, 1 << 30, u32::MAX.into()] {
-            // Its length on this side would be the whole reply's: so no `ask`.
+            // This doesn't use `ask`, which would reserve the whole length for the reply.
             let cookie = dialog.send(0, command::READ, 0, length);
             let answer = dialog.receive();
             assert_eq!((answer.cookie, answer.error), (cookie, EINVAL));
@@ -113,7 +113,7 @@ fn an_oversize_read_is_einval() {
     }
 }
 
-/// Point 48: what has only an effect may be longer than any payload.
+/// Point 48: a command that has only an effect may be longer than any payload.
 #[test]
 fn long_effects_are_served() {
     let server = Server::plugin("memory", &["size=3G"]);
@@ -144,7 +144,7 @@ fn a_long_cache_is_served() {
     }
 }
 
-/// Point 48: effects of more than 4 GiB, which only extended headers can say.
+/// Point 48: effects of more than 4 GiB, which only extended headers can carry.
 #[test]
 fn effects_of_64_bits_are_served() {
     let server = Server::plugin("memory", &["size=1T"]);
@@ -155,18 +155,18 @@ fn effects_of_64_bits_are_served() {
     dialog.assert_in_step();
 }
 
-/// Point 48: an effect that a plugin can't have in its limits fails, but doesn't disconnect.
+/// Point 48: an effect that exceeds the plugin's limits fails, but doesn't end the connection.
 #[test]
 fn a_long_effect_that_fails_does_not_disconnect() {
     let server = Server::plugin("memory", &["size=1T"]);
     let mut dialog = Dialog::open(&server, Framing::Extended);
     let no_hole = CommandFlags::NO_HOLE.bits();
     let answer = dialog.ask(no_hole, command::WRITE_ZEROES, 0, 1 << 40);
-    assert_ne!(answer.error, 0, "there is no memory for that");
+    assert_ne!(answer.error, 0, "the plugin has no memory for that");
     let _ = dialog.ask(0, command::READ, 0, 16);
 }
 
-/// An export that takes 8 MiB at once.
+/// An export whose largest request is 8 MiB.
 fn small_blocks() -> Server {
     let filter = format!("{},memory=yes,block=4K", plugin("cow").display());
     let below = plugin("pattern").into_os_string();
@@ -177,7 +177,7 @@ fn small_blocks() -> Server {
     Server::start(words)
 }
 
-/// Who didn't ask for block sizes may send up to 32 MiB: the host cuts it for the plugin.
+/// A client that didn't request block sizes may send up to 32 MiB: the host cuts that for the plugin.
 #[test]
 fn a_client_that_did_not_ask_for_block_sizes_may_send_the_longest_payload() {
     let server = small_blocks();
@@ -194,7 +194,7 @@ fn a_client_that_did_not_ask_for_block_sizes_may_send_the_longest_payload() {
     }
 }
 
-/// DF: one chunk, however many reads it took.
+/// DF: one chunk, whatever the number of reads.
 #[test]
 fn a_read_that_is_cut_for_the_plugin_is_one_chunk_with_df() {
     let server = small_blocks();
@@ -205,7 +205,7 @@ fn a_read_that_is_cut_for_the_plugin_is_one_chunk_with_df() {
     assert_eq!(answer.chunks.len(), 1);
 }
 
-/// Who asked for them keeps to them.
+/// A client that requested block sizes has to keep to them.
 #[test]
 fn a_client_that_asked_for_block_sizes_is_held_to_them() {
     let server = small_blocks();

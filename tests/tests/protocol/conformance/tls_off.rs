@@ -8,7 +8,7 @@ fn sparse() -> Server {
     Server::plugin("sparse", &["size=1M"])
 }
 
-/// Point 19: STARTTLS is refused as the specification has it for NOTLS mode.
+/// Point 19: the server refuses STARTTLS as the specification has it for NOTLS mode.
 #[test]
 fn starttls_is_refused() {
     let server = sparse();
@@ -19,7 +19,7 @@ fn starttls_is_refused() {
     raw.assert_negotiating();
 }
 
-/// Point 19: STARTTLS with data is refused too, and its data isn't taken for an option.
+/// Point 19: the server refuses STARTTLS with data too, and doesn't take the data for an option.
 #[test]
 fn starttls_with_data_is_refused() {
     let server = sparse();
@@ -30,7 +30,7 @@ fn starttls_with_data_is_refused() {
     raw.assert_negotiating();
 }
 
-/// Point 19: no option is ever answered TLS_REQD.
+/// Point 19: no option ever gets TLS_REQD.
 #[test]
 fn nothing_requires_tls() {
     let server = sparse();
@@ -57,7 +57,7 @@ fn nothing_requires_tls() {
     }
 }
 
-/// Point 19: a refused STARTTLS leaves what was agreed as it was.
+/// Point 19: a refused STARTTLS leaves what was negotiated as it was.
 #[test]
 fn a_refused_starttls_forgets_nothing() {
     let server = sparse();

@@ -1,4 +1,4 @@
-//! Clients as people have them.
+//! The clients that people use.
 
 use std::fs;
 
@@ -41,7 +41,7 @@ fn without_tls_a_client_that_wants_it_is_refused() {
     assert_ne!(nbdinfo(&server, client.path()).code, 0);
 }
 
-/// What goes over TLS is what goes without, whatever its size.
+/// Bytes of any size are the same over TLS and without it.
 #[test]
 fn nbdcopy_reads_and_writes_the_same_bytes_as_in_plain_text() {
     let authority = Authority::new();
@@ -96,7 +96,7 @@ fn qemu_nbd_lists_over_tls() {
     assert_ne!(run("qemu-nbd", address).code, 0, "in plain text");
 }
 
-/// As with nbdkit: the URI that `--run` gets says all that a client of libnbd has to know.
+/// As with nbdkit, the URI that `--run` gets has all that a client of libnbd needs.
 #[test]
 fn the_uri_of_run_speaks_tls() {
     let authority = Authority::new();

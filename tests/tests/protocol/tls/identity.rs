@@ -1,4 +1,4 @@
-//! Who a certificate makes a client: what it sees of a server with many tenants.
+//! The identity that a certificate gives a client, and what the client sees of a server with many tenants.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use rcgen::SanType;
 use super::scene::over_tls;
 use nbdbox_tests::pki::{Authority, Says, localhost, says};
 
-/// Alice is known by her subject, Bob by a name, Carol's export is for nobody who has a certificate.
+/// Alice is known by her subject, and Bob by a name. No client with a certificate gets Carol's export.
 fn config(folder: &Path) -> String {
     let folder = folder.display();
     let export = |tenant: &str, name: &str, size: &str| {
@@ -40,7 +40,7 @@ fn bob() -> Says {
     }
 }
 
-/// The names that a client is told.
+/// The names in the list that a client gets.
 fn listed(raw: &mut Raw) -> Vec<String> {
     let replies = raw.ask(option::LIST, &[]);
     let names = replies
@@ -67,7 +67,7 @@ fn a_certificates_names_decide_whose_exports_a_client_gets() {
     }
 }
 
-/// All of a refusal: every byte of the replies to INFO and GO, but for the name in it.
+/// A whole refusal: every byte of the replies to INFO and GO, without the name in them.
 fn refusals(raw: &mut Raw, name: &str) -> Vec<(u32, Vec<u8>)> {
     let data = Raw::info_data(name, &[]);
     let mut replies = raw.ask(option::INFO, &data);
@@ -76,7 +76,7 @@ fn refusals(raw: &mut Raw, name: &str) -> Vec<(u32, Vec<u8>)> {
 }
 
 #[test]
-fn anothers_export_is_answered_byte_by_byte_as_one_that_there_isnt() {
+fn another_tenants_export_is_answered_byte_by_byte_like_an_unknown_one() {
     let authority = Authority::new();
     let folder = authority.server(&localhost());
     let server = Server::hosting(&config(folder.path()));
@@ -93,7 +93,7 @@ fn anothers_export_is_answered_byte_by_byte_as_one_that_there_isnt() {
     assert!(!server.log().contains("secret"), "{}", server.log());
 }
 
-/// Who comes without a certificate, or with one that no rule fits, is nobody.
+/// A client without a certificate, or with one that no rule matches, has no tenant.
 #[test]
 fn strangers_see_nothing() {
     let authority = Authority::new();
@@ -103,7 +103,7 @@ fn strangers_see_nothing() {
     assert!(listed(&mut plain).is_empty());
     let unknown = refusals(&mut plain, "nosuch");
     assert_eq!(refusals(&mut plain, "disk"), unknown);
-    // Two attributes that look like Alice's are one: a comma in a name is no separator.
+    // A comma in a name doesn't separate: this one attribute only looks like Alice's two.
     for name in ["mallory", "alice,O=Example", "Alice"] {
         let client = authority.client(&says(name));
         let mut raw = over_tls(&server, client.path());
@@ -112,8 +112,8 @@ fn strangers_see_nothing() {
     }
 }
 
-/// What a client is known by, as the operator wrote it, and the names in clients' certificates, of which some have the
-/// rule's very text as another kind of name.
+/// Rules as the operator wrote them, and names in clients' certificates. Some names have the text of the rule, but are
+/// of another kind.
 #[test]
 fn a_name_in_a_certificate_cannot_pass_for_another_kind() {
     let dns = |text: &str| SanType::DnsName(text.try_into().unwrap());

@@ -1,4 +1,4 @@
-//! `nbdbox map` over TLS: our own half of a client, beside libnbd's.
+//! `nbdbox map` over TLS: nbdbox's own client, next to libnbd's.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ fn nbdinfo_map(uri: &str) -> String {
     run("nbdinfo", ["--map", uri]).ok()
 }
 
-/// It failed, and one line says why with these words.
+/// Asserts that the run failed, and that its one line has these words.
 fn assert_fails(run: &Run, words: &[&str]) {
     assert_eq!(run.code, 1, "{run:?}");
     for word in words {
@@ -58,7 +58,7 @@ fn another_servers_map_over_tls_is_that_of_nbdinfo() {
     assert_eq!(map(&[&uri]).ok(), nbdinfo_map(&uri));
 }
 
-/// What the command line says counts more than the URI's folder.
+/// The options of the command line override the URI's folder.
 #[test]
 fn authority_and_certificate_can_be_named_one_by_one() {
     let authority = Authority::new();
@@ -87,7 +87,7 @@ fn authority_and_certificate_can_be_named_one_by_one() {
 }
 
 #[test]
-fn a_server_that_is_not_whom_it_should_be_is_told_nothing() {
+fn a_server_with_a_wrong_certificate_gets_no_request() {
     let authority = Authority::new();
     let client = authority.nobody();
     let expired = Says {
@@ -108,7 +108,7 @@ fn a_server_that_is_not_whom_it_should_be_is_told_nothing() {
     let server = tcp("on", folder.path(), "sparse", &["size=1M"]);
     let run = map(&[&uri(&server, client.path())]);
     assert_fails(&run, &["TLS failed", "BadSignature"]);
-    // Called otherwise than its certificate says.
+    // The URI has another host than the certificate.
     let folder = authority.server(&localhost());
     let server = tcp("on", folder.path(), "sparse", &["size=1M"]);
     let uri = uri(&server, client.path());

@@ -35,13 +35,13 @@ fn files_that_are_of_no_use_change_nothing_and_are_named_once() {
     }
     let complaints = || server.log().matches("goes on with the certificate").count();
     assert_eq!(complaints(), 1, "{}", server.log());
-    // A certificate that isn't the key's.
+    // A certificate that doesn't fit the key.
     let other = authority.server(&localhost());
     let from = other.path().join("server-cert.pem");
     fs::copy(from, folder.path().join("server-cert.pem")).unwrap();
     let _ = nbdinfo(&server, client.path()).ok();
     assert_eq!(complaints(), 2, "{}", server.log());
-    // The key follows.
+    // Now the key is replaced too.
     let from = other.path().join("server-key.pem");
     fs::copy(from, folder.path().join("server-key.pem")).unwrap();
     let _ = nbdinfo(&server, client.path()).ok();
@@ -49,7 +49,7 @@ fn files_that_are_of_no_use_change_nothing_and_are_named_once() {
 }
 
 #[test]
-fn who_was_let_in_by_an_authority_that_is_gone_does_not_come_in_again() {
+fn a_client_of_a_replaced_authority_is_not_admitted_again() {
     let (first, second) = (Authority::new(), Authority::new());
     let folder = first.server(&localhost());
     let more = ["size=1M", "--tls-verify-peer"];

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::scene::{over_tls, unix};
 use nbdbox_tests::pki::{Authority, localhost, rustls_client};
 
-/// A server in this mode, its folder, and the folder of a client.
+/// A server in this mode, and the folders of the server and of a client.
 fn scene(mode: &str) -> (Server, [TempDir; 2]) {
     let authority = Authority::new();
     let folder = authority.server(&localhost());
@@ -17,7 +17,7 @@ fn scene(mode: &str) -> (Server, [TempDir; 2]) {
     (server, [folder, authority.nobody()])
 }
 
-/// An option as it's sent.
+/// The bytes of an option.
 fn bytes_of(number: u32) -> Vec<u8> {
     let mut bytes = wire::OPTION_MAGIC.to_be_bytes().to_vec();
     bytes.extend_from_slice(&number.to_be_bytes());
@@ -25,7 +25,7 @@ fn bytes_of(number: u32) -> Vec<u8> {
     bytes
 }
 
-/// Point 20: where TLS is required, nothing goes without but STARTTLS and ABORT.
+/// Point 20: where TLS is required, every option except STARTTLS and ABORT needs it.
 #[test]
 fn all_but_two_options_require_tls() {
     let (server, _folders) = scene("require");
@@ -39,7 +39,7 @@ fn all_but_two_options_require_tls() {
         (option::EXTENDED_HEADERS, vec![]),
         (option::LIST_META_CONTEXT, Raw::meta_data("", &[])),
         (option::SET_META_CONTEXT, Raw::meta_data("", &[])),
-        // PEEK_EXPORT, which nobody has.
+        // PEEK_EXPORT, which no server supports.
         (4, vec![]),
         (99, vec![7; 9]),
     ];
@@ -59,7 +59,7 @@ fn export_name_closes_where_tls_is_required() {
     assert!(raw.is_closed());
 }
 
-/// Point 21: once is enough.
+/// Point 21: a second STARTTLS is an error.
 #[test]
 fn a_second_starttls_is_invalid() {
     for mode in ["on", "require"] {
@@ -71,8 +71,8 @@ fn a_second_starttls_is_invalid() {
     }
 }
 
-/// Point 22: what an attacker put behind STARTTLS, before TLS began, is never taken for an option of
-/// the client's.
+/// Point 22: the server never takes bytes that an attacker put behind STARTTLS, before TLS began, for an option of the
+/// client's.
 #[test]
 fn plain_bytes_after_starttls_are_never_interpreted() {
     for mode in ["on", "require"] {
@@ -87,10 +87,10 @@ fn plain_bytes_after_starttls_are_never_interpreted() {
         raw.send(&injected.concat());
         let replies = raw.option_replies(option::STARTTLS);
         assert_eq!(replies, [(option_reply::ACK, vec![])]);
-        // TLS would fail if a reply to the others came first.
+        // TLS would fail if a reply to the other bytes came first.
         let config = rustls_client(client.path(), &TLS13);
         let raw = raw.over_tls(&config).unwrap();
-        // Structured replies weren't agreed on yet: a second time would be an error.
+        // Structured replies aren't negotiated yet, or a second request for them would be an error.
         Dialog::over(raw, Framing::Structured).assert_in_step();
     }
 }
@@ -110,12 +110,12 @@ fn options_in_plain_text_instead_of_tls_close() {
     over_tls(&server, client.path()).assert_negotiating();
 }
 
-/// Point 22: what was agreed in plain text is forgotten.
+/// Point 22: the server forgets what was negotiated in plain text.
 #[test]
 fn starttls_forgets_what_was_agreed() {
     let authority = Authority::new();
     let (folder, client) = (authority.server(&localhost()), authority.nobody());
-    // One that knows of extents.
+    // An export that reports extents.
     let server = unix("on", folder.path(), "sparse", &["size=1M"]);
     let mut raw = Raw::negotiating(&server);
     raw.agree(Framing::Extended);
@@ -125,7 +125,7 @@ fn starttls_forgets_what_was_agreed() {
     let mut raw = raw.over_tls(&config).unwrap();
     let kind = raw.ask_one(option::LIST_META_CONTEXT, &Raw::meta_data("", &[]));
     assert_eq!(kind, option_reply::ERR_INVALID, "structured replies first");
-    // Simple replies, as if nothing else had been agreed on.
+    // Replies are simple, as if nothing else had been negotiated.
     Dialog::over(raw, Framing::Simple).assert_in_step();
 }
 
@@ -141,7 +141,7 @@ fn starttls_with_data_is_invalid() {
     }
 }
 
-/// Point 24: where TLS is only offered, no export of this server needs it, and nothing else may.
+/// Point 24: where TLS is only offered, no option and no export requires it.
 #[test]
 fn where_tls_is_offered_nothing_requires_it() {
     let (server, _folders) = scene("on");
@@ -164,7 +164,7 @@ fn where_tls_is_offered_nothing_requires_it() {
     assert_eq!(raw.go("").size, 1 << 20);
 }
 
-/// Point 25: over TLS nothing requires it.
+/// Point 25: over TLS, nothing requires it.
 #[test]
 fn over_tls_nothing_requires_it() {
     for mode in ["on", "require"] {
@@ -178,7 +178,7 @@ fn over_tls_nothing_requires_it() {
     }
 }
 
-/// Point 26: TLS 1.2 and 1.3.
+/// Point 26: the server supports TLS 1.2 and 1.3.
 #[test]
 fn both_good_versions_of_tls_are_spoken() {
     let (server, [_, client]) = scene("require");
@@ -192,7 +192,7 @@ fn both_good_versions_of_tls_are_spoken() {
     }
 }
 
-/// Point 26: TLS 1.1 isn't spoken.
+/// Point 26: the server doesn't support TLS 1.1.
 #[test]
 fn tls_1_1_is_refused() {
     let (server, [_, client]) = scene("require");
@@ -204,7 +204,7 @@ fn tls_1_1_is_refused() {
     hello.extend_from_slice(&[0, 0, 2, 0, 0x2f, 1, 0]);
     let length = u8::try_from(hello.len()).unwrap();
     raw.send(&[&[22, 3, 1, 0, length + 4, 1, 0, 0, length], &hello[..]].concat());
-    // A fatal alert, and the end.
+    // A fatal alert, and the end of the connection.
     assert_eq!(raw.receive(1), [21]);
     let _ = raw.receive(4);
     assert_eq!(raw.receive(1), [2]);
@@ -213,7 +213,7 @@ fn tls_1_1_is_refused() {
     over_tls(&server, client.path()).assert_negotiating();
 }
 
-/// Point 26: a TLS handshake that goes wrong ends its connection, and no other.
+/// Point 26: a TLS handshake that fails ends its connection, and no other.
 #[test]
 fn a_failed_tls_handshake_closes() {
     let (server, [_, client]) = scene("require");
@@ -227,7 +227,7 @@ fn a_failed_tls_handshake_closes() {
     assert_eq!(log.matches("the TLS handshake failed").count(), 1, "{log}");
 }
 
-/// Point 26: one that doesn't get on has the time of the whole handshake.
+/// Point 26: a TLS handshake that makes no progress ends with the time for the whole handshake.
 #[test]
 fn a_tls_handshake_has_its_time() {
     let authority = Authority::new();

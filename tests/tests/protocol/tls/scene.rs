@@ -1,4 +1,4 @@
-//! Servers with TLS, and clients that come to them.
+//! Servers with TLS, and their clients.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use rustls::version::TLS13;
 
 use nbdbox_tests::pki::rustls_client;
 
-/// The options for this mode with the certificates of this folder.
+/// The options for this mode, with the certificates of this folder.
 fn options(mode: &str, folder: &Path) -> [String; 2] {
     let folder = folder.display();
     [
@@ -25,7 +25,7 @@ pub(crate) fn unix(mode: &str, folder: &Path, name: &str, more: &[&str]) -> Serv
     Server::start(arguments)
 }
 
-/// The same on a TCP port.
+/// As [`unix`], on a TCP port.
 pub(crate) fn tcp(mode: &str, folder: &Path, name: &str, more: &[&str]) -> Server {
     let options = options(mode, folder);
     let all: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -38,12 +38,12 @@ pub(crate) fn uri(server: &Server, client: &Path) -> String {
     format!("nbds://localhost:{port}/?tls-certificates={client}")
 }
 
-/// What nbdinfo of a client with this folder has to say.
+/// Runs nbdinfo as a client with this folder.
 pub(crate) fn nbdinfo(server: &Server, client: &Path) -> Run {
     run("nbdinfo", [uri(server, client)])
 }
 
-/// A client's folder and a server's port, as QEMU wants them.
+/// A client's folder and a server's port, as QEMU's options have them.
 pub(crate) fn qemu(server: &Server, client: &Path) -> [String; 2] {
     let (port, client) = (server.port(), client.display());
     [
@@ -52,14 +52,14 @@ pub(crate) fn qemu(server: &Server, client: &Path) -> [String; 2] {
     ]
 }
 
-/// `qemu-img info` by a client with this folder.
+/// Runs `qemu-img info` as a client with this folder.
 pub(crate) fn qemu_img_info(server: &Server, client: &Path) -> Run {
     let [credentials, image] = qemu(server, client);
     let arguments = ["info", "--object", &credentials, "--image-opts", &image];
     run("qemu-img", arguments)
 }
 
-/// A raw connection past STARTTLS, over TLS 1.3.
+/// A raw connection after STARTTLS, over TLS 1.3.
 pub(crate) fn over_tls(server: &Server, client: &Path) -> Raw {
     let mut raw = Raw::negotiating(server);
     assert_eq!(raw.ask_one(option::STARTTLS, &[]), option_reply::ACK);

@@ -1,4 +1,4 @@
-//! Certificates that aren't right: who has them isn't served, and nobody else notices.
+//! Wrong certificates: their owners aren't served, and no other client notices.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use nbdbox_tests::{Run, Server, nbdbox, plugin, run};
 use super::scene::{nbdinfo, qemu_img_info, tcp};
 use nbdbox_tests::pki::{Authority, Says, localhost, says};
 
-/// A server that wants to see certificates of its own authority.
+/// A server that requires certificates of its own authority.
 fn verifying(authority: &Authority, server: &Says) -> (tempfile::TempDir, Server) {
     let folder = authority.server(server);
     let more = ["size=1M", "--tls-verify-peer"];
@@ -15,7 +15,7 @@ fn verifying(authority: &Authority, server: &Says) -> (tempfile::TempDir, Server
     (folder, server)
 }
 
-/// nbdinfo and qemu-img with this folder get nowhere; one with a right folder does after that.
+/// Asserts that nbdinfo and qemu-img fail with this folder, and that a client with a right folder succeeds after that.
 fn assert_refused(authority: &Authority, server: &Server, client: &Path) {
     assert_ne!(nbdinfo(server, client).code, 0, "nbdinfo");
     assert_ne!(qemu_img_info(server, client).code, 0, "qemu-img");
@@ -45,7 +45,7 @@ fn a_client_of_another_authority_is_refused() {
     let authority = Authority::new();
     let (_folder, server) = verifying(&authority, &localhost());
     let stranger = Authority::new().client(&says("stranger"));
-    // It does trust the server.
+    // The client itself trusts the server.
     authority.write(stranger.path());
     assert_refused(&authority, &server, stranger.path());
 }
@@ -57,7 +57,7 @@ fn a_client_without_a_certificate_is_refused() {
     assert_refused(&authority, &server, authority.nobody().path());
 }
 
-/// The certificate of a server doesn't make a client.
+/// A server's certificate isn't one for a client.
 #[test]
 fn a_client_with_a_servers_certificate_is_refused() {
     let authority = Authority::new();
@@ -70,7 +70,7 @@ fn a_client_with_a_servers_certificate_is_refused() {
     assert_refused(&authority, &server, thief.path());
 }
 
-/// Clients find what is wrong with a server.
+/// Clients detect the errors of a server's certificate.
 #[test]
 fn clients_refuse_a_server_that_is_expired_unknown_or_called_something_else() {
     let authority = Authority::new();
@@ -127,7 +127,7 @@ fn serve(options: &[&str]) -> Run {
 }
 
 #[test]
-fn an_operator_is_told_what_is_wrong_before_anything_listens() {
+fn errors_of_certificates_are_reported_before_the_server_listens() {
     let authority = Authority::new();
     let folder = authority.nobody();
     let certificates = format!("--tls-certificates={}", folder.path().display());
@@ -142,7 +142,7 @@ fn an_operator_is_told_what_is_wrong_before_anything_listens() {
     let key = folder.path().join("server-key.pem");
     std::fs::write(&key, "no key\n").unwrap();
     refused(&["--tls=require", &certificates], "server-key.pem");
-    // A key that belongs to something else.
+    // A key that belongs to another certificate.
     let other = authority.server(&localhost());
     std::fs::copy(other.path().join("server-key.pem"), key).unwrap();
     refused(&["--tls=require", &certificates], "can't be used together");

@@ -1,4 +1,4 @@
-//! Whose CPU time it is: a guest's, the host's on behalf of a client, a lane's; and what the kernel says of all.
+//! The owner of CPU time: a guest, the host on behalf of a client, or a lane; and the kernel's figure of all.
 
 use nbdbox_tests::{Disk, plugin};
 use serde_json::Value;
@@ -22,7 +22,7 @@ for i in range(20):
     let (guest, lane) = (of("guest_cpu_seconds_total"), of("lane_cpu_seconds_total"));
     let (served, process) = (of("served_cpu_seconds_total"), of("cpu_seconds_total"));
     assert!(guest > 0.0 && lane > 0.0 && served > 0.0, "{text}");
-    // The instance was made on the lane, and its files were opened there before the layer's count began.
+    // The lane made the instance and opened its files, before the layer's count began.
     assert!(of("tenant_lane_cpu_seconds_total") >= lane, "{text}");
     assert!(process > lane, "{text}");
     assert!(of("host_lane_cpu_seconds_total") > 0.0, "{text}");

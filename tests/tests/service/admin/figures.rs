@@ -1,4 +1,4 @@
-//! The figures are what the clients did and the plugins were.
+//! The figures match what the clients and the plugins did.
 
 use std::process::{Command, Stdio};
 
@@ -64,14 +64,17 @@ except nbd.Error:
     );
     assert_eq!(of("carol", "nbdbox_export_open", &[]), Some(0.0));
     let carol = text.lines().filter(|line| line.contains("quiet")).count();
-    assert_eq!(carol, 1, "nothing more of what nobody asked for");
+    assert_eq!(
+        carol, 1,
+        "nothing else about an export that no client requested"
+    );
 }
 
 #[test]
 fn how_connections_end_is_counted() {
     let server = hosting();
     let alice = uri(&server, "alice", "disk");
-    // It says goodbye; what follows doesn't.
+    // The first client disconnects; the next one only ends.
     let _ = run("qemu-io", ["-r", "-f", "raw", "-c", "read 0 512", &alice]).ok();
     let _ = nbdsh(&alice, "import os\nos._exit(0)").ok();
     for end in ["disconnected", "hung-up"] {
@@ -81,7 +84,7 @@ fn how_connections_end_is_counted() {
             &[("end", end)],
         ) < 1.0
         {
-            // Until the server has seen the client go.
+            // Until the server has seen that the client has gone.
         }
     }
     assert_eq!(value(&get(&server, "/metrics"), "nbdbox_sockets", &[]), 0.0);
@@ -115,7 +118,10 @@ for i in range(1000000):
     };
     let script = "h.pread(4096, 0)";
     let _ = nbdsh(&uri(&server, "alice", "disk"), script).ok();
-    assert!(attack.try_wait().unwrap().is_none(), "it still runs");
+    assert!(
+        attack.try_wait().unwrap().is_none(),
+        "the attack is still running"
+    );
     let cpu = [("tenant", "mallory")];
     let cpu = sample(&text, "nbdbox_guest_cpu_seconds_total", &cpu).unwrap();
     assert!(cpu >= 0.1, "two loops of 100 ms took {cpu} s");
@@ -148,11 +154,11 @@ except nbd.Error:
     pass
 ";
     while nbdsh(&alice, "").code != 0 {
-        // The place of nbdcopy comes free when the server has seen it go.
+        // nbdcopy's place is free when the server has seen that it has gone.
     }
     let refused = value(&get(&server, "/metrics"), REFUSALS, &[]);
     while nbdsh(&alice, script).code != 0 {
-        // So does that of the last one.
+        // So is that of the last client.
     }
     let text = get(&server, "/metrics");
     assert!(value(&text, REFUSALS, &[]) > refused);

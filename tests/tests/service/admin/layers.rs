@@ -1,11 +1,11 @@
-//! Each layer of a stack is somebody's code: what it does is counted as its own.
+//! Each layer of a stack is another author's code, so the server counts for each layer.
 
 use nbdbox_tests::{Server, guest, nbdbox, plugin, run};
 use serde_json::Value;
 
 use super::scene::{export, get, mallorys, sample, scraped, socket, value};
 
-/// A filter that shifts all by 4 KiB, over a plugin that traps when 8 KiB is read.
+/// A filter that shifts offsets by 4 KiB, over a plugin that traps at a read of 8 KiB.
 fn stack() -> Server {
     let filter = format!(
         "filters = [{{ plugin = \"{}\", settings = {{ offset = \"4K\" }} }}]\nread-only = true",
@@ -15,7 +15,7 @@ fn stack() -> Server {
     mallorys("", &[export("disk", &guest("bad"), settings, &filter)])
 }
 
-/// A read that goes well, extents, and a read at which the plugin below traps.
+/// A read that succeeds, a request for extents, and a read at which the plugin below traps.
 const SCRIPT: &str = "
 h.pread(512, 0)
 h.block_status(1 << 16, 0, lambda *_: 0)
@@ -51,7 +51,7 @@ fn a_stacks_layers_are_counted_each() {
             );
         }
     }
-    // Whose fault it was: the plugin's, not the filter's.
+    // The fault is the plugin's, not the filter's.
     let trap = [("cause", "trap")];
     let traps = layers.map(|layer| of(layer, "plugin_faults_total", &trap));
     assert_eq!(traps, [Some(1.0), Some(0.0)], "{text}");
@@ -62,12 +62,12 @@ fn a_stacks_layers_are_counted_each() {
     assert_eq!(reads("0:bad", "ok"), Some(1.0));
     assert_eq!(reads("0:bad", "plugin"), Some(1.0));
     assert_eq!(reads("1:offset", "below"), Some(1.0));
-    // What the client met is counted once.
+    // The client's error is counted once.
     let below = [("operation", "read"), ("outcome", "below")];
     let name = "nbdbox_operations_total";
     assert_eq!(sample(&text, name, &below), Some(1.0), "{text}");
     assert_eq!(value(&text, "nbdbox_read_bytes_total", &[]), 512.0);
-    // The digest is the layer's own.
+    // Each layer has its own digest.
     let digests = layers.map(|layer| {
         let line = |line: &&str| line.contains(&format!("layer=\"{layer}\""));
         let line = text.lines().find(line).unwrap();
@@ -79,7 +79,7 @@ fn a_stacks_layers_are_counted_each() {
     assert_eq!(sample(&text, "nbdbox_export_open", &open), Some(1.0));
 }
 
-/// Filters of the host's own over memory. Reads fail, zeroes are written, and of extents nobody is asked.
+/// Built-in filters over memory. Reads fail, the host writes zeroes out, and no request for extents reaches the plugin.
 fn natives() -> Server {
     let filters = "filters = [{ plugin = \"noextents\" }, \
                    { plugin = \"error\", settings = { error-pread-rate = \"100%\" } }, \
@@ -127,13 +127,13 @@ fn filters_of_the_hosts_own_count_what_comes_to_them() {
         assert_eq!(counted, outcomes, "{operation}: {text}");
     }
     for layer in &NATIVE_LAYERS[..3] {
-        // There's no file.
+        // A built-in filter has no file.
         let own = [("layer", *layer), ("digest", "")];
         for name in ["guest_calls_total", "instances_made_total", "memory_bytes"] {
             assert_eq!(value(&text, &format!("nbdbox_{name}"), &own), 0.0, "{name}");
         }
     }
-    // What the client met is counted once.
+    // The client's error is counted once.
     let reads = [("operation", "read"), ("outcome", "below")];
     assert_eq!(value(&text, "nbdbox_operations_total", &reads), 1.0);
 }

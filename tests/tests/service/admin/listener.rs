@@ -1,4 +1,4 @@
-//! The admin listener itself: for this machine only, for looking only, bounded.
+//! The admin listener itself: only for this machine, only for reading, and bounded.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -18,7 +18,7 @@ fn a_server_that_drains_is_not_well_and_says_what_it_refuses() {
     let server = mallorys("", &[export("disk", &guest("bad"), wait, long)]);
     let mut client = Raw::negotiating(&server).go("disk");
     client.request(0, command::READ, 1, 0, 512);
-    // The answer to the second tells that the first is under way.
+    // The reply to the second request shows that the first is in flight.
     client.request(0, command::READ, 2, 4096, 512);
     assert_eq!(client.simple_reply(), (0, 2));
     let _ = client.raw.receive(512);
@@ -48,7 +48,7 @@ fn a_server_that_drains_is_not_well_and_says_what_it_refuses() {
     let text = get(&server, "/metrics");
     let refused = [("operation", "read"), ("outcome", "shutdown")];
     assert_eq!(value(&text, "nbdbox_operations_total", &refused), 1.0);
-    // Asked again: at once.
+    // At the next request the listener answers at once.
     assert_eq!(server.stop().code, Some(0));
 }
 
@@ -106,11 +106,11 @@ fn clients_that_dribble_or_never_read_hold_nobody_up() {
         idle.push(stream);
     }
     assert!(get(&server, "/metrics").ends_with("# EOF\n"));
-    // Nonsense is an error, not the end.
+    // A request that makes no sense gets an error, and doesn't end the listener.
     let mut stream = UnixStream::connect(socket(&server)).unwrap();
     stream.write_all(&[0xff; 4096]).unwrap();
     let mut answer = String::new();
-    // The rest of the nonsense may have been cut off with a reset.
+    // A reset may have cut off the rest of the request.
     let _ = stream.read_to_string(&mut answer);
     assert!(
         answer.is_empty() || answer.starts_with("HTTP/1.1 400"),

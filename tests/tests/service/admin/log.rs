@@ -1,4 +1,4 @@
-//! One request has one id, in the guest's lines and in the host's.
+//! A request has one id, in the guest's lines and in the host's.
 
 use nbdbox_tests::{Server, guest, nbdsh, plugin};
 use serde_json::Value;
@@ -29,7 +29,7 @@ fn the_guests_last_words_and_the_hosts_line_have_the_same_request() {
         "at = \"read\", do = \"log-trap\", size = \"1M\"",
     );
     let server = Server::hosting(&format!("log-format = \"json\"\n{bad}"));
-    // On the first connection its handshake and nothing else; on the second the third request.
+    // The first connection has only its handshake. On the second, the third request fails.
     let _ = nbdsh(&uri(&server, "mallory", "bad"), "").ok();
     let script = "
 h.block_status(512, 0, lambda *_: 0)
@@ -53,7 +53,10 @@ except nbd.Error:
     assert_eq!(guest[0]["request"], "2.3");
     assert_eq!(guest[0]["tenant"], "mallory");
     let second = lines.iter().filter(|line| line["connection"] == 2);
-    assert!(second.count() >= 2, "it came and it went: {lines:#?}");
+    assert!(
+        second.count() >= 2,
+        "the client connected and disconnected: {lines:#?}"
+    );
 }
 
 #[test]
@@ -82,7 +85,7 @@ except nbd.Error:
         let line = log.lines().find(|line| line.contains(words));
         line.unwrap_or_else(|| panic!("no {words}: {log}"))
     };
-    // Said by the guest of the layer below, by the host about it, and of what was never tried.
+    // A line of the guest below, a line of the host about it, and a line about a request that the host denied.
     for (words, request) in [
         ("last words", "request=1.2"),
         ("the plugin trapped", "request=1.2"),

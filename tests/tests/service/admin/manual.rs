@@ -1,4 +1,4 @@
-//! `host/METRICS.md` and the program say the same, both ways.
+//! `host/METRICS.md` has the names, types and labels of the program, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use nbdbox_tests::nbdsh;
 
 use super::scene::{get, hosting, uri};
 
-/// A name, with its type and labels.
+/// Each name, with its type and its labels.
 type Names = BTreeMap<String, (String, BTreeSet<String>)>;
 
 /// The rows of the manual's table under a heading.
@@ -38,13 +38,13 @@ fn quoted(cell: &str) -> BTreeSet<String> {
 fn documented() -> Names {
     let row = |row: Vec<String>| {
         let name = row[0].trim_matches('`').to_owned();
-        assert!(!row[3].is_empty(), "{name} says nothing");
+        assert!(!row[3].is_empty(), "{name} has no description");
         (name, (row[1].clone(), quoted(&row[2])))
     };
     rows("\n## Metrics").into_iter().map(row).collect()
 }
 
-/// The names of a scrape, each with all labels that its samples have.
+/// The names of a scrape, each with all labels of its samples.
 fn real(text: &str) -> Names {
     let mut names = Names::new();
     let mut current = String::new();
@@ -77,7 +77,7 @@ fn names_types_and_labels_are_the_same() {
         real(&text),
         "left: METRICS.md, right: /metrics"
     );
-    // The words that labels have, too.
+    // The values of labels are the same too.
     let manual = rows("\n## Metrics");
     for (label, name) in [
         ("end", "nbdbox_connection_ends"),

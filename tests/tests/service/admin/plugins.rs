@@ -1,4 +1,4 @@
-//! What plugins do and take moves the figures that are named after it, and no others.
+//! The work and the use of plugins change exactly the figures that are for them.
 
 use std::fs;
 
@@ -6,13 +6,13 @@ use nbdbox_tests::{Server, guest, nbdsh, plugin, run};
 
 use super::scene::{ADMIN, export, get, mallorys, sample, scraped, tenant, value};
 
-/// An export of the plugin that misbehaves; any call may meet a fresh instance.
+/// An export of the plugin that misbehaves. Any call may go to a fresh instance.
 fn bad(name: &str, at: &str, deed: &str, more: &str) -> String {
     let settings = format!("at = \"{at}\", do = \"{deed}\", mode = \"parallel\"");
     export(name, &guest("bad"), &settings, more)
 }
 
-/// Does something that may fail.
+/// A call that may fail.
 fn attempt(what: &str) -> String {
     format!("try:\n    {what}\nexcept nbd.Error:\n    pass\n")
 }
@@ -21,7 +21,7 @@ const READ: &str = "h.pread(512, 0)";
 const WRITE: &str = "h.pwrite(bytearray(512), 0)";
 const ASK: &str = "h.block_status(200, 0, lambda *_: 0)";
 
-/// All causes, each with an export of which it's the only fault, and what provokes it.
+/// All causes, each with an export that has only this fault, and the call that provokes it.
 fn causes() -> [(&'static str, String, &'static str); 8] {
     let slow = "limits = { cpu = \"1min\", wall = \"200ms\" }";
     let quick = "limits = { cpu = \"50ms\" }";
@@ -64,7 +64,7 @@ fn each_cause_is_counted_where_it_happened_and_nowhere_else() {
     assert!(value(&text, "nbdbox_budget_refusals_total", &refused) > 0.0);
     let memory = [("export", "memory")];
     let peak = value(&text, "nbdbox_memory_peak_bytes", &memory);
-    // Its limit, and the stack of its calls.
+    // The memory's limit, and the stacks of its calls.
     assert!(peak > 4e6 && peak <= 9.0 * 1_048_576.0, "{peak}");
 }
 
@@ -99,8 +99,8 @@ fn a_lost_export_and_one_that_changes_its_mind_are_counted() {
         (faults("lost", "trap"), faults("lost", "lost")),
         (Some(1.0), Some(1.0))
     );
-    // Its first instance goes when nobody is connected any more; each later one says something else. libnbd asks for
-    // the export twice in its handshake and has it in between no longer, so its first read meets a second instance.
+    // The first instance goes when nobody is connected any more, and each later one describes another disk. libnbd
+    // requests the export twice in its handshake and lets it go in between, so its first read meets a second instance.
     std::fs::write(server.folder().join("mark"), [0; 4096]).unwrap();
     for _ in 0..2 {
         let _ = nbdsh(&server.uri_of("changed"), &attempt(READ)).ok();
@@ -212,7 +212,7 @@ fn instances_and_the_waits_for_them_are_counted() {
         "nbd.NBD().connect_uri('{}')",
         server.uri_of("two")
     ));
-    // Four at once for a single instance, each of them for longer than a turn.
+    // Four reads at once for a single instance, each of which takes longer than a turn.
     let script = "
 buffers = [nbd.Buffer(512) for index in range(4)]
 for buffer in buffers:
@@ -249,7 +249,7 @@ while h.aio_in_flight() > 0:
 }
 
 #[test]
-fn what_is_remembered_is_counted_until_nobody_is_connected() {
+fn remembered_mappings_are_counted_until_nobody_is_connected() {
     let image = "blobs = { image = \"FOLDER/image\" }";
     let server = mallorys("", &[export("disk", &plugin("qcow2"), "", image)]);
     let path = server.folder().join("image");
@@ -283,7 +283,7 @@ for round in range(3):
     assert_eq!(
         tenant,
         guests + remembered + kept,
-        "the tenant pays for all"
+        "the tenant pays for all of it"
     );
     assert_eq!(value(&text, "nbdbox_metered_bytes", &[]), tenant, "{text}");
     let mapped = value(&text, "nbdbox_metered_mappings", &[]);
@@ -295,7 +295,7 @@ for round in range(3):
     assert!(process("nbdbox_resident_bytes") > 1e6, "{text}");
     assert!(process("nbdbox_metered_limit_bytes") > tenant, "{text}");
     while value(&get(&server, "/metrics"), "nbdbox_remembered_bytes", &[]) > 0.0 {
-        // Until the server has seen the client go.
+        // Until the server has seen that the client has gone.
     }
 }
 
@@ -349,7 +349,7 @@ fn compilations_hits_and_failures_are_counted_by_digest() {
     assert_eq!((compiled, hits, failures), (1.0, 0.0, 0.0));
     assert!(took > 0.0);
     assert_eq!(broken, [0.0, 0.0, 0.0, 1.0]);
-    // Another process finds it done.
+    // Another process finds the result in the cache.
     let [again, broken] = looked();
     assert_eq!(again, [0.0, 0.0, 1.0, 0.0]);
     assert_eq!(broken, [0.0, 0.0, 0.0, 1.0]);

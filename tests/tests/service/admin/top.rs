@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::scene::{hosting, socket, uri};
 
-/// A client that reads without end, until it's killed.
+/// A client that reads without end until it's killed.
 struct Reader(Child);
 
 impl Reader {
@@ -29,7 +29,7 @@ while True:
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // It may have failed already.
+        // The client may have failed already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -59,7 +59,7 @@ fn a_script_gets_what_a_client_does_as_json() {
         (&"alice".into(), &"disk".into())
     );
     let [ops, bytes] = ["ops_per_second", "bytes_per_second"].map(|key| first[key].as_f64());
-    // Between the two numbers some reads may have ended.
+    // A few reads may have ended between the two numbers.
     assert!(
         (bytes.unwrap() / ops.unwrap() / 65536.0 - 1.0).abs() < 0.5,
         "{first}"
@@ -71,7 +71,7 @@ fn a_script_gets_what_a_client_does_as_json() {
         (&first["connections"], &first["faults"]),
         (&1.into(), &0.into())
     );
-    // What is equal stays in the order of names.
+    // Equal rows stay in the order of names.
     let names: Vec<&Value> = (1..4).map(|row| &rows[row]["tenant"]).collect();
     assert_eq!(names, ["bob", "carol", "mallory"]);
     assert!(rows[1]["p99_us"].is_null());
@@ -107,12 +107,13 @@ fn it_draws_in_a_terminal_and_q_ends_it() {
         drawn.contains("TENANT") && drawn.contains("mallory"),
         "{drawn}"
     );
-    // The terminal is as it was: the alternate screen is left.
+    // The terminal is as before: `top` has left the alternate screen.
     assert!(drawn.contains("\x1b[?1049l"), "{drawn:?}");
 }
 
-/// Runs `top` on a terminal of its own, and sends it a signal when it has drawn. Prints the status, whether
-/// the terminal's settings were others and are as before, how often the alternate screen was left, and whether there's a cursor.
+/// Runs `top` on a terminal of its own, and sends it a signal after the first drawing. Prints its status, whether it
+/// changed the terminal's settings and restored them, how often it left the alternate screen, and whether the cursor is
+/// visible.
 const SIGNALLED: &str = "
 import fcntl, os, pty, re, select, signal, struct, subprocess, sys, termios, time
 program, admin, name, hangs_up = sys.argv[1:]
@@ -183,12 +184,12 @@ fn a_terminal_that_is_gone_ends_it_without_a_panic() {
 }
 
 #[test]
-fn where_nobody_listens_it_says_so() {
+fn an_address_where_nobody_listens_is_an_error() {
     let ran = run(nbdbox(), ["top", "--once", "/nowhere/admin"]);
     assert_eq!(ran.code, 1);
     assert!(
         ran.stderr
-            .contains("can't ask the admin listener at /nowhere/admin"),
+            .contains("can't read from the admin listener at /nowhere/admin"),
         "{}",
         ran.stderr
     );

@@ -1,5 +1,5 @@
-//! What an operator can get wrong: each time one clear line that names the culprit, status 1 (2 for
-//! wrong usage), nothing half-started and nothing left behind.
+//! The mistakes that an operator can make. Each gets one clear line that names the cause, and status 1 (2 for wrong
+//! usage). Nothing is half started, and nothing is left behind.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -16,7 +16,7 @@ fn wasm(name: &str) -> String {
     plugin(name).display().to_string()
 }
 
-/// Serving with these arguments is refused in one line with these words.
+/// The server refuses to start with these arguments, in one line with these words.
 #[track_caller]
 fn refused(scene: &Scene, arguments: &[&str], words: &[&str]) {
     let ran = scene.run(
@@ -32,7 +32,7 @@ fn refused(scene: &Scene, arguments: &[&str], words: &[&str]) {
 fn assert_refusal(ran: &Run, words: &[&str]) {
     let stderr = &ran.stderr;
     assert_eq!((ran.code, &ran.stdout[..]), (1, ""), "{stderr}");
-    // The log may have told the details before.
+    // The log may have the details in front of it.
     let said: Vec<&str> = stderr
         .lines()
         .filter(|line| !line.contains(" WARN "))
@@ -46,7 +46,7 @@ fn assert_refusal(ran: &Run, words: &[&str]) {
     }
 }
 
-/// A file that is no plugin: `serve` and `inspect` say why, in the same words.
+/// `serve` and `inspect` refuse a file that is no plugin, with the same words.
 #[track_caller]
 fn no_plugin(scene: &Scene, file: &str, words: &[&str]) {
     let words: Vec<&str> = words.iter().chain(&[file]).copied().collect();
@@ -59,7 +59,7 @@ fn no_plugin(scene: &Scene, file: &str, words: &[&str]) {
     scene.assert_clean();
 }
 
-/// Wrong usage: what is wrong, where help is, status 2.
+/// Wrong usage: the line names the mistake and where help is, and the status is 2.
 #[track_caller]
 fn misused(arguments: &[&str], words: &[&str]) {
     let scene = Scene::new();
@@ -149,9 +149,9 @@ fn a_core_module_without_types() {
     );
 }
 
-/// What an author meets who has left out a step, in the words of the language.
+/// The text for an author who has left out a step, for each language.
 #[test]
-fn a_file_that_lacks_a_step_says_which() {
+fn a_file_that_lacks_a_build_step_names_the_step() {
     let scene = Scene::new();
     let module = |import: &str| {
         let text = format!("(module (import {import} (func)) (memory (export \"memory\") 1))");
@@ -163,7 +163,7 @@ fn a_file_that_lacks_a_step_says_which() {
             .windows(14)
             .position(|at| at == b"component-type")
             .unwrap();
-        // Section 0, its length in bytes, the name's length: the whole section is taken over.
+        // Section 0, its length in bytes, and the length of its name: the test keeps the whole section.
         let start = honest[..at].iter().rposition(|byte| *byte == 0).unwrap();
         [module(import), honest[start..].to_vec()].concat()
     };
@@ -241,7 +241,7 @@ fn a_file_that_lacks_a_step_says_which() {
 }
 
 #[test]
-fn machine_code_is_refused_whoever_made_it() {
+fn machine_code_of_any_origin_is_refused() {
     let scene = Scene::new();
     let mut command = scene.command(["inspect", &wasm("pattern")]);
     command.env("XDG_CACHE_HOME", scene.path("cache"));
@@ -252,7 +252,7 @@ fn machine_code_is_refused_whoever_made_it() {
         .unwrap()
         .unwrap();
     fs::copy(made.path(), scene.path("own.cwasm")).unwrap();
-    // The start of it: a whole program may be larger than a plugin can be.
+    // Only the beginning: a whole program may be larger than a plugin is allowed to be.
     let mut program = fs::File::open(nbdbox_tests::nbdbox())
         .unwrap()
         .take(1 << 20);
@@ -419,7 +419,7 @@ fn a_grant_that_is_missing() {
 }
 
 #[test]
-fn a_grant_of_what_isnt_there_or_no_disk() {
+fn a_grant_of_a_missing_file_or_no_disk() {
     let scene = Scene::new();
     scene.write("image", [0; 512]);
     for (path, words) in [
@@ -430,7 +430,7 @@ fn a_grant_of_what_isnt_there_or_no_disk() {
             "/dev/null",
             &["/dev/null", "neither a file nor a block device"],
         ),
-        // Two kinds of access: the first is taken for the path's end.
+        // Two accesses: nbdbox takes the first for a part of the path.
         ("image:ro:rw", &["image:ro", "No such file"]),
     ] {
         let grant = format!("disk={path}");
@@ -484,7 +484,7 @@ fn settings_that_the_plugin_doesnt_know_or_understand() {
 }
 
 #[test]
-fn all_that_is_wrong_with_settings_and_grants_is_said_at_once() {
+fn all_errors_of_settings_and_grants_are_reported_at_once() {
     let scene = Scene::new();
     let sparse = wasm("sparse");
     let ran = scene.run([
@@ -636,7 +636,7 @@ fn an_export_name_that_no_client_can_ask_for() {
     );
 }
 
-// Where it should listen
+// Where the server listens
 
 #[test]
 fn a_socket_in_use_by_a_live_server() {
@@ -645,7 +645,7 @@ fn a_socket_in_use_by_a_live_server() {
     let ran = scene.run(["serve", "-U", "socket", "-P", "pid2", &wasm("memory")]);
     assert_refusal(&ran, &["socket", "in use by another server"]);
     assert!(!scene.path("pid2").exists());
-    // The other one never noticed.
+    // The other server doesn't notice.
     assert_eq!(
         run("nbdinfo", ["--size", &scene.uri()]).ok().trim(),
         "1048576"
@@ -671,7 +671,7 @@ fn something_else_in_the_sockets_place() {
         assert_refusal(&ran, &[name, what, "remove it"]);
         assert!(
             scene.path(name).symlink_metadata().is_ok(),
-            "{name} isn't ours to remove"
+            "{name} isn't the server's to remove"
         );
     }
     assert_eq!(fs::read_to_string(scene.path("file")).unwrap(), "precious");
@@ -690,7 +690,7 @@ fn a_socket_path_that_is_too_long_or_has_no_folder() {
         assert_refusal(&ran, words);
         scene.assert_clean();
     }
-    // A private socket's folder can be too deep as well.
+    // A private socket's folder can also be too deep.
     let deep = scene.temporary().join("y".repeat(120));
     fs::create_dir(&deep).unwrap();
     let mut command = scene.command(["serve", "-U", "-", &wasm("pattern")]);
@@ -741,7 +741,7 @@ fn a_pidfile_that_cant_be_written() {
 
 // The compile cache
 
-/// Serves with a cache that can't be used: a warning is all.
+/// The server runs with a cache that can't be used: it only logs a warning.
 #[track_caller]
 fn assert_served_without(scene: &Scene, cache: &str, words: &[&str]) {
     let script = "nbdinfo --size \"$uri\"";
@@ -784,7 +784,7 @@ fn a_cache_without_room() {
     let cache = scene.path("cache/nbdbox");
     fs::create_dir_all(&cache).unwrap();
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).unwrap();
-    // In a namespace of its own, a disk of 64 KiB.
+    // A disk of 64 KiB, in a namespace of its own.
     let script = "mount -t tmpfs -o size=64k,mode=700 tmpfs \"$XDG_CACHE_HOME/nbdbox\" || exit 77\n\
                   \"$0\" serve \"$1\" --run 'nbdinfo --size \"$uri\"'";
     let mut command = scene.command([""; 0]);
@@ -849,7 +849,7 @@ fn a_damaged_cache_is_made_again() {
     assert_eq!(ended.stdout.trim(), "1048576");
     assert_eq!(ended.log.lines().count(), 1, "{}", ended.log);
     assert!(ended.log.contains("compiled again"), "{}", ended.log);
-    // Four bytes of its machine code.
+    // Four bytes of its machine code are damaged.
     let mut bytes = fs::read(&made).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle..middle + 4]
@@ -871,7 +871,7 @@ fn without_a_home_the_cache_is_private_and_goes_at_the_end() {
         command.env_remove(name);
     }
     let mut server = scene.launch(command);
-    // It's there while the plugin compiles.
+    // The cache exists while the plugin compiles.
     let mut found = None;
     server.wait_for(|| {
         let mut folders = fs::read_dir(scene.temporary()).unwrap().flatten();
@@ -909,14 +909,14 @@ fn a_file_that_shrank_fails_where_bytes_are_missing_and_serves_the_rest() {
                 let path = disk.display().to_string();
                 assert!(
                     !refused.text.contains(&path),
-                    "a path is the operator's affair"
+                    "clients don't see the operator's paths"
                 );
             }
             let end = (1 << 19) - 4096;
             assert_eq!(
                 client.read(end, 4096),
                 Ok(vec![0xa5; 4096]),
-                "and it goes on"
+                "the server goes on"
             );
         }
         let ended = server.stop();
@@ -939,7 +939,7 @@ fn a_file_that_shrank_has_no_zeroes_where_bytes_are_missing() {
     let file = fs::File::options().write(true).open(&disk).unwrap();
     file.set_len(1 << 19).unwrap();
     let mut client = Client::connect(&scene.path("socket"), Framing::Extended);
-    // A client that copies would skip them, and never see the EIO that reading them gives.
+    // A client that copies would skip zeroes, and never see the EIO that their reads return.
     let map = client.map(0, 1 << 20, 1 << 20);
     assert!(map.iter().all(|extent| !extent.is_zero()), "{map:?}");
 }
@@ -959,6 +959,6 @@ fn a_file_that_was_removed_is_served_on() {
     drop(client);
     let ended = server.stop();
     assert_eq!((ended.status.code(), &ended.log[..]), (Some(0), ""));
-    assert!(!disk.exists(), "and it stays removed");
+    assert!(!disk.exists(), "the file stays removed");
     scene.assert_clean();
 }

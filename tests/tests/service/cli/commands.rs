@@ -1,4 +1,4 @@
-//! `nbdbox serve`, `inspect` and `--help`, as an operator meets them: every option, every way to end.
+//! `nbdbox serve`, `inspect` and `--help` for an operator: every option, and every way to end.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ fn wasm(name: &str) -> String {
     plugin(name).display().to_string()
 }
 
-/// `serve` with these arguments and `--run SCRIPT`: what the script printed.
+/// Runs `serve` with these arguments and `--run SCRIPT`. Returns the script's output.
 fn run_with(arguments: &[&str], script: &str) -> String {
     let scene = Scene::new();
     let printed = scene
@@ -28,7 +28,7 @@ fn run_with(arguments: &[&str], script: &str) -> String {
     printed
 }
 
-// Where it listens
+// Where the server listens
 
 #[test]
 fn a_unix_socket_and_a_pidfile_come_when_it_listens_and_go_at_the_end() {
@@ -47,7 +47,7 @@ fn a_unix_socket_and_a_pidfile_come_when_it_listens_and_go_at_the_end() {
     assert_eq!(
         (&ended.stdout[..], &ended.log[..]),
         ("", ""),
-        "all is well: nothing is said"
+        "without an error the log is empty"
     );
     scene.assert_clean();
 }
@@ -112,7 +112,7 @@ fn a_pidfile_that_is_a_device_stays_one() {
 
 #[test]
 fn a_port_can_be_chosen() {
-    // Free a moment ago; another process that takes it just then makes the bind fail.
+    // The port was free a moment ago. If another process takes it now, the bind fails.
     let probe = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = probe.local_addr().unwrap().port().to_string();
     drop(probe);
@@ -135,7 +135,7 @@ fn ipv6_addresses_stand_in_brackets() {
     assert_eq!(printed.trim(), "1048576");
 }
 
-// What it serves
+// What the server serves
 
 #[test]
 fn without_a_name_it_is_the_default_export() {
@@ -194,7 +194,7 @@ fn read_only_is_read_only_whatever_the_plugin_can() {
         let printed = run_with(&[option, &wasm("memory")], script);
         assert_eq!(printed, "", "{option}");
     }
-    // And the other way round: nothing else makes it so.
+    // And the reverse: without the option, the export isn't read-only.
     run_with(&[&wasm("memory")], "! nbdinfo --is readonly \"$uri\"");
 }
 
@@ -203,7 +203,7 @@ fn a_read_only_export_takes_the_right_to_write_from_the_grant() {
     let scene = Scene::new();
     let disk = scene.write("disk", [7; 65536]);
     fs::set_permissions(&disk, fs::Permissions::from_mode(0o444)).unwrap();
-    // Root may write to anything: what is checked is that the server doesn't hold a writable file.
+    // Root may write to anything, so the test checks that the server holds no writable file.
     let grant = "--blob=disk=disk:rw";
     let server = scene.serve(["-U", "socket", "-r", grant, &wasm("file")]);
     let refused = run("qemu-io", ["-f", "raw", "-c", "write 0 512", &scene.uri()]);
@@ -214,7 +214,7 @@ fn a_read_only_export_takes_the_right_to_write_from_the_grant() {
     assert_eq!(fs::read(&disk).unwrap(), [7; 65536]);
 }
 
-/// The access modes with which a process has a file open.
+/// The access modes with which a process has opened a file.
 fn open_modes(pid: u32, path: &std::path::Path) -> Vec<u32> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
     descriptors
@@ -242,7 +242,7 @@ fn workers(pid: u32) -> usize {
 }
 
 #[test]
-fn threads_are_as_many_as_told() {
+fn threads_sets_the_number_of_workers() {
     for count in ["1", "3"] {
         let scene = Scene::new();
         let server = scene.serve(["-U", "socket", "-t", count, &wasm("pattern")]);
@@ -250,7 +250,7 @@ fn threads_are_as_many_as_told() {
             run("nbdinfo", ["--size", &scene.uri()]).ok().trim(),
             "1048576"
         );
-        // A thread gives itself its name; one that read the compile cache ends after 10 s of rest.
+        // A thread sets its own name. A thread that read the compile cache ends after a rest of 10 s.
         let named = (0..6000).any(|_| {
             thread::sleep(Duration::from_millis(10));
             workers(server.serving_pid()).to_string() == count
@@ -341,7 +341,7 @@ fn run_says_whether_there_is_tls() {
         command
             .arg(folder.path())
             .args([&wasm("pattern"), "--run", "echo ${tls-none}"]);
-        // What somebody else set is nothing of ours.
+        // A value that another program set isn't passed on.
         command.env("tls", "7");
         assert_eq!(scene.launch(command).end().stdout.trim(), level, "{mode}");
     }
@@ -351,7 +351,7 @@ fn run_says_whether_there_is_tls() {
 fn the_commands_whole_group_ends_with_the_server() {
     for (script, status) in [
         ("echo up; sleep 1000 & sleep 1000", 128 + 15),
-        // It doesn't end by itself.
+        // This command doesn't end by itself.
         (
             "trap '' TERM; echo up; sleep 1000 & while :; do sleep 1; done",
             128 + 15,
@@ -412,7 +412,7 @@ fn the_uri_is_printed_before_the_command_runs() {
 // The log
 
 #[test]
-fn it_says_more_when_asked() {
+fn it_logs_more_with_verbose() {
     let log = |arguments: &[&str], filter: Option<&str>| {
         let scene = Scene::new();
         let mut command = scene.command(["serve"]);
@@ -442,7 +442,7 @@ fn it_says_more_when_asked() {
     assert_eq!(
         log(&["-v"], Some("error")),
         "",
-        "the environment is more particular"
+        "the environment overrides the option"
     );
 }
 
@@ -492,7 +492,7 @@ fn output_that_nobody_reads_is_no_failure() {
     }
 }
 
-// How it ends
+// How the server ends
 
 #[test]
 fn signals_drain_and_end_with_status_0() {
@@ -510,7 +510,7 @@ fn signals_drain_and_end_with_status_0() {
         let mut client = Raw::connect(&scene.path("socket"));
         let _ = client.hello(3);
         let mut client = client.go("");
-        // Eight reads in one write: all are under way when the first is answered.
+        // Eight reads in one write: all are in flight when the first is answered.
         let (count, length) = (8, 4 << 20);
         let mut requests = Vec::new();
         for cookie in 0..count {
@@ -544,7 +544,7 @@ fn signals_drain_and_end_with_status_0() {
     }
 }
 
-/// Whoever reads a pipe waits for its other end, as somebody may wait for a disk that hangs.
+/// A process that reads a pipe waits for its other end, as another may wait for a disk that hangs.
 #[test]
 fn a_signal_ends_what_waits_for_a_configuration() {
     for signal in [Signal::TERM, Signal::INT, Signal::USR1] {
@@ -584,7 +584,7 @@ fn a_signal_ends_what_waits_for_a_configuration() {
     }
 }
 
-/// The other end of a pipe, once somebody reads it.
+/// The other end of a pipe, as soon as a process reads it.
 fn writer(pipe: &std::path::Path) -> Option<fs::File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
     let mut options = fs::OpenOptions::new();
@@ -606,7 +606,7 @@ fn a_signal_for_upgrades_ends_nothing() {
 }
 
 #[test]
-fn a_terminal_that_goes_leaves_who_asked_for_that() {
+fn a_hangup_of_the_terminal_ends_no_server_under_nohup() {
     let scene = Scene::new();
     let mut nohup = Command::new("nohup");
     let command = scene.command(["serve", "-P", "pid", "-U", "socket", &wasm("pattern")]);
@@ -720,7 +720,7 @@ fn idle_clients_dont_hold_up_the_end() {
 #[test]
 fn clients_that_are_silent_in_the_handshake_dont_hold_up_the_end() {
     let scene = Scene::new();
-    // With the handshake's own limit further off than the draining's.
+    // The handshake's own limit is longer than the limit on draining.
     let limit = "--limit=handshake=50s";
     let server = scene.serve(["-U", "socket", limit, &wasm("pattern")]);
     let mut silent = Raw::connect(&scene.path("socket"));
@@ -741,11 +741,11 @@ fn a_second_signal_ends_it_at_once() {
     let mut client = Raw::connect(&scene.path("socket"));
     let _ = client.hello(1);
     let mut client = client.go("");
-    // It asks for much and reads one header: the rest of the reply can't be sent.
+    // The client requests many bytes and reads one header, so the server can't send the rest of the reply.
     client.request(0, wire::command::READ, 1, 0, 32 << 20);
     assert_eq!(client.simple_reply(), (0, 1));
     server.signal(Signal::TERM);
-    // Signals of one kind that are pending count once.
+    // Pending signals of one kind count once.
     std::thread::sleep(Duration::from_millis(200));
     server.signal(Signal::INT);
     let ended = server.end();
@@ -754,7 +754,7 @@ fn a_second_signal_ends_it_at_once() {
     scene.assert_clean();
 }
 
-/// Whether a process has begun another one.
+/// Whether a process has started another one.
 fn has_child(pid: u32) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
@@ -781,7 +781,7 @@ fn stopped_while_it_compiles_it_leaves_nothing() {
         program.wait_for(|| has_child(pid));
         let ended = program.stop();
         if ended.status.code() == Some(0) {
-            // It was quicker than the signal.
+            // The compiler was faster than the signal.
             continue;
         }
         assert_eq!(ended.status.code(), Some(1), "{}", ended.log);
@@ -800,7 +800,7 @@ fn stopped_while_it_compiles_it_leaves_nothing() {
 fn stopped_while_a_file_cant_be_opened_it_ends() {
     let scene = Scene::new();
     let _ = run("mkfifo", [scene.path("pipe")]).ok();
-    // Opening a pipe may wait for its other end; or it's refused at once, which is as good.
+    // The open of a pipe may wait for the other end, or the server refuses the pipe at once; the test accepts both.
     let server = scene.start(["serve", "-U", "socket", "--blob=disk=pipe", &wasm("file")]);
     std::thread::sleep(Duration::from_millis(200));
     let ended = server.stop_or_end();
@@ -809,7 +809,7 @@ fn stopped_while_a_file_cant_be_opened_it_ends() {
     scene.assert_clean();
 }
 
-// What it teaches
+// What help shows
 
 #[test]
 fn help_teaches_by_examples() {
@@ -840,7 +840,7 @@ fn help_teaches_by_examples() {
     }
     assert!(
         !help.contains("compile-plugin"),
-        "what it starts for itself is nobody's business"
+        "help hides the commands that nbdbox starts for itself"
     );
 }
 
@@ -859,18 +859,17 @@ fn the_examples_of_help_are_understood() {
         let (_, examples) = help.split_once("Examples:\n").unwrap();
         for line in examples.lines().filter(|line| !line.is_empty()) {
             let line = line.trim().split("   ").next().unwrap();
-            // The same command, in the scene, on a free port or the scene's own socket, and not
-            // for ever.
+            // The same command, in the scene, on a free port or the scene's own socket, and with an end.
             let here = line.replace("/srv/", "").replace("/run/disk", "./disk");
             let here = here.replace("serve --config /etc/nbdbox", "check nbdbox.toml");
-            // These don't end by themselves, or need more than the scene has: tried elsewhere.
+            // These commands don't end by themselves, or need more than the scene has. Other tests run them.
             let here = here.replace("top /run/nbdbox/admin.sock", "top --help");
             let here = here.replace(
                 "--tls require --tls-certificates /etc/pki/nbdbox",
                 "--tls off",
             );
             let limited = if here.contains(" dev ") {
-                // Until a signal ends it, in order.
+                // A signal ends it in order.
                 format!("timeout --signal=INT --preserve-status 3 {here} -p 0")
             } else if !here.contains(" serve ") || here.contains("--run") {
                 here
@@ -891,10 +890,10 @@ fn the_examples_of_help_are_understood() {
 }
 
 #[test]
-fn it_says_its_version() {
+fn it_prints_its_version() {
     for option in ["--version", "-V"] {
         let version = run(nbdbox(), [option]).ok();
-        // The workspace has one version for all its members.
+        // All members of the workspace have one version.
         assert_eq!(version, concat!("nbdbox ", env!("CARGO_PKG_VERSION"), "\n"));
     }
 }
@@ -908,7 +907,7 @@ fn without_a_command_it_shows_help_and_fails() {
 }
 
 #[test]
-fn inspect_says_what_a_plugin_is_and_needs() {
+fn inspect_shows_what_a_plugin_is_and_needs() {
     let inspect = |name: &str| run(nbdbox(), ["inspect", &wasm(name)]).ok();
     let pattern = inspect("pattern");
     for words in [
@@ -932,6 +931,6 @@ fn inspect_says_what_a_plugin_is_and_needs() {
         assert!(file.contains(words), "{words}: {file}");
     }
     assert!(!file.contains("setting"), "{file}");
-    // The second time it's in the cache.
+    // The second time the plugin is in the cache.
     assert!(inspect("file").contains("found in the cache"));
 }

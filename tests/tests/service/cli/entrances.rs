@@ -1,5 +1,5 @@
-//! Other ways in than a socket that the server makes: sockets that it was handed, standard input and output, and what
-//! the command line says beside a configuration.
+//! Other entrances than a socket that the server makes: sockets that it was handed, standard input and output, and
+//! options of the command line that override a configuration.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ fn wasm(name: &str) -> String {
     plugin(name).display().to_string()
 }
 
-/// A configuration with two listeners, of which rules mean the first.
+/// A configuration with two listeners. Its rules are for the first.
 fn configuration(scene: &Scene) {
     let text = format!(
         "[[listener]]\nname = \"first\"\nunix = \"socket\"\n[[listener]]\nname = \"other\"\nunix = \"other\"\n\
@@ -24,7 +24,7 @@ fn configuration(scene: &Scene) {
     scene.write("nbdbox.toml", text);
 }
 
-/// A Python script of libnbd's with `h`, which starts its server itself: `COMMAND` is the server's words.
+/// Runs a Python script with libnbd's `h`, which starts its server itself: `command` has the server's words.
 fn python(scene: &Scene, words: &[&str], script: &str) -> String {
     let program = nbdbox().display().to_string();
     let words: Vec<&str> = [&*program].iter().chain(words).copied().collect();
@@ -95,7 +95,7 @@ fn all_sockets_that_were_handed_over_are_used_and_names_are_in_the_log() {
     activate.current_dir(scene.path("")).stdin(Stdio::null());
     let mut server = scene.launch(activate);
     let socket = scene.path("socket");
-    // It's started by the first who comes.
+    // The first client starts the server.
     server.wait_for(|| UnixStream::connect(&socket).is_ok());
     server.wait_for(|| scene.path("pid").exists());
     for name in ["socket", "other"] {
@@ -161,7 +161,7 @@ h.shutdown()
 fn one_client_on_two_pipes() {
     let scene = Scene::new();
     let words = ["serve", "--single", &wasm("pattern"), "size=64M"];
-    // libnbd wants one socket: this copies between it and the pipes.
+    // libnbd needs one socket, so this script copies between the socket and the pipes.
     let script = "\
 import socket, subprocess, threading
 server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
@@ -276,7 +276,10 @@ fn it_ends_with_the_process_that_started_it() {
     let process = format!("/proc/{}", pid.trim());
     let start = std::time::Instant::now();
     while fs::exists(&process).unwrap() && scene.path("pid").exists() {
-        assert!(start.elapsed().as_secs() < 60, "it's still there");
+        assert!(
+            start.elapsed().as_secs() < 60,
+            "the server is still running"
+        );
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     scene.assert_clean();

@@ -1,4 +1,4 @@
-//! `host/CLI.md` and the program say the same, both ways.
+//! `host/CLI.md` has the commands, options and defaults of the program, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -40,7 +40,7 @@ fn section(manual: &str, heading: &str) -> String {
         .to_owned()
 }
 
-/// The cells of a section's tables, without headings.
+/// The cells of a section's tables, without the headings.
 fn rows(section: &str) -> Vec<Vec<String>> {
     let lines: Vec<&str> = section.lines().collect();
     let is_rule = |line: &str| line.starts_with("|---");
@@ -64,7 +64,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// A word without the value's name, such as `--unix SOCKET`.
+/// An option without its value's name, such as `--unix SOCKET`.
 fn flag(text: &str) -> String {
     text.split(' ').next().unwrap().to_owned()
 }
@@ -88,7 +88,7 @@ fn real_options(help: &str) -> Options {
     let list = help.split("Options:\n").nth(1).unwrap();
     let mut options = Options::new();
     let mut open: Option<(BTreeSet<String>, Option<String>)> = None;
-    // The end of the list is like the beginning of another option.
+    // The end of the list looks like the beginning of another option.
     let end = std::iter::once("  -");
     let list = list
         .lines()
@@ -109,7 +109,7 @@ fn real_options(help: &str) -> Options {
     options
 }
 
-/// What both sides have to agree on.
+/// Compares the names and the defaults.
 #[track_caller]
 fn assert_same_options(documented: &Options, real: &Options) {
     let names = |options: &Options| options.keys().cloned().collect::<BTreeSet<_>>();
@@ -164,7 +164,7 @@ fn values_have_the_same_names() {
             let Some((_, value)) = option.split_once(' ') else {
                 continue;
             };
-            // With aliases the value stands behind the last of them.
+            // With aliases, the value's name is behind the last of them.
             assert!(
                 help.contains(&format!(" <{value}>\n")),
                 "{command} {option}"
@@ -199,7 +199,7 @@ fn usage_lines_are_the_same() {
     }
 }
 
-/// The names that the program offers when one is wrong.
+/// The names of limits that the program lists for a wrong one.
 fn limit_keys() -> BTreeSet<String> {
     let ran = run(nbdbox(), ["serve", "--limit", "nonsense=1", "x.wasm"]);
     let list = ran
@@ -230,7 +230,7 @@ fn limits_and_their_defaults_are_the_same() {
         documented.keys().cloned().collect::<BTreeSet<_>>(),
         limit_keys()
     );
-    // One paragraph: its lines are broken where the terminal ends.
+    // Joins the lines of the paragraph, which help breaks at the terminal's width.
     let help = help("serve")
         .split_whitespace()
         .collect::<Vec<_>>()
@@ -245,7 +245,7 @@ fn limits_and_their_defaults_are_the_same() {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     assert_eq!(documented, real, "left: CLI.md, right: serve --help");
-    // And they are values that it takes: what it complains of is the plugin.
+    // The program accepts these values: its error is about the plugin.
     let all: Vec<String> = documented
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
@@ -271,7 +271,7 @@ fn every_environment_variable_is_documented() {
             &mut sources,
         );
     }
-    // Names in capitals in the arguments of what reads the environment, or of a closure over it.
+    // The names in capitals in arguments of functions that read the environment, or of closures over them.
     let reads = [
         "var(\"",
         "var_os(\"",
@@ -289,12 +289,12 @@ fn every_environment_variable_is_documented() {
         read.contains("NBDBOX_LOG") && read.contains("HOME"),
         "{read:?}"
     );
-    // The standard library's.
+    // The standard library reads this one.
     read.insert("TMPDIR".to_owned());
     assert_eq!(documented, read, "left: CLI.md, right: the sources");
 }
 
-/// The functions of which the WIT says that they're called in an instance that is thrown away.
+/// The functions that, by the WIT, the host calls in an instance that it throws away.
 fn called_at_load() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let mut found = BTreeSet::new();
@@ -318,7 +318,7 @@ fn called_at_load() -> BTreeSet<String> {
 }
 
 #[test]
-fn what_inspect_runs_is_said() {
+fn the_functions_that_inspect_calls_are_documented() {
     let section = section(&manual(), "`nbdbox inspect`");
     let help = help("inspect");
     let called = called_at_load();
@@ -333,7 +333,7 @@ fn what_inspect_runs_is_said() {
     }
 }
 
-/// All Rust below a folder, one after the other.
+/// Collects all Rust code below a folder.
 fn collect(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -1,4 +1,4 @@
-//! Less of the protocol than there is, as nbdkit has it: the same clients are asked what they got of either server.
+//! Options that offer less of the protocol, as nbdkit has them: the same client runs against both servers.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use nbdbox_tests::plugin;
 
 use super::scene::Scene;
 
-/// What libnbd got: whether it's connected, the handshake flags, structured replies, block status, and bytes.
+/// What libnbd gets: whether it's connected, the handshake flags, structured replies, block status, and bytes.
 const CLIENT: &str = r#"
 import nbd, sys
 h = nbd.NBD()
@@ -19,7 +19,7 @@ except nbd.Error as error:
     print('refused')
 "#;
 
-/// The hello, and what comes of `NBD_OPT_EXPORT_NAME` with these client flags: how many bytes, with zeroes or without.
+/// The hello, and the reply to `NBD_OPT_EXPORT_NAME` with these client flags: how many bytes, with zeroes or without.
 const BARE: &str = r#"
 import socket, struct, sys
 s = socket.socket(socket.AF_UNIX)
@@ -60,7 +60,7 @@ fn ask(server: &mut Command, script: &str, more: &str) -> String {
     printed
 }
 
-/// Asks nbdbox and nbdkit with the same options.
+/// Runs the script against nbdbox and nbdkit with the same options.
 #[track_caller]
 fn assert_same(options: &[&str], script: &str, more: &str) -> String {
     let scene = Scene::new();
@@ -87,7 +87,7 @@ fn without_structured_replies_there_is_no_block_status() {
 }
 
 #[test]
-fn a_masked_flag_isnt_said_and_cant_be_chosen() {
+fn a_masked_flag_is_not_offered_and_cannot_be_chosen() {
     for mask in ["0", "1", "2", "3", "0x1", "0xffff"] {
         let option = format!("--mask-handshake={mask}");
         for flags in 0..4 {

@@ -1,4 +1,4 @@
-//! Plugins by name.
+//! Plugins that are found by name.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::scene::{Ended, Scene};
 
-/// Runs the program with no folder of plugins but those of the system and those that are given.
+/// Runs the program with only these folders of plugins, and those of the system.
 fn run(scene: &Scene, environment: &[(&str, &str)], words: &[&str]) -> Ended {
     let mut command = scene.command(words);
     command
@@ -20,7 +20,7 @@ fn run(scene: &Scene, environment: &[(&str, &str)], words: &[&str]) -> Ended {
     scene.launch(command).end()
 }
 
-/// A folder of the scene with these plugins under other names.
+/// A folder of the scene that has these plugins under other names.
 fn folder(scene: &Scene, path: &str, plugins: &[(&str, &str)]) -> String {
     let folder = scene.path(path);
     fs::create_dir_all(&folder).unwrap();
@@ -75,7 +75,7 @@ fn a_name_is_found_beside_the_program() {
 #[test]
 fn the_first_folder_counts() {
     let scene = Scene::new();
-    // Each has another plugin under the same name; the sizes tell them apart.
+    // Each folder has another plugin under the same name; the sizes tell them apart.
     let said = folder(&scene, "said", &[("pattern", "memory")]);
     let path = folder(&scene, "path", &[("pattern", "sparse")]);
     folder(
@@ -130,7 +130,7 @@ fn a_folder_that_others_can_write_to_is_left_out() {
 }
 
 #[test]
-fn what_isnt_found_says_what_to_write() {
+fn an_unknown_name_gets_a_suggestion() {
     let scene = Scene::new();
     fs::copy(plugin("pattern"), scene.path("plugin")).unwrap();
     fs::copy(plugin("pattern"), scene.path("Plugin")).unwrap();
@@ -168,7 +168,7 @@ fn what_isnt_found_says_what_to_write() {
 }
 
 #[test]
-fn a_configuration_looks_where_it_says_and_nowhere_at_home() {
+fn a_configuration_uses_its_own_plugin_path_and_no_home_folder() {
     let scene = Scene::new();
     folder(&scene, "own", &[("mine", "pattern"), ("shift", "offset")]);
     let home = folder(
@@ -216,11 +216,11 @@ fn a_configuration_looks_where_it_says_and_nowhere_at_home() {
 }
 
 #[test]
-fn the_list_says_what_each_is_and_needs() {
+fn the_list_shows_what_each_plugin_is_and_needs() {
     let scene = Scene::new();
     let own = folder(&scene, "own", &[("image", "qcow2"), ("copy", "cow")]);
     fs::write(scene.path("own/broken.wasm"), "not wasm").unwrap();
-    // A copy of the program, so that only this folder and the system's are there.
+    // A copy of the program, so that only this folder and the system's are searched.
     let program = scene.path("bin/nbdbox");
     fs::create_dir(scene.path("bin")).unwrap();
     fs::copy(nbdbox(), &program).unwrap();

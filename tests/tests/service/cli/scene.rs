@@ -1,4 +1,4 @@
-//! A folder of its own for one run of the program, and a look at what the run left behind.
+//! A folder of its own for one run of the program, and a check of what the run left behind.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,16 +12,16 @@ use nbdbox_tests::{Run, nbdbox};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the program runs, with a place for temporary files that nobody else uses.
+/// The folder in which the program runs, with a folder for temporary files that no other program uses.
 #[derive(Debug)]
 pub(crate) struct Scene {
     folder: TempDir,
 }
 
-/// A program that runs in a scene. Killed when it's dropped.
+/// A program that runs in a scene. Dropping it kills the program.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -67,7 +67,7 @@ impl Scene {
         self.prepared(Command::new(nbdbox()), arguments)
     }
 
-    /// A command as it's run here, with more arguments.
+    /// Prepares a command to run here, with more arguments.
     fn prepared<S: AsRef<OsStr>>(
         &self,
         mut command: Command,
@@ -77,7 +77,7 @@ impl Scene {
             .args(arguments)
             .current_dir(self.folder.path())
             .env("TMPDIR", self.temporary())
-            // Shared by all tests of this build, so that each plugin is compiled once.
+            // All tests of this build share the cache, so that each plugin is compiled once.
             .env(
                 "XDG_CACHE_HOME",
                 concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"),
@@ -87,7 +87,7 @@ impl Scene {
         command
     }
 
-    /// Starts the program and doesn't wait.
+    /// Starts the program, and doesn't wait.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
         self.launch(self.command(arguments))
     }
@@ -114,7 +114,7 @@ impl Scene {
 
     /// Starts a server with a pidfile, and waits until it listens.
     pub(crate) fn serve<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
-        // Whoever runs the tests may have SIGHUP ignored, as nohup(1) does, and what is started inherits that.
+        // The caller may ignore SIGHUP, as nohup(1) does, and its children inherit that.
         let mut program = Command::new("env");
         program.arg("--default-signal=HUP").arg(nbdbox());
         let mut command = self.prepared(program, ["serve", "-P", "pid"]);
@@ -130,7 +130,7 @@ impl Scene {
         format!("nbd+unix:///?socket={}", self.path("socket").display())
     }
 
-    /// Checks that no run left anything: socket, pidfile, temporary files, processes.
+    /// Checks that no run left a socket, a pidfile, temporary files or processes behind.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
         for name in ["socket", "pid"] {
@@ -140,15 +140,15 @@ impl Scene {
         assert!(left.is_empty(), "temporary files are left behind: {left:?}");
         let mut left = self.processes();
         if !left.is_empty() {
-            // Between its last signal and its end a process is neither killed nor gone.
+            // Between its last signal and its end, a process is neither killed nor gone.
             thread::sleep(Duration::from_millis(100));
             left = self.processes();
         }
         assert!(left.is_empty(), "processes are left behind: {left:?}");
     }
 
-    /// The command lines of those who have this scene in their arguments or environment, but for those
-    /// that were killed and wait for a processor to end on.
+    /// The command lines of processes that have this scene in their arguments or environment, except those that were
+    /// killed and still wait for a processor to end on.
     fn processes(&self) -> Vec<String> {
         let mark = self.folder.path().as_os_str().as_encoded_bytes();
         let marked = |path: PathBuf| {
@@ -190,24 +190,32 @@ impl Running {
         nbdbox_tests::serving_pid(self.pid())
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
     }
 
-    /// What it has printed so far.
+    /// The output so far.
     pub(crate) fn stdout(&self) -> String {
         fs::read_to_string(&self.out).unwrap()
     }
 
-    /// Waits, as long as it lives.
+    /// Waits until `ready` returns true. The program must stay alive.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, mut ready: impl FnMut() -> bool) {
         let start = Instant::now();
         while !ready() {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended ({ended:?}):\n{}", self.log());
-            assert!(start.elapsed() < PATIENCE, "in vain:\n{}", self.log());
+            assert!(
+                ended.is_none(),
+                "the program ended ({ended:?}):\n{}",
+                self.log()
+            );
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the condition never held:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -238,7 +246,9 @@ impl Running {
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if start.elapsed() > PATIENCE => panic!("it doesn't end:\n{}", self.log()),
+                None if start.elapsed() > PATIENCE => {
+                    panic!("the program doesn't end:\n{}", self.log())
+                }
                 None => thread::sleep(Duration::from_millis(2)),
             }
         };
@@ -268,7 +278,7 @@ impl From<Ended> for Run {
     }
 }
 
-/// Whether there is a file, or a link to nowhere.
+/// Whether a file exists, or a link, even one that leads nowhere.
 fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

@@ -20,7 +20,7 @@ fn listed(scene: &Scene) -> Vec<String> {
     names(&run("nbdinfo", ["--list", "--json", &scene.uri()]).ok())
 }
 
-/// The names of a list.
+/// The names in a list.
 fn names(json: &str) -> Vec<String> {
     let json: serde_json::Value = serde_json::from_str(json).unwrap();
     let exports = json["exports"].as_array().unwrap().iter();
@@ -79,13 +79,13 @@ fn filters_and_read_only_are_for_all_of_them() {
     assert_ne!(
         run("nbdinfo", ["--size", &scene.uri()]).code,
         0,
-        "nobody said what the empty name is"
+        "no option says which export the empty name is"
     );
     assert_eq!(server.stop().status.code(), Some(0));
 }
 
 #[test]
-fn the_uri_names_the_first_unless_it_is_said_otherwise() {
+fn the_uri_names_the_first_export_by_default() {
     let scene = Scene::new();
     let words = |more: &[&str]| {
         let words = [
@@ -121,7 +121,7 @@ fn each_regular_file_of_a_folder_is_an_export() {
     assert_eq!(size(&scene, "two%20words"), "2097152");
     let uri = scene.uri().replace("///?", "///one?");
     assert_eq!(run("nbdinfo", ["--is", "readonly", &uri]).code, 0);
-    // Those that come and go are seen.
+    // The server notices files that come and go.
     fs::File::create(path("three"))
         .unwrap()
         .set_len(3 << 20)
@@ -129,7 +129,7 @@ fn each_regular_file_of_a_folder_is_an_export() {
     fs::remove_file(path("one")).unwrap();
     server.wait_for(|| {
         let list = run("nbdinfo", ["--list", "--json", &scene.uri()]);
-        // It looks at each that was listed, and one may have gone since.
+        // nbdinfo opens each export of the list, and one may have gone since.
         list.code == 0 && names(&list.stdout) == [".hidden", "three", "two words"]
     });
     assert_eq!(size(&scene, "three"), "3145728");
@@ -153,7 +153,7 @@ fn a_folder_may_be_written_to() {
 }
 
 #[test]
-fn what_is_wrong_is_said_before_it_listens() {
+fn errors_are_reported_before_it_listens() {
     let scene = Scene::new();
     scene.write("disk", [0; 512]);
     fs::create_dir(scene.path("images")).unwrap();
@@ -167,7 +167,7 @@ fn what_is_wrong_is_said_before_it_listens() {
         (
             &["--add-export", "a=pattern", "--add-export", "a=memory"],
             1,
-            "two exports are called `a`",
+            "two exports have the name `a`",
         ),
         (&["--add-export", "a=file"], 1, "export `a`"),
         (

@@ -1,4 +1,4 @@
-//! A server that shakes hands as it should, and then says what a test wants.
+//! A server that does a correct handshake, and then sends what a test wants.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -7,27 +7,27 @@ use std::thread::{self, JoinHandle};
 use nbd_proto::wire::{self, chunk, info, option, option_reply};
 use tempfile::TempDir;
 
-/// The context's id.
+/// The id of the context.
 const CONTEXT: u32 = 7;
 
-/// One client's server, with structured replies and `base:allocation`.
+/// A server for one client, with structured replies and `base:allocation`.
 pub(crate) struct Liar {
     folder: TempDir,
     thread: JoinHandle<io::Result<()>>,
 }
 
-/// A request for block status, to be answered.
+/// A request for block status that waits for its answer.
 pub(crate) struct Request<'a> {
     stream: &'a mut UnixStream,
     cookie: [u8; 8],
-    /// First byte.
+    /// The offset in bytes.
     pub(crate) offset: u64,
-    /// Bytes.
+    /// The length in bytes.
     pub(crate) length: u32,
 }
 
 impl Liar {
-    /// Serves an export of `size` bytes; `answer` gets every request.
+    /// Serves an export of `size` bytes, and passes every request to `answer`.
     pub(crate) fn start(
         size: u64,
         mut answer: impl FnMut(&mut Request<'_>) -> io::Result<()> + Send + 'static,
@@ -45,7 +45,7 @@ impl Liar {
         Self { folder, thread }
     }
 
-    /// Refuses every export, with this text.
+    /// Refuses every export with this text.
     pub(crate) fn refusing(text: &'static str) -> Self {
         let folder = TempDir::with_prefix("nbdbox-liar-").unwrap();
         let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
@@ -65,13 +65,13 @@ impl Liar {
         Self { folder, thread }
     }
 
-    /// Where it is.
+    /// The URI of its export.
     pub(crate) fn uri(&self) -> String {
         let socket = self.folder.path().join("socket");
         format!("nbd+unix:///?socket={}", socket.display())
     }
 
-    /// Waits for its end. That the client hangs up on it is what it's for.
+    /// Waits for its end. A client may hang up on it: the tests want that.
     pub(crate) fn join(self) {
         let _ = self.thread.join().expect("the liar does what it should");
     }
@@ -89,7 +89,7 @@ impl Request<'_> {
         self.stream.write_all(&bytes)
     }
 
-    /// Answers with these lengths and types.
+    /// Sends extents with these lengths and types.
     pub(crate) fn extents(&mut self, flags: u16, extents: &[(u32, u32)]) -> io::Result<()> {
         let numbers = extents.iter().flat_map(|(length, kind)| [*length, *kind]);
         let payload: Vec<u8> = [CONTEXT]
@@ -100,7 +100,7 @@ impl Request<'_> {
         self.chunk(chunk::BLOCK_STATUS, flags, &payload)
     }
 
-    /// Answers with an error and its text.
+    /// Sends an error with this text.
     pub(crate) fn error(&mut self, errno: u32, text: &str) -> io::Result<()> {
         let mut payload = errno.to_be_bytes().to_vec();
         payload.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
@@ -138,7 +138,7 @@ fn handshake(stream: &mut UnixStream, size: u64) -> io::Result<()> {
     }
 }
 
-/// Greets, and reads the client's flags.
+/// Sends the hello, and reads the client's flags.
 fn hello(stream: &mut UnixStream) -> io::Result<()> {
     stream.write_all(&wire::NBD_MAGIC.to_be_bytes())?;
     stream.write_all(&wire::OPTION_MAGIC.to_be_bytes())?;
@@ -146,7 +146,7 @@ fn hello(stream: &mut UnixStream) -> io::Result<()> {
     stream.read_exact(&mut [0; 4])
 }
 
-/// Reads an option, and over its data.
+/// Reads an option, and skips its data.
 fn read_option(stream: &mut UnixStream) -> io::Result<u32> {
     let mut header = [0; 16];
     stream.read_exact(&mut header)?;
@@ -164,7 +164,7 @@ fn reply(stream: &mut UnixStream, number: u32, kind: u32, data: &[u8]) -> io::Re
     stream.write_all(&bytes)
 }
 
-/// `None` when the client leaves.
+/// The next request; `None` if the client has hung up.
 fn next_request(stream: &mut UnixStream) -> io::Result<Option<Request<'_>>> {
     let mut header = [0; wire::REQUEST_LEN];
     stream.read_exact(&mut header)?;

@@ -1,15 +1,15 @@
-//! Just enough XML to see that a document is well-formed: elements, attributes, texts, entities.
+//! Just enough XML to check that a document is well-formed: elements, attributes, texts, entities.
 
-/// A document's elements in the order in which they begin.
+/// An element of a document; the parser returns them in the order in which they begin.
 #[derive(Debug)]
 pub(crate) struct Element {
-    /// Its name and attributes, as they are written.
+    /// The name and the attributes, as they are written.
     pub(crate) tag: String,
     /// The text in it, up to its first child, with entities decoded.
     pub(crate) text: String,
 }
 
-/// Reads a document; fails the test where it isn't well-formed.
+/// Reads a document. The test fails if it isn't well-formed.
 pub(crate) fn parse(document: &str) -> Vec<Element> {
     let mut elements: Vec<Element> = Vec::new();
     let mut open: Vec<String> = Vec::new();
@@ -71,7 +71,7 @@ fn check_tag(tag: &str) {
     }
 }
 
-/// Replaces the entities; there may be no other `&`, and no control characters.
+/// Replaces the entities. There may be no other `&`, and no control characters.
 fn decoded(text: &str) -> String {
     let control = |c: char| c.is_control() && c != '\n';
     assert!(!text.contains(control), "{text:?}");

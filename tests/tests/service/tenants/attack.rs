@@ -1,4 +1,4 @@
-//! One tenant's plugins misbehave; the others read on.
+//! The plugins of one tenant misbehave, and the others' clients keep reading.
 
 use nbdbox_tests::{Server, nbdsh};
 
@@ -34,6 +34,6 @@ fn a_tenant_whose_plugins_loop_crash_and_hoard_harms_nobody_else() {
     for reader in readers {
         assert!(reader.stop() > 0);
     }
-    // Bob, who only comes now, finds all as it should be.
+    // Bob connects only now, and everything works.
     assert_eq!(info(&server, "bob", "disk", "--size").ok(), "2097152\n");
 }

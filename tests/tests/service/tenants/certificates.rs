@@ -1,5 +1,5 @@
-//! Three tenants known by their certificates, one of whom means harm: all of a server's day, with real
-//! clients, from the first to the drain.
+//! Three tenants that are known by their certificates, of whom one is hostile. The test goes through a server's whole
+//! life with real clients, from the first connection to the drain.
 
 use std::fs;
 use std::path::Path;
@@ -15,12 +15,12 @@ use super::scene::{Reader, export};
 const START: usize = 2048 * 512;
 const LENGTH: usize = 8192 * 512;
 
-/// A server with TLS, and who comes to it.
+/// A server with TLS, and the certificates of its clients.
 struct Scene {
     server: Server,
     authority: Authority,
     _certificates: TempDir,
-    /// What doesn't change in the configuration.
+    /// The part of the configuration that stays the same.
     listener: String,
     disk: Disk,
     alice: TempDir,
@@ -51,7 +51,7 @@ impl Scene {
         }
     }
 
-    /// Where the server listens: it took a port that was free.
+    /// The free port on which the server listens.
     fn port(&self) -> u16 {
         let log = self.server.log();
         let (_, rest) = log.split_once("lan listens on 127.0.0.1 port ").unwrap();
@@ -59,7 +59,7 @@ impl Scene {
         digits.unwrap().parse().unwrap()
     }
 
-    /// An export as the owner of a folder has it.
+    /// The URI of an export, for the owner of a certificates' folder.
     fn uri(&self, who: &TempDir, name: &str) -> String {
         let (port, folder) = (self.port(), who.path().display());
         format!("nbds://localhost:{port}/{name}?tls-certificates={folder}")
@@ -69,7 +69,7 @@ impl Scene {
         run("nbdinfo", ["--size", &self.uri(who, name)])
     }
 
-    /// What a client is told to be there.
+    /// The names in the list that a client gets.
     fn listed(&self, who: &TempDir) -> Vec<String> {
         let json = run("nbdinfo", ["--list", "--json", &self.uri(who, "")]).ok();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -78,7 +78,7 @@ impl Scene {
         names.map(|name| name.unwrap().to_owned()).collect()
     }
 
-    /// `qemu-img info` by QEMU's own TLS.
+    /// Runs `qemu-img info` with QEMU's own TLS.
     fn qemu_img(&self, who: &TempDir, name: &str) -> Run {
         let (port, folder) = (self.port(), who.path().display());
         let credentials = format!("tls-creds-x509,id=tls0,dir={folder},endpoint=client");
@@ -110,7 +110,7 @@ fn partitioned() -> Disk {
     disk
 }
 
-/// Alice's disk is a plugin in Rust, Bob's a partition by one in C.
+/// Alice's disk is a plugin in Rust, and Bob's a partition, by a plugin in C.
 fn config(listener: &str, disk: &Disk, mallorys: &str) -> String {
     let disk = disk.path().display().to_string();
     let tenant = |name: &str, rule: &str| format!("[tenant.{name}]\nclients = [{{ {rule} }}]\n");
@@ -134,7 +134,7 @@ fn config(listener: &str, disk: &Disk, mallorys: &str) -> String {
     .concat()
 }
 
-/// What Mallory's plugins do when they're read.
+/// What Mallory's plugins do at a read.
 const DEEDS: [&str; 5] = ["loop", "trap", "grow", "recurse", "short"];
 
 fn evil() -> String {
@@ -191,7 +191,7 @@ fn mallory_attacks(scene: &Scene) {
         assert_ne!(attack.code, 0, "{deed}");
         assert!(attack.stderr.contains("Input/output error"), "{attack:?}");
     }
-    // Another's export, and one that there isn't.
+    // Another tenant's export, and one that doesn't exist.
     let refused = |name: &str| {
         let info = scene.nbdinfo(mallory, name);
         assert_ne!(info.code, 0);
@@ -199,11 +199,12 @@ fn mallory_attacks(scene: &Scene) {
         info.stderr.replace(name, "NAME")
     };
     assert_eq!(refused("disk"), refused("nowhere"));
-    // Alice's name, by an authority of Mallory's own: who trusts the server, and isn't trusted by it.
+    // Alice's name in a certificate of Mallory's own authority. Her client trusts the server, which doesn't trust her
+    // authority.
     let forged = Authority::new().client(&says("alice"));
     scene.authority.write(forged.path());
     assert_ne!(scene.nbdinfo(&forged, "disk").code, 0);
-    // Two attributes that look like Alice's are one.
+    // This one attribute only looks like Alice's two.
     let alike = scene.authority.client(&says("alice,O=Example"));
     assert_ne!(scene.nbdinfo(&alike, "disk").code, 0);
     assert!(scene.listed(&alike).is_empty());
@@ -211,7 +212,7 @@ fn mallory_attacks(scene: &Scene) {
     assert_ne!(run("nbdinfo", [plain]).code, 0);
 }
 
-/// Bob gets another export, and Mallory has to go.
+/// Bob gets another export, and Mallory's tenant is removed.
 fn the_configuration_changes(scene: &Scene) {
     let new = export("bob", "new", "memory", "settings = { size = \"2M\" }");
     let config = config(&scene.listener, &scene.disk, "")
@@ -229,7 +230,7 @@ fn the_configuration_changes(scene: &Scene) {
     let _ = nbdsh(&scene.uri(&scene.bob, "new"), written).ok();
 }
 
-/// Somebody who reads all the time gets whole answers, all of them right, and then the end.
+/// A client that reads all the time gets complete and correct replies, and then the end.
 fn the_server_drains(scene: Scene) {
     let script = "\
 import os, signal

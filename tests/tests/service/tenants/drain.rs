@@ -1,4 +1,4 @@
-//! The end of a server whose clients don't come to one.
+//! The end of a server whose clients don't finish.
 
 use nbd_proto::Errno;
 use nbd_proto::wire::command;
@@ -20,11 +20,11 @@ fn hosting(drain: &str) -> Server {
     Server::hosting(&config.concat())
 }
 
-/// Begins a read that never ends.
+/// Starts a read that never ends.
 fn wait_for_ever(server: &Server) -> Transmission {
     let mut transmission = Raw::negotiating(server).go("disk");
     transmission.request(0, command::READ, 1, 0, 512);
-    // The answer to the second tells that the first is under way.
+    // The reply to the second request shows that the first is in flight.
     transmission.request(0, command::READ, 2, 4096, 512);
     assert_eq!(transmission.simple_reply(), (0, 2));
     let _ = transmission.raw.receive(512);
@@ -47,7 +47,7 @@ fn a_new_request_gets_eshutdown_while_another_is_under_way() {
         let eshutdown = Errno::Eshutdown.to_wire();
         assert_eq!(transmission.simple_reply(), (eshutdown, cookie));
     }
-    // Until the deadline.
+    // The read goes on until the deadline.
     assert!(transmission.raw.is_closed());
     assert_cut_off(&server.ended(), 1);
 }
@@ -56,7 +56,7 @@ fn a_new_request_gets_eshutdown_while_another_is_under_way() {
 fn clients_that_never_finish_are_cut_off_at_the_deadline() {
     let server = hosting("1s");
     let mut waiting = wait_for_ever(&server);
-    // One who doesn't read what was asked for.
+    // A client that doesn't read the reply to its request.
     let mut deaf = Raw::negotiating(&server).go("big");
     deaf.request(0, command::READ, 1, 0, 32 << 20);
     assert_eq!(deaf.simple_reply(), (0, 1));

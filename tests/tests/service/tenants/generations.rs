@@ -1,5 +1,5 @@
-//! A configuration or a file changes under an export that is open: who comes next gets what is new, unless two would
-//! write where one at most may.
+//! A configuration or a file changes while its export is open. The next client gets the new state, unless then two
+//! generations would write where only one may.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn hang_up(server: &Server) {
     until("a reload", || reloads() > before);
 }
 
-/// Alice has a file, and may write it.
+/// Alice has a file that she may write.
 fn file(disk: &Path) -> String {
     let blobs = format!("blobs = {{ disk = \"{}:rw\" }}", disk.display());
     [tenant("alice", ""), export("alice", "disk", "file", &blobs)].concat()
@@ -59,7 +59,7 @@ fn pending(server: &Server) -> bool {
     pending
 }
 
-/// Of the issue's 32 blocks none survived.
+/// In the issue, none of the 32 blocks survived.
 #[test]
 fn flushed_writes_to_an_overlay_survive_a_reload_under_a_connected_client() {
     let (disk, changes) = (Disk::empty(4 * MIB), Disk::empty(8 * MIB));
@@ -85,7 +85,7 @@ fn flushed_writes_to_an_overlay_survive_a_reload_under_a_connected_client() {
             index,
         );
     }
-    // Each sees what the other one wrote: it's the same generation.
+    // Each client sees the other's writes, because both have the same generation.
     for client in [&mut first, &mut second] {
         for index in 0..32 {
             assert!(
@@ -96,12 +96,12 @@ fn flushed_writes_to_an_overlay_survive_a_reload_under_a_connected_client() {
     }
     let third = connect(&server);
     assert_eq!(
-        server.log().matches("when the last client").count(),
+        server.log().matches("stays as it was until").count(),
         1,
         "{}",
         server.log()
     );
-    // As it was: nothing is to come.
+    // The configuration is as before, so nothing is pending.
     server.reload(&overlay(&disk, &changes, 100));
     let fourth = connect(&server);
     assert!(!pending(&server));
@@ -120,7 +120,7 @@ fn flushed_writes_to_an_overlay_survive_a_reload_under_a_connected_client() {
     }
 }
 
-/// It's configured no more, and then again, all under one client.
+/// A reload removes the export, and another adds it again, while one client stays connected.
 #[test]
 fn an_export_that_comes_back_is_the_one_that_its_clients_have() {
     let (disk, changes) = (Disk::empty(4 * MIB), Disk::empty(8 * MIB));
@@ -135,7 +135,7 @@ fn an_export_that_comes_back_is_the_one_that_its_clients_have() {
     second.flush().unwrap();
     first.write(131_072, &[3; 4096], CommandFlags::FUA).unwrap();
     drop((first, second));
-    // By SIGKILL.
+    // Dropping it sends SIGKILL.
     drop(server);
     let server = Server::hosting(&config);
     let mut last = connect(&server);
@@ -144,7 +144,7 @@ fn an_export_that_comes_back_is_the_one_that_its_clients_have() {
     }
 }
 
-/// Under another name it's another export, which is refused for as long as the first one has clients.
+/// Under another name it's another export, which the server refuses as long as the first one has clients.
 #[test]
 fn a_renamed_export_waits_for_the_clients_of_its_first_name() {
     let disk = Disk::empty(MIB);
@@ -177,7 +177,7 @@ fn a_replaced_file_is_there_after_a_reload_for_those_who_come_next() {
     let mut new = connect(&server);
     assert_eq!(new.size(), 2 * MIB);
     assert_eq!(new.read(0, 4).unwrap(), [2; 4]);
-    // Whoever was connected keeps the file that they had.
+    // A client that was connected keeps the old file.
     assert_eq!(old.read(0, 4).unwrap(), [1; 4]);
     old.write(0, &[7; 4], CommandFlags::FUA).unwrap();
     new.write(4, &[8; 4], NONE).unwrap();
@@ -186,7 +186,7 @@ fn a_replaced_file_is_there_after_a_reload_for_those_who_come_next() {
 }
 
 #[test]
-fn a_file_that_is_gone_is_not_written_to_for_nobody() {
+fn an_export_whose_file_was_removed_is_not_opened() {
     let disk = Disk::empty(MIB);
     let server = Server::hosting(&file(&disk.path()));
     drop(connect(&server));
@@ -211,7 +211,7 @@ fn a_file_that_has_grown_is_larger_for_the_next_connection() {
     assert_eq!((old.size(), new.size()), (MIB, 2 * MIB));
     new.write(2 * MIB - 4, b"last", NONE).unwrap();
     old.write(0, b"old", NONE).unwrap();
-    // One description: what either has changed either makes durable, and both see it.
+    // Both generations share one open file description: each makes the other's changes durable, and both see them.
     old.flush().unwrap();
     assert_eq!(new.read(0, 3).unwrap(), b"old");
     assert_eq!(disk.bytes()[(2 << 20) - 4..], *b"last");
@@ -245,10 +245,10 @@ fn an_overlay_over_a_file_that_has_grown_stays_until_its_clients_have_left() {
     assert_eq!(
         second.read(0, 7).unwrap(),
         b"changed",
-        "it isn't flushed yet"
+        "the write isn't flushed yet"
     );
     assert!(
-        server.log().contains("when the last client"),
+        server.log().contains("stays as it was until"),
         "{}",
         server.log()
     );
@@ -266,7 +266,7 @@ fn what_a_file_has_lost_is_an_error_and_never_zeroes() {
     assert_eq!(old.read(MIB, 4096).unwrap_err().errno, Errno::Eio);
     assert_eq!(old.read(MIB - 4096, 8192).unwrap_err().errno, Errno::Eio);
     assert_eq!(old.read(MIB - 4096, 4096).unwrap(), [5; 4096]);
-    // Nor does the next one find a smaller disk.
+    // The next generation doesn't have a smaller disk either.
     let mut new = connect(&server);
     assert_eq!(new.size(), 2 * MIB);
     assert_eq!(new.read(MIB, 4096).unwrap_err().errno, Errno::Eio);
@@ -309,7 +309,7 @@ fn a_file_that_two_exports_would_write_is_refused_before_anything_is_served() {
         server.log()
     );
     assert!(server.log().contains("the same file"), "{}", server.log());
-    // Who reads it is no second writer, and who shares it has said so.
+    // An export that reads the file is no second writer, and one with `lock = "shared"` may write too.
     let _ = check(&(alice + &other("access = \"ro\""))).ok();
     let share = |config: &str| {
         let grant = format!("\"{}:rw\"", disk.path().display());

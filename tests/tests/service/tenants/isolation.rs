@@ -1,4 +1,4 @@
-//! Who sees what.
+//! What each tenant's clients can see.
 
 use std::fs;
 
@@ -11,14 +11,14 @@ fn a_tenant_sees_its_own_exports_and_no_others() {
     let server = Server::hosting(&three());
     assert_eq!(listed(&server, "alice"), ["disk"]);
     assert_eq!(listed(&server, "carol"), ["secret"]);
-    // The same name, but each has their own.
+    // The names are the same, but each tenant has its own export.
     let size = |tenant| info(&server, tenant, "disk", "--size").ok();
     assert_eq!(size("alice"), "1048576\n");
     assert_eq!(size("bob"), "2097152\n");
 }
 
 #[test]
-fn anothers_export_is_answered_as_one_that_there_isnt() {
+fn another_tenants_export_is_answered_like_an_unknown_one() {
     let server = Server::hosting(&three());
     let words = |name: &str| {
         let run = info(&server, "alice", name, "--size");
@@ -26,13 +26,13 @@ fn anothers_export_is_answered_as_one_that_there_isnt() {
         run.stderr.replace(name, "NAME")
     };
     assert_eq!(words("secret"), words("nowhere"));
-    // And nothing was loaded for either of them.
+    // The server loaded nothing for either of them.
     assert!(!server.log().contains("secret"), "{}", server.log());
 }
 
 #[test]
 fn nothing_of_a_plugin_is_loaded_before_its_client_asks() {
-    // A file that is no plugin shows only when it's asked for.
+    // The server notices that a file is no plugin only when a client requests its export.
     let config = [
         tenant("alice", ""),
         export("alice", "broken", "pattern", "").replace(
@@ -54,7 +54,7 @@ fn nothing_of_a_plugin_is_loaded_before_its_client_asks() {
 }
 
 #[test]
-fn whom_no_rule_fits_sees_nothing() {
+fn a_client_that_no_rule_matches_sees_nothing() {
     let config = three().replace("listener = \"carol\"", "source = \"192.0.2.0/24\"");
     let server = Server::hosting(&config);
     assert!(listed(&server, "carol").is_empty());
@@ -62,7 +62,7 @@ fn whom_no_rule_fits_sees_nothing() {
 }
 
 #[test]
-fn whom_the_rules_of_two_tenants_fit_sees_nothing_and_the_operator_is_told() {
+fn a_client_that_two_tenants_rules_match_sees_nothing_and_the_log_says_so() {
     let config = three().replace("listener = \"bob\"", "listener = \"alice\"");
     let server = Server::hosting(&config);
     assert!(listed(&server, "alice").is_empty());
@@ -74,7 +74,7 @@ fn whom_the_rules_of_two_tenants_fit_sees_nothing_and_the_operator_is_told() {
 }
 
 #[test]
-fn a_user_is_known_by_what_the_kernel_says() {
+fn a_user_is_known_by_the_uid_that_the_kernel_reports() {
     let own = rustix::process::getuid().as_raw();
     let by = |uid: u32| {
         three().replace(

@@ -11,7 +11,7 @@ fn a_client_of_an_unchanged_export_doesnt_notice_a_reload() {
     let server = Server::hosting(&three());
     let reader = Reader::start(&server, "carol", "secret");
     for size in ["3M", "4M", "5M"] {
-        // Lines move, another export changes.
+        // Lines move, and another export changes.
         let config = format!(
             "# {size}\n{}",
             three().replace("\"1M\"", &format!("\"{size}\""))
@@ -66,7 +66,7 @@ fn a_hangup_brings_a_plugin_whose_file_was_replaced() {
     );
     let server = Server::hosting(&(tenant("alice", "") + &disk));
     let reader = Reader::start(&server, "alice", "disk");
-    // Whole at once, as a package manager does. The configuration is as it was: nobody notices.
+    // Replaced in one step, as a package manager does. The configuration is unchanged, so the server doesn't notice.
     let next = folder.path().join("next");
     fs::copy(plugin("memory"), &next).unwrap();
     fs::rename(&next, &file).unwrap();
@@ -87,7 +87,7 @@ fn a_hangup_brings_a_plugin_whose_file_was_replaced() {
 }
 
 #[test]
-fn a_configuration_with_errors_changes_nothing_and_says_all_of_them() {
+fn a_configuration_with_errors_changes_nothing_and_all_errors_are_reported() {
     let server = Server::hosting(&three());
     let broken = three()
         .replace("[tenant.bob]", "[tenant.bob]\nsize = 3")
@@ -104,7 +104,7 @@ fn a_configuration_with_errors_changes_nothing_and_says_all_of_them() {
 }
 
 #[test]
-fn a_listener_that_is_removed_closes_and_who_came_by_it_stays() {
+fn a_removed_listener_closes_and_its_clients_stay() {
     let both = tenant("alice", "").replace(
         "[tenant",
         "[[listener]]\nname = \"extra\"\nunix = \"FOLDER/extra\"\n[tenant",
@@ -123,9 +123,9 @@ fn a_listener_that_is_removed_closes_and_who_came_by_it_stays() {
 }
 
 #[test]
-fn a_drain_answers_what_is_under_way_and_refuses_the_rest() {
+fn a_drain_answers_requests_in_flight_and_refuses_the_rest() {
     let server = Server::hosting(&format!("drain = \"5s\"\n{}", three()));
-    // The kernel tells the client of the end by an error or a closed connection, after whole replies.
+    // After complete replies, the client gets the end as an error or a closed connection, depending on the kernel.
     let script = "\
 import os, signal
 first = h.pread(4096, 0)

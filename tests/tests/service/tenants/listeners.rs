@@ -1,4 +1,4 @@
-//! Sockets of every kind.
+//! Listeners on sockets of every kind.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -58,7 +58,8 @@ fn systemds_sockets_are_used_and_it_is_told_when_clients_can_come() {
     let path = folder.path().join("nbdbox.toml");
     std::fs::write(&path, config).unwrap();
     let notify = std::os::unix::net::UnixDatagram::bind(&notified).unwrap();
-    // What systemd does, in a few lines: the socket as descriptor 3, and who it's for.
+    // Does what systemd does, in a few lines: passes the socket as descriptor 3, and the id of the process that it's
+    // for.
     let script = "\
 import os, socket, sys
 s = socket.socket(socket.AF_UNIX)
@@ -97,7 +98,7 @@ os.execv(sys.argv[3], [sys.argv[3], 'serve', '--config', sys.argv[4]])
     assert!(child.wait().unwrap().success());
 }
 
-/// What the kernel has of a vsock port: `unknown` where it has no vsock at all, `free` or `taken`.
+/// The state of a vsock port: `unknown` if the kernel has no vsock, else `free` or `taken`.
 fn vsock(port: u32) -> String {
     let script = "\
 import errno, socket, sys
@@ -115,7 +116,7 @@ except OSError as error:
         .to_owned()
 }
 
-/// Whether anybody can come by it is up to the hypervisor: few machines are guests of themselves.
+/// The hypervisor decides whether a client can connect through it: few machines are guests of themselves.
 #[test]
 fn a_vsock_port_is_taken_where_the_kernel_has_them() {
     let port = (1 << 20) | std::process::id();
@@ -153,12 +154,12 @@ fn a_vsock_port_is_taken_where_the_kernel_has_them() {
 }
 
 #[test]
-fn the_units_are_what_systemd_takes_and_leave_little_open() {
+fn systemd_accepts_the_units_and_their_exposure_is_low() {
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/systemd");
     let folder = tempfile::tempdir().unwrap();
     let [service, socket] = ["nbdbox.service", "nbdbox.socket"].map(|name| {
         let text = std::fs::read_to_string(units.join(name)).unwrap();
-        // The program has to be there.
+        // systemd-analyze needs the program to exist.
         let text = text.replace(
             "/usr/local/bin/nbdbox",
             nbdbox_tests::nbdbox().to_str().unwrap(),
@@ -169,7 +170,7 @@ fn the_units_are_what_systemd_takes_and_leave_little_open() {
     });
     let verified = run("systemd-analyze", ["verify", &service, &socket]);
     assert_eq!((verified.code, &verified.stderr[..]), (0, ""));
-    // Of 10: 2.0 at most, in tenths.
+    // The exposure is at most 2.0 of 10, in tenths.
     let judge = [
         "security",
         "--offline=true",

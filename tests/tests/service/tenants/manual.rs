@@ -1,4 +1,4 @@
-//! `host/CONFIG.md`, `host/nbdbox.schema.json` and the program say the same, both ways.
+//! `host/CONFIG.md` and `host/nbdbox.schema.json` have the keys of the program, and no others.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,12 +53,12 @@ fn documented(manual: &str, heading: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// A table of the schema: its properties.
+/// The properties of one table of the schema.
 fn properties<'a>(schema: &'a Value, path: &str) -> &'a serde_json::Map<String, Value> {
     let mut at = schema;
     for name in path.split('/').filter(|name| !name.is_empty()) {
         at = &at["properties"][name];
-        // The elements of a list; the values of a table with the operator's own keys.
+        // The elements of a list; the values of a table whose keys the operator chooses.
         for inner in ["items", "additionalProperties"] {
             if at[inner].is_object() {
                 at = &at[inner];
@@ -68,7 +68,7 @@ fn properties<'a>(schema: &'a Value, path: &str) -> &'a serde_json::Map<String, 
     at["properties"].as_object().unwrap()
 }
 
-/// An export has the limits that its tenant has, and a test shows each.
+/// An export has the limits that its tenant has, and each has a test.
 #[test]
 fn each_level_has_its_limits_and_each_limit_its_test() {
     let manual = manual();
@@ -163,7 +163,7 @@ fn the_committed_schema_is_the_programs() {
     let real = run(nbdbox(), ["schema"]).ok();
     assert!(
         committed == real,
-        "host/nbdbox.schema.json is old: write it anew with `nbdbox schema`"
+        "host/nbdbox.schema.json is out of date: write it anew with `nbdbox schema`"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What a tenant may use, at its edge.
+//! The limits of a tenant, at their edge.
 
 use nbd_proto::wire::command;
 use nbdbox_tests::{Raw, Server, nbdsh, run};
@@ -32,7 +32,7 @@ fn a_tenants_connections_are_counted_over_all_its_exports() {
     assert!(two.stop() > 0);
 }
 
-/// The place of a client that has gone comes free when the server has seen it go.
+/// The place of a client that has gone is free when the server has seen that it has gone.
 fn info_when_free(server: &Server) -> String {
     loop {
         let run = info(server, "alice", "a", "--size");
@@ -87,7 +87,7 @@ fn exports_share_their_tenants_instances_and_give_them_back() {
         server.log()
     );
     assert!(reader.stop() > 0);
-    // Nobody is connected to `a` any more: its instance makes room.
+    // Nobody is connected to `a` any more, so its instance makes room.
     while info(&server, "alice", "b", "--size").code != 0 {}
 }
 
@@ -139,7 +139,7 @@ fn requests_beyond_a_tenants_share_wait_and_all_are_answered() {
     }
 }
 
-/// The numbers that six reads at once of each of two exports got: every instance counts for itself.
+/// The numbers that six reads at once of each of two exports got. Every instance counts for itself.
 fn counted(limits: &str) -> [Vec<u8>; 2] {
     let counting = "settings = { at = \"read\", do = \"counting\", mode = \"parallel\" }\n\
                     limits = { instances = 8, cpu = \"20s\" }";
@@ -168,10 +168,10 @@ fn counted(limits: &str) -> [Vec<u8>; 2] {
     })
 }
 
-/// What an instance answers that serves an export alone.
+/// The numbers that an instance returns if it serves an export alone.
 const ALONE: [u8; 6] = [1, 2, 3, 4, 5, 6];
 
-/// Limit `requests`, of a tenant: one at a time needs one instance for each export.
+/// Limit `requests` of a tenant: one request at a time needs one instance for each export.
 #[test]
 fn no_more_requests_of_a_tenant_are_under_way_than_allowed() {
     assert_eq!(counted("requests = 1"), [ALONE; 2]);
@@ -179,7 +179,7 @@ fn no_more_requests_of_a_tenant_are_under_way_than_allowed() {
     assert!(many.iter().any(|one| one[..] != ALONE), "{many:?}");
 }
 
-/// Limit `inflight`, of a tenant: a request always passes, a second one only if both fit.
+/// Limit `inflight` of a tenant: one request is always admitted, and a second one only if both fit.
 #[test]
 fn no_more_bytes_of_a_tenant_are_under_way_than_allowed() {
     assert_eq!(counted("inflight = 1"), [ALONE; 2]);

@@ -1,4 +1,4 @@
-//! What a reload changes about listeners, and what it says that it can't.
+//! What a reload changes about listeners, and the changes that it logs as impossible.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use nbdbox_tests::{Server, run};
 use super::scene::{Reader, info, three, uri};
 
 #[test]
-fn what_needs_a_restart_is_said() {
+fn changes_that_need_a_restart_are_logged() {
     let server = Server::hosting(&three());
     let changed = "log-format = \"json\"\nconnections = 7\nhandshake = \"3s\"\ndrain = \"4s\"\n";
     let config = [changed, &three()].concat();
@@ -41,7 +41,7 @@ fn a_listener_that_stays_cannot_get_another_name() {
     assert_eq!(info(&server, "alice", "disk", "--size").ok(), "1048576\n");
 }
 
-/// Two tenants' sockets change places.
+/// The sockets of two tenants change places.
 #[test]
 fn names_cannot_be_swapped_under_clients() {
     let server = Server::hosting(&three());
@@ -54,7 +54,7 @@ fn names_cannot_be_swapped_under_clients() {
 }
 
 #[test]
-fn a_listener_goes_over_to_tls_for_those_who_come_next() {
+fn a_listener_requires_tls_of_new_clients_after_a_reload() {
     let authority = Authority::new();
     let (folder, client) = (authority.server(&localhost()), authority.nobody());
     let server = Server::hosting(&three());
@@ -65,7 +65,7 @@ fn a_listener_goes_over_to_tls_for_those_who_come_next() {
          key = \"{files}/server-key.pem\"\n"
     );
     let config = three().replacen("/alice\"", &tls, 1);
-    // A certificate that isn't there changes nothing.
+    // A certificate that doesn't exist changes nothing.
     server.reload(&config.replace("server-cert", "no-cert"));
     assert!(server.log().contains("no-cert.pem"), "{}", server.log());
     assert_eq!(info(&server, "alice", "disk", "--size").ok(), "1048576\n");

@@ -1,4 +1,4 @@
-//! Three tenants, each with a socket of their own by which they're known.
+//! Three tenants, each known by a socket of its own.
 
 use std::process::{Child, Command, Stdio};
 
@@ -6,7 +6,7 @@ use nbdbox_tests::{Run, Server, run};
 
 pub(crate) use nbdbox_tests::tenancy::{export, tenant, uri};
 
-/// Alice and Bob have an export of the same name; Carol has another.
+/// Alice and Bob have exports of the same name; Carol has another.
 pub(crate) fn three() -> String {
     [
         tenant("alice", ""),
@@ -19,12 +19,12 @@ pub(crate) fn three() -> String {
     .concat()
 }
 
-/// `nbdinfo` of an export.
+/// Runs `nbdinfo` on an export.
 pub(crate) fn info(server: &Server, tenant: &str, name: &str, option: &str) -> Run {
     run("nbdinfo", [option, &uri(server, tenant, name)])
 }
 
-/// The names that a tenant's client is told.
+/// The names in the list that a tenant's client gets.
 pub(crate) fn listed(server: &Server, tenant: &str) -> Vec<String> {
     let script = "\
 import nbd, sys
@@ -44,17 +44,16 @@ print('\\n'.join(sorted(names)))
         .collect()
 }
 
-/// A client that reads an export over and over, until it's told to stop by the end of its input, and
-/// fails at the first error or wrong byte.
+/// A client that reads an export again and again until its input ends, and that fails at the first error or wrong byte.
 pub(crate) struct Reader(Child);
 
 impl Reader {
-    /// Begins, and waits until the first read was right.
+    /// Starts the client, and waits until its first read was right.
     pub(crate) fn start(server: &Server, tenant: &str, name: &str) -> Self {
         Self::of(&uri(server, tenant, name))
     }
 
-    /// The same with an export's URI.
+    /// As [`start`](Self::start), with an export's URI.
     pub(crate) fn of(uri: &str) -> Self {
         use std::io::BufRead as _;
         let script = "\
@@ -78,7 +77,7 @@ print(rounds, flush=True)
             .expect("python3 is installed");
         let output = child.stdout.as_mut().unwrap();
         let mut line = String::new();
-        // Byte by byte, so that nothing of what follows is swallowed.
+        // Reads byte by byte, so that it takes nothing of what follows.
         std::io::BufReader::with_capacity(1, output)
             .read_line(&mut line)
             .unwrap();
@@ -86,7 +85,7 @@ print(rounds, flush=True)
         Self(child)
     }
 
-    /// Ends it: how often it read, all of it right.
+    /// Ends the client. Returns the number of its reads, all of which were right.
     pub(crate) fn stop(mut self) -> u64 {
         drop(self.0.stdin.take());
         let output = self.0.wait_with_output().unwrap();

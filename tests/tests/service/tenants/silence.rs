@@ -1,4 +1,4 @@
-//! Clients that come and say nothing, of one listener and of one tenant, beside those who have something to say.
+//! Silent clients of one listener or of one tenant, next to clients that send requests.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use super::scene::{export, tenant};
 
 const SIZE: &str = "settings = { size = \"1M\" }";
 
-/// Long enough for the slowest machine: a test that waits longer has failed.
+/// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Alice and Mallory, each with a socket of their own. Silence lasts longer than any test.
+/// Alice and Mallory, each with a socket of its own. Silence may last longer than any test.
 fn two(connections: usize) -> Server {
     let config = [
         format!("connections = {connections}\nhandshake = \"10min\"\n{ADMIN}"),
@@ -57,10 +57,10 @@ fn displaced(server: &Server) -> f64 {
 fn silent_clients_of_one_listener_keep_no_other_waiting() {
     let server = two(64);
     let mut silent: Vec<Raw> = (0..300).map(|_| come(&server, "mallory")).collect();
-    // The first of them was let in.
+    // The server has admitted the first of them.
     let _hello = silent[0].receive(18);
     assert_serves(choose(&server, "alice"));
-    // Nor do they keep each other waiting: the oldest make way.
+    // They don't make each other wait either: the oldest ones are displaced.
     assert_serves(choose(&server, "mallory"));
     assert!(displaced(&server) >= 1.0);
     assert!(silent[0].is_closed());
@@ -77,7 +77,7 @@ fn silent_clients_of_one_listener_keep_no_other_waiting() {
     assert_eq!(exit.code, Some(0), "{}", exit.log);
 }
 
-/// A client that asks about an export without end, and doesn't choose it, holds no more than one that is silent.
+/// A client that sends INFO without end and chooses no export holds no more than a silent one.
 #[test]
 fn clients_that_never_choose_make_way_too() {
     let server = two(64);
@@ -94,7 +94,7 @@ fn clients_that_never_choose_make_way_too() {
     assert!(undecided[0].is_closed());
 }
 
-/// Of 16 connections half are kept, four for each of the two. Each may have what isn't.
+/// Of 16 connections half are reserved, four for each of the two tenants. Each may have the other half.
 #[test]
 fn a_tenant_cannot_take_the_connections_that_are_kept_for_others() {
     let server = two(16);
@@ -114,7 +114,7 @@ fn a_tenant_cannot_take_the_connections_that_are_kept_for_others() {
     held.into_iter().for_each(assert_serves);
 }
 
-/// A server of a pattern on a socket, with so many descriptors.
+/// A server of a pattern on a socket, with these limits of descriptors.
 fn within(descriptors: &str) -> Server {
     let plugin = plugin("pattern").to_string_lossy().into_owned();
     let arguments = ["--limit", "handshake=10min", &plugin, "size=1G"];
@@ -141,7 +141,7 @@ fn the_soft_limit_of_descriptors_is_raised() {
     assert!(!server.log().contains("descriptors"), "{}", server.log());
 }
 
-/// There are fewer descriptors than clients: that's said at the start, and once in a while when it comes to that.
+/// There are fewer descriptors than clients. The server logs that at the start, and now and then when it happens.
 #[test]
 fn a_host_without_descriptors_says_so_and_goes_on_when_it_has_some() {
     let server = within("64:64");

@@ -1,4 +1,4 @@
-//! Plugins that take long to compile hold up their own tenant.
+//! Plugins that compile slowly hold up only their own tenant.
 
 use std::process::{Child, Command, Stdio};
 
@@ -6,7 +6,7 @@ use nbdbox_tests::Server;
 
 use super::scene::{export, info, tenant, uri};
 
-/// A component around a module of so many functions: it takes seconds to find out that it's no plugin.
+/// A component around a module with this many functions: the host needs seconds to find that it's no plugin.
 fn slow(functions: u32) -> Vec<u8> {
     let body = b"\x07\0\x20\0\x41\x01\x6a\x0b";
     let module = [
@@ -18,7 +18,7 @@ fn slow(functions: u32) -> Vec<u8> {
     [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module.concat())].concat()
 }
 
-/// The same item so many times.
+/// The same item, `count` times.
 fn vector(count: u32, item: &[u8]) -> Vec<u8> {
     [number(count), item.repeat(count as usize)].concat()
 }
@@ -28,7 +28,7 @@ fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [vec![id], number(length), content.to_vec()].concat()
 }
 
-/// LEB128.
+/// A number in LEB128.
 fn number(mut number: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 0x80 {
@@ -63,7 +63,7 @@ fn a_tenants_plugins_that_take_long_to_compile_hold_up_nobody_else() {
         tenant("bob", ""),
         quick,
     ];
-    // What another run has compiled is of no use.
+    // A fresh cache: the code of an earlier run must not be in it.
     let cache = tempfile::tempdir().unwrap();
     let server = Server::hosting_with_cache(&config.concat(), cache.path());
     let mut waiting = names.map(|name| ask(&server, name));
@@ -75,7 +75,10 @@ fn a_tenants_plugins_that_take_long_to_compile_hold_up_nobody_else() {
         "1048576"
     );
     for client in &mut waiting {
-        assert!(client.try_wait().unwrap().is_none(), "it had to wait");
+        assert!(
+            client.try_wait().unwrap().is_none(),
+            "Alice's client has to wait"
+        );
         client.kill().unwrap();
         client.wait().unwrap();
     }
@@ -84,7 +87,7 @@ fn a_tenants_plugins_that_take_long_to_compile_hold_up_nobody_else() {
 /// Whether the keeper has started a compiler.
 fn is_compiling(server: &Server) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-    // A thread may end meanwhile, and a child too.
+    // A thread may end meanwhile, and so may a child.
     let children = threads.flatten().filter_map(|thread| {
         let children = thread.path().join("children");
         std::fs::read_to_string(children).ok()

@@ -1,18 +1,18 @@
-//! Another tenant's export costs the host as little as one that doesn't exist: whoever asks learns nothing
-//! from what is said, nor from how long it takes.
+//! Another tenant's export costs the host as little as one that doesn't exist: a client learns nothing from the
+//! replies, nor from the time that they take.
 
 use nbd_proto::wire::{option, option_reply};
 use nbdbox_tests::{Raw, Server, Strace};
 
 use super::scene::three;
 
-/// All by which a server looks at files, reads them, or has something done by a thread or a process.
+/// All calls by which a server looks at files, reads them, or starts a thread or a process.
 const CALLS: &str = "%file,clone,clone3,fork,vfork,preadv2,pread64";
 
-/// Often enough to see what happens now and then.
+/// Often enough to see rare events.
 const TIMES: usize = 50;
 
-/// Everything that is said to who asks for an export: listed, described, mapped, chosen.
+/// All replies about an export: to a list, to INFO, to a selection of contexts, and to GO.
 fn answers(raw: &mut Raw, name: &str) -> Vec<(u32, Vec<u8>)> {
     let (info, meta) = (Raw::info_data(name, &[1, 2, 3]), Raw::meta_data(name, &[]));
     let asked = [
@@ -28,7 +28,7 @@ fn answers(raw: &mut Raw, name: &str) -> Vec<(u32, Vec<u8>)> {
 
 #[test]
 fn anothers_export_costs_the_host_what_one_costs_that_there_isnt() {
-    // strace makes it slow.
+    // strace slows the server down.
     let server = Server::hosting(&format!("handshake = \"1min\"\n{}", three()));
     let alice = server.folder().join("alice");
     let connect = || {
@@ -45,13 +45,13 @@ fn anothers_export_costs_the_host_what_one_costs_that_there_isnt() {
     let strace = Strace::attach(&server, CALLS);
     let unknown = answers(&mut raw, "nowhere");
     for _ in 0..TIMES {
-        // Carol's, of as many letters; and of a name that nobody has.
+        // Carol's export, and a name of the same length that no tenant has.
         assert_eq!(answers(&mut raw, "secret"), unknown);
         assert_eq!(answers(&mut raw, "public"), unknown);
     }
     assert_eq!(strace.detach(), "", "no file, no thread, no process");
-    assert_eq!(server.log(), before, "not a word in the log either");
-    // What would be seen if anything of an export were touched.
+    assert_eq!(server.log(), before, "the log has no line about it either");
+    // The control: what strace and the log show if the server touches an export.
     let strace = Strace::attach(&server, CALLS);
     let own = connect().ask(option::INFO, &Raw::info_data("disk", &[]));
     assert_eq!(own.last().unwrap().0, option_reply::ACK);

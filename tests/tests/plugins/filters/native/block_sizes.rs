@@ -1,11 +1,11 @@
-//! `blocksize-policy`: what clients are told, and what is refused.
+//! `blocksize-policy`: what the server advertises, and which requests it refuses.
 
 use nbd_proto::{CommandFlags, Errno, Framing};
 use nbdbox_tests::Client;
 
 use super::Pair;
 
-/// Clients of both servers, which end when the pair is dropped.
+/// A client of each server. Dropping the pair ends the servers.
 fn both(settings: &[&str]) -> (Pair, [Client; 2]) {
     let ours = [&["blocksize-policy"], settings].concat().join(",");
     let pair = Pair::new(&[&ours], &["blocksize-policy"], settings);
@@ -15,7 +15,7 @@ fn both(settings: &[&str]) -> (Pair, [Client; 2]) {
 }
 
 #[test]
-fn clients_are_told_what_nbdkits_are() {
+fn clients_get_the_same_block_sizes_as_from_nbdkit() {
     for settings in [
         &[
             "blocksize-minimum=4K",
@@ -43,7 +43,7 @@ fn clients_are_told_what_nbdkits_are() {
 }
 
 #[test]
-fn what_breaks_them_is_refused_or_not_as_by_nbdkits() {
+fn requests_off_the_block_sizes_are_refused_as_by_nbdkit() {
     let sizes = [
         "blocksize-minimum=4K",
         "blocksize-preferred=64K",

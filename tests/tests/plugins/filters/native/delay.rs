@@ -1,4 +1,4 @@
-//! `delay`: calls take longer, and are nobody's fault.
+//! `delay`: calls take longer, and no fault is counted.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ fn serve(filter: &str, more: &[&str]) -> Server {
     Server::start(words)
 }
 
-/// How long something takes.
+/// The time that `work` takes.
 fn time<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
     let done = work();
@@ -36,7 +36,7 @@ fn calls_take_at_least_as_long() {
 }
 
 #[test]
-fn who_connects_and_leaves_waits() {
+fn connecting_and_disconnecting_are_delayed() {
     const WAIT: Duration = Duration::from_millis(250);
     let server = serve("delay,delay-open=250ms,delay-close=250ms", &[]);
     let (client, took) = time(|| Client::connect(&server.socket(), Framing::Structured));
@@ -71,7 +71,7 @@ fn a_client_that_hangs_up_waits_no_longer() {
     let uri = server.uri();
     let script = "h.aio_pread(nbd.Buffer(512), 0)\nh.poll(0)\nh.poll(0)\nimport os\nos._exit(0)";
     assert_eq!(nbdbox_tests::nbdsh(&uri, script).code, 0);
-    // It drains only when nobody is left.
+    // The server drains first, so it ends only without clients.
     let exit = server.stop();
     assert_eq!(exit.code, Some(0), "{}", exit.log);
     assert!(!exit.log.contains("ERROR"), "{}", exit.log);

@@ -1,4 +1,4 @@
-//! `error`: which calls fail, and with what.
+//! `error`: which calls fail, and with which error.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::Pair;
 
 type Answer = Result<(), Errno>;
 
-/// What each kind of call is answered: read, write, trim, zero, block status, flush.
+/// The outcome of each kind of call: read, write, trim, zero, block status, flush.
 fn answers(client: &mut Client) -> [Answer; 6] {
     let none = CommandFlags::empty();
     [

@@ -42,7 +42,7 @@ fn a_server_ends_when_a_file_is_there() {
     ));
     let mut stays = client(&server);
     fs::write(&file, "").unwrap();
-    // Nobody is let in, and who is there may go on.
+    // The server takes no new client, and the connected one may go on.
     let run = run("nbdinfo", ["--size", &server.uri()]);
     assert_ne!(run.code, 0, "{}", run.stdout);
     stays.read(0, 512).unwrap();
@@ -86,7 +86,7 @@ fn an_idle_server_looks_whether_a_process_or_a_file_is_gone() {
 fn a_server_ends_when_a_pipe_is_closed() {
     let folder = TempDir::with_prefix("nbdbox-stop-").unwrap();
     let socket = folder.path().join("socket");
-    // The reading end is the server's standard input; the shell's child holds the other for as long as a file is there.
+    // The reading end is the server's standard input. The shell's child holds the other end while a file exists.
     let script = format!(
         "touch {0}/there; while [ -e {0}/there ]; do sleep 0.1; done | \
          exec {1} serve -U {2} --filter exitwhen,exit-when-poll=1,exit-when-pipe-closed=0 {3}",
@@ -103,7 +103,7 @@ fn a_server_ends_when_a_pipe_is_closed() {
     while UnixStream::connect(&socket).is_err() {
         assert!(
             start.elapsed() < Duration::from_secs(60),
-            "it doesn't listen"
+            "the server doesn't listen"
         );
         thread::sleep(Duration::from_millis(10));
     }

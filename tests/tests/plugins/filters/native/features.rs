@@ -1,4 +1,5 @@
-//! `nozero`, `notrim`, `nocache`, `noextents`, `fua`: what is offered, what comes below, and what is on the disk then.
+//! `nozero`, `notrim`, `nocache`, `noextents`, `fua`: what the server advertises, which calls reach the layer below,
+//! and which bytes are then on the disk.
 
 use std::fs;
 
@@ -8,7 +9,7 @@ use nbdbox_tests::{Client, nbdbox, plugin, run};
 use super::super::compare::{Pair as Files, options};
 use super::Pair;
 
-/// Flags that tell what a server can, without those that are its own affair.
+/// The flags that follow from the layers, without those of the server itself.
 const FLAGS: ExportFlags = ExportFlags::SEND_FLUSH
     .union(ExportFlags::SEND_FUA)
     .union(ExportFlags::SEND_TRIM)
@@ -16,13 +17,13 @@ const FLAGS: ExportFlags = ExportFlags::SEND_FLUSH
     .union(ExportFlags::SEND_FAST_ZERO)
     .union(ExportFlags::SEND_CACHE);
 
-/// The filter and its settings, for both.
+/// Both servers with this filter and its settings.
 fn both(filter: &str, settings: &[&str]) -> Pair {
     let ours = [&[filter], settings].concat().join(",");
     Pair::new(&[&ours], &[filter], settings)
 }
 
-/// The lines of calls that came below the filter, for both. `skip` leaves out some.
+/// The lines of the calls that reached the layer below, for both servers. Calls in `skip` are left out.
 fn below(filter: &str, settings: &[&str], skip: &[&str]) -> [Vec<String>; 2] {
     let ours = [&[filter], settings].concat().join(",");
     let settings = [settings, &["logfile=FOLDER/log"]].concat();
@@ -68,7 +69,7 @@ fn below(filter: &str, settings: &[&str], skip: &[&str]) -> [Vec<String>; 2] {
     })
 }
 
-/// Numbers are those of the calls that came below.
+/// The line of a call without its number.
 fn without_id(call: String) -> String {
     call.split(' ')
         .filter(|word| !word.starts_with("id="))
@@ -77,7 +78,7 @@ fn without_id(call: String) -> String {
 }
 
 #[test]
-fn what_is_offered_is_what_nbdkits_offer() {
+fn the_flags_are_those_of_nbdkits_filters() {
     for (filter, settings) in [
         ("nozero", &[][..]),
         ("nozero", &["zeromode=emulate"]),
@@ -100,7 +101,7 @@ fn what_is_offered_is_what_nbdkits_offer() {
         let flags = [pair.ours.socket(), pair.theirs.socket()].map(|socket| {
             let client = Client::connect(&socket, Framing::Structured);
             let mut flags = client.connection().flags & FLAGS;
-            // Below, our file zeroes fast, and nbdkit's doesn't.
+            // Below, nbdbox's file can zero fast, and nbdkit's can't.
             let decides = settings.contains(&"zeromode=emulate") || settings.len() > 1;
             if filter != "nozero" || !decides {
                 flags.remove(ExportFlags::SEND_FAST_ZERO);
@@ -112,7 +113,7 @@ fn what_is_offered_is_what_nbdkits_offer() {
 }
 
 #[test]
-fn what_comes_below_is_what_comes_below_nbdkits() {
+fn the_calls_below_are_those_below_nbdkits_filters() {
     for (filter, settings) in [
         ("nozero", &["zeromode=notrim"][..]),
         ("nozero", &["zeromode=plugin"]),
@@ -143,7 +144,7 @@ fn fast_zeroes_are_answered_as_nbdkits_answer_them() {
         });
         assert_eq!(answers, [Errno::Enotsup; 2], "{settings:?}");
     }
-    // As the manual has it; nbdkit 1.32 refuses the one, and gives up the ghost at the other.
+    // These are the manual's results. nbdkit 1.32 refuses the first, and crashes at the second.
     for zero in ["zeromode=emulate", "zeromode=plugin"] {
         let pair = Pair::new(&[&format!("nozero,{zero},fastzeromode=ignore")], &[], &[]);
         let mut client = Client::connect(&pair.ours.socket(), Framing::Structured);
@@ -228,7 +229,7 @@ fn a_setting_that_is_wrong_is_named() {
     }
 }
 
-/// What stands over `noextents` is told what clients see: that everything is data.
+/// The layers over `noextents` get what clients get: that everything is data.
 #[test]
 fn nothing_over_noextents_takes_the_layer_below_for_one_that_knows_its_holes() {
     for (filters, knows) in [

@@ -1,4 +1,4 @@
-//! `log`: line by line what nbdkit's writes.
+//! `log` writes the same lines as nbdkit's.
 
 use std::fs;
 
@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::Pair;
 
-/// The lines without times. What a client is greeted with isn't the same, nor how far extents go: nbdkit's file plugin
-/// tells more than it was asked for. Somebody's leaving may be told late.
+/// The lines without their times. Three differ and are left out or cut: the greeting of a client; the range of extents,
+/// because nbdkit's file plugin reports more than the request's; and a disconnect, which may come late.
 fn lines(text: &str) -> Vec<&str> {
     let lines = text
         .lines()
@@ -85,10 +85,13 @@ fn a_look_at_the_configuration_leaves_the_log_alone() {
         let _ = run(nbdbox(), ["check".as_ref(), path.as_os_str()]).ok();
     };
     check();
-    assert!(!log.exists(), "it's made when somebody comes");
+    assert!(
+        !log.exists(),
+        "the filter makes the log when a client connects"
+    );
     let mut client = Client::connect(&server.socket(), Framing::Structured);
     client.read(0, 512).unwrap();
-    // What is noted is written soon after.
+    // The filter writes a line soon after the call.
     let written = || fs::read_to_string(&log).unwrap_or_default();
     nbdbox_tests::until("the log has the read", || written().contains("...Read"));
     let before = written();

@@ -1,4 +1,4 @@
-//! Native filters anywhere in a stack, and in a configuration.
+//! Built-in filters anywhere in a stack, and in a configuration.
 
 use std::fs;
 
@@ -57,7 +57,7 @@ fn between_sandboxed_filters_nothing_is_different() {
 }
 
 #[test]
-fn what_wasnt_flushed_is_durable_below_when_the_client_has_left() {
+fn unflushed_writes_are_durable_below_when_the_client_has_left() {
     let disk = Disk::holding(&[0; 1 << 20]);
     let server = serve(&disk, &["delay,wdelay=1ms", "cache", "fua"]);
     let mut client = Client::connect(&server.socket(), Framing::Structured);
