@@ -292,6 +292,20 @@ fn simple_replies_are_decoded() {
 }
 
 #[test]
+fn unknown_flags_are_ignored() {
+    let mut negotiation = go();
+    let progress = negotiation.advance(b"NBDMAGICIHAVEOPT\xff\xff").unwrap();
+    assert_eq!(progress, (wire::HELLO_LEN, Progress::NeedMore));
+    let output = negotiation.take_output();
+    assert_eq!(output[..4], [0, 0, 0, 3], "the client's own two flags");
+
+    let end = "668e33ef ffff 0000 0102030405060708 00000000";
+    let reply = decoded(Framing::Structured, end, read()).unwrap().unwrap();
+    assert!(reply.done);
+    assert_eq!(reply.body, Body::Nothing);
+}
+
+#[test]
 fn an_error_at_an_offset_is_decoded() {
     let input =
         "668e33ef 0000 8002 0102030405060708 00000011 00000005 0003 626164 0000000000001200";
