@@ -47,6 +47,9 @@ impl Errno {
             75 => Self::Eoverflow,
             95 => Self::Enotsup,
             108 => Self::Eshutdown,
+            //= proto.md#error-values
+            //# The client SHOULD treat an unexpected error value as if it had been `NBD_EINVAL`, rather than
+            //# disconnecting from the server.
             _ => Self::Einval,
         })
     }

@@ -71,12 +71,17 @@ impl BlockSizes {
     /// The first of the three that breaks the section.
     pub fn new(minimum: u32, preferred: u32, maximum: u32) -> Result<Self, BlockSizesError> {
         // "this value MUST be a power of 2, MUST NOT be larger than 2^16 (65,536)"
+        //= proto.md#size-constraints
+        //# this value MUST be a power of 2, MUST NOT be larger than 2^16 (65,536)
         if !minimum.is_power_of_two() || minimum > limits::MAX_MINIMUM_BLOCK {
             return Err(BlockSizesError::Minimum(minimum));
         }
         // "this MUST be a power of 2 at least as large as the maximum of the minimum block size and
         // 2^9 (512)"
         let least = minimum.max(limits::MIN_PREFERRED_BLOCK);
+        //= proto.md#size-constraints
+        //# If advertised, this MUST be a power of 2 at least as large as the maximum of the minimum block size
+        //# and 2^9 (512)
         if !preferred.is_power_of_two() || preferred < least {
             return Err(BlockSizesError::Preferred(preferred));
         }
@@ -84,6 +89,8 @@ impl BlockSizes {
         // no inherent limit, MUST be at least as large as the smaller of the preferred block size or
         // export size". This check ignores the export size: that is stricter, and never wrong.
         let whole = maximum == u32::MAX || maximum.is_multiple_of(minimum);
+        //= proto.md#size-constraints
+        //# MUST be at least as large as the preferred block size
         if !whole || maximum < preferred {
             return Err(BlockSizesError::Maximum(maximum));
         }
@@ -129,6 +136,9 @@ impl BlockSizes {
 impl Default for BlockSizes {
     fn default() -> Self {
         Self {
+            //= proto.md#size-constraints
+            //# a server SHOULD support a default minimum block size of 1, a preferred block size of 2^12
+            //# (4,096), and a maximum payload size that is at least 2^25 (33,554,432)
             minimum: 1,
             preferred: 4096,
             maximum: limits::MAX_PAYLOAD,

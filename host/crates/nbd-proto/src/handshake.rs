@@ -49,6 +49,11 @@ pub struct Offers {
 impl Default for Offers {
     fn default() -> Self {
         Self {
+            //= proto.md#handshake-flags
+            //# bit 0, `NBD_FLAG_FIXED_NEWSTYLE`; MUST be set by servers that support the fixed newstyle
+            //# protocol
+            //= proto.md#option-types
+            //# A server which wishes to use any other option MUST support fixed newstyle.
             flags: HandshakeFlags::FIXED_NEWSTYLE.union(HandshakeFlags::NO_ZEROES),
             structured_replies: true,
             extended_headers: true,
@@ -58,6 +63,8 @@ impl Default for Offers {
 
 /// Section "TLS support": "There are three modes of operation for a server."
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+//= proto.md#server-side-requirements
+//# There are three modes of operation for a server. The server MUST support one of these modes.
 pub enum TlsMode {
     /// NOTLS: the server offers no TLS, and never answers that TLS is required.
     #[default]
@@ -167,6 +174,8 @@ struct Agreed {
 
 impl Agreed {
     const NOTHING: Self = Self {
+        //= proto.md#transmission
+        //# Note that without client negotiation, the server MUST use only simple replies
         framing: Framing::Simple,
         allocation_of: None,
     };
@@ -207,6 +216,8 @@ impl Handshake {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         // "The server MUST NOT set any other flags".
+        //= proto.md#handshake-flags
+        //# The server MUST NOT set any other flags
         let flags = policy.offers.flags;
         let mut output = Vec::with_capacity(wire::HELLO_LEN);
         output.extend_from_slice(&wire::NBD_MAGIC.to_be_bytes());
@@ -273,6 +284,9 @@ impl Handshake {
                 Stage::Chosen(session) => (0, Some(Event::Ready(session))),
                 _ => (0, Some(Event::Close)),
             },
+            //= proto.md#forcedtls-mode
+            //# After an `NBD_REP_ACK` reply has been sent, the server MUST be prepared for a TLS handshake, and
+            //# all further data MUST be sent and received over TLS.
             Stage::Tls => (rest.len(), Some(Event::StartTls)),
             Stage::Over => (rest.len(), Some(Event::Close)),
         }
@@ -285,12 +299,19 @@ impl Handshake {
             return (0, Some(Event::NeedMore));
         };
         let offered = u32::from(self.policy.offers.flags.bits());
+        //= proto.md#client-flags
+        //# the server MUST drop the TCP connection if the client sets an unknown flag, or a flag that does not
+        //# match something advertised by the server.
         self.stage = match ClientFlags::from_bits(bits) {
             Some(flags) if flags.bits() & !offered == 0 => {
+                //= proto.md#handshake-flags
+                //# SHOULD NOT change behaviour unless the client responds with a corresponding flag.
                 self.fixed = flags.contains(ClientFlags::FIXED_NEWSTYLE);
                 self.no_zeroes = flags.contains(ClientFlags::NO_ZEROES);
                 Stage::Options
             }
+            //= proto.md#newstyle-negotiation
+            //# the server MUST close the TCP connection if it does not recognize the client's flags.
             _ => Stage::Over,
         };
         (4, None)
@@ -301,6 +322,9 @@ impl Handshake {
         let option = match OptionHeader::read(rest) {
             OptionRead::Header(option) => option,
             OptionRead::Incomplete => return (0, Some(Event::NeedMore)),
+            //= proto.md#termination-of-the-session-during-option-haggling
+            //# If either the client or the server detects a violation of a mandatory condition ('MUST' etc.) by
+            //# the other party, it MAY initiate a hard disconnect.
             OptionRead::Garbage => return self.close(),
         };
         let body = rest.get(wire::OPTION_HEADER_LEN..).unwrap_or_default();
@@ -321,6 +345,9 @@ impl Handshake {
     /// Begins to drain an option that is too long to buffer. Closes if that would take too long, or if
     /// the protocol has no error for the option.
     fn start_draining(&mut self, option: OptionHeader) -> (usize, Option<Event>) {
+        //= proto.md#termination-of-the-session-during-option-haggling
+        //# if a server believes a client's behaviour constitutes a denial of service, it MAY initiate a hard
+        //# disconnect.
         let hopeless = option.length > limits::MAX_DRAINED_OPTION
             || option.number == opt::EXPORT_NAME
             || !self.fixed;
@@ -341,6 +368,9 @@ impl Handshake {
 
     fn count_option(&mut self) -> bool {
         self.options = self.options.saturating_add(1);
+        //= proto.md#termination-of-the-session-during-option-haggling
+        //# if a server believes a client's behaviour constitutes a denial of service, it MAY initiate a hard
+        //# disconnect.
         self.options <= limits::MAX_OPTIONS
     }
 

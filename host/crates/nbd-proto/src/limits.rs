@@ -52,12 +52,22 @@ pub const MAX_LISTED: usize = 10_000;
 /// "Size constraints": a payload up to 2^25 bytes "SHOULD NOT be considered a denial of service attack",
 /// so the server drains and answers a refused write of up to this length. It closes the connection on a
 /// longer one.
+//= proto.md#size-constraints
+//# MAY initiate a hard disconnect if a payload length of either a request or a reply would be large enough to
+//# be deemed a denial of service attack
+//= proto.md#size-constraints
+//# any payload not exceeding 2^25 (33,554,432) bytes SHOULD NOT be considered a denial of service attack
+//= proto.md#request-types
+//# the server MUST support unfragmented reads in which the client's request length does not exceed 65,536
+//# bytes.
 pub const MAX_PAYLOAD: u32 = 32 * 1024 * 1024;
 
 /// Descriptors in one block status chunk: 2^20.
 ///
 /// Restrains the server (section `NBD_CMD_BLOCK_STATUS`: "a server SHOULD NOT send more than 2^20
 /// status descriptors in a single chunk"), and bounds the memory that a client needs.
+//= proto.md#request-types
+//# a server SHOULD NOT send more than 2^20 status descriptors in a single chunk.
 pub const MAX_DESCRIPTORS: usize = 1 << 20;
 
 /// Longest length of a descriptor with 32 bits, in bytes: the largest multiple of every minimum block

@@ -176,11 +176,20 @@ impl Session {
         // length". The same goes for a compact WRITE, whose payload the server would have to drain.
         let announced = raw.payload_len(self.framing());
         let payload_len = match u32::try_from(announced) {
+            //= proto.md#request-message
+            //# a server SHOULD gracefully consume *length* bytes of payload
             Ok(len) if len <= limits::MAX_PAYLOAD => len,
+            //= proto.md#request-message
+            //# A server SHOULD initiate hard disconnect if a client sets the `NBD_CMD_FLAG_PAYLOAD_LEN` flag
+            //# and uses a *length* larger than a server's advertised or default maximum payload length
             _ => return Parsed::Broken(Broken::Payload(announced)),
         };
         let head = Head {
             framing: self.framing(),
+            //= proto.md#transmission
+            //# In each reply message (whether simple or structured), the server MUST use the same value for
+            //# cookie as was sent by the client in the corresponding request, treating the cookie as an opaque
+            //# field.
             cookie: raw.cookie,
             offset: raw.offset,
         };
@@ -199,6 +208,11 @@ impl Session {
     /// Whether this is a block status request with a payload of one context id, and the server
     /// advertised that. Any other payload is an error, as for the commands that take none.
     fn is_filter(&self, raw: &Raw) -> bool {
+        //= proto.md#transmission-flags
+        //# clients SHOULD NOT set the `NBD_CMD_FLAG_PAYLOAD_LEN` flag for `NBD_CMD_BLOCK_STATUS` unless this
+        //# transmission flag is set.
+        //= proto.md#request-types
+        //# the server MUST gracefully consume the client's payload before failing with `NBD_EINVAL`.
         raw.kind == command::BLOCK_STATUS
             && self.has(ExportFlags::BLOCK_STATUS_PAYLOAD)
             && raw.flags & CommandFlags::PAYLOAD_LEN.bits() != 0
@@ -217,6 +231,10 @@ impl Session {
             length,
             ..*raw
         };
+        //= proto.md#request-types
+        //# If the server does not support the payload form, or detects duplicate or unknown metacontext ids in
+        //# the client's payload, the server MUST gracefully consume the client's payload before failing with
+        //# `NBD_EINVAL`.
         let known = self.allocation().is_some_and(|context| context.0 == id);
         let checked = if known {
             self.check(&plain)
@@ -242,18 +260,31 @@ impl Errno {
     #[must_use]
     pub const fn permitted_for(self, command: &Command) -> Self {
         match (self, command) {
+            //= proto.md#error-values
+            //# The server SHOULD NOT return `NBD_ENOTSUP` except as documented in response to
+            //# `NBD_CMD_WRITE_ZEROES` when `NBD_CMD_FLAG_FAST_ZERO` is supported.
             (Self::Enotsup, Command::WriteZeroes { flags, .. })
                 if flags.contains(WriteFlags::FAST_ZERO) =>
             {
                 self
             }
             (
+                //= proto.md#command-flags
+                //# Use of this flag MAY trigger an `NBD_EOVERFLOW` error chunk, if the request length is too
+                //# large.
                 Self::Eoverflow,
                 Command::Read {
                     dont_fragment: true,
                     ..
                 },
             ) => self,
+            //= proto.md#request-types
+            //# the server MUST NOT fail with `NBD_ENOTSUP`
+            //= proto.md#request-types
+            //# SHOULD NOT fail with `NBD_EOVERFLOW` regardless of the client length
+            //= proto.md#error-values
+            //# The server SHOULD NOT return `NBD_EOVERFLOW` except as documented in response to `NBD_CMD_READ`
+            //# when `NBD_CMD_FLAG_DF` is supported
             (Self::Enotsup | Self::Eoverflow, _) => Self::Einval,
             _ => self,
         }
@@ -285,6 +316,8 @@ impl Raw {
             Framing::Extended => (wire::EXTENDED_REQUEST_MAGIC, wire::EXTENDED_REQUEST_LEN),
         };
         if magic != expected {
+            //= proto.md#option-types
+            //# the client MUST use the 32-byte extended request header
             return Err(Broken::Magic(magic));
         }
         let fields = |reader: &mut Reader<'_>| {
@@ -311,6 +344,8 @@ impl Raw {
         let has_payload = match framing {
             Framing::Simple | Framing::Structured => self.kind == command::WRITE,
             Framing::Extended => {
+                //= proto.md#request-message
+                //# The command `NBD_CMD_WRITE` MUST use the flag `NBD_CMD_FLAG_PAYLOAD_LEN` in this mode
                 self.kind == command::WRITE || self.flags & CommandFlags::PAYLOAD_LEN.bits() != 0
             }
         };

@@ -50,6 +50,9 @@ impl Session {
     /// offer the context.
     #[must_use]
     pub fn new(framing: Framing, allocation: Option<ContextId>, mut export: Export) -> Self {
+        //= proto.md#metadata-querying
+        //# The reply to the `NBD_CMD_BLOCK_STATUS` request MUST be sent as a structured reply; this implies
+        //# that in order to use metadata querying, structured replies MUST be negotiated first.
         let allocation = allocation.filter(|_| framing.has_chunks() && export.allocation);
         export.flags = advertised(export.flags, framing, allocation);
         export.block = export.block.cut_to(limits::MAX_PAYLOAD);
@@ -79,6 +82,9 @@ impl Session {
         if self.knows_block_sizes {
             self.export.enforced().maximum()
         } else {
+            //= proto.md#size-constraints
+            //# a server SHOULD support a default minimum block size of 1, a preferred block size of 2^12
+            //# (4,096), and a maximum payload size that is at least 2^25 (33,554,432)
             limits::MAX_PAYLOAD
         }
     }
@@ -115,18 +121,39 @@ fn advertised(
     allocation: Option<ContextId>,
 ) -> ExportFlags {
     // "bit 0, NBD_FLAG_HAS_FLAGS: MUST always be 1."
+    //= proto.md#transmission-flags
+    //# bit 0, `NBD_FLAG_HAS_FLAGS`: MUST always be 1.
     flags.insert(ExportFlags::HAS_FLAGS);
     // SEND_DF: "MUST leave this flag clear if structured replies have not been negotiated."
+    //= proto.md#transmission-flags
+    //# The server MUST set this transmission flag to 1 if the `NBD_CMD_READ` request supports the
+    //# `NBD_CMD_FLAG_DF` flag, and MUST leave this flag clear if structured replies have not been negotiated.
     flags.set(ExportFlags::SEND_DF, framing.has_chunks());
+    //= proto.md#transmission-flags
+    //# Servers MUST NOT advertise this bit unless the client successfully negotiates extended headers via
+    //# `NBD_OPT_EXTENDED_HEADERS`, and SHOULD NOT advertise this bit in response to `NBD_OPT_EXPORT_NAME` or
+    //# `NBD_OPT_GO` if the client does not negotiate metacontexts with `NBD_OPT_SET_META_CONTEXT`
     let filter = framing == Framing::Extended && allocation.is_some();
+    //= proto.md#option-types
+    //# SHOULD NOT advertise those extensions until the client negotiates structured replies
+    //= proto.md#option-types
+    //# SHOULD NOT advertise those extensions until the client has negotiated extended headers
+    //= proto.md#request-types
+    //# a server MAY optionally advertise, via the transmission flag `NBD_FLAG_BLOCK_STATUS_PAYLOAD`
     flags.set(ExportFlags::BLOCK_STATUS_PAYLOAD, filter);
     if flags.contains(ExportFlags::READ_ONLY) {
         flags.remove(ExportFlags::SEND_TRIM | ExportFlags::SEND_WRITE_ZEROES);
     }
     // SEND_FAST_ZERO: "MUST set this transmission flag to 0 if NBD_FLAG_SEND_WRITE_ZEROES is not
     // set."
+    //= proto.md#transmission-flags
+    //# The server MUST set this transmission flag to 1 if the `NBD_CMD_WRITE_ZEROES` request supports the
+    //# `NBD_CMD_FLAG_FAST_ZERO` flag, and MUST set this transmission flag to 0 if `NBD_FLAG_SEND_WRITE_ZEROES`
+    //# is not set.
     if !flags.contains(ExportFlags::SEND_WRITE_ZEROES) {
         flags.remove(ExportFlags::SEND_FAST_ZERO);
     }
+    //= proto.md#transmission-flags
+    //# The server MUST NOT set the flag for features it does not support.
     flags & ExportFlags::all()
 }

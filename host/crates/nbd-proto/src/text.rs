@@ -14,6 +14,9 @@ pub(crate) fn parse_string(bytes: &[u8]) -> Option<&str> {
 
 /// Whether `text` is a string of the protocol: at most [`limits::MAX_STRING`] bytes, without NUL.
 pub(crate) fn is_string(text: &str) -> bool {
+    //= proto.md#conventions
+    //# MUST NOT contain `NUL` characters, SHOULD be no longer than 256 bytes and MUST be no longer than 4096
+    //# bytes.
     text.len() <= limits::MAX_STRING && !text.contains('\0')
 }
 
@@ -21,6 +24,8 @@ pub(crate) fn is_string(text: &str) -> bool {
 pub(crate) fn push_string(text: &str, out: &mut Vec<u8>) {
     let start = out.len();
     // Most texts have no NUL: they are one piece.
+    //= proto.md#conventions
+    //# MUST NOT contain `NUL` characters
     for piece in text.split('\0') {
         let room = limits::MAX_STRING.saturating_sub(out.len() - start);
         let fits = piece.floor_char_boundary(room);

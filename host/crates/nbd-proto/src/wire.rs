@@ -44,6 +44,10 @@ pub const EXPORT_NAME_PADDING: usize = 124;
 pub const FILTER_LEN: usize = 12;
 
 /// The metadata context that describes allocation, the only one that this crate supports.
+//= proto.md#metadata-querying
+//# The name MUST consist of a namespace, followed by a colon, followed by a leaf-name.
+//= proto.md#option-types
+//# it MUST start with a namespace and a colon.
 pub const BASE_ALLOCATION: &str = "base:allocation";
 
 /// Option numbers (section "Option types").

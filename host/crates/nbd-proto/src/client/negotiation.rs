@@ -131,6 +131,8 @@ impl Negotiation {
 
     /// Continues over TLS, after the caller has done the TLS handshake. The caller then sends the output.
     pub fn tls_established(&mut self) {
+        //= proto.md#client-side-requirements
+        //# The client MUST NOT issue `NBD_OPT_STARTTLS` if TLS has already been initiated.
         if self.stage == Stage::Tls {
             self.begin();
         }
@@ -171,19 +173,38 @@ impl Negotiation {
         let Some(offered) = hello(rest)? else {
             return Ok((0, Some(Progress::NeedMore)));
         };
+        //= proto.md#client-side-requirements
+        //# The client MUST NOT issue `NBD_OPT_STARTTLS` unless the server set flag `NBD_FLAG_FIXED_NEWSTYLE`
+        //# and the client replied with `NBD_FLAG_C_FIXED_NEWSTYLE` in the fixed newstyle negotiation.
         if !offered.contains(HandshakeFlags::FIXED_NEWSTYLE) {
             return Err(ClientError::Protocol(
                 "it doesn't offer fixed newstyle negotiation",
             ));
         }
+        //= proto.md#fixed-newstyle-negotiation
+        //# The client SHOULD reply with `NBD_FLAG_C_FIXED_NEWSTYLE` set in its flags field too
+        //= proto.md#client-flags
+        //# bit 0, `NBD_FLAG_C_FIXED_NEWSTYLE`; SHOULD be set by clients that support the fixed newstyle
+        //# protocol.
         let mut flags = ClientFlags::FIXED_NEWSTYLE;
         // "MUST NOT be set if the server did not set NBD_FLAG_NO_ZEROES"
         flags.set(
             ClientFlags::NO_ZEROES,
+            //= proto.md#client-flags
+            //# bit 1, `NBD_FLAG_C_NO_ZEROES`; MUST NOT be set if the server did not set `NBD_FLAG_NO_ZEROES`.
             offered.contains(HandshakeFlags::NO_ZEROES),
         );
         self.output.extend_from_slice(&flags.bits().to_be_bytes());
+        //= proto.md#client-side-requirements
+        //# A client that prefers to use TLS irrespective of whether the server makes TLS mandatory SHOULD send
+        //# `NBD_OPT_STARTTLS` as the first option.
         if self.tls {
+            //= proto.md#client-side-requirements
+            //# If the client supports TLS at all, it MUST be prepared to deal with servers operating in any of
+            //# the above modes.
+            //= proto.md#option-types
+            //# A client SHOULD defer all stateful option requests until after it determines whether encryption
+            //# is available.
             self.ask(option::STARTTLS);
         } else {
             self.begin();
@@ -193,6 +214,8 @@ impl Negotiation {
 
     /// Sends the first option for the goal.
     fn begin(&mut self) {
+        //= proto.md#option-types
+        //# A client thus SHOULD use `NBD_OPT_GO` in preference to `NBD_OPT_EXPORT_NAME`
         match self.goal {
             Goal::List => self.ask(option::LIST),
             Goal::Go {
@@ -215,15 +238,30 @@ impl Negotiation {
     fn ask(&mut self, number: u32) {
         let payload = match (&self.goal, number) {
             (Goal::Go { export, .. }, option::GO) => {
+                //= proto.md#size-constraints
+                //# it SHOULD announce this during the handshake phase by using `NBD_OPT_GO` (and `NBD_OPT_INFO`
+                //# if used) with an `NBD_INFO_BLOCK_SIZE` information request
+                //= proto.md#option-types
+                //# The client MUST NOT include any information request in the list more than once.
+                //= proto.md#maximum-interoperability
+                //# Similarly, clients that desire maximum interoperability SHOULD implement querying for size
+                //# constraints.
                 info_payload(export, &[info::DESCRIPTION, info::BLOCK_SIZE])
             }
             (Goal::Go { export, .. }, option::SET_META_CONTEXT) => {
+                //= proto.md#metadata-querying
+                //# the client MUST select one or more metadata contexts with the `NBD_OPT_SET_META_CONTEXT`
+                //# command.
                 meta_payload(export, &[wire::BASE_ALLOCATION])
             }
+            //= proto.md#option-types
+            //# The client MUST NOT send any additional data with the option.
             _ => Vec::new(),
         };
         push_option(number, &payload, &mut self.output);
         self.replies = 0;
+        //= proto.md#fixed-newstyle-negotiation
+        //# The client MUST NOT send any option until it has received a final reply to any option it has sent
         self.stage = Stage::Asked(number);
     }
 
@@ -236,6 +274,9 @@ impl Negotiation {
             return Ok((0, Some(Progress::NeedMore)));
         };
         if reply.option != asked {
+            //= proto.md#termination-of-the-session-during-option-haggling
+            //# If either the client or the server detects a violation of a mandatory condition ('MUST' etc.) by
+            //# the other party, it MAY initiate a hard disconnect.
             return Err(ClientError::Protocol("it replied to another option"));
         }
         self.replies += 1;
@@ -270,13 +311,24 @@ impl Negotiation {
     /// The last option succeeded: sends the next, or ends.
     fn acknowledged(&mut self, asked: u32) -> Result<Option<Progress>, ClientError> {
         match asked {
+            //= proto.md#client-side-requirements
+            //# If the client receives `NBD_REP_ACK` in response, it MUST immediately upgrade the session to
+            //# TLS.
             option::STARTTLS => self.stage = Stage::Tls,
             option::EXTENDED_HEADERS => self.has_chunks(Framing::Extended),
             option::STRUCTURED_REPLY => self.has_chunks(Framing::Structured),
+            //= proto.md#client-side-requirements
+            //# If a client supports TLS, it SHOULD use `NBD_OPT_GO` (if the server supports it) in place of
+            //# `NBD_OPT_EXPORT_NAME`.
             option::SET_META_CONTEXT => self.ask(option::GO),
             option::LIST => {
+                //= proto.md#termination-of-the-session-during-option-haggling
+                //# A client MAY use a soft disconnect to terminate the session whenever it wishes.
                 push_option(option::ABORT, &[], &mut self.output);
                 self.stage = Stage::Over;
+                //= proto.md#option-types
+                //# Therefore the client SHOULD gracefully handle the server closing the connection after
+                //# receiving an `NBD_OPT_ABORT` without it sending a reply.
                 return Ok(Some(Progress::Listed(core::mem::take(&mut self.listed))));
             }
             // "The server MUST send an NBD_INFO_EXPORT information type at some point before sending
@@ -288,6 +340,9 @@ impl Negotiation {
             }
             _ => {
                 self.stage = Stage::Over;
+                //= proto.md#option-types
+                //# The client MUST NOT send further option requests unless the final reply from the server
+                //# indicates an error.
                 return Ok(Some(Progress::Connected(self.found.clone())));
             }
         }
@@ -295,6 +350,8 @@ impl Negotiation {
     }
 
     /// The server has agreed to `framing`, which has chunks: selects the context if the goal has one.
+    //= proto.md#baseline
+    //# Clients that wish to use more messages MUST negotiate them during the handshake phase, first.
     fn has_chunks(&mut self, framing: Framing) {
         self.found.framing = framing;
         let wants = matches!(
@@ -314,16 +371,33 @@ impl Negotiation {
     /// The last option failed: continues without it, or gives up if the client needs it.
     fn refused(&mut self, reply: &OptionReply<'_>) -> Result<Option<Progress>, ClientError> {
         match reply.option {
+            //= proto.md#option-types
+            //# For backwards compatibility, clients SHOULD be prepared to also handle `NBD_REP_ERR_UNSUP`; in
+            //# this case, only the compact transmission headers will be used.
             option::EXTENDED_HEADERS => self.ask(option::STRUCTURED_REPLY),
+            //= proto.md#option-types
+            //# For backwards compatibility, clients SHOULD be prepared to also handle `NBD_REP_ERR_UNSUP`; in
+            //# this case, no structured replies will be sent.
             option::STRUCTURED_REPLY => self.ask(option::GO),
             option::SET_META_CONTEXT => {
                 // "If an error is returned, the client MUST disregard any context replies that may
                 // have been sent."
+                //= proto.md#option-types
+                //# If an error is returned, the client MUST disregard any context replies that may have been
+                //# sent.
                 self.found.allocation = None;
                 self.ask(option::GO);
             }
+            //= proto.md#client-side-requirements
+            //# therefore the client MUST either continue the session without TLS, or terminate the session.
             option => {
+                //= proto.md#client-side-requirements
+                //# For this reason, a client which only wishes to use TLS SHOULD terminate the session if the
+                //# `NBD_OPT_STARTTLS` replies with an error.
                 let text = String::from_utf8_lossy(reply.payload).into_owned();
+                //= proto.md#client-side-requirements
+                //# Notwithstanding, a client MAY always terminate the session or refuse to connect to a
+                //# particular export if TLS is not available and the user requires TLS.
                 return Err(ClientError::Refused {
                     option,
                     kind: reply.kind,
@@ -358,9 +432,14 @@ impl Negotiation {
         let kind = reader
             .u16()
             .ok_or(ClientError::Protocol("it sent information without a type"))?;
+        //= proto.md#option-reply-types
+        //# A client MUST NOT rely on any particular ordering amongst the `NBD_OPT_INFO` replies, and MUST
+        //# ignore information types that it does not recognize.
         match (kind, reply.payload.len()) {
             (info::EXPORT, 12) => {
                 self.found.size = reader.u64().unwrap_or_default();
+                //= proto.md#transmission-flags
+                //# Clients SHOULD ignore unknown flags.
                 self.found.flags =
                     ExportFlags::from_bits_truncate(reader.u16().unwrap_or_default());
                 self.has_size = true;
@@ -378,6 +457,8 @@ impl Negotiation {
                 let rest = reader.take(reader.len()).unwrap_or_default();
                 self.found.description = text::parse_string(rest).map(str::to_owned);
             }
+            //= proto.md#option-types
+            //# The client MUST ignore information replies it does not understand.
             _ => {}
         }
         Ok(None)
@@ -389,6 +470,8 @@ impl Negotiation {
             "it sent a metadata context without an id",
         ))?;
         if reader.take(reader.len()) == Some(wire::BASE_ALLOCATION.as_bytes()) {
+            //= proto.md#option-types
+            //# clients MUST therefore treat the ID as an opaque value
             self.found.allocation = Some(ContextId(id));
         }
         Ok(None)

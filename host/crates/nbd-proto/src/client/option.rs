@@ -26,6 +26,8 @@ pub fn hello(input: &[u8]) -> Result<Option<HandshakeFlags>, ClientError> {
     if magic != wire::OPTION_MAGIC {
         return Err(ClientError::Protocol("it isn't a newstyle server"));
     }
+    //= proto.md#newstyle-negotiation
+    //# The client SHOULD ignore any handshake flags it does not recognize
     Ok(reader.u16().map(HandshakeFlags::from_bits_truncate))
 }
 

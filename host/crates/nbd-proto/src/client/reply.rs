@@ -83,6 +83,8 @@ pub fn decode(
         return Ok(None);
     };
     let Some(request) = asked(header.cookie) else {
+        //= proto.md#extended-reply-chunk-message
+        //# S: 64 bits, cookie (MUST match the request)
         return broken("it replied to no request");
     };
     match header.form {
@@ -142,6 +144,9 @@ impl Header {
             }
             (wire::STRUCTURED_REPLY_MAGIC, Framing::Structured)
             | (wire::EXTENDED_REPLY_MAGIC, Framing::Extended) => Self::chunk(framing, &mut reader),
+            //= proto.md#terminating-the-transmission-phase
+            //# Either side MAY initiate a hard disconnect if it detects a violation by the other party of a
+            //# mandatory condition within this document.
             _ => return broken("it sent a reply with the wrong magic"),
         };
         Ok(header)
@@ -162,6 +167,8 @@ impl Header {
 
     fn chunk(framing: Framing, reader: &mut Reader<'_>) -> Option<Self> {
         // "Clients MUST ignore unrecognized flags."
+        //= proto.md#structured-reply-flags
+        //# Clients MUST ignore unrecognized flags.
         let done = reader.u16()? & chunk::FLAG_DONE != 0;
         let kind = reader.u16()?;
         let cookie = Cookie(reader.u64()?);
@@ -184,6 +191,9 @@ impl Header {
 
     /// "offset (MUST match the request)"
     fn check(&self, request: &Request) -> Result<(), ClientError> {
+        //= proto.md#extended-reply-chunk-message
+        //# The extended reply has an additional field *offset* which MUST match the *offset* of the client's
+        //# request
         match self.form {
             Form::Chunk {
                 offset: Some(offset),
@@ -245,17 +255,32 @@ impl Chunk<'_> {
         match self.kind {
             chunk::NONE if self.length == 0 && self.done => Ok(Some((0, Body::Nothing))),
             chunk::OFFSET_DATA => self.data(input),
+            //= proto.md#structured-reply-types
+            //# If the client receives an unknown or unexpected type with bit 15 set, it MUST consider the
+            //# current reply as errored
             kind if kind & chunk::ERROR_BIT != 0 => {
                 if self.length > limits::MAX_ERROR_CHUNK {
+                    //= proto.md#extended-reply-chunk-message
+                    //# a client MAY initiate hard disconnect if a server's reply length is unexpectedly large.
                     return broken("it sent an error chunk of more than 16 KiB");
                 }
                 self.whole(input, Self::error)
             }
             chunk::OFFSET_HOLE if self.length == 12 => self.whole(input, Self::hole),
+            //= proto.md#structured-reply-types
+            //# *length* MUST be 4 + (a positive integer multiple of 8).
             chunk::BLOCK_STATUS => self.block_status(input, 4, 8),
+            //= proto.md#structured-reply-types
+            //# This chunk type MUST NOT be used unless extended headers were negotiated with
+            //# `NBD_OPT_EXTENDED_HEADERS`.
             chunk::BLOCK_STATUS_EXT if self.framing == Framing::Extended => {
+                //= proto.md#structured-reply-types
+                //# *length* MUST be 8 + (a positive multiple of 16).
                 self.block_status(input, 8, 16)
             }
+            //= proto.md#structured-reply-types
+            //# If the client receives an unknown or unexpected type, other than an *error chunk*, it MUST
+            //# initiate a hard disconnect.
             _ => broken("it sent a chunk of an unknown type or the wrong length"),
         }
     }
@@ -297,6 +322,8 @@ impl Chunk<'_> {
             return broken("it sent an incomplete hole");
         };
         if length == 0 {
+            //= proto.md#structured-reply-types
+            //# 32 bits: hole size (unsigned, MUST be nonzero)
             return broken("it sent a hole of length 0");
         }
         self.check_content(offset, length)?;
@@ -314,10 +341,18 @@ impl Chunk<'_> {
             .checked_sub(start)
             .and_then(|from| from.checked_add(u64::from(length)));
         if kind != command::READ {
+            //= proto.md#request-types
+            //# A client MAY initiate a hard disconnect if it detects that the server has sent invalid chunks
+            //# (such as overlapping data, or not enough data before claiming success).
             return broken("it sent data or a hole for a request that isn't a read");
         }
         match end {
+            //= proto.md#structured-reply-types
+            //# The data MUST lie within the bounds of the original offset and length of the client's request
             Some(end) if end <= asked => Ok(()),
+            //= proto.md#structured-reply-types
+            //# For all other messages with unknown or unexpected type or inconsistent contents, the client MUST
+            //# initiate a hard disconnect.
             _ => broken("it sent data or a hole outside the request"),
         }
     }
@@ -333,6 +368,8 @@ impl Chunk<'_> {
         let list = self.length.saturating_sub(fields);
         let sane = list > 0 && list.is_multiple_of(each);
         if !sane || list / each > limits::MAX_DESCRIPTORS as u64 {
+            //= proto.md#request-types
+            //# A client MAY initiate a hard disconnect if it detects that the server has sent an invalid chunk.
             return broken("it sent a block status chunk of the wrong length");
         }
         if self.request.kind != command::BLOCK_STATUS {
@@ -367,10 +404,15 @@ impl Chunk<'_> {
     fn check_descriptors(&self, descriptors: &[Descriptor]) -> Result<(), ClientError> {
         let asked = self.request.length;
         if descriptors.iter().any(|descriptor| descriptor.length == 0) {
+            //= proto.md#structured-reply-types
+            //# 32 bits, length of the extent to which the status below applies (unsigned, MUST be nonzero)
             return broken("it sent a descriptor of length 0");
         }
         if self.request.flags.contains(CommandFlags::REQ_ONE) {
             return match descriptors {
+                //= proto.md#structured-reply-types
+                //# every reply chunk MUST contain exactly one descriptor, and that descriptor MUST NOT exceed
+                //# the *length* of the original request.
                 [one] if one.length <= asked => Ok(()),
                 _ => broken("it didn't send exactly one descriptor within the request"),
             };
@@ -381,6 +423,9 @@ impl Chunk<'_> {
         let sum = before_last
             .iter()
             .fold(0u64, |sum, piece| sum.saturating_add(piece.length));
+        //= proto.md#structured-reply-types
+        //# the sum of the *length* fields of the first N-1 extents (if any) MUST be less than the requested
+        //# length,
         if sum != 0 && sum >= asked {
             return broken("it sent descriptors beyond the end of the request");
         }
@@ -394,9 +439,13 @@ impl Chunk<'_> {
             return broken("it sent an incomplete error chunk");
         };
         let Some(errno) = Errno::from_wire(error) else {
+            //= proto.md#structured-reply-types
+            //# 32 bits: error (MUST be nonzero)
             return broken("it sent an error of value 0");
         };
         let length = usize::from(length);
+        //= proto.md#structured-reply-types
+        //# Note that *message length* MUST NOT exceed the 4096 bytes string length limit.
         let Some(text) = payload
             .take(length)
             .filter(|_| length <= limits::MAX_STRING)
@@ -429,6 +478,8 @@ fn descriptor(payload: &mut Reader<'_>, extended: bool) -> Option<Descriptor> {
     if extended {
         payload.u32()?;
     }
+    //= proto.md#baseallocation-metadata-context
+    //# clients MUST ignore unknown flags.
     let flags = StateFlags::from_bits_truncate(payload.u32()?);
     Some(Descriptor { length, flags })
 }

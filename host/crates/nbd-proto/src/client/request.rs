@@ -50,7 +50,13 @@ impl Request {
     #[must_use]
     pub fn write(framing: Framing, cookie: Cookie, offset: u64, length: u32) -> Self {
         let request = Self::new(command::WRITE, cookie, offset, u64::from(length));
+        //= proto.md#request-message
+        //# In the compact style, the client MUST NOT use the `NBD_CMD_FLAG_PAYLOAD_LEN` flag
         if framing == Framing::Extended {
+            //= proto.md#request-message
+            //# The command `NBD_CMD_WRITE` MUST use the flag `NBD_CMD_FLAG_PAYLOAD_LEN` in this mode
+            //= proto.md#command-flags
+            //# the flag MUST be set for `NBD_CMD_WRITE`
             request.with(CommandFlags::PAYLOAD_LEN)
         } else {
             request
@@ -60,12 +66,16 @@ impl Request {
     /// A DISC.
     #[must_use]
     pub const fn disconnect(cookie: Cookie) -> Self {
+        //= proto.md#request-types
+        //# The values of the length and offset fields in a disconnect request MUST be zero.
         Self::new(command::DISC, cookie, 0, 0)
     }
 
     /// A FLUSH.
     #[must_use]
     pub const fn flush(cookie: Cookie) -> Self {
+        //= proto.md#request-types
+        //# For a flush request, *length* and *offset* are reserved, and MUST be set to all-zero.
         Self::new(command::FLUSH, cookie, 0, 0)
     }
 
@@ -133,5 +143,8 @@ impl Request {
 #[must_use]
 pub fn filter_payload(length: u64, contexts: &[ContextId]) -> Vec<u8> {
     let ids = contexts.iter().flat_map(|context| context.0.to_be_bytes());
+    //= proto.md#request-types
+    //# The payload form MUST occupy 8 + n*4 bytes, where n is the number of metacontext ids the client is
+    //# interested in
     length.to_be_bytes().into_iter().chain(ids).collect()
 }

@@ -15,6 +15,9 @@ pub(super) struct Answer<'a> {
 impl Answer<'_> {
     /// "Will be sent by the server when it accepts the option". No data.
     pub(super) fn ack(&mut self) {
+        //= proto.md#option-types
+        //# The server MUST NOT send any zero padding bytes after the `NBD_REP_ACK` data, whether or not the
+        //# client negotiated the `NBD_FLAG_C_NO_ZEROES` flag.
         self.reply(option_reply::ACK, &[]);
     }
 
@@ -23,6 +26,9 @@ impl Answer<'_> {
     pub(super) fn error(&mut self, kind: u32, reason: &str) {
         let mut string = Vec::with_capacity(reason.len());
         text::push_string(reason, &mut string);
+        //= proto.md#option-reply-types
+        //# All error replies MAY have some data set, in which case that data is an error message string
+        //# suitable for display to the user.
         self.reply(kind, &[&string]);
     }
 
@@ -40,6 +46,8 @@ impl Answer<'_> {
         text::push_string(description.unwrap_or_default(), &mut string);
         self.reply(
             option_reply::SERVER,
+            //= proto.md#option-reply-types
+            //# 32 bits, length of name (unsigned); MUST be no larger than the reply packet header length - 4
             &[&length.to_be_bytes(), name.as_bytes(), &string],
         );
     }
@@ -47,6 +55,8 @@ impl Answer<'_> {
     /// NBD_INFO_EXPORT: "length MUST be 12".
     pub(super) fn info_export(&mut self, size: u64, flags: ExportFlags) {
         self.info(
+            //= proto.md#option-reply-types
+            //# *length* MUST be 12
             info::EXPORT,
             &[&size.to_be_bytes(), &flags.bits().to_be_bytes()],
         );
@@ -54,6 +64,8 @@ impl Answer<'_> {
 
     /// NBD_INFO_NAME, unless the name isn't a string of the protocol.
     pub(super) fn info_name(&mut self, export: &Export) {
+        //= proto.md#option-reply-types
+        //# The name MAY differ from the name presented in the client's option request
         if text::is_string(&export.name) {
             self.info(info::NAME, &[export.name.as_bytes()]);
         }
@@ -77,16 +89,25 @@ impl Answer<'_> {
             export.block.maximum(),
         ]
         .map(u32::to_be_bytes);
+        //= proto.md#option-reply-types
+        //# The *length* MUST be 14
         self.info(info::BLOCK_SIZE, &[&minimum, &preferred, &maximum]);
     }
 
     /// NBD_REP_META_CONTEXT: "32 bits, NBD metadata context ID; String, name".
     pub(super) fn meta_context(&mut self, id: ContextId) {
+        //= proto.md#option-types
+        //# each namespace returned MUST begin with the relevant namespace, followed by a colon, and then other
+        //# UTF-8 characters
+        //= proto.md#option-reply-types
+        //# it MUST be valid UTF-8 data.
         let name = wire::BASE_ALLOCATION.as_bytes();
         self.reply(option_reply::META_CONTEXT, &[&id.0.to_be_bytes(), name]);
     }
 
     fn info(&mut self, kind: u16, parts: &[&[u8]]) {
+        //= proto.md#option-reply-types
+        //# The *length* MUST be at least 2
         let kind = kind.to_be_bytes();
         let parts: Vec<&[u8]> = core::iter::once(&kind[..])
             .chain(parts.iter().copied())
@@ -119,6 +140,12 @@ impl Answer<'_> {
 pub(super) fn export_name(size: u64, flags: ExportFlags, no_zeroes: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(&size.to_be_bytes());
     out.extend_from_slice(&flags.bits().to_be_bytes());
+    //= proto.md#handshake-flags
+    //# the server MUST NOT send the 124 bytes of zero when the client ends negotiation with
+    //# `NBD_OPT_EXPORT_NAME`.
+    //= proto.md#client-flags
+    //# If set, the server MUST NOT send the 124 bytes of zeroes when the client ends negotiation with
+    //# `NBD_OPT_EXPORT_NAME`.
     if !no_zeroes {
         out.extend_from_slice(&[0; wire::EXPORT_NAME_PADDING]);
     }

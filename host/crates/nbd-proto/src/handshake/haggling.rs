@@ -13,21 +13,43 @@ impl Handshake {
         if self.bar(number) {
             return;
         }
+        //= proto.md#baseline
+        //# The following MUST be implemented by all implementations, and should be considered a baseline:
         let done = match number {
+            //= proto.md#maximum-interoperability
+            //# Clients or servers that desire interoperability with older implementations SHOULD implement the
+            //# `NBD_OPT_EXPORT_NAME` message in addition to `NBD_OPT_INFO` and `NBD_OPT_GO`.
             opt::EXPORT_NAME => return self.export_name(payload),
             // "a server SHOULD ignore any data sent by the client"
+            //= proto.md#option-types
+            //# a server SHOULD ignore any data sent by the client rather than rejecting the request as invalid.
             opt::ABORT => return self.abort(),
             opt::LIST => no_data(payload).map(|()| self.stage = Stage::Asking(Question::List)),
+            //= proto.md#maximum-interoperability
+            //# Clients and servers that desire maximum interoperability SHOULD implement the following
+            //# features:
             opt::STARTTLS => self.start_tls(payload),
+            //= proto.md#option-types
+            //# however, if the server has acknowledged a client's request for `NBD_OPT_EXTENDED_HEADERS`, the
+            //# server MUST NOT fail `NBD_OPT_GO` with `NBD_REP_ERR_UNSUP`.
+            //= proto.md#option-types
+            //# the server MUST also support `NBD_OPT_GO`.
             opt::INFO | opt::GO => self.info(number, payload),
             opt::STRUCTURED_REPLY => self.structured_reply(payload),
             opt::EXTENDED_HEADERS => self.extended_headers(payload),
             opt::LIST_META_CONTEXT | opt::SET_META_CONTEXT => self.meta_context(number, payload),
             // "Servers that receive messages which they do not implement MUST reply to them with
             // NBD_REP_ERR_UNSUP, and MUST NOT fail to parse the next message received."
+            //= proto.md#baseline
+            //# Servers that receive messages which they do not implement MUST reply to them with
+            //# `NBD_REP_ERR_UNSUP`, and MUST NOT fail to parse the next message received.
             _ => Err((rep::ERR_UNSUP, "unknown option")),
         };
+        //= proto.md#termination-of-the-session-during-option-haggling
+        //# A party MUST NOT initiate a hard disconnect save where set out in this section.
         if let Err((kind, reason)) = done {
+            //= proto.md#termination-of-the-session-during-option-haggling
+            //# it MUST (save where set out above) simply error inbound options
             self.answer(number).error(kind, reason);
         }
     }
@@ -35,7 +57,13 @@ impl Handshake {
     /// Answers, or closes on, an option that the state of the handshake forbids, whatever its payload.
     /// False if the state allows the option.
     fn bar(&mut self, number: u32) -> bool {
+        //= proto.md#forcedtls-mode
+        //# The server MUST NOT send `NBD_REP_ERR_TLS_REQD` in reply to any option if TLS has already been
+        //# initiated.
         let needs_tls = self.policy.tls == TlsMode::Require && !self.tls;
+        //= proto.md#server-side-requirements
+        //# The server MUST operate in NOTLS mode unless the server set flag `NBD_FLAG_FIXED_NEWSTYLE` and the
+        //# client replied with `NBD_FLAG_C_FIXED_NEWSTYLE` in the fixed newstyle negotiation.
         let (kind, reason) = if !self.fixed && number != opt::EXPORT_NAME {
             // "This is the only valid option in nonfixed newstyle negotiation."
             self.stage = Stage::Over;
@@ -43,15 +71,29 @@ impl Handshake {
         } else if needs_tls && !matches!(number, opt::STARTTLS | opt::ABORT) {
             // "If the server receives any other option, including NBD_OPT_INFO and unsupported
             // options, it MUST reply with NBD_REP_ERR_TLS_REQD if TLS has not been initiated"
+            //= proto.md#forcedtls-mode
+            //# If the server receives any other option, including `NBD_OPT_INFO` and unsupported options, it
+            //# MUST reply with `NBD_REP_ERR_TLS_REQD` if TLS has not been initiated
+            //= proto.md#forcedtls-mode
+            //# If the server receives a request to enter transmission mode via `NBD_OPT_GO` when TLS has not
+            //# been initiated, it MUST error with `NBD_REP_ERR_TLS_REQD`.
+            //= proto.md#option-types
+            //# a FORCEDTLS server MUST NOT send `NBD_REP_INFO` replies
             (rep::ERR_TLS_REQD, "this server requires TLS")
         } else if self.shutting_down && number != opt::ABORT {
             // "it ... SHOULD error further options received (other than an NBD_OPT_ABORT) with
             // NBD_REP_ERR_SHUTDOWN"
+            //= proto.md#termination-of-the-session-during-option-haggling
+            //# SHOULD error further options received (other than an `NBD_OPT_ABORT`) with
+            //# `NBD_REP_ERR_SHUTDOWN`.
             (rep::ERR_SHUTDOWN, "the server is shutting down")
         } else {
             return false;
         };
         self.forget_contexts(number);
+        //= proto.md#forcedtls-mode
+        //# If the server receives a request to enter transmission mode via `NBD_OPT_EXPORT_NAME` when TLS has
+        //# not been initiated, then as this request cannot error, it MUST terminate the session.
         if number == opt::EXPORT_NAME {
             // "as this request cannot error, it MUST terminate the session"
             self.stage = Stage::Over;
@@ -68,6 +110,8 @@ impl Handshake {
         }
         self.forget_contexts(option.number);
         match option.number {
+            //= proto.md#option-types
+            //# a server SHOULD ignore any data sent by the client rather than rejecting the request as invalid.
             opt::ABORT => self.abort(),
             number if option.is_known() => {
                 self.answer(number)
@@ -86,6 +130,8 @@ impl Handshake {
     }
 
     fn abort(&mut self) {
+        //= proto.md#option-types
+        //# The server MUST reply with `NBD_REP_ACK`.
         self.answer(opt::ABORT).ack();
         self.stage = Stage::Over;
     }
@@ -95,6 +141,11 @@ impl Handshake {
     fn export_name(&mut self, payload: &[u8]) {
         // "a client that has used NBD_OPT_EXTENDED_HEADERS to negotiate extended headers MUST NOT
         // use this option"
+        //= proto.md#option-types
+        //# Additionally, a client that has used `NBD_OPT_EXTENDED_HEADERS` to negotiate extended headers MUST
+        //# NOT use this option.
+        //= proto.md#option-types
+        //# Once extended headers are successfully requested, a client MUST NOT use `NBD_OPT_EXPORT_NAME`.
         let usable = self.agreed.framing != Framing::Extended;
         self.stage = match text::parse_string(payload) {
             Some(name) if usable => Stage::Asking(Question::ExportName(name.to_owned())),
@@ -104,19 +155,37 @@ impl Handshake {
 
     /// Sections "NOTLS mode", "FORCEDTLS mode" and "SELECTIVETLS mode".
     fn start_tls(&mut self, payload: &[u8]) -> Result<(), Complaint> {
+        //= proto.md#option-types
+        //# The server MUST either reply with `NBD_REP_ACK` after which point the connection is upgraded to TLS,
+        //# or an error reply explicitly permitted by this document
         no_data(payload)?;
         if self.policy.tls == TlsMode::Off {
+            //= proto.md#notls-mode
+            //# it MUST respond with `NBD_REP_ERR_POLICY` (if it does not support TLS for policy reasons)
             return Err((rep::ERR_POLICY, "this server doesn't offer TLS"));
         }
         // "If the server receives NBD_OPT_STARTTLS when TLS has already been negotiated, it MUST
         // reply with NBD_REP_ERR_INVALID."
         if self.tls {
+            //= proto.md#forcedtls-mode
+            //# If the server receives `NBD_OPT_STARTTLS` when TLS has already been negotiated, it it MUST reply
+            //# with `NBD_REP_ERR_INVALID`.
             return Err((rep::ERR_INVALID, "TLS is already in use"));
         }
+        //= proto.md#forcedtls-mode
+        //# If the server receives `NBD_OPT_STARTTLS` prior to negotiating TLS, it MUST reply with
+        //# `NBD_REP_ACK`.
         self.answer(opt::STARTTLS).ack();
         // "When this command succeeds, the server MUST NOT preserve any negotiation state ... issued
         // before this command."
+        //= proto.md#option-types
+        //# When this command succeeds, the server MUST NOT preserve any negotiation state (such as a request
+        //# for `NBD_OPT_STRUCTURED_REPLY`, or metadata contexts from `NBD_OPT_SET_META_CONTEXT`) issued before
+        //# this command.
         self.agreed = Agreed::NOTHING;
+        //= proto.md#selectivetls-mode
+        //# If the server receives `NBD_OPT_STARTTLS` prior to negotiating TLS, it MUST reply with `NBD_REP_ACK`
+        //# and initiate TLS as set out under 'FORCEDTLS' above.
         self.stage = Stage::Tls;
         Ok(())
     }
@@ -127,8 +196,13 @@ impl Handshake {
             return Err(NOT_OFFERED);
         }
         match self.agreed.framing {
+            //= proto.md#option-types
+            //# Structured replies have been negotiated; the server MUST use structured replies to the
+            //# `NBD_CMD_READ` transmission request.
             Framing::Simple => self.agree(opt::STRUCTURED_REPLY, Framing::Structured),
             Framing::Structured => {
+                //= proto.md#fixed-newstyle-negotiation
+                //# the server MAY fail the repeated message with `NBD_REP_ERR_INVALID`
                 return Err((rep::ERR_INVALID, "structured replies are already in use"));
             }
             // "The client has already successfully negotiated extended headers, which takes
@@ -151,8 +225,12 @@ impl Handshake {
             return Err(NOT_OFFERED);
         }
         if self.agreed.framing == Framing::Extended {
+            //= proto.md#fixed-newstyle-negotiation
+            //# the server MAY fail the repeated message with `NBD_REP_ERR_INVALID`
             return Err((rep::ERR_INVALID, "extended headers are already in use"));
         }
+        //= proto.md#option-types
+        //# a server SHOULD support this option even if structured replies are not negotiated.
         self.agree(opt::EXTENDED_HEADERS, Framing::Extended);
         Ok(())
     }
@@ -178,6 +256,14 @@ impl Handshake {
         // SET: "This option MUST NOT be requested unless structured replies or extended headers
         // have been negotiated first. If a client attempts to do so, a server SHOULD send
         // NBD_REP_ERR_INVALID"; LIST: the same with "MAY".
+        //= proto.md#option-types
+        //# a server MAY send `NBD_REP_ERR_INVALID`.
+        //= proto.md#option-types
+        //# a server MAY send `NBD_REP_ERR_INVALID` or `NBD_REP_ERR_EXT_HEADER_REQD`.
+        //= proto.md#option-types
+        //# a server SHOULD send `NBD_REP_ERR_INVALID`.
+        //= proto.md#option-types
+        //# a server SHOULD send `NBD_REP_ERR_INVALID` or `NBD_REP_ERR_EXT_HEADER_REQD`.
         if !self.agreed.framing.has_chunks() {
             return Err((
                 rep::ERR_INVALID,
@@ -202,6 +288,8 @@ const NOT_OFFERED: Complaint = (rep::ERR_UNSUP, "this server doesn't offer the o
 /// "The client MUST NOT send any additional data with the option, and the server SHOULD reject a
 /// request that includes data with NBD_REP_ERR_INVALID."
 fn no_data(payload: &[u8]) -> Result<(), Complaint> {
+    //= proto.md#option-types
+    //# the server SHOULD reject a request that includes data with `NBD_REP_ERR_INVALID`.
     if payload.is_empty() {
         Ok(())
     } else {

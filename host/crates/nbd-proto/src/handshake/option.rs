@@ -98,10 +98,15 @@ impl InfoOption {
         let mut wanted = InfoWanted::default();
         while let Some(request) = reader.u16() {
             match request {
+                //= proto.md#option-reply-types
+                //# A particular information type SHOULD only appear once for a given export unless documented
+                //# otherwise.
                 info::NAME => wanted.name = true,
                 info::DESCRIPTION => wanted.description = true,
                 info::BLOCK_SIZE => wanted.block_size = true,
                 // "The server MUST ignore any information requests it does not understand."
+                //= proto.md#option-types
+                //# The server MUST ignore any information requests it does not understand.
                 _ => {}
             }
         }
@@ -130,7 +135,13 @@ impl MetaOption {
         let count = reader
             .u32()
             .ok_or(invalid("the number of queries is missing"))?;
+        //= proto.md#option-types
+        //# In this case, the server SHOULD NOT fail with `NBD_REP_ERR_TOO_BIG`.
         if count > limits::MAX_META_QUERIES {
+            //= proto.md#option-types
+            //# In this case, the server MAY fail with `NBD_REP_ERR_TOO_BIG` if too many queries are requested.
+            //= proto.md#option-types
+            //# The server MAY return `NBD_REP_ERR_TOO_BIG` if a request seeks to select too many contexts.
             return Err((
                 option_reply::ERR_TOO_BIG,
                 "the option has more than 128 queries",
@@ -139,14 +150,40 @@ impl MetaOption {
         let lists = number == option::LIST_META_CONTEXT;
         // LIST: "If zero queries are sent, then the server MUST return all the metadata contexts".
         // SET: "If zero queries are sent, the server MUST select no metadata contexts."
+        //= proto.md#option-types
+        //# If zero queries are sent, then the server MUST return all the metadata contexts that are available
+        //# to the client to select on the given export.
+        //= proto.md#option-types
+        //# If zero queries are sent, the server MUST select no metadata contexts.
         let mut allocation = lists && count == 0;
         for _ in 0..count {
+            //= proto.md#metadata-querying
+            //# The entire name (namespace, colon, and leaf-name) MUST follow the restrictions for strings as
+            //# laid out earlier in this document.
+            //= proto.md#option-types
+            //# The server MAY ignore queries that do not select a single metadata context
             let query = string(&mut reader, NO_QUERY)?;
             // "base:": "the server MUST ignore this form during NBD_OPT_SET_META_CONTEXT, and MUST
             // support this as a wildcard during NBD_OPT_LIST_META_CONTEXT". No other query matches: "the
             // server MUST ignore query strings belonging to an unknown namespace", and unknown leaves.
+            //= proto.md#metadata-querying
+            //# the empty leaf-name makes sense as a wildcard for a client query during
+            //# `NBD_OPT_LIST_META_CONTEXT`, but SHOULD NOT select any contexts during
+            //# `NBD_OPT_SET_META_CONTEXT`.
+            //= proto.md#the-base-metadata-namespace
+            //# `base:` - the server MUST ignore this form during `NBD_OPT_SET_META_CONTEXT`, and MUST support
+            //# this as a wildcard during `NBD_OPT_LIST_META_CONTEXT`
+            //= proto.md#the-base-metadata-namespace
+            //# If a `[leaf-name]` requested by the client is not recognized, the server MUST ignore it rather
+            //# than report an error.
+            //= proto.md#option-types
+            //# However, the server MUST ignore query strings belonging to an unknown namespace.
             allocation |= query == wire::BASE_ALLOCATION || (lists && query == "base:");
         }
+        //= proto.md#option-types
+        //# If the option request is syntactically invalid (such as a query length that would require reading
+        //# beyond the original length given in the option header), the server MUST fail the request with
+        //# `NBD_REP_ERR_INVALID`.
         if !reader.is_empty() {
             return Err(invalid("the option has bytes after its last query"));
         }
@@ -157,10 +194,14 @@ impl MetaOption {
 /// Reads a string after its length of 32 bits. `complaint` is the error's text if the bytes aren't a string of the
 /// protocol.
 fn string<'a>(reader: &mut Reader<'a>, complaint: &'static str) -> Result<&'a str, Complaint> {
+    //= proto.md#option-types
+    //# the server MUST fail the request with `NBD_REP_ERR_INVALID`.
     let length = reader.u32().ok_or(invalid("the option is too short"))?;
     let bytes = usize::try_from(length)
         .ok()
         .and_then(|length| reader.take(length));
+    //= proto.md#option-types
+    //# 32 bits, length of name (unsigned); MUST be no larger than the option data length - 6
     let bytes = bytes.ok_or(invalid("a string reaches past the end of the option"))?;
     text::parse_string(bytes).ok_or(invalid(complaint))
 }
