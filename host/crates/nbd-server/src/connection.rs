@@ -168,8 +168,13 @@ where
     // A client that has chosen an export gives back its place among the strangers.
     drop(visitor);
     let ended = match shaken {
+        //= proto.md#termination-of-the-session-during-option-haggling
+        //# Either end MAY simply terminate the session.
         Err(_) => Ok(End::TimedOut),
         Ok(None) => Ok(End::Displaced),
+        //= proto.md#option-types
+        //# Similarly the server SHOULD gracefully handle the client sending an `NBD_OPT_ABORT` and closing the
+        //# connection without waiting for a reply.
         Ok(Some(Err(error))) => Err(error),
         Ok(Some(Ok(None))) => Ok(End::Handshake),
         Ok(Some(Ok(Some(agreed)))) => Ok(transmission::run(agreed, number, stop).await),

@@ -108,32 +108,76 @@ impl Reply {
     }
 
     fn error(&mut self, head: Head, errno: Errno, text: &str) {
+        //= proto.md#structured-reply-types
+        //# This type SHOULD NOT be used more than once in a structured reply.
+        //= proto.md#request-types
+        //# SHOULD be the only error chunk in the reply.
         self.frames.clear();
+        //= proto.md#request-types
+        //# If it chooses not to, it MUST NOT send any payload for this request.
         self.parts.clear();
+        //= proto.md#request-types
+        //# The server MUST include an error chunk as one of the subsequent chunks, but MAY defer the error
+        //# reporting behind other queued chunks.
         reply::error(head, errno, text, &mut self.frames);
     }
 
     /// Encodes the reply to a request that failed.
     fn fail(&mut self, head: Head, command: &Command, failure: &Failure) {
+        //= proto.md#request-types
+        //# the server SHOULD set the appropriate error code in the error field.
         self.error(head, failure.errno.permitted_for(command), &failure.text);
     }
 
     /// Encodes the reply to a read that succeeded, in chunks if the framing has them.
     fn read(&mut self, head: Head, offset: u64, dont_fragment: bool, mut body: Box<ReadReply>) {
+        //= proto.md#structured-reply-types
+        //# This chunk MAY be used more than once in a reply, unless the `NBD_CMD_FLAG_DF` flag was set.
+        //= proto.md#request-types
+        //# a read request MUST always be answered by a simple reply
         if dont_fragment || !head.framing.has_chunks() {
+            //= proto.md#request-types
+            //# the server MUST send at most one content chunk
+            //= proto.md#request-types
+            //# If the area being read contains both data and a hole, the server MUST use
+            //# `NBD_REPLY_TYPE_OFFSET_DATA` with the zeroes explicitly present.
             body.flatten();
         }
+        //= proto.md#structured-reply-types
+        //# The data MUST lie within the bounds of the original offset and length of the client's request, and
+        //# MUST NOT overlap with the bounds of any earlier content chunk
         let (mut offset, mut body_end) = (offset, 0);
         let count = body.pieces().len();
+        //= proto.md#structured-reply-chunk-message
+        //# A structured reply MAY occupy multiple structured chunk messages
+        //= proto.md#request-types
+        //# each chunk MUST describe at least one byte
         for (index, piece) in body.pieces().iter().enumerate() {
+            //= proto.md#structured-reply-chunk-message
+            //# the chunk with the flag `NBD_REPLY_FLAG_DONE` MUST be sent last.
+            //= proto.md#structured-reply-flags
+            //# the server MUST clear this bit if more structured reply chunks will be sent for the same client
+            //# request, and MUST set this bit if this is the final reply.
+            //= proto.md#request-types
+            //# the server MAY use a content or error chunk as the final chunk by setting the
+            //# `NBD_REPLY_FLAG_DONE` flag
             let done = index + 1 == count;
             match *piece {
+                //= proto.md#structured-reply-types
+                //# *length* MUST be at least 9.
                 Piece::Data(length) => {
                     reply::data_header(head, offset, length, done, &mut self.frames);
                     body_end += length as usize;
                     self.parts.push((self.frames.len(), body_end));
+                    //= proto.md#request-types
+                    //# The server MUST NOT send content chunks that overlap with any earlier content or error
+                    //# chunk, and MUST NOT send chunks that describe data outside the offset and length of the
+                    //# request
                     offset += u64::from(length);
                 }
+                //= proto.md#structured-reply-types
+                //# The hole MUST lie within the bounds of the original offset and length of the client's
+                //# request, and MUST NOT overlap with the bounds of any earlier content chunk
                 Piece::Zeroes(length) => {
                     let hole = reply::hole(head, offset, length, done, &mut self.frames);
                     debug_assert!(
@@ -144,6 +188,9 @@ impl Reply {
                 }
             }
         }
+        //= proto.md#request-types
+        //# When no error is detected, the server MUST send enough data chunks to cover the entire region
+        //# described by the offset and length of the client's request.
         self.body = Some(body);
     }
 }
@@ -211,6 +258,9 @@ async fn carry_out<D: Device>(
             let mut body = reply.body.take().unwrap_or_default();
             body.reset(length);
             match served.read(since, deadline, offset, length, body).await {
+                //= proto.md#structured-reply-chunk-message
+                //# MUST NOT mark a chunk as final if there is still a possibility of detecting an error before
+                //# transmission of that chunk completes.
                 Ok(body) => {
                     reply.read(head, offset, dont_fragment, body);
                     return reply;
@@ -226,31 +276,57 @@ async fn carry_out<D: Device>(
             let range = offset..offset + length;
             match block_status(served, since, deadline, &request, range, one, &mut reply).await {
                 Ok(()) => return reply,
+                //= proto.md#request-types
+                //# If an error occurs, the server SHOULD set the appropriate error code in the error field of
+                //# an error chunk.
                 Err(failure) => Err(failure),
             }
         }
+        //= proto.md#ordering-of-messages-and-writes
+        //# A server MUST NOT reply to a command that has `NBD_CMD_FLAG_FUA` set in its command flags until the
+        //# data (if any) written by that command is persisted to non-volatile storage.
+        //= proto.md#request-types
+        //# The server MUST write the data to disk, and then send the reply message.
         Command::Write { offset, flags, .. } => {
             served
                 .write(since, deadline, offset, request.payload, flags)
                 .await
         }
+        //= proto.md#ordering-of-messages-and-writes
+        //# All write commands (that includes `NBD_CMD_WRITE`, `NBD_CMD_WRITE_ZEROES` and `NBD_CMD_TRIM`) that
+        //# the server completes (i.e. replies to) prior to processing a `NBD_CMD_FLUSH` MUST be written to
+        //# non-volatile storage prior to replying to that `NBD_CMD_FLUSH`.
+        //= proto.md#request-types
+        //# The server MUST NOT send a successful reply header for this request before all write requests for
+        //# which a reply has already been sent to the client have reached permanent storage
         Command::Flush => served.flush(since, deadline).await,
+        //= proto.md#request-types
+        //# A server MAY discard *length* bytes starting at offset, but is not required to
         Command::Trim {
             offset,
             length,
             flags,
         } => served.trim(since, deadline, offset, length, flags).await,
+        //= proto.md#command-flags
+        //# If set, but the server cannot perform the write zeroes any faster than it would for an equivalent
+        //# `NBD_CMD_WRITE`, then the server MUST fail quickly with an error of `NBD_ENOTSUP`.
+        //= proto.md#request-types
+        //# The server MUST zero out the data on disk, and then send the reply message.
         Command::WriteZeroes {
             offset,
             length,
             flags,
         } => served.zero(since, deadline, offset, length, flags).await,
+        //= proto.md#request-types
+        //# The server MAY use this information to speed up further access to that area
         Command::Cache { offset, length } => served.cache(since, deadline, offset, length).await,
         // `answer` has replied to these.
         Command::Refused(_) | Command::Nothing | Command::Disconnect => Ok(()),
     };
     match done {
         Ok(()) => reply.ok(head),
+        //= proto.md#request-types
+        //# If an error occurs, the server MUST set the appropriate error code in the error field.
         Err(failure) => reply.fail(head, &command, &failure),
     }
     reply
@@ -300,7 +376,13 @@ async fn block_status<D: Device>(
     let mut map = served.extents(since, deadline, map).await?;
     let head = request.incoming.head;
     let wire = Wire {
+        //= proto.md#request-types
+        //# The server MUST use descriptor lengths that are an integer multiple of any advertised minimum block
+        //# size.
         min_block: export.enforced().minimum(),
+        //= proto.md#structured-reply-types
+        //# the server MAY return fewer descriptors in the reply than would be required to fully specify the
+        //# whole range of requested information to the client
         max_descriptors: most.min(MAX_DESCRIPTORS),
         width: match head.framing {
             Framing::Extended => Width::Wide64,
@@ -313,6 +395,11 @@ async fn block_status<D: Device>(
     // The parser rejects block status without a context, so there is an id.
     let context = request.allocation.unwrap_or(ContextId(0));
     let pieces = reply.descriptors.iter().map(descriptor);
+    //= proto.md#structured-reply-types
+    //# A successful block status request MUST have exactly one status chunk per negotiated metadata context ID.
+    //= proto.md#request-types
+    //# the server MUST use a structured reply, containing exactly one chunk of type
+    //# `NBD_REPLY_TYPE_BLOCK_STATUS` per selected context id
     reply::block_status(head, context, length, one, pieces, &mut reply.frames)
         .map_err(|_| Failure::host(Errno::Eio, "the host could not encode the extents"))
 }
@@ -320,6 +407,9 @@ async fn block_status<D: Device>(
 fn descriptor(from: &MapDescriptor) -> Descriptor {
     Descriptor {
         length: from.length,
+        //= proto.md#baseallocation-metadata-context
+        //# For the `base:allocation` context, the remainder of the flags field is reserved. Servers SHOULD set
+        //# it to all-zero
         flags: StateFlags::from_bits_truncate(from.flags),
     }
 }
@@ -327,6 +417,9 @@ fn descriptor(from: &MapDescriptor) -> Descriptor {
 /// Replies with ESHUTDOWN to a request that came too late, and counts it.
 #[must_use]
 pub(crate) fn shutting_down(metrics: &Metrics, request: &Request, mut reply: Reply) -> Reply {
+    //= proto.md#terminating-the-transmission-phase
+    //# The error value issued in respect of these requests and any subsequently received requests SHOULD be
+    //# `NBD_ESHUTDOWN`.
     let failure = Failure::shutdown();
     if let Some(operation) = operation(&request.incoming.command) {
         let outcome = Outcome::from(&failure);

@@ -58,6 +58,9 @@ where
 {
     let mut stream = Secured::Plain(stream);
     let mut handshake = Handshake::new(Policy {
+        //= proto.md#server-side-requirements
+        //# it MUST be consistent in its mode of operation across the lifespan of a single TCP connection to the
+        //# server.
         tls: tls.map(Tls::mode).unwrap_or_default(),
         offers: visitor.offers,
     });
@@ -131,6 +134,8 @@ where
             Event::StartTls => {
                 send(&mut stream, &mut handshake).await?;
                 // The handshake has discarded the plain text after STARTTLS.
+                //= proto.md#forcedtls-mode
+                //# all further data MUST be sent and received over TLS.
                 inbox.clear();
                 found = None;
                 let Some(secured) = start_tls(stream, tls, &mut client, &mut stop).await else {
@@ -139,6 +144,9 @@ where
                 stream = secured;
                 handshake.tls_established();
             }
+            //= proto.md#termination-of-the-session-during-option-haggling
+            //# A party that is mandated by this document to terminate the session MUST initiate a hard
+            //# disconnect if it is not possible to use a soft disconnect.
             Event::Close => {
                 send(&mut stream, &mut handshake).await?;
                 return Ok(None);
@@ -163,6 +171,9 @@ async fn start_tls<S: AsyncRead + AsyncWrite + Unpin>(
             client.certificate = accepted.certificate;
             Some(Secured::Tls(accepted.stream))
         }
+        //= proto.md#forcedtls-mode
+        //# If the handshake is unsuccessful (for instance the client's certificate does not match) the server
+        //# MUST terminate the session
         Err((error, stream)) => {
             tracing::debug!(target: "nbdbox::connection",
                 listener = client.listener,
@@ -181,6 +192,9 @@ async fn list<C: Catalog>(handshake: &mut Handshake, catalog: &C, client: &Clien
             let pairs = exports
                 .iter()
                 .map(|Listed { name, description }| (name.as_str(), description.as_deref()));
+            //= proto.md#option-types
+            //# The server MAY omit entries from this list if TLS has not been negotiated, the server is
+            //# operating in SELECTIVETLS mode, and the entry concerned is a TLS-only export.
             handshake.list(pairs);
         }
         Err(failure) => handshake.denied(&failure.text),

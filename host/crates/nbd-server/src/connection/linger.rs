@@ -17,6 +17,9 @@ const LINGER_READ: usize = 16 << 10;
 pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let mut rest = vec![0; LINGER_READ];
     let heard = async {
+        //= proto.md#termination-of-the-session-during-option-haggling
+        //# If TLS is negotiated, the party initiating the transaction SHOULD shutdown TLS first if it is
+        //# running.
         stream.shutdown().await?;
         while stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())

@@ -71,6 +71,9 @@ where
     let end = poll_fn(|cx| transmission.poll(cx)).await;
     served.device().leave().await;
     drop(guest);
+    //= proto.md#terminating-the-transmission-phase
+    //# The client or the server drops the TCP session (in which case it SHOULD shut down the TLS session
+    //# first).
     linger(transmission.wire.into_stream()).await;
     end
 }
@@ -283,6 +286,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
                 let (tenant, connection) = (self.served.terms().tenant(), self.last.connection);
                 let export = &self.session.export().name;
                 tracing::debug!(target: "nbdbox::connection", tenant, export, connection, "closing: {broken}");
+                //= proto.md#terminating-the-transmission-phase
+                //# Either side MAY initiate a hard disconnect if it detects a violation by the other party of a
+                //# mandatory condition within this document.
                 self.enter(Phase::Closing(End::Broken));
                 return None;
             }
@@ -293,8 +299,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         match incoming.command {
             Command::Disconnect => {
                 self.gate.leave(permit);
+                //= proto.md#terminating-the-transmission-phase
+                //# The client sends `NBD_CMD_DISC` whereupon the server MUST close down the TLS session (if one
+                //# is running) and then close the TCP connection.
                 self.enter(Phase::Closing(End::Disconnected));
             }
+            //= proto.md#request-types
+            //# The client MUST follow the request header with *length* number of bytes to be written to the
+            //# device.
             Command::Write { .. } => inbox.take_write(incoming, permit),
             _ => {
                 inbox.take_header(&incoming);
@@ -317,6 +329,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         self.gate.note_begun();
         let served = self.served;
         let reply = self.wire.outbox.blank();
+        //= proto.md#terminating-the-transmission-phase
+        //# A server MAY speed this process up by issuing error replies.
         if self.phase == Phase::Refusing {
             let reply = dispatch::shutting_down(served.metrics(), &request, reply);
             return self.wire.outbox.push(reply, permit);
@@ -336,6 +350,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
     /// Puts the replies of requests that had to wait and have ended into the outbox. Returns whether there were any.
     fn collect_replies(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
+        //= proto.md#ordering-of-messages-and-writes
+        //# The server MAY process commands out of order, and MAY reply out of order
         while let Poll::Ready(done) = self.running.poll_done(cx) {
             self.finish(done);
             progress = true;
@@ -397,7 +413,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         match self.phase {
             Phase::Open | Phase::Stopping => None,
             // The next round refuses a request that has to wait.
+            //= proto.md#terminating-the-transmission-phase
+            //# On a server shutdown, the server SHOULD wait for inflight requests to be serviced prior to
+            //# initiating a hard disconnect.
             Phase::Refusing => (idle && !self.is_held_up()).then_some(End::Stopped),
+            //= proto.md#request-types
+            //# The server MUST handle all outstanding requests, shut down the TLS session (if one is running),
+            //# and close the TCP session.
             Phase::Closing(end) | Phase::Gone(end) => idle.then_some(end),
         }
     }

@@ -243,6 +243,9 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 // "It is RECOMMENDED that ... set TCP_NODELAY": the server gathers replies itself. If this fails, the
                 // socket has failed, and its next use reports that.
+                //= proto.md#protocol-phases
+                //# both the client and server SHOULD disable Nagle's algorithm (that is, use `setsockopt` to
+                //# set the `TCP_NODELAY` option to non-zero)
                 let _ = stream.set_nodelay(true);
                 (Stream::Tcp(stream), Peer::Tcp(peer.ip()))
             }

@@ -110,6 +110,9 @@ fn connected(socket: BorrowedFd<'_>) -> anyhow::Result<Only> {
         return unix(socket).context(NAMED);
     }
     let stream = TcpStream::from_std(socket.into()).context(NAMED)?;
+    //= proto.md#protocol-phases
+    //# both the client and server SHOULD disable Nagle's algorithm (that is, use `setsockopt` to set the
+    //# `TCP_NODELAY` option to non-zero)
     let _ = stream.set_nodelay(true);
     Ok(Only {
         peer: Peer::Tcp(stream.peer_addr().context(NAMED)?.ip()),

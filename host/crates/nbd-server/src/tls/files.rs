@@ -34,6 +34,10 @@ pub(super) fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
     let provider = Arc::new(ring::default_provider());
     let key = certified_key(files, &provider)?;
     // "TLS version 1.2 or later" (section "TLS versions" of the NBD protocol): rustls has no others.
+    //= proto.md#tls-versions
+    //# NBD implementations supporting TLS MUST support TLS version 1.2, SHOULD support any later versions.
+    //= proto.md#tls-versions
+    //# MAY support older versions but SHOULD NOT do so by default
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
     let builder = match &files.client_ca {
