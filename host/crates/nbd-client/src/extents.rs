@@ -26,10 +26,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         &mut self,
         mut each: impl FnMut(Extent) -> Result<(), E>,
     ) -> Result<(), E> {
+        //= proto.md#metadata-querying
+        //# A client MUST NOT use `NBD_CMD_BLOCK_STATUS` unless it selected a nonzero number of metadata
+        //# contexts during negotiation
+        //= proto.md#request-types
+        //# A client MUST NOT send `NBD_CMD_BLOCK_STATUS` unless within the negotiation phase it sent
+        //# `NBD_OPT_SET_META_CONTEXT` at least once
         let context = self.agreed.allocation.ok_or(ClientError::NoAllocation)?;
         let size = self.agreed.size;
         let mut offset = 0;
+        //= proto.md#size-constraints
+        //# For those requests, the client MUST NOT use a *length* which, when added to *offset*, would exceed
+        //# the export size.
+        //= proto.md#request-types
+        //# The client SHOULD NOT request a status length of 0
         while offset < size {
+            //= proto.md#size-constraints
+            //# the client MUST ensure that *offset* and *length* are integer multiples of any advertised
+            //# minimum block size
             let length = self.longest().min(size - offset);
             for descriptor in self.block_status(context, offset, length).await? {
                 // The last one may reach past the end of the request, and of the export.
@@ -38,6 +52,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                     break;
                 }
                 let kind = Kind::from_flags(descriptor.flags.bits());
+                //= proto.md#request-types
+                //# the client SHOULD be prepared to handle consecutive descriptors with the same *status*
+                //# value.
                 each(Extent {
                     offset,
                     length,
@@ -54,10 +71,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         if self.agreed.framing == Framing::Extended {
             return u64::MAX;
         }
+        //= proto.md#size-constraints
+        //# SHOULD constrain its requests to a minimum block size of 2^9 (512)
         let block = self
             .agreed
             .block
             .map_or(MINIMUM_BLOCK, |block| block.minimum().max(1));
+        //= proto.md#size-constraints
+        //# if a client issues an `NBD_OPT_GO` including an `NBD_INFO_BLOCK_SIZE` information request, it MUST
+        //# abide by the size constraints it receives.
         u64::from(u32::MAX - u32::MAX % block)
     }
 
@@ -97,10 +119,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             };
             // A valid reply has one chunk for each context, or an error. This also ends an endless reply.
             if said.is_some() && answer.is_some() {
+                //= proto.md#structured-reply-types
+                //# A successful block status request MUST have exactly one status chunk per negotiated metadata
+                //# context ID.
                 return Err(broken("it answered one block status request twice"));
             }
             answer = answer.or(said);
             if reply.done {
+                //= proto.md#structured-reply-types
+                //# This chunk represents that an error occurred, and the client MAY NOT make any assumptions
+                //# about partial success.
                 return answer.unwrap_or_else(|| {
                     Err(broken("it answered a block status request without extents"))
                 });

@@ -64,13 +64,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ///
     /// # Errors
     /// The connection failed.
+    //= proto.md#request-types
+    //# A client MUST NOT send anything to the server after sending an `NBD_CMD_DISC` command.
     pub async fn disconnect(mut self) -> Result<(), ClientError> {
         let cookie = self.next_cookie();
+        //= proto.md#terminating-the-transmission-phase
+        //# The client MAY issue a soft disconnect at any time, but SHOULD wait until there are no inflight
+        //# requests first.
         self.send(Request::disconnect(cookie)).await?;
         self.stream.shutdown().await.map_err(ClientError::Broken)
     }
 
     fn next_cookie(&mut self) -> Cookie {
+        //= proto.md#transmission
+        //# Clients SHOULD use a cookie that is distinct from all other currently pending transactions
         self.last_cookie += 1;
         Cookie(self.last_cookie)
     }
@@ -96,6 +103,9 @@ impl Client<Stream> {
         export: &str,
     ) -> Result<Self, ClientError> {
         in_time(async {
+            //= proto.md#protocol-downgrade-attacks
+            //# SHOULD ensure that if a TLS endpoint is specified by the client, it ensures that TLS is
+            //# negotiated prior to sending or requesting sensitive data.
             let mut negotiation = Negotiation::over_tls(goal(export));
             // Bytes that came in plain text are dropped with this buffer.
             let mut input = BytesMut::new();

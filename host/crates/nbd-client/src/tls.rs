@@ -51,6 +51,8 @@ impl Tls {
     pub fn load(files: &TlsFiles, server: &str) -> anyhow::Result<Self> {
         let server = ServerName::try_from(server.to_owned());
         let server = server.context("the server's name is neither a DNS name nor an IP address")?;
+        //= proto.md#tls-versions
+        //# NBD implementations supporting TLS MUST support TLS version 1.2, SHOULD support any later versions.
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(pem::authorities(&files.ca)?);
@@ -72,10 +74,16 @@ impl Tls {
     /// Does the TLS handshake. Dropping the future closes the stream.
     pub(super) async fn connect(&self, stream: Stream) -> Result<Stream, ClientError> {
         let connector = TlsConnector::from(Arc::clone(&self.config));
+        //= proto.md#client-side-requirements
+        //# If the TLS handshake is unsuccessful (for instance the server's certificate does not validate) the
+        //# client MUST terminate the session
         let secured = connector.connect(self.server.clone(), stream).await;
         match secured {
             Ok(stream) => Ok(Box::new(stream)),
             // The error may quote the server's certificate.
+            //= proto.md#termination-of-the-session-during-option-haggling
+            //# A party that is mandated by this document to terminate the session MUST initiate a hard
+            //# disconnect if it is not possible to use a soft disconnect.
             Err(error) => Err(ClientError::Tls(printable(&error.to_string()))),
         }
     }

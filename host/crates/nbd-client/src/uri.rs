@@ -184,6 +184,9 @@ fn tcp(url: &Url) -> Result<Address, UriError> {
         Some(Host::Ipv6(address)) => address.to_string(),
         _ => return Err(UriError::NoHost),
     };
+    //= proto.md#newstyle-negotiation
+    //# A client who wants to use the new style negotiation SHOULD connect on the IANA-reserved port for NBD,
+    //# 10809.
     Ok(Address::Tcp(host, url.port().unwrap_or(PORT)))
 }
 
