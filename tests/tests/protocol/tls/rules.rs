@@ -213,6 +213,15 @@ fn tls_1_1_is_refused() {
     over_tls(&server, client.path()).assert_negotiating();
 }
 
+/// Point 50: DISC ends TLS before the connection, so the client knows that nobody else cut it off.
+#[test]
+fn disc_ends_tls_first() {
+    let (server, [_, client]) = scene("require");
+    // Without `close_notify` rustls would report an error instead of the end.
+    let raw = over_tls(&server, client.path());
+    Dialog::over(raw, Framing::Structured).disconnect();
+}
+
 /// Point 26: a TLS handshake that fails ends its connection, and no other.
 #[test]
 fn a_failed_tls_handshake_closes() {
