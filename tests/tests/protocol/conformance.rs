@@ -1,6 +1,8 @@
-//! The rules of the protocol: each point of `CHECKLIST.md`, from the handshake to extended headers.
+//! The rules of the protocol: each point of `CHECKLIST.md`, from the handshake to extended headers, and the page of
+//! the specification's sentences, `SPEC.md`.
 
 mod coverage;
+mod spec;
 
 mod handshake;
 mod metadata;

@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-const POINTS: RangeInclusive<u32> = 1..=70;
+pub(super) const POINTS: RangeInclusive<u32> = 1..=70;
 
 /// The numbers of the checklist, in its order.
 fn checklist() -> Vec<u32> {
@@ -15,7 +15,7 @@ fn checklist() -> Vec<u32> {
 }
 
 /// The points that a source's tests name: `/// Point 43: …` before a `#[test]`.
-fn named(source: &str) -> BTreeSet<u32> {
+pub(super) fn named(source: &str) -> BTreeSet<u32> {
     let mut points = BTreeSet::new();
     let mut candidate: Option<u32> = None;
     for line in source.lines().map(str::trim) {
@@ -35,10 +35,17 @@ fn named(source: &str) -> BTreeSet<u32> {
 /// The points that any of these tests names.
 fn tested() -> BTreeSet<u32> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let sources = files_below(&folder).into_iter();
+    let sources = sources(&folder).into_iter();
     sources
-        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
         .flat_map(|path| named(&fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+/// The Rust sources of a folder and of those in it.
+pub(super) fn sources(folder: &Path) -> Vec<PathBuf> {
+    let files = files_below(folder).into_iter();
+    files
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
         .collect()
 }
 
