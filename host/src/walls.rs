@@ -2,16 +2,16 @@
 //! takes. What it needs by name it asks of its [keeper](crate::keeper).
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File};
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, ensure};
 use nbdbox_config::config::Part;
-use outside::{Ask, Keeper, Link, Note, Stage};
+use outside::{Keeper, Link, Note, Request, Stage};
 use sandbox::Role;
 
 use crate::{machine, plugins};
@@ -57,6 +57,7 @@ struct Heard {
 /// The kernel refuses a wall, or `all` of them are required and it lacks one.
 pub(crate) fn close(all: bool, part: Part) -> anyhow::Result<()> {
     let _ = SERVED.set(part);
+    close_strays()?;
     let link = io::stdin().as_fd().try_clone_to_owned();
     let link = Link::of(link.context("there is no keeper on standard input")?);
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
@@ -79,6 +80,21 @@ pub(crate) fn close(all: bool, part: Part) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Closes all descriptors except the standard ones. The process that started the keeper may have left some open for its
+/// children; the server gets everything that it needs from the keeper.
+fn close_strays() -> io::Result<()> {
+    let numbers = fs::read_dir("/proc/self/fd")?.filter_map(|entry| {
+        let number = entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok()?;
+        (number > 2).then_some(number)
+    });
+    let numbers: Vec<RawFd> = numbers.collect();
+    for number in numbers {
+        // One was that of the folder, and is closed.
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
+}
+
 /// Says in the log what is missing of the walls. To be called once the log has begun.
 pub(crate) fn warn_of_gaps() {
     if let Some(missing) = MISSING.get().filter(|missing| !missing.is_empty()) {
@@ -94,7 +110,7 @@ pub(crate) fn warn_of_gaps() {
 pub(crate) fn tell(stage: Stage) {
     if let Some(keeper) = Keeper::get() {
         // One that has ended needs no word.
-        let _ = keeper.ask(&Ask::Reached(stage));
+        let _ = keeper.ask(&Request::Reached(stage));
     }
 }
 

@@ -97,10 +97,16 @@ impl Server {
     /// As [`start`](Self::start), with limits of descriptors (`SOFT:HARD`).
     #[must_use]
     pub fn within_descriptors(limits: &str, arguments: &[&str]) -> Self {
-        let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
-        let socket = folder.path().join("socket");
         let mut program = Command::new("prlimit");
         program.arg(format!("--nofile={limits}")).arg(nbdbox());
+        Self::started_by(program, arguments)
+    }
+
+    /// As [`start`](Self::start), by a command that ends with the program's path and replaces itself with it.
+    #[must_use]
+    pub fn started_by(program: Command, arguments: &[&str]) -> Self {
+        let folder = TempDir::with_prefix("nbdbox-test-").unwrap();
+        let socket = folder.path().join("socket");
         let address = [OsStr::new("-U"), socket.as_os_str()];
         Self::launch(program, folder, address, arguments)
     }

@@ -19,6 +19,7 @@ const PURE: &[(&str, &[&str])] = &[
         "nbdbox-config",
         &[
             "ipnet",
+            "postcard",
             "schemars",
             "serde",
             "serde_json",

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lanes::Work;
 use nbdbox_config::config::Part;
-use outside::{Answer, Ask, Keeper};
+use outside::{Answer, Keeper, Request};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -60,7 +60,7 @@ pub(super) async fn pages(page: &'static str) -> Vec<Page> {
 
 /// The name of a server, and a stream to its admin pages if it runs. Blocks until the keeper answers.
 fn ask(number: u32) -> Option<(String, Option<OwnedFd>)> {
-    match Keeper::get()?.ask(&Ask::Visit(number)) {
+    match Keeper::get()?.ask(&Request::Visit(number)) {
         Ok((Answer::Visit { name }, stream)) => Some((name, stream)),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         other => {

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 
 use clap::Args;
 use nix::sys::ptrace;
-use outside::{Ask, Keeper, Rights, Socket};
+use outside::{Keeper, Request, Rights, Socket};
 use runtime::cache::Cache;
 use rustix::process::{Resource, Signal, getppid, kill_process, setrlimit};
 use sandbox::Role;
@@ -28,7 +28,7 @@ pub(super) struct Intrude {
 
     /// How many rounds of requests for things that aren't granted to send to the keeper
     #[arg(long, default_value_t = 1000)]
-    asks: u32,
+    requests: u32,
 
     #[command(flatten)]
     sandbox: SandboxArgs,
@@ -109,7 +109,7 @@ const ATTEMPTS: &[Attempt] = &[
 ];
 
 /// Requests to the keeper from a server that was granted nothing.
-const ASKS: &[Attempt] = &[
+const REQUESTS: &[Attempt] = &[
     ("ask the keeper for a file", || {
         outside::files::read(Path::new("/etc/passwd")).map(drop)
     }),
@@ -126,16 +126,18 @@ const ASKS: &[Attempt] = &[
         outside::files::look(Path::new("/etc")).map(drop)
     }),
     ("ask the keeper to run a file", || {
-        ask(&Ask::Code {
+        ask(&Request::Code {
             path: Path::new("/bin/true").into(),
             compatibility: 0,
         })
     }),
     ("ask the keeper for a socket", || {
-        ask(&Ask::Listen(Socket::Tcp(([127, 0, 0, 1], 0).into())))
+        ask(&Request::Listen(Socket::Tcp(([127, 0, 0, 1], 0).into())))
     }),
-    ("ask the keeper for its input", || ask(&Ask::Input)),
-    ("ask the keeper for another server", || ask(&Ask::Visit(0))),
+    ("ask the keeper for its input", || ask(&Request::Input)),
+    ("ask the keeper for another server", || {
+        ask(&Request::Visit(0))
+    }),
 ];
 
 impl Intrude {
@@ -149,10 +151,10 @@ impl Intrude {
                 sandbox_args::keep(all_walls, Rights::default(), Cache::temporary())
             }
             Side::Worker if Keeper::get().is_some() => {
-                let again = std::iter::repeat_n(ASKS, self.asks as usize).flatten();
+                let again = std::iter::repeat_n(REQUESTS, self.requests as usize).flatten();
                 // Each round makes the same requests.
                 let wrong = again.filter(|(_, attempt)| attempt().is_ok()).count();
-                let status = tell(ATTEMPTS.iter().chain(ASKS));
+                let status = tell(ATTEMPTS.iter().chain(REQUESTS));
                 Ok(if wrong == 0 {
                     status
                 } else {
@@ -164,7 +166,7 @@ impl Intrude {
     }
 }
 
-fn ask(ask: &Ask) -> io::Result<()> {
+fn ask(ask: &Request) -> io::Result<()> {
     match Keeper::get() {
         Some(keeper) => keeper.ask(ask).map(drop),
         None => Err(io::ErrorKind::NotFound.into()),

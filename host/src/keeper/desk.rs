@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nbdbox_config::config::Part;
-use outside::{Answer, Ask, Failure, Link, Rights, Socket, fitting};
+use outside::{Answer, Failure, Link, Request, Rights, Socket, fitting};
 use runtime::cache::Refused;
 use tokio::sync::Semaphore;
 
@@ -103,24 +103,24 @@ impl Shared {
     }
 
     /// Does a request. Dropping it ends a compiler that works on it; other work goes on to its end, unheard.
-    pub(super) async fn answer(self: Arc<Self>, ask: Ask) -> Done {
+    pub(super) async fn answer(self: Arc<Self>, request: Request) -> Done {
         let rights = Arc::clone(&self.rights());
         // The sockets of the command line are the operator's words themselves.
-        let is_own = matches!(ask, Ask::Listen(Socket::CommandLine(_)));
-        if !is_own && !rights.permit(&ask) {
+        let is_own = matches!(request, Request::Listen(Socket::CommandLine(_)));
+        if !is_own && !rights.permit(&request) {
             return Err(Failure::denied());
         }
-        match ask {
-            Ask::Code {
+        match request {
+            Request::Code {
                 path,
                 compatibility,
             } => self.code(&path.to_path(), compatibility).await,
-            Ask::Input => {
+            Request::Input => {
                 let input = self.stock.input.as_ref().map(OwnedFd::try_clone);
                 Ok((Answer::File, input.transpose()?))
             }
-            Ask::Visit(number) => Ok(self.stock.visit(number).await?),
-            ask => self.blocking(ask, rights).await,
+            Request::Visit(number) => Ok(self.stock.visit(number).await?),
+            request => self.blocking(request, rights).await,
         }
     }
 
@@ -155,23 +155,23 @@ impl Shared {
     }
 
     /// Does work that may block, in a thread of its own.
-    async fn blocking(self: Arc<Self>, ask: Ask, rights: Arc<Rights>) -> Done {
+    async fn blocking(self: Arc<Self>, request: Request, rights: Arc<Rights>) -> Done {
         #[expect(
             clippy::disallowed_methods,
             reason = "the server's: as many as the desk has places; a disk that hangs must keep nobody else"
         )]
         let done = tokio::task::spawn_blocking(move || {
             let Self { part, stock, .. } = &*self;
-            match ask {
-                Ask::Listen(socket) => {
+            match request {
+                Request::Listen(socket) => {
                     let taken = stock.opened.take(part, &socket, &stock.inherited);
                     taken.map(|(answer, file)| (answer, Some(file)))
                 }
-                Ask::Unlisten(socket) => {
+                Request::Unlisten(socket) => {
                     stock.opened.give_up(part, &socket);
                     Ok((Answer::Done, None))
                 }
-                ask => rights.perform(&ask),
+                request => rights.perform(&request),
             }
         });
         done.await

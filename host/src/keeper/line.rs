@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use outside::{Answer, Ask, Link, Note, Stage, Told};
+use outside::{Answer, Link, Note, Request, Stage, Told};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -60,21 +60,21 @@ impl Line {
     pub(super) async fn stage(&mut self) -> Option<Stage> {
         loop {
             let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
-            let ((number, ask), _) = self.wire.receive().await.ok()??;
+            let ((number, request), _) = self.wire.receive().await.ok()??;
             self.under_way.retain(|_, task| !task.is_finished());
-            match ask {
-                Ask::Cancel(other) => {
+            match request {
+                Request::Cancel(other) => {
                     if let Some(task) = self.under_way.remove(&other) {
                         task.abort();
                     }
                 }
-                Ask::Reached(stage) => {
+                Request::Reached(stage) => {
                     self.begin(number, place, async { Ok((Answer::Done, None)) });
                     return Some(stage);
                 }
-                ask => {
+                request => {
                     let shared = Arc::clone(&self.shared);
-                    self.begin(number, place, async move { shared.answer(ask).await });
+                    self.begin(number, place, async move { shared.answer(request).await });
                 }
             }
         }
@@ -133,7 +133,7 @@ impl Drop for Line {
 }
 
 impl Wire {
-    async fn receive(&self) -> io::Result<Option<((u64, Ask), Option<OwnedFd>)>> {
+    async fn receive(&self) -> io::Result<Option<((u64, Request), Option<OwnedFd>)>> {
         let receive = || self.link.receive();
         self.watched.async_io(Interest::READABLE, receive).await
     }

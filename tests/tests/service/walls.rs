@@ -55,7 +55,7 @@ fn is(errno: &str, outcome: &str) -> bool {
 #[test]
 fn each_attempt_of_an_intruder_fails_as_the_table_says() {
     let documented = documented();
-    let server = met(&["--sandbox=require", "--asks", "10000"]);
+    let server = met(&["--sandbox=require", "--requests", "10000"]);
     let compiler = met(&["--compiler"]);
     assert_eq!(
         documented.keys().collect::<Vec<_>>(),
@@ -107,6 +107,25 @@ fn a_server_has_the_walls_and_holds_what_was_handed_to_it() {
         let is_own = path == disk.path() || path.starts_with(server.folder());
         assert!(is_known || is_own || name.is_empty(), "{name}");
     }
+}
+
+#[test]
+fn a_descriptor_that_the_shell_left_open_does_not_reach_the_server() {
+    let disk = Disk::empty(MIB);
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    let mut program = Command::new("bash");
+    program.args(["-c", "exec 9< \"$0\"; exec \"$@\""]);
+    program.arg(secret.path()).arg(nbdbox());
+    let grant = format!("disk={}:rw", disk.path().display());
+    let file = plugin("file").display().to_string();
+    let server = Server::started_by(program, &["--blob", &grant, &file]);
+    let holds = |pid: u32| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let mut paths = open.map(|entry| fs::read_link(entry.unwrap().path()).unwrap_or_default());
+        paths.any(|path| path == secret.path())
+    };
+    assert!(holds(server.pid()), "the keeper has it from the shell");
+    assert!(!holds(server.serving_pid()));
 }
 
 #[test]

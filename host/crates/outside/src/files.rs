@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::here::{self, Entry, Seen};
 use crate::keeper::Keeper;
 use crate::lock_holders;
-use crate::message::{Answer, Ask};
+use crate::message::{Answer, Request};
 
 /// Opens a regular file to read it.
 ///
@@ -18,7 +18,7 @@ use crate::message::{Answer, Ask};
 pub fn read(path: &Path) -> io::Result<File> {
     match Keeper::get() {
         None => here::read(path),
-        Some(keeper) => file(keeper, &Ask::Read(path.into())),
+        Some(keeper) => file(keeper, &Request::Read(path.into())),
     }
 }
 
@@ -52,7 +52,7 @@ pub fn disk(path: &Path, writable: bool) -> io::Result<File> {
         None => here::disk(path, writable),
         Some(keeper) => {
             let path = path.into();
-            file(keeper, &Ask::Disk { path, writable })
+            file(keeper, &Request::Disk { path, writable })
         }
     }
 }
@@ -66,7 +66,7 @@ pub fn append(path: &Path, anew: bool) -> io::Result<File> {
         None => here::append(path, anew),
         Some(keeper) => {
             let path = path.into();
-            file(keeper, &Ask::Append { path, anew })
+            file(keeper, &Request::Append { path, anew })
         }
     }
 }
@@ -78,7 +78,7 @@ pub fn append(path: &Path, anew: bool) -> io::Result<File> {
 pub fn pipe(descriptor: u32) -> io::Result<OwnedFd> {
     match Keeper::get() {
         None => here::pipe(descriptor),
-        Some(keeper) => file(keeper, &Ask::Pipe(descriptor)).map(OwnedFd::from),
+        Some(keeper) => file(keeper, &Request::Pipe(descriptor)).map(OwnedFd::from),
     }
 }
 
@@ -90,7 +90,7 @@ pub fn look(path: &Path) -> io::Result<Seen> {
     let Some(keeper) = Keeper::get() else {
         return here::look(path);
     };
-    match keeper.ask(&Ask::Look(path.into()))? {
+    match keeper.ask(&Request::Look(path.into()))? {
         (Answer::Seen(seen), _) => Ok(seen),
         other => Err(unexpected(&other)),
     }
@@ -104,12 +104,12 @@ pub fn list(folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
     let Some(keeper) = Keeper::get() else {
         return here::list(folder, most);
     };
-    let ask = Ask::List {
+    let request = Request::List {
         path: folder.into(),
         most: u32::try_from(most).unwrap_or(u32::MAX),
     };
     let mut bytes = Vec::new();
-    file(keeper, &ask)?.read_to_end(&mut bytes)?;
+    file(keeper, &request)?.read_to_end(&mut bytes)?;
     Ok(here::unpack(folder, &bytes))
 }
 
@@ -119,14 +119,14 @@ pub fn lock_holders(inode: u64, bytes: std::ops::Range<u64>) -> String {
     let Some(keeper) = Keeper::get() else {
         return lock_holders::of(inode, &bytes);
     };
-    match keeper.ask(&Ask::LockHolders { inode, bytes }) {
+    match keeper.ask(&Request::LockHolders { inode, bytes }) {
         Ok((Answer::Text(words), _)) => words,
         _ => "another program".to_owned(),
     }
 }
 
-fn file(keeper: &Keeper, ask: &Ask) -> io::Result<File> {
-    match keeper.ask(ask)? {
+fn file(keeper: &Keeper, request: &Request) -> io::Result<File> {
+    match keeper.ask(request)? {
         (Answer::File | Answer::Entries, Some(file)) => Ok(file.into()),
         other => Err(unexpected(&other)),
     }

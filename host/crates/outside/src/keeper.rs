@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use crate::link::Link;
-use crate::message::{Answer, Ask, Note, Told};
+use crate::message::{Answer, Note, Request, Told};
 
 /// What the keeper said, with the descriptor that came along.
 pub type Reply = io::Result<(Answer, Option<OwnedFd>)>;
@@ -82,9 +82,9 @@ impl Keeper {
     ///
     /// # Errors
     /// What the operation failed of; the keeper is gone, or denies it.
-    pub fn ask(&self, ask: &Ask) -> Reply {
+    pub fn ask(&self, request: &Request) -> Reply {
         let (sender, told) = sync_channel(1);
-        let call = self.begin(ask, move |reply| {
+        let call = self.begin(request, move |reply| {
             // Whoever asked may be gone.
             let _ = sender.send(reply);
         })?;
@@ -97,7 +97,11 @@ impl Keeper {
     ///
     /// # Errors
     /// The keeper is gone.
-    pub fn begin(&self, ask: &Ask, told: impl FnOnce(Reply) + Send + 'static) -> io::Result<Call> {
+    pub fn begin(
+        &self,
+        request: &Request,
+        told: impl FnOnce(Reply) + Send + 'static,
+    ) -> io::Result<Call> {
         let number = self.next.fetch_add(1, Relaxed);
         match &mut *self.shared.waiting() {
             Some(waiting) => waiting.insert(number, Box::new(told)),
@@ -107,7 +111,7 @@ impl Keeper {
             number,
             shared: Arc::clone(&self.shared),
         };
-        self.shared.link.send(&(number, ask), None)?;
+        self.shared.link.send(&(number, request), None)?;
         Ok(call)
     }
 }
@@ -136,7 +140,7 @@ impl Drop for Call {
             let _ = self
                 .shared
                 .link
-                .send(&(self.number, Ask::Cancel(self.number)), None);
+                .send(&(self.number, Request::Cancel(self.number)), None);
         }
     }
 }

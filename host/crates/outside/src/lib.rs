@@ -7,7 +7,7 @@
 //!
 //! | side | has |
 //! |---|---|
-//! | the server's | [`files`], [`Keeper`]: sends an [`Ask`], waits for the [`Told`] |
+//! | the server's | [`files`], [`Keeper`]: sends an [`Request`], waits for the [`Told`] |
 //! | the keeper's | [`Rights`]: what the operator's own words allow; [`Rights::perform`] checks an ask and does it |
 //! | both | [`Link`]: messages and descriptors over a socket pair |
 //!
@@ -27,5 +27,7 @@ mod rights;
 pub use self::here::{Entry, EntryKind, Seen};
 pub use self::keeper::{Call, Keeper, Reply};
 pub use self::link::Link;
-pub use self::message::{Answer, Ask, Failure, Note, Passed, Place, Socket, Stage, Told, fitting};
+pub use self::message::{
+    Answer, Failure, Note, Passed, Place, Request, Socket, Stage, Told, fitting,
+};
 pub use self::rights::{Right, Rights};

@@ -149,7 +149,7 @@ mod tests {
     fn what_is_no_message_is_an_error_and_what_is_too_long_is_not_sent() {
         let (here, there) = Link::pair().unwrap();
         here.send(&vec![0xffu8; 3], None).unwrap();
-        assert!(there.receive::<crate::Ask>().is_err());
+        assert!(there.receive::<crate::Request>().is_err());
         let long = "x".repeat(MOST + 1);
         assert!(here.send(&long, None).is_err());
     }

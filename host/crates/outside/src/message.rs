@@ -37,7 +37,7 @@ impl From<&Path> for Passed {
 
 /// What a server asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ask {
+pub enum Request {
     /// A regular file, open to be read. Answered by [`Answer::File`].
     Read(Passed),
     /// A file or block device of the operator's. Answered by [`Answer::File`].

@@ -11,24 +11,24 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::here;
 use crate::lock_holders;
-use crate::message::{Answer, Ask, Failure, Socket};
+use crate::message::{Answer, Failure, Request, Socket};
 
 /// What may be done with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Right {
-    /// [`Ask::Read`].
+    /// [`Request::Read`].
     Read,
-    /// [`Ask::Code`].
+    /// [`Request::Code`].
     Code,
-    /// [`Ask::Disk`], to read.
+    /// [`Request::Disk`], to read.
     ReadDisk,
-    /// [`Ask::Disk`], to write.
+    /// [`Request::Disk`], to write.
     WriteDisk,
-    /// [`Ask::Append`].
+    /// [`Request::Append`].
     Append,
-    /// [`Ask::Look`]. Each other right to a path is this one too.
+    /// [`Request::Look`]. Each other right to a path is this one too.
     Look,
-    /// [`Ask::List`].
+    /// [`Request::List`].
     List,
 }
 
@@ -110,33 +110,36 @@ impl Rights {
 
     /// Whether the operator's words allow it.
     #[must_use]
-    pub fn permit(&self, ask: &Ask) -> bool {
-        match ask {
-            Ask::Read(path) => {
+    pub fn permit(&self, request: &Request) -> bool {
+        match request {
+            Request::Read(path) => {
                 let path = path.to_path();
                 self.provided.contains_key(&path) || self.has(&path, Right::Read)
             }
-            Ask::Code { path, .. } => self.has(&path.to_path(), Right::Code),
-            Ask::Disk {
+            Request::Code { path, .. } => self.has(&path.to_path(), Right::Code),
+            Request::Disk {
                 path,
                 writable: true,
             } => self.has(&path.to_path(), Right::WriteDisk),
-            Ask::Disk {
+            Request::Disk {
                 path,
                 writable: false,
             } => {
                 let path = path.to_path();
                 self.has(&path, Right::ReadDisk) || self.has(&path, Right::WriteDisk)
             }
-            Ask::Pipe(descriptor) => self.pipes.contains(descriptor),
-            Ask::Append { path, .. } => self.has(&path.to_path(), Right::Append),
-            Ask::Look(path) => self.may_look(&path.to_path()),
-            Ask::List { path, .. } => self.has(&path.to_path(), Right::List),
-            Ask::Listen(socket) => self.has_socket(socket),
-            Ask::Input => self.input,
-            Ask::Visit(_) => self.visits,
+            Request::Pipe(descriptor) => self.pipes.contains(descriptor),
+            Request::Append { path, .. } => self.has(&path.to_path(), Right::Append),
+            Request::Look(path) => self.may_look(&path.to_path()),
+            Request::List { path, .. } => self.has(&path.to_path(), Right::List),
+            Request::Listen(socket) => self.has_socket(socket),
+            Request::Input => self.input,
+            Request::Visit(_) => self.visits,
             // They name nothing, give up what there is, or tell nothing that isn't the server's own.
-            Ask::LockHolders { .. } | Ask::Unlisten(_) | Ask::Reached(_) | Ask::Cancel(_) => true,
+            Request::LockHolders { .. }
+            | Request::Unlisten(_)
+            | Request::Reached(_)
+            | Request::Cancel(_) => true,
         }
     }
 
@@ -168,26 +171,26 @@ impl Rights {
     ///
     /// # Errors
     /// What the operation failed of; it isn't allowed, or isn't about files.
-    pub fn perform(&self, ask: &Ask) -> Result<(Answer, Option<OwnedFd>), Failure> {
-        if !self.permit(ask) {
+    pub fn perform(&self, request: &Request) -> Result<(Answer, Option<OwnedFd>), Failure> {
+        if !self.permit(request) {
             return Err(Failure::denied());
         }
         let file = |file: std::fs::File| (Answer::File, Some(file.into()));
-        Ok(match ask {
-            Ask::Read(path) => match self.provided.get(&path.to_path()) {
+        Ok(match request {
+            Request::Read(path) => match self.provided.get(&path.to_path()) {
                 Some(bytes) => (Answer::File, Some(in_memory(bytes)?)),
                 None => file(here::read(&path.to_path())?),
             },
-            Ask::Disk { path, writable } => file(here::disk(&path.to_path(), *writable)?),
-            Ask::Append { path, anew } => file(here::append(&path.to_path(), *anew)?),
-            Ask::Pipe(descriptor) => (Answer::File, Some(here::pipe(*descriptor)?)),
-            Ask::Look(path) => (Answer::Seen(here::look(&path.to_path())?), None),
-            Ask::List { path, most } => {
+            Request::Disk { path, writable } => file(here::disk(&path.to_path(), *writable)?),
+            Request::Append { path, anew } => file(here::append(&path.to_path(), *anew)?),
+            Request::Pipe(descriptor) => (Answer::File, Some(here::pipe(*descriptor)?)),
+            Request::Look(path) => (Answer::Seen(here::look(&path.to_path())?), None),
+            Request::List { path, most } => {
                 let most = usize::try_from(*most).unwrap_or(usize::MAX);
                 let entries = here::list(&path.to_path(), most)?;
                 (Answer::Entries, Some(in_memory(&here::pack(&entries))?))
             }
-            Ask::LockHolders { inode, bytes } => {
+            Request::LockHolders { inode, bytes } => {
                 (Answer::Text(lock_holders::of(*inode, bytes)), None)
             }
             _ => return Err(Failure::denied()),
@@ -206,15 +209,15 @@ fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
 
-    fn disk(path: &str, writable: bool) -> Ask {
-        Ask::Disk {
+    fn disk(path: &str, writable: bool) -> Request {
+        Request::Disk {
             path: Path::new(path).into(),
             writable,
         }
     }
 
-    fn code(path: &str) -> Ask {
-        Ask::Code {
+    fn code(path: &str) -> Request {
+        Request::Code {
             path: Path::new(path).into(),
             compatibility: 7,
         }
@@ -225,22 +228,22 @@ mod tests {
         let mut rights = Rights::default();
         rights.allow(Path::new("/srv/a.img"), Right::ReadDisk);
         rights.allow(Path::new("/srv/b.img"), Right::WriteDisk);
-        for (ask, allowed) in [
+        for (request, allowed) in [
             (disk("/srv/a.img", false), true),
             (disk("/srv/a.img", true), false),
             (disk("/srv/b.img", true), true),
             (disk("/srv/b.img", false), true),
             (disk("/srv/../srv/a.img", false), false),
             (disk("/srv/c.img", false), false),
-            (Ask::Read(Path::new("/srv/a.img").into()), false),
-            (Ask::Look(Path::new("/srv/a.img").into()), true),
-            (Ask::Look(Path::new("/srv").into()), false),
+            (Request::Read(Path::new("/srv/a.img").into()), false),
+            (Request::Look(Path::new("/srv/a.img").into()), true),
+            (Request::Look(Path::new("/srv").into()), false),
             (code("/srv/a.img"), false),
-            (Ask::Listen(Socket::CommandLine(0)), false),
-            (Ask::Input, false),
-            (Ask::Visit(0), false),
+            (Request::Listen(Socket::CommandLine(0)), false),
+            (Request::Input, false),
+            (Request::Visit(0), false),
         ] {
-            assert_eq!(rights.permit(&ask), allowed, "{ask:?}");
+            assert_eq!(rights.permit(&request), allowed, "{request:?}");
         }
     }
 
@@ -267,7 +270,9 @@ mod tests {
         std::fs::write(&path, "new").unwrap();
         let mut rights = Rights::default();
         rights.provide(&path, b"old");
-        let (_, file) = rights.perform(&Ask::Read(path.as_path().into())).unwrap();
+        let (_, file) = rights
+            .perform(&Request::Read(path.as_path().into()))
+            .unwrap();
         let text = std::io::read_to_string(std::fs::File::from(file.unwrap())).unwrap();
         assert_eq!(text, "old");
     }
@@ -276,11 +281,11 @@ mod tests {
     fn a_denied_ask_is_eperm_and_touches_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let ask = Ask::Append {
+        let request = Request::Append {
             path: path.as_path().into(),
             anew: true,
         };
-        let failed = Rights::default().perform(&ask).unwrap_err();
+        let failed = Rights::default().perform(&request).unwrap_err();
         let failed = io::Error::from(failed);
         assert_eq!(failed.kind(), io::ErrorKind::PermissionDenied);
         assert!(!path.exists());

@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::Context as _;
 use nbd_client::{Client, Stream, Tls, Uri, printable};
 use nbdbox_config::reference::Reference;
-use outside::{Ask, Keeper, Rights};
+use outside::{Keeper, Request, Rights};
 use runtime::PluginCatalog;
 use runtime::cache::Cache;
 use thiserror::Error;
@@ -144,7 +144,7 @@ pub(super) async fn serve(arguments: &PluginArgs, keeper: &Keeper) -> anyhow::Re
     let mut signals = Signals::catch()?;
     let opening = signals.unless_asked(open(arguments)).await;
     let catalog = opening.with_context(|| name_of(arguments))?;
-    let (_, socket) = keeper.ask(&Ask::Input)?;
+    let (_, socket) = keeper.ask(&Request::Input)?;
     let socket = socket.context("the keeper has no client")?;
     let stream = UnixStream::from_std(socket.into())?;
     tokio::select! {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use nbdbox_config::config::{self, Owner};
-use outside::{Answer, Ask, Keeper, Place, Socket};
+use outside::{Answer, Keeper, Place, Request, Socket};
 
 use super::bind::OpenSocket;
 use super::socket_file::SocketFile;
@@ -39,7 +39,7 @@ impl Drop for KeptFile {
     fn drop(&mut self) {
         if let Some(keeper) = Keeper::get() {
             // A keeper that has ended has removed the file.
-            let _ = keeper.ask(&Ask::Unlisten(self.socket.clone()));
+            let _ = keeper.ask(&Request::Unlisten(self.socket.clone()));
         }
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn ask(keeper: &Keeper, socket: Socket) -> anyhow::Result<OpenSocket>
 /// # Errors
 /// The keeper can't open the socket.
 pub(super) fn ask_if_any(keeper: &Keeper, socket: Socket) -> anyhow::Result<Option<OpenSocket>> {
-    let (name, place, descriptor) = match keeper.ask(&Ask::Listen(socket.clone())) {
+    let (name, place, descriptor) = match keeper.ask(&Request::Listen(socket.clone())) {
         Ok((Answer::Socket { name, place }, Some(descriptor))) => (name, place, descriptor),
         Ok(other) => bail!("the keeper sent an unexpected answer: {other:?}"),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),

@@ -13,7 +13,7 @@ use std::thread;
 
 use anyhow::{Context as _, bail};
 use device::identity::Peer;
-use outside::{Ask, Keeper};
+use outside::{Keeper, Request};
 use rustix::fs::{FileType, fstat};
 use rustix::net::{AddressFamily, getpeername, sockopt};
 use tokio::net::{TcpStream, UnixStream};
@@ -83,7 +83,7 @@ impl Listener {
 
 fn input_of(keeper: &Keeper) -> anyhow::Result<OwnedFd> {
     match keeper
-        .ask(&Ask::Input)
+        .ask(&Request::Input)
         .context("can't use standard input")?
     {
         (_, Some(input)) => Ok(input),

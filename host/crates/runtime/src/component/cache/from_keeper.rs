@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use device::metrics::CompileMetrics;
 use lanes::Work;
-use outside::{Answer, Ask, Keeper};
+use outside::{Answer, Keeper, Request};
 use tokio::sync::oneshot;
 
 use super::{Compiled, Digest, compatibility};
@@ -24,12 +24,12 @@ pub(super) async fn compiled(
     path: &Path,
     metrics: &CompileMetrics,
 ) -> anyhow::Result<Compiled> {
-    let ask = Ask::Code {
+    let request = Request::Code {
         path: path.into(),
         compatibility: compatibility(engine),
     };
     let (sender, told) = oneshot::channel();
-    let call = keeper.begin(&ask, move |reply| {
+    let call = keeper.begin(&request, move |reply| {
         // The caller may have dropped the future.
         let _ = sender.send(reply);
     })?;
