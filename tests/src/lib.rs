@@ -12,6 +12,7 @@
 
 pub mod admin;
 mod answer;
+pub mod calls;
 mod client;
 mod dialog;
 mod disk;

@@ -1,6 +1,6 @@
 //! A server under test: started, used, and at the end stopped and examined.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Raw, nbdbox};
+use crate::{Raw, calls, nbdbox};
 
 /// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -219,12 +219,22 @@ impl Server {
         address: [&OsStr; 2],
         arguments: impl IntoIterator<Item = S>,
     ) -> Self {
-        let child = program
+        let arguments: Vec<OsString> = arguments
+            .into_iter()
+            .map(|argument| argument.as_ref().to_owned())
+            .collect();
+        // Nothing that a test does needs a wall to be missing.
+        let sandbox = ["--sandbox=require"];
+        let says = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"--sandbox");
+        let sandbox = sandbox.iter().filter(|_| !arguments.iter().any(says));
+        program
             .args(["serve", "-v"])
+            .args(sandbox)
             .args(address)
             .arg("-P")
             .arg(folder.path().join("pid"))
-            .args(arguments)
+            .args(arguments);
+        let child = calls::traced(program)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -113,8 +113,10 @@ impl Words {
             let first = config.listeners[0].clone();
             let parts = if is_narrow {
                 // All clients come in by one socket: one process serves them.
+                let whole = config.encode()?;
                 config.listeners.clear();
                 let mut rights = keeper::of_configuration(&path, &config)?;
+                rights.provide(&path, &whole);
                 keeper::tls(&mut rights, &first.tls);
                 Serving::all(rights)
             } else {

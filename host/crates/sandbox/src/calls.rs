@@ -9,7 +9,7 @@ mod compiler;
 mod server;
 mod threads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use libc::{EINVAL, ENOSYS, EPERM, SYS_clone3};
@@ -23,12 +23,8 @@ use crate::Role;
 /// # Errors
 /// The kernel has seccomp and refused the filter.
 pub(crate) fn deny_others(role: Role) -> Result<Vec<String>, Error> {
-    let list = match role {
-        Role::Compiler => compiler::CALLS,
-        Role::Server => server::CALLS,
-    };
     // All are asked, and the strictest answer counts. After the list another filter couldn't be put in.
-    for filter in [without_clone3()?, only(threads::CALLS.iter().chain(list))?] {
+    for filter in [without_clone3()?, only(calls(role))?] {
         match apply_filter(&filter) {
             Err(Error::Seccomp(error)) if is_missing(&error) => {
                 return Ok(vec![
@@ -39,6 +35,19 @@ pub(crate) fn deny_others(role: Role) -> Result<Vec<String>, Error> {
         }
     }
     Ok(Vec::new())
+}
+
+/// The system calls of a role, by their numbers on this architecture.
+pub(crate) fn listed(role: Role) -> BTreeSet<i64> {
+    calls(role).map(|call| call.number).collect()
+}
+
+fn calls(role: Role) -> impl Iterator<Item = &'static Call> {
+    let list = match role {
+        Role::Compiler => compiler::CALLS,
+        Role::Server => server::CALLS,
+    };
+    threads::CALLS.iter().chain(list)
 }
 
 /// "EINVAL: operation is unknown or is not supported by this kernel version or configuration" (seccomp(2)).

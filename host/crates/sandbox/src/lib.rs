@@ -16,6 +16,8 @@ mod calls;
 mod kernel;
 mod paths;
 
+use std::collections::BTreeSet;
+
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use thiserror::Error;
 
@@ -42,6 +44,12 @@ pub enum SandboxError {
     /// prctl(2).
     #[error("prctl: {0}")]
     Process(#[from] rustix::io::Errno),
+}
+
+/// The system calls that a role may make, by their numbers on this architecture (syscalls(2)).
+#[must_use]
+pub fn listed(role: Role) -> BTreeSet<i64> {
+    calls::listed(role)
 }
 
 /// Takes from this process all that its role doesn't need. To be called while it has one thread: threads that are there

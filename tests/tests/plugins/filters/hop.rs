@@ -66,7 +66,7 @@ fn a_filter_cannot_ask_for_more_than_it_was_asked_for() {
 #[test]
 fn a_filter_that_loops_is_stopped_whether_it_asks_or_not() {
     misread("loop", Errno::Eio, "CPU time");
-    misread("questions", Errno::Eio, "too often");
+    misread("questions", Errno::Eio, "too many requests");
     misread("busy", Errno::Eio, "CPU time");
 }
 

@@ -848,7 +848,11 @@ fn a_damaged_cache_is_made_again() {
     let ended = serve();
     assert_eq!(ended.stdout.trim(), "1048576");
     assert_eq!(ended.log.lines().count(), 1, "{}", ended.log);
-    assert!(ended.log.contains("compiled again"), "{}", ended.log);
+    assert!(
+        ended.log.contains("compiles the plugin again"),
+        "{}",
+        ended.log
+    );
     // Four bytes of its machine code are damaged.
     let mut bytes = fs::read(&made).unwrap();
     let middle = bytes.len() / 2;
@@ -858,7 +862,11 @@ fn a_damaged_cache_is_made_again() {
     fs::write(&made, &bytes).unwrap();
     let ended = serve();
     assert_eq!(ended.stdout.trim(), "1048576");
-    assert!(ended.log.contains("compiled again"), "{}", ended.log);
+    assert!(
+        ended.log.contains("compiles the plugin again"),
+        "{}",
+        ended.log
+    );
     let ended = serve();
     assert_eq!((ended.stdout.trim(), &ended.log[..]), ("1048576", ""));
 }

@@ -204,7 +204,7 @@ fn limit_keys() -> BTreeSet<String> {
     let ran = run(nbdbox(), ["serve", "--limit", "nonsense=1", "x.wasm"]);
     let list = ran
         .stderr
-        .split("there are ")
+        .split("the limits are ")
         .nth(1)
         .unwrap()
         .lines()

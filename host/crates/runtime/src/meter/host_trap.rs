@@ -23,10 +23,7 @@ pub(crate) enum HostTrap {
     #[error("more than {} live handles", nbdbox_config::limits::HANDLES)]
     Handles,
     /// The filter has made too many requests to the layer below.
-    #[error(
-        "more than {} requests to the layer below in one call",
-        nbdbox_config::limits::QUESTIONS
-    )]
+    #[error("more than {} in one call", nbdbox_config::limits::QUESTIONS)]
     Questions,
     /// The guest used the layer below, and there is none.
     #[error("there is no layer below")]
