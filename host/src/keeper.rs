@@ -227,7 +227,7 @@ where
         match parts {
             Err(error) => tracing::error!(
                 target: "nbdbox::service",
-                "the configuration can't be used, and nothing is changed ({reason}):\n{error:#}"
+                "can't reload the configuration ({reason}); the previous one stays in force:\n{error:#}"
             ),
             Ok(parts) => {
                 for server in &mut self.servers {

@@ -207,7 +207,7 @@ fn a_reload_that_fails_takes_nothing_away() {
     let wrong = "[[tenant.alice.export]]\nname = \"other\"\nplugin = \"/nowhere.wasm\"\n";
     server.reload(&config(&two, wrong));
     assert!(
-        server.log().contains("nothing is changed"),
+        server.log().contains("the previous one stays in force"),
         "{}",
         server.log()
     );
