@@ -205,16 +205,16 @@ where
             }
             Some(how) => how,
         };
-        let words = server.words();
+        let name = server.name();
         if !self.restart || self.ready.is_none() {
-            tracing::error!(target: "nbdbox::service", "{words} {how}");
+            tracing::error!(target: "nbdbox::service", "{name} {how}");
             self.stop(Signal::TERM).await?;
             return Ok(Some(ExitCode::FAILURE));
         }
         let pause = server.pause().as_millis();
         tracing::error!(
             target: "nbdbox::service",
-            "{words} {how}; the keeper starts it again in {pause} ms"
+            "{name} {how}; the keeper starts it again in {pause} ms"
         );
         self.go_on()?;
         Ok(None)

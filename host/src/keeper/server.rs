@@ -190,7 +190,7 @@ impl Server {
     }
 
     /// The name of the server in the log.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match &self.part {
             Part::Whole | Part::Shared => "the server".to_owned(),
             Part::Admin => "the server of the admin listener".to_owned(),

@@ -130,7 +130,7 @@ impl<C: Catalog> Listeners<C> {
         let at = socket.address();
         match &at {
             Ok(address) => tracing::info!("{} listens on {address}", listener.name),
-            Err(error) => tracing::warn!("{}: {error}", listener.name),
+            Err(error) => tracing::warn!("can't get the address of {}: {error}", listener.name),
         }
         Open {
             listener: listener.clone(),

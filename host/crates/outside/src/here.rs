@@ -95,7 +95,7 @@ pub(crate) fn list(folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
 /// writer.
 pub(crate) fn read(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it isn't a file"));
+        return Err(io::Error::other("not a regular file"));
     }
     File::open(path)
 }
