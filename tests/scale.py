@@ -3,12 +3,12 @@
 
     tests/scale.py target/release/nbdbox [EXPORTS [PLUGINS [FILE]]]
 
-Prints a line for each, and writes a page with the method to FILE.
+Prints a line for each server. With FILE, writes a page with the results and the method to it.
 """
 import os, platform, resource, signal, subprocess, sys, tempfile, time
 import nbd
 
-# A socket for each client, here and in the servers.
+# Each client needs a socket, here and in the server.
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 binary = os.path.abspath(sys.argv[1])
@@ -17,6 +17,7 @@ plugins = int(sys.argv[3]) if len(sys.argv) > 3 else 100
 
 
 def pss(pids):
+    """The proportional set size of processes, in MiB."""
     total = 0
     for pid in pids:
         with open(f"/proc/{pid}/smaps_rollup") as rollup:
@@ -30,6 +31,7 @@ def wait_for(path):
 
 
 def connect(uris):
+    """Connects a client to each URI and reads once. Returns the clients and the time in seconds."""
     handles = []
     start = time.monotonic()
     for uri in uris:
@@ -100,7 +102,7 @@ def page():
 def nbdbox(folder):
     module = open("target/plugins/pattern.wasm", "rb").read()
     for number in range(plugins):
-        # A custom section makes another digest of the same code.
+        # A custom section gives the same code another digest.
         word = f"{number:06}".encode()
         with open(f"{folder}/{number}.wasm", "wb") as copy:
             copy.write(module + bytes([0, 1 + 1 + len(word), 1]) + b"n" + word)
@@ -110,7 +112,7 @@ def nbdbox(folder):
         config.write('limits = { connections = 100000, instances = 100000, memory = "1TiB" }\n')
         for number in range(exports):
             config.write(f'[[tenant.all.export]]\nname = "{number}"\nplugin = "{number % plugins}.wasm"\n')
-    # The compile cache is warm, as after the first start: `check` compiles all.
+    # `check` compiles all plugins, so that the compile cache is warm, as after the first start.
     os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"
     subprocess.run([binary, "check", f"{folder}/nbdbox.toml"], check=True, stdout=subprocess.DEVNULL)
     start = time.monotonic()

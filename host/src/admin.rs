@@ -1,9 +1,8 @@
-//! The admin listener: what an operator sees of a running server, over HTTP.
+//! The admin listener: it shows an operator the state of a running server, over HTTP.
 //!
-//! `/metrics` for Prometheus, `/exports` as JSON, `/healthz`. It only looks: nothing can be changed by it,
-//! and looking waits for no tenant. It's for this machine only, since whoever can connect sees the names
-//! and figures of all tenants; and everything that a client of it can do is bounded, so that a bad one
-//! costs the tenants nothing.
+//! It has `/metrics` for Prometheus, `/exports` as JSON, and `/healthz`. It changes nothing, and waits for no tenant.
+//! Only clients on this machine can connect, since they see the names and figures of all tenants. Everything that a
+//! client can do is bounded, so that a bad client costs the tenants nothing.
 
 mod answer;
 mod exports;
@@ -36,34 +35,34 @@ use crate::walls;
 
 pub(crate) use report::{ExportReport, LayerReport, ProcessReport, Report, StorageReport};
 
-/// Clients at once; those who come later wait. Restrains one that opens many connections.
+/// The most clients at once; further ones wait. Restrains a client that opens many connections.
 const CLIENTS: usize = 16;
 
-/// Time for a request's head. Restrains clients that dribble.
+/// The time that a client gets to send a request's head. Restrains clients that dribble.
 const HEAD: Duration = Duration::from_secs(5);
 
-/// Time for a whole connection, which is one request. Restrains clients that don't read.
+/// The time that a connection gets, which has one request. Restrains clients that don't read.
 const LIFE: Duration = Duration::from_secs(30);
 
-/// Headers of a request.
+/// The most headers of a request. Restrains a client that sends them without end.
 const HEADERS: usize = 32;
 
-/// Bytes of a request's head.
+/// The most bytes of a request's head. Restrains the memory that a client takes.
 const HEAD_SIZE: usize = 16 << 10;
 
-/// What can be looked at.
+/// The pages of the admin listener, and the data that they show.
 #[derive(Debug)]
 pub(crate) struct Admin {
     observed: Arc<dyn Observed>,
     server: Arc<ServerMetrics>,
-    /// `true` once the server ends.
+    /// `true` once the server drains.
     stopping: StopSignal,
-    /// Answers that are put together at once: one, since each may be some megabytes of text.
+    /// The turn to make a page. There is one, since a page may have some megabytes of text.
     making: Arc<Semaphore>,
 }
 
 impl Admin {
-    /// Shows these exports and this server; not well any more when `stopping` says so.
+    /// Pages of these exports and this server. `/healthz` fails once `stopping` is `true`.
     #[must_use]
     pub(crate) fn new(
         observed: Arc<dyn Observed>,
@@ -78,15 +77,15 @@ impl Admin {
         })
     }
 
-    /// Answers all who come to a listener, and never ends. Dropping it closes the listener and cuts off whoever is
-    /// connected.
+    /// Answers the clients of a listener, and never returns. Dropping the future closes the listener and all
+    /// connections.
     pub(crate) async fn serve(self: Arc<Self>, mut listener: Listener) {
         let name = listener.name().to_owned();
         let failed = |failure: &AcceptFailure| {
             if let AcceptFailure::Hosts(error) = failure {
                 tracing::error!(
                     listener = name,
-                    "can't accept a connection, and will try again: {error}"
+                    "can't accept a connection, and will retry: {error}"
                 );
             }
         };
@@ -97,14 +96,16 @@ impl Admin {
         }
     }
 
-    /// Answers the keeper's other servers, and never ends. Dropping it cuts off those that are connected.
+    /// Answers visits of the admin server, and never returns. Dropping the future closes all connections.
     pub(crate) async fn serve_visits(self: Arc<Self>) {
-        let mut visits = Tasks::new("a visit of another server", CLIENTS);
+        let mut visits = Tasks::new("a visit of the admin server", CLIENTS);
         loop {
             let stream = walls::visit().await;
             match UnixStream::from_std(stream.into()) {
                 Ok(stream) => visits.begin(Arc::clone(&self).converse(stream)).await,
-                Err(error) => tracing::error!(listener = "admin", "can't answer a visit: {error}"),
+                Err(error) => {
+                    tracing::error!(listener = "admin", "can't answer the admin server: {error}");
+                }
             }
         }
     }
@@ -113,12 +114,12 @@ impl Admin {
         match stream {
             Stream::Tcp(stream) => self.converse(stream).await,
             Stream::Unix(stream) => self.converse(stream).await,
-            // Not this machine: such a listener can't be opened.
+            // `OpenSocket::admin` opens no such listener.
             Stream::Vsock(_) | Stream::Only(..) => {}
         }
     }
 
-    /// One request and its answer.
+    /// Answers one request, within [`LIFE`].
     async fn converse<S>(self: Arc<Self>, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -138,11 +139,11 @@ impl Admin {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(
                 listener = "admin",
-                "a client of the admin listener: {error}"
+                "the connection of an admin client failed: {error}"
             ),
             Err(_) => tracing::debug!(
                 listener = "admin",
-                "a client of the admin listener took too long"
+                "the server closed the connection of an admin client after {LIFE:?}"
             ),
         }
     }

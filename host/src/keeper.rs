@@ -1,4 +1,4 @@
-//! The keeper: a small process that opens by name what servers behind their [walls](crate::walls) can't.
+//! The keeper: a small process that opens files and sockets by name for servers behind their [walls](crate::walls).
 //!
 //! ```text
 //!  operator ── signals, files ──► keeper ──── one link each: requests, answers, descriptors ────► servers ◄── clients
@@ -6,22 +6,23 @@
 //!                                   └── compilers, the command of --run                             └── plugins
 //! ```
 //!
-//! It has the operator's rights, and starts before anything untrusted is loaded. It reads the configuration itself, and
-//! derives the [`Rights`](outside::Rights) of each server from it: it answers every other request by EPERM. It looks into
-//! nothing that a client or a plugin sent: it passes a plugin's file to a compiler, and only computes its digest.
+//! The keeper has the operator's rights, and starts before any process loads untrusted code. It reads the
+//! configuration, derives the [`Rights`](outside::Rights) of each server from it, and answers every other request by
+//! EPERM. It parses nothing that a client or a plugin sent: it only computes the digest of a plugin's file and passes
+//! the file to a compiler.
 //!
-//! There's one server, unless a listener has a process of its own ([`Part`](nbdbox_config::config::Part)).
+//! A keeper has one server, unless a listener has a process of its own ([`Part`](nbdbox_config::config::Part)).
 //!
 //! | file | has |
 //! |---|---|
-//! | [`charge`] | what a command hands to its keeper: parts, rights, sockets, and what is done in addition to serving |
-//! | [`server`] | one server: started, answered, started again if it dies |
-//! | [`process`] | a server's process |
-//! | [`desk`] | checks and does a server's requests |
-//! | [`line`] | the messages of a server and its desk |
-//! | [`stock`] | what all servers can be given |
-//! | [`opened`] | the sockets that are open |
-//! | [`rights`] | from a configuration to rights |
+//! | [`charge`] | what a command passes to its keeper: parts, rights, sockets, and the reasons for a reload |
+//! | [`server`] | one server: its start, its events, its restart after it died |
+//! | [`process`] | the process of a server |
+//! | [`desk`] | checks the requests of a server against its rights, and does them |
+//! | [`line`] | the messages between a server and its desk |
+//! | [`stock`] | what the keeper gives to all servers: code, sockets, visits |
+//! | [`opened`] | the open sockets, and the servers that listen on them |
+//! | [`rights`] | derives rights from a configuration |
 
 mod charge;
 mod desk;
@@ -54,11 +55,12 @@ pub(crate) use self::opened::Opened;
 pub(crate) use self::rights::{blob, native, of_configuration, of_exports, plugin, tls};
 pub(crate) use self::stock::Supplies;
 
-/// Keeps servers until one of them ends by itself, or a signal or `until` ends them all. `until` is called once clients can
-/// come in.
+/// Runs servers until one of them ends by itself, or a signal or `until` ends them all. Calls `until` once all servers
+/// admit clients. Returns the exit status of this process.
 ///
 /// # Errors
-/// A server can't be started; the pidfile can't be written.
+/// A server can't be started; the pidfile can't be written; `until` failed; a signal came before the servers were
+/// ready.
 pub(crate) async fn keep<U: Until>(
     signals: Signals,
     charge: Charge,
@@ -95,22 +97,22 @@ pub(crate) async fn keep<U: Until>(
     keeping.attend().await
 }
 
-/// What is kept while servers come and go.
+/// The keeper's state while its servers run.
 struct Keeping<O, F, U> {
     launch: Launch,
-    /// Whether a server that died is started again.
+    /// Whether the keeper starts another process for a server that died.
     restart: bool,
     stock: Arc<Stock>,
     servers: Vec<Server>,
-    /// The servers that the configuration wants now, and why it was read: it waits until servers that leave have ended,
-    /// since two servers can't have one tenant.
+    /// The reason for a reload, and the servers that the configuration has now. The reload waits until servers that
+    /// leave have ended, since a tenant can't be in two servers.
     next: Option<(String, Vec<Serving>)>,
     signals: Signals,
     occasions: O,
     supervisor: Supervisor,
-    /// What is begun once clients can come in.
+    /// The pidfile to write, and the function to call, once the servers admit clients.
     wanted: Option<(Option<PathBuf>, F)>,
-    /// The same, begun.
+    /// What these two made.
     ready: Option<Ready<U>>,
 }
 
@@ -137,7 +139,7 @@ where
         Ok(())
     }
 
-    /// Answers the servers, and hands on what comes, until all have ended.
+    /// Answers the servers, and passes signals and reloads on to them, until all have ended.
     async fn attend(mut self) -> anyhow::Result<ExitCode> {
         loop {
             tokio::select! {
@@ -158,7 +160,7 @@ where
         }
     }
 
-    /// Acts on what a server did. The status for the whole, if all have ended.
+    /// Handles an event of a server. Returns the exit status once all servers have ended.
     async fn heed(&mut self, index: usize, event: Event) -> anyhow::Result<Option<ExitCode>> {
         let server = &mut self.servers[index];
         match event {
@@ -180,7 +182,7 @@ where
         Ok(None)
     }
 
-    /// A server has ended: it left, is started again, or all end with it.
+    /// Handles the end of a server's process: the server has left, restarts after a pause, or ends the others, too.
     async fn ended(
         &mut self,
         index: usize,
@@ -193,9 +195,9 @@ where
             return Ok(None);
         }
         let how = match death(status) {
-            // It has logged its reasons. Other servers don't end because one can't go on.
+            // The server has logged its reasons. The other servers go on.
             None if !status.success() && !is_alone && self.ready.is_some() => {
-                format!("status {}", status.code().unwrap_or(1))
+                format!("ended with status {}", status.code().unwrap_or(1))
             }
             None => {
                 self.stop(Signal::TERM).await?;
@@ -203,29 +205,29 @@ where
             }
             Some(how) => how,
         };
-        let words = server.words();
+        let name = server.name();
         if !self.restart || self.ready.is_none() {
-            tracing::error!(target: "nbdbox::service", "{words} ended by {how}");
+            tracing::error!(target: "nbdbox::service", "{name} {how}");
             self.stop(Signal::TERM).await?;
             return Ok(Some(ExitCode::FAILURE));
         }
         let pause = server.pause().as_millis();
         tracing::error!(
             target: "nbdbox::service",
-            "{words} ended by {how}; the keeper starts it again in {pause} ms"
+            "{name} {how}; the keeper starts it again in {pause} ms"
         );
         self.go_on()?;
         Ok(None)
     }
 
-    /// Lets the servers read the configuration again. A server keeps rights that it loses until it has read it.
+    /// Begins a reload. A server that loses rights keeps them until it has read the new configuration.
     fn take_over(&mut self, occasion: Occasion) -> anyhow::Result<()> {
         self.supervisor.reloading();
         let Occasion { reason, parts } = occasion;
         match parts {
             Err(error) => tracing::error!(
                 target: "nbdbox::service",
-                "the configuration can't be used, and nothing is changed ({reason}):\n{error:#}"
+                "can't reload the configuration ({reason}); the previous one stays in force:\n{error:#}"
             ),
             Ok(parts) => {
                 for server in &mut self.servers {
@@ -241,8 +243,8 @@ where
         self.go_on()
     }
 
-    /// Goes on with the start, or with a reload, as far as the servers are: those that leave have to end, then those that
-    /// stay read the configuration, then new ones are started.
+    /// Does the next steps of the start or of a reload, as far as the servers allow. First the servers that leave end,
+    /// then those that stay read the configuration, then new ones start.
     fn go_on(&mut self) -> anyhow::Result<()> {
         for server in self
             .servers
@@ -271,7 +273,7 @@ where
         self.be_ready()
     }
 
-    /// Clients can come in, for the first time or again.
+    /// Reports that the servers admit clients: for the first time, once all are ready, or after a reload.
     fn be_ready(&mut self) -> anyhow::Result<()> {
         if self.wanted.is_some() {
             if !self.servers.iter().all(|server| server.was_ready) {
@@ -291,7 +293,7 @@ where
         Ok(())
     }
 
-    /// A server lets nobody else in, and the keeper's copies of its sockets don't either.
+    /// Handles the drain of a server. Closes the keeper's copies of its sockets, so that no client queues there.
     fn be_stopping(&mut self, index: usize) {
         let server = &self.servers[index];
         if !server.leaves {
@@ -300,7 +302,7 @@ where
         self.stock.opened.stop(server.part());
     }
 
-    /// Ends everything after a signal.
+    /// Ends all servers after a signal.
     async fn end_by(mut self, signal: Signal) -> anyhow::Result<ExitCode> {
         let at_once = self.end_until().await?;
         for server in &mut self.servers {
@@ -310,7 +312,7 @@ where
             }
         }
         let ended = self.all_ended().await?;
-        // It may have been too early to catch signals.
+        // A server that catches no signals yet dies of this one.
         ensure!(
             self.ready.is_some() || ended.signal().is_none(),
             "stopped by a signal before it was ready"
@@ -321,7 +323,8 @@ where
         })
     }
 
-    /// Ends what the servers run for, and answers them meanwhile. Whether another signal came: then all has to end at once.
+    /// Ends `until`, and answers the servers meanwhile. Returns whether another signal came, so that all must end at
+    /// once.
     async fn end_until(&mut self) -> anyhow::Result<bool> {
         let Some(ready) = &mut self.ready else {
             return Ok(false);
@@ -331,12 +334,13 @@ where
             tokio::select! {
                 () = &mut ending => return Ok(false),
                 _ = self.signals.wait() => return Ok(true),
-                // How far a server is doesn't count any more: it's about to be ended.
+                // The stage of a server no longer matters, since the keeper is about to end it.
                 event = event(&mut self.servers) => drop(event?),
             }
         }
     }
 
+    /// Sends all servers a signal, and waits until they have ended.
     async fn stop(&mut self, signal: Signal) -> anyhow::Result<ExitStatus> {
         for server in &mut self.servers {
             server.signal(signal);
@@ -344,7 +348,7 @@ where
         self.all_ended().await
     }
 
-    /// Answers servers that were told to end until all have. The status of the first one that failed.
+    /// Answers the servers until all have ended. Returns the status of the first one that failed, or success.
     async fn all_ended(&mut self) -> anyhow::Result<ExitStatus> {
         while !self.servers.iter().all(Server::has_ended) {
             tokio::select! {
@@ -353,7 +357,7 @@ where
                         self.be_stopping(index);
                     }
                 }
-                // Another signal ends them at once, also one that doesn't obey.
+                // Another signal ends all servers at once, even one that ignores signals.
                 signal = self.signals.wait() => {
                     for server in &mut self.servers {
                         server.signal(signal);
@@ -368,7 +372,7 @@ where
     }
 }
 
-/// Waits until one of the servers does something. Dropping it loses nothing.
+/// Waits for the next event of any server. Dropping the future loses nothing.
 async fn event(servers: &mut [Server]) -> anyhow::Result<(usize, Event)> {
     if servers.is_empty() {
         return std::future::pending().await;

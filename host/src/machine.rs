@@ -1,4 +1,4 @@
-//! What the machine gives this process: memory, mappings, descriptors, threads and cores.
+//! The resources of this process: memory, mappings, descriptors, threads and cores.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _};
@@ -56,7 +56,7 @@ impl Kernel {
 
 /// The contents of a file of the kernel at this time.
 fn again(file: &Mutex<File>) -> Option<Vec<u8>> {
-    // A panic can only leave the file's offset anywhere, and the next lines reset that.
+    // A panic can only leave the file at any offset, and the next lines reset it.
     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
     let mut bytes = Vec::new();
     file.rewind().ok()?;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_limited_by_those_that_it_is_in() {
+    fn the_limits_of_all_groups_around_a_group_count() {
         let files = |groups| {
             limit_files(groups)
                 .map(|file| file.display().to_string())
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_process_is_seen_as_the_kernel_sees_it() {
+    fn the_kernels_figures_of_the_process_are_read() {
         assert!(resident().unwrap() > 1 << 20);
         let mappings = mappings().unwrap();
         assert!(mappings > 10 && mappings < max_mappings());

@@ -1,5 +1,5 @@
-//! The program `nbdbox`: its command line, its catalogs of exports, and its pages for the operator. The crates in
-//! `host/crates`, which ARCHITECTURE.md lists by layer, have the rest.
+//! The program `nbdbox`: its command line, its processes, its catalogs of exports, and its pages for the operator.
+//! ARCHITECTURE.md lists the crates in `host/crates`, which have the rest.
 
 mod cli;
 mod keeper;

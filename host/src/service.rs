@@ -1,15 +1,15 @@
 //! The life of a server process, the same for `serve`, `serve --config` and `dev`.
 //!
-//! 1. **Boot**: the limit of descriptors is raised; the command catches [`Signals`], opens its exports, makes a [`Service`] of them and opens its
-//!    [`Sockets`]. What fails here ends the process, and a signal ends it early.
-//! 2. **Run**: [`Service::run`] writes the pidfile, tells the supervisor that it's ready, and waits for a signal, or for
-//!    the end of what it runs for ([`Until`]).
-//! 3. **Reload**: whenever its [`Reload`] finds a reason, what is served is looked at again. One that fails changes
+//! 1. **Boot**: the process raises its limit of descriptors. The command catches [`Signals`], opens its exports, makes
+//!    a [`Service`] of them, and opens its [`Sockets`]. A failure or a signal ends the process.
+//! 2. **Run**: [`Service::run`] writes the pidfile, notifies the supervisor, and waits for a signal or for the end of
+//!    its purpose ([`Until`]).
+//! 3. **Reload**: whenever [`Reload`] has a reason, the service reads again what it serves. A reload that fails changes
 //!    nothing.
-//! 4. **Drain**: nobody else is let in, and requests under way have [`Options::drain`] to end. Another signal ends it
-//!    at once.
+//! 4. **Drain**: the service admits no new client, and requests in flight get [`Options::drain`] to end. Another signal
+//!    ends the drain.
 //!
-//! Nothing here reads arguments or prints: what a command has to say besides its log is its own.
+//! No code here reads arguments or prints. The commands do that.
 
 mod admin;
 mod cache;
@@ -60,29 +60,29 @@ pub(crate) use threads::{block_on, block_on_one};
 pub(crate) use until::Until;
 pub(crate) use watch::FileWatcher;
 
-/// Time that connections have to finish what is under way when the server stops, unless a configuration sets
-/// another. Restrains clients that don't read their replies.
+/// The time that requests in flight get when the server stops, unless a configuration sets another. Restrains clients
+/// that don't read their replies.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Time for the sockets to be closed and their files to be removed when all has to end at once: it takes no more than
-/// a turn of each listener's task.
+/// The time to close the sockets and remove their files when the service must end at once. Each listener's task needs
+/// one turn for that.
 const CLOSING: Duration = Duration::from_millis(100);
 
-/// What a service is told when it boots, and keeps.
+/// The settings of a service, which stay the same from its boot to its end.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// The time that requests under way have when it stops.
+    /// The time that requests in flight get when the service stops.
     pub(crate) drain: Duration,
-    /// The file that has the process id while it runs.
+    /// The file that has the process id while the service runs.
     pub(crate) pidfile: Option<PathBuf>,
-    /// Who is told how far it is.
+    /// The process that gets the service's stage.
     pub(crate) supervisor: Supervisor,
-    /// What of the protocol is offered to clients.
+    /// The parts of the protocol that the server offers to clients.
     pub(crate) offers: Offers,
 }
 
 impl Default for Options {
-    /// Without a pidfile and a supervisor, and with ten seconds to drain.
+    /// No pidfile, no supervisor, 10 s to drain, and the whole protocol.
     fn default() -> Self {
         Self {
             drain: DRAIN,
@@ -93,17 +93,17 @@ impl Default for Options {
     }
 }
 
-/// A server that booted: its exports are there, and clients come in by the sockets that are opened for it.
+/// A server that has booted: it has its exports, and clients connect to the sockets that the command opens for it.
 pub(crate) struct Service<C> {
     signals: Signals,
     options: Options,
     sockets: Sockets<C>,
-    /// `true` once it stops.
+    /// `true` once the service stops.
     stop: Sender<bool>,
 }
 
 impl<C: Catalog + Observed> Service<C> {
-    /// A service of these exports, without a socket yet. Must be called in a runtime.
+    /// A service of these exports, without a socket yet. Must be called in a runtime of tokio.
     pub(crate) fn new(signals: Signals, catalog: Arc<C>, options: Options) -> Self {
         let (stop, stopped) = channel(false);
         let connections = catalog.limits().connections;
@@ -124,17 +124,17 @@ impl<C: Catalog + Observed> Service<C> {
         &mut self.sockets
     }
 
-    /// Runs until a signal comes or `until` is done, then drains. Returns the status that `until` gave. Dropping it
-    /// stops the service too, and connections drain by themselves for as long as the runtime is there.
+    /// Runs until a signal comes or `until` is done, then drains. Returns the status of `until`. Dropping the future
+    /// stops the service, too; the connections then drain by themselves while the runtime exists.
     ///
     /// # Errors
-    /// The pidfile can't be written; a reload or `until` says that the service can't go on; serving ended badly.
+    /// The pidfile can't be written; a reload or `until` failed; a listener's task panicked.
     pub(crate) async fn run(
         mut self,
         reload: impl Reload<C>,
         mut until: impl Until,
     ) -> anyhow::Result<ExitCode> {
-        // Last: whoever waits for the file finds all else done.
+        // Last: a process that waits for the file finds all else done.
         let pidfile = self.options.pidfile.take();
         let pidfile = pidfile.map(PidFile::write).transpose();
         let end = match &pidfile {
@@ -157,11 +157,11 @@ impl<C: Catalog + Observed> Service<C> {
             }
         };
         drop(until);
-        // Before anybody hears of it: whoever finds the sockets closed finds the connections told.
+        // First: a client that finds a socket closed may expect that the connections drain already.
         let _ = self.stop.send(true);
         self.options.supervisor.stopping();
         tracing::info!("stopping");
-        // However it ends, the sockets that were opened are closed and their files removed.
+        // Even after an error, this closes the sockets and removes their files.
         self.drain(at_once).await?;
         pidfile.and(status)
     }
@@ -179,7 +179,8 @@ impl<C: Catalog + Observed> Service<C> {
                 status = &mut done => return Ok(End::Done(status?)),
                 reason = reload.reason() => {
                     self.options.supervisor.reloading();
-                    // What it waits for, a disk that hangs or a compiler, keeps nobody from ending the service.
+                    // A reload may wait for a disk that hangs or for a compiler. A signal must end the service even
+                    // then.
                     tokio::select! {
                         signal = self.signals.wait() => return Ok(End::Signal(signal)),
                         status = &mut done => return Ok(End::Done(status?)),
@@ -191,7 +192,7 @@ impl<C: Catalog + Observed> Service<C> {
         }
     }
 
-    /// Ends what the service runs for. Whether another signal came: then all has to end at once.
+    /// Ends the service's purpose. Returns whether another signal came, so that all must end at once.
     async fn end(&mut self, until: &mut impl Until) -> bool {
         tokio::select! {
             () = until.end() => false,
@@ -199,9 +200,9 @@ impl<C: Catalog + Observed> Service<C> {
         }
     }
 
-    /// Lets nobody else in, and waits for those who are connected, unless all has to end at once.
+    /// Admits no new client, and waits until the connections have ended. With `at_once` it only closes the sockets.
     async fn drain(mut self, at_once: bool) -> anyhow::Result<()> {
-        // Nobody listens any more only if serving has ended already.
+        // This fails only if all listeners' tasks have ended.
         let _ = self.stop.send(true);
         let asked_again = async {
             match at_once {
@@ -218,10 +219,10 @@ impl<C: Catalog + Observed> Service<C> {
     }
 }
 
-/// Why a service ends.
+/// The reason why a service ends.
 enum End {
-    /// There's nothing left to run for.
+    /// Its purpose is done.
     Done(ExitCode),
-    /// It was told to.
+    /// A signal came.
     Signal(Signal),
 }

@@ -1,5 +1,7 @@
-//! The process that serves, behind its walls: no path, no network of its own, and only the system calls that serving
-//! takes. What it needs by name it asks of its [keeper](crate::keeper).
+//! Puts the server's process behind its walls, and receives the messages of its [keeper](crate::keeper).
+//!
+//! Behind the walls a server has no path, no network of its own, and only the system calls that serving needs. It
+//! requests files and sockets from the keeper.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -16,10 +18,10 @@ use sandbox::Role;
 
 use crate::{machine, plugins};
 
-/// The hidden subcommand behind which stand the keeper's own arguments.
+/// The hidden subcommand that starts a server. The keeper's own arguments follow it.
 pub(crate) const SUBCOMMAND: &str = "behind-walls";
 
-/// The option with which all walls are required, and its name.
+/// The option that requires all walls, and its name.
 pub(crate) const ALL: &str = "--all-walls";
 pub(crate) const ALL_NAME: &str = "all-walls";
 
@@ -27,41 +29,42 @@ pub(crate) const ALL_NAME: &str = "all-walls";
 pub(crate) const PART: &str = "--part";
 pub(crate) const PART_NAME: &str = "part";
 
-/// Visits that nobody has received yet. Restrains the keeper's other servers.
+/// The most visits that wait to be received. Restrains the admin server.
 const VISITS: usize = 16;
 
-/// What the keeper said that nobody has heard yet.
+/// The keeper's messages that no task has received yet.
 static HEARD: LazyLock<Mutex<Heard>> = LazyLock::new(Mutex::default);
 
-/// Walls that this kernel can't build.
+/// The walls that this kernel lacks.
 static MISSING: OnceLock<Vec<String>> = OnceLock::new();
 
-/// What this process serves of the configuration.
+/// The part of the configuration that this process serves.
 static SERVED: OnceLock<Part> = OnceLock::new();
 
 #[derive(Default)]
 struct Heard {
-    /// Why what is served is to be looked at again.
+    /// The reason for a reload.
     reload: Option<String>,
-    /// Streams of clients of the admin pages.
+    /// The streams of clients of the admin pages.
     visits: VecDeque<OwnedFd>,
+    /// Whether the keeper has ended.
     gone: bool,
-    /// The tasks that wait for either.
+    /// The tasks that wait for a message, or for the keeper's end.
     waiting: Vec<Waker>,
 }
 
-/// Puts this process behind its walls, for good, to serve this part. To be called first, with one thread; the keeper is at
-/// the other end of standard input.
+/// Puts this process behind its walls, for good, to serve this part. Must be called first, while the process has one
+/// thread and standard input is the link to the keeper.
 ///
 /// # Errors
-/// The kernel refuses a wall, or `all` of them are required and it lacks one.
+/// The kernel refuses a wall that it has, or it lacks one and `all` walls are required; there is no link.
 pub(crate) fn close(all: bool, part: Part) -> anyhow::Result<()> {
     let _ = SERVED.set(part);
     close_strays()?;
     let link = io::stdin().as_fd().try_clone_to_owned();
     let link = Link::of(link.context("there is no keeper on standard input")?);
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    // It was started by another path than its own.
+    // The kernel named the process `exe`, after /proc/self/exe.
     rustix::thread::set_name(c"nbdbox")?;
     machine::prepare();
     plugins::prepare();
@@ -89,32 +92,32 @@ fn close_strays() -> io::Result<()> {
     });
     let numbers: Vec<RawFd> = numbers.collect();
     for number in numbers {
-        // One was that of the folder, and is closed.
+        // One number was the folder's, which is closed already.
         let _ = nix::unistd::close(number);
     }
     Ok(())
 }
 
-/// Says in the log what is missing of the walls. To be called once the log has begun.
+/// Logs the walls that this kernel lacks. Must be called once the log has begun.
 pub(crate) fn warn_of_gaps() {
     if let Some(missing) = MISSING.get().filter(|missing| !missing.is_empty()) {
         tracing::warn!(
             target: "nbdbox::service",
-            "the sandbox has gaps, since this kernel lacks {}: `nbdbox doctor` says more",
+            "the sandbox has gaps, because this kernel lacks {}; see `nbdbox doctor`",
             missing.join("; ")
         );
     }
 }
 
-/// Tells the keeper, if there is one, how far this process is. Blocks until the keeper has heard it.
+/// Reports a stage to the keeper, if there is one. Blocks until the keeper has received it.
 pub(crate) fn tell(stage: Stage) {
     if let Some(keeper) = Keeper::get() {
-        // One that has ended needs no word.
+        // A keeper that has ended needs no report.
         let _ = keeper.ask(&Request::Reached(stage));
     }
 }
 
-/// Waits until the keeper wants what is served looked at again, and says why. Dropping it loses nothing.
+/// Waits until the keeper wants a reload, and returns its reason. Dropping the future loses nothing.
 pub(crate) async fn reload() -> String {
     poll_fn(|context| {
         let mut heard = heard();
@@ -126,12 +129,13 @@ pub(crate) async fn reload() -> String {
     .await
 }
 
-/// What this process serves of the configuration.
+/// The part of the configuration that this process serves.
 pub(crate) fn part() -> Part {
     SERVED.get().cloned().unwrap_or_default()
 }
 
-/// Waits until another server of the keeper wants to see the admin pages. Dropping it loses nothing.
+/// Waits until the admin server visits the admin pages of this one, and returns its stream. Dropping the future loses
+/// nothing.
 pub(crate) async fn visit() -> OwnedFd {
     poll_fn(|context| {
         let mut heard = heard();
@@ -156,15 +160,15 @@ fn hear(note: Note, stream: Option<OwnedFd>) {
     let mut heard = heard();
     match note {
         Note::Reload(reason) => heard.reload = Some(reason),
-        // A visitor whose stream is closed finds that out.
         Note::Visit if heard.visits.len() < VISITS => heard.visits.extend(stream),
+        // Dropping the stream closes it, which the visitor notices.
         Note::Visit => {}
     }
     heard.wake();
 }
 
 fn heard() -> MutexGuard<'static, Heard> {
-    // What it holds is whole at any time.
+    // No operation leaves it half-done.
     HEARD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

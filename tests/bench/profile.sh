@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Where the microseconds go: loads a server as a row of the benchmark does, samples it with perf, and
-# adds the samples up by what they were for.
+# Shows where a server's time goes: runs the load of a row of the benchmark, samples the server with perf, and
+# sums up the samples by purpose.
 #
 #   tests/bench/profile.sh ROW PLUGIN [ARGUMENT…]
 #   tests/bench/profile.sh pattern-read pattern size=1G
@@ -27,8 +27,8 @@ perf record -q -e cpu-clock -F 4000 -g -p "$server" -o "$scratch/perf" sleep 3 >
 wait "$load"
 cat "$scratch/load"
 
-# One line per sample: the frames, innermost first, with `;` between them. The first rule that fits says
-# what it was for: by the system call if it was in the kernel, else by the innermost function.
+# Joins the frames of a sample, innermost first, with `;` between them. The first rule that matches decides the
+# purpose: by the system call if the sample is in the kernel, else by the innermost function.
 perf script -i "$scratch/perf" -F comm,ip,sym,dso 2>/dev/null | awk '
     function purpose(stack, leaf) {
         if (stack ~ /exit_to_user_mode/)                return "preempted by the client"

@@ -171,7 +171,8 @@ impl Server {
     pub fn reload(&self, config: &str) {
         let heard = || {
             let log = self.log();
-            log.matches("reloaded (").count() + log.matches("nothing is changed (").count()
+            log.matches("reloaded (").count()
+                + log.matches("can't reload the configuration (").count()
         };
         let before = heard();
         let text = config.replace("FOLDER", self.folder.path().to_str().unwrap());

@@ -1,4 +1,4 @@
-//! From a request to its answer.
+//! Answers a request to the admin listener.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -22,17 +22,18 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What there is, for those who ask for something else.
+/// The answer to a request for any other page.
 const PATHS: &str = "there are /metrics, /exports and /healthz\n";
 
-/// Makes a page of what this process has, and of the same page of other processes if it shows theirs.
+/// Makes a page from the data of this process, and from the same page of the other servers if this is the admin server.
+/// `None` if the page can't be encoded.
 type Maker = fn(&dyn Observed, &Arc<ServerMetrics>, Option<&[Page]>) -> Option<String>;
 
 impl Admin {
-    /// Answers a request. Its body, if it has one, isn't looked at.
+    /// Answers a request. Ignores its body.
     pub(super) async fn answer<B>(&self, request: &Request<B>) -> Result<Answer, Infallible> {
         if request.method() != Method::GET {
-            let words = "only GET: nothing can be changed here\n";
+            let words = "use GET: the admin listener changes nothing\n";
             let mut answer = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, words);
             answer
                 .headers_mut()
@@ -40,7 +41,7 @@ impl Admin {
             return Ok(answer);
         }
         if !request.headers().get(HOST).is_none_or(is_this_machine) {
-            let words = "ask for it as localhost, or by its loopback address\n";
+            let words = "use localhost or a loopback address as the host name\n";
             return Ok(answer(StatusCode::MISDIRECTED_REQUEST, TEXT, words));
         }
         Ok(match request.uri().path() {
@@ -54,16 +55,16 @@ impl Admin {
         })
     }
 
-    /// Puts an answer together, away from the threads that serve tenants.
+    /// Makes a page on the host's lane, away from the threads that serve tenants.
     async fn make(&self, page: &'static str, kind: &'static str, make: Maker) -> Answer {
-        // A closed semaphore would let it through; nobody closes it.
+        // The semaphore is never closed, so this never fails.
         let turn = Arc::clone(&self.making).acquire_owned().await;
         let pages = match others::are_shown_here() {
             true => Some(others::pages(page).await),
             false => None,
         };
         let (observed, server) = (Arc::clone(&self.observed), Arc::clone(&self.server));
-        // One at a time, whether its client waits for it or not.
+        // The work keeps its turn to its end, even if its client has gone.
         let making = Work::of_the_host().run(move || {
             let made = make(&*observed, &server, pages.as_deref());
             drop(turn);
@@ -72,10 +73,7 @@ impl Admin {
         match making.await.ok().flatten() {
             Some(text) => answer(StatusCode::OK, kind, text),
             None => {
-                tracing::error!(
-                    listener = "admin",
-                    "the answer of the admin listener can't be put together"
-                );
+                tracing::error!(listener = "admin", "can't make the page {page}");
                 answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "see the log\n")
             }
         }
@@ -108,7 +106,7 @@ fn report(
     Some(text + "\n")
 }
 
-/// Whether this process and the others whose figures it shows are well.
+/// The answer of `/healthz`: the admin server also checks the other servers.
 async fn healthy() -> Answer {
     if others::are_shown_here() {
         let pages = others::pages("/healthz").await;
@@ -128,8 +126,8 @@ fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Ans
     answer
 }
 
-/// Whether a `Host` means this machine. Restrains web pages in a browser on this machine that reach here
-/// by a name of their own (DNS rebinding): they'd get to see the figures.
+/// Whether a `Host` header names this machine. Restrains web pages in a browser on this machine that get here by a name
+/// of their own (DNS rebinding), and could then read the figures.
 fn is_this_machine(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else {
         return false;
@@ -148,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_this_machine_will_do() {
+    fn only_names_of_this_machine_are_accepted() {
         let is = |host: &'static str| is_this_machine(&HeaderValue::from_static(host));
         for host in ["localhost", "LOCALHOST:1", "127.0.0.1:9809", "[::1]:9809"] {
             assert!(is(host), "{host}");

@@ -1,4 +1,4 @@
-//! The part of `/metrics` that concerns exports: what their clients do.
+//! The part of `/metrics` about exports: what their clients do.
 
 use std::fmt;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ const WAITS: &[Waits] = &[
     ),
 ];
 
-/// All exports, as they are at one moment.
+/// All exports at one moment.
 #[derive(Debug)]
 pub(super) struct Exports(pub(super) Arc<[SeenExport]>);
 
@@ -140,8 +140,8 @@ impl Collector for Exports {
 }
 
 impl Exports {
-    /// Writes a family, of all exports or of those of which there's something to say: an export that
-    /// nobody has asked for costs a line, not a hundred.
+    /// Writes a family: for all exports, or only for those that a client has touched, so that an unused export costs
+    /// one line and not a hundred.
     fn each(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
@@ -162,7 +162,7 @@ impl Exports {
     }
 }
 
-/// What the client may not ask; left out if there was none.
+/// Writes the number of requests that broke the protocol's rules, unless it's 0.
 fn refused(family: &mut Family<'_>, metrics: &Metrics, labels: &[Label<'_>]) -> fmt::Result {
     match metrics.refused.get() {
         0 => Ok(()),
@@ -173,6 +173,7 @@ fn refused(family: &mut Family<'_>, metrics: &Metrics, labels: &[Label<'_>]) -> 
     }
 }
 
+/// Writes the histograms of the operations that have occurred.
 fn durations(family: &mut Family<'_>, metrics: &Metrics, labels: &[Label<'_>]) -> fmt::Result {
     for operation in Operation::ALL {
         let took = metrics.operations.took(operation);

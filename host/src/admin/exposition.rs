@@ -1,7 +1,7 @@
-//! `/metrics`: all figures, as OpenMetrics 1.0 writes them.
+//! `/metrics`: all figures, in the text format of OpenMetrics 1.0.
 //!
-//! Labels are what the operator configured (tenant, export, digest of the plugin's file) and words of this
-//! program, never what a client or plugin said: so there are as many samples as the configuration has it.
+//! Labels have the operator's names (tenant, export, digest of the plugin's file) and constants of this program, but no
+//! text from a client or a plugin. So the configuration alone decides the number of samples.
 //! `host/METRICS.md` explains each name.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use super::layers::Layers;
 use super::resources::Resources;
 use crate::log::{self, Dropped};
 
-/// The text; `None` if the library can't write it.
+/// The text of the page; `None` if the library can't encode it.
 pub(super) fn exposition(observed: &dyn Observed, server: &Arc<ServerMetrics>) -> Option<String> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process(Arc::clone(server))));
@@ -38,7 +38,7 @@ pub(super) fn exposition(observed: &dyn Observed, server: &Arc<ServerMetrics>) -
     Some(text)
 }
 
-/// What concerns the whole process.
+/// The figures of the whole process.
 #[derive(Debug)]
 struct Process(Arc<ServerMetrics>);
 
@@ -90,7 +90,7 @@ impl Collector for Process {
     }
 }
 
-/// What was compiled, by digest.
+/// The figures of compiling, by the plugin's digest.
 #[derive(Debug)]
 struct Compiled(BTreeMap<String, Compiling>);
 
@@ -184,7 +184,7 @@ const TENANT_GAUGES: &[TenantGauge] = &[
     ),
 ];
 
-/// What concerns a tenant.
+/// The figures of tenants.
 #[derive(Debug)]
 struct Tenants(Vec<SeenTenant>);
 

@@ -1,4 +1,4 @@
-//! One name of `/metrics`, and its samples.
+//! A family of `/metrics`: one name with its samples.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,19 +16,19 @@ pub(super) type Head = (MetricType, &'static str, &'static str);
 /// A figure of an export or a layer, without further labels: name, help, value.
 pub(super) type Figure = (&'static str, &'static str, fn(&Metrics) -> u64);
 
-/// Times that somebody had to wait: name, help, value.
+/// A histogram of waits of an export or a layer: name, help, value.
 pub(super) type Waits = (&'static str, &'static str, fn(&Metrics) -> &Histogram);
 
-/// Some labels, and more.
+/// Appends labels to others.
 pub(super) fn with<'a>(labels: &[Label<'a>], more: &[Label<'a>]) -> Vec<Label<'a>> {
     [labels, more].concat()
 }
 
-/// One name, to which samples are written.
+/// The writer of one family.
 pub(super) struct Family<'a>(MetricEncoder<'a>);
 
 impl<'a> Family<'a> {
-    /// Writes the name's head, samples or not: so a look at an idle server tells all there is.
+    /// Writes the head of a family, even if no sample follows, so that an idle server lists all families.
     pub(super) fn new(
         encoder: &'a mut DescriptorEncoder<'_>,
         kind: MetricType,
@@ -54,7 +54,7 @@ impl<'a> Family<'a> {
         self.sample(labels, write)
     }
 
-    /// A counter of nanoseconds, told in seconds.
+    /// Writes a counter of nanoseconds, in seconds.
     pub(super) fn seconds(&mut self, labels: &[Label<'_>], nanoseconds: u64) -> fmt::Result {
         let seconds = Duration::from_nanos(nanoseconds).as_secs_f64();
         let write = |sample: &mut MetricEncoder<'_>| {
@@ -69,7 +69,7 @@ impl<'a> Family<'a> {
             count,
             sum,
         } = histogram.snapshot();
-        // Every second bound is enough here, and half the text.
+        // Writes only every second bound, which halves the text.
         let pairs = buckets.chunks(2).map(|pair| {
             let bound = pair.last().map_or(f64::INFINITY, |(bound, _)| *bound);
             (bound, pair.iter().map(|(_, count)| count).sum())
@@ -81,7 +81,7 @@ impl<'a> Family<'a> {
         self.sample(labels, write)
     }
 
-    /// Requests by what they wanted and what became of them; what there was none of is left out.
+    /// Writes the requests by operation and outcome, without those of which there were none.
     pub(super) fn operations(&mut self, labels: &[Label<'_>], metrics: &Metrics) -> fmt::Result {
         for operation in Operation::ALL {
             for outcome in Outcome::ALL {
@@ -96,7 +96,7 @@ impl<'a> Family<'a> {
         Ok(())
     }
 
-    /// Without labels there are no braces either.
+    /// Writes a sample, without braces if it has no labels.
     fn sample(
         &mut self,
         labels: &[Label<'_>],

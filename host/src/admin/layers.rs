@@ -1,7 +1,7 @@
-//! The part of `/metrics` that concerns the layers of exports: what their plugins do and take.
+//! The part of `/metrics` about the layers of exports: what their plugins do and use.
 //!
-//! An export is a plugin, and maybe filters over it. Each is somebody's code, with meters and counters of
-//! its own; so each has samples of its own.
+//! An export has a plugin, and may have filters over it. Each has meters and counters of its own, and so has samples of
+//! its own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ const REFUSALS: Head = (
     "Requests of a plugin for more than its budget allows, by budget",
 );
 
-/// The layers of all exports, as they are at one moment.
+/// The layers of all exports at one moment.
 #[derive(Debug)]
 pub(super) struct Layers(pub(super) Arc<[SeenExport]>);
 
@@ -189,7 +189,7 @@ impl Collector for Layers {
 }
 
 impl Layers {
-    /// Writes a family, of all layers of the exports of which there's something to say.
+    /// Writes a family for all layers of the exports that a client has touched.
     fn each(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

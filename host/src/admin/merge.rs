@@ -1,8 +1,9 @@
-//! From the pages of several servers to one.
+//! Merges the pages of several servers into one.
 //!
-//! A label `process` says of each sample where it comes from. Each server writes the heads of all families, so this
-//! process's own page has them all: of the others' pages only samples of these families count, in the strict form in
-//! which nbdbox writes them. Everything else is dropped, since a server that was taken over may write what it likes.
+//! The label `process` of each sample names the server that sent it. Every server writes the heads of all families, so
+//! this process's own page has all of them. From the other pages it takes only samples of these families, in the strict
+//! form in which nbdbox writes them. It drops everything else, since a server that an intruder controls may write
+//! anything.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,10 +12,10 @@ use super::Report;
 use super::others::Page;
 use super::report::NamedProcess;
 
-/// The name of this process, which has no tenants.
+/// The name of this process, the admin server.
 const HERE: &str = "admin";
 
-/// `/metrics` of all processes.
+/// The page `/metrics` of all servers.
 pub(super) fn metrics(own: &str, pages: &[Page]) -> String {
     let mut families: Vec<(Vec<&str>, String)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -75,7 +76,7 @@ pub(super) fn metrics(own: &str, pages: &[Page]) -> String {
     text
 }
 
-/// `/exports` of all processes.
+/// The report of `/exports` of all servers.
 pub(super) fn reports(own: Report, pages: &[Page]) -> Report {
     let mut all = Report::default();
     let read = |page: &Page| {
@@ -105,8 +106,8 @@ pub(super) fn reports(own: Report, pages: &[Page]) -> Report {
     all
 }
 
-/// The family of a sample's name: a counter ends in `_total`, a histogram's parts in `_bucket`, `_sum` and `_count`, an
-/// info in `_info` (OpenMetrics 1.0).
+/// The family of a sample's name. A counter's name ends in `_total`, those of a histogram in `_bucket`, `_sum` and
+/// `_count`, and an info's in `_info` (OpenMetrics 1.0).
 fn family<'a>(name: &'a str, places: &HashMap<&str, usize>) -> &'a str {
     let endings = ["_total", "_bucket", "_sum", "_count", "_info"];
     let stem = endings.iter().find_map(|ending| {
@@ -116,17 +117,17 @@ fn family<'a>(name: &'a str, places: &HashMap<&str, usize>) -> &'a str {
     stem.unwrap_or(name)
 }
 
-/// A line `NAME{LABELS} VALUE`, or one without labels.
+/// A line `NAME{LABELS} VALUE` or `NAME VALUE`.
 #[derive(Debug, PartialEq, Eq)]
 struct Sample<'a> {
     name: &'a str,
-    /// As they're written, without the braces.
+    /// The labels as the server wrote them, without the braces.
     labels: &'a str,
     value: &'a str,
 }
 
 impl<'a> Sample<'a> {
-    /// A sample in the form in which nbdbox writes it; `None` for anything else.
+    /// Parses a sample in the form in which nbdbox writes it; `None` for any other form.
     fn parse(line: &'a str) -> Option<Self> {
         let end = line.find(|c: char| !is_word(c))?;
         let (name, rest) = line.split_at(end);
@@ -146,8 +147,8 @@ impl<'a> Sample<'a> {
     }
 }
 
-/// The length of the labels at the beginning of a text, each `KEY="VALUE"`; `None` if there's anything else before `}`, or
-/// one says which process it is.
+/// The length of the labels, each `KEY="VALUE"`, at the beginning of a text. `None` if anything else stands before `}`,
+/// or if a label is `process`, which only this process may set.
 fn labels(text: &str) -> Option<usize> {
     let mut rest = text;
     while !rest.starts_with('}') {
@@ -207,7 +208,7 @@ nbdbox_sockets 0
     }
 
     #[test]
-    fn samples_say_where_they_come_from_and_stay_with_their_family() {
+    fn samples_name_their_process_and_stay_with_their_family() {
         let gold = "nbdbox_sockets 2\nnbdbox_operations_total{tenant=\"a\",export=\"}\\\"\"} 7\n";
         let text = metrics(OWN, &[page("gold", Some(gold)), page("x\"y", None)]);
         let expected = "\

@@ -1,7 +1,7 @@
-//! The keeper's other servers: what their admin pages say.
+//! Reads the admin pages of the keeper's other servers.
 //!
-//! They run plugins, and one that a plugin took over may send anything: what they send is bounded, and `merge` reads it
-//! strictly.
+//! These servers run plugins, and one that an intruder controls may send anything. So their answers are bounded, and
+//! `merge` parses them strictly.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -18,13 +18,14 @@ use tokio::time::timeout;
 use super::visit;
 use crate::walls;
 
-/// Time for a server's answer.
+/// The time that a server gets to answer. Restrains a server that an intruder controls.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Bytes of an answer.
+/// The most bytes of an answer. Restrains a server that an intruder controls.
 const ANSWER: usize = 64 << 20;
 
-/// Servers that are visited. The keeper has as many as the configuration has listeners, and one.
+/// The most servers that the process visits. The keeper has at most one for each listener of the configuration, and one
+/// that the others share.
 const SERVERS: u32 = 4096;
 
 /// A page of another server.
@@ -32,16 +33,16 @@ const SERVERS: u32 = 4096;
 pub(super) struct Page {
     /// The server's name.
     pub(super) server: String,
-    /// The page; `None` if the server doesn't run, or doesn't answer well in time.
+    /// The page; `None` if the server doesn't run, sends an error or is late.
     pub(super) text: Option<Bytes>,
 }
 
-/// Whether this process shows the figures of others too.
+/// Whether this process is the admin server, which shows the figures of the other servers, too.
 pub(super) fn are_shown_here() -> bool {
     walls::part() == Part::Admin
 }
 
-/// The same page of all other servers, in a fixed order. Dropping it is safe.
+/// A page of all other servers, in the order of their numbers. Dropping the future is safe.
 pub(super) async fn pages(page: &'static str) -> Vec<Page> {
     let mut pages = Vec::new();
     for number in 0..SERVERS {
@@ -58,7 +59,8 @@ pub(super) async fn pages(page: &'static str) -> Vec<Page> {
     pages
 }
 
-/// The name of a server, and a stream to its admin pages if it runs. Blocks until the keeper answers.
+/// The name of the server with this number, and a stream to its admin pages if it runs; `None` if there is no such
+/// server. Blocks until the keeper answers.
 fn ask(number: u32) -> Option<(String, Option<OwnedFd>)> {
     match Keeper::get()?.ask(&Request::Visit(number)) {
         Ok((Answer::Visit { name }, stream)) => Some((name, stream)),
@@ -66,7 +68,7 @@ fn ask(number: u32) -> Option<(String, Option<OwnedFd>)> {
         other => {
             tracing::error!(
                 listener = "admin",
-                "the keeper connects no server: {other:?}"
+                "the keeper can't connect this server with another one: {other:?}"
             );
             None
         }

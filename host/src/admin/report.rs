@@ -1,4 +1,4 @@
-//! What `/exports` says, and what `nbdbox top` makes of it.
+//! The data of `/exports`, which `nbdbox top` reads, too.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,176 +14,178 @@ use serde::{Deserialize, Serialize};
 use super::resources::nanoseconds;
 use crate::machine;
 
-/// Everything at some moment. All counts are since the export was configured.
+/// All exports, tenants and processes at one moment. All counts begin when the export was configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// The exports, by tenant and name.
     pub exports: Vec<ExportReport>,
-    /// The tenants, by name; none without a configuration.
+    /// The tenants, by name; empty without a configuration.
     pub tenants: Vec<TenantReport>,
-    /// What the process has of the machine.
+    /// The figures of the process.
     #[serde(default)]
     pub process: ProcessReport,
-    /// The same of each process, if a listener has one of its own; `process` is their sum then.
+    /// The figures of each process, if a listener has one of its own; `process` is then their sum.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<NamedProcess>,
 }
 
-/// One of several processes.
+/// The figures of one of several processes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NamedProcess {
     /// `shared`, `admin`, or the listener that has a process of its own.
     pub name: String,
-    /// `None` if the process doesn't answer.
+    /// The figures; `None` if the process doesn't answer.
     pub process: Option<ProcessReport>,
 }
 
-/// What the process has of the machine, and what of that the meters know. What the kernel doesn't tell is null.
+/// The resources that a process uses, and the part of them that is charged to tenants. A figure that the kernel doesn't
+/// report is null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ProcessReport {
-    /// Nanoseconds of CPU time.
+    /// The CPU time of the process in nanoseconds.
     pub cpu_ns: u64,
-    /// Those of the host's own lane.
+    /// The part of it that the host's own lane used.
     pub host_lane_ns: u64,
-    /// Bytes in memory.
+    /// The resident memory in bytes.
     pub resident: Option<u64>,
-    /// Bytes that are charged to tenants.
+    /// The memory in bytes that is charged to tenants.
     pub metered: u64,
     /// Mappings of the address space.
     pub mappings: Option<u64>,
-    /// Those that are charged to tenants.
+    /// The mappings that are charged to tenants.
     pub metered_mappings: u64,
     /// Open descriptors.
     pub descriptors: Option<u64>,
-    /// Threads.
+    /// Threads of the process.
     pub threads: Option<u64>,
-    /// Those of the host's own lane.
+    /// The threads of the host's own lane.
     pub host_lane_threads: u64,
 }
 
-/// An export.
+/// The figures of an export.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ExportReport {
-    /// Whose it is; empty without a configuration.
+    /// The tenant's name; empty without a configuration.
     pub tenant: String,
-    /// Its name.
+    /// The export's name.
     pub export: String,
-    /// The plugin, as it calls itself.
+    /// The plugin's name in its manifest.
     pub plugin: String,
     /// SHA-256 of the plugin's file.
     pub digest: String,
-    /// Whether somebody has asked for it.
+    /// Whether a client has requested the export.
     pub open: bool,
-    /// Whether new connections get what is open though its configuration or a file of its has changed, until the last
-    /// client has left.
+    /// Whether new connections get the open, old state, although the configuration or a file has changed, until the
+    /// last client has disconnected.
     #[serde(default)]
     pub pending: bool,
-    /// Bytes, once it's open.
+    /// The size in bytes, once the export is open.
     pub size: Option<u64>,
-    /// Whether it can't be written, once it's open.
+    /// Whether clients can't write, once the export is open.
     pub read_only: Option<bool>,
-    /// Connections now.
+    /// Open connections.
     pub connections: u64,
-    /// Bytes that reads brought.
+    /// Bytes that reads returned.
     pub read_bytes: u64,
     /// Bytes that writes stored.
     pub written_bytes: u64,
-    /// Nanoseconds for which its connections had a thread, guests included that ran there.
+    /// The time in nanoseconds for which the connections had a thread, including guests that ran there.
     #[serde(default)]
     pub served_ns: u64,
-    /// Requests, by what they wanted and what became of them; what there was none of is left out.
+    /// Requests that have ended, by operation and outcome. Counts of 0 are omitted.
     pub operations: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Requests by how long they took: up to 1 µs, 2 µs, 4 µs … 2^25 µs, and beyond.
+    /// Requests by their time: up to 1 µs, 2 µs, 4 µs … 2^25 µs, and beyond.
     pub latency: Vec<u64>,
-    /// The outermost filter and all below it, the plugin last: what their guests did and took.
+    /// The layers, the outermost filter first and the plugin last.
     pub layers: Vec<LayerReport>,
 }
 
-/// A layer of an export.
+/// The figures of a layer of an export.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LayerReport {
-    /// Its place, counted from the plugin, and its file's name.
+    /// The layer's place, counted from the plugin, and its file's name.
     pub layer: String,
-    /// SHA-256 of its file.
+    /// SHA-256 of the layer's file.
     pub digest: String,
-    /// Requests that came to it and have ended.
+    /// Requests to the layer that have ended.
     pub requests: u64,
-    /// Bytes that reads brought.
+    /// Bytes that reads returned.
     pub read_bytes: u64,
     /// Bytes that writes stored.
     pub written_bytes: u64,
-    /// Instances now.
+    /// Instances of the layer's plugin.
     pub instances: u64,
-    /// Bytes of guest memory now.
+    /// The memory and tables of all instances in bytes.
     pub memory: u64,
-    /// The most bytes of guest memory so far.
+    /// The most of that memory so far, in bytes.
     pub memory_peak: u64,
-    /// Bytes that the host remembers for it.
+    /// The host's memory for the layer's remembered mapping and extents, in bytes.
     pub remembered: u64,
-    /// Calls of its guests.
+    /// Calls of the layer's guests.
     pub guest_calls: u64,
-    /// Nanoseconds for which they had a thread.
+    /// The time in nanoseconds for which the guests had a thread.
     pub guest_ns: u64,
-    /// Nanoseconds of CPU time of its tenant's lane.
+    /// The CPU time in nanoseconds of the tenant's lane for the layer.
     #[serde(default)]
     pub lane_ns: u64,
-    /// Extents that it added.
+    /// Extents that the plugin added to the maps of requests.
     pub extents_added: u64,
-    /// Those cut at the borders of their request, or outside of it.
+    /// Extents that crossed the borders of their request, or lay outside of it.
     pub extents_clipped: u64,
-    /// Those dropped because a map was full.
+    /// Extents that the host dropped because a map was full.
     pub extents_dropped: u64,
-    /// Its faults, by cause; what there was none of is left out.
+    /// The plugin's faults, by cause. Counts of 0 are omitted.
     pub faults: BTreeMap<String, u64>,
-    /// Operations of storage that have taken a second and more so far, the oldest first.
+    /// Operations on granted files that have run for a second or more, the oldest first.
     #[serde(default)]
     pub storage: Vec<StorageReport>,
 }
 
-/// An operation of storage that goes on.
+/// An operation on a granted file that hasn't ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StorageReport {
     /// `read`, `write`, `flush`, `trim`, `zero` or `extents`.
     pub operation: String,
     /// The blob's name.
     pub blob: String,
-    /// Milliseconds so far.
+    /// The time so far, in milliseconds.
     pub ms: u64,
-    /// Bytes that are done, where that is known.
+    /// Bytes that are done, if known.
     pub done: Option<u64>,
-    /// Of so many.
+    /// All bytes of the operation, if known.
     pub of: Option<u64>,
 }
 
-/// What a tenant has in use.
+/// The resources that a tenant uses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TenantReport {
-    /// Its name.
+    /// The tenant's name.
     pub tenant: String,
-    /// Connections.
+    /// Open connections of the tenant.
     pub connections: u64,
-    /// Instances.
+    /// Instances of the tenant's plugins.
     pub instances: u64,
-    /// Bytes that the host holds for it.
+    /// The memory in bytes that is charged to the tenant.
     pub memory: u64,
-    /// Mappings of the address space.
+    /// The mappings of the address space that are charged to the tenant.
     pub mappings: u64,
-    /// Requests under way.
+    /// Requests in flight.
     pub requests: u64,
-    /// Their bytes.
+    /// Bytes of the requests in flight.
     pub inflight: u64,
-    /// Nanoseconds of CPU time of its lane.
+    /// The CPU time of the tenant's lane in nanoseconds.
     #[serde(default)]
     pub lane_ns: u64,
-    /// Threads of its lane.
+    /// Threads of the tenant's lane.
     #[serde(default)]
     pub lane_threads: u64,
-    /// Pieces of work that wait for one of them.
+    /// Tasks that wait for a thread of the lane.
     #[serde(default)]
     pub lane_waiting: u64,
 }
 
 impl Report {
+    /// The report of this process. Reads files of the kernel.
     pub(super) fn of(observed: &dyn Observed) -> Self {
         Self {
             exports: observed.exports().iter().map(export).collect(),
@@ -195,7 +197,7 @@ impl Report {
 }
 
 impl ProcessReport {
-    /// Adds the figures of another process.
+    /// Adds the figures of another process to these.
     pub(super) fn add(&mut self, other: &Self) {
         let sum = |one: &mut u64, other: u64| *one = one.saturating_add(other);
         let known = |one: &mut Option<u64>, other: Option<u64>| {
@@ -303,7 +305,7 @@ fn operations(metrics: &Metrics) -> BTreeMap<String, BTreeMap<String, u64>> {
     operations
 }
 
-/// All operations together.
+/// The times of all operations together.
 fn latency(metrics: &Metrics) -> Vec<u64> {
     let mut sums = vec![0; Histogram::BUCKETS];
     for operation in Operation::ALL {

@@ -1,4 +1,4 @@
-//! What the process has of the machine, beside what the meters say that it holds for tenants.
+//! The part of `/metrics` about the machine: what the process uses, and what of that is charged to tenants.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use prometheus_client::metrics::MetricType;
 use super::family::Family;
 use crate::machine;
 
-/// A figure: type, name, help, value. One that the kernel doesn't tell has no sample.
+/// A figure: type, name, help, value. It has no sample if the kernel doesn't report it.
 type Figure = (
     MetricType,
     &'static str,
@@ -118,12 +118,12 @@ const CPU: &[CpuFigure] = &[
     ),
 ];
 
-/// 584 years at most.
+/// A time in nanoseconds. Saturates after 584 years.
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Figures of the machine and of the meters. Reads files of the kernel.
+/// The figures of the machine and of the meters. Encoding them reads files of the kernel.
 #[derive(Debug)]
 pub(super) struct Resources(pub(super) Arc<ProcessQuota>);
 

@@ -1,4 +1,4 @@
-//! The client's side: a request to an admin listener.
+//! The client of an admin listener.
 
 use anyhow::ensure;
 use bytes::Bytes;
@@ -9,10 +9,10 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Gets a page of `most` bytes at most. Dropping it closes the stream.
+/// Reads a page of at most `most` bytes. Dropping the future closes the stream. The caller sets a time limit.
 ///
 /// # Errors
-/// The stream fails; the answer isn't HTTP, has another status than 200, or is longer.
+/// The stream fails; the answer isn't HTTP, its status isn't 200, or it's longer than `most`.
 pub(crate) async fn get<S>(stream: S, page: &str, most: usize) -> anyhow::Result<Bytes>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -23,9 +23,9 @@ where
     let asking = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
-        ensure!(status == StatusCode::OK, "it answers {status}");
+        ensure!(status == StatusCode::OK, "the server answered {status}");
         let body = Limited::new(answer.into_body(), most).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("its answer broke off: {error}"))?;
+        let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
         Ok(body.to_bytes())
     };
     let (mut asking, mut connection) = (std::pin::pin!(asking), std::pin::pin!(connection));
@@ -33,6 +33,6 @@ where
         answer = &mut asking => return answer,
         ended = &mut connection => ended?,
     }
-    // The whole answer has come.
+    // The connection has ended in order, so the whole answer is here.
     asking.await
 }

@@ -1,4 +1,4 @@
-//! `nbdbox doctor`: the walls and resources of this machine, and what other values would change.
+//! `nbdbox doctor`: shows the walls and resources of this machine, and how an operator can change them.
 
 use std::fs;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::machine;
 #[derive(Debug, Args)]
 pub(super) struct Doctor {}
 
-/// One line: the resource, its value, and what the value means.
+/// One line: the resource, its value, and the effect of the value.
 type Finding = (&'static str, String, String);
 
 impl Doctor {

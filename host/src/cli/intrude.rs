@@ -22,11 +22,11 @@ use super::sandbox_args::{self, SandboxArgs, Side};
 /// Prints a line for each attempt: its name, and the error that it met or `allowed`. The status is 1 if one succeeded.
 #[derive(Debug, Args)]
 pub(super) struct Intrude {
-    /// From the compiler's process, not from the server's
+    /// Try from the compiler's process instead of the server's
     #[arg(long)]
     compiler: bool,
 
-    /// How many rounds of requests for things that aren't granted to send to the keeper
+    /// Rounds of requests to the keeper, each for things that the operator didn't grant
     #[arg(long, default_value_t = 1000)]
     requests: u32,
 
@@ -108,7 +108,7 @@ const ATTEMPTS: &[Attempt] = &[
     }),
 ];
 
-/// Requests to the keeper from a server that was granted nothing.
+/// Requests to the keeper of a server that has no rights.
 const REQUESTS: &[Attempt] = &[
     ("ask the keeper for a file", || {
         outside::files::read(Path::new("/etc/passwd")).map(drop)
@@ -144,7 +144,7 @@ impl Intrude {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         if self.compiler {
             sandbox::enter(Role::Compiler)?;
-            return Ok(tell(ATTEMPTS.iter()));
+            return Ok(print(ATTEMPTS.iter()));
         }
         match self.sandbox.side()? {
             Side::Keeper { all_walls } => {
@@ -152,28 +152,29 @@ impl Intrude {
             }
             Side::Worker if Keeper::get().is_some() => {
                 let again = std::iter::repeat_n(REQUESTS, self.requests as usize).flatten();
-                // Each round makes the same requests.
+                // Each round sends the same requests.
                 let wrong = again.filter(|(_, attempt)| attempt().is_ok()).count();
-                let status = tell(ATTEMPTS.iter().chain(REQUESTS));
+                let status = print(ATTEMPTS.iter().chain(REQUESTS));
                 Ok(if wrong == 0 {
                     status
                 } else {
                     ExitCode::FAILURE
                 })
             }
-            Side::Worker => Ok(tell(ATTEMPTS.iter())),
+            Side::Worker => Ok(print(ATTEMPTS.iter())),
         }
     }
 }
 
-fn ask(ask: &Request) -> io::Result<()> {
+fn ask(request: &Request) -> io::Result<()> {
     match Keeper::get() {
-        Some(keeper) => keeper.ask(ask).map(drop),
+        Some(keeper) => keeper.ask(request).map(drop),
         None => Err(io::ErrorKind::NotFound.into()),
     }
 }
 
-fn tell<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> ExitCode {
+/// Prints a line for each attempt.
+fn print<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     for (name, attempt) in attempts {
         let outcome = match attempt() {
@@ -186,7 +187,7 @@ fn tell<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> ExitCode {
                 None => error.to_string(),
             },
         };
-        // A closed pipe is no error: its reader has enough.
+        // A closed pipe is no error: its reader needs no more lines.
         let _ = super::print(&format!("{name}: {outcome}\n"));
     }
     status

@@ -18,8 +18,8 @@ use crate::service::{self, Signals, Supervisor, Until};
 // The option `--sandbox`. Clap would show a doc comment here in place of each command's own.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct SandboxArgs {
-    /// Run plugins in a process that the kernel keeps from files, the network and most system calls: `auto` uses what the
-    /// kernel has, `require` refuses to start without all of it, `off` [default: auto]
+    /// Run plugins in a process that the kernel keeps from files, the network and most system calls: `auto` uses what
+    /// the kernel has, `require` refuses to start without all of it, `off` [default: auto]
     #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true)]
     sandbox: Option<Mode>,
 }
@@ -31,12 +31,12 @@ enum Mode {
     Off,
 }
 
-/// The part that this process plays.
+/// The role of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
-    /// The keeper of another process. `all_walls`: it fails if the kernel lacks a wall.
+    /// The keeper of another process. With `all_walls`, that process fails if the kernel lacks a wall.
     Keeper { all_walls: bool },
-    /// The worker: behind walls already, or without any.
+    /// The process that does the command's work, behind walls or without any.
     Worker,
 }
 
@@ -46,7 +46,7 @@ impl SandboxArgs {
         Keeper::get().is_none() && self.sandbox != Some(Mode::Off)
     }
 
-    /// The part of this process, if no configuration decides.
+    /// The role of this process, for a command without a configuration.
     ///
     /// # Errors
     /// As for [`side_of`](Self::side_of).
@@ -54,10 +54,10 @@ impl SandboxArgs {
         self.side_of(Sandbox::default())
     }
 
-    /// The part of this process; `configured` decides if the command line doesn't.
+    /// The role of this process. `configured` counts if the command line has no `--sandbox`.
     ///
     /// # Errors
-    /// All walls are required, and the kernel lacks one.
+    /// The operator requires all walls, and the kernel lacks one.
     pub(super) fn side_of(&self, configured: Sandbox) -> anyhow::Result<Side> {
         if Keeper::get().is_some() {
             return Ok(Side::Worker);
@@ -77,7 +77,7 @@ impl SandboxArgs {
         let missing: Vec<String> = paths.into_iter().chain(calls).collect();
         ensure!(
             missing.is_empty(),
-            "--sandbox=require: this kernel lacks {}; `nbdbox doctor` says more",
+            "--sandbox=require: this kernel lacks {}; see `nbdbox doctor`",
             missing.join("; ")
         );
         Ok(Side::Keeper { all_walls: true })

@@ -68,11 +68,11 @@ impl Planned {
 }
 
 impl Blueprint {
-    /// Reads a configuration, of which the keeper gives this process its own part. Also reads the plugins' files, for their
-    /// digests, and the secrets, and finds files that two exports would write. Loads nothing.
+    /// Reads a configuration, or gets this process's part of it from the keeper. Also reads the plugins' files, for
+    /// their digests, and the secrets, and finds files that two exports would write. Loads nothing. Blocks.
     ///
     /// # Errors
-    /// All that is wrong, one thing a line.
+    /// All errors in the configuration, one a line.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let config = match Keeper::get() {
             Some(_) => passed_configuration(path)?,
@@ -82,7 +82,7 @@ impl Blueprint {
         Self::of(config, plugins)
     }
 
-    /// As [`read`](Self::read), of a configuration that was read or made already. `plugins` finds its plugins by name.
+    /// As [`read`](Self::read), for a configuration in memory. `plugins` finds its plugins by name.
     ///
     /// # Errors
     /// As for [`read`](Self::read).
@@ -131,8 +131,8 @@ impl Blueprint {
     }
 }
 
-/// Reads a configuration, but none of the files that it names: a file, or all `*.toml` of a folder in the order of their
-/// names. Blocks.
+/// Reads a configuration, but none of the files that it names: a file, or all `*.toml` of a folder in the order of
+/// their names. Blocks.
 ///
 /// # Errors
 /// A file can't be read; all errors in the files, one a line.
@@ -150,12 +150,12 @@ pub(crate) fn read_configuration(path: &Path) -> anyhow::Result<Config> {
     Ok(config::parse(&sources)?)
 }
 
-/// The configuration as the keeper has read it and passes it on. Blocks.
+/// This process's part of the configuration, from the keeper. Blocks.
 fn passed_configuration(path: &Path) -> anyhow::Result<Config> {
     let mut bytes = Vec::new();
     let passed = files::read(path).and_then(|mut file| file.read_to_end(&mut bytes));
     passed.context("can't get the configuration from the keeper")?;
-    Config::decode(&bytes).context("can't understand the configuration that the keeper passed")
+    Config::decode(&bytes).context("can't decode the configuration from the keeper")
 }
 
 /// The files of a configuration, in order.

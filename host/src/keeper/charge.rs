@@ -1,4 +1,4 @@
-//! What a command hands to its keeper.
+//! What a command passes to its keeper.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,34 +9,36 @@ use outside::Rights;
 use super::stock::Supplies;
 use crate::service::{Changes, Supervisor};
 
-/// Servers to be kept.
+/// The servers that a keeper runs, and what it does for them.
 pub(crate) struct Charge {
-    /// Their command line, without the program's name.
+    /// The command line of the servers, without the program's name.
     pub(crate) arguments: Vec<OsString>,
-    /// Whether they refuse to serve if the kernel lacks a wall.
+    /// Whether a server fails at its start if the kernel lacks a wall.
     pub(crate) all_walls: bool,
-    /// The file that has the keeper's process id while clients can come in.
+    /// The file that has the keeper's process id while the servers admit clients.
     pub(crate) pidfile: Option<PathBuf>,
-    /// The process that hears how far the servers are.
+    /// The process that gets the stage of the servers.
     pub(crate) supervisor: Supervisor,
-    /// Whether a server that died is started again.
+    /// Whether the keeper starts another process for a server that died.
     pub(crate) restart: bool,
-    /// What each server serves at first.
+    /// What each server serves at the start.
     pub(crate) parts: Vec<Serving>,
-    /// What they can be given.
+    /// What the keeper gives to the servers.
     pub(crate) supplies: Supplies,
 }
 
 /// What one server serves.
 pub(crate) struct Serving {
+    /// The server's part of the configuration.
     pub(crate) part: Part,
+    /// The requests that the keeper grants to the server.
     pub(crate) rights: Rights,
-    /// Environment variables that have secrets of other servers' tenants.
+    /// The environment variables that the server doesn't get, because they have secrets of other servers' tenants.
     pub(crate) hidden: Vec<String>,
 }
 
 impl Serving {
-    /// Everything, by one server.
+    /// One server that serves everything.
     pub(crate) fn all(rights: Rights) -> Vec<Self> {
         vec![Self {
             part: Part::Whole,
@@ -46,20 +48,21 @@ impl Serving {
     }
 }
 
-/// A reason for the servers to look again at what they serve.
+/// A reload.
 pub(crate) struct Occasion {
+    /// The reason, for the log.
     pub(crate) reason: String,
-    /// What each server serves from now on; why nothing can change, in words for the log.
+    /// What each server serves from now on. An error leaves everything as it is, and goes to the log.
     pub(crate) parts: anyhow::Result<Vec<Serving>>,
 }
 
-/// A source of occasions.
+/// A source of reloads.
 pub(crate) trait Occasions {
-    /// Waits for the next one. Dropping it loses none.
+    /// Waits for the next reload. Dropping the future loses none.
     async fn next(&mut self) -> Occasion;
 }
 
-/// For a server that looks again at other things than the configuration.
+/// For a server that reloads something other than a configuration, such as a folder's files. Its rights stay the same.
 pub(crate) struct SameRights(pub(crate) Changes, pub(crate) Rights);
 
 impl Occasions for SameRights {
@@ -71,7 +74,7 @@ impl Occasions for SameRights {
     }
 }
 
-/// For a server that stays as it began.
+/// For a server that never reloads.
 pub(crate) struct Unchanging;
 
 impl Occasions for Unchanging {

@@ -1,4 +1,4 @@
-//! Where one server's requests are checked against its rights, and done.
+//! Checks the requests of one server against its rights, and does them.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -14,37 +14,37 @@ use super::line::Line;
 use super::stock::Stock;
 use crate::machine;
 
-/// A server's requests under way at once. Beyond them the keeper reads no more from it: a server sends requests from its
-/// lanes, of which each has eight threads, so only one that sends without end comes to wait.
+/// The most requests of a server in flight. Beyond them the keeper stops reading from the server. Restrains only a
+/// server that sends without end, because a server sends requests from its lanes, which have eight threads each.
 const MOST: usize = 1024;
 
-/// The desk of a server. It stays when the server's process dies and is started again.
+/// The desk of a server. It outlives the server's process, and serves the next one.
 pub(super) struct Desk {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
-    /// The rights that were granted last, while the server may still use the earlier ones.
+    /// The rights that the last reload granted, while the server may still use the earlier ones, too.
     next: Option<Rights>,
 }
 
-/// What the tasks that answer a server have in common.
+/// The data that the tasks share that answer a server.
 pub(super) struct Shared {
     part: Part,
     stock: Arc<Stock>,
     rights: Mutex<Arc<Rights>>,
-    /// This server's compilers at work at once: two at least, since a tenant has one at a time.
+    /// The server's compilers at work. At least two, so that the compiler of one tenant doesn't hold up another tenant.
     compiling: Semaphore,
 }
 
-/// A server's compilers at work at once.
+/// The most compilers of one server at work.
 pub(super) fn compilers() -> usize {
     machine::cores().max(2)
 }
 
-/// A request's answer, with a descriptor that goes along.
+/// The answer to a request, with the descriptor that the message carries.
 pub(super) type Done = Result<(Answer, Option<OwnedFd>), Failure>;
 
 impl Desk {
-    /// The desk of the server of a part.
+    /// The desk of the server that serves `part`.
     pub(super) fn new(stock: &Arc<Stock>, part: Part, mut rights: Rights) -> Self {
         if stock.input.is_some() {
             rights.allow_input();
@@ -61,8 +61,8 @@ impl Desk {
         }
     }
 
-    /// From here on the server has these rights. It keeps the earlier ones until the next [`settle`](Self::settle), since
-    /// it hasn't read the configuration again yet.
+    /// Grants rights after a reload. The server keeps the earlier ones until the next [`settle`](Self::settle), since
+    /// it hasn't read the new configuration yet.
     pub(super) fn grant(&mut self, rights: Rights) {
         let mut both = self.shared.rights();
         *both = Arc::new(rights.clone().with(&both));
@@ -70,19 +70,19 @@ impl Desk {
         self.next = Some(rights);
     }
 
-    /// The server has read the configuration again and goes on as before: it needs its earlier rights still.
+    /// Keeps the earlier rights: the server's reload failed, and it goes on as before.
     pub(super) fn keep_both(&mut self) {
         self.next = None;
     }
 
-    /// The server has read the configuration again: the rights that were granted last are all that it has.
+    /// Withdraws the earlier rights: the server has read the new configuration.
     pub(super) fn settle(&mut self) {
         if let Some(rights) = self.next.take() {
             *self.shared.rights() = Arc::new(rights);
         }
     }
 
-    /// Begins to answer the server at the other end of a link. Must be called in a runtime.
+    /// Begins to answer the server at the other end of a link. Must be called in a runtime of tokio.
     ///
     /// # Errors
     /// The runtime can't watch the link.
@@ -102,10 +102,11 @@ impl Shared {
         self.rights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does a request. Dropping it ends a compiler that works on it; other work goes on to its end, unheard.
+    /// Does a request. Dropping the future kills a compiler that works for it. Other work runs to its end, and its
+    /// answer is lost.
     pub(super) async fn answer(self: Arc<Self>, request: Request) -> Done {
         let rights = Arc::clone(&self.rights());
-        // The sockets of the command line are the operator's words themselves.
+        // The command line itself allows its sockets.
         let is_own = matches!(request, Request::Listen(Socket::CommandLine(_)));
         if !is_own && !rights.permit(&request) {
             return Err(Failure::denied());
@@ -124,12 +125,12 @@ impl Shared {
         }
     }
 
-    /// The compiled code of a plugin's file, once a compiler is free. Dropping it ends the compiler.
+    /// The compiled code of a plugin's file. Waits for a free compiler. Dropping the future kills the compiler.
     async fn code(&self, path: &Path, compatibility: u64) -> Done {
         if !self.stock.is_compatible(compatibility) {
             return Err(Failure::denied());
         }
-        let ends = |_| Failure::new("the keeper ends");
+        let ends = |_| Failure::new("the keeper is about to end");
         let _own = self.compiling.acquire().await.map_err(ends)?;
         let _turn = self.stock.compiling.acquire().await.map_err(ends)?;
         let code = match self.stock.cache.code(compatibility, path).await {
@@ -154,11 +155,11 @@ impl Shared {
         Ok((answer, Some(code.file.as_fd().try_clone_to_owned()?)))
     }
 
-    /// Does work that may block, in a thread of its own.
+    /// Does a request that may block, on a thread of its own.
     async fn blocking(self: Arc<Self>, request: Request, rights: Arc<Rights>) -> Done {
         #[expect(
             clippy::disallowed_methods,
-            reason = "the server's: as many as the desk has places; a disk that hangs must keep nobody else"
+            reason = "owner: the server; as many as the desk has places. A disk that hangs must hold up no other server"
         )]
         let done = tokio::task::spawn_blocking(move || {
             let Self { part, stock, .. } = &*self;

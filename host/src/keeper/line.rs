@@ -1,4 +1,4 @@
-//! One server's line to its desk: requests are received, begun and answered.
+//! The line between one server and its desk. It receives requests, begins them, and sends the answers.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,25 +13,25 @@ use tokio::task::AbortHandle;
 
 use super::desk::{Done, Shared};
 
-/// A line. Dropping it ends the work that is under way for its server.
+/// A line. Dropping it ends the requests in flight.
 pub(super) struct Line {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
     wire: Arc<Wire>,
     under_way: HashMap<u64, AbortHandle>,
-    /// Sends the latest note.
+    /// The task that sends the latest note.
     note: Option<AbortHandle>,
 }
 
-/// A link that doesn't block.
+/// A link of which tokio's runtime knows when it can send or receive.
 pub(super) struct Wire {
     link: Link,
-    /// The same socket: the runtime says when something can be sent or received.
+    /// The same socket, registered with the runtime.
     watched: UnixStream,
 }
 
 impl Line {
-    /// Must be called in a runtime.
+    /// Makes a line of a link. Must be called in a runtime of tokio.
     ///
     /// # Errors
     /// The runtime can't watch the link.
@@ -55,8 +55,8 @@ impl Line {
         &self.wire
     }
 
-    /// Answers until the server reports how far it is; `None` once the link is closed, or a message can't be understood.
-    /// Dropping it loses nothing.
+    /// Answers requests until the server reports a stage; `None` once the server has closed the link, or sent a message
+    /// that can't be decoded. Dropping the future loses nothing.
     pub(super) async fn stage(&mut self) -> Option<Stage> {
         loop {
             let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
@@ -80,17 +80,17 @@ impl Line {
         }
     }
 
-    /// Sends a note as soon as the server reads. The keeper doesn't wait for that, and forgets an earlier note that the
-    /// server hasn't read yet.
+    /// Sends a note as soon as the server reads, without waiting for that. Replaces an earlier note that the server
+    /// hasn't read yet.
     pub(super) fn note(&mut self, note: Note) {
         let wire = Arc::clone(&self.wire);
         let telling = async move {
-            // A server that has just ended needs no note.
+            // If the server has ended, it needs no note.
             let _ = wire.send(&Told::Note(note), None::<&OwnedFd>).await;
         };
         #[expect(
             clippy::disallowed_methods,
-            reason = "the operator's: one, which ends with the server's line"
+            reason = "owner: the operator; one task, which ends with the line"
         )]
         let telling = tokio::spawn(telling);
         if let Some(before) = self.note.replace(telling.abort_handle()) {
@@ -117,7 +117,7 @@ impl Line {
         };
         #[expect(
             clippy::disallowed_methods,
-            reason = "the server's: as many as the desk has places, and they end with its line"
+            reason = "owner: the server; as many as the desk has places, and they end with the line"
         )]
         let task = tokio::spawn(task);
         self.under_way.insert(number, task.abort_handle());
@@ -138,7 +138,8 @@ impl Wire {
         self.watched.async_io(Interest::READABLE, receive).await
     }
 
-    /// Waits until the server reads. Dropping it is safe: the message was sent as a whole, or not at all.
+    /// Sends a message. Waits until the server reads. If the future is dropped, the message is sent as a whole or not
+    /// at all.
     pub(super) async fn send(&self, told: &Told, file: Option<&impl AsFd>) -> io::Result<()> {
         let send = || self.link.send(told, file.map(AsFd::as_fd));
         self.watched.async_io(Interest::WRITABLE, send).await

@@ -1,4 +1,4 @@
-//! The sockets that the keeper has opened, and which servers listen on them.
+//! The sockets that the keeper has opened, and the servers that listen on them.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -9,24 +9,26 @@ use nbdbox_config::config::Part;
 use outside::{Answer, Failure, Socket};
 use tempfile::TempDir;
 
-/// Opens the command line's sockets, in their order. They may stand in a folder that is removed after them.
+/// Opens the sockets of the command line, in its order. Also returns the folder of a private socket, which must be
+/// dropped after them.
 pub(crate) type OpenSockets =
     Box<dyn FnOnce(&Inherited) -> anyhow::Result<(Vec<OpenSocket>, Option<TempDir>)> + Send>;
 
-/// The sockets that are open.
+/// The open sockets.
 pub(crate) struct Opened(Mutex<Sockets>);
 
 struct Sockets {
     open: HashMap<Socket, Open>,
-    /// Opens those of the command line; `None` once it has.
+    /// Opens the sockets of the command line; `None` once it has.
     command_line: Option<OpenSockets>,
-    /// The folder of a private socket, removed after it.
+    /// The folder of a private socket. Dropped after the socket.
     private: Option<TempDir>,
 }
 
 struct Open {
     socket: OpenSocket,
-    /// The servers that listen on it. One that died still counts: clients queue until it's started again.
+    /// The servers that listen on the socket. A server that died still counts: its clients queue until the next process
+    /// accepts them.
     users: HashSet<Part>,
 }
 
@@ -39,10 +41,10 @@ impl Opened {
         }))
     }
 
-    /// A socket for a server: open already, or opened now. Blocks.
+    /// A copy of a socket for a server. Opens the socket if it isn't open. Blocks as [`OpenSocket::bind`] does.
     ///
     /// # Errors
-    /// It can't be opened; the command line has no such socket.
+    /// The socket can't be opened; EPERM if the command line has no such socket.
     pub(super) fn take(
         &self,
         part: &Part,
@@ -63,7 +65,7 @@ impl Opened {
         }
         if !sockets.open.contains_key(socket) {
             let made = match socket {
-                // There are no more.
+                // The command line has no more sockets.
                 Socket::CommandLine(_) => return Err(Failure::denied()),
                 Socket::Admin(inner) => {
                     address_of(inner).map(|address| OpenSocket::admin(&address))
@@ -86,26 +88,26 @@ impl Opened {
         Ok((answer, open.socket.as_fd().try_clone_to_owned()?))
     }
 
-    /// The server no longer listens on a socket. If no other server does, the socket is closed and its file removed.
+    /// Removes a server from a socket. Closes the socket, and removes its file, if no other server listens on it.
     pub(super) fn give_up(&self, part: &Part, socket: &Socket) {
         self.lock().give_up(part, |other| other == socket);
     }
 
-    /// As [`give_up`](Self::give_up), of all sockets for clients: the server stops. The operator can look in until its
+    /// As [`give_up`](Self::give_up), for all sockets of clients: the server drains. Its admin socket stays until its
     /// end.
     pub(super) fn stop(&self, part: &Part) {
         let mut sockets = self.lock();
         sockets.give_up(part, |socket| !matches!(socket, Socket::Admin(_)));
-        // Another server isn't to open them again.
+        // No server may open them again.
         sockets.command_line = None;
     }
 
-    /// As [`give_up`](Self::give_up), of all sockets: the server has ended for good.
+    /// As [`give_up`](Self::give_up), for all sockets: the server has ended for good.
     pub(super) fn leave(&self, part: &Part) {
         self.lock().give_up(part, |_| true);
     }
 
-    /// The address of an open socket.
+    /// The address of a socket; `None` if it isn't open.
     pub(crate) fn address(&self, socket: &Socket) -> Option<Address> {
         self.lock().open.get(socket)?.socket.address().ok()
     }

@@ -1,4 +1,4 @@
-//! The process of a server, as its keeper sees it.
+//! The process of a server: its start, signals to it, and its end.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,25 +13,25 @@ use tokio::process::{Child, Command};
 
 use crate::walls;
 
-/// This program, even if its file was replaced meanwhile (proc(5)).
+/// This program, even if somebody has replaced its file (proc(5)).
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// How servers are started.
+/// How the keeper starts servers.
 pub(super) struct Launch {
     /// The command line, without the program's name.
     pub(super) arguments: Vec<OsString>,
-    /// Whether a server refuses to serve if the kernel lacks a wall.
+    /// Whether a server fails at its start if the kernel lacks a wall.
     pub(super) all_walls: bool,
 }
 
-/// A server's process, killed when it's dropped.
+/// The process of a server. Dropping it kills the process.
 pub(super) struct Process(Child);
 
 impl Launch {
-    /// Starts the server of a part, without the `hidden` environment variables; the keeper gets the other end of the link.
+    /// Starts the server of a part, without the `hidden` environment variables. Returns the keeper's end of the link.
     ///
     /// # Errors
-    /// The kernel refuses another process.
+    /// The kernel can't start another process, or the keeper has no descriptor left.
     pub(super) fn start(&self, part: &Part, hidden: &[String]) -> anyhow::Result<(Process, Link)> {
         let (here, there) = Link::pair().context("can't make a link to the server")?;
         let mut command = Command::new(OWN_PROGRAM);
@@ -46,7 +46,7 @@ impl Launch {
             .arg("--")
             .args(&self.arguments)
             .stdin(Stdio::from(OwnedFd::from(there)))
-            // A terminal sends signals to all of its foreground. The keeper hands them on.
+            // A terminal sends signals to all processes in the foreground. The server gets them from the keeper only.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -56,7 +56,7 @@ impl Launch {
 }
 
 impl Process {
-    /// Sends a signal. Nothing happens if the process has ended.
+    /// Sends a signal. Does nothing if the process has ended.
     pub(super) fn signal(&self, signal: Signal) {
         let id = self.0.id().and_then(|id| i32::try_from(id).ok());
         if let Some(process) = id.and_then(Pid::from_raw) {
@@ -64,10 +64,10 @@ impl Process {
         }
     }
 
-    /// Waits for its end. Dropping it is safe.
+    /// Waits for the end of the process. Dropping the future is safe.
     ///
     /// # Errors
-    /// The kernel doesn't say how it ended.
+    /// The kernel can't return the process's status.
     pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.0.wait().await
     }

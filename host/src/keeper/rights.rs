@@ -1,4 +1,4 @@
-//! From the operator's words to what a server may ask for.
+//! Derives the rights of a server from the command line or the configuration.
 
 use std::path::Path;
 
@@ -11,7 +11,8 @@ use outside::{Right, Rights, Socket};
 
 use crate::plugins::Plugins;
 
-/// The rights of a server of a configuration, which was read from `path`. The server gets the configuration itself by them.
+/// The rights of a server that serves `config`, which the keeper read from `path`. A read of `path` gives the server
+/// this configuration, not the file.
 ///
 /// # Errors
 /// The configuration can't be encoded.
@@ -30,7 +31,7 @@ pub(crate) fn of_configuration(path: &Path, config: &Config) -> anyhow::Result<R
     Ok(rights)
 }
 
-/// What the exports of a configuration take.
+/// Adds the rights that the exports of a configuration need.
 pub(crate) fn of_exports(rights: &mut Rights, config: &Config) {
     for export in config.tenants.iter().flat_map(|tenant| &tenant.exports) {
         of_export(rights, export);
@@ -66,8 +67,8 @@ fn of_filter(rights: &mut Rights, filter: &Filter, read_only: bool) {
     }
 }
 
-/// A plugin's file. One that is named is found in the folders, which have rights of their own; the path is for the hint to
-/// whoever meant the file of that name.
+/// Adds the rights to a plugin's file. For a plugin by name, the folders of plugins have rights of their own. The
+/// server may only look for a file with that name, for a hint to an operator who meant the file.
 pub(crate) fn plugin(rights: &mut Rights, reference: &Reference) {
     match reference {
         Reference::Path(path) => {
@@ -79,7 +80,7 @@ pub(crate) fn plugin(rights: &mut Rights, reference: &Reference) {
     }
 }
 
-/// A granted file. An export that is read-only gets none to write.
+/// Adds the right to a granted file. A read-only export gets no right to write.
 pub(crate) fn blob(rights: &mut Rights, grant: &Grant, read_only: bool) {
     let writes = grant.access == Access::ReadWrite && !read_only;
     rights.allow(
@@ -92,7 +93,7 @@ pub(crate) fn blob(rights: &mut Rights, grant: &Grant, read_only: bool) {
     );
 }
 
-/// The files of TLS.
+/// Adds the rights to the files of TLS.
 pub(crate) fn tls(rights: &mut Rights, tls: &Tls) {
     let (Tls::On(files) | Tls::Require(files)) = tls else {
         return;
@@ -110,6 +111,7 @@ pub(crate) fn tls(rights: &mut Rights, tls: &Tls) {
     }
 }
 
+/// Adds the rights to files that have secrets.
 fn secrets(rights: &mut Rights, settings: &[(String, Value)]) {
     for (_, value) in settings {
         if let Value::File(path) = value {
@@ -118,7 +120,7 @@ fn secrets(rights: &mut Rights, settings: &[(String, Value)]) {
     }
 }
 
-/// Files that a filter of the host's own writes, or looks whether they're there.
+/// Adds the rights to files that one of the host's own filters writes or checks for.
 pub(crate) fn native<'a>(
     rights: &mut Rights,
     name: NativeName,
@@ -137,7 +139,7 @@ pub(crate) fn native<'a>(
                 rights.allow(&Path::new("/proc").join(value), Right::Look);
             }
             (NativeName::Exitwhen, "exit-when-pipe-closed") => {
-                // What is no number is told by whoever reads the settings.
+                // The filter itself rejects a value that is no number.
                 if let Ok(descriptor) = value.parse() {
                     rights.allow_pipe(descriptor);
                 }

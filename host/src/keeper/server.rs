@@ -1,4 +1,4 @@
-//! One server: its process is started, answered, and started again if it dies.
+//! One server: the start of its process, its events, and its restart after it died.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -15,66 +15,67 @@ use super::desk::Desk;
 use super::line::Line;
 use super::process::{Launch, Process};
 
-/// Time for the process to end once it has closed its link, or was told to end at once: SIGKILL follows.
+/// The time that the process gets to end after it has closed its link, or after a second signal. SIGKILL follows.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The pause before a server that died is started again; each further one is twice as long.
+/// The pause before the first restart of a server that died. Each further pause is twice as long.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest pause.
+/// The longest pause before a restart.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A server that ran for this long before it died is started again after the shortest pause.
+/// If a server ran for this long before it died, the pauses begin again with [`PAUSE`].
 const WELL: Duration = Duration::from_secs(60);
 
 /// A server and its desk.
 pub(super) struct Server {
     part: Part,
-    /// Environment variables that its process doesn't get.
+    /// The environment variables that its process doesn't get.
     hidden: Vec<String>,
     desk: Desk,
     state: State,
-    /// When its process was started.
+    /// The start of its process.
     begun: Instant,
     /// The pause after its next death.
     pause: Duration,
-    /// Whether it has served at some time.
+    /// Whether it has been ready at some time.
     pub(super) was_ready: bool,
-    /// Whether it's to read the configuration again and hasn't.
+    /// Whether it got a reload and hasn't completed it.
     pub(super) reloads: bool,
-    /// Whether it was told to end, alone: the configuration has its part no more.
+    /// Whether the keeper ends this server alone, because the configuration no longer has its part.
     pub(super) leaves: bool,
 }
 
 enum State {
     Runs(Box<Running>),
-    /// It died, and is started again at this time.
+    /// It died. The keeper starts it again at this time.
     Pauses(Instant),
     Ended(ExitStatus),
 }
 
 struct Running {
     process: Process,
-    /// `None` once it's closed.
+    /// `None` once the server has closed it.
     line: Option<Line>,
-    /// When SIGKILL is sent.
+    /// The time of SIGKILL.
     deadline: Option<Instant>,
 }
 
-/// What a server does.
+/// An event of a server.
 pub(super) enum Event {
+    /// It reported a stage.
     Stage(Stage),
     /// Its process has ended.
     Ended(ExitStatus),
-    /// Its pause is over.
+    /// The pause before its restart is over.
     Due,
 }
 
 impl Server {
-    /// Starts the server.
+    /// Starts a server.
     ///
     /// # Errors
-    /// The kernel refuses another process.
+    /// As for [`Launch::start`]; or the runtime can't watch the link.
     pub(super) fn start(
         launch: &Launch,
         part: Part,
@@ -107,7 +108,7 @@ impl Server {
         matches!(self.state, State::Ended(_))
     }
 
-    /// How it ended; `None` before.
+    /// The status of its process; `None` before its end.
     pub(super) fn status(&self) -> Option<ExitStatus> {
         match self.state {
             State::Ended(status) => Some(status),
@@ -115,17 +116,17 @@ impl Server {
         }
     }
 
-    /// Answers the server until something happens. Dropping it loses nothing.
+    /// Answers the server until its next event. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// The kernel doesn't say how the process ended.
+    /// The kernel can't return the process's status.
     pub(super) async fn event(&mut self) -> anyhow::Result<Event> {
         match &mut self.state {
             State::Runs(running) => {
                 let event = running.event().await?;
                 if let Event::Ended(status) = &event {
                     self.state = State::Ended(*status);
-                    // It reads the configuration when it starts again.
+                    // The next process reads the configuration at its start.
                     self.reloads = false;
                 }
                 Ok(event)
@@ -138,11 +139,11 @@ impl Server {
         }
     }
 
-    /// Lets the server read the configuration again. Until it has, it keeps the rights that it loses.
+    /// Begins a reload of the server. It keeps its earlier rights until it has read the new configuration.
     pub(super) fn serve_anew(&mut self, serving: Serving, reason: &str) {
         self.desk.grant(serving.rights);
         self.hidden = serving.hidden;
-        // One that isn't there reads it when it starts.
+        // Without a process there is nobody to notify: the next process reads the configuration at its start.
         if let State::Runs(running) = &mut self.state
             && let Some(line) = &mut running.line
         {
@@ -151,7 +152,7 @@ impl Server {
         }
     }
 
-    /// Sends a signal. A server that isn't there won't be started again.
+    /// Sends a signal to the process. A server in its pause ends instead.
     pub(super) fn signal(&mut self, signal: Signal) {
         match &mut self.state {
             State::Runs(running) => running.process.signal(signal),
@@ -160,14 +161,14 @@ impl Server {
         }
     }
 
-    /// Ends the process within [`PATIENCE`], even if it doesn't obey signals.
+    /// Kills the process after [`PATIENCE`], if it hasn't ended until then.
     pub(super) fn insist(&mut self) {
         if let State::Runs(running) = &mut self.state {
             running.insist();
         }
     }
 
-    /// Starts it again after a pause, which this returns.
+    /// Begins the pause before the restart, and returns its length.
     pub(super) fn pause(&mut self) -> Duration {
         if self.begun.elapsed() > WELL {
             self.pause = PAUSE;
@@ -178,18 +179,18 @@ impl Server {
         pause
     }
 
-    /// Starts its process again.
+    /// Starts another process.
     ///
     /// # Errors
-    /// The kernel refuses another process.
+    /// As for [`start`](Self::start).
     pub(super) fn start_again(&mut self, launch: &Launch) -> anyhow::Result<()> {
         self.state = run(launch, &self.part, &self.hidden, &self.desk)?;
         self.begun = Instant::now();
         Ok(())
     }
 
-    /// The server, for a sentence of the log.
-    pub(super) fn words(&self) -> String {
+    /// The name of the server in the log.
+    pub(super) fn name(&self) -> String {
         match &self.part {
             Part::Whole | Part::Shared => "the server".to_owned(),
             Part::Admin => "the server of the admin listener".to_owned(),
@@ -209,11 +210,11 @@ impl Running {
             };
             tokio::select! {
                 ended = self.process.ended() => {
-                    return Ok(Event::Ended(ended.context("can't learn how the server ended")?));
+                    return Ok(Event::Ended(ended.context("can't get the status of the server's process")?));
                 }
                 stage = stage => match stage {
                     Some(stage) => return Ok(Event::Stage(stage)),
-                    // The process is about to end, or sends garbage: then it's of no use.
+                    // The process is about to end, or sends garbage and can't be used any more.
                     None => {
                         self.line = None;
                         self.insist();
@@ -248,7 +249,9 @@ async fn reached(deadline: Option<Instant>) {
     }
 }
 
-/// How a process died, for a sentence of the log; `None` if it ended by itself with a status.
+/// How a process died, for the log; `None` if it exited with a status.
 pub(super) fn death(status: ExitStatus) -> Option<String> {
-    status.signal().map(|signal| format!("signal {signal}"))
+    status
+        .signal()
+        .map(|signal| format!("was killed by signal {signal}"))
 }

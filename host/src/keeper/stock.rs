@@ -16,31 +16,32 @@ use super::desk::compilers;
 use super::line::Wire;
 use super::opened::{OpenSockets, Opened};
 
-/// What servers can be given.
+/// What a command gives to the servers of its keeper.
 pub(crate) struct Supplies {
-    /// Compiled code.
+    /// The cache of compiled code.
     pub(crate) cache: Cache,
-    /// Sockets that the process which started the keeper has opened.
+    /// The sockets that the keeper inherited (sd_listen_fds(3)).
     pub(crate) inherited: Inherited,
-    /// Opens the command line's sockets when the server is ready for them.
+    /// Opens the sockets of the command line, at a server's first request for one.
     pub(crate) sockets: OpenSockets,
-    /// Standard input, if a client is there.
+    /// Standard input, if it's a client's connection.
     pub(crate) input: Option<OwnedFd>,
 }
 
-/// The same, while servers come and go.
+/// The [`Supplies`] in use, which all servers share.
 pub(super) struct Stock {
     pub(super) cache: Cache,
     pub(super) inherited: Inherited,
     pub(super) opened: Opened,
     pub(super) input: Option<OwnedFd>,
-    /// Compilers at work at once for all servers: one more than a single server may have, so that no server keeps the
+    /// The compilers at work for all servers: one more than a single server may have, so that no server keeps the
     /// others from compiling.
     pub(super) compiling: Semaphore,
-    /// The number that changes with everything that compiled code depends on. The first server to ask for code sets it,
-    /// before it has run any guest. Restrains a server that was taken over from filling the cache with others.
+    /// The number that changes with everything that compiled code depends on. The first request for code sets it,
+    /// before that server has run any guest. Restrains a server that an intruder controls: with other numbers it could
+    /// fill the cache.
     compatibility: OnceLock<u64>,
-    /// The servers that can be visited.
+    /// The servers whose admin pages can be visited. A server's place here is its number.
     seats: Mutex<Vec<Seat>>,
 }
 
@@ -67,17 +68,17 @@ impl Stock {
             seats: Mutex::default(),
         });
         let tidying = Arc::clone(&stock);
-        // If there's no thread, the next server to start does it.
+        // If the kernel can't start a thread, the next start tidies.
         let _ = Work::of_the_host().begin(move || tidying.cache.tidy());
         stock
     }
 
-    /// Whether code is compiled for this number: the program has only one.
+    /// Whether the keeper compiles code for this number. All servers run the same program, so there is only one.
     pub(super) fn is_compatible(&self, compatibility: u64) -> bool {
         *self.compatibility.get_or_init(|| compatibility) == compatibility
     }
 
-    /// A server that can be visited has a new line. The first visit to a part gives it a number, which it keeps.
+    /// Sends visits to a part by its server's new line from now on. A new part goes to the end of the list.
     pub(super) fn seat(&self, part: &Part, wire: &Arc<Wire>) {
         let wire = Arc::downgrade(wire);
         let mut seats = self.seats();
@@ -90,21 +91,21 @@ impl Stock {
         }
     }
 
-    /// A server that has ended for good can't be visited any more.
+    /// Removes a server that has ended for good. The parts after it move up by one number.
     pub(super) fn unseat(&self, part: &Part) {
         self.seats().retain(|seat| seat.part != *part);
     }
 
-    /// Connects one server with the admin pages of another one. Dropping it is safe: the other server finds an ended
+    /// Connects a server with the admin pages of another one. If the future is dropped, the other server finds a closed
     /// connection.
     ///
     /// # Errors
-    /// ENOENT: there's no server with this number.
+    /// ENOENT if there is no server with this number.
     pub(super) async fn visit(&self, number: u32) -> io::Result<(Answer, Option<OwnedFd>)> {
         let (name, wire) = {
             let seats = self.seats();
             let seat = seats.get(number as usize).ok_or(io::ErrorKind::NotFound);
-            // ENOENT itself: the kind alone gets lost on the way.
+            // The link carries an errno, but no kind of error without one.
             let seat = seat.map_err(|_| io::Error::from(rustix::io::Errno::NOENT))?;
             (seat.part.label().to_owned(), seat.wire.upgrade())
         };

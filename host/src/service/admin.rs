@@ -1,4 +1,4 @@
-//! The admin listener of a process: opened, changed with the configuration, closed.
+//! The admin listener of a process: opens it, moves it with the configuration, and closes it.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
 
-/// The place where an operator can look, if there is one.
+/// The admin listener, if the operator configured one.
 pub(crate) struct AdminListener {
     admin: Arc<Admin>,
     open: Option<Open>,
-    /// Answers the keeper's other servers, if there are any.
+    /// The task that answers visits of the admin server; `None` without a keeper.
     visits: Option<JoinHandle<()>>,
 }
 
@@ -22,20 +22,20 @@ struct Open {
     task: JoinHandle<()>,
 }
 
-/// What another configuration wants, with the socket that it takes.
+/// The admin listener of the next configuration, with its open socket.
 pub(crate) enum Next {
-    /// What there is.
+    /// It stays as it is.
     Same,
-    /// Something else, or nothing.
+    /// It has another address, or there is none.
     Other(Option<Box<(Address, Listener)>>),
 }
 
 impl AdminListener {
-    /// Nowhere yet. Must be called in a runtime.
+    /// No listener yet. Must be called in a runtime of tokio.
     pub(crate) fn new(admin: Arc<Admin>) -> Self {
         #[expect(
             clippy::disallowed_methods,
-            reason = "the operator's: one, which ends with the listener"
+            reason = "owner: the operator; one task, which ends with the listener"
         )]
         let visits = Keeper::get().map(|_| tokio::spawn(Arc::clone(&admin).serve_visits()));
         Self {
@@ -45,10 +45,10 @@ impl AdminListener {
         }
     }
 
-    /// Opens the socket for `wanted`, unless it's open.
+    /// Opens the socket for `wanted`, unless it's open already.
     ///
     /// # Errors
-    /// It can't be opened: nothing has changed then.
+    /// The socket can't be opened. Nothing has changed.
     pub(crate) fn prepare(&self, wanted: Option<&Address>) -> anyhow::Result<Next> {
         let open = self.open.as_ref().map(|open| &open.address);
         if open == wanted {
@@ -60,29 +60,29 @@ impl AdminListener {
         Ok(Next::Other(other.transpose()?))
     }
 
-    /// Goes over to what was prepared.
+    /// Replaces the listener by the prepared one. Dropping the future may leave it without a listener.
     pub(crate) async fn adopt(&mut self, next: Next) {
         let Next::Other(other) = next else { return };
         self.close().await;
         self.open = other.map(|other| {
             let (address, listener) = *other;
-            tracing::info!("the admin listener is {address}");
+            tracing::info!("the admin listener is at {address}");
             #[expect(
                 clippy::disallowed_methods,
-                reason = "the operator's: one, which ends when the listener is closed"
+                reason = "owner: the operator; one task, which ends when the listener closes"
             )]
             let task = tokio::spawn(Arc::clone(&self.admin).serve(listener));
             Open { address, task }
         });
     }
 
-    /// Nobody can look any more; the socket's file is gone.
+    /// Closes the listener and removes its socket's file.
     pub(crate) async fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
         open.task.abort();
         match open.task.await {
             Err(error) if !error.is_cancelled() => {
-                tracing::error!("the admin listener ended badly: {error}");
+                tracing::error!("the admin listener's task failed: {error}");
             }
             _ => {}
         }

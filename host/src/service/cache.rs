@@ -3,7 +3,7 @@
 use nbdbox_config::config;
 use runtime::cache::{Cache, SIZE};
 
-/// The cache that a configuration names; one for this process alone, and a warning, where it can't be used.
+/// Opens the cache of a configuration. If it can't be used, logs a warning and opens one for this process alone.
 #[must_use]
 pub(crate) fn open_cache(wanted: &config::Cache) -> Cache {
     let cache = match &wanted.path {

@@ -1,4 +1,4 @@
-//! What says that the operator's words have changed: their files, SIGHUP, or the keeper, which sees both.
+//! The reasons for a reload: a changed file, SIGHUP, or a message of the keeper, which watches for both.
 
 use std::borrow::Cow;
 
@@ -8,23 +8,24 @@ use super::FileWatcher;
 use super::signals::Hangup;
 use crate::walls;
 
-/// Says when to look again.
+/// A source of reasons for a reload.
 pub(crate) struct Changes {
-    /// `None` if the keeper says it.
+    /// `None` if the process has a keeper, which sends the reasons.
     own: Option<Own>,
 }
 
 struct Own {
     watcher: FileWatcher,
     hangup: Option<Hangup>,
+    /// The reason in the log if a file changed.
     seen: &'static str,
 }
 
 impl Changes {
-    /// Of files that `watch` begins to watch, called `seen` in the log; SIGHUP counts too if it's caught.
+    /// Changes of files. Calls `watch` to watch them, unless the process has a keeper. `seen` is the reason in the log.
     ///
     /// # Errors
-    /// They can't be watched.
+    /// `watch` failed.
     pub(crate) fn of_files(
         watch: impl FnOnce() -> anyhow::Result<FileWatcher>,
         seen: &'static str,
@@ -40,21 +41,21 @@ impl Changes {
         Ok(Self { own })
     }
 
-    /// SIGHUP counts too. From here on it doesn't end the process.
+    /// Makes SIGHUP a reason, too. From now on it doesn't end the process.
     ///
     /// # Errors
-    /// It can't be caught.
+    /// The process can't catch SIGHUP.
     pub(super) fn or_hangup(mut self) -> anyhow::Result<Self> {
         let hangup = Hangup::catch()?;
         match &mut self.own {
             Some(own) => own.hangup = Some(hangup),
-            // The keeper hears it: here it only mustn't end the process.
+            // The keeper handles SIGHUP. Here it must only not end the process.
             None => drop(hangup),
         }
         Ok(self)
     }
 
-    /// Waits for a reason to look again. Dropping it loses none.
+    /// Waits for the next reason. Dropping the future loses none.
     pub(crate) async fn reason(&mut self) -> Cow<'static, str> {
         let Some(own) = &mut self.own else {
             return walls::reload().await.into();

@@ -1,4 +1,4 @@
-//! A service of many tenants, for as long as their configuration is there.
+//! A service of the tenants of a configuration, without walls or behind them.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -19,19 +19,19 @@ use super::{
 use crate::hosting::{self, Blueprint, Hosting};
 use crate::walls;
 
-/// What the command line says besides the configuration.
+/// The settings of the command line that add to a configuration.
 pub(crate) struct Wanted {
-    /// The file that has the process id while it runs.
+    /// The file that has the process id while the service runs.
     pub(crate) pidfile: Option<PathBuf>,
-    /// Where clients come in.
+    /// The sockets to which clients connect.
     pub(crate) entrance: Entrance,
 }
 
-/// Serves a configuration until a signal ends it, or what it runs `until`, which is asked for once clients can come in.
-/// `start_log` is called once the configuration says how the log is written.
+/// Serves a configuration until a signal comes or `until` is done. Calls `start_log` once it knows the configured
+/// format, and `until` once the server admits clients.
 ///
 /// # Errors
-/// The configuration is wrong; something that it names can't be opened; serving ended badly.
+/// The configuration has errors; something that it names can't be opened; [`Service::run`] failed.
 pub(crate) async fn serve_configuration<U: Until>(
     path: &Path,
     wanted: Wanted,
@@ -39,11 +39,11 @@ pub(crate) async fn serve_configuration<U: Until>(
     until: impl FnOnce(Opened) -> anyhow::Result<U>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch_without_hangup()?;
-    // Before it's read: what changes meanwhile is noticed.
+    // Before the first read, so that no change after it is missed.
     let changes = Changes::of_files(|| FileWatcher::start(path), "a file changed")?.or_hangup()?;
     let Wanted { pidfile, entrance } = wanted;
     let mut blueprint = signals.unless_asked(read(path)).await?;
-    // A configuration has one; the process of the admin listener has none.
+    // Every part of a configuration has a listener, except the part of the admin server.
     let first = blueprint.config.listeners.first().cloned();
     entrance.narrow(&mut blueprint.config);
     let config = blueprint.config.clone();
@@ -60,7 +60,7 @@ pub(crate) async fn serve_configuration<U: Until>(
     };
     let mut service = Service::new(signals, Arc::clone(&hosting), options);
     let inherited = Inherited::from_environment()?;
-    // All are new: none waits.
+    // At the start no change waits for a restart.
     let _ = service.sockets().adopt(&config, &inherited).await?;
     let only = match entrance {
         Entrance::Standard => {
@@ -99,11 +99,11 @@ pub(crate) async fn serve_configuration<U: Until>(
     service.run(configured, until).await
 }
 
-/// The configuration that is served, and who says that it changed.
+/// The configuration that the service serves, and the source of reasons to reload it.
 struct Configured {
     path: PathBuf,
     entrance: Entrance,
-    /// The configuration with which it began.
+    /// The configuration of the start.
     first: Config,
     hosting: Arc<Hosting>,
     inherited: Inherited,
@@ -115,14 +115,14 @@ impl Reload<Hosting> for Configured {
         self.changes.reason().await
     }
 
-    /// Reads the configuration again. One that is wrong changes nothing.
+    /// Reads the configuration again. One with errors changes nothing.
     async fn reload(&mut self, reason: &str, sockets: &mut Sockets<Hosting>) -> anyhow::Result<()> {
         match self.try_reload(sockets).await {
             Ok(words) => tracing::info!("reloaded ({reason}): {words}"),
             Err(error) => {
                 walls::tell(Stage::Unchanged);
                 tracing::error!(
-                    "the configuration can't be used, and nothing is changed ({reason}):\n{error:#}"
+                    "can't reload the configuration ({reason}); the previous one stays in force:\n{error:#}"
                 );
             }
         }
@@ -157,7 +157,7 @@ impl Configured {
     }
 }
 
-/// What a configuration can bring about with so many connections.
+/// The descriptors that a configuration can need with this many connections.
 fn demand(blueprint: &Blueprint, connections: usize) -> Demand {
     Demand {
         listeners: blueprint.config.listeners.len(),
@@ -166,19 +166,19 @@ fn demand(blueprint: &Blueprint, connections: usize) -> Demand {
     }
 }
 
-/// Says it in the log if some tenants' connections can leave none for another.
+/// Logs a warning if the connections of some tenants can leave none for another tenant.
 fn check_connections(hosting: &Hosting, connections: usize) {
     let tenants = hosting.tenants().len();
     if tenants > 1 && hosting.kept_connections() == 0 {
         tracing::warn!(
-            "connections = {connections} keeps none for each of {tenants} tenants: some may find that others have \
-             all. Set it to {} or more, and start the server again",
+            "connections = {connections} reserves none for each of {tenants} tenants, so some can use up all of them; \
+             set it to {} or more, and restart the server",
             2 * tenants
         );
     }
 }
 
-/// Files may be on a disk that hangs: not on a worker.
+/// Reads a configuration on the host's lane, since its files may be on a disk that hangs.
 async fn read(path: &Path) -> anyhow::Result<Blueprint> {
     let path = path.to_owned();
     let reading = Work::of_the_host().run(move || {

@@ -1,50 +1,51 @@
-//! The descriptors that the process may have, and how many it may come to need.
+//! The descriptors that the process may open, and the number that it can need.
 
 use nbd_server::STRANGERS;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What the process has besides sockets of clients and granted files: its runtime, pipes to compilers, the cache's
-/// folder, the admin listener and its clients.
+/// The descriptors other than clients' sockets and granted files: the runtime, pipes to compilers, the cache's folder,
+/// the admin listener and its clients.
 const OWN: usize = 128;
 
-/// What a configuration can bring about.
+/// The descriptors that a configuration can need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Demand {
     /// Listeners, each with its strangers.
     pub(crate) listeners: usize,
     /// Connections that have chosen an export.
     pub(crate) connections: usize,
-    /// Files that are granted.
+    /// Grants of files.
     pub(crate) files: usize,
 }
 
-/// Raises the soft limit to the hard one. It's low for the sake of programs that use select(2), and this isn't one.
+/// Raises the soft limit to the hard one. The soft limit is low by default for programs that use select(2), which
+/// nbdbox doesn't.
 pub(super) fn raise() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         ..limit
     };
-    // Refused, it stays as it is; `Demand::check` says it if that's too low.
+    // If the kernel refuses, the limit stays, and `Demand::check` warns if it's too low.
     let _ = setrlimit(Resource::Nofile, raised);
 }
 
 impl Demand {
-    /// Says it in the log if there may come to be fewer descriptors than are needed.
+    /// Logs a warning if the process may open fewer descriptors than it can need.
     pub(crate) fn check(self) {
         let needed = self.needed();
         if let Some(limit) = getrlimit(Resource::Nofile).current
             && limit < needed
         {
             tracing::warn!(
-                "at most {limit} descriptors may be open, and clients could come to need {needed}: then others \
-                 aren't let in. Raise the hard limit (`LimitNOFILE=` of systemd, `ulimit -Hn`), or lower `connections`"
+                "the process may open {limit} descriptors, but clients can need {needed}; at the limit it admits no \
+                 new client. Raise the hard limit (`LimitNOFILE=` of systemd, `ulimit -Hn`), or lower `connections`"
             );
         }
     }
 
     fn needed(self) -> u64 {
-        // A listener's own, its strangers, and one that waits for a place.
+        // The listener itself, its strangers, and a client that waits for a place among them.
         let strangers = self.listeners.saturating_mul(STRANGERS + 2);
         let sum = OWN
             .saturating_add(strangers)
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_listener_needs_its_strangers_too() {
+    fn a_listeners_strangers_count() {
         let demand = |listeners| Demand {
             listeners,
             connections: 1000,

@@ -1,41 +1,41 @@
-//! Where the clients of a configuration come in, if not where it says.
+//! The sockets to which the clients of a configuration connect, if the command line replaces the configured ones.
 
 use std::path::PathBuf;
 
 use nbd_server::{Address, OnlyClient};
 use nbdbox_config::config::{self, Config, Tls};
 
-/// What the command line wants instead of a configuration's listeners.
+/// What the command line opens in place of a configuration's listeners.
 #[derive(Debug)]
 pub(crate) enum Entrance {
-    /// Nothing else.
+    /// Nothing: the server opens all listeners of the configuration.
     Listeners,
-    /// The first listener is at this unix socket, and there's no other one.
+    /// This unix socket, as the only listener. It has the first listener's name and TLS.
     Socket(PathBuf),
-    /// The first listener is where the keeper opened it, and there's no other one.
+    /// The sockets that the keeper opened for the command line, with the first listener's name and TLS.
     Kept,
-    /// One client comes in by the first listener, on standard input and output; nobody listens.
+    /// No socket. One client is connected on standard input and output, as if to the first listener.
     Standard,
 }
 
-/// Where clients come in.
+/// The sockets that the server has opened.
 #[derive(Debug)]
 pub(crate) struct Opened {
     /// The first listener's address.
     pub(crate) address: Address,
     /// The first listener's TLS.
     pub(crate) tls: Tls,
-    /// If there's one client only.
+    /// The only client, if it's connected on standard input and output.
     pub(crate) only: Option<OnlyClient>,
 }
 
 impl Entrance {
-    /// Whether none of a configuration's listeners is opened: something else stands for the first one.
+    /// Whether the server opens none of the configuration's listeners itself.
     pub(super) fn is_narrow(&self) -> bool {
         !matches!(self, Self::Listeners)
     }
 
-    /// Leaves of the listeners what is to be opened.
+    /// Removes the listeners that the server doesn't open from the configuration.
     pub(super) fn narrow(&self, config: &mut Config) {
         match self {
             Self::Listeners => {}

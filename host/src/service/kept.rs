@@ -1,4 +1,4 @@
-//! A service of many tenants behind walls, as its keeper has it.
+//! The keeper's side of a service of a configuration: it reads the files, and derives each server's part and rights.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -15,23 +15,23 @@ use super::{Changes, Entrance, FileWatcher, Signals, Supervisor, Until, Wanted, 
 use crate::hosting::read_configuration;
 use crate::keeper::{self, Charge, Occasion, Occasions, Opened, Serving, Supplies};
 
-/// What a keeper has beside the configuration.
+/// What a keeper has in addition to the configuration.
 pub(crate) struct Kept {
-    /// The command line of the server.
+    /// The command line of the server, without the program's name.
     pub(crate) arguments: Vec<OsString>,
-    /// Standard input, if a client is there.
+    /// Standard input, if it's a client's connection.
     pub(crate) input: Option<OwnedFd>,
-    /// The folder of a private socket.
+    /// The folder of a private socket. Dropped after the socket.
     pub(crate) private: Option<TempDir>,
 }
 
-/// Keeps the server of a configuration until a signal ends it, or what it runs `until`, which is asked for once clients
-/// can come in, with the first listener. `start_log` is called once the configuration says how the log is written.
-/// `all_walls` is asked what the configured sandbox comes to: whether it's refused to serve if the kernel lacks a wall;
-/// `None` if there's to be no sandbox, and then nothing is kept and returned.
+/// Runs the servers of a configuration until a signal comes or `until` is done. Calls `until`, with the first listener,
+/// once the servers admit clients, and `start_log` once it knows the configured format. `all_walls` turns the
+/// configured sandbox into whether the servers require all walls. If it returns `None`, there is no sandbox: the
+/// function returns `None` and has started nothing.
 ///
 /// # Errors
-/// The configuration is wrong; the kernel lacks a wall that is required; the server can't be started.
+/// The configuration has errors; the kernel lacks a required wall; [`keeper::keep`] failed.
 pub(crate) async fn keep_configuration<U: Until>(
     path: &Path,
     wanted: Wanted,
@@ -41,7 +41,7 @@ pub(crate) async fn keep_configuration<U: Until>(
     until: impl FnOnce(&Opened, &config::Listener) -> anyhow::Result<U>,
 ) -> anyhow::Result<Option<ExitCode>> {
     let mut signals = Signals::catch_without_hangup()?;
-    // Before it's read: what changes meanwhile is noticed.
+    // Before the first read, so that no change after it is missed.
     let changes = Changes::of_files(|| FileWatcher::start(path), "a file changed")?.or_hangup()?;
     let Wanted { pidfile, entrance } = wanted;
     let reading = Words::read(path.to_owned(), entrance.is_narrow());
@@ -92,27 +92,27 @@ pub(crate) async fn keep_configuration<U: Until>(
     kept.await.map(Some)
 }
 
-/// The operator's words, and what follows from them.
+/// A configuration that the keeper has read, and the servers that follow from it.
 struct Words {
     config: Config,
-    /// The first listener, which a socket of the command line may stand for.
+    /// The first listener. A socket of the command line may replace it.
     first: config::Listener,
     parts: Vec<Serving>,
 }
 
 impl Words {
-    /// Reads a configuration, by the host's lane: it may be on a disk that hangs, or a pipe. `is_narrow` if none of its
-    /// listeners is opened. Dropping it leaves the thread that reads to end by itself.
+    /// Reads a configuration on the host's lane, since it may be a pipe or on a disk that hangs. `is_narrow`: the
+    /// server opens none of its listeners. If the future is dropped, the thread that reads goes on to its end.
     ///
     /// # Errors
-    /// All that is wrong, one thing a line.
+    /// All errors in the configuration, one a line.
     async fn read(path: PathBuf, is_narrow: bool) -> anyhow::Result<Self> {
         let reading = Work::of_the_host().run(move || {
             let mut config = read_configuration(&path)?;
-            // A configuration has one.
+            // A configuration without a listener doesn't parse.
             let first = config.listeners[0].clone();
             let parts = if is_narrow {
-                // All clients come in by one socket: one process serves them.
+                // All clients connect to one socket, so one process serves them.
                 let whole = config.encode()?;
                 config.listeners.clear();
                 let mut rights = keeper::of_configuration(&path, &config)?;
@@ -134,7 +134,7 @@ impl Words {
     }
 }
 
-/// What the server of a part serves.
+/// The part, the rights and the hidden variables of a server.
 fn serving(path: &Path, whole: &Config, part: Part) -> anyhow::Result<Serving> {
     let mut config = whole.clone();
     config.narrow_to(&part);
@@ -151,12 +151,13 @@ fn serving(path: &Path, whole: &Config, part: Part) -> anyhow::Result<Serving> {
     })
 }
 
-/// Reads the operator's words again when they've changed.
+/// Reads the configuration again whenever there is a reason.
 struct Reread {
     path: PathBuf,
     changes: Changes,
     is_narrow: bool,
-    /// Why they're read now, and what comes of it.
+    /// The reason and the future of a read that isn't complete, so that dropping [`next`](Occasions::next) loses
+    /// nothing.
     reading: Option<(String, Reading)>,
 }
 
@@ -182,7 +183,7 @@ impl Occasions for Reread {
     }
 }
 
-/// As it can be named from any folder.
+/// The address with an absolute path, so that it holds in any folder.
 pub(crate) fn absolute(address: Address) -> anyhow::Result<Address> {
     Ok(match address {
         Address::Unix(path) if !path.as_os_str().is_empty() => {

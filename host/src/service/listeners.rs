@@ -1,4 +1,4 @@
-//! The listeners that are open, and going over to others.
+//! The open listeners of a server, and their replacement at a reload.
 
 use anyhow::{Context as _, ensure};
 use device::Catalog;
@@ -7,36 +7,37 @@ use nbdbox_config::config::{self, Address};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Listeners, each with a task.
+/// The listeners of a server. Each has a task.
 pub(super) struct Listeners<C> {
     server: Server<C>,
-    /// Those that stay until the end.
+    /// The listeners that stay until the end.
     fixed: Vec<Serving>,
-    /// Those of the configuration.
+    /// The listeners of the configuration.
     open: Vec<Open>,
-    /// Tasks of listeners that were closed, for as long as somebody is connected.
+    /// The tasks of closed listeners that still have connections.
     closed: Vec<JoinHandle<()>>,
 }
 
-/// A listener's task.
+/// The task of a listener.
 struct Serving {
-    /// How those who come next are received; must be there for as long as the task.
+    /// How the task receives new clients. Must live as long as the task.
     welcome: watch::Sender<Welcome>,
     task: JoinHandle<()>,
 }
 
 struct Open {
-    /// As the configuration has it; the socket itself is still as it was opened.
+    /// The listener as the configuration has it. Its socket keeps the mode and owner that it was opened with.
     listener: config::Listener,
-    /// Where it is.
+    /// The socket's address.
     at: nbd_server::Address,
     serving: Serving,
 }
 
-/// A listener that is wanted, ready to be taken over.
+/// A prepared listener of the next configuration.
 enum Next {
+    /// A new socket.
     New(Listener, Welcome),
-    /// One that is open, and what is to change about it.
+    /// The listener at this place in `open`, and how it receives new clients from now on, if that changes.
     Open(usize, Option<Welcome>),
 }
 
@@ -50,23 +51,23 @@ impl<C: Catalog> Listeners<C> {
         }
     }
 
-    /// The address of the configuration's first listener; an empty one if none is open.
+    /// The address of the configuration's first listener; an empty path if none is open.
     pub(super) fn address(&self) -> nbd_server::Address {
         let first = self.open.first();
         first.map_or_else(nowhere, |open| open.at.clone())
     }
 
-    /// Lets clients in by a socket until the server stops.
+    /// Admits clients on a socket until the server stops.
     pub(super) fn listen(&mut self, socket: Listener, welcome: Welcome) {
         let serving = self.serve(socket, welcome);
         self.fixed.push(serving);
     }
 
-    /// Opens those that are new, changes how clients are received by those that stay, and closes those that
-    /// are no more: who is connected stays. Says what was changed in vain.
+    /// Opens new listeners, changes how remaining ones receive new clients, and closes removed ones. Connected clients
+    /// stay. Returns the changes that need a restart.
     ///
     /// # Errors
-    /// One can't be opened, or would have another name: nothing has changed then.
+    /// A listener can't be opened, or would change its name. Nothing has changed.
     pub(super) fn adopt(
         &mut self,
         wanted: &[config::Listener],
@@ -82,7 +83,7 @@ impl<C: Catalog> Listeners<C> {
             let open = match next {
                 Next::New(socket, welcome) => self.start(socket, welcome, listener),
                 Next::Open(index, welcome) => {
-                    let mut open = before[index].take().expect("none is prepared twice");
+                    let mut open = before[index].take().expect("no listener is prepared twice");
                     waiting.extend(open.adopt(listener, welcome));
                     open
                 }
@@ -97,7 +98,7 @@ impl<C: Catalog> Listeners<C> {
         Ok(waiting)
     }
 
-    /// All that can fail, before anything is changed; `others` are prepared already.
+    /// Does everything for a listener that can fail, and changes nothing yet. `others` are prepared already.
     fn prepare(
         &self,
         listener: &config::Listener,
@@ -113,10 +114,10 @@ impl<C: Catalog> Listeners<C> {
             return Ok(Next::New(Listener::open(listener, inherited)?, welcome));
         };
         let open = &open.listener;
-        // Clients that came by the old name may be about to choose an export.
+        // Clients that connected under the old name may be about to choose an export.
         ensure!(
             open.name == listener.name,
-            "{}: while it listens, {} can't get another name, which rules of `clients` may mean",
+            "{}: {} can't change its name while it listens, because rules of `clients` may refer to it",
             listener.place,
             open.name
         );
@@ -129,7 +130,7 @@ impl<C: Catalog> Listeners<C> {
         let at = socket.address();
         match &at {
             Ok(address) => tracing::info!("{} listens on {address}", listener.name),
-            Err(error) => tracing::warn!("{}: {error}", listener.name),
+            Err(error) => tracing::warn!("can't get the address of {}: {error}", listener.name),
         }
         Open {
             listener: listener.clone(),
@@ -143,22 +144,22 @@ impl<C: Catalog> Listeners<C> {
         let serving = self.server.clone().serve(socket, welcomed);
         #[expect(
             clippy::disallowed_methods,
-            reason = "the operator's: one for each listener of the configuration, which ends when it's closed"
+            reason = "owner: the operator; one task for each listener of the configuration, which ends when it closes"
         )]
         let task = tokio::spawn(serving);
         Serving { welcome, task }
     }
 
     fn close(&mut self, open: Open) {
-        tracing::info!("no longer listening on {}", open.listener.name);
+        tracing::info!("{} no longer listens", open.listener.name);
         open.serving.welcome.send_replace(Welcome::Closed);
         self.closed.push(open.serving.task);
     }
 
-    /// Waits until all connections have ended.
+    /// Waits until all listeners and connections have ended.
     ///
     /// # Errors
-    /// A task ended badly, as far as is known when all have ended.
+    /// A task panicked. The error comes once all tasks have ended.
     pub(super) async fn ended(&mut self) -> anyhow::Result<()> {
         let open = self.open.drain(..).map(|open| open.serving);
         let serving = self.fixed.drain(..).chain(open);
@@ -167,14 +168,14 @@ impl<C: Catalog> Listeners<C> {
         tasks.append(&mut self.closed);
         let mut all = Ok(());
         for task in tasks {
-            all = all.and(task.await.context("serving ended badly"));
+            all = all.and(task.await.context("a listener's task failed"));
         }
         all
     }
 }
 
 impl Open {
-    /// Goes over to what is wanted; says what can't change.
+    /// Changes the listener as far as possible. Returns the change that needs a restart, if any.
     fn adopt(&mut self, listener: &config::Listener, welcome: Option<Welcome>) -> Option<String> {
         if let Some(welcome) = welcome {
             self.serving.welcome.send_replace(welcome);
@@ -188,16 +189,16 @@ impl Open {
     }
 }
 
-/// The address of what has none.
+/// The address of a socket that has none.
 fn nowhere() -> nbd_server::Address {
     nbd_server::Address::Unix("".into())
 }
 
-/// Whether two mean the same socket, whoever may use it.
+/// Whether two listeners have the same socket, even if its mode or owner differs.
 fn is_same(one: &config::Listener, other: &config::Listener) -> bool {
     match (&one.address, &other.address) {
         (Address::Unix { path: one, .. }, Address::Unix { path: other, .. }) => one == other,
-        // Any port that is free: the names tell them apart.
+        // Port 0 is any free port, so only the names identify the socket.
         (Address::Tcp(address), _) if address.port() == 0 => {
             (&one.name, &one.address) == (&other.name, &other.address)
         }

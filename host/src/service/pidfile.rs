@@ -8,28 +8,28 @@ use std::process;
 
 use anyhow::Context as _;
 
-/// A file with the process id. Removed at the end, if it's still the one that was made.
+/// A file with the process id. Dropping it removes the file, unless another server has replaced it.
 pub(crate) struct PidFile {
     path: PathBuf,
-    /// Open, so that no other file gets its number; `None` for a device, which stays.
+    /// The file, open so that no other file gets its inode number; `None` for a device, which stays.
     made: Option<File>,
 }
 
 impl PidFile {
-    /// Writes this process's id to a file.
+    /// Writes this process's id to a file. Blocks.
     ///
     /// # Errors
-    /// It can't be written.
+    /// The file can't be written.
     pub(crate) fn write(path: PathBuf) -> anyhow::Result<Self> {
         let made = Self::put(&path, &format!("{}\n", process::id()))
             .with_context(|| format!("can't write the pidfile {}", path.display()))?;
         Ok(Self { path, made })
     }
 
-    /// Whole at once: who sees the file sees the number.
+    /// Writes a file in one step: a reader that finds the file finds the whole text.
     fn put(path: &Path, text: &str) -> io::Result<Option<File>> {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            // A device, say: to be written, never to be replaced.
+            // For example a device, which it must write and never replace.
             fs::write(path, text)?;
             return Ok(None);
         }
@@ -48,7 +48,7 @@ impl Drop for PidFile {
         let Some(made) = &self.made else { return };
         let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
         let (made, there) = (made.metadata(), self.path.symlink_metadata());
-        // Another server may have written its own there.
+        // Another server may have written its own file there.
         if let (Ok(made), Ok(there)) = (made, there)
             && identity(made) == identity(there)
         {

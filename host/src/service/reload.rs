@@ -1,23 +1,23 @@
-//! What a service looks at again while it runs.
+//! The reload of a service.
 
 use std::borrow::Cow;
 
 use super::Sockets;
 
-/// A reason to look again, and what is done then.
+/// What a service reads again while it runs, and when.
 pub(crate) trait Reload<C> {
-    /// Waits until there is a reason to look again, and says which. Dropped when the service stops.
+    /// Waits until there is a reason for a reload, and returns it. The service drops the future when it stops.
     async fn reason(&mut self) -> Cow<'static, str>;
 
-    /// Looks again: what can't be used changes nothing. Dropped half-way when the service has to end meanwhile, and only
-    /// then.
+    /// Reloads. Errors in what it reads change nothing, and go to the log. The service drops the future halfway only if
+    /// it must end meanwhile.
     ///
     /// # Errors
     /// The service can't go on.
     async fn reload(&mut self, reason: &str, sockets: &mut Sockets<C>) -> anyhow::Result<()>;
 }
 
-/// For a service that stays as it booted.
+/// For a service that never reloads.
 pub(crate) struct NoReload;
 
 impl<C> Reload<C> for NoReload {

@@ -1,12 +1,12 @@
-//! What a reload can't change.
+//! The keys that a reload can't change.
 
 use nbdbox_config::config::Config;
 
-/// The keys that say something else than when the server started, of those that it looks at only then.
+/// The keys that differ from those of the start, and that the server reads only at its start.
 pub(super) fn waiting(first: &Config, now: &Config) -> Vec<String> {
-    // Each key has to be thought of.
+    // Names each key, so that a new one doesn't compile until somebody has decided about it.
     let Config {
-        // These change at once; `listening` says what doesn't.
+        // These change at once. `Listeners::adopt` returns the exceptions.
         listeners: _,
         tenants: _,
         admin: _,

@@ -1,13 +1,14 @@
 //! The signals that an operator sends.
 //!
-//! | signal | what it does |
+//! | signal | effect |
 //! |---|---|
-//! | SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGALRM, SIGXCPU | ends the process in order |
-//! | SIGHUP | the same, as the terminal is gone. With a configuration it asks for a reload |
-//! | SIGUSR2 | nothing yet, and the log says so: it's kept for upgrades |
-//! | SIGXFSZ | nothing: the write past the process's limit fails with EFBIG |
+//! | SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGALRM, SIGXCPU | the process drains and ends |
+//! | SIGHUP | the same, because the terminal has closed; with a configuration, a reload |
+//! | SIGUSR2 | a line in the log: it's reserved for upgrades |
+//! | SIGXFSZ | none: the write past the process's limit fails with EFBIG |
 //!
-//! The last four of the first row would end the process too if nobody caught them, at once, and leave its sockets.
+//! If the process didn't catch the last four of the first row, they would kill it at once, and its sockets' files would
+//! stay.
 
 use std::fs;
 use std::future::poll_fn;
@@ -20,7 +21,7 @@ use tokio::signal::unix::{self, SignalKind};
 
 use crate::walls;
 
-/// Signals that end the process in order, whatever it does.
+/// The signals after which every process drains and ends.
 const ENDING: [Signal; 6] = [
     Signal::TERM,
     Signal::INT,
@@ -30,15 +31,18 @@ const ENDING: [Signal; 6] = [
     Signal::XCPU,
 ];
 
-/// All signals that end the process in order. From here on they don't end it by themselves.
+/// The caught signals after which the process drains and ends.
 pub(crate) struct Signals {
     ending: Vec<(Signal, unix::Signal)>,
     upgrade: unix::Signal,
 }
 
 impl Signals {
-    /// For a process without a configuration: SIGHUP ends it, unless whoever started it had it ignored, as nohup(1)
-    /// does.
+    /// Catches the signals of a process without a configuration. SIGHUP is one of them, unless the parent process set
+    /// it to be ignored, as nohup(1) does.
+    ///
+    /// # Errors
+    /// The kernel refuses a signal's handler.
     pub(crate) fn catch() -> anyhow::Result<Self> {
         let mut signals = Self::catch_without_hangup()?;
         if !is_ignored(Signal::HUP) {
@@ -47,9 +51,12 @@ impl Signals {
         Ok(signals)
     }
 
-    /// All but SIGHUP.
+    /// Catches all of the signals except SIGHUP.
+    ///
+    /// # Errors
+    /// As for [`catch`](Self::catch).
     pub(super) fn catch_without_hangup() -> anyhow::Result<Self> {
-        // Once caught it stays so: nobody has to listen.
+        // The handler stays installed without a listener.
         drop(caught(Signal::XFSZ)?);
         let ending = ENDING.map(|signal| Ok((signal, caught(signal)?)));
         Ok(Self {
@@ -58,7 +65,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one that ends the process. Dropping it loses none.
+    /// Waits for a signal that ends the process. Dropping the future loses none.
     pub(crate) async fn wait(&mut self) -> Signal {
         poll_fn(|context| self.poll(context)).await
     }
@@ -67,10 +74,10 @@ impl Signals {
         while self.upgrade.poll_recv(context).is_ready() {
             tracing::warn!(
                 target: "nbdbox::service",
-                "SIGUSR2 does nothing: it's kept for upgrades, which this version doesn't have"
+                "SIGUSR2 has no effect: it's reserved for upgrades, which this version doesn't have"
             );
         }
-        // As good as SIGTERM: nobody opens files any more, and nobody hands signals on.
+        // The end of the keeper counts as SIGTERM, since nobody opens files or passes signals on any more.
         if Keeper::get().is_some() && walls::poll_gone(context).is_ready() {
             return Poll::Ready(Signal::TERM);
         }
@@ -82,8 +89,11 @@ impl Signals {
         Poll::Pending
     }
 
-    /// Does `work`, unless a signal comes first. Then what it began is dropped and so cleaned up: a
-    /// compiler's process and its half-written file, say.
+    /// Does `work`, unless a signal comes first. The signal drops `work`, which must clean up, for example a compiler's
+    /// process and its half-written file.
+    ///
+    /// # Errors
+    /// The error of `work`; a signal came first.
     pub(crate) async fn unless_asked<T>(
         &mut self,
         work: impl Future<Output = anyhow::Result<T>>,
@@ -95,7 +105,7 @@ impl Signals {
     }
 }
 
-/// SIGHUP. From here on it doesn't end the process.
+/// SIGHUP, caught. It no longer ends the process.
 pub(super) struct Hangup(unix::Signal);
 
 impl Hangup {
@@ -103,7 +113,7 @@ impl Hangup {
         Ok(Self(caught(Signal::HUP)?))
     }
 
-    /// Waits for it. One that came before counts.
+    /// Waits for SIGHUP. One that has come since the last wait counts.
     pub(super) async fn wait(&mut self) {
         self.0.recv().await;
     }
@@ -114,7 +124,7 @@ fn caught(signal: Signal) -> anyhow::Result<unix::Signal> {
     unix::signal(kind).with_context(|| format!("can't catch {signal:?}"))
 }
 
-/// Whether the process was started with a signal ignored (proc(5), `SigIgn`).
+/// Whether the process ignores a signal, as its parent decided (proc(5), `SigIgn`).
 fn is_ignored(signal: Signal) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

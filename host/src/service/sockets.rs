@@ -1,4 +1,4 @@
-//! The sockets of a service: its clients' and its operator's.
+//! The sockets of a service: for its clients and for its operator.
 
 use device::Catalog;
 use nbd_server::{Address, Inherited, Listener, Welcome};
@@ -7,7 +7,7 @@ use nbdbox_config::config::{self, Config};
 use super::admin::AdminListener;
 use super::listeners::Listeners;
 
-/// All sockets that are open.
+/// The open sockets of a service.
 pub(crate) struct Sockets<C> {
     listeners: Listeners<C>,
     admin: AdminListener,
@@ -18,20 +18,20 @@ impl<C: Catalog> Sockets<C> {
         Self { listeners, admin }
     }
 
-    /// Lets clients in by a socket until the service stops, each received as `welcome` says.
+    /// Admits clients on a socket until the service stops, with the TLS of `welcome`.
     pub(crate) fn listen(&mut self, socket: Listener, welcome: Welcome) {
         self.listeners.listen(socket, welcome);
     }
 
-    /// The address of the first listener of the configuration, if it's open.
+    /// The address of the configuration's first listener; an empty path if none is open.
     pub(super) fn address(&self) -> Address {
         self.listeners.address()
     }
 
-    /// Opens the admin listener at `wanted`, if anywhere, and closes the one before.
+    /// Opens the admin listener at `wanted`, or none, and closes the previous one.
     ///
     /// # Errors
-    /// It can't be opened: nothing has changed then.
+    /// The socket can't be opened. Nothing has changed.
     pub(crate) async fn open_admin(
         &mut self,
         wanted: Option<&config::Address>,
@@ -41,10 +41,10 @@ impl<C: Catalog> Sockets<C> {
         Ok(())
     }
 
-    /// Opens what the configuration says, and closes what it doesn't. Returns what waits for another start.
+    /// Opens the sockets of a configuration, and closes all others. Returns the changes that need a restart.
     ///
     /// # Errors
-    /// Something can't be opened: nothing has changed then.
+    /// A socket can't be opened. Nothing has changed.
     pub(super) async fn adopt(
         &mut self,
         config: &Config,
@@ -59,12 +59,12 @@ impl<C: Catalog> Sockets<C> {
     /// Waits until all clients' connections have ended.
     ///
     /// # Errors
-    /// A listener's task ended badly.
+    /// A listener's task panicked.
     pub(super) async fn ended(&mut self) -> anyhow::Result<()> {
         self.listeners.ended().await
     }
 
-    /// The operator can't look any more.
+    /// Closes the admin listener.
     pub(super) async fn close_admin(&mut self) {
         self.admin.close().await;
     }

@@ -1,23 +1,23 @@
-//! The process that started this one, and wants to hear how far it is.
+//! Notifies the process that started this one of its stage.
 
 use outside::{Keeper, Stage};
 use sd_notify::NotifyState;
 
 use crate::walls;
 
-/// Who is told.
+/// The process that gets the stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Supervisor {
-    /// Nobody.
+    /// No process.
     None,
-    /// The keeper, which tells whoever started it.
+    /// The keeper, which notifies its own supervisor.
     Keeper,
     /// systemd, if it started this process (`sd_notify(3)`). Fits `Type=notify` and `notify-reload`.
     Systemd,
 }
 
 impl Supervisor {
-    /// The keeper, if there is one, which tells this one.
+    /// The keeper, if the process has one; else this supervisor.
     pub(crate) fn or_keeper(self) -> Self {
         match Keeper::get() {
             Some(_) => Self::Keeper,
@@ -25,20 +25,20 @@ impl Supervisor {
         }
     }
 
-    /// Clients can come, as what was looked at last says.
+    /// Reports that the process admits clients, with the latest configuration.
     pub(crate) fn ready(self) {
         self.tell(Stage::Ready, &[NotifyState::Ready]);
     }
 
-    /// What is served is looked at again; [`ready`](Self::ready) follows.
+    /// Reports that a reload has begun. [`ready`](Self::ready) must follow.
     pub(crate) fn reloading(self) {
-        // `Type=notify-reload` wants both at once.
+        // `Type=notify-reload` requires both in one message.
         let mut reloading = vec![NotifyState::Reloading];
         reloading.extend(NotifyState::monotonic_usec_now());
         self.tell(Stage::Reloading, &reloading);
     }
 
-    /// No more clients can come.
+    /// Reports that the process admits no new client.
     pub(crate) fn stopping(self) {
         self.tell(Stage::Stopping, &[NotifyState::Stopping]);
     }

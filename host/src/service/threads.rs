@@ -1,4 +1,4 @@
-//! The threads that do a process's work.
+//! The runtimes of a process, on one thread or on several.
 
 use anyhow::Context as _;
 use tokio::runtime::Builder;
@@ -6,10 +6,10 @@ use tokio::runtime::Builder;
 use super::descriptors;
 use crate::machine;
 
-/// Does `work` on this thread alone: for a process that waits most of the time.
+/// Does `work` on this thread alone. For a process that waits most of the time.
 ///
 /// # Errors
-/// The kernel has no more descriptors; what `work` failed of.
+/// The process has no descriptor left; the error of `work`.
 pub(crate) fn block_on_one<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     descriptors::raise();
     let runtime = Builder::new_current_thread()
@@ -17,15 +17,15 @@ pub(crate) fn block_on_one<T>(work: impl Future<Output = anyhow::Result<T>>) -> 
         .build()
         .context("can't start a runtime")?;
     let done = runtime.block_on(work);
-    // A disk that hangs must not keep the process.
+    // Waits for no thread, since a disk that hangs must not keep the process.
     runtime.shutdown_background();
     done
 }
 
-/// Does `work` on so many worker threads, or on one for each core.
+/// Does `work` on this number of worker threads, by default one for each core.
 ///
 /// # Errors
-/// There can't be so many threads; what `work` failed of.
+/// The kernel can't start the threads; the error of `work`.
 pub(crate) fn block_on<T>(
     threads: Option<u16>,
     work: impl Future<Output = anyhow::Result<T>>,
@@ -37,7 +37,7 @@ pub(crate) fn block_on<T>(
         .build()
         .context("can't start worker threads")?;
     let done = runtime.block_on(work);
-    // A disk that hangs must not keep the process.
+    // Waits for no thread, since a disk that hangs must not keep the process.
     runtime.shutdown_background();
     done
 }

@@ -1,4 +1,4 @@
-//! Notices when files change: the configuration's, or a plugin's.
+//! Watches for changes of files: a configuration's, a plugin's, or those of a folder.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,25 +9,28 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// Files are changed in several steps, and several at once: the pause after which it was all.
+/// The pause that ends a change. Programs change a file in several steps, and several files in a row.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// Watches a file, the configuration files of a folder, or which files folders have.
+/// Watches a file, the configuration files of a folder, or the names of the files in folders.
 pub(crate) struct FileWatcher {
     changes: mpsc::Receiver<()>,
-    /// A change was seen, and nobody has heard of it.
+    /// Whether a change has begun that [`changed`](Self::changed) hasn't returned yet.
     changed: bool,
-    /// Stops when it's dropped.
+    /// Dropping it stops the watch.
     _watcher: RecommendedWatcher,
 }
 
 impl FileWatcher {
-    /// Begins to watch a file, or the `*.toml` of a folder.
+    /// Begins to watch a file, or the `*.toml` of a folder. Blocks.
+    ///
+    /// # Errors
+    /// The folder doesn't exist, or the kernel allows no more watches.
     pub(crate) fn start(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("can't watch {}", path.display());
         let path = std::path::absolute(path).with_context(named)?;
         let is_folder = path.is_dir();
-        // A file is often replaced by another of its name: its folder sees that.
+        // Programs often replace a file by another one with its name, which only the folder's events show.
         let folder = match path.parent() {
             Some(parent) if !is_folder => parent.to_owned(),
             _ => path.clone(),
@@ -41,7 +44,10 @@ impl FileWatcher {
         })
     }
 
-    /// Begins to watch which files there are in these folders, whatever becomes of their bytes.
+    /// Begins to watch the names of the files in these folders, but not their bytes. Blocks.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
     pub(crate) fn start_names<'a>(
         folders: impl IntoIterator<Item = &'a Path>,
     ) -> anyhow::Result<Self> {
@@ -62,7 +68,7 @@ impl FileWatcher {
         let (tell, changes) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| concerns(&event)) {
-                // One that waits to be seen is enough.
+                // If the channel is full, a change waits already.
                 let _ = tell.try_send(());
             }
         })
@@ -79,11 +85,11 @@ impl FileWatcher {
         })
     }
 
-    /// Waits for a change, and for the end of what changes with it. Dropping it loses no change.
+    /// Waits for a change, and for its end: a pause without another change. Dropping the future loses no change.
     pub(crate) async fn changed(&mut self) {
         if !self.changed {
             if self.changes.recv().await.is_none() {
-                // The watcher is gone: nothing will be noticed.
+                // The watcher has ended, and no change will come.
                 std::future::pending::<()>().await;
             }
             self.changed = true;
@@ -98,14 +104,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_is_not_lost_when_nobody_waits_for_its_end() {
+    async fn a_dropped_wait_loses_no_change() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("disk.wasm");
         let mut watcher = FileWatcher::start(&file).unwrap();
         std::fs::write(&file, "one").unwrap();
         let seen = async {
             while !watcher.changed {
-                // Shorter than the pause after a change: it never gets to the end.
+                // Shorter than the pause after a change, so each wait is dropped before its end.
                 let _ = timeout(QUIET / 10, watcher.changed()).await;
             }
         };

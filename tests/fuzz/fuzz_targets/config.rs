@@ -1,12 +1,12 @@
-//! Any text as a configuration, alone and beside another file: it is understood, or what is wrong is
-//! named with its place; never a panic.
+//! Parses any text as a configuration, alone and together with another file. The parser returns a configuration, or
+//! errors with their places, and never panics.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use nbdbox_config::config::{Source, parse};
 
-/// Another file of the folder: what is said twice is found across files.
+/// Another file of the folder. The parser must find duplicates across files.
 const OTHER: &str =
     "[tenant.a]\nclients = [{ uid = 1 }]\n[[tenant.a.export]]\nname = \"x\"\nplugin = \"p\"\n";
 
@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
                     names.dedup();
                     assert_eq!(names.len(), tenant.exports.len());
                 }
-                // The same text means the same.
+                // Parsing the same text again gives the same configuration.
                 assert_eq!(parse(files).as_ref(), Ok(&config));
             }
             Err(problems) => {

@@ -1,11 +1,12 @@
-//! Any text as a disk: an error or a disk, never a panic, and each of its bytes is somewhere.
+//! Parses any text as a disk of the plugin `data`. The parser returns an error or a disk, and never panics. Each byte
+//! of the disk has a source.
 
 #![no_main]
 
 use data_format::{File, Files, Leaf, decode_base64, picture};
 use libfuzzer_sys::fuzz_target;
 
-/// A small file that may be read, and a large one that may not.
+/// A small file that the parser may read, and a large one that it may not.
 struct Two;
 
 impl Files for Two {

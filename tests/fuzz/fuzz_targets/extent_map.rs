@@ -1,4 +1,4 @@
-//! Any calls of a plugin, on the extent map and on its oracle side by side (E12).
+//! Runs any calls of a plugin on the extent map and on its oracle, and compares both (E12).
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any bytes of a client, in any pieces, into the server's handshake: the same conversation however
-//! it is cut, never more used than there is, output bounded by input.
+//! Feeds any bytes of a client, in any pieces, to the server's handshake. The pieces don't change the conversation, the
+//! handshake consumes no more than there is, and the input bounds the output.
 
 #![no_main]
 
@@ -7,13 +7,13 @@ use libfuzzer_sys::fuzz_target;
 use nbd_proto::client::push_option;
 use nbd_proto::{BlockSizes, Event, Export, ExportFlags, Handshake, Policy, TlsMode, limits};
 
-/// One conversation: how the shell behaves, how the stream is cut, and the stream.
+/// One conversation: the answers of the server's shell, the size of the pieces, and the client's stream.
 struct Script<'a> {
     tls: TlsMode,
     answers: u8,
     piece: usize,
     stream: Vec<u8>,
-    /// What the client would have to have said to be here; keeps names in the fuzzer's reach.
+    /// The export's name, from the input, so that the fuzzer controls it.
     name: &'a [u8],
 }
 
@@ -42,7 +42,7 @@ impl<'a> Script<'a> {
         })
     }
 
-    /// Answers a question, always the same one alike.
+    /// Answers a lookup. The same name gets the same answer every time.
     fn answer(&self, handshake: &mut Handshake, name: &str) {
         match (self.answers ^ name.len() as u8) & 7 {
             0 => handshake.unknown(),
@@ -53,7 +53,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Plays it with pieces of this size; what came of it.
+    /// Plays the conversation with pieces of this size. Returns the events and the output.
     fn play(&self, piece: usize) -> (Vec<Event>, Vec<u8>) {
         let mut handshake = Handshake::new(Policy {
             tls: self.tls,
@@ -78,7 +78,7 @@ impl<'a> Script<'a> {
                 match event {
                     Event::List => handshake.list([("a", None), ("b\0", Some("c\0d"))]),
                     Event::Find(lookup) => self.answer(&mut handshake, &lookup.name),
-                    // From here on the pieces decide what was plain text, so this is the end.
+                    // The size of the pieces decides how much plain text has arrived, so the comparison ends here.
                     Event::StartTls => {
                         handshake.tls_established();
                         let _ = handshake.advance(&self.stream);
@@ -109,7 +109,8 @@ fn export(kind: u8, name: &[u8]) -> Export {
     }
 }
 
-/// Client flags, and options whose magic and length are right: number, length, payload.
+/// A stream of client flags and options with a correct magic and length. The input has a number, a length and a payload
+/// for each option.
 fn options(mut bytes: &[u8]) -> Vec<u8> {
     let mut stream = vec![0, 0, 0, 3];
     while let [number, length, rest @ ..] = bytes {
@@ -128,6 +129,6 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(
         whole,
         script.play(script.piece),
-        "another cut, another conversation"
+        "other pieces change the conversation"
     );
 });

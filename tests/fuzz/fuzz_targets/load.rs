@@ -1,10 +1,10 @@
-//! Any bytes as a plugin: compiled, looked at and linked, with no more than words for what is wrong
-//! with them. Nothing of them runs.
+//! Compiles, examines and links any bytes as a plugin. Bad bytes give an error with a bounded text. No code of the
+//! plugin runs.
 //!
-//! The server does this in a child process with limits; here it's done in one that the engine can see
-//! into. Input that begins as a component does is one; any other is a list of changes, each a place
-//! and a byte, to a plugin that is good. The making of components from modules isn't fuzzed here:
-//! wit-parser's recursion has no bound, and the first stack overflow would end it
+//! The server does this in a child process with limits. Here the fuzzer's own process does it, so that the fuzzer sees
+//! its coverage. Input that begins with the magic of a component is taken as it is. Any other input is a list of
+//! changes to a good plugin, each a place and a byte. The target doesn't fuzz the encoding of modules as components,
+//! because wit-parser's recursion has no bound, and the first stack overflow would end the run
 //! (`host/tests/hostile/bytes`).
 
 #![no_main]
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use runtime::{Engine, Examined, cache::Cache, compile};
 
-/// Longer refusals would fill an operator's screen with what a stranger wrote.
+/// The most bytes of an error's text. A longer one would fill an operator's screen with a stranger's text.
 const WORDS: usize = 8192;
 
 struct Scene {
@@ -34,7 +34,7 @@ fn scene() -> &'static Scene {
     })
 }
 
-/// The component that the input stands for.
+/// The component that the input describes; `None` if the input is a core module.
 fn component(input: &[u8], good: &[u8]) -> Option<Vec<u8>> {
     if input.starts_with(b"\0asm") {
         return input.starts_with(b"\0asm\x0d").then(|| input.to_vec());

@@ -1,5 +1,5 @@
-//! Any bytes as a qcow2 image on a raw disk: an error or an answer, never a panic, and every answer goes
-//! on.
+//! Opens any bytes as a qcow2 image over a raw disk. Every call returns an error or an answer, and never panics. Every
+//! answer covers at least one byte.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any bytes as requests to any session, an answer to each, and the client's side to read it: no
-//! request gets through that breaks a rule, and no reply goes out that the client finds fault with.
+//! Sends any bytes as requests to any session, answers each, and decodes the replies as a client. The session passes no
+//! request that breaks a rule, and the client finds no fault with a reply.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use nbd_proto::{
     Framing, Incoming, Parsed, Session, StateFlags, limits, reply,
 };
 
-/// Takes numbers from the front; zeroes when there are no more.
+/// Takes numbers from the front of the input, and zeroes after its end.
 struct Dice<'a>(&'a [u8]);
 
 impl Dice<'_> {
@@ -47,7 +47,7 @@ fn session(dice: &mut Dice<'_>) -> Session {
     )
 }
 
-/// Requests of which some are nearly right, and some nothing.
+/// A stream of requests. Some are nearly correct; after the byte 0xff the rest of the input follows as it is.
 fn requests(framing: Framing, dice: &mut Dice<'_>) -> Vec<u8> {
     let mut stream = Vec::new();
     while !dice.0.is_empty() && stream.len() < 4096 {
@@ -65,7 +65,7 @@ fn requests(framing: Framing, dice: &mut Dice<'_>) -> Vec<u8> {
     stream
 }
 
-/// What is true of every command that got through.
+/// Asserts the rules that every command keeps that the session passed.
 fn check(session: &Session, incoming: &Incoming) {
     let minimum = u64::from(session.block().minimum());
     let (offset, length) = match incoming.command {
@@ -89,7 +89,7 @@ fn check(session: &Session, incoming: &Incoming) {
     assert!(!writes || !session.export().flags.contains(ExportFlags::READ_ONLY));
 }
 
-/// The request as the client that sent it remembers it.
+/// The request as its client remembers it.
 fn remembered(incoming: &Incoming) -> Request {
     let cookie = incoming.head.cookie;
     let offset = incoming.head.offset;
@@ -104,7 +104,7 @@ fn remembered(incoming: &Incoming) -> Request {
     }
 }
 
-/// Some answer to a request; false for the one that has none.
+/// Encodes some answer to a request. Returns `false` for a disconnect, which has no answer.
 fn answer(incoming: &Incoming, dice: &mut Dice<'_>, out: &mut Vec<u8>) -> bool {
     let head = incoming.head;
     match incoming.command {
@@ -147,7 +147,7 @@ fn answer(incoming: &Incoming, dice: &mut Dice<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// A read in some pieces.
+/// Encodes the answer to a read, in some pieces.
 fn read(incoming: &Incoming, mut offset: u64, length: u32, dice: &mut Dice<'_>, out: &mut Vec<u8>) {
     let mut left = length;
     while left > 0 {
@@ -166,7 +166,7 @@ fn read(incoming: &Incoming, mut offset: u64, length: u32, dice: &mut Dice<'_>, 
     }
 }
 
-/// The client reads the whole answer and nothing is left; a read's pieces cover it.
+/// Decodes an answer as the client. Asserts that it's complete, that no bytes follow, and that its pieces cover a read.
 fn understand(incoming: &Incoming, mut input: &[u8]) {
     let request = remembered(incoming);
     let (mut covered, mut failed) = (0, false);

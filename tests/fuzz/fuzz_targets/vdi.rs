@@ -1,4 +1,5 @@
-//! Any bytes as a VDI image: an error or an answer, never a panic, and every answer goes on.
+//! Opens any bytes as a VDI image. Every call returns an error or an answer, and never panics. Every answer covers at
+//! least one byte.
 
 #![no_main]
 

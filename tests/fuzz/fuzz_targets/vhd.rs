@@ -1,8 +1,9 @@
-//! Any changes of a small VHD image: an error or an answer, never a panic, and every answer goes on.
+//! Opens a small VHD image with any changes. Every call returns an error or an answer, and never panics. Every answer
+//! covers at least one byte.
 //!
-//! The bytes are patches, since nothing without a right checksum is looked into: where (as the place of a
-//! structure and an offset in it), and what. Checksums are made right afterwards. The first byte says whether
-//! footer and copy are the same, and how short the last sector is.
+//! The input is a list of patches, because the library parses nothing that has a wrong checksum. A patch has a
+//! structure, an offset in it, and bytes. The target then corrects the checksums. The first byte decides whether the
+//! footer and its copy are equal, and how short the last sector is.
 
 #![no_main]
 
@@ -10,9 +11,10 @@ use libfuzzer_sys::fuzz_target;
 use vhd_format::fields::checksum;
 use vhd_format::{Bytes, Image, Stretch, Tables as _};
 
-/// Where structures begin: the footer's copy, the header, the block table, the footer.
+/// The offsets of the structures: the footer's copy, the header, the block table, the footer.
 const PLACES: [usize; 4] = [0, 512, 1536, LAST];
 
+/// The offset of the footer.
 const LAST: usize = 19 * 512;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -56,7 +58,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// A dynamic disk of 4 KiB in blocks of two sectors, of which the first is at sector 4.
+/// A dynamic disk of 4 KiB in blocks of two sectors. The first block is at sector 4.
 fn image() -> Vec<u8> {
     let mut file = vec![0; LAST + 512];
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);

@@ -1,8 +1,9 @@
-//! Any changes of a small VHDX image: an error or an answer, never a panic, and every answer goes on.
+//! Opens a small VHDX image with any changes. Every call returns an error or an answer, and never panics. Every answer
+//! covers at least one byte.
 //!
-//! The bytes are patches, since no structure of a file without a right checksum is looked into: where (as
-//! the place of a structure and an offset in it), and what. Checksums are made right afterwards. The first byte
-//! says whether there is a log to replay.
+//! The input is a list of patches, because the library parses no structure that has a wrong checksum. A patch has a
+//! structure, an offset in it, and bytes. The target then corrects the checksums. The first byte decides whether the
+//! image has a log to replay.
 
 #![no_main]
 
@@ -10,7 +11,7 @@ use crc::{CRC_32_ISCSI, Crc};
 use libfuzzer_sys::fuzz_target;
 use vhdx_format::{Bytes, Image, Stretch, Tables as _};
 
-/// Where structures begin: identifier, headers, region tables, metadata table and items, blocks.
+/// The offsets of the structures: identifier, headers, region tables, metadata table and items, block table, log.
 const PLACES: [usize; 10] = [
     0,
     64 << 10,
@@ -24,7 +25,7 @@ const PLACES: [usize; 10] = [
     LOG + 4096,
 ];
 
-/// Where the log is, with one entry of 8 KiB.
+/// The offset of the log, which has one entry of 8 KiB.
 const LOG: usize = 4 << 20;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -66,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// A disk of 4 MiB in blocks of 1 MiB, of which the first is at 3 MiB.
+/// A disk of 4 MiB in blocks of 1 MiB. The first block is at 3 MiB.
 fn image() -> Vec<u8> {
     let mut file = vec![0; 5 << 20];
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
@@ -115,7 +116,7 @@ fn image() -> Vec<u8> {
     file
 }
 
-/// Puts a log in, whose one entry writes the block table's first sector, with the first block in it.
+/// Adds a log. Its only entry writes the first sector of the block table, which has the first block.
 fn log(file: &mut [u8]) {
     const GUID: [u8; 16] = [0x77; 16];
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
@@ -137,7 +138,7 @@ fn log(file: &mut [u8]) {
     put(LOG + 8188, &[1]);
 }
 
-/// A GUID as it stands in a file: its first three groups turned round.
+/// A GUID in the byte order of a file, where its first three groups are little-endian.
 fn mixed(guid: u128) -> [u8; 16] {
     let mut bytes = guid.to_be_bytes();
     bytes[..4].reverse();
@@ -146,7 +147,7 @@ fn mixed(guid: u128) -> [u8; 16] {
     bytes
 }
 
-/// Makes a checksum right.
+/// Corrects the checksum of a structure.
 fn seal(part: &mut [u8]) {
     part[4..8].fill(0);
     let sum = Crc::<u32>::new(&CRC_32_ISCSI).checksum(part);

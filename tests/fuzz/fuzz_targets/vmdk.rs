@@ -1,5 +1,5 @@
-//! Any bytes as a VMDK image, and as the files that a descriptor lists: an error or an answer, never a
-//! panic, and every answer goes on.
+//! Opens any bytes as a VMDK image, and as the files that its descriptor lists. Every call returns an error or an
+//! answer, and never panics. Every answer covers at least one byte.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use vmdk_format::{Bytes, Disk, ExtentKind, Image, Stretch};
 
 fuzz_target!(|bytes: &[u8]| {
-    // A descriptor ends at a NUL; what is after that is its files' bytes.
+    // A descriptor ends at a NUL. The bytes after it are those of its files.
     let rest = bytes.iter().position(|byte| *byte == 0);
     let rest = Bytes(bytes.get(rest.unwrap_or_default()..).unwrap_or_default());
     let disk = match Image::open(Bytes(bytes), 1 << 16) {

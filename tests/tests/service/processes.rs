@@ -170,7 +170,7 @@ fn one_that_dies_is_started_again_and_the_others_do_not_notice() {
     }
     let log = server.log();
     assert!(
-        log.contains("the server of listener gold ended by signal 9"),
+        log.contains("the server of listener gold was killed by signal 9"),
         "{log}"
     );
 }

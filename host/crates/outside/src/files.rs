@@ -1,5 +1,7 @@
-//! Files by name, from the keeper or by this process itself. All of it blocks, on a disk that hangs for as long as it
-//! hangs.
+//! Files and folders by name, from the keeper, or by this process itself if it has none.
+//!
+//! All functions block, on a disk that hangs for as long as it hangs. A keeper answers EPERM for a path that the
+//! operator didn't name for this operation.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,10 +13,10 @@ use crate::keeper::Keeper;
 use crate::lock_holders;
 use crate::message::{Answer, Request};
 
-/// Opens a regular file to read it.
+/// Opens a regular file to read it. Follows links.
 ///
 /// # Errors
-/// It isn't there, isn't a file, can't be read, or wasn't named by the operator.
+/// There is no such file, or it isn't regular; the operator can't read it, or didn't name it.
 pub fn read(path: &Path) -> io::Result<File> {
     match Keeper::get() {
         None => here::read(path),
@@ -22,10 +24,10 @@ pub fn read(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The text of whatever is at a path: a pipe is waited for.
+/// The text of a file. Without a keeper the file may be of any kind, and the function waits for the writer of a pipe.
 ///
 /// # Errors
-/// It isn't there, can't be read, or wasn't named by the operator; it isn't UTF-8.
+/// As for [`text`].
 pub fn any_text(path: &Path) -> io::Result<String> {
     match Keeper::get() {
         None => std::fs::read_to_string(path),
@@ -33,20 +35,20 @@ pub fn any_text(path: &Path) -> io::Result<String> {
     }
 }
 
-/// The text of a file.
+/// The text of a regular file.
 ///
 /// # Errors
-/// As for [`read`]; it isn't UTF-8.
+/// As for [`read`]; or the file isn't UTF-8.
 pub fn text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     read(path)?.read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// Opens a file or a block device of the operator's. Links to it are followed.
+/// Opens a regular file or a block device to read it, and with `writable` to write it, too. Follows links.
 ///
 /// # Errors
-/// It isn't there, is neither, isn't accessible, or wasn't granted so.
+/// There is no such file, or it's of another kind; the operator has no access, or didn't grant it.
 pub fn disk(path: &Path, writable: bool) -> io::Result<File> {
     match Keeper::get() {
         None => here::disk(path, writable),
@@ -57,10 +59,10 @@ pub fn disk(path: &Path, writable: bool) -> io::Result<File> {
     }
 }
 
-/// Opens a file to write at its end, and makes it if it isn't there; `anew` empties it first.
+/// Opens a file to append to it, and creates it if it doesn't exist; `anew` empties it first.
 ///
 /// # Errors
-/// It can't be made or written, or wasn't named by the operator.
+/// The file can't be created or written, or the operator didn't name it.
 pub fn append(path: &Path, anew: bool) -> io::Result<File> {
     match Keeper::get() {
         None => here::append(path, anew),
@@ -71,10 +73,11 @@ pub fn append(path: &Path, anew: bool) -> io::Result<File> {
     }
 }
 
-/// The reading end of a pipe that the process with the operator's descriptors was handed as this one. Reads don't block.
+/// Opens the reading end of a pipe that the keeper, or this process if it has none, inherited as this descriptor. Reads
+/// of it don't block.
 ///
 /// # Errors
-/// There is no such descriptor, or it isn't a pipe's, or the operator didn't name it.
+/// There is no such descriptor; it isn't a pipe; the operator didn't name it.
 pub fn pipe(descriptor: u32) -> io::Result<OwnedFd> {
     match Keeper::get() {
         None => here::pipe(descriptor),
@@ -82,10 +85,10 @@ pub fn pipe(descriptor: u32) -> io::Result<OwnedFd> {
     }
 }
 
-/// What is at a path, links followed.
+/// Looks at a path. Follows links.
 ///
 /// # Errors
-/// Nothing is there, or it wasn't named by the operator.
+/// Nothing is at the path, or the operator didn't name it.
 pub fn look(path: &Path) -> io::Result<Seen> {
     let Some(keeper) = Keeper::get() else {
         return here::look(path);
@@ -96,10 +99,10 @@ pub fn look(path: &Path) -> io::Result<Seen> {
     }
 }
 
-/// The entries of a folder, in no order, `most` at most.
+/// The entries of a folder, `most` at most, in no particular order.
 ///
 /// # Errors
-/// It can't be read, or wasn't named by the operator.
+/// The folder can't be read, or the operator didn't name it.
 pub fn list(folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
     let Some(keeper) = Keeper::get() else {
         return here::list(folder, most);
@@ -113,7 +116,7 @@ pub fn list(folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
     Ok(here::unpack(folder, &bytes))
 }
 
-/// The programs that hold locks of these bytes of the file with this inode, for people: `pid 7 (qemu-nbd)`.
+/// The programs that hold locks of these bytes of the file with this inode, as a text for people: `pid 7 (qemu-nbd)`.
 #[must_use]
 pub fn lock_holders(inode: u64, bytes: std::ops::Range<u64>) -> String {
     let Some(keeper) = Keeper::get() else {
@@ -133,5 +136,5 @@ fn file(keeper: &Keeper, request: &Request) -> io::Result<File> {
 }
 
 fn unexpected(reply: &(Answer, Option<OwnedFd>)) -> io::Error {
-    io::Error::other(format!("the keeper's answer doesn't fit: {reply:?}"))
+    io::Error::other(format!("the keeper sent an unexpected answer: {reply:?}"))
 }

@@ -1,4 +1,4 @@
-//! The operations themselves, done by the process that calls them. All of them block.
+//! The operations themselves, done by the process that calls them. All of them block while the disk does.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -12,33 +12,33 @@ use cap_std::fs::{Dir, OpenOptions as DiskOptions};
 use rustix::fs::{FileType, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-/// What is at a path, links followed.
+/// The metadata of a path. Links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// The device on which it is.
+    /// The number of the device that has the file.
     pub device: u64,
-    /// Its number there.
+    /// The file's number on the device.
     pub inode: u64,
-    /// Its size in bytes.
+    /// The file's size in bytes.
     pub size: u64,
-    /// When its bytes were last changed: seconds and nanoseconds since 1970.
+    /// The time of the last change of its bytes: seconds and nanoseconds since 1970.
     pub changed: (i64, i64),
-    /// What it is.
+    /// The file's kind.
     pub kind: EntryKind,
-    /// Its permissions, as chmod(2) has them.
+    /// The file's permissions, as chmod(2) has them.
     pub mode: u32,
 }
 
-/// What an entry of a folder is.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A regular file.
     File,
     /// A folder.
     Folder,
-    /// A symlink, where links aren't followed.
+    /// A symlink, if the caller doesn't follow links.
     Link,
-    /// A device, a socket, a pipe.
+    /// A device, a socket or a pipe.
     Other,
 }
 
@@ -47,7 +47,7 @@ pub enum EntryKind {
 pub struct Entry {
     /// The folder's path, and the entry's name.
     pub path: PathBuf,
-    /// What the entry itself is: a symlink is a link.
+    /// The kind of the entry itself. Links aren't followed.
     pub kind: EntryKind,
 }
 
@@ -62,7 +62,7 @@ impl From<fs::FileType> for EntryKind {
     }
 }
 
-/// Looks at a path.
+/// Looks at a path. Follows links.
 pub(crate) fn look(path: &Path) -> io::Result<Seen> {
     let found = fs::metadata(path)?;
     Ok(Seen {
@@ -75,12 +75,12 @@ pub(crate) fn look(path: &Path) -> io::Result<Seen> {
     })
 }
 
-/// The entries of a folder, in no order, `most` at most.
+/// The entries of a folder, `most` at most, in no particular order.
 pub(crate) fn list(folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)?.take(most) {
         let entry = entry?;
-        // One that has just gone isn't there.
+        // Skips an entry that somebody has just removed.
         if let Ok(kind) = entry.file_type() {
             entries.push(Entry {
                 path: entry.path(),
@@ -91,16 +91,16 @@ pub(crate) fn list(folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Opens a regular file to read it. What isn't one is refused before it's opened: to open a pipe would be to wait for its
+/// Opens a regular file to read it. Checks the kind before it opens the file, because opening a pipe waits for a
 /// writer.
 pub(crate) fn read(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it isn't a file"));
+        return Err(io::Error::other("not a regular file"));
     }
     File::open(path)
 }
 
-/// Opens a file to write at its end, and makes it if it isn't there; `anew` empties it first.
+/// Opens a file to append to it, and creates it if it doesn't exist; `anew` empties it first.
 pub(crate) fn append(path: &Path, anew: bool) -> io::Result<File> {
     let file = OpenOptions::new().create(true).append(true).open(path)?;
     if anew {
@@ -109,22 +109,22 @@ pub(crate) fn append(path: &Path, anew: bool) -> io::Result<File> {
     Ok(file)
 }
 
-/// The reading end of a pipe that this process was handed as this descriptor, so that it doesn't block.
+/// Opens the reading end of a pipe that this process inherited as this descriptor. Reads of it don't block.
 pub(crate) fn pipe(descriptor: u32) -> io::Result<OwnedFd> {
-    // By its name: only an unsafe call could make a file of a number.
+    // By its name in /proc, since only an unsafe call could make a file from a number.
     let path = format!("/proc/self/fd/{descriptor}");
     if FileType::from_raw_mode(rustix::fs::stat(&path)?.st_mode) != FileType::Fifo {
-        return Err(io::Error::other("it isn't a pipe"));
+        return Err(io::Error::other("not a pipe"));
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
-/// Opens a file or a block device of the operator's, to be read or written.
+/// Opens a regular file or a block device to read it, and with `writable` to write it, too.
 pub(crate) fn disk(path: &Path, writable: bool) -> io::Result<File> {
-    // The operator's own links are followed; then only this one name is opened, in its folder.
+    // Follows the operator's links first. Then it opens a single name in its folder.
     let path = path.canonicalize()?;
-    // Before it's opened, too: opening a FIFO would wait for a writer.
+    // Checks the kind before it opens the file, too, because opening a FIFO waits for a writer.
     check_type(rustix::fs::stat(&path)?.st_mode)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let name = path
@@ -145,7 +145,7 @@ fn check_type(mode: rustix::fs::RawMode) -> io::Result<()> {
     }
 }
 
-/// Entries as bytes: `KIND NAME NUL`, one after the other.
+/// Encodes entries as bytes: `KIND NAME NUL`, one after the other.
 pub(crate) fn pack(entries: &[Entry]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in entries {
@@ -162,7 +162,7 @@ pub(crate) fn pack(entries: &[Entry]) -> Vec<u8> {
     bytes
 }
 
-/// The entries of `folder` that [`pack`] made into bytes.
+/// The entries of `folder` that [`pack`] encoded.
 pub(crate) fn unpack(folder: &Path, bytes: &[u8]) -> Vec<Entry> {
     let entries = bytes.split(|byte| *byte == 0);
     let entries = entries.filter_map(|entry| {
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_survives_its_bytes() {
+    fn entries_survive_encoding() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
         fs::create_dir(folder.path().join("folder")).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_never_opened() {
+    fn pipes_and_folders_are_never_opened() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();

@@ -1,4 +1,4 @@
-//! The server's end: asks the keeper, and hands each answer to whoever waits for it.
+//! The server's end of the link: it sends requests to the keeper, and passes each answer to its caller.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,12 +12,12 @@ use std::thread;
 use crate::link::Link;
 use crate::message::{Answer, Note, Request, Told};
 
-/// What the keeper said, with the descriptor that came along.
+/// The keeper's answer, with the descriptor that the message carried.
 pub type Reply = io::Result<(Answer, Option<OwnedFd>)>;
 
 static KEEPER: OnceLock<Keeper> = OnceLock::new();
 
-/// The keeper of this process.
+/// The link of this process to its keeper. One for each process.
 pub struct Keeper {
     shared: Arc<Shared>,
     next: AtomicU64,
@@ -25,26 +25,27 @@ pub struct Keeper {
 
 struct Shared {
     link: Link,
-    /// Who waits for which answer; `None` once the keeper is gone.
+    /// The callers that wait, by the number of their request; `None` once the keeper has ended.
     waiting: Mutex<Option<HashMap<u64, Waiter>>>,
 }
 
 type Waiter = Box<dyn FnOnce(Reply) + Send>;
 
-/// An ask that was begun. Dropping it takes the ask back: nobody is told of its answer any more.
-#[must_use = "dropping it takes the ask back"]
+/// A request that waits for its answer. Dropping it cancels the request: the keeper gives it up, and the callback isn't
+/// called.
+#[must_use = "dropping it cancels the request"]
 pub struct Call {
     number: u64,
     shared: Arc<Shared>,
 }
 
 impl Keeper {
-    /// From here on what needs a name is asked of the keeper at the other end of the link. `noted` is told what the keeper
-    /// says by itself, with the descriptor that came along, and `gone`, once, that it has ended; both in a thread of their own. To be called once, before
-    /// anything is asked.
+    /// Makes the process at the other end of the link the keeper of this one, for good. A thread of its own calls
+    /// `noted` with each [`Note`] and the descriptor that it carried, and `gone` once the keeper has ended. Must be
+    /// called once, before the first function of [`files`](crate::files).
     ///
     /// # Errors
-    /// There is no thread.
+    /// The kernel can't start a thread; the process has a keeper already.
     pub fn introduce(
         link: Link,
         noted: impl Fn(Note, Option<OwnedFd>) + Send + 'static,
@@ -57,7 +58,7 @@ impl Keeper {
         let listening = Arc::clone(&shared);
         #[expect(
             clippy::disallowed_methods,
-            reason = "the process's: one, which hands on what the keeper says, and ends with it"
+            reason = "owner: the process; one thread, which passes on the keeper's messages and ends with the keeper"
         )]
         thread::Builder::new()
             .name("keeper".to_owned())
@@ -72,20 +73,20 @@ impl Keeper {
         introduced.map_err(|_| io::ErrorKind::AlreadyExists.into())
     }
 
-    /// The keeper; `None` for a process that has no walls around it.
+    /// The keeper of this process; `None` if the process has no walls.
     #[must_use]
     pub fn get() -> Option<&'static Self> {
         KEEPER.get()
     }
 
-    /// Asks, and waits for the answer. Blocks for as long as the operation does.
+    /// Sends a request, and waits for the answer. Blocks while the keeper works on it.
     ///
     /// # Errors
-    /// What the operation failed of; the keeper is gone, or denies it.
+    /// The operation's error; EPERM if the keeper denies the request; another error if the keeper has ended.
     pub fn ask(&self, request: &Request) -> Reply {
         let (sender, told) = sync_channel(1);
         let call = self.begin(request, move |reply| {
-            // Whoever asked may be gone.
+            // Nobody receives it if `begin` has failed meanwhile.
             let _ = sender.send(reply);
         })?;
         let reply = told.recv().unwrap_or_else(|_| Err(gone()));
@@ -93,10 +94,11 @@ impl Keeper {
         reply
     }
 
-    /// Asks; `told` is called with the answer, in a thread of the keeper's, unless the call is dropped before.
+    /// Sends a request. The thread that reads the keeper's messages calls `told` with the answer, unless the call is
+    /// dropped before; `told` must not block. Blocks only while the link is full.
     ///
     /// # Errors
-    /// The keeper is gone.
+    /// The keeper has ended; the request is too large for a message.
     pub fn begin(
         &self,
         request: &Request,
@@ -136,7 +138,7 @@ impl Drop for Call {
             .as_mut()
             .and_then(|waiting| waiting.remove(&self.number));
         if waiter.is_some() {
-            // A keeper that is gone has nothing under way.
+            // If the keeper has ended, there is nothing to cancel.
             let _ = self
                 .shared
                 .link
@@ -147,13 +149,13 @@ impl Drop for Call {
 
 impl Shared {
     fn waiting(&self) -> MutexGuard<'_, Option<HashMap<u64, Waiter>>> {
-        // What it holds is whole at any time.
+        // No operation leaves it half-done.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands on what the keeper says until it's gone.
+    /// Passes on the keeper's messages until it has ended, then fails all requests that wait.
     fn listen(&self, noted: impl Fn(Note, Option<OwnedFd>)) {
-        // The keeper is trusted: what can't be understood is as good as its end.
+        // The server trusts the keeper, so a message that can't be decoded can only mean that the keeper is broken.
         while let Ok(Some((told, file))) = self.link.receive::<Told>() {
             match told {
                 Told::Note(note) => noted(note, file),

@@ -1,18 +1,18 @@
-//! What a process gets of its machine by name.
+//! Files, folders and sockets by name.
 //!
-//! A server that runs plugins may stand behind walls that keep it from every path (crate `sandbox`). Then a second
-//! process, its keeper, does what needs a name: it opens files, looks at them, and hands the descriptors over. A process
-//! without walls does the same by itself. The functions of [`files`] hide the difference: they ask the keeper once
-//! [`Keeper::introduce`] was called, and act themselves before.
+//! A server that runs plugins may stand behind walls that deny it every path (crate `sandbox`). A second process, its
+//! keeper, then does everything that needs a name: it opens files, looks at them, and sends the descriptors to the
+//! server. A process without walls does the same by itself. The functions of [`files`] hide the difference: after
+//! [`Keeper::introduce`] they send requests to the keeper; without a keeper they act themselves.
 //!
 //! | side | has |
 //! |---|---|
-//! | the server's | [`files`], [`Keeper`]: sends an [`Request`], waits for the [`Told`] |
-//! | the keeper's | [`Rights`]: what the operator's own words allow; [`Rights::perform`] checks an ask and does it |
+//! | server | [`files`]; [`Keeper`], which sends a [`Request`] and waits for the [`Answer`] |
+//! | keeper | [`Rights`]: what command line and configuration allow a server; [`Rights::perform`] does a request |
 //! | both | [`Link`]: messages and descriptors over a socket pair |
 //!
-//! The keeper trusts nothing that it's told: an ask names a path and what is to be done with it, and both have to be
-//! among the rights that the keeper derived from the operator's words itself.
+//! The keeper trusts no message of a server. A request names a path and an operation, and the keeper does it only if
+//! the server's rights have both.
 
 #![forbid(unsafe_code)]
 

@@ -13,18 +13,18 @@ use serde::de::DeserializeOwned;
 
 use crate::message::MOST;
 
-/// Descriptors that come with a message.
+/// The most descriptors that a message carries.
 const DESCRIPTORS: usize = 1;
 
-/// One end of a socket pair that keeps messages apart (`SOCK_SEQPACKET`).
+/// One end of a socket pair that keeps the borders of messages (`SOCK_SEQPACKET`).
 #[derive(Debug)]
 pub struct Link(OwnedFd);
 
 impl Link {
-    /// Both ends.
+    /// Makes a socket pair, and returns both ends.
     ///
     /// # Errors
-    /// There are no descriptors.
+    /// The process has no descriptor left.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = socketpair(
             AddressFamily::UNIX,
@@ -35,17 +35,17 @@ impl Link {
         Ok((Self(one), Self(other)))
     }
 
-    /// The end that this process was handed.
+    /// The link of an end that this process inherited.
     #[must_use]
     pub fn of(end: OwnedFd) -> Self {
         Self(end)
     }
 
-    /// Sends a message, with a descriptor or none. Blocks while the other side doesn't read, unless the link doesn't block:
-    /// then that's an error of kind `WouldBlock`.
+    /// Sends a message, with a descriptor or without. Blocks while the other side doesn't read.
     ///
     /// # Errors
-    /// The other side is gone; the message is too large.
+    /// The other side has closed its end; the message is too large; `WouldBlock` if the socket is non-blocking and
+    /// full.
     pub fn send(&self, message: &impl Serialize, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
         if bytes.len() > MOST {
@@ -70,10 +70,10 @@ impl Link {
         }
     }
 
-    /// Waits for the next message, and the descriptor that came with it; `None` once the other side is gone.
+    /// Waits for the next message and the descriptor that it carries; `None` once the other side has closed its end.
     ///
     /// # Errors
-    /// It's no message of this kind; nothing is there yet, on a link that doesn't block.
+    /// The message is of another type; `WouldBlock` if the socket is non-blocking and no message has come.
     pub fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Option<OwnedFd>)>> {
         let mut bytes = vec![0; MOST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_an_error_and_what_is_too_long_is_not_sent() {
+    fn garbage_is_an_error_and_a_message_too_large_is_not_sent() {
         let (here, there) = Link::pair().unwrap();
         here.send(&vec![0xffu8; 3], None).unwrap();
         assert!(there.receive::<crate::Request>().is_err());

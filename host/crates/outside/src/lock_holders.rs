@@ -1,14 +1,15 @@
-//! Which programs hold locks of a file, as far as this one may see: the kernel doesn't say of these locks.
+//! The programs that hold locks of a file. It reads `/proc`, since fcntl(2) names no holder of an open file description
+//! lock.
 
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-/// Programs that are named.
+/// The most programs that the text names: what fits into a line of the log.
 const NAMED: usize = 3;
 
-/// The programs that hold locks of these bytes of the file with this inode, for people: `pid 7 (qemu-nbd)`. Reads all
-/// of `/proc`, and so blocks for a while.
+/// The programs that hold locks of these bytes of the file with this inode, as a text for people: `pid 7 (qemu-nbd)`.
+/// Sees only processes that this account may inspect. Reads all of `/proc`, and blocks meanwhile.
 pub(crate) fn of(inode: u64, bytes: &Range<u64>) -> String {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let holders = processes.filter_map(|process| {
@@ -18,7 +19,7 @@ pub(crate) fn of(inode: u64, bytes: &Range<u64>) -> String {
     });
     let holders: Vec<String> = holders.take(NAMED).collect();
     match &holders[..] {
-        [] => "another program, which can't be seen from here".to_owned(),
+        [] => "another program, which this account can't inspect".to_owned(),
         some => some.join(", "),
     }
 }
@@ -28,7 +29,7 @@ fn words(pid: u32, folder: &Path) -> String {
         return format!("pid {pid} (this process)");
     }
     let name = fs::read_to_string(folder.join("comm")).unwrap_or_default();
-    // Whoever names a process may choose what is written to our terminal.
+    // A process chooses its own name, which must not reach the operator's terminal as escapes.
     let name: String = name.trim_end().chars().map(printable).collect();
     format!("pid {pid} ({name})")
 }
@@ -45,9 +46,9 @@ fn holds(process: &Path, inode: u64, bytes: &Range<u64>) -> bool {
     })
 }
 
-/// Whether a line says, as proc_pid_fdinfo(5) has it, that some of these bytes of this file are locked:
-/// `lock: 1: OFDLCK ADVISORY READ -1 fd:01:1234 100 100`. The device is left out, since file systems with volumes of
-/// their own show another one there.
+/// Whether a line of proc_pid_fdinfo(5) is a lock of some of these bytes of this file:
+/// `lock: 1: OFDLCK ADVISORY READ -1 fd:01:1234 100 100`. Doesn't compare the device, because file systems with volumes
+/// (btrfs, for example) show another one there.
 fn is_lock_of(line: &str, inode: u64, bytes: &Range<u64>) -> bool {
     let Some(lock) = line.strip_prefix("lock:") else {
         return false;
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_kernels_is_read() {
+    fn a_lock_is_found_by_its_inode_and_range() {
         for (line, is) in [
             (
                 "lock:\t1: OFDLCK  ADVISORY  READ -1 fd:01:1234 100 100",

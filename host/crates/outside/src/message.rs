@@ -1,4 +1,4 @@
-//! What a server asks of its keeper, and what it's told.
+//! The messages between a server and its keeper.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,18 +11,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::here::Seen;
 
-/// Bytes of a message. Restrains a peer that lies about lengths, and error texts: what is longer travels as a file.
+/// The most bytes of a message. Each message gets a buffer of this size, so that no peer chooses it. Longer data
+/// travels as a file.
 pub(crate) const MOST: usize = 64 << 10;
 
-/// Characters of an error's text.
+/// The most characters of a text in a message, so that it fits into [`MOST`] bytes.
 const WORDS: usize = 8 << 10;
 
-/// A path as bytes: any bytes except NUL may stand in one.
+/// A path as bytes, since a path needn't be UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Passed(Vec<u8>);
 
 impl Passed {
-    /// The path.
+    /// Converts the bytes back, without a check.
     #[must_use]
     pub fn to_path(&self) -> PathBuf {
         OsString::from_vec(self.0.clone()).into()
@@ -35,182 +36,183 @@ impl From<&Path> for Passed {
     }
 }
 
-/// What a server asks for.
+/// A request of a server to its keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// A regular file, open to be read. Answered by [`Answer::File`].
+    /// Open a regular file to read it. Answered by [`Answer::File`].
     Read(Passed),
-    /// A file or block device of the operator's. Answered by [`Answer::File`].
+    /// Open a regular file or a block device. Answered by [`Answer::File`].
     Disk {
-        /// Where it is.
+        /// The path of the file or device.
         path: Passed,
-        /// Whether it's to be written too.
+        /// Whether the server may write it, too.
         writable: bool,
     },
-    /// A file, open to be written at its end. Answered by [`Answer::File`].
+    /// Open a file to append to it. The keeper creates it if it doesn't exist. Answered by [`Answer::File`].
     Append {
-        /// Where it is, or will be.
+        /// The path of the file.
         path: Passed,
-        /// Whether it's emptied first.
+        /// Whether the keeper empties the file first.
         anew: bool,
     },
-    /// The reading end of a pipe that the keeper was handed as this descriptor. Answered by [`Answer::File`].
+    /// Open the reading end of a pipe that the keeper inherited as this descriptor. Answered by [`Answer::File`].
     Pipe(u32),
-    /// What is at a path. Answered by [`Answer::Seen`].
+    /// Look at a path. Answered by [`Answer::Seen`].
     Look(Passed),
-    /// The entries of a folder. Answered by [`Answer::Entries`].
+    /// List the entries of a folder. Answered by [`Answer::Entries`].
     List {
         /// The folder.
         path: Passed,
-        /// How many at most.
+        /// The most entries that the answer may have.
         most: u32,
     },
-    /// Who holds locks of some bytes of the file with this inode, for people. Answered by [`Answer::Text`].
+    /// Name the programs that hold locks of some bytes of a file. Answered by [`Answer::Text`].
     LockHolders {
-        /// The file.
+        /// The file's inode.
         inode: u64,
-        /// The bytes.
+        /// The range of bytes in the file.
         bytes: std::ops::Range<u64>,
     },
-    /// The compiled code of a plugin's file. Answered by [`Answer::Code`].
+    /// Compile a plugin's file, or get its code from the cache. Answered by [`Answer::Code`] or [`Answer::Refused`].
     Code {
-        /// The file.
+        /// The path of the plugin's file.
         path: Passed,
-        /// A number that changes with everything that compiled code depends on: code that was made under another one is of
-        /// no use.
+        /// A number that changes with everything that compiled code depends on. Code that was compiled under another
+        /// number can't be used.
         compatibility: u64,
     },
-    /// A socket that listens. Answered by [`Answer::Socket`].
+    /// Open a socket that listens, or share one that is open. Answered by [`Answer::Socket`].
     Listen(Socket),
-    /// The socket isn't needed any more: the keeper removes its file. Answered by [`Answer::Done`].
+    /// Give up a socket. The keeper closes it, and removes its file, if no other server listens on it. Answered by
+    /// [`Answer::Done`].
     Unlisten(Socket),
-    /// Standard input as the keeper has it. Answered by [`Answer::File`].
+    /// Get the keeper's standard input. Answered by [`Answer::File`].
     Input,
-    /// A connection to the admin pages of another server of this keeper, counted from 0. Answered by [`Answer::Visit`];
-    /// ENOENT if the keeper has no server with this number.
+    /// Connect to the admin pages of another server of this keeper, counted from 0. Answered by [`Answer::Visit`], or
+    /// by ENOENT if the keeper has no server with this number.
     Visit(u32),
-    /// How far the server is. Answered by [`Answer::Done`].
+    /// Report the server's stage. Answered by [`Answer::Done`].
     Reached(Stage),
-    /// An earlier ask, by its number, is of no use any more. Never answered, and nor is that one.
+    /// Give up an earlier request, by its number. The keeper answers neither of the two.
     Cancel(u64),
 }
 
-/// A socket that the operator wants, by the words of the operator.
+/// A socket, as the operator's command line or configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Socket {
-    /// One of the command line's, counted from 0.
+    /// A socket of the command line, counted from 0.
     CommandLine(u32),
-    /// TCP.
+    /// A TCP socket of the configuration.
     Tcp(SocketAddr),
-    /// A unix socket.
+    /// A unix socket of the configuration.
     Unix {
-        /// Its file.
+        /// The socket's file.
         path: Passed,
-        /// The file's permissions.
+        /// The file's permissions, as for chmod(2).
         mode: Option<u32>,
         /// The file's owner: user and group, by name or number.
         owner: Option<(Option<String>, Option<String>)>,
     },
-    /// vsock.
+    /// A vsock socket of the configuration.
     Vsock {
-        /// The machine; any if it isn't given.
+        /// The context ID of the machine; `None` for any.
         cid: Option<u32>,
         /// The port.
         port: u32,
     },
-    /// One that the process that started the keeper has opened, by its name.
+    /// A socket that the keeper inherited (sd_listen_fds(3)), by its name.
     Inherited(String),
-    /// The operator's own.
+    /// The socket of the admin listener.
     Admin(Box<Socket>),
 }
 
-/// How far a server is.
+/// The stage of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
-    /// Clients can come in.
+    /// The server admits clients.
     Ready,
-    /// What is served is looked at again.
+    /// The server reloads what it serves. [`Ready`](Self::Ready) follows.
     Reloading,
-    /// It was looked at, is of no use, and nothing is changed. [`Ready`](Self::Ready) follows.
+    /// The reload failed, and the server goes on as before. [`Ready`](Self::Ready) follows.
     Unchanged,
-    /// Nobody else is let in.
+    /// The server drains, and admits no new client.
     Stopping,
 }
 
-/// What a server is told.
+/// A message of the keeper to a server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Told {
-    /// The answer to the ask with this number.
+    /// The answer to the request with this number.
     Answer(u64, Result<Answer, Failure>),
-    /// Something that nobody asked for.
+    /// A message without a request.
     Note(Note),
 }
 
-/// An answer.
+/// The keeper's answer to a request that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// It's done.
+    /// The keeper has done the request.
     Done,
-    /// The descriptor that comes along.
+    /// The message carries a descriptor.
     File,
-    /// What is there.
+    /// The metadata of a path.
     Seen(Seen),
-    /// A file with the entries comes along.
+    /// The message carries a file in memory with the entries.
     Entries,
-    /// The code comes along.
+    /// The message carries a file with the compiled code.
     Code {
         /// SHA-256 of the plugin's file.
         digest: [u8; 32],
-        /// The file's size in bytes.
+        /// The size of the plugin's file in bytes.
         size: u64,
-        /// How long it took to compile, in nanoseconds; `None` if the cache had it.
+        /// The time that the compiler took, in nanoseconds; `None` if the cache had the code.
         compiled: Option<u64>,
     },
-    /// The file of a plugin can't be one.
+    /// The file isn't a plugin that can be compiled.
     Refused {
         /// SHA-256 of the file.
         digest: [u8; 32],
-        /// Why, in words that name the file.
+        /// The reason. The text names the file.
         words: String,
     },
-    /// The socket comes along.
+    /// The message carries the socket.
     Socket {
-        /// What logs, and the rules of `clients`, call it, if the operator or whoever opened it said so.
+        /// The name that logs and the rules of `clients` use, if the operator or the socket's opener gave one.
         name: Option<String>,
-        /// Where it is.
+        /// The socket's kind, with its host name or file.
         place: Place,
     },
-    /// Words.
+    /// A text for people.
     Text(String),
-    /// One end of a stream comes along, whose other end the server got as a [`Note::Visit`]. None comes if that server
-    /// doesn't run.
+    /// The message carries one end of a stream, if the visited server runs. That server got the other end by a
+    /// [`Note::Visit`].
     Visit {
-        /// The server's name.
+        /// The name of the visited server.
         name: String,
     },
 }
 
-/// Of which kind a socket is, and what the kernel doesn't tell of it.
+/// The kind of a socket, with facts that the kernel doesn't report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
-    /// TCP, with the host as it was given.
+    /// TCP, with the host name that the operator gave, if any.
     Tcp(Option<String>),
-    /// The file, if the keeper made one.
+    /// A unix socket, with its file if the keeper made one.
     Unix(Option<Passed>),
-    /// vsock.
+    /// A vsock socket.
     Vsock,
 }
 
-/// Something that nobody asked for.
+/// A message of the keeper without a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Note {
-    /// What is served is to be looked at again, and why.
+    /// Reload what the server serves, for this reason.
     Reload(String),
-    /// The stream that comes along is a client of the admin pages.
+    /// The message carries a stream. Its other end is a client of the admin pages.
     Visit,
 }
 
-/// Why an ask failed.
+/// The reason why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     errno: Option<i32>,
@@ -218,13 +220,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What was asked for isn't among the rights: EPERM.
+    /// EPERM: the server's rights don't allow the request.
     #[must_use]
     pub fn denied() -> Self {
         io::Error::from_raw_os_error(Errno::PERM.raw_os_error()).into()
     }
 
-    /// With these words, as far as they fit.
+    /// A failure with this text, cut as by [`fitting`].
     #[must_use]
     pub fn new(words: &str) -> Self {
         Self {
@@ -234,7 +236,7 @@ impl Failure {
     }
 }
 
-/// Words, as far as they fit into a message.
+/// The first 8,192 characters of a text: as much as fits into a message.
 #[must_use]
 pub fn fitting(words: &str) -> String {
     words.chars().take(WORDS).collect()

@@ -1,4 +1,4 @@
-//! What a server may ask for: what the operator named, and nothing else.
+//! The rights of a server: the requests that the operator's command line and configuration allow, and no other.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -13,32 +13,34 @@ use crate::here;
 use crate::lock_holders;
 use crate::message::{Answer, Failure, Request, Socket};
 
-/// What may be done with a path.
+/// A right to a path: the request that it allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Right {
     /// [`Request::Read`].
     Read,
     /// [`Request::Code`].
     Code,
-    /// [`Request::Disk`], to read.
+    /// [`Request::Disk`] without `writable`.
     ReadDisk,
-    /// [`Request::Disk`], to write.
+    /// [`Request::Disk`] with `writable`, and without.
     WriteDisk,
     /// [`Request::Append`].
     Append,
-    /// [`Request::Look`]. Each other right to a path is this one too.
+    /// [`Request::Look`]. Every other right to a path includes this one.
     Look,
     /// [`Request::List`].
     List,
 }
 
-/// What the operator's words allow a server to ask for.
+/// The rights of a server. The default allows nothing.
+///
+/// A right holds for a path as the operator spelled it: no method resolves links or `..`.
 #[derive(Clone, Debug, Default)]
 pub struct Rights {
     paths: HashMap<PathBuf, HashSet<Right>>,
-    /// Files directly in a folder, all or those with an ending.
+    /// Rights to the files directly in a folder: to all of them, or to those with an extension.
     folders: Vec<(PathBuf, Option<&'static str>, HashSet<Right>)>,
-    /// Files that the keeper has read: what it has understood is what the server gets.
+    /// The bytes that a server gets in place of a file that the keeper has read itself.
     provided: HashMap<PathBuf, Arc<[u8]>>,
     sockets: HashSet<Socket>,
     pipes: HashSet<u32>,
@@ -47,49 +49,49 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Allows something with a path.
+    /// Adds a right to a path.
     pub fn allow(&mut self, path: &Path, right: Right) {
         self.paths.entry(path.to_owned()).or_default().insert(right);
     }
 
-    /// Allows something with each path directly in a folder, or with those that end in `.ending`.
+    /// Adds rights to each path directly in a folder, or only to those with the extension `ending` (without the dot).
     pub fn allow_in(&mut self, folder: &Path, ending: Option<&'static str>, rights: &[Right]) {
         let rights = rights.iter().copied().collect();
         self.folders.push((folder.to_owned(), ending, rights));
     }
 
-    /// Allows to read a file, with these bytes whatever becomes of it.
+    /// Adds the right to read a path. The server gets these bytes, even if the file changes later.
     pub fn provide(&mut self, path: &Path, bytes: &[u8]) {
         self.provided.insert(path.to_owned(), bytes.into());
     }
 
-    /// Allows a socket.
+    /// Adds the right to listen on a socket.
     pub fn allow_socket(&mut self, socket: Socket) {
         self.sockets.insert(socket);
     }
 
-    /// Allows a pipe that the keeper was handed as this descriptor.
+    /// Adds the right to a pipe that the keeper inherited as this descriptor.
     pub fn allow_pipe(&mut self, descriptor: u32) {
         self.pipes.insert(descriptor);
     }
 
-    /// Allows the keeper's standard input.
+    /// Adds the right to the keeper's standard input.
     pub fn allow_input(&mut self) {
         self.input = true;
     }
 
-    /// Allows to visit the other servers of the keeper.
+    /// Adds the right to connect to the admin pages of the keeper's other servers.
     pub fn allow_visits(&mut self) {
         self.visits = true;
     }
 
-    /// Whether a socket is allowed.
+    /// Whether the server may listen on a socket.
     #[must_use]
     pub fn has_socket(&self, socket: &Socket) -> bool {
         self.sockets.contains(socket)
     }
 
-    /// These and those.
+    /// The union of both. Where both provide bytes for a path, those of `self` stay.
     #[must_use]
     pub fn with(mut self, other: &Self) -> Self {
         for (path, rights) in &other.paths {
@@ -97,7 +99,6 @@ impl Rights {
         }
         self.folders.extend(other.folders.iter().cloned());
         for (path, bytes) in &other.provided {
-            // This one's are newer.
             let bytes = || Arc::clone(bytes);
             self.provided.entry(path.clone()).or_insert_with(bytes);
         }
@@ -108,7 +109,7 @@ impl Rights {
         self
     }
 
-    /// Whether the operator's words allow it.
+    /// Whether the rights allow a request.
     #[must_use]
     pub fn permit(&self, request: &Request) -> bool {
         match request {
@@ -135,7 +136,7 @@ impl Rights {
             Request::Listen(socket) => self.has_socket(socket),
             Request::Input => self.input,
             Request::Visit(_) => self.visits,
-            // They name nothing, give up what there is, or tell nothing that isn't the server's own.
+            // These name no path, give up what the server already has, or report on the server itself.
             Request::LockHolders { .. }
             | Request::Unlisten(_)
             | Request::Reached(_)
@@ -156,7 +157,7 @@ impl Rights {
             || self.folders.iter().any(|(folder, ..)| folder == path)
     }
 
-    /// The rights of folders to what is directly in them. A name isn't followed further: `..` has none.
+    /// The rights that a path has because its parent is one of the folders. A path that ends in `..` has none.
     fn in_folder(&self, path: &Path) -> impl Iterator<Item = &HashSet<Right>> {
         let (parent, name, ending) = (path.parent(), path.file_name(), path.extension());
         let folders = self.folders.iter().filter(move |(folder, wanted, _)| {
@@ -167,10 +168,11 @@ impl Rights {
         folders.map(|(.., rights)| rights)
     }
 
-    /// Does what is asked, if it's about files and allowed. Blocks.
+    /// Does a request for a file, a folder or the holders of a lock. Blocks while the disk does.
     ///
     /// # Errors
-    /// What the operation failed of; it isn't allowed, or isn't about files.
+    /// EPERM if the rights don't allow the request, or if it's one that the keeper itself must answer; otherwise the
+    /// operation's error.
     pub fn perform(&self, request: &Request) -> Result<(Answer, Option<OwnedFd>), Failure> {
         if !self.permit(request) {
             return Err(Failure::denied());
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_named_is_allowed_and_nothing_beside_it() {
+    fn only_the_named_paths_are_allowed() {
         let mut rights = Rights::default();
         rights.allow(Path::new("/srv/a.img"), Right::ReadDisk);
         rights.allow(Path::new("/srv/b.img"), Right::WriteDisk);
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folders_files_are_allowed_and_none_further_down() {
+    fn files_directly_in_a_folder_are_allowed_and_none_below() {
         let mut rights = Rights::default();
         rights.allow_in(Path::new("/plugins"), Some("wasm"), &[Right::Code]);
         for (path, allowed) in [
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_keeper_has_read_stays_as_it_was() {
+    fn provided_bytes_stay_when_the_file_changes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("nbdbox.toml");
         std::fs::write(&path, "new").unwrap();
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_ask_is_eperm_and_touches_nothing() {
+    fn a_denied_request_is_eperm_and_touches_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let request = Request::Append {

@@ -1,8 +1,8 @@
-//! seccomp: all system calls except a list (seccomp(2)).
+//! seccomp: it denies all system calls except those on a list (seccomp(2)).
 //!
-//! A call that isn't on the list fails with EPERM, and the process goes on: a plugin's author, or a library that asks
-//! for something needless, gets an error and not a dead server. `clone3` fails with ENOSYS: its flags are in memory,
-//! where a filter can't look, and glibc falls back to `clone`, whose flags it can.
+//! A call that isn't on the list fails with EPERM, and the process goes on, so a library that makes a needless call
+//! gets an error and doesn't kill the server. `clone3` fails with ENOSYS, because a filter can't see its flags in
+//! memory. glibc then falls back to `clone`, whose flags the filter sees.
 
 mod call;
 mod compiler;
@@ -18,17 +18,18 @@ use seccompiler::{BpfProgram, Error, SeccompAction, SeccompFilter, TargetArch, a
 use self::call::Call;
 use crate::Role;
 
-/// Denies all calls that the role doesn't make. Returns what the kernel lacks.
+/// Denies this thread all calls that aren't on its role's list. Returns what the kernel lacks.
 ///
 /// # Errors
-/// The kernel has seccomp and refused the filter.
+/// The kernel has seccomp, but refused a filter.
 pub(crate) fn deny_others(role: Role) -> Result<Vec<String>, Error> {
-    // All are asked, and the strictest answer counts. After the list another filter couldn't be put in.
+    // The kernel runs both filters, and the strictest result counts. The list must come last, since it denies
+    // seccomp(2).
     for filter in [without_clone3()?, only(calls(role))?] {
         match apply_filter(&filter) {
             Err(Error::Seccomp(error)) if is_missing(&error) => {
                 return Ok(vec![
-                    "seccomp filters (CONFIG_SECCOMP_FILTER has them)".to_owned(),
+                    "seccomp filters (CONFIG_SECCOMP_FILTER enables them)".to_owned(),
                 ]);
             }
             done => done?,
@@ -98,7 +99,7 @@ mod tests {
     const LISTS: [&[Call]; 3] = [compiler::CALLS, server::CALLS, threads::CALLS];
 
     #[test]
-    fn what_an_intruder_wants_is_on_no_list() {
+    fn calls_that_an_intruder_needs_are_on_no_list() {
         let wanted = [
             SYS_openat,
             SYS_openat2,
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_never_writable_and_code_at_once() {
+    fn no_memory_is_writable_and_executable() {
         for list in LISTS {
             for number in [SYS_mmap, SYS_mprotect] {
                 let calls = list.iter().filter(|call| call.number == number);
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn both_filters_are_programs_that_the_kernel_takes() {
+    fn both_filters_fit_into_the_kernels_limit() {
         for list in LISTS {
             let program = only(list.iter()).unwrap();
             // BPF_MAXINSNS.

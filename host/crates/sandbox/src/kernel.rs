@@ -1,20 +1,21 @@
-//! What this kernel can take from a process.
+//! Finds out which walls this kernel has.
 
 use std::thread;
 
 use crate::{Role, calls, paths};
 
-/// What this kernel can take from a process.
+/// The walls that this kernel lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
-    /// What it lacks of Landlock, or why it refuses it; nothing if all that is used is there.
+    /// The missing parts of Landlock, or why the kernel refuses it; empty if it has all parts that nbdbox uses.
     pub paths: Vec<String>,
-    /// The same of seccomp.
+    /// The same for seccomp.
     pub calls: Vec<String>,
 }
 
 impl Kernel {
-    /// Tries it in a thread that ends with it: both walls are a thread's own. Waits for that thread, which doesn't block.
+    /// Tries each wall in a thread of its own, which ends with it: a wall holds for one thread. Waits for both threads,
+    /// which don't block.
     #[must_use]
     pub fn ask() -> Self {
         let asked = thread::scope(|scope| {
@@ -26,7 +27,7 @@ impl Kernel {
             });
             (paths.join(), calls.join())
         });
-        let refused = |_| vec!["the kernel ended the thread that tried it".to_owned()];
+        let refused = |_| vec!["the kernel killed the thread that tried it".to_owned()];
         Self {
             paths: asked.0.unwrap_or_else(refused),
             calls: asked.1.unwrap_or_else(refused),

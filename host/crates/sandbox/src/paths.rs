@@ -1,18 +1,18 @@
-//! Landlock: no path at all, no TCP port, nobody outside (landlock(7)).
+//! Landlock: it denies every path, every TCP port and every process outside (landlock(7)).
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, LandlockStatus, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
-/// The newest version whose effects were tried here. An older kernel takes less, and [`deny`] names what is missing.
+/// The newest version with which nbdbox was tested. An older kernel denies less, and [`deny`] names what is missing.
 const TRIED: ABI = ABI::V7;
 
-/// Denies each path, TCP's `bind` and `connect`, abstract unix sockets and signals to processes outside, as far as the
-/// kernel can. Returns what it can't.
+/// Denies this thread each path, TCP's `bind` and `connect`, abstract unix sockets and signals to processes outside, as
+/// far as the kernel can. Returns what it can't deny.
 ///
 /// # Errors
-/// The kernel has Landlock and refused it.
+/// The kernel has Landlock, but refused it.
 pub(crate) fn deny() -> Result<Vec<String>, RulesetError> {
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -37,7 +37,7 @@ pub(crate) fn deny() -> Result<Vec<String>, RulesetError> {
     })
 }
 
-/// What a version lacks of what was tried.
+/// The denials that a version lacks, compared with [`TRIED`].
 fn missing(abi: ABI) -> Vec<String> {
     let lacks = [
         (ABI::V2, "links and renames across folders", "5.19"),
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_kernel_is_told_what_it_lacks() {
+    fn missing_denials_are_named_with_the_first_kernel_that_has_them() {
         assert_eq!(missing(ABI::V7), [""; 0]);
         assert_eq!(
             missing(ABI::V4),

@@ -1,4 +1,4 @@
-//! `serve` as the keeper: the rights of the server's process, and the work beside serving.
+//! `serve` as the keeper: the rights of the server's process, and the work in addition to serving.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -19,7 +19,10 @@ use crate::keeper::{self, Charge, Opened, SameRights, Serving, Supplies};
 use crate::service::{self, Changes, FileWatcher, Signals, Supervisor, Wanted};
 
 impl Serve {
-    /// Runs as the keeper of a command line's server.
+    /// Runs as the keeper of the command line's server. Returns the exit status.
+    ///
+    /// # Errors
+    /// As for [`keeper::keep`]; or the command line names something that doesn't exist.
     pub(super) async fn keep(self: Box<Self>, all_walls: bool) -> anyhow::Result<ExitCode> {
         let signals = Signals::catch()?;
         let input = self.input()?;
@@ -28,7 +31,7 @@ impl Serve {
             || FileWatcher::start_names(self.several.folders()),
             FOLDER_CHANGED,
         )?;
-        // The rights on a folder's files stay the same, whatever files there are.
+        // A folder's rights hold for all of its files, so they stay the same when files come and go.
         let folders = SameRights(changes, rights.clone());
         let serve = Arc::new(self);
         let opening = Arc::clone(&serve);
@@ -95,7 +98,7 @@ impl Serve {
         service::keep_configuration(path, wanted, kept, all_walls, start_log, until).await
     }
 
-    /// When the keeper ends. The one client of `--single` needs no case: the server ends with it, and the keeper with
+    /// The purpose that ends the keeper. `--single` needs no case: the server ends with its client, and the keeper with
     /// the server.
     fn kept_purpose(&self, variables: &Variables) -> Purpose {
         match &self.run {
@@ -104,7 +107,7 @@ impl Serve {
         }
     }
 
-    /// The export's name in the URI that is announced.
+    /// The export's name in the URI that `--print-uri` and `--run` announce.
     fn announced_name(&self) -> anyhow::Result<String> {
         if self.several.is_empty() || self.plugin.is_named() || !self.listen.export.is_empty() {
             return Ok(self.listen.export.clone());
@@ -116,12 +119,14 @@ impl Serve {
             .to_owned())
     }
 
+    /// The configuration that `--export-folder`, `--add-export` and the plugin of the command line amount to.
     pub(super) fn several_config(&self) -> anyhow::Result<Config> {
         let own = self.plugin.own(&self.listen.export)?;
         let common = self.plugin.common(self.read_only)?;
         self.several.config(own, &common)
     }
 
+    /// The rights of the command line's server.
     fn rights(&self) -> anyhow::Result<Rights> {
         let mut rights = Rights::default();
         self.plugin.rights(self.read_only, &mut rights)?;
@@ -139,6 +144,7 @@ impl Serve {
         Ok(rights)
     }
 
+    /// A copy of standard input for the client of `--single`; `None` without that option.
     fn input(&self) -> anyhow::Result<Option<OwnedFd>> {
         let input = self
             .single

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::admin::{Report, get};
 
-/// The page.
+/// The page that `nbdbox top` shows.
 const PAGE: &str = "/exports";
 
 /// The time that the listener gets to answer.
@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most bytes of an answer. Restrains any other program that listens at the address.
 const ANSWER: usize = 256 << 20;
 
-/// Reads `/exports` of the listener at `address`.
+/// Reads `/exports` of the listener at `address`, within [`PATIENCE`]. Dropping the future closes the connection.
+///
+/// # Errors
+/// The listener can't be reached, doesn't answer in time, or isn't nbdbox of this version. The error names the address.
 pub(super) async fn report(address: &Address) -> anyhow::Result<Report> {
     let asked = timeout(PATIENCE, ask(address)).await;
     let text = asked
@@ -34,6 +37,8 @@ async fn ask(address: &Address) -> anyhow::Result<Bytes> {
     match address {
         Address::Tcp(address) => get(TcpStream::connect(address).await?, PAGE, ANSWER).await,
         Address::Unix { path, .. } => get(UnixStream::connect(path).await?, PAGE, ANSWER).await,
-        Address::Vsock { .. } | Address::Inherited(_) => bail!("it has no such address"),
+        Address::Vsock { .. } | Address::Inherited(_) => {
+            bail!("an admin listener is a unix socket or a loopback address")
+        }
     }
 }

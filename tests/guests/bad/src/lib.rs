@@ -1,6 +1,5 @@
-//! A disk of 0x42 that misbehaves on request: `at=CALL do=WHAT`, with the other calls as they
-//! should be. With `offset=N` only calls for that offset misbehave; with `after=N` only those after
-//! the first N.
+//! A disk of bytes 0x42 that misbehaves on request: with `at=CALL do=WHAT` this call misbehaves, and the others are
+//! correct. With `offset=N` only calls for that offset misbehave; with `after=N` only calls after the first N.
 
 mod raw;
 
@@ -17,25 +16,25 @@ struct Bad {
     at: String,
     deed: String,
     offset: Option<u64>,
-    /// Calls that still go well.
+    /// The number of calls that still succeed.
     good: u64,
     size: u64,
     parallel: bool,
     blob: Option<Blob>,
-    /// What the guest hoards.
+    /// The memory that the guest hoards.
     hoard: Vec<Vec<u8>>,
     handles: Vec<Blob>,
-    /// The handle of a reply of an earlier call.
+    /// The reply's handle of an earlier call.
     kept: u32,
-    /// The handle of the extents of an earlier call.
+    /// The extents' handle of an earlier call.
     kept_extents: u32,
-    /// Reads so far, by this instance alone.
+    /// The reads of this instance so far.
     reads: u8,
 }
 
 const FILL: u8 = 0x42;
 
-/// An allocator that never returns, once it's told so: the host calls it for the bytes of a result.
+/// An allocator that never returns once [`STUCK`] is set. The host calls it to store the bytes of a result.
 struct Stuck;
 
 static STUCK: AtomicBool = AtomicBool::new(false);
@@ -99,7 +98,7 @@ impl Plugin for Bad {
             ("describe", "block-sizes") => device.block_sizes(3, 1000, 5),
             ("describe", "blocks-of-512") => device.block_sizes(512, 4096, 1 << 20),
             ("describe", "huge") => Device::new(u64::MAX),
-            // From the second instance on something else than in the first.
+            // The second instance and later ones give other answers than the first.
             ("describe", deed) if deed.starts_with("changes-") && !self.is_first() => match deed {
                 "changes-size" => Device::new(self.size + 4096),
                 "changes-blocks" => device.block_sizes(512, 4096, 1 << 20),
@@ -160,8 +159,8 @@ impl Plugin for Bad {
                     }
                     return Ok(());
                 }
-                // Claims to be immutable, or to keep nothing that matters, and answers what it has
-                // counted in this instance: slowly enough for calls to overlap.
+                // Both return the number of this instance's reads, and work long enough for calls to overlap.
+                // `changing` declares itself immutable, too.
                 "changing" | "counting" => {
                     spin(5);
                     self.reads = self.reads.wrapping_add(1);
@@ -338,7 +337,7 @@ impl Mappable for Bad {
 }
 
 impl Bad {
-    /// Whether this call is one that misbehaves.
+    /// Whether this call must misbehave.
     fn is_due(&mut self, at: &str, offset: Option<u64>) -> bool {
         if self.at != at || (self.offset.is_some() && offset != self.offset) {
             return false;
@@ -360,7 +359,7 @@ impl Bad {
         self.blob.as_ref().ok_or_else(|| Errno::Eperm.into())
     }
 
-    /// Whether no instance before this one has left its mark in the blob.
+    /// Whether this is the first instance. Each instance leaves a mark in the blob.
     fn is_first(&self) -> bool {
         let Some(blob) = &self.blob else {
             return true;
@@ -370,7 +369,7 @@ impl Bad {
         !marked && written.is_ok()
     }
 
-    /// Deeds that can be done in any call.
+    /// The deeds that any call can do.
     fn do_it(&mut self) -> Result<()> {
         match self.deed.as_str() {
             "loop" => loop {
@@ -396,7 +395,7 @@ impl Bad {
                     .try_reserve_exact(1 << 30)
                     .map_err(|_| Error::new(Errno::Enomem, "no memory"))?;
             }
-            // As much as it gets, and keeps it.
+            // Takes all the memory that it gets, and keeps it.
             "hoard" => {
                 let mut page: Vec<u8> = Vec::new();
                 while page.try_reserve_exact(1 << 20).is_ok() {
@@ -404,7 +403,7 @@ impl Bad {
                     self.hoard.push(std::mem::take(&mut page));
                 }
             }
-            // A mebibyte with each call, for ever.
+            // Leaks a mebibyte in each call.
             "leak" => self.hoard.push(vec![1; 1 << 20]),
             "handles" => loop {
                 self.handles
@@ -418,7 +417,7 @@ impl Bad {
             "log-long" => log(Level::Warn, &"x".repeat(1 << 20)),
             "log-huge" => log(Level::Warn, &"x".repeat(10 << 20)),
             "explain" => return Err(Error::io("the words of the plugin")),
-            // All later calls go well.
+            // Fails once. All later calls succeed.
             "explain-once" => {
                 self.good = u64::MAX;
                 return Err(Error::io("the words of the plugin"));
@@ -430,7 +429,7 @@ impl Bad {
                 assert!(blob.access() != Access::ReadWrite);
                 blob.write(0, b"x", WriteFlags::empty())?;
             }
-            // What a grant allows or not, for the errno.
+            // Operations that a grant may not allow. The test checks the errno.
             "blob-size" => {
                 if self.granted()?.size()? != self.size {
                     return Err(Error::invalid("the blob has another size than the disk"));
@@ -461,7 +460,7 @@ impl Bad {
             "not-granted" => {
                 let _blob = Blob::open("/etc/passwd")?;
             }
-            // Granted files answer at once from the host's memory: the guest never waits.
+            // The page cache answers at once, so the guest never waits.
             "reads" => loop {
                 let blob = self.blob.as_ref().ok_or(Errno::Eperm)?;
                 std::hint::black_box(blob.read(0, 512)?);
@@ -476,14 +475,14 @@ impl Bad {
     }
 }
 
-/// Works as much each time, however long that takes: some 10 ms.
+/// Does the same amount of work each time, about 10 ms.
 fn work() {
     for number in 0..20_000_000_u64 {
         std::hint::black_box(number);
     }
 }
 
-/// Works for about so many milliseconds.
+/// Works for about this many milliseconds.
 fn spin(milliseconds: u64) {
     let start = nbdbox_plugin::monotonic_ms();
     while nbdbox_plugin::monotonic_ms() - start < milliseconds {}

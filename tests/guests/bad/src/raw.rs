@@ -1,4 +1,4 @@
-//! Host functions as the canonical ABI has them, called with what no binding would let through.
+//! Calls host functions through the canonical ABI, with arguments that no binding would pass.
 
 use nbdbox_plugin::{Blob, ReadReply};
 
@@ -26,53 +26,53 @@ unsafe extern "C" {
     fn blob_drop(handle: u32);
 }
 
-/// A string that isn't UTF-8.
+/// Logs a string that isn't UTF-8.
 pub fn log_invalid_utf8() {
     let bytes = [0xff, 0xfe, 0x80];
     unsafe { host_log(1, bytes.as_ptr() as usize, bytes.len()) }
 }
 
-/// A string as long as the address space.
+/// Logs a string as long as the address space.
 pub fn log_4_gib() {
     unsafe { host_log(1, 0, usize::MAX) }
 }
 
-/// A level that doesn't exist.
+/// Logs at a level that doesn't exist.
 pub fn log_invalid_enum() {
     unsafe { host_log(77, 0, 0) }
 }
 
-/// Bytes past the end of memory.
+/// Replies with bytes past the end of memory.
 pub fn data_past_memory(reply: &ReadReply) {
     unsafe { reply_data(reply.handle(), usize::MAX - 100, 100) }
 }
 
-/// A list as long as the address space.
+/// Replies with a list as long as the address space.
 pub fn data_4_gib(reply: &ReadReply) {
     unsafe { reply_data(reply.handle(), 0, usize::MAX) }
 }
 
-/// An extents' handle of another call.
+/// Uses the extents' handle of another call.
 pub fn kept_extents(handle: u32) {
     unsafe { extents_end_at(handle, 0) }
 }
 
-/// A handle that was never given out.
+/// Uses a handle that the host never made.
 pub fn forged_handle() {
     unsafe { reply_zeroes(12_345, 1) }
 }
 
-/// A handle of another call.
+/// Uses the reply's handle of another call.
 pub fn kept_handle(handle: u32) {
     unsafe { reply_zeroes(handle, 1) }
 }
 
-/// A blob's handle where a reply's is expected.
+/// Uses a blob's handle where the host expects a reply's.
 pub fn wrong_kind_of_handle(blob: &Blob) {
     unsafe { reply_zeroes(blob.handle(), 1) }
 }
 
-/// A list of 100 million extents, all of them where there is no memory.
+/// Adds a list of 100 million extents, which reaches past the end of memory.
 pub fn add_all_past_memory(handle: u32) {
     let mut result = [0u8; 8];
     unsafe { extents_add_all(handle, 0, 100_000_000, result.as_mut_ptr() as usize) }

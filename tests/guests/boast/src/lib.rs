@@ -1,5 +1,5 @@
-//! Says of itself that it knows a hundred thousand settings: its manifest alone would take the host
-//! more memory than the whole plugin may have.
+//! Declares a hundred thousand settings. Its manifest alone would take more memory of the host than the whole plugin
+//! may have.
 
 use nbdbox_plugin::{Device, Manifest, Plugin, ReadReply, Result, ValueKind};
 

@@ -1,11 +1,11 @@
-//! A filter that changes bytes: every bit is another. With `cheat=yes` it passes them on as they are.
+//! A filter that changes bytes: it inverts every bit. With `cheat=yes` it passes bytes on unchanged.
 
 use nbdbox_plugin::{
     Device, Extents, Filter, Manifest, Plugin, ReadReply, Result, Sparse, ValueKind, Writable,
     WriteFlags, WritePayload, config, next,
 };
 
-/// Bytes that are flipped at once.
+/// The most bytes that it flips at once.
 const CHUNK: u32 = 64 * 1024;
 
 struct Flip {

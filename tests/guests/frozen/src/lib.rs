@@ -1,6 +1,5 @@
-//! A plugin of nbdbox:plugin 0.1.0 as it was first published: `wit/` beside it is a copy that nobody edits,
-//! and no kit is used. It exports every interface and calls every function, so that it doesn't load any
-//! more once one of them has changed.
+//! A plugin of the first published nbdbox:plugin 0.1.0. Its own `wit/` is a copy that nobody edits, and it uses no kit.
+//! It exports every interface and calls every function, so that a change of any of them keeps it from loading.
 
 use std::cell::RefCell;
 
@@ -19,7 +18,7 @@ use nbdbox::plugin::{config, host};
 
 const SIZE: usize = 64 * 1024;
 
-/// The name of a blob: with it, every function of `blobs` is called.
+/// The name of a setting and a blob. With them the plugin calls every function of `blobs`.
 const TRIAL: &str = "trial";
 
 thread_local! {
@@ -83,7 +82,7 @@ impl device::Guest for Frozen {
     }
 }
 
-/// Every function of `config` and `blobs`.
+/// Calls every function of `config` and `blobs`.
 fn try_all(size: u64) -> Result<(), Errno> {
     let blob = Blob::open(TRIAL)?;
     let all = config::all();

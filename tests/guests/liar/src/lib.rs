@@ -1,14 +1,14 @@
-//! A small disk in memory that keeps every rule of `nbdbox test` but the one that `lie` names.
+//! A small disk in memory that keeps every rule of `nbdbox test` except the one that `lie` names.
 
 use nbdbox_plugin::{
     Blob, Device, Errno, ExtentKind, Extents, Manifest, Mappable, Mapping, Plugin, ReadReply,
     Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload, Zeroable, config,
 };
 
-/// Bytes of the disk.
+/// The size of the disk in bytes.
 const SIZE: usize = 1 << 20;
 
-/// From here on it's full of zeroes at first.
+/// The bytes before this offset have data at first, and the rest are zeroes.
 const DATA: usize = 512 << 10;
 
 struct Liar {
@@ -56,11 +56,11 @@ impl Plugin for Liar {
         let mut bytes = self.bytes[range.clone()].to_vec();
         self.reads = self.reads.wrapping_add(1);
         match self.lie.as_str() {
-            // Forgets where the request begins.
+            // Mistakes the request's first byte for the disk's.
             "read-cuts" => bytes[0] = 0xff,
             "read-largest" if length as usize == SIZE => return Err(Errno::Eio.into()),
             "block-sizes" if length == 1 => return Err(Errno::Einval.into()),
-            // What it holds depends on how often it was asked.
+            // The data depend on the number of reads.
             "fresh" | "immutable" => bytes.fill(self.reads),
             "faults" => std::process::abort(),
             "memory" if self.hoard.is_empty() => self.hoard = vec![1; 60 << 20],
@@ -94,7 +94,7 @@ impl Writable for Liar {
         let length = payload.length();
         let bytes = payload.read(0, length);
         match self.lie.as_str() {
-            // Loses its last byte.
+            // Loses the last byte of each write.
             "write-model" => {
                 let kept = &bytes[..bytes.len() - 1];
                 self.bytes[range(offset, kept.len() as u64)].copy_from_slice(kept);
@@ -112,7 +112,7 @@ impl Zeroable for Liar {
     fn zero(&mut self, offset: u64, length: u64, flags: WriteFlags) -> Result<()> {
         if flags.contains(WriteFlags::FAST_ZERO) {
             if self.lie == "zero-modes" {
-                // Refused, but half done.
+                // Fails, but does half of it.
                 self.bytes[range(offset, length / 2)].fill(0);
             }
             return Err(Errno::Enotsup.into());
@@ -127,18 +127,18 @@ impl Sparse for Liar {
         let end = offset + length;
         match self.lie.as_str() {
             "extents-answer" => return Err(Errno::Eio.into()),
-            // A hole one block too early.
+            // Reports the hole one block too early.
             "extents-zeroes" => {
                 extents.add(DATA as u64 - 512, SIZE as u64, ExtentKind::Hole)?;
             }
-            // Takes offsets to be those of the question.
+            // The extents depend on the request's range.
             "extents-cuts" => {
                 extents.add(offset + length / 2, length, ExtentKind::Undefined)?;
             }
             "extents-one" if one => {
                 extents.add(offset, length, ExtentKind::Undefined)?;
             }
-            // The map that it made when it opened.
+            // Reports the map of its start, without later writes.
             "write-extents" => {
                 extents.add(DATA as u64, SIZE as u64, ExtentKind::Hole)?;
             }

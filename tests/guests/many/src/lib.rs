@@ -1,12 +1,12 @@
-//! Three exports from one plugin, each with block sizes of its own: `small` (1), `sectors` (512, also
-//! the default export) and `pages` (4096). Writable, but neither trimmable nor zeroable.
+//! Three exports from one plugin, each with its own minimum block size: `small` (1), `sectors` (512) and `pages`
+//! (4096). Clients can write, but neither trim nor write zeroes.
 
 use nbdbox_plugin::{
     Device, Error, ExportList, ExtentKind, Extents, ListedExport, Manifest, Plugin, ReadReply,
     Result, Sparse, ValueKind, Writable, WriteFlags, WritePayload, config,
 };
 
-/// Bytes of each export: half a page more than so many pages.
+/// The size of each export in bytes: 16 pages and a half.
 const SIZE: usize = 16 * 4096 + 2048;
 
 const EXPORTS: [(&str, u32); 3] = [("small", 1), ("sectors", 512), ("pages", 4096)];
@@ -62,7 +62,7 @@ impl Writable for Many {
 
 impl Sparse for Many {
     fn extents(&mut self, extents: &Extents, offset: u64, length: u64, _one: bool) -> Result<()> {
-        // Every other 1000 bytes: never at the border of a block.
+        // Runs of 1000 bytes, whose borders aren't those of blocks of 512 or 4096.
         for at in (offset..offset + length).step_by(2000) {
             extents.add(at, 1000, ExtentKind::Zero)?;
         }
@@ -70,8 +70,8 @@ impl Sparse for Many {
     }
 }
 
-/// With `loops-from=MS`: from that moment on (milliseconds since 1970) the list never ends. With
-/// `lists=WHAT`: exports that make the list a bad one.
+/// Misbehaves while it lists exports. With `loops-from=MS` the call never returns from that time on (milliseconds since
+/// 1970). `lists=WHAT` adds exports that make the list a bad one, or makes the call fail.
 fn misbehave() -> Result<Vec<ListedExport>> {
     if let Some(moment) = config::number("loops-from")? {
         while nbdbox_plugin::wall_ms() >= moment {}
@@ -86,7 +86,7 @@ fn misbehave() -> Result<Vec<ListedExport>> {
         },
         "trap" => std::process::abort(),
         "error" => return Err(Error::io("no list today")),
-        // Each string is small; the host would have to hold them all.
+        // Each string is small, but the host would have to hold all of them.
         "legion" => (0..100_000).map(|_| named("x".to_owned())).collect(),
         "huge" => vec![named("x".repeat(16 << 20))],
         "unutterable" => vec![named("a\0b".to_owned()), named("x".repeat(5000))],

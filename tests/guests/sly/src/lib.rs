@@ -1,11 +1,11 @@
-//! A filter that passes everything on, and misbehaves at offset 4096 as `do=` says.
+//! A filter that passes everything on, except that it misbehaves at offset 4096, as `do=WHAT` selects.
 
 use nbdbox_plugin::{
     Device, Error, Extents, Filter, Level, Manifest, Plugin, ReadReply, Result, Sparse, ValueKind,
     Writable, WriteFlags, WritePayload, config, log, next,
 };
 
-/// Where it misbehaves.
+/// The offset at which it misbehaves.
 const THERE: u64 = 4096;
 
 struct Sly {
@@ -30,14 +30,14 @@ impl Plugin for Sly {
             size *= 2;
         }
         if deed == "end" {
-            // Past the end already when it opens.
+            // Reads past the end as soon as it opens.
             next::read(size - 1, 2)?;
         }
         Ok(Self { deed, size })
     }
 
     fn describe(&self) -> Device {
-        // The other layer's word on being read-only isn't passed on: the host's is what counts.
+        // Doesn't pass on that the layer below is read-only. The host must enforce that.
         Device::new(self.size)
             .parallel()
             .block_sizes(1, 4096, 32 << 20)
@@ -74,7 +74,7 @@ impl Sparse for Sly {
             log(Level::Info, &format!("asked for {length} at {offset}"));
         }
         let (from, to) = match &self.deed[..] {
-            // More than was asked about, on both sides.
+            // Reports more than the request's range, on both sides.
             "wide" => (0, 0),
             "outside" => (next::describe().size, offset),
             _ => (offset, offset),
@@ -108,25 +108,25 @@ impl Sly {
             "loop" => loop {
                 std::hint::black_box(());
             },
-            // Its own time is short each time: that it's stopped shows that it adds up.
+            // Computes for a short time between calls. The host stops it only if it adds up these times.
             "busy" => loop {
                 next::list_extents(0, 1, 1)?;
                 for at in 0..100_000_u32 {
                     std::hint::black_box(at);
                 }
             },
-            // Each time it computes for less than a tick, then waits.
+            // Computes for less than a tick between waits.
             "nibble" => loop {
                 next::pause(1);
                 for at in 0..500_000_u32 {
                     std::hint::black_box(at);
                 }
             },
-            // Whatever the layer below says.
+            // Ignores the errors of the layer below.
             "nag" => loop {
                 drop(next::read(THERE, 1));
             },
-            // Asks the layer below for what makes it ask too.
+            // Requests the bytes at which a layer of the same kind below does the same.
             "ask" => loop {
                 next::read(4096, 1)?;
             },
@@ -142,7 +142,7 @@ impl Sly {
     }
 }
 
-/// Works as much each time, a little between one question and the next: some 10 ms in all.
+/// Does the same amount of work each time, a little between calls to the layer below: about 10 ms in all.
 fn work() -> Result<()> {
     for _ in 0..100 {
         next::list_extents(0, 1, 1)?;

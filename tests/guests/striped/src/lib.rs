@@ -1,4 +1,4 @@
-//! What the manual shows of single callbacks, in a plugin: a blob of which every other mebibyte is a hole.
+//! A plugin around the callbacks that the manual shows: a blob of which every other mebibyte is a hole.
 
 use nbdbox_plugin::{
     Access, Blob, Device, Errno, Extents, Manifest, Plugin, ReadReply, Result, Sparse, Writable,
@@ -8,7 +8,7 @@ use nbdbox_plugin::{
 mod stripes;
 mod written;
 
-/// Bytes of a stripe.
+/// The size of a stripe in bytes.
 const RUN: u64 = 1 << 20;
 
 struct Striped {

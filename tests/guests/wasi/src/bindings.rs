@@ -1,4 +1,4 @@
-//! What is asked for of WASI 0.2: pieces of the real packages.
+//! The interfaces of WASI 0.2 that the plugin imports: parts of the real packages.
 #![allow(clippy::all, clippy::pedantic, reason = "generated code")]
 
 wit_bindgen::generate!({

@@ -1,6 +1,7 @@
-//! A disk of eight bytes, the big-endian answer to a question that WASI should not answer: `do=WHAT`.
+//! A disk of eight bytes: the result, in big-endian, of the call of WASI that `do=WHAT` selects. Most of these calls
+//! must give nothing.
 //!
-//! It asks for WASI 0.2 by itself, on a target that has none.
+//! The plugin imports WASI 0.2 by itself, on a target that has none.
 
 use nbdbox_plugin::{
     Device, Errno, Error, Manifest, Plugin, ReadReply, Result, ValueKind, config, export,
@@ -25,7 +26,7 @@ const YEAR_NS: u64 = 365 * 24 * 3600 * 1_000_000_000;
 struct Wasi {
     deed: String,
     port: u16,
-    /// What it holds on to.
+    /// The handles that it hoards.
     hoard: Vec<Pollable>,
 }
 
@@ -58,7 +59,7 @@ impl Plugin for Wasi {
 }
 
 impl Wasi {
-    /// Reads that don't start at 0 ask for nothing; at 4, they work for some milliseconds.
+    /// The answer to a read at `offset`. Only a read at 0 calls WASI; a read at 4 works for 10 ms.
     fn answer(&mut self, offset: u64) -> Result<u64> {
         if offset > 0 {
             if offset == 4 {
@@ -115,13 +116,13 @@ impl Wasi {
     }
 }
 
-/// Uses the CPU for so many milliseconds.
+/// Uses the CPU for this many milliseconds.
 fn work(ms: u64) {
     let start = nbdbox_plugin::monotonic_ms();
     while nbdbox_plugin::monotonic_ms() - start < ms {}
 }
 
-/// 1, once a connection stands.
+/// Connects to a port of this machine. Returns 1 once the connection stands.
 fn connect(port: u16) -> std::result::Result<u64, ErrorCode> {
     let socket = tcp_create_socket::create_tcp_socket(IpAddressFamily::Ipv4)?;
     let address = IpSocketAddress::Ipv4(Ipv4SocketAddress {
@@ -138,7 +139,7 @@ fn connect(port: u16) -> std::result::Result<u64, ErrorCode> {
     }
 }
 
-/// 1, once an address of that name is known.
+/// Looks up a name. Returns 1 if it has an address.
 fn look_up(name: &str) -> std::result::Result<u64, ErrorCode> {
     let network = instance_network::instance_network();
     let addresses = ip_name_lookup::resolve_addresses(&network, name)?;
@@ -151,7 +152,7 @@ fn look_up(name: &str) -> std::result::Result<u64, ErrorCode> {
     }
 }
 
-/// The test wants to see the host's own word.
+/// An error with the host's own error code, which the test checks.
 fn refused(error: ErrorCode) -> Error {
     Error::new(Errno::Eperm, format!("the host says {}", error.name()))
 }

@@ -101,7 +101,7 @@ fn a_plugin_that_is_a_folder_a_pipe_or_a_device() {
     let scene = Scene::new();
     let _ = run("mkfifo", [scene.path("pipe")]).ok();
     for file in ["tmp", "pipe", "/dev/zero"] {
-        no_plugin(&scene, file, &["it isn't a file"]);
+        no_plugin(&scene, file, &["not a regular file"]);
     }
 }
 

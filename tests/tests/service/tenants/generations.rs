@@ -304,7 +304,7 @@ fn a_file_that_two_exports_would_write_is_refused_before_anything_is_served() {
     let server = Server::hosting(&alice);
     server.reload(&both);
     assert!(
-        server.log().contains("nothing is changed"),
+        server.log().contains("the previous one stays in force"),
         "{}",
         server.log()
     );

@@ -146,7 +146,7 @@ fn the_soft_limit_of_descriptors_is_raised() {
 fn a_host_without_descriptors_says_so_and_goes_on_when_it_has_some() {
     let server = within("64:64");
     let log = server.log();
-    assert!(log.contains("at most 64 descriptors may be open"), "{log}");
+    assert!(log.contains("the process may open 64 descriptors"), "{log}");
     let neighbour = Neighbour::start(&server, "");
     let crowd: Vec<Raw> = (0..100).map(|_| server.connect()).collect();
     let lines = || -> Vec<String> {

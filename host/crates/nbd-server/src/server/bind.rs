@@ -184,7 +184,7 @@ fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
 fn unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> anyhow::Result<OpenSocket> {
     let named = || format!("can't listen on {}", path.display());
     let socket = socket(AddressFamily::UNIX).with_context(named)?;
-    // Held until the socket listens. Until then another server takes it for a socket that was left behind.
+    // Held until the socket listens. Before that, another server would take its file for one that a dead server left.
     let lock = Lock::take(path).with_context(named)?;
     let file = SocketFile::bind(&socket, path, &lock).with_context(named)?;
     if let Some(owner) = owner {

@@ -1,23 +1,23 @@
-//! A system call that is allowed, and with which arguments.
+//! A system call that a list allows, with conditions on its arguments.
 
 use seccompiler::{BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
-/// A system call, allowed if all conditions hold for its arguments.
+/// A system call that is allowed if its arguments meet all conditions.
 pub(super) struct Call {
     pub(super) number: i64,
     arguments: &'static [Argument],
 }
 
-/// What an argument has to be. Flags and numbers are 32 bits wide, and the kernel ignores what stands above; pointers
-/// are compared whole.
+/// A condition on an argument. Flags and numbers are 32 bits wide, and the kernel ignores the upper half; a pointer is
+/// compared as a whole.
 pub(super) enum Argument {
-    /// These of its low bits have this value.
+    /// The bits of `mask` in the lower half have this value.
     Bits { index: u8, mask: u32, value: u32 },
-    /// It's no pointer.
+    /// The argument is the null pointer.
     Null { index: u8 },
 }
 
-/// A call with any arguments.
+/// Allows a call with any arguments.
 pub(super) const fn any(number: i64) -> Call {
     Call {
         number,
@@ -25,12 +25,12 @@ pub(super) const fn any(number: i64) -> Call {
     }
 }
 
-/// A call with these arguments only.
+/// Allows a call if its arguments meet all of these conditions.
 pub(super) const fn with(number: i64, arguments: &'static [Argument]) -> Call {
     Call { number, arguments }
 }
 
-/// The argument at `index`, counted from 0, is this number.
+/// The condition that the argument at `index`, counted from 0, is this number.
 pub(super) const fn is(index: u8, value: i32) -> Argument {
     Argument::Bits {
         index,
@@ -39,7 +39,7 @@ pub(super) const fn is(index: u8, value: i32) -> Argument {
     }
 }
 
-/// The argument at `index`, counted from 0, is this number of a device's request.
+/// The condition that the argument at `index`, counted from 0, is this request of ioctl(2).
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the kernel looks at 32 bits of it (ioctl(2))"
@@ -52,7 +52,7 @@ pub(super) const fn is_request(index: u8, request: u64) -> Argument {
     }
 }
 
-/// The argument at `index` has all of these bits.
+/// The condition that the argument at `index` has all of these bits.
 pub(super) const fn has(index: u8, bits: i32) -> Argument {
     Argument::Bits {
         index,
@@ -61,7 +61,7 @@ pub(super) const fn has(index: u8, bits: i32) -> Argument {
     }
 }
 
-/// The argument at `index` has none of these bits.
+/// The condition that the argument at `index` has none of these bits.
 pub(super) const fn lacks(index: u8, bits: i32) -> Argument {
     Argument::Bits {
         index,
@@ -70,13 +70,13 @@ pub(super) const fn lacks(index: u8, bits: i32) -> Argument {
     }
 }
 
-/// The argument at `index` is the null pointer.
+/// The condition that the argument at `index` is the null pointer.
 pub(super) const fn null(index: u8) -> Argument {
     Argument::Null { index }
 }
 
 impl Call {
-    /// The rules for seccompiler: none means any arguments.
+    /// The rules for seccompiler. No rule means any arguments.
     pub(super) fn rules(&self) -> Result<Vec<SeccompRule>, BackendError> {
         if self.arguments.is_empty() {
             return Ok(Vec::new());
@@ -90,7 +90,7 @@ impl Call {
 
 #[cfg(test)]
 impl Call {
-    /// Whether it's allowed as far as this argument goes.
+    /// Whether the conditions on the argument at `at` hold for `value`.
     pub(super) fn allows(&self, at: u8, value: i32) -> bool {
         self.arguments.iter().all(|argument| match *argument {
             Argument::Bits {

@@ -1,12 +1,12 @@
-//! What the compiler's process asks of the kernel, in addition to [threads](super::threads): its open pipes and file.
+//! The system calls of a compiler, in addition to those of [threads](super::threads): for its open pipes and file.
 
 use libc::*;
 
 use super::call::{Call, any, has, with};
 
-/// The list.
+/// The list of a compiler.
 pub(super) const CALLS: &[Call] = &[
-    // Its input, its words and its output.
+    // The plugin's bytes, error texts, and the code.
     any(SYS_read),
     any(SYS_write),
     any(SYS_lseek),

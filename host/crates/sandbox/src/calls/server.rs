@@ -1,13 +1,13 @@
-//! What a server asks of the kernel, in addition to [threads](super::threads): its clients' sockets, open files and
-//! disks, memory for compiled code.
+//! The system calls of a server, in addition to those of [threads](super::threads): for its clients' sockets, open
+//! files and disks, and memory for compiled code.
 
 use libc::*;
 
 use super::call::{Call, any, has, is, is_request, with};
 
-/// The list.
+/// The list of a server.
 pub(super) const CALLS: &[Call] = &[
-    // Clients: those that come, and those that are there.
+    // New clients and connected clients.
     any(SYS_accept4),
     any(SYS_recvfrom),
     any(SYS_recvmsg),
@@ -52,7 +52,7 @@ pub(super) const CALLS: &[Call] = &[
     with(SYS_fcntl, &[is(1, F_OFD_SETLK)]),
     with(SYS_fcntl, &[is(1, F_OFD_GETLK)]),
     any(SYS_close),
-    // What is ready, and what time it is.
+    // Events and timers.
     any(SYS_epoll_create1),
     any(SYS_epoll_ctl),
     any(SYS_epoll_pwait),
@@ -63,7 +63,7 @@ pub(super) const CALLS: &[Call] = &[
     any(SYS_eventfd2),
     any(SYS_ppoll),
     any(SYS_clock_nanosleep),
-    // Code: memory becomes executable when it has been written, and isn't writable any more.
+    // Code. Memory becomes executable only after the process has written it, and is no longer writable then.
     with(SYS_mprotect, &[is(2, PROT_READ | PROT_EXEC)]),
     any(SYS_memfd_create),
     any(SYS_ftruncate),

@@ -1,10 +1,10 @@
-//! What every process asks of the kernel: threads of its own, signals to itself, time, memory that is never code.
+//! The system calls of every role: for its own threads, signals and time, and for memory that is never code.
 
 use libc::*;
 
 use super::call::{Call, any, has, is, lacks, null, with};
 
-/// The list.
+/// The list that every role has.
 pub(super) const CALLS: &[Call] = &[
     // Memory.
     any(SYS_brk),
@@ -29,7 +29,7 @@ pub(super) const CALLS: &[Call] = &[
     any(SYS_sched_getaffinity),
     any(SYS_gettid),
     any(SYS_getpid),
-    // They tell nothing, and libraries take it that they can't fail.
+    // These reveal nothing, and libraries don't expect them to fail.
     any(SYS_getppid),
     any(SYS_getuid),
     any(SYS_geteuid),

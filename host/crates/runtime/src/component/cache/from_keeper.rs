@@ -50,7 +50,7 @@ pub(super) async fn compiled(
             metrics.failed(Digest(digest).to_string());
             bail!("{words}");
         }
-        other => bail!("the keeper's answer doesn't fit: {other:?}"),
+        other => bail!("the keeper sent an unexpected answer: {other:?}"),
     };
     let engine = engine.clone();
     let copying = Work::of_the_host().run(move || Artifact::copy(&engine, file));
