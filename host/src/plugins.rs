@@ -1,6 +1,6 @@
 //! Plugins by name: the folders in which nbdbox looks for them, and the plugins that it finds there.
 //!
-//! The first folder with a name counts. nbdbox ignores a folder that others than its owner can write to: whoever can
+//! The first folder with a name counts. nbdbox ignores a folder that others than its owner can write to: somebody who could
 //! put a file there would decide what runs with an operator's grants.
 
 mod folders;

@@ -1,12 +1,10 @@
-//! The system calls of servers under test, for `make long`: strace writes down what every process of theirs does.
+//! The system calls of servers under test, as strace has recorded them for `tests/setup/calls.sh`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// The environment variable with the folder of the records. Without it nothing is recorded.
+/// The environment variable with the folder of the records.
 pub const VARIABLE: &str = "NBDBOX_CALLS";
 
 /// Calls that a process made, by their numbers.
@@ -16,28 +14,6 @@ pub struct Calls {
     pub made: BTreeSet<i64>,
     /// Those that failed with EPERM, each with a line of the record.
     pub denied: BTreeMap<i64, String>,
-}
-
-/// The same program, under strace if a folder is given. strace is its grandchild, so the program itself stays the caller's
-/// child.
-#[must_use]
-pub fn traced(program: Command) -> Command {
-    let Some(folder) = std::env::var_os(VARIABLE) else {
-        return program;
-    };
-    let mut traced = Command::new("strace");
-    traced
-        .args(["-D", "-f", "-ff", "-q", "-n", "-s", "64", "-o"])
-        .arg(PathBuf::from(folder).join(format!("calls-{}", unique())))
-        .arg(program.get_program())
-        .args(program.get_args());
-    for (name, value) in program.get_envs() {
-        match value {
-            Some(value) => traced.env(name, value),
-            None => traced.env_remove(name),
-        };
-    }
-    traced
 }
 
 /// The calls of all recorded processes behind their walls, by the subcommand that each was started with.
@@ -104,11 +80,4 @@ fn thread(line: &str) -> Option<u64> {
 fn has_started_as(text: &str, role: &str) -> bool {
     let started = |line: &str| line.contains("] execve(") && line.contains(&format!("\"{role}\""));
     text.lines().any(started)
-}
-
-/// A name that no other record has.
-fn unique() -> String {
-    let folder = tempfile::Builder::new().tempdir().unwrap();
-    let name = folder.path().file_name().and_then(OsStr::to_str);
-    name.unwrap().trim_start_matches('.').to_owned()
 }

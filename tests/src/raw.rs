@@ -65,7 +65,7 @@ impl Raw {
         }
     }
 
-    /// Goes over to TLS with a server called `localhost`, whatever was sent before.
+    /// Starts TLS with a server called `localhost`, whatever was sent before.
     ///
     /// # Errors
     /// One side rejects the other. With TLS 1.3 the server's rejection may show only at the next receive.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Raw, calls, nbdbox};
+use crate::{Raw, nbdbox};
 
 /// Enough for the slowest machine: a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -235,7 +235,7 @@ impl Server {
             .arg("-P")
             .arg(folder.path().join("pid"))
             .args(arguments);
-        let child = calls::traced(program)
+        let child = program
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

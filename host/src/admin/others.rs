@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream as Socket;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use lanes::Work;
 use nbdbox_config::config::Part;
 use outside::{Answer, Keeper, Request};
@@ -26,7 +27,7 @@ const ANSWER: usize = 64 << 20;
 
 /// The most servers that the process visits. The keeper has at most one for each listener of the configuration, and one
 /// that the others share.
-const SERVERS: u32 = 4096;
+const SERVERS: usize = 4096;
 
 /// A page of another server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,26 +45,31 @@ pub(super) fn are_shown_here() -> bool {
 
 /// A page of all other servers, in the order of their numbers. Dropping the future is safe.
 pub(super) async fn pages(page: &'static str) -> Vec<Page> {
-    let mut pages = Vec::new();
-    for number in 0..SERVERS {
-        let asking = Work::of_the_host().run(move || ask(number));
-        let Ok(Some((server, stream))) = asking.await else {
+    let mut visits = Vec::new();
+    let mut least = 0;
+    while visits.len() < SERVERS {
+        let asking = Work::of_the_host().run(move || ask(least));
+        let Ok(Some((number, server, stream))) = asking.await else {
             break;
         };
-        let text = match stream {
-            Some(stream) => read(stream, page).await,
-            None => None,
-        };
-        pages.push(Page { server, text });
+        least = number + 1;
+        visits.push(async move {
+            let text = match stream {
+                Some(stream) => read(stream, page).await,
+                None => None,
+            };
+            Page { server, text }
+        });
     }
-    pages
+    // At once: those that hang cost the time of one.
+    join_all(visits).await
 }
 
-/// The name of the server with this number, and a stream to its admin pages if it runs; `None` if there is no such
-/// server. Blocks until the keeper answers.
-fn ask(number: u32) -> Option<(String, Option<OwnedFd>)> {
-    match Keeper::get()?.ask(&Request::Visit(number)) {
-        Ok((Answer::Visit { name }, stream)) => Some((name, stream)),
+/// Number and name of the server with this number or the next one above, and a stream to its admin pages if it runs;
+/// `None` if there is no such server. Blocks until the keeper answers.
+fn ask(least: u32) -> Option<(u32, String, Option<OwnedFd>)> {
+    match Keeper::get()?.ask(&Request::Visit(least)) {
+        Ok((Answer::Visit { number, name }, stream)) => Some((number, name, stream)),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         other => {
             tracing::error!(

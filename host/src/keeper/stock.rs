@@ -1,8 +1,10 @@
 //! What the keeper gives to all of its servers.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use lanes::Work;
 use nbd_server::Inherited;
@@ -11,6 +13,7 @@ use outside::{Answer, Note, Told};
 use runtime::cache::Cache;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::desk::compilers;
 use super::line::Wire;
@@ -28,6 +31,9 @@ pub(crate) struct Supplies {
     pub(crate) input: Option<OwnedFd>,
 }
 
+/// Time for a visited server to take its end of the stream.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The [`Supplies`] in use, which all servers share.
 pub(super) struct Stock {
     pub(super) cache: Cache,
@@ -41,8 +47,8 @@ pub(super) struct Stock {
     /// before that server has run any guest. Restrains a server that an intruder controls: with other numbers it could
     /// fill the cache.
     compatibility: OnceLock<u64>,
-    /// The servers whose admin pages can be visited. A server's place here is its number.
-    seats: Mutex<Vec<Seat>>,
+    /// The servers whose admin pages can be visited, by number.
+    seats: Mutex<BTreeMap<u32, Seat>>,
 }
 
 struct Seat {
@@ -78,36 +84,36 @@ impl Stock {
         *self.compatibility.get_or_init(|| compatibility) == compatibility
     }
 
-    /// Sends visits to a part by its server's new line from now on. A new part goes to the end of the list.
+    /// Sends visits to a part by its server's new line from now on. A new part gets the next number.
     pub(super) fn seat(&self, part: &Part, wire: &Arc<Wire>) {
         let wire = Arc::downgrade(wire);
         let mut seats = self.seats();
-        match seats.iter_mut().find(|seat| seat.part == *part) {
-            Some(seat) => seat.wire = wire,
-            None => seats.push(Seat {
-                part: part.clone(),
-                wire,
-            }),
+        if let Some(seat) = seats.values_mut().find(|seat| seat.part == *part) {
+            seat.wire = wire;
+            return;
         }
+        let next = seats.keys().next_back().map_or(0, |last| last + 1);
+        let part = part.clone();
+        seats.insert(next, Seat { part, wire });
     }
 
-    /// Removes a server that has ended for good. The parts after it move up by one number.
+    /// Removes a server that has ended for good.
     pub(super) fn unseat(&self, part: &Part) {
-        self.seats().retain(|seat| seat.part != *part);
+        self.seats().retain(|_, seat| seat.part != *part);
     }
 
-    /// Connects a server with the admin pages of another one. If the future is dropped, the other server finds a closed
-    /// connection.
+    /// Connects a server with the admin pages of the server with this number, or the next one above. If the future is
+    /// dropped, the other server finds a closed connection.
     ///
     /// # Errors
-    /// ENOENT if there is no server with this number.
-    pub(super) async fn visit(&self, number: u32) -> io::Result<(Answer, Option<OwnedFd>)> {
-        let (name, wire) = {
+    /// ENOENT if there is no such server.
+    pub(super) async fn visit(&self, least: u32) -> io::Result<(Answer, Option<OwnedFd>)> {
+        let (number, name, wire) = {
             let seats = self.seats();
-            let seat = seats.get(number as usize).ok_or(io::ErrorKind::NotFound);
             // The link carries an errno, but no kind of error without one.
-            let seat = seat.map_err(|_| io::Error::from(rustix::io::Errno::NOENT))?;
-            (seat.part.label().to_owned(), seat.wire.upgrade())
+            let seat = seats.range(least..).next();
+            let (number, seat) = seat.ok_or(rustix::io::Errno::NOENT)?;
+            (*number, seat.part.label().to_owned(), seat.wire.upgrade())
         };
         let stream = match wire {
             None => None,
@@ -116,14 +122,15 @@ impl Stock {
                 let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None);
                 let (here, there) = pair?;
                 let told = Told::Note(Note::Visit);
-                let sent = wire.send(&told, Some(&there)).await;
-                sent.is_ok().then_some(here)
+                // A server that hangs doesn't read.
+                let sent = timeout(PATIENCE, wire.send(&told, Some(&there))).await;
+                matches!(sent, Ok(Ok(()))).then_some(here)
             }
         };
-        Ok((Answer::Visit { name }, stream))
+        Ok((Answer::Visit { number, name }, stream))
     }
 
-    fn seats(&self) -> MutexGuard<'_, Vec<Seat>> {
+    fn seats(&self) -> MutexGuard<'_, BTreeMap<u32, Seat>> {
         // No operation leaves it half-done.
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }

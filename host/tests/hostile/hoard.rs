@@ -15,7 +15,7 @@ const INSTANCES: usize = 100;
 /// The tenant's memory, which four instances alone would use up.
 const QUOTA: u64 = 256 << 20;
 
-/// The memory that the host itself needs for so many stores.
+/// The memory that the host itself needs for that many stores.
 const SLACK: u64 = 64 << 20;
 
 pub(crate) async fn by_the_hundred(world: &World, neighbour: &Neighbour) {

@@ -16,7 +16,7 @@ use crate::scene::{AMPLE, Neighbour, World, resident};
 /// The instances of the additional module: with the plugin's own, fewer than a store takes.
 const COPIES: usize = 40;
 
-/// The memory that the host itself needs for so many stores.
+/// The memory that the host itself needs for that many stores.
 const SLACK: u64 = 64 << 20;
 
 /// A good plugin with `COPIES` instances of a core module of these items.

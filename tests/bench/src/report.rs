@@ -6,7 +6,7 @@ use crate::figures::{Figures, Spread, ratio};
 use crate::measure::Measured;
 use crate::rows::Goal;
 
-/// A row in one line, for the person who waits.
+/// A row in one line, to show progress.
 pub(crate) fn one(row: &Measured) -> String {
     let (ours, peers) = ours_and_peers(row);
     let mut line = format!("{:<16}", row.name);

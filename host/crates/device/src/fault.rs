@@ -21,7 +21,7 @@ pub struct Failure {
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nobody's: the plugin answered an error, which it may.
+    /// Nobody is at fault: the plugin answered an error, which it may.
     Answer,
     /// The plugin broke its contract or its limits.
     Plugin(Cause),
@@ -29,11 +29,11 @@ pub enum Fault {
     Below,
     /// The host could not do its part: a disk error, a file that shrank. The operator gets a log line.
     Host,
-    /// Nobody's: the request would have waited for its tenant's or export's share longer than it may take.
+    /// Nobody is at fault: the request would have waited for its tenant's or export's share longer than it may take.
     Share,
-    /// Nobody's: the client hung up, so the host gave the request up.
+    /// Nobody is at fault: the client hung up, so the host gave the request up.
     HungUp,
-    /// Nobody's now: confirmed changes are lost. The fault was attributed when that happened.
+    /// Nobody is at fault now: confirmed changes are lost. The fault was attributed when that happened.
     Lost,
     /// The server is going down.
     Shutdown,

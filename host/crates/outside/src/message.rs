@@ -88,8 +88,8 @@ pub enum Request {
     Unlisten(Socket),
     /// Get the keeper's standard input. Answered by [`Answer::File`].
     Input,
-    /// Connect to the admin pages of another server of this keeper, counted from 0. Answered by [`Answer::Visit`], or
-    /// by ENOENT if the keeper has no server with this number.
+    /// Connect to the admin pages of the server of this keeper that has this number, or the next one above. Answered by
+    /// [`Answer::Visit`], or by ENOENT if the keeper has no such server.
     Visit(u32),
     /// Report the server's stage. Answered by [`Answer::Done`].
     Reached(Stage),
@@ -187,7 +187,9 @@ pub enum Answer {
     /// The message carries one end of a stream, if the visited server runs. That server got the other end by a
     /// [`Note::Visit`].
     Visit {
-        /// The name of the visited server.
+        /// The number of the visited server.
+        number: u32,
+        /// Its name.
         name: String,
     },
 }

@@ -6,7 +6,7 @@ use super::{FIFTH, Outcome, SETTLING, WINDOW, WINDOWS};
 use crate::machine;
 use crate::scene::Scene;
 
-/// The outcome for one kind of server in one line, for the person who waits.
+/// The outcome for one kind of server in one line, to show progress.
 pub(super) fn line(outcome: &Outcome) -> String {
     let [alone, beside] = [false, true].map(|attacked| figures(outcome, attacked));
     format!(

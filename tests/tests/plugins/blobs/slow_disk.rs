@@ -191,7 +191,7 @@ fn a_slow_operation_is_shown_and_logged_once() {
         wait.filter(|wait| wait["operation"] == "flush" && wait["blob"] == "disk")
     };
     until("it is shown", || shown().is_some());
-    until("it is told", || {
+    until("it learns of it", || {
         server
             .log()
             .contains("a flush of the blob `disk` has taken 1.5s so far")

@@ -96,7 +96,9 @@ fn zeroes_are_not_written_for_a_client_that_has_gone() {
     until("it is asked", || asked(&server, "write", BASE) > 0.0);
     drop(client);
     // The connection ends after its last request.
-    until("so many are connected", || connections(&server) == 0.0);
+    until("that many clients are connected", || {
+        connections(&server) == 0.0
+    });
 }
 
 #[test]
@@ -153,7 +155,9 @@ fn a_filter_that_keeps_asking_for_a_client_that_has_gone_gets_an_error() {
     client.request(0, command::READ, 1, 4096, 512);
     until("it is asked", || asked(&server, "read", BASE) > 0.0);
     drop(client);
-    until("so many are connected", || connections(&server) == 0.0);
+    until("that many clients are connected", || {
+        connections(&server) == 0.0
+    });
     let questions = asked(&server, "read", BASE);
     assert!(questions < 4096.0, "{questions} questions");
 }
@@ -167,7 +171,9 @@ fn requests_of_a_client_that_has_gone_do_not_queue_for_an_instance() {
     );
     let mut loops = raw(&server);
     loops.request(0, command::READ, 1, 512, 1);
-    until("so many are connected", || connections(&server) == 1.0);
+    until("that many clients are connected", || {
+        connections(&server) == 1.0
+    });
     let queued: Vec<Transmission> = (0..60)
         .map(|_| {
             let mut client = raw(&server);
@@ -175,9 +181,13 @@ fn requests_of_a_client_that_has_gone_do_not_queue_for_an_instance() {
             client
         })
         .collect();
-    until("so many are connected", || connections(&server) == 61.0);
+    until("that many clients are connected", || {
+        connections(&server) == 61.0
+    });
     drop(queued);
-    until("so many are connected", || connections(&server) == 1.0);
+    until("that many clients are connected", || {
+        connections(&server) == 1.0
+    });
 }
 
 #[test]

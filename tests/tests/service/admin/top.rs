@@ -121,7 +121,7 @@ controller, terminal = pty.openpty()
 fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))
 before = termios.tcgetattr(terminal)
 environment = dict(os.environ, TERM='xterm')
-def heard():  # whoever runs the tests may have SIGHUP ignored
+def heard():  # the process that runs the tests may ignore SIGHUP
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 top = subprocess.Popen([program, 'top', admin], stdin=terminal, stdout=terminal, stderr=terminal, env=environment,
                        start_new_session=True, preexec_fn=heard)

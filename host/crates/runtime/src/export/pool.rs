@@ -151,7 +151,7 @@ impl<T: Pooled> Pool<T> {
             return;
         }
         let (idle, handed) = (state.idle.len(), state.handed.len());
-        assert!(idle + handed <= state.taken, "an instance has no place");
+        assert!(idle + handed <= state.taken, "more instances than places");
         // Calls that are about to use a permit hold those that are missing here.
         let permits = self.permits.available_permits() + state.put_aside + (state.taken - idle);
         assert!(permits <= self.most, "{permits} of {} permits", self.most);
