@@ -52,6 +52,16 @@ impl std::fmt::Debug for Next {
     }
 }
 
+/// Notes a change when it's dropped: the layer may have made a part of it even if its future was dropped, because the
+/// client hung up.
+struct Noted<'a>(&'a Unflushed);
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        self.0.note_change();
+    }
+}
+
 impl Next {
     /// Makes a served device the layer below a filter. `immutable` tells whether its contents never change.
     #[must_use]
@@ -178,8 +188,8 @@ impl Next {
     ) -> Result<(), Failure> {
         // The other flags are for zeroing.
         let flags = flags & WriteFlags::FUA;
+        let _noted = Noted(&self.unflushed);
         let done = self.layer.write(deadline, offset, payload, flags).await;
-        self.unflushed.note_change();
         done.map_err(Failure::told_below)
     }
 
@@ -216,8 +226,8 @@ impl Next {
         }
         // The other flags are for zeroing.
         let flags = flags & WriteFlags::FUA;
+        let _noted = Noted(&self.unflushed);
         let done = self.layer.trim(deadline, offset, length, flags).await;
-        self.unflushed.note_change();
         done.map_err(Failure::told_below)
     }
 
@@ -241,8 +251,8 @@ impl Next {
         if !self.has(ExportFlags::SEND_WRITE_ZEROES) {
             return self.write_zeroes(deadline, offset, length, flags).await;
         }
+        let _noted = Noted(&self.unflushed);
         let done = self.layer.zero(deadline, offset, length, flags).await;
-        self.unflushed.note_change();
         done.map_err(Failure::told_below)
     }
 
