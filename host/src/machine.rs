@@ -127,6 +127,23 @@ pub(crate) fn cores() -> usize {
     KERNEL.cores
 }
 
+/// The worker threads of a server: one for each core, two at least, so that one that writes to a file leaves another one
+/// to the clients.
+pub(crate) fn workers() -> usize {
+    cores().max(2)
+}
+
+/// The connections that may poll their sockets at once: at most on half of the cores, so that the others are left to
+/// clients; on a single core that is the one. None if a quota of the control group limits the process to fewer cores than
+/// it may run on, since polling would use the quota up.
+pub(crate) fn pollers() -> usize {
+    let may_run_on = rustix::thread::sched_getaffinity(None).map_or(0, |set| set.count() as usize);
+    match cores() < may_run_on {
+        true => 0,
+        false => (cores() / 2).max(1),
+    }
+}
+
 /// The mappings that the kernel allows a process.
 pub(crate) fn max_mappings() -> u64 {
     KERNEL.mappings

@@ -37,13 +37,15 @@ use std::time::Duration;
 use device::Catalog;
 use device::metrics::Observed;
 use nbd_proto::Offers;
-use nbd_server::Server;
+use nbd_server::{Pollers, Server};
+use nbdbox_config::poll::Poll;
 use rustix::process::Signal;
 use tokio::sync::watch::{Sender, channel};
 
 use self::admin::AdminListener;
 use self::listeners::Listeners;
 use crate::admin::Admin;
+use crate::machine;
 
 pub(crate) use cache::open_cache;
 pub(crate) use changes::Changes;
@@ -79,6 +81,8 @@ pub(crate) struct Options {
     pub(crate) supervisor: Supervisor,
     /// The parts of the protocol that the server offers to clients.
     pub(crate) offers: Offers,
+    /// How long connections poll for their clients' next requests.
+    pub(crate) poll: Poll,
 }
 
 impl Default for Options {
@@ -89,6 +93,7 @@ impl Default for Options {
             pidfile: None,
             supervisor: Supervisor::None,
             offers: Offers::default(),
+            poll: Poll::default(),
         }
     }
 }
@@ -109,7 +114,8 @@ impl<C: Catalog + Observed> Service<C> {
         let connections = catalog.limits().connections;
         let observed: Arc<dyn Observed> = Arc::<C>::clone(&catalog);
         let server = Server::new(catalog, connections, options.drain, stopped.clone())
-            .offering(options.offers);
+            .offering(options.offers)
+            .polling(Pollers::new(machine::pollers(), options.poll.time()));
         let admin = Admin::new(observed, Arc::clone(server.metrics()), stopped);
         Self {
             signals,

@@ -15,6 +15,7 @@ use device::metrics::Observed;
 use native_filters::Exit;
 use nbd_server::{Address, Inherited, Listener, OnlyClient, OpenSocket, Tls, Welcome};
 use nbdbox_config::config::{self, Config, LogFormat};
+use nbdbox_config::poll::Poll;
 use nbdbox_config::size;
 use outside::Keeper;
 use runtime::{Engine, cache::Cache};
@@ -70,7 +71,12 @@ pub(super) struct Serve {
     #[arg(short = 'P', long, value_name = "FILE")]
     pidfile: Option<PathBuf>,
 
-    /// Worker threads [default: one per core]
+    /// How long a connection of a busy client polls for the next request before it sleeps; `off` for never
+    /// [default: 50us]
+    #[arg(long, value_name = "TIME")]
+    poll: Option<Poll>,
+
+    /// Worker threads [default: one per core, two at least]
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
@@ -122,7 +128,7 @@ pub(super) struct Serve {
         value_name = "PATH",
         conflicts_with_all = [
             "plugin", "settings", "added", "folders", "plugin_path", "blobs", "blob_options", "filters", "limits", "extents_on_error", "on_failure",
-            "ipaddr", "port", "read_only", "admin", "memory", "no_sr", "no_eh", "mask_handshake", "tls", "tls_certificates", "tls_verify_peer",
+            "ipaddr", "port", "read_only", "admin", "memory", "poll", "no_sr", "no_eh", "mask_handshake", "tls", "tls_certificates", "tls_verify_peer",
         ]
     )]
     config: Option<PathBuf>,
@@ -275,6 +281,7 @@ impl Serve {
             pidfile: self.pidfile.clone().filter(|_| Keeper::get().is_none()),
             supervisor: Supervisor::None.or_keeper(),
             offers: self.offer.offers(),
+            poll: self.poll.unwrap_or_default(),
             ..Options::default()
         }
     }

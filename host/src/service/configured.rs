@@ -54,6 +54,7 @@ pub(crate) async fn serve_configuration<U: Until>(
     let hosting = Arc::new(Hosting::new(engine, blueprint));
     let options = Options {
         drain: config.drain,
+        poll: config.poll,
         pidfile,
         supervisor: Supervisor::Systemd.or_keeper(),
         ..Options::default()

@@ -18,6 +18,7 @@ pub(super) fn waiting(first: &Config, now: &Config) -> Vec<String> {
         log_format,
         connections,
         handshake,
+        poll,
         drain,
     } = now;
     let differs = [
@@ -26,6 +27,7 @@ pub(super) fn waiting(first: &Config, now: &Config) -> Vec<String> {
         ("log-format", first.log_format != *log_format),
         ("connections", first.connections != *connections),
         ("handshake", first.handshake != *handshake),
+        ("poll", first.poll != *poll),
         ("drain", first.drain != *drain),
     ];
     let waiting = differs.into_iter().filter(|(_, differs)| *differs);

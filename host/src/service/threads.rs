@@ -22,7 +22,7 @@ pub(crate) fn block_on_one<T>(work: impl Future<Output = anyhow::Result<T>>) -> 
     done
 }
 
-/// Does `work` on this number of worker threads, by default one for each core.
+/// Does `work` on this number of worker threads, by default one for each core and two at least: one that writes to a file leaves the other to the clients.
 ///
 /// # Errors
 /// The kernel can't start the threads; the error of `work`.
@@ -32,7 +32,7 @@ pub(crate) fn block_on<T>(
 ) -> anyhow::Result<T> {
     descriptors::raise();
     let runtime = Builder::new_multi_thread()
-        .worker_threads(threads.map_or_else(machine::cores, usize::from))
+        .worker_threads(threads.map_or_else(machine::workers, usize::from))
         .enable_all()
         .build()
         .context("can't start worker threads")?;

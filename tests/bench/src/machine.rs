@@ -3,9 +3,17 @@
 use std::fs;
 use std::process::Command;
 
-pub(crate) fn describe(rounds: u32, seconds: f64) -> String {
+use crate::cores::Cores;
+
+pub(crate) fn describe(rounds: u32, seconds: f64, cores: Option<Cores>) -> String {
+    let pinned = match cores {
+        Some(Cores { server, client }) => {
+            format!("In pinned rows the server has core {server}, and the client core {client}.")
+        }
+        None => "This machine has one core, so nothing is pinned.".to_owned(),
+    };
     format!(
-        "{}; {}; {}; {}. {rounds} rounds of {seconds} s on each server.",
+        "{}; {}; {}; {}. {rounds} rounds of {seconds} s on each server. {pinned}",
         hardware(),
         said("nbdkit", &["--version"]),
         said("qemu-nbd", &["--version"]),

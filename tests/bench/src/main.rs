@@ -5,6 +5,7 @@
 //! the result. `README.md` describes the method.
 
 mod client;
+mod cores;
 mod figures;
 mod floor;
 mod load;
@@ -118,8 +119,9 @@ fn main() -> anyhow::Result<()> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let machine = machine::describe(cli.rounds, cli.seconds);
-    println!("\n{}", report::table(&measured));
+    let machine = machine::describe(cli.rounds, cli.seconds, scene.cores);
+    let all: Vec<_> = measured.iter().collect();
+    println!("\n{}", report::table(&all));
     if let Some(folder) = &cli.write {
         std::fs::write(
             folder.join("RESULTS.md"),

@@ -18,6 +18,8 @@ pub(crate) struct Measured {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
     pub(crate) goals: &'static [Goal],
+    /// Whether server and client had a core each.
+    pub(crate) pinned: bool,
     /// nbdbox first.
     pub(crate) figures: Vec<Figures>,
     /// The figures of a server that does nothing, if the row has one.
@@ -35,6 +37,10 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
     if row.floor {
         kinds.push(Kind::Floor);
     }
+    let cores = match row.pinned {
+        true => scene.cores,
+        false => None,
+    };
     let mut figures: Vec<Figures> = kinds.iter().map(|kind| Figures::of(kind.label())).collect();
     match row.probe {
         Probe::Start(times) => {
@@ -52,7 +58,7 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
         _ => {
             let servers = kinds
                 .iter()
-                .map(|kind| Server::start(scene, kind, row.tcp))
+                .map(|kind| Server::start(scene, kind, row.tcp, cores))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             if row.filled {
                 for server in &servers {
@@ -61,8 +67,12 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
             }
             for round in 0..=rounds {
                 for (server, figures) in servers.iter().zip(&mut figures) {
-                    let sample = turn(scene, row, server)
-                        .with_context(|| format!("{}: {}", row.name, server.label))?;
+                    let sample = match cores {
+                        Some(cores) => cores.as_client(|| turn(scene, row, server)),
+                        None => turn(scene, row, server),
+                    };
+                    let sample =
+                        sample.with_context(|| format!("{}: {}", row.name, server.label))?;
                     // The first round warms up caches, the servers' and the kernel's.
                     if round > 0 {
                         figures.samples.push(sample);
@@ -78,6 +88,7 @@ pub(crate) fn row(scene: &Scene, row: &Row, rounds: u32) -> anyhow::Result<Measu
         name: row.name,
         what: row.what,
         goals: row.goals,
+        pinned: cores.is_some(),
         floor: row.floor.then(|| figures.pop()).flatten(),
         figures,
     })
@@ -148,7 +159,7 @@ fn start(scene: &Scene, kind: &Kind, times: u32) -> anyhow::Result<Sample> {
     let mut taken = Vec::new();
     for _ in 0..times {
         let begin = Instant::now();
-        let server = Server::spawn(scene, kind, false)?;
+        let server = Server::spawn(scene, kind, false, None)?;
         first_byte(server.wait()?)?;
         taken.push(begin.elapsed());
     }
@@ -176,7 +187,7 @@ fn first_byte(mut client: Client) -> anyhow::Result<()> {
 /// The memory of one more export in KiB: in the same process of nbdbox, or in a process of its own of a peer.
 fn idle(scene: &Scene, kind: &Kind) -> anyhow::Result<f64> {
     if !matches!(kind, Kind::Nbdbox(..)) {
-        let server = Server::start(scene, kind, false)?;
+        let server = Server::start(scene, kind, false, None)?;
         return Ok(process::private(server.pid())? as f64);
     }
     let one = process_with(scene, 1)?;

@@ -23,7 +23,7 @@ pub(crate) fn one(row: &Measured) -> String {
 }
 
 /// The whole table in Markdown.
-pub(crate) fn table(rows: &[Measured]) -> String {
+pub(crate) fn table(rows: &[&Measured]) -> String {
     let mut text = String::from(
         "| work | server | rate /s | MiB/s | p50 µs | p99 µs | CPU µs/op | peak MiB | goal |\n\
          |---|---|---:|---:|---:|---:|---:|---:|---|\n",
@@ -69,14 +69,20 @@ pub(crate) fn table(rows: &[Measured]) -> String {
 /// The text of RESULTS.md.
 pub(crate) fn document(machine: &str, rows: &[Measured]) -> String {
     let (met, missed) = count(rows);
+    let part = |pinned: bool| {
+        let part: Vec<&Measured> = rows.iter().filter(|row| row.pinned == pinned).collect();
+        table(&part)
+    };
     format!(
         "# Results\n\nMade by `make bench`; [README.md](README.md) has the method. {machine}\n\n\
          {met} goals met, {missed} missed. A ratio compares nbdbox with the best of its peers in the same \
          round: the median over the rounds, with the lowest and the highest in brackets. *no work* is a \
          server that sends the same bytes for every request: it shows the bound that the client, the \
          kernel and the sockets set.\n\n\
-         ![ratios](results.svg)\n\n{}",
-        table(rows)
+         ![ratios](results.svg)\n\n## A core for the server, a core for the client\n\n{}\n\
+         ## Server and client on any core\n\n{}",
+        part(true),
+        part(false)
     )
 }
 

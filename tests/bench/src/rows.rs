@@ -18,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) tcp: bool,
     /// Whether the whole export is written first: ranges that were never written are holes, and quick to read.
     pub(crate) filled: bool,
+    /// Whether server and client have a core each. If not, both may run anywhere.
+    pub(crate) pinned: bool,
     /// Whether a server without work has turns too. Its figures are an upper bound for any server.
     pub(crate) floor: bool,
 }
@@ -94,6 +96,7 @@ const fn row(
         servers,
         tcp: false,
         filled: false,
+        pinned: matches!(probe, Probe::Load(_) | Probe::Cold(_)),
         floor: matches!(probe, Probe::Load(_) | Probe::Fio(_)),
     }
 }
@@ -107,7 +110,7 @@ pub(crate) fn all() -> Vec<Row> {
             "pattern-read",
             "4 KiB random reads, depth 64, `pattern`",
             Probe::Load(random(Read, 64)),
-            &[Goal::Rate(5.0), Goal::Cpu(5.0)],
+            &[Goal::Rate(2.1)],
             pattern,
         ),
         row(
@@ -123,7 +126,7 @@ pub(crate) fn all() -> Vec<Row> {
                 "memory-read",
                 "4 KiB random reads, depth 64, `memory`",
                 Probe::Load(random(Read, 64)),
-                &[Goal::Rate(4.0)],
+                &[Goal::Rate(1.4)],
                 memory,
             )
         },
@@ -131,35 +134,49 @@ pub(crate) fn all() -> Vec<Row> {
             "memory-write",
             "4 KiB random writes, depth 64, `memory`",
             Probe::Load(random(Write, 64)),
-            &[Goal::Rate(4.0)],
+            &[Goal::Rate(1.0)],
             memory,
         ),
         row(
             "pattern-stream",
             "1 MiB sequential reads, depth 8, `pattern`",
             Probe::Load(sequential(Read)),
-            &[Goal::Rate(2.0)],
+            &[Goal::Rate(1.3)],
             pattern,
         ),
         row(
             "file-read",
             "4 KiB random reads in cache, depth 64, `file`",
             Probe::Load(random(Read, 64)),
-            &[Goal::Rate(5.0)],
+            &[Goal::Rate(1.8)],
+            file,
+        ),
+        row(
+            "file-one",
+            "4 KiB random reads in cache, depth 1, `file`",
+            Probe::Load(random(Read, 1)),
+            &[Goal::Rate(1.5)],
+            file,
+        ),
+        row(
+            "file-small",
+            "4 KiB random writes, depth 64, `file`",
+            Probe::Load(random(Write, 64)),
+            &[Goal::Rate(1.0)],
             file,
         ),
         row(
             "file-stream",
             "1 MiB sequential reads, depth 8, `file`",
             Probe::Load(sequential(Read)),
-            &[Goal::Rate(1.5)],
+            &[Goal::Rate(1.3)],
             file,
         ),
         row(
             "file-write",
             "1 MiB sequential writes, depth 8, `file`",
             Probe::Load(sequential(Write)),
-            &[Goal::Rate(1.5)],
+            &[Goal::Rate(1.1)],
             file,
         ),
         row(
@@ -173,7 +190,7 @@ pub(crate) fn all() -> Vec<Row> {
             "status",
             "block status over 1 MiB, depth 64, `sparse`",
             Probe::Load(load(Status, Order::Random, 1 << 20, 64)),
-            &[Goal::Rate(3.0)],
+            &[Goal::Rate(4.0)],
             sparse,
         ),
         Row {
@@ -182,7 +199,7 @@ pub(crate) fn all() -> Vec<Row> {
                 "extents",
                 "block status with about 100,000 extents, in extents",
                 Probe::Load(load(Status, Order::Sequential, EXTENTS, 1)),
-                &[Goal::Rate(1.0)],
+                &[Goal::Rate(20.0)],
                 many_extents,
             )
         },
@@ -190,40 +207,44 @@ pub(crate) fn all() -> Vec<Row> {
             "map-nbdinfo",
             "`nbdinfo --map` of a sparse file of 1 TiB",
             Probe::Program(&["nbdinfo", "--map", "URI"]),
-            &[Goal::Rate(1.0)],
+            &[Goal::Rate(1.1)],
             huge,
         ),
         row(
             "map-qemu-img",
             "`qemu-img map` of a sparse file of 1 TiB",
             Probe::Program(&["qemu-img", "map", "--output=json", "URI"]),
-            &[Goal::Rate(1.0)],
+            &[Goal::Rate(1.1)],
             huge,
         ),
         row(
             "nbdcopy",
             "nbdcopy of a file of 4 GiB in which every other MiB is a hole",
             Probe::Program(&["nbdcopy", "URI", "null:"]),
-            &[Goal::Rate(1.2)],
+            &[Goal::Rate(1.1)],
             half,
         ),
-        row(
-            "connections",
-            "4 KiB random reads, 8 connections, depth 16 each, `file`",
-            Probe::Load(Load {
-                connections: 8,
-                ..random(Read, 16)
-            }),
-            &[Goal::Rate(4.0)],
-            file,
-        ),
+        Row {
+            pinned: false,
+            ..row(
+                "connections",
+                "4 KiB random reads, 8 connections, depth 16 each, `file`",
+                Probe::Load(Load {
+                    connections: 8,
+                    ..random(Read, 16)
+                }),
+                &[Goal::Rate(2.0)],
+                file,
+            )
+        },
         Row {
             tcp: true,
+            pinned: false,
             ..row(
                 "tcp",
                 "4 KiB random reads over TCP, depth 64, `file`",
                 Probe::Load(random(Read, 64)),
-                &[Goal::Rate(1.2)],
+                &[Goal::Rate(2.5)],
                 file,
             )
         },
@@ -231,7 +252,7 @@ pub(crate) fn all() -> Vec<Row> {
             "fio",
             "fio: 4 KiB random reads, depth 64, `file`",
             Probe::Fio(64),
-            &[Goal::Rate(1.2)],
+            &[Goal::Rate(1.15)],
             file,
         ),
         row(
@@ -245,14 +266,14 @@ pub(crate) fn all() -> Vec<Row> {
             "image-read",
             "4 KiB random reads in cache, depth 64, `qcow2`",
             Probe::Load(random(Read, 64)),
-            &[Goal::Rate(4.0)],
+            &[Goal::Rate(4.5)],
             image,
         ),
         row(
             "image-stream",
             "1 MiB sequential reads, depth 8, `qcow2`",
             Probe::Load(sequential(Read)),
-            &[Goal::Rate(1.5)],
+            &[Goal::Rate(2.5)],
             image,
         ),
         row(
@@ -266,7 +287,7 @@ pub(crate) fn all() -> Vec<Row> {
             "image-copy",
             "nbdcopy of a `qcow2` image of 10 GiB with 2 GiB of data",
             Probe::Program(&["nbdcopy", "URI", "null:"]),
-            &[Goal::Rate(1.2)],
+            &[Goal::Rate(1.3)],
             sparse_image,
         ),
         row(

@@ -11,6 +11,8 @@ use anyhow::{Context as _, ensure};
 use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 
+use crate::cores::Cores;
+
 const MIB: u64 = 1 << 20;
 
 /// The bytes of the file for random reads. It fits in the page cache of any machine that can build nbdbox.
@@ -19,6 +21,8 @@ pub(crate) const DATA: u64 = 1 << 30;
 pub(crate) struct Scene {
     pub(crate) nbdbox: PathBuf,
     pub(crate) seconds: Duration,
+    /// The cores of pinned rows; `None` if this machine has only one.
+    pub(crate) cores: Option<Cores>,
     /// A folder on a disk: below `target`, not in `/tmp`, which may be in memory.
     folder: TempDir,
 }
@@ -37,6 +41,7 @@ impl Scene {
         Ok(Self {
             nbdbox: nbdbox.to_owned(),
             seconds,
+            cores: Cores::of_this_machine()?,
             folder,
         })
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::client::{Client, Endpoint};
+use crate::cores::Cores;
 use crate::scene::Scene;
 
 /// A server that doesn't answer within this time has failed.
@@ -115,8 +116,13 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server, and waits until it has answered a handshake.
-    pub(crate) fn start(scene: &Scene, kind: &Kind, tcp: bool) -> anyhow::Result<Self> {
-        let server = Self::spawn(scene, kind, tcp)?;
+    pub(crate) fn start(
+        scene: &Scene,
+        kind: &Kind,
+        tcp: bool,
+        cores: Option<Cores>,
+    ) -> anyhow::Result<Self> {
+        let server = Self::spawn(scene, kind, tcp, cores)?;
         server.wait()?;
         Ok(server)
     }
@@ -155,8 +161,13 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts a server.
-    pub(crate) fn spawn(scene: &Scene, kind: &Kind, tcp: bool) -> anyhow::Result<Self> {
+    /// Starts a server, on its core if there are `cores`.
+    pub(crate) fn spawn(
+        scene: &Scene,
+        kind: &Kind,
+        tcp: bool,
+        cores: Option<Cores>,
+    ) -> anyhow::Result<Self> {
         let endpoint = if tcp {
             // The port is free now. If another process takes it, the start fails and no figure is wrong.
             Endpoint::Tcp(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
@@ -165,8 +176,11 @@ impl Server {
             Endpoint::Unix(std::path::absolute(scene.path(&format!("{number}.sock")))?)
         };
         let log = File::create(scene.path("server.log"))?;
-        let child = kind
-            .command(scene, &endpoint)
+        let mut command = kind.command(scene, &endpoint);
+        if let Some(cores) = cores {
+            command = cores.pinned(&command);
+        }
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -12,6 +12,7 @@ mod idle;
 mod inbox;
 mod linger;
 mod outbox;
+mod polling;
 mod rest;
 mod running;
 mod secured;
@@ -33,6 +34,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 pub(crate) use entrance::{Entrance, Visitor};
+pub use polling::Pollers;
 pub use strangers::STRANGERS;
 
 use crate::tls::Tls;
@@ -165,6 +167,7 @@ where
         }
     });
     let shaken = shaken.await;
+    let pollers = visitor.pollers.clone();
     // A client that has chosen an export gives back its place among the strangers.
     drop(visitor);
     let ended = match shaken {
@@ -177,7 +180,7 @@ where
         //# connection without waiting for a reply.
         Ok(Some(Err(error))) => Err(error),
         Ok(Some(Ok(None))) => Ok(End::Handshake),
-        Ok(Some(Ok(Some(agreed)))) => Ok(transmission::run(agreed, number, stop).await),
+        Ok(Some(Ok(Some(agreed)))) => Ok(transmission::run(agreed, number, pollers, stop).await),
     };
     match &ended {
         Ok(end) => {

@@ -12,7 +12,7 @@ mod server;
 mod tasks;
 mod tls;
 
-pub use connection::{End, STRANGERS, StopSignal, serve};
+pub use connection::{End, Pollers, STRANGERS, StopSignal, serve};
 pub use server::{
     AcceptFailure, Address, Inherited, Listener, OnlyClient, OpenSocket, Server, ServerMetrics,
     Stream, Welcome, address_of, serve_stream, socket_of,

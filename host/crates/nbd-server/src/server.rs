@@ -31,7 +31,7 @@ pub use nbd_client::Address;
 pub use standard::OnlyClient;
 pub use welcome::Welcome;
 
-use crate::connection::{self, Entrance, STRANGERS, StopSignal, Visitor, stopped};
+use crate::connection::{self, Entrance, Pollers, STRANGERS, StopSignal, Visitor, stopped};
 use crate::occasion::Occasion;
 use crate::tasks::Tasks;
 use crate::tls::Tls;
@@ -46,6 +46,7 @@ pub struct Server<C> {
     catalog: Arc<C>,
     connections: usize,
     offers: Offers,
+    pollers: Pollers,
     /// One permit for each connection that may choose an export.
     rooms: Arc<Semaphore>,
     drain: Duration,
@@ -59,6 +60,7 @@ impl<C> Clone for Server<C> {
             catalog: Arc::clone(&self.catalog),
             connections: self.connections,
             offers: self.offers,
+            pollers: self.pollers.clone(),
             rooms: Arc::clone(&self.rooms),
             drain: self.drain,
             stop: self.stop.clone(),
@@ -77,6 +79,7 @@ impl<C: Catalog> Server<C> {
             catalog,
             connections,
             offers: Offers::default(),
+            pollers: Pollers::default(),
             rooms: Arc::new(Semaphore::new(connections)),
             drain,
             stop,
@@ -88,6 +91,13 @@ impl<C: Catalog> Server<C> {
     #[must_use]
     pub fn offering(mut self, offers: Offers) -> Self {
         self.offers = offers;
+        self
+    }
+
+    /// The same server, whose connections poll for their clients' next requests. By default none does.
+    #[must_use]
+    pub fn polling(mut self, pollers: Pollers) -> Self {
+        self.pollers = pollers;
         self
     }
 
@@ -128,8 +138,9 @@ impl<C: Catalog> Server<C> {
     ) {
         let cpu = self.catalog.cores();
         let cpu = cpu.map(|cores| CpuShare::new(&CpuQuota::new(cores, CPU_WEIGHT), CPU_WEIGHT));
-        let entrance =
-            Entrance::new(listener.name(), Arc::clone(&self.rooms), cpu).offering(self.offers);
+        let entrance = Entrance::new(listener.name(), Arc::clone(&self.rooms), cpu)
+            .offering(self.offers)
+            .polling(self.pollers.clone());
         let (mut stop, mut closed) = (self.stop.clone(), welcome.clone());
         let mut failures = Occasion::default();
         loop {

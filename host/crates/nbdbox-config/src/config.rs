@@ -32,6 +32,7 @@ pub use schema::schema;
 use crate::grant::Grant;
 use crate::limits::{Limits, TenantLimits};
 use crate::policy::Policy;
+use crate::poll::Poll;
 use crate::reference::Reference;
 
 /// A configuration file.
@@ -70,6 +71,8 @@ pub struct Config {
     pub connections: usize,
     /// Time for the handshake. Restrains idle and slow strangers.
     pub handshake: Duration,
+    /// The time for which a connection polls for its client's next request before it sleeps.
+    pub poll: Poll,
     /// Time for requests in flight when the server stops. Restrains clients that don't read their replies.
     pub drain: Duration,
     /// The portion of `memory` and `connections` that this process has, if others have the rest.
@@ -99,6 +102,7 @@ impl Default for Config {
             sandbox: Sandbox::default(),
             connections: CONNECTIONS,
             handshake: Limits::default().handshake,
+            poll: Poll::default(),
             drain: DRAIN,
             portion: Portion::WHOLE,
         }

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod lock;
 pub mod native;
 pub mod policy;
+pub mod poll;
 pub mod reference;
 pub mod settings;
 pub mod size;

@@ -6,6 +6,7 @@ use fair_cores::CpuShare;
 use nbd_proto::Offers;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::polling::Pollers;
 use super::strangers::{Place, STRANGERS, Strangers};
 use super::turns::Turns;
 
@@ -18,6 +19,7 @@ pub(crate) struct Entrance {
     /// The listener's share of the cores, if tenants share them.
     cpu: Option<Arc<CpuShare>>,
     offers: Offers,
+    pollers: Pollers,
 }
 
 /// A client that has a place, and hasn't chosen an export yet.
@@ -26,6 +28,7 @@ pub(crate) struct Visitor {
     pub(super) place: Place,
     pub(super) turns: Turns,
     pub(super) offers: Offers,
+    pub(super) pollers: Pollers,
     rooms: Arc<Semaphore>,
 }
 
@@ -40,12 +43,19 @@ impl Entrance {
             rooms,
             cpu,
             offers: Offers::default(),
+            pollers: Pollers::default(),
         }
     }
 
     /// The same entrance, which offers only these parts of the protocol.
     pub(crate) fn offering(mut self, offers: Offers) -> Self {
         self.offers = offers;
+        self
+    }
+
+    /// The same entrance, whose clients' connections may poll.
+    pub(crate) fn polling(mut self, pollers: Pollers) -> Self {
+        self.pollers = pollers;
         self
     }
 
@@ -58,6 +68,7 @@ impl Entrance {
             place: self.strangers.enter().await,
             turns: Turns::new(self.cpu.clone()),
             offers: self.offers,
+            pollers: self.pollers.clone(),
             rooms: Arc::clone(&self.rooms),
         }
     }

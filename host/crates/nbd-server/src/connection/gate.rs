@@ -96,9 +96,9 @@ impl Gate {
         }
     }
 
-    /// Begins a go.
-    pub(super) fn begin_go(&mut self) {
-        self.slice.begin();
+    /// Begins a go, whose time counts from `since`.
+    pub(super) fn begin_go(&mut self, since: Instant) {
+        self.slice.begin(since);
         self.waits = WaitBudget::default();
         self.rounds = 0;
     }
@@ -209,7 +209,7 @@ mod tests {
 
     fn gate_of(tenant: Option<&Arc<FlowQuota>>, cpu: Option<&Arc<CpuShare>>) -> Gate {
         let mut gate = Gate::new(&Limits::default(), [None, tenant], cpu, &Arc::default());
-        gate.begin_go();
+        gate.begin_go(Instant::now());
         gate.begin_round();
         gate
     }
@@ -235,7 +235,7 @@ mod tests {
             gate.begin_round();
         }
         assert!(gate.is_go_over());
-        gate.begin_go();
+        gate.begin_go(Instant::now());
         gate.begin_round();
         assert!(!gate.is_go_over());
     }
@@ -251,7 +251,7 @@ mod tests {
         assert!(!gate.has_room() && gate.is_go_over());
         gate.begin_round();
         assert!(!gate.has_room(), "the budget is that of the go");
-        gate.begin_go();
+        gate.begin_go(Instant::now());
         assert!(gate.has_room());
     }
 
@@ -305,10 +305,10 @@ mod tests {
         assert!(gate.has_time(&mut cx()), "on credit");
         gate.end_go();
         share.owe(fair_cores::SLICE);
-        gate.begin_go();
+        gate.begin_go(Instant::now());
         assert!(!gate.has_time(&mut cx()), "others go first");
         gate.end_go();
-        gate.begin_go();
+        gate.begin_go(Instant::now());
         assert!(gate.has_time(&mut cx()));
         gate.give_up_core();
         assert!(gate.has_time(&mut cx()), "a slot in use stays");

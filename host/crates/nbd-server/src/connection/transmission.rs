@@ -6,6 +6,7 @@
 //! begin, and when other connections get their turn.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -17,12 +18,14 @@ use device::{Deadline, Device, Opened, Served};
 use futures_util::future::BoxFuture;
 use nbd_proto::{Command, Parsed, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
 
 use super::deadlines::Deadlines;
 use super::gate::{Gate, Permit};
 use super::handshake::Agreed;
 use super::idle::Idle;
 use super::linger::linger;
+use super::polling::{Pollers, Polling};
 use super::rest::Rest;
 use super::running::Running;
 use super::stall::Stall;
@@ -32,7 +35,12 @@ use crate::dispatch::{self, Reply, Request};
 
 /// Serves the requests of a connection until it ends and every request that began has ended too. Then it lets the
 /// device make durable what no flush has. Dropping the future gives up the requests under way.
-pub(super) async fn run<S, D>(agreed: Agreed<S, D>, number: u64, mut stop: StopSignal) -> End
+pub(super) async fn run<S, D>(
+    agreed: Agreed<S, D>,
+    number: u64,
+    pollers: Pollers,
+    mut stop: StopSignal,
+) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
     D: Device,
@@ -66,6 +74,7 @@ where
         idle: terms.limits.idle.map(Idle::new),
         stall: Stall::new(terms.limits.stall),
         rest: Rest::default(),
+        polling: Polling::new(pollers),
         stopped: Box::pin(async move { stopped(&mut stop).await }),
     };
     let end = poll_fn(|cx| transmission.poll(cx)).await;
@@ -106,6 +115,7 @@ struct Transmission<'d, S, D> {
     idle: Option<Idle>,
     stall: Stall,
     rest: Rest,
+    polling: Polling,
     stopped: BoxFuture<'static, ()>,
 }
 
@@ -120,7 +130,8 @@ enum Taken {
 impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
     /// Runs one go. Ready when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.gate.begin_go();
+        let now = Instant::now();
+        self.gate.begin_go(now - self.polling.awake_for(now));
         let polled = self.run_rounds(cx);
         self.gate.end_go();
         polled
@@ -144,6 +155,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
                 progress = self.check_stall(cx);
             }
             if !progress {
+                if self.is_quiet() && self.polling.stays_awake(Instant::now()) {
+                    // The runtime looks for input before it wakes a task that yields.
+                    let yielded = pin!(yield_now()).poll(cx);
+                    debug_assert!(yielded.is_pending(), "the runtime wakes the task");
+                    return Poll::Pending;
+                }
                 self.check_rest(cx);
                 return Poll::Pending;
             }
@@ -152,6 +169,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether the connection has nothing to do until its client sends a request, and is likely to send one soon.
+    fn is_quiet(&self) -> bool {
+        self.polling.is_on()
+            && self.phase == Phase::Open
+            && !self.gate.is_busy()
+            && self.wire.inbox.is_empty()
+            && self.wire.is_sent()
     }
 
     /// Returns whether the server has just stopped, and begins to stop then.
@@ -395,7 +421,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
                     End::Broken
                 }));
             }
-            Poll::Ready(Ok(read)) => self.stall.note_moved(read),
+            Poll::Ready(Ok(read)) => {
+                self.stall.note_moved(read);
+                self.polling.note_input();
+            }
             Poll::Ready(Err(_)) => self.enter(Phase::Gone(End::HungUp)),
         }
         true

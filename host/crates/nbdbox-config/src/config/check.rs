@@ -92,6 +92,14 @@ impl Checker<'_, '_> {
         {
             self.time(text, "handshake", &mut config.handshake);
         }
+        if let Some(text) = &file.poll
+            && first(self, text.span(), "poll")
+        {
+            match text.get().parse() {
+                Ok(poll) => config.poll = poll,
+                Err(error) => self.wrong(text.span(), "poll", error.to_string()),
+            }
+        }
         if let Some(format) = &file.log_format
             && first(self, format.span(), "log-format")
         {

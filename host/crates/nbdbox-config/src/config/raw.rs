@@ -48,6 +48,9 @@ pub(super) struct File {
     pub(super) connections: Option<At<i64>>,
     /// Time for the handshake, as `10s`. Default: 10s.
     pub(super) handshake: Text,
+    /// How long a connection of a busy client polls for the next request before it sleeps, as `50us`; `off` for never.
+    /// Default: 50us.
+    pub(super) poll: Text,
     /// Time for requests in flight to finish when the server stops, as `10s`. Default: 10s.
     pub(super) drain: Text,
 }

@@ -3,7 +3,7 @@
 
 use libc::*;
 
-use super::call::{Call, any, has, is, is_request, with};
+use super::call::{Call, any, has, is, is_request, null, with};
 
 /// The list of a server.
 pub(super) const CALLS: &[Call] = &[
@@ -21,23 +21,18 @@ pub(super) const CALLS: &[Call] = &[
     with(SYS_socketpair, &[is(0, AF_UNIX)]),
     // Open files, disks and pipes.
     any(SYS_read),
-    any(SYS_readv),
     any(SYS_pread64),
-    any(SYS_preadv),
     any(SYS_preadv2),
     any(SYS_write),
     any(SYS_writev),
     any(SYS_pwrite64),
-    any(SYS_pwritev),
     any(SYS_pwritev2),
     any(SYS_lseek),
     any(SYS_fstat),
     with(SYS_newfstatat, &[has(3, AT_EMPTY_PATH)]),
     with(SYS_statx, &[has(2, AT_EMPTY_PATH)]),
-    any(SYS_fstatfs),
     any(SYS_fallocate),
     any(SYS_fdatasync),
-    any(SYS_fsync),
     any(SYS_fadvise64),
     any(SYS_getdents64),
     with(SYS_ioctl, &[is_request(1, FIONBIO)]),
@@ -52,20 +47,27 @@ pub(super) const CALLS: &[Call] = &[
     with(SYS_fcntl, &[is(1, F_OFD_SETLK)]),
     with(SYS_fcntl, &[is(1, F_OFD_GETLK)]),
     any(SYS_close),
+    // Its own process and its parent, and names of its threads.
+    any(SYS_getpid),
+    any(SYS_getppid),
+    with(SYS_prctl, &[is(0, PR_SET_NAME)]),
+    with(SYS_prlimit64, &[is(0, 0), null(2)]),
+    // A thread that waits for another one's lock.
+    any(SYS_sched_yield),
     // Events and timers.
     any(SYS_epoll_create1),
     any(SYS_epoll_ctl),
+    #[cfg(not(target_arch = "x86_64"))]
     any(SYS_epoll_pwait),
     #[cfg(target_arch = "x86_64")]
     any(SYS_epoll_wait),
     #[cfg(target_arch = "x86_64")]
     any(SYS_poll),
     any(SYS_eventfd2),
+    #[cfg(not(target_arch = "x86_64"))]
     any(SYS_ppoll),
     any(SYS_clock_nanosleep),
     // Code. Memory becomes executable only after the process has written it, and is no longer writable then.
     with(SYS_mprotect, &[is(2, PROT_READ | PROT_EXEC)]),
     any(SYS_memfd_create),
-    any(SYS_ftruncate),
-    any(SYS_getrusage),
 ];

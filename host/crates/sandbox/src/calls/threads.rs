@@ -2,7 +2,7 @@
 
 use libc::*;
 
-use super::call::{Call, any, has, is, lacks, null, with};
+use super::call::{Call, any, has, lacks, with};
 
 /// The list that every role has.
 pub(super) const CALLS: &[Call] = &[
@@ -25,18 +25,8 @@ pub(super) const CALLS: &[Call] = &[
     any(SYS_rt_sigprocmask),
     any(SYS_rt_sigreturn),
     any(SYS_futex),
-    any(SYS_sched_yield),
     any(SYS_sched_getaffinity),
     any(SYS_gettid),
-    any(SYS_getpid),
-    // These reveal nothing, and libraries don't expect them to fail.
-    any(SYS_getppid),
-    any(SYS_getuid),
-    any(SYS_geteuid),
-    any(SYS_getgid),
-    any(SYS_getegid),
-    with(SYS_prctl, &[is(0, PR_SET_NAME)]),
-    with(SYS_prlimit64, &[is(0, 0), null(2)]),
     any(SYS_getrandom),
     any(SYS_clock_gettime),
     any(SYS_restart_syscall),

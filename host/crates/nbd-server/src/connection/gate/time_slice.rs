@@ -59,9 +59,9 @@ impl TimeSlice {
         }
     }
 
-    /// Begins to time a poll of the task.
-    pub(super) fn begin(&mut self) {
-        self.began = Instant::now();
+    /// Begins to time a poll of the task, which counts from `since`.
+    pub(super) fn begin(&mut self, since: Instant) {
+        self.began = since;
         if let Some(shared) = &mut self.shared {
             shared.paid = paid_here();
         }
