@@ -77,6 +77,7 @@ check: ready ## Required before a commit: format, lints, docs, shell scripts, a 
 .PHONY: long
 long: check build ## The long checks: the release build, licences, longer fuzzing, power cuts, the soak
 	@tests/setup/licences.sh
+	@tests/setup/calls.sh
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory cuts
 	@$(MAKE) --no-print-directory soak

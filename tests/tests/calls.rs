@@ -8,18 +8,40 @@ use sandbox::Role;
 
 /// Calls on a list that no test makes on x86-64, and the reason for each.
 const UNSEEN: &[(&str, i64, &str)] = &[
-    ("behind-walls", 24, "sched_yield: a thread that waits for a lock"),
-    ("compile-plugin", 15, "rt_sigreturn: the return from a signal handler"),
+    (
+        "behind-walls",
+        24,
+        "sched_yield: a thread that waits for a lock",
+    ),
+    (
+        "compile-plugin",
+        15,
+        "rt_sigreturn: the return from a signal handler",
+    ),
     ("compile-plugin", 60, "exit: a thread's end"),
-    ("compile-plugin", 219, "restart_syscall: made by the kernel after SIGCONT"),
-    ("compile-plugin", 228, "clock_gettime: if the clock can't be read without it"),
+    (
+        "compile-plugin",
+        219,
+        "restart_syscall: made by the kernel after SIGCONT",
+    ),
+    (
+        "compile-plugin",
+        228,
+        "clock_gettime: if the clock can't be read without it",
+    ),
 ];
 
 /// Calls that fail with EPERM and do no harm, and the reason for each.
 const DENIED: &[(i64, &str)] = &[
     (2, "open: libc looks for the processor's features"),
-    (257, "openat: the standard library looks for limits of the control group"),
-    (72, "fcntl: the standard library checks a descriptor in debug builds"),
+    (
+        257,
+        "openat: the standard library looks for limits of the control group",
+    ),
+    (
+        72,
+        "fcntl: the standard library checks a descriptor in debug builds",
+    ),
 ];
 
 #[test]

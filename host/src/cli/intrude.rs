@@ -7,12 +7,13 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::LazyLock;
 
 use clap::Args;
 use nix::sys::ptrace;
 use outside::{Keeper, Request, Rights, Socket};
 use runtime::cache::Cache;
-use rustix::process::{Resource, Signal, getppid, kill_process, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, kill_process, setrlimit};
 use sandbox::Role;
 
 use super::sandbox_args::{self, SandboxArgs, Side};
@@ -34,6 +35,9 @@ pub(super) struct Intrude {
     sandbox: SandboxArgs,
 }
 
+/// The keeper. A compiler can't ask for its parent once it is behind its walls.
+static PARENT: LazyLock<Option<Pid>> = LazyLock::new(getppid);
+
 /// An attempt, and its name in SECURITY.md.
 type Attempt = (&'static str, fn() -> io::Result<()>);
 
@@ -42,7 +46,7 @@ const ATTEMPTS: &[Attempt] = &[
     ("read another process's memory", || {
         File::open(format!(
             "/proc/{}/mem",
-            getppid().map_or(1, |keeper| keeper.as_raw_nonzero().get())
+            PARENT.map_or(1, |keeper| keeper.as_raw_nonzero().get())
         ))
         .map(drop)
     }),
@@ -87,21 +91,23 @@ const ATTEMPTS: &[Attempt] = &[
     ("listen on vsock", || {
         vsock::VsockListener::bind_with_cid_port(1, 9).map(drop)
     }),
-    ("signal the keeper", || match getppid() {
+    ("signal the keeper", || match *PARENT {
         Some(keeper) => Ok(kill_process(keeper, Signal::CONT)?),
         None => Err(io::ErrorKind::NotFound.into()),
     }),
     ("trace the keeper", || {
-        let keeper = getppid().map_or(1, |keeper| keeper.as_raw_nonzero().get());
+        let keeper = PARENT.map_or(1, |keeper| keeper.as_raw_nonzero().get());
         Ok(ptrace::attach(nix::unistd::Pid::from_raw(keeper))?)
     }),
     ("become another user", || {
         Ok(nix::unistd::setuid(nix::unistd::Uid::from_raw(1))?)
     }),
     ("raise a limit", || {
-        let mut limit = rustix::process::getrlimit(Resource::Core);
-        limit.current = limit.maximum;
-        Ok(setrlimit(Resource::Core, limit)?)
+        let none = Rlimit {
+            current: None,
+            maximum: None,
+        };
+        Ok(setrlimit(Resource::Core, none)?)
     }),
     ("rename the machine", || {
         Ok(rustix::system::sethostname(b"intruder")?)
@@ -143,6 +149,7 @@ const REQUESTS: &[Attempt] = &[
 impl Intrude {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         if self.compiler {
+            LazyLock::force(&PARENT);
             sandbox::enter(Role::Compiler)?;
             return Ok(print(ATTEMPTS.iter()));
         }

@@ -110,7 +110,7 @@ pub(crate) fn all() -> Vec<Row> {
             "pattern-read",
             "4 KiB random reads, depth 64, `pattern`",
             Probe::Load(random(Read, 64)),
-            &[Goal::Rate(2.1)],
+            &[Goal::Rate(2.1), Goal::Cpu(2.1)],
             pattern,
         ),
         row(
