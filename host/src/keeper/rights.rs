@@ -148,3 +148,85 @@ pub(crate) fn native<'a>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use nbdbox_config::config::{Part, Source, parse};
+    use outside::Request;
+
+    use super::*;
+
+    const TEXT: &str = r#"
+        [[listener]]
+        name = "gold"
+        unix = "/run/gold.sock"
+        process = "own"
+        [[listener]]
+        name = "silver"
+        unix = "/run/silver.sock"
+        process = "own"
+        [tenant.gold]
+        clients = [{ listener = "gold" }]
+        [[tenant.gold.export]]
+        name = "disk"
+        plugin = "/plugins/file.wasm"
+        settings = { key = "gold's" }
+        blobs = { disk = "/srv/gold.img:rw" }
+        [tenant.silver]
+        clients = [{ listener = "silver" }]
+        [[tenant.silver.export]]
+        name = "disk"
+        plugin = "/plugins/qcow2.wasm"
+        settings = { key = "silver's" }
+        blobs = { disk = "/srv/silver.img:ro" }
+    "#;
+
+    #[test]
+    fn a_part_has_no_right_to_another_part_and_no_word_of_it() {
+        let path = Path::new("/etc/nbdbox.toml");
+        let mut config = parse(&[Source { path, text: TEXT }]).unwrap();
+        config.narrow_to(&Part::Listener("silver".to_owned()));
+        let rights = of_configuration(path, &config).unwrap();
+        let disk = |path: &str, writable| Request::Disk {
+            path: Path::new(path).into(),
+            writable,
+        };
+        let code = |path: &str| Request::Code {
+            path: Path::new(path).into(),
+            compatibility: 0,
+        };
+        let socket = |path: &str| {
+            Request::Listen(Socket::Unix {
+                path: Path::new(path).into(),
+                mode: None,
+                owner: None,
+            })
+        };
+        for (request, allowed) in [
+            (disk("/srv/silver.img", false), true),
+            (disk("/srv/silver.img", true), false),
+            (disk("/srv/gold.img", false), false),
+            (code("/plugins/qcow2.wasm"), true),
+            (code("/plugins/file.wasm"), false),
+            (socket("/run/silver.sock"), true),
+            (socket("/run/gold.sock"), false),
+            (Request::Visit(0), false),
+        ] {
+            assert_eq!(rights.permit(&request), allowed, "{request:?}");
+        }
+        let (_, file) = rights.perform(&Request::Read(path.into())).unwrap();
+        let mut bytes = Vec::new();
+        std::fs::File::from(file.unwrap())
+            .read_to_end(&mut bytes)
+            .unwrap();
+        let has = |word: &str| {
+            bytes
+                .windows(word.len())
+                .any(|window| window == word.as_bytes())
+        };
+        assert!(has("silver's"));
+        assert!(!has("gold"), "{}", String::from_utf8_lossy(&bytes));
+    }
+}

@@ -128,8 +128,8 @@ mod tests {
         sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
         settings = { one = "1", two = { file = "secret" }, three = { env = "SECRET" } }
         blobs = { disk = "d.img:rw" }
-        limits = { idle = "1m" }
-        on-failure = "retire"
+        limits = { idle = "1min" }
+        on-failure = "fail"
         [[tenant.a.export.filters]]
         plugin = "log"
         settings = { logfile = "log" }
