@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(crate) struct Queue<J> {
     jobs: VecDeque<J>,
-    /// The threads that exist or are about to begin.
+    /// The threads that exist, and the one that is about to begin.
     threads: usize,
     /// The threads that wait for a job.
     idle: usize,
@@ -32,14 +32,14 @@ impl<J> Queue<J> {
         begins
     }
 
-    /// Notes that the thread that `push` requested can't begin. If there is no other thread, returns the waiting jobs,
-    /// which nobody will run.
-    pub(crate) fn cannot_begin(&mut self) -> VecDeque<J> {
+    /// Notes that the thread that the last `push` requested can't begin. If there is no other thread, returns the job of
+    /// that `push`, which nobody will run.
+    pub(crate) fn cannot_begin(&mut self) -> Option<J> {
         self.threads -= 1;
         if self.threads == 0 {
-            return std::mem::take(&mut self.jobs);
+            return self.jobs.pop_back();
         }
-        VecDeque::new()
+        None
     }
 
     /// Takes the next job.
@@ -97,13 +97,11 @@ mod tests {
         assert!(queue.push(1));
         assert_eq!(queue.pop(), Some(1));
         assert!(queue.push(2));
-        assert!(
-            queue.cannot_begin().is_empty(),
-            "the first thread will take it"
-        );
+        assert_eq!(queue.cannot_begin(), None, "the first thread will take it");
+        assert_eq!(queue.pop(), Some(2));
         queue.end();
         assert!(queue.push(3));
-        assert_eq!(queue.cannot_begin(), [2, 3]);
+        assert_eq!(queue.cannot_begin(), Some(3));
         assert_eq!((queue.threads(), queue.waiting()), (0, 0));
     }
 }
