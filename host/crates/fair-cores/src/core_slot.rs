@@ -26,7 +26,7 @@ pub struct CoreSlot {
     less: Duration,
 }
 
-thread_local! {
+std::thread_local! {
     /// The time that guests ran on this thread with slots of their own.
     static PAID: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }

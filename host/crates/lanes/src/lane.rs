@@ -154,7 +154,7 @@ impl Lane {
     }
 }
 
-thread_local! {
+std::thread_local! {
     /// Whether this thread belongs to a lane.
     static IS_LANES: Cell<bool> = const { Cell::new(false) };
 }
