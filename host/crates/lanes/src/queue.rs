@@ -29,6 +29,7 @@ impl<J> Queue<J> {
         self.jobs.push_back(job);
         let begins = self.jobs.len() > self.idle && self.threads < self.most;
         self.threads += usize::from(begins);
+        self.check();
         begins
     }
 
@@ -36,10 +37,12 @@ impl<J> Queue<J> {
     /// that `push`, which nobody will run.
     pub(crate) fn cannot_begin(&mut self) -> Option<J> {
         self.threads -= 1;
-        if self.threads == 0 {
-            return self.jobs.pop_back();
-        }
-        None
+        let given_up = match self.threads {
+            0 => self.jobs.pop_back(),
+            _ => None,
+        };
+        self.check();
+        given_up
     }
 
     /// Takes the next job.
@@ -50,16 +53,19 @@ impl<J> Queue<J> {
     /// Notes that a thread waits for a job.
     pub(crate) fn rest(&mut self) {
         self.idle += 1;
+        self.check();
     }
 
     /// Notes that a thread waits no longer.
     pub(crate) fn wake(&mut self) {
         self.idle -= 1;
+        self.check();
     }
 
     /// Notes that a thread ends, which isn't waiting.
     pub(crate) fn end(&mut self) {
         self.threads -= 1;
+        self.check();
     }
 
     /// The number of threads.
@@ -70,6 +76,19 @@ impl<J> Queue<J> {
     /// The number of jobs that no thread has taken.
     pub(crate) fn waiting(&self) -> usize {
         self.jobs.len()
+    }
+
+    /// Checks the invariants at the end of each transition, in debug builds.
+    fn check(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        assert!(self.idle <= self.threads, "more threads wait than exist");
+        assert!(self.threads <= self.most, "a thread too many");
+        assert!(
+            self.threads > 0 || self.jobs.is_empty(),
+            "no thread will take the jobs"
+        );
     }
 }
 
