@@ -65,8 +65,10 @@ impl Future for CoreTicket {
             if self.ticket.is_none() {
                 self.ticket = Some(slots.queue_up(id, cx.waker()));
             }
+            slots.check();
             return Poll::Pending;
         };
+        slots.check();
         drop(slots);
         self.ticket = None;
         Poll::Ready(CoreSlot {
