@@ -154,11 +154,13 @@ impl<T: Pooled> Pool<T> {
             return;
         }
         let (idle, handed) = (state.idle.len(), state.handed.len());
-        assert!(idle + handed <= state.taken, "an instance has no place");
+        let used = handed + state.holders.len();
+        assert_eq!(state.taken, idle + state.leaving + used, "places");
+        assert!(idle + used <= self.most, "more instances than permits");
         // Calls that are about to use a permit hold those that are missing here.
-        let lent = state.taken - idle - state.leaving;
-        let permits = self.permits.available_permits() + state.put_aside + lent;
+        let permits = self.permits.available_permits() + state.put_aside + used;
         assert!(permits <= self.most, "{permits} of {} permits", self.most);
+        assert!(state.dirty.len() <= idle + used, "a dirty one is gone");
         let is_wanted = |member: &Member<T>| state.wanted.contains_key(&member.instance.number());
         assert!(state.handed.iter().all(is_wanted), "handed to nobody");
         assert!(state.wanted.values().all(|flushes| *flushes > 0));
@@ -232,7 +234,6 @@ impl<T: Pooled> Pool<T> {
             return Some(Acquired::Closed);
         }
         if let Some(member) = state.idle.pop() {
-            self.check(&state);
             let lease = Lease::new(self, &mut state, member, Some(permit), request.clone());
             return Some(Acquired::Ready(lease));
         }
@@ -253,7 +254,6 @@ impl<T: Pooled> Pool<T> {
         let number = state.next_number;
         state.next_number += 1;
         state.taken += 1;
-        self.check(&state);
         let vacancy = Vacancy::new(self, &mut state, permit, share, number, request.clone());
         Some(Acquired::Vacant(vacancy))
     }
