@@ -63,6 +63,7 @@ impl Unflushed {
 
     /// Notes that the flush has succeeded: all changes that were noted before it began are durable.
     pub fn finish_flush(&self, epoch: Epoch) {
+        self.check(epoch.0);
         self.flushed.fetch_max(epoch.0, SeqCst);
     }
 
@@ -90,6 +91,7 @@ impl Unflushed {
     /// durable.
     #[must_use]
     pub fn has_flushed_since(&self, mark: Mark) -> bool {
+        self.check(mark.0);
         self.flushed.load(SeqCst) > mark.0
     }
 
@@ -106,6 +108,12 @@ impl Unflushed {
     /// Two changes may arrive here in another order than that of their times: the later time wins.
     fn set_changed(&self, time: u64) {
         self.changed.fetch_max(time, SeqCst);
+    }
+
+    /// Checks in debug builds that this record gave out `time`, so that no flush of another one counts here. The clock
+    /// only goes forward, so other threads can't disturb that.
+    fn check(&self, time: u64) {
+        debug_assert!(time <= self.clock.load(SeqCst), "a time of another record");
     }
 }
 

@@ -89,6 +89,7 @@ impl ReadReply {
         self.reads.clear();
         self.below.clear();
         self.spoilt = None;
+        self.check();
     }
 
     /// The memory that it holds, in bytes.
@@ -113,6 +114,7 @@ impl ReadReply {
             Some(Piece::Zeroes(last)) => *last += length,
             _ => self.pieces.push(Piece::Zeroes(length)),
         }
+        self.check();
     }
 
     /// Adds the `length` bytes at `offset` of a blob, which the host reads later. The caller has checked the range.
@@ -124,6 +126,7 @@ impl ReadReply {
                 at,
                 length,
             });
+            self.check();
         }
     }
 
@@ -132,6 +135,7 @@ impl ReadReply {
     pub fn below(&mut self, offset: u64, length: u64) {
         if let Some((at, length)) = self.reserve(length) {
             self.below.push(BelowRead { offset, at, length });
+            self.check();
         }
     }
 
@@ -189,6 +193,7 @@ impl ReadReply {
     pub fn carried_out(&mut self) {
         self.reads.clear();
         self.below.clear();
+        self.check();
     }
 
     /// Copies the layer's answer to the reserved place of `read`, which is one of [`reads_below`](Self::reads_below).
@@ -269,6 +274,7 @@ impl ReadReply {
         }
         self.used = total;
         self.pieces.push(Piece::Data(self.filled));
+        self.check();
     }
 
     /// Reserves `length` bytes of the buffer as a data piece: their place and their number. `None` if the reply is
@@ -282,6 +288,7 @@ impl ReadReply {
             Some(Piece::Data(last)) => *last += length,
             _ => self.pieces.push(Piece::Data(length)),
         }
+        self.check();
         Some((at, length))
     }
 
@@ -312,6 +319,52 @@ impl ReadReply {
             }
         }
     }
+
+    /// Checks the invariants at the end of each transition, in debug builds. A plugin may add thousands of pieces one by
+    /// one, so this goes through all of them only while they are few, and each time that their number has doubled.
+    fn check(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        assert!(self.filled <= self.wanted, "longer than the request");
+        assert!(self.used <= self.memory.bytes().len(), "no memory for it");
+        let counts = [self.pieces.len(), self.reads.len(), self.below.len()];
+        let most = counts.into_iter().max().unwrap_or(0);
+        assert!(most <= PIECES, "{most} pieces");
+        if most <= 16 || most.is_power_of_two() {
+            self.check_pieces();
+        }
+    }
+
+    fn check_pieces(&self) {
+        let (mut data, mut zeroes) = (0, 0);
+        for piece in &self.pieces {
+            match *piece {
+                Piece::Data(length) => data += length as usize,
+                Piece::Zeroes(length) => zeroes += length as usize,
+            }
+        }
+        assert_eq!(data, self.used, "data pieces have the bytes that are used");
+        assert_eq!(data + zeroes, self.filled as usize, "pieces have all bytes");
+        let is_data = |piece: &Piece| matches!(piece, Piece::Data(_));
+        let alternate = |one: &Piece, two: &Piece| is_data(one) != is_data(two);
+        assert!(
+            self.pieces.is_sorted_by(alternate),
+            "two of a kind in a row"
+        );
+        let reads = self.reads.iter().map(|read| (read.at, read.length));
+        let below = self.below.iter().map(|read| (read.at, read.length));
+        assert!(are_apart(reads, self.used) && are_apart(below, self.used));
+    }
+}
+
+/// Whether places of the buffer ascend, don't overlap, and lie in its first `used` bytes.
+fn are_apart(mut places: impl Iterator<Item = (usize, u32)>, used: usize) -> bool {
+    let mut end = 0;
+    places.all(|(at, length)| {
+        let start = std::mem::replace(&mut end, at + length as usize);
+        at >= start && end <= used
+    })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub struct CoreSlot {
     less: Duration,
 }
 
-thread_local! {
+std::thread_local! {
     /// The time that guests ran on this thread with slots of their own.
     static PAID: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
@@ -65,8 +65,10 @@ impl Future for CoreTicket {
             if self.ticket.is_none() {
                 self.ticket = Some(slots.queue_up(id, cx.waker()));
             }
+            slots.check();
             return Poll::Pending;
         };
+        slots.check();
         drop(slots);
         self.ticket = None;
         Poll::Ready(CoreSlot {

@@ -122,6 +122,22 @@ impl<T> Fair<T> {
         self.waiting.first().map(|(_, number)| *number)
     }
 
+    /// How many waiters all members have.
+    pub(super) fn waits(&self) -> usize {
+        self.members.values().map(|member| member.waits).sum()
+    }
+
+    /// Checks the invariants. `waits` tells how many waiters a member's own value has.
+    pub(super) fn check(&self, waits: impl Fn(&T) -> usize) {
+        for (number, member) in &self.members {
+            assert_eq!(member.waits, waits(&member.own), "waiters of {number}");
+            let has_turns = self.waiting.contains(&(member.time, *number));
+            assert_eq!(has_turns, member.waits > 0, "turns of {number}");
+        }
+        let waiting = self.members.values().filter(|member| member.waits > 0);
+        assert_eq!(waiting.count(), self.waiting.len(), "turns of nobody");
+    }
+
     /// A member without waiters was away: it begins where the others are.
     fn catch_up(&mut self, number: u64) {
         if let Some(member) = self.members.get_mut(&number)

@@ -181,7 +181,41 @@ impl Scheduler {
             self.given.push((ticket, now));
             woken.push(waker);
         }
+        self.check();
         woken
+    }
+
+    /// Checks the invariants in debug builds: at the end of each transition, when free slots have been handed out. It
+    /// goes through all exports of the process, which are few in a debug build.
+    pub(super) fn check(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        self.tenants.check(|tenant| {
+            tenant
+                .exports
+                .check(|export| self.check_queue(&export.queue));
+            let waits = tenant.exports.waits();
+            assert_eq!(tenant.length.load(Ordering::Relaxed), waits);
+            waits
+        });
+        assert!(self.given.len() <= self.taken && self.taken <= self.count);
+        let waits = self.tenants.waits();
+        assert!(
+            waits == 0 || self.taken == self.count,
+            "{waits} wait for free slots"
+        );
+    }
+
+    /// Tickets are in order, and none of them has a slot. Returns their number.
+    fn check_queue(&self, queue: &VecDeque<(u64, Waker)>) -> usize {
+        assert!(queue.iter().is_sorted_by(|(one, _), (two, _)| one < two));
+        let waits = |ticket| queue.binary_search_by_key(ticket, |(own, _)| *own).is_ok();
+        assert!(
+            !self.given.iter().any(|(ticket, _)| waits(ticket)),
+            "it has a slot"
+        );
+        queue.len()
     }
 
     /// The share that has the next turn, and its first ticket, which leaves the queue.

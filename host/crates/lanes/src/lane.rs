@@ -1,6 +1,7 @@
 //! A lane: its threads, and access to them.
 
 use std::cell::Cell;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -120,11 +121,27 @@ impl Lane {
     }
 
     fn submit(&self, job: Job) -> Result<(), LaneError> {
-        let begins = self.queue().push(job);
+        let mut queue = self.queue();
+        // The thread begins, or fails to, before another caller sees the queue. So each job that stays there has a thread.
+        let begun = match queue.push(job) {
+            true => self.begin_thread(),
+            false => Ok(()),
+        };
+        let given_up = begun.is_err().then(|| queue.cannot_begin()).flatten();
+        drop(queue);
         self.0.come.notify_one();
-        if !begins {
-            return Ok(());
+        if let Err(error) = begun {
+            let owner = &self.0.owner;
+            tracing::error!(target: "nbdbox::lanes", owner, "can't start a thread: {error}");
         }
+        // Without it, the other threads will take the job.
+        match given_up {
+            Some(_) => Err(LaneError::NoThread),
+            None => Ok(()),
+        }
+    }
+
+    fn begin_thread(&self) -> io::Result<()> {
         // The kernel truncates the name to 15 bytes.
         let name = format!("lane-{}", self.0.owner);
         let shared = Arc::clone(&self.0);
@@ -133,22 +150,11 @@ impl Lane {
             clippy::disallowed_methods,
             reason = "the one place where threads for others' work begin: the lane's owner, eight at most"
         )]
-        let begun = thread.spawn(move || shared.work());
-        let Err(error) = begun else {
-            return Ok(());
-        };
-        let owner = &self.0.owner;
-        tracing::error!(target: "nbdbox::lanes", owner, "can't start a thread: {error}");
-        let given_up = self.queue().cannot_begin();
-        if given_up.is_empty() {
-            // The other threads will take the job.
-            return Ok(());
-        }
-        Err(LaneError::NoThread)
+        thread.spawn(move || shared.work()).map(drop)
     }
 }
 
-thread_local! {
+std::thread_local! {
     /// Whether this thread belongs to a lane.
     static IS_LANES: Cell<bool> = const { Cell::new(false) };
 }

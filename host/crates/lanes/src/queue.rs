@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(crate) struct Queue<J> {
     jobs: VecDeque<J>,
-    /// The threads that exist or are about to begin.
+    /// The threads that exist, and the one that is about to begin.
     threads: usize,
     /// The threads that wait for a job.
     idle: usize,
@@ -29,17 +29,20 @@ impl<J> Queue<J> {
         self.jobs.push_back(job);
         let begins = self.jobs.len() > self.idle && self.threads < self.most;
         self.threads += usize::from(begins);
+        self.check();
         begins
     }
 
-    /// Notes that the thread that `push` requested can't begin. If there is no other thread, returns the waiting jobs,
-    /// which nobody will run.
-    pub(crate) fn cannot_begin(&mut self) -> VecDeque<J> {
+    /// Notes that the thread that the last `push` requested can't begin. If there is no other thread, returns the job of
+    /// that `push`, which nobody will run.
+    pub(crate) fn cannot_begin(&mut self) -> Option<J> {
         self.threads -= 1;
-        if self.threads == 0 {
-            return std::mem::take(&mut self.jobs);
-        }
-        VecDeque::new()
+        let given_up = match self.threads {
+            0 => self.jobs.pop_back(),
+            _ => None,
+        };
+        self.check();
+        given_up
     }
 
     /// Takes the next job.
@@ -50,16 +53,19 @@ impl<J> Queue<J> {
     /// Notes that a thread waits for a job.
     pub(crate) fn rest(&mut self) {
         self.idle += 1;
+        self.check();
     }
 
     /// Notes that a thread waits no longer.
     pub(crate) fn wake(&mut self) {
         self.idle -= 1;
+        self.check();
     }
 
     /// Notes that a thread ends, which isn't waiting.
     pub(crate) fn end(&mut self) {
         self.threads -= 1;
+        self.check();
     }
 
     /// The number of threads.
@@ -70,6 +76,19 @@ impl<J> Queue<J> {
     /// The number of jobs that no thread has taken.
     pub(crate) fn waiting(&self) -> usize {
         self.jobs.len()
+    }
+
+    /// Checks the invariants at the end of each transition, in debug builds.
+    fn check(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        assert!(self.idle <= self.threads, "more threads wait than exist");
+        assert!(self.threads <= self.most, "a thread too many");
+        assert!(
+            self.threads > 0 || self.jobs.is_empty(),
+            "no thread will take the jobs"
+        );
     }
 }
 
@@ -97,13 +116,11 @@ mod tests {
         assert!(queue.push(1));
         assert_eq!(queue.pop(), Some(1));
         assert!(queue.push(2));
-        assert!(
-            queue.cannot_begin().is_empty(),
-            "the first thread will take it"
-        );
+        assert_eq!(queue.cannot_begin(), None, "the first thread will take it");
+        assert_eq!(queue.pop(), Some(2));
         queue.end();
         assert!(queue.push(3));
-        assert_eq!(queue.cannot_begin(), [2, 3]);
+        assert_eq!(queue.cannot_begin(), Some(3));
         assert_eq!((queue.threads(), queue.waiting()), (0, 0));
     }
 }

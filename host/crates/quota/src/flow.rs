@@ -55,6 +55,7 @@ impl FlowQuota {
         state.most_requests = requests;
         state.most_bytes = bytes;
         state.wake_first();
+        state.check();
     }
 
     /// Requests and bytes in flight.
@@ -110,6 +111,28 @@ impl State {
             self.wake_first();
         }
     }
+
+    /// Checks the invariants at the end of each transition, in debug builds.
+    fn check(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        assert!(
+            self.requests > 0 || self.bytes == 0,
+            "{} bytes of no request",
+            self.bytes
+        );
+        // Numbers ascend, so no connection overtakes another one or is there twice.
+        let in_order = |(one, _): &(u64, Waker), (two, _): &(u64, Waker)| one < two;
+        assert!(
+            self.queue
+                .iter()
+                .is_sorted_by(|one, two| in_order(one, two))
+        );
+        assert!(self.watching.is_sorted_by(in_order));
+        let last = [self.queue.back(), self.watching.last()];
+        assert!(last.iter().flatten().all(|(number, _)| *number < self.next));
+    }
 }
 
 impl FlowTicket {
@@ -134,6 +157,7 @@ impl FlowTicket {
         let my_turn = first.is_none() || first == self.waiting;
         if !my_turn || !state.fits(bytes) {
             self.waiting = Some(queue_up(&mut state, self.waiting, cx.waker()));
+            self.check(&state);
             return false;
         }
         state.requests += 1;
@@ -142,9 +166,9 @@ impl FlowTicket {
         if let Some(number) = self.waiting.take() {
             state.leave_queue(number);
         }
-        drop(state);
         self.requests += 1;
         self.bytes = self.bytes.saturating_add(bytes);
+        self.check(&state);
         true
     }
 
@@ -167,6 +191,7 @@ impl FlowTicket {
             return true;
         }
         self.watching = Some(state.watch(self.watching, cx.waker()));
+        self.check(&state);
         false
     }
 
@@ -180,7 +205,9 @@ impl FlowTicket {
     /// Leaves the queue; the connections behind this one move up.
     pub fn give_up(&mut self) {
         if let Some(number) = self.waiting.take() {
-            self.quota.state().leave_queue(number);
+            let mut state = self.quota.state();
+            state.leave_queue(number);
+            self.check(&state);
         }
     }
 
@@ -189,6 +216,18 @@ impl FlowTicket {
         state.requests -= requests;
         state.bytes = state.bytes.saturating_sub(bytes);
         state.wake_first();
+        state.check();
+    }
+
+    /// Checks the invariants of this connection and of the flow, in debug builds.
+    fn check(&self, state: &State) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        state.check();
+        assert!(self.requests <= state.requests && self.bytes <= state.bytes);
+        let is_queued = |waiting| state.queue.iter().any(|(number, _)| *number == waiting);
+        assert!(self.waiting.is_none_or(is_queued), "it isn't in the queue");
     }
 }
 

@@ -72,8 +72,10 @@ struct State<T> {
     /// The numbers of the instances that took a change since their last flush.
     dirty: BTreeSet<u64>,
     next_number: u64,
-    /// Places in use: by instances, idle or lent, and by vacancies.
+    /// Places in use: by instances, idle, lent or leaving, and by vacancies.
     taken: usize,
+    /// Instances that were idle and are being dropped. They have no permit, but their places until they are gone.
+    leaving: usize,
     /// Permits that were put aside because the tenant's quota had no room. Calls wait for the existing instances
     /// instead.
     put_aside: usize,
@@ -124,6 +126,7 @@ impl<T: Pooled> Pool<T> {
             wanted: BTreeMap::new(),
             dirty: BTreeSet::new(),
             taken: 1,
+            leaving: 0,
             put_aside: 0,
             crashes: Backoff::new(BACKOFF, LONGEST_BACKOFF),
             holders: Vec::new(),
@@ -151,10 +154,13 @@ impl<T: Pooled> Pool<T> {
             return;
         }
         let (idle, handed) = (state.idle.len(), state.handed.len());
-        assert!(idle + handed <= state.taken, "more instances than places");
+        let used = handed + state.holders.len();
+        assert_eq!(state.taken, idle + state.leaving + used, "places");
+        assert!(idle + used <= self.most, "more instances than permits");
         // Calls that are about to use a permit hold those that are missing here.
-        let permits = self.permits.available_permits() + state.put_aside + (state.taken - idle);
+        let permits = self.permits.available_permits() + state.put_aside + used;
         assert!(permits <= self.most, "{permits} of {} permits", self.most);
+        assert!(state.dirty.len() <= idle + used, "a dirty one is gone");
         let is_wanted = |member: &Member<T>| state.wanted.contains_key(&member.instance.number());
         assert!(state.handed.iter().all(is_wanted), "handed to nobody");
         assert!(state.wanted.values().all(|flushes| *flushes > 0));
@@ -228,7 +234,6 @@ impl<T: Pooled> Pool<T> {
             return Some(Acquired::Closed);
         }
         if let Some(member) = state.idle.pop() {
-            self.check(&state);
             let lease = Lease::new(self, &mut state, member, Some(permit), request.clone());
             return Some(Acquired::Ready(lease));
         }
@@ -249,7 +254,6 @@ impl<T: Pooled> Pool<T> {
         let number = state.next_number;
         state.next_number += 1;
         state.taken += 1;
-        self.check(&state);
         let vacancy = Vacancy::new(self, &mut state, permit, share, number, request.clone());
         Some(Acquired::Vacant(vacancy))
     }
@@ -271,10 +275,20 @@ impl<T: Pooled> Pool<T> {
             .into_iter()
             .partition(|member| dirty.contains(&member.instance.number()));
         *idle = keep;
-        state.taken -= rest.len();
+        let count = rest.len();
+        state.leaving += count;
         self.check(&state);
         drop(state);
+        // This takes a while. Their places stay taken, so a call that meanwhile finds no room in the quota queues instead
+        // of failing.
         drop(rest);
+        let mut state = self.state();
+        state.leaving -= count;
+        state.taken -= count;
+        for _ in 0..count {
+            self.try_again(&mut state);
+        }
+        self.check(&state);
     }
 
     /// Makes the pool lend and make no instances from now on, except for flushes.

@@ -94,7 +94,6 @@ impl<'a, T: Pooled> Dirty<'a, T> {
         self.numbers.remove(&number);
         // Taken out of `handed` above, so no permit comes free.
         state.unwant(number);
-        pool.check(&state);
         let lease = Lease::new(pool, &mut state, member, permit, request.clone());
         Next::Found(lease)
     }

@@ -36,6 +36,7 @@ impl<'a, T: Pooled> Lease<'a, T> {
         request: Deadline,
     ) -> Self {
         state.holders.push(request.clone());
+        pool.check(state);
         Self {
             pool,
             member: Some(member),

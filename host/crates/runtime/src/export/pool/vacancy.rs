@@ -29,6 +29,7 @@ impl<'a, T: Pooled> Vacancy<'a, T> {
         request: Deadline,
     ) -> Self {
         state.holders.push(request.clone());
+        pool.check(state);
         Self {
             pool,
             permit: Some(permit),
