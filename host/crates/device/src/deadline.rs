@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nbdbox_config::limits::QUESTIONS;
 use tokio::time::sleep;
 
+use crate::clock::now;
 use crate::fault::{Cause, Failure};
 use crate::hang_up::HangUp;
 
@@ -64,7 +65,7 @@ impl Deadline {
     /// For work of the host's own that begins now; no client can give it up.
     #[must_use]
     pub fn unattended(allowed: Duration) -> Self {
-        Self::new(Instant::now(), allowed, HangUp::default())
+        Self::new(now(), allowed, HangUp::default())
     }
 
     /// Makes this the deadline of another request of the same connection, without an allocation. `None` if a clone of
@@ -124,7 +125,7 @@ impl Deadline {
         self.0.has_stood.store(true, Ordering::Release);
         let mut stood = self.stood();
         stood.waits += 1;
-        stood.since.get_or_insert_with(Instant::now);
+        stood.since.get_or_insert_with(now);
         Standstill(self.clone())
     }
 
@@ -165,7 +166,7 @@ impl Deadline {
         if self.0.client.is_noted() {
             return Err(Failure::hung_up());
         }
-        if self.left(Instant::now()).is_zero() {
+        if self.left(now()).is_zero() {
             return Err(out_of_time());
         }
         Ok(())
@@ -200,7 +201,7 @@ impl Deadline {
                 return ended;
             }
             // The clock may have stood still meanwhile: then time is left, and the loop waits on.
-            let left = self.left(Instant::now());
+            let left = self.left(now());
             tokio::select! {
                 () = &mut gone => return Failure::hung_up(),
                 () = sleep(left.max(SHORTEST)) => {}
@@ -219,7 +220,8 @@ impl Drop for Standstill {
         let mut stood = self.0.stood();
         stood.waits -= 1;
         if stood.waits == 0 {
-            let waited = stood.since.take().map(|since| since.elapsed());
+            let waited = stood.since.take();
+            let waited = waited.map(|since| now().saturating_duration_since(since));
             stood.done += waited.unwrap_or_default();
         }
     }

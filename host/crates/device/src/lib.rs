@@ -16,6 +16,7 @@ pub mod peaks;
 pub mod reply;
 
 mod catalog;
+mod clock;
 mod deadline;
 mod device;
 mod hang_up;
@@ -27,6 +28,7 @@ mod served;
 mod terms;
 
 pub use catalog::{Absent, Catalog, Listed, Opened};
+pub use clock::now;
 pub use deadline::{Deadline, Standstill};
 pub use device::{Device, Guest};
 pub use hang_up::HangUp;

@@ -1,10 +1,11 @@
 //! Delays requests until the rates of their export and tenant admit them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quota::Rates;
 use tokio::time::sleep;
 
+use crate::clock::now;
 use crate::fault::Failure;
 use crate::metrics::Metrics;
 use crate::{Deadline, Terms};
@@ -24,7 +25,7 @@ pub fn hold_up<'a>(
     bytes: u64,
 ) -> Option<impl Future<Output = Result<Duration, Failure>> + Send + use<'a>> {
     let rates = terms.rates()?;
-    let left = deadline.left(Instant::now());
+    let left = deadline.left(now());
     Some(wait(rates, metrics, deadline, left, (1, bytes)))
 }
 
@@ -50,7 +51,7 @@ async fn wait(
     left: Duration,
     (requests, bytes): (u64, u64),
 ) -> Result<Duration, Failure> {
-    let wait = Rates::reserve(&rates, Instant::now(), requests, bytes, left);
+    let wait = Rates::reserve(&rates, now(), requests, bytes, left);
     let wait =
         wait.ok_or_else(|| Failure::share("the rate limit would delay the request for too long"))?;
     if !wait.is_zero() {

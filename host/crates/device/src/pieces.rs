@@ -1,13 +1,14 @@
 //! Work of the host's own on behalf of a request, in pieces.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quota::Rates;
 use tokio::task::yield_now;
 
 use crate::Deadline;
+use crate::clock::now;
 use crate::fault::Failure;
 use crate::metrics::Metrics;
 use crate::pace;
@@ -80,7 +81,7 @@ impl<'a> Pieces<'a> {
         deadline.next_piece();
         let piece = self.most.min(self.length - start);
         if let Some(rates) = rates {
-            let left = deadline.left(Instant::now()).saturating_sub(self.held);
+            let left = deadline.left(now()).saturating_sub(self.held);
             let waited = pace::hold_up_piece(rates, metrics, deadline, left, piece).await?;
             if deadline.is_standing_still() {
                 self.held += waited;

@@ -362,14 +362,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
             return self.wire.outbox.push(reply, permit);
         }
         self.last.request += 1;
-        let deadline = self.deadlines.begin(Instant::now());
+        let deadline = self.deadlines.begin(device::now());
         let answer = async move {
             let reply = dispatch::answer(served, &deadline, request, reply).await;
             (reply, permit, deadline)
         };
         match self.running.begin(self.last, answer, cx) {
             Poll::Ready(done) => self.finish(done),
-            Poll::Pending => self.gate.note_wait(Instant::now()),
+            Poll::Pending => self.gate.note_wait(device::now()),
         }
     }
 
