@@ -203,6 +203,7 @@ impl Deadline {
             // The clock may have stood still meanwhile: then time is left, and the loop waits on.
             let left = self.left(now());
             tokio::select! {
+                biased;
                 () = &mut gone => return Failure::hung_up(),
                 () = sleep(left.max(SHORTEST)) => {}
             }

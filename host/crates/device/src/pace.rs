@@ -57,8 +57,9 @@ async fn wait(
     if !wait.is_zero() {
         metrics.rate_waits.note(wait);
         tokio::select! {
-            () = sleep(wait) => {}
+            biased;
             () = deadline.abandoned() => return Err(Failure::hung_up()),
+            () = sleep(wait) => {}
         }
     }
     Ok(wait)
