@@ -78,12 +78,14 @@ where
         stopped: Box::pin(async move { stopped(&mut stop).await }),
     };
     let end = poll_fn(|cx| transmission.poll(cx)).await;
+    // Other connections don't wait for the disk and the client that this one waits for now.
+    let stream = transmission.into_stream();
     served.device().leave().await;
     drop(guest);
     //= proto.md#terminating-the-transmission-phase
     //# The client or the server drops the TCP session (in which case it SHOULD shut down the TLS session
     //# first).
-    linger(transmission.wire.into_stream()).await;
+    linger(stream).await;
     end
 }
 
@@ -245,9 +247,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
         match phase {
             Phase::Open => {}
             Phase::Stopping | Phase::Refusing => self.gate.give_up_core(),
-            Phase::Closing(_) => self.gate.step_back(),
-            Phase::Gone(_) => {
+            Phase::Closing(_) | Phase::Gone(_) => {
                 self.gate.step_back();
+                // The connection reads nothing more, so the rest of a write never comes.
                 if let Some(permit) = self.wire.inbox.abandon() {
                     self.gate.leave(permit);
                 }
@@ -434,6 +436,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, D: Device> Transmission<'_, S, D> {
     fn is_held_up(&self) -> bool {
         let bytes = self.wire.inbox.request_bytes();
         bytes.is_some_and(|bytes| matches!(self.session.parse(bytes), Parsed::Request(_)))
+    }
+
+    /// Gives back everything that the connection holds, except the stream.
+    fn into_stream(self) -> S {
+        self.wire.into_stream()
     }
 
     /// How the connection ended, once no request is under way and all replies are sent.

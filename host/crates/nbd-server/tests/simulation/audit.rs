@@ -1,6 +1,7 @@
 //! The promises that can be checked when a schedule is over.
 
 mod answers;
+mod queues;
 mod quotas;
 mod times;
 
@@ -35,6 +36,7 @@ pub(crate) fn audit(schedule: &Schedule, pages: &Pages, exports: &Exports) {
         audit.answers();
         audit.losses();
     }
+    queues::nobody_waited_for_nothing(schedule, pages);
     quotas::rates_were_kept(schedule, pages);
     quotas::all_was_given_back(exports);
     quotas::all_was_counted(pages, exports);

@@ -83,6 +83,11 @@ fn short() -> impl Iterator<Item = Schedule> {
         .map(|(seed, framing)| Schedule::short(seed, framing))
 }
 
+/// Short schedules of two clients that share `most` requests.
+fn neighbours(most: u32) -> impl Iterator<Item = Schedule> {
+    short().map(move |schedule| schedule.with_neighbour(most))
+}
+
 /// Runs each schedule once for each byte that its first client sends. `change` gets the number of that byte.
 fn at_each_byte(schedules: impl Iterator<Item = Schedule>, change: impl Fn(&mut Schedule, u64)) {
     for schedule in schedules {
@@ -98,6 +103,16 @@ fn at_each_byte(schedules: impl Iterator<Item = Schedule>, change: impl Fn(&mut 
 fn a_client_may_end_after_every_byte_that_it_sends() {
     for ending in [Ending::HangUp, Ending::HalfClose, Ending::Silence] {
         at_each_byte(short(), |schedule, at| {
+            schedule.clients[0].end_at(at, ending)
+        });
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_client_that_has_ended() {
+    for ending in [Ending::HangUp, Ending::HalfClose, Ending::Silence] {
+        let schedules = (1..=2).flat_map(neighbours);
+        at_each_byte(schedules, |schedule, at| {
             schedule.clients[0].end_at(at, ending)
         });
     }
@@ -123,4 +138,16 @@ fn a_server_may_stop_after_every_byte_that_it_is_sent() {
             schedule.stop = Some(Stop { when, drain });
         });
     }
+}
+
+#[test]
+fn nobody_waits_for_a_client_when_the_server_has_stopped() {
+    let schedules = (1..=2).flat_map(neighbours);
+    at_each_byte(schedules, |schedule, at| {
+        schedule.clients[0].end_at(at, Ending::Silence);
+        schedule.stop = Some(Stop {
+            when: When::After(Duration::from_millis(3)),
+            drain: Duration::from_secs(600),
+        });
+    });
 }

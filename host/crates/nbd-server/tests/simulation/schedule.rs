@@ -23,6 +23,8 @@ pub(crate) struct Schedule {
     pub(crate) tenant: TenantLimits,
     pub(crate) disk: DiskPlan,
     pub(crate) clients: Vec<ClientPlan>,
+    /// The number of requests that may be under way, if nothing else limits the clients.
+    pub(crate) crowd: Option<u32>,
     pub(crate) stop: Option<Stop>,
     /// Bytes that fit into each direction of a stream.
     pub(crate) pipe: usize,
@@ -137,16 +139,54 @@ impl Schedule {
             when: When::After(up_to(random, &[ms(20), ms(300), ms(3000)])),
             drain: pick(random, &[ms(0), ms(50), ms(2000), ms(10_000), ms(60_000)]),
         });
-        Self {
+        let mut schedule = Self {
             export: export(random),
             extents_on_error: pick(random, &[ExtentsOnError::Data, ExtentsOnError::Error]),
             limits: limits(random),
             tenant: tenant(random),
             disk: DiskPlan::of(random),
             clients: (0..count).map(|_| ClientPlan::of(random)).collect(),
+            crowd: None,
             stop,
             pipe: pick(random, &[7, 100, 1000, 4096, 16 << 10, 64 << 10, 64 << 10]),
+        };
+        if chance(random, 150) {
+            schedule.crowd(random);
         }
+        schedule
+    }
+
+    /// Makes the number of requests the only limit, and lets all clients read at once.
+    fn crowd(&mut self, random: &mut Rng) {
+        let most = pick(random, &[1, 1, 2, 3]);
+        let limits = limits(random);
+        self.crowd = Some(most);
+        self.limits = Limits {
+            requests: 64,
+            inflight: Limits::default().inflight,
+            iops: None,
+            bandwidth: None,
+            total_requests: Some(most.into()),
+            total_inflight: None,
+            ..limits
+        };
+        self.tenant = TenantLimits {
+            requests: usize::MAX,
+            inflight: u64::MAX,
+            ..TenantLimits::default()
+        };
+        self.disk.refuses = 0;
+        self.clients.truncate(3);
+        self.clients
+            .resize_with(self.clients.len().max(2), || ClientPlan::of(random));
+        for client in &mut self.clients {
+            client.reading = Reading::AtOnce;
+        }
+        self.stop = self.stop.map(|stop| Stop {
+            drain: ms(60_000),
+            ..stop
+        });
+        self.pipe = 64 << 10;
     }
 
     /// A short schedule of one client without limits.
@@ -182,9 +222,24 @@ impl Schedule {
             tenant: TenantLimits::default(),
             disk,
             clients: vec![client],
+            crowd: None,
             stop: None,
             pipe: 64 << 10,
         }
+    }
+
+    /// Adds a second client. Both together may have `most` requests under way, and the disk often waits for storage.
+    pub(crate) fn with_neighbour(mut self, most: u32) -> Self {
+        let mut neighbour = self.clients[0].clone();
+        neighbour.seed += 1;
+        neighbour.arrives = ms(2);
+        self.clients.push(neighbour);
+        self.limits.total_requests = Some(most.into());
+        self.tenant.requests = usize::MAX;
+        self.tenant.inflight = u64::MAX;
+        self.crowd = Some(most);
+        self.disk.stands_still = 100;
+        self
     }
 }
 
