@@ -75,9 +75,11 @@ check: ready ## Required before a commit: format, lints, docs, shell scripts, a 
 	@$(MAKE) --no-print-directory test
 
 .PHONY: long
-long: check build ## The long checks: the release build, licences, longer fuzzing, power cuts, the soak
+long: check build ## The long checks: release build, licences, simulation, longer fuzzing, power cuts, soak
 	@tests/setup/licences.sh
 	@tests/setup/calls.sh
+	@echo "==> simulation: 200,000 schedules"
+	@SCHEDULES=200000 cargo test --workspace --test simulation every_schedule
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory cuts
 	@$(MAKE) --no-print-directory soak
