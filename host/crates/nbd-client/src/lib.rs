@@ -1,11 +1,15 @@
-//! An NBD client over any stream, for `nbdbox map`.
+//! An NBD client over any stream, for `nbdbox map`, the tests and the benchmark.
 //!
 //! [`Client`] owns the stream and its receive buffer; `nbd_proto::client` has the protocol. Its invariant:
 //! it doesn't trust the server. Its memory is bounded, a connection or handshake that takes too long is an
 //! error, and it escapes the server's texts before it puts them into an error.
+//!
+//! The client has two faces. Over tokio's streams its methods are futures; over the standard library's they have the
+//! prefix `blocking_`. The streams decide how long those may block.
 
 mod address;
 mod answer;
+mod blocking;
 mod error;
 mod extents;
 mod inbox;
