@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use nbd_proto::client::{Body, Request, decode};
 use nbd_proto::{Cookie, Framing};
 
-use crate::client::{Client, Endpoint};
+use crate::client::{Connected, Endpoint};
 
 /// Payloads of at least this size have a system call of their own, and aren't copied into a batch.
 const LARGE: u32 = 64 << 10;
@@ -66,7 +66,7 @@ impl Load {
                 .map(|number| {
                     let barrier = &barrier;
                     scope.spawn(move || {
-                        let client = Client::connect(endpoint);
+                        let client = endpoint.connect();
                         barrier.wait();
                         Worker::new(self, client?, number).run(time)
                     })
@@ -103,7 +103,7 @@ impl Done {
 /// One connection of a load.
 struct Worker<'a> {
     load: &'a Load,
-    client: Client,
+    client: Connected,
     /// By cookie: the request, and the time at which it was sent.
     under_way: Vec<(Request, Instant)>,
     /// Cookies that are free.
@@ -117,8 +117,8 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(load: &'a Load, client: Client, number: usize) -> Self {
-        let size = client.agreed.size;
+    fn new(load: &'a Load, client: Connected, number: usize) -> Self {
+        let size = client.size();
         let nothing = Request::read(Cookie(0), 0, 0);
         Self {
             load,
@@ -141,14 +141,14 @@ impl<'a> Worker<'a> {
 
     fn run(mut self, time: Duration) -> anyhow::Result<Done> {
         ensure!(
-            self.client.agreed.size >= self.load.length.into(),
+            self.client.size() >= self.load.length.into(),
             "the export is smaller than one request"
         );
         let start = Instant::now();
         let mut now = start;
         while now.duration_since(start) < time {
             self.send(now)?;
-            self.client.receive()?;
+            self.client.blocking_receive()?;
             now = Instant::now();
             self.collect(now)?;
         }
@@ -162,12 +162,12 @@ impl<'a> Worker<'a> {
         let (operations, bytes, extents) =
             (self.done.operations, self.done.bytes, self.done.extents);
         while self.free.len() < self.load.depth {
-            self.client.receive()?;
+            self.client.blocking_receive()?;
             self.collect(Instant::now())?;
         }
         (self.done.operations, self.done.bytes, self.done.extents) = (operations, bytes, extents);
         Request::disconnect(Cookie(0)).encode(Framing::Structured, &mut self.batch)?;
-        self.client.send(&self.batch)
+        Ok(self.client.blocking_send(&self.batch)?)
     }
 
     /// Sends requests until the number in flight is reached.
@@ -180,13 +180,13 @@ impl<'a> Worker<'a> {
                 if self.load.length < LARGE {
                     self.batch.extend_from_slice(&self.payload);
                 } else {
-                    self.client.send(&self.batch)?;
+                    self.client.blocking_send(&self.batch)?;
                     self.batch.clear();
-                    self.client.send(&self.payload)?;
+                    self.client.blocking_send(&self.payload)?;
                 }
             }
         }
-        self.client.send(&self.batch)?;
+        self.client.blocking_send(&self.batch)?;
         self.batch.clear();
         Ok(())
     }
