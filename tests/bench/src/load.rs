@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use fastrand::Rng;
 use hdrhistogram::Histogram;
 use nbd_proto::client::{Body, Request, decode};
 use nbd_proto::{Cookie, Framing};
@@ -264,41 +265,39 @@ impl<'a> Worker<'a> {
 
 /// The offsets of the requests.
 struct Places {
-    order: Order,
     length: u64,
     count: u64,
-    at: u64,
+    next: Next,
+}
+
+/// The next place.
+enum Next {
+    Random(Rng),
+    /// The one after this.
+    Sequential(u64),
 }
 
 impl Places {
     fn new(load: &Load, size: u64, number: usize) -> Self {
         let length = u64::from(load.length);
         let count = size / length;
-        let at = match load.order {
-            // Any number but 0.
-            Order::Random => 0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1),
-            Order::Sequential => count / load.connections as u64 * number as u64,
+        let next = match load.order {
+            Order::Random => Next::Random(Rng::with_seed(number as u64)),
+            Order::Sequential => Next::Sequential(count / load.connections as u64 * number as u64),
         };
         Self {
-            order: load.order,
             length,
             count,
-            at,
+            next,
         }
     }
 
     fn next(&mut self) -> u64 {
-        let place = match self.order {
-            Order::Random => {
-                // Marsaglia's xorshift64 (2003).
-                self.at ^= self.at << 13;
-                self.at ^= self.at >> 7;
-                self.at ^= self.at << 17;
-                self.at % self.count
-            }
-            Order::Sequential => {
-                self.at = (self.at + 1) % self.count;
-                self.at
+        let place = match &mut self.next {
+            Next::Random(random) => random.u64(..self.count),
+            Next::Sequential(at) => {
+                *at = (*at + 1) % self.count;
+                *at
             }
         };
         place * self.length
