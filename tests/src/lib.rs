@@ -22,6 +22,7 @@ mod observe;
 mod paths;
 mod peer;
 pub mod pki;
+pub mod plot;
 mod random;
 mod raw;
 mod server;
