@@ -77,6 +77,7 @@ check: ready ## Required before a commit: format, lints, docs, shell scripts, a 
 .PHONY: long
 long: check build ## The long checks: the release build, licences, longer fuzzing, power cuts, the soak
 	@tests/setup/licences.sh
+	@$(MAKE) --no-print-directory fairness
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory cuts
 	@$(MAKE) --no-print-directory soak
@@ -101,8 +102,15 @@ scale: plugins build ## Measure 1,000 exports in one process, and 1,000 processe
 	@echo "==> scale: 1,000 exports"
 	@/usr/bin/python3 tests/scale.py target/release/nbdbox 1000 100 tests/SCALE.md
 
+.PHONY: fairness
+fairness: ready ## Compare the shares of the cores that tenants get; needs a machine without other work
+	@tests/setup/build.sh
+	@echo "==> fairness: shares of the cores"
+	@cargo test --workspace --test fairness -- --include-ignored
+
 .PHONY: shares
 shares: build plugins ## Measure a tenant's throughput while four others misbehave, and nbdkit's
+	@$(MAKE) --no-print-directory fairness
 	@cargo build --release -p nbdbox-bench
 	@target/release/nbdbox-bench --shares --write tests
 
