@@ -80,6 +80,7 @@ long: check build ## The long checks: release build, licences, simulation, longe
 	@tests/setup/calls.sh
 	@echo "==> simulation: 200,000 schedules"
 	@SCHEDULES=200000 cargo test --workspace --test simulation every_schedule
+	@$(MAKE) --no-print-directory fairness
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory cuts
 	@$(MAKE) --no-print-directory soak
@@ -104,8 +105,15 @@ scale: plugins build ## Measure 1,000 exports in one process, and 1,000 processe
 	@echo "==> scale: 1,000 exports"
 	@/usr/bin/python3 tests/scale.py target/release/nbdbox 1000 100 tests/SCALE.md
 
+.PHONY: fairness
+fairness: ready ## Compare the shares of the cores that tenants get; needs a machine without other work
+	@tests/setup/build.sh
+	@echo "==> fairness: shares of the cores"
+	@cargo test --workspace --test fairness -- --include-ignored
+
 .PHONY: shares
 shares: build plugins ## Measure a tenant's throughput while four others misbehave, and nbdkit's
+	@$(MAKE) --no-print-directory fairness
 	@cargo build --release -p nbdbox-bench
 	@target/release/nbdbox-bench --shares --write tests
 

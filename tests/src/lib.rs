@@ -1,8 +1,8 @@
 //! The harness of the black-box tests: starts the real program with real plugins, and connects real clients or sends it
 //! single bytes.
 //!
-//! It links none of the server's code, only `nbd-proto` for the protocol's numbers. `make test` builds the program and
-//! the plugins first.
+//! It links none of the server's code, only the client (`nbd-client`) and the protocol's numbers (`nbd-proto`).
+//! `make test` builds the program and the plugins first.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +22,7 @@ mod observe;
 mod paths;
 mod peer;
 pub mod pki;
+pub mod plot;
 mod random;
 mod raw;
 mod server;
@@ -31,7 +32,7 @@ mod tools;
 mod until;
 
 pub use answer::{Answer, Chunk, StatusDescriptor};
-pub use client::{Client, Content, Extent, Refused};
+pub use client::{Client, Extent, Refused};
 pub use dialog::{DISGUISED, Dialog, FRAMINGS, assert_error, foreign_magic};
 pub use disk::Disk;
 pub use neighbour::Neighbour;

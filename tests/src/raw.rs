@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nbd_proto::wire::{self, option, option_reply};
-use rustix::net::Shutdown;
+use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{RecvFlags, Shutdown};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
@@ -139,17 +140,13 @@ impl Raw {
         }
     }
 
-    /// Whether the server sends nothing for `patience`. A byte that it sends is lost.
+    /// Whether there is nothing to receive now, not even the end. It doesn't wait: first let the server do something
+    /// that it would do later than what it mustn't do, such as to answer another client.
     #[must_use]
-    pub fn is_silent(&mut self, patience: Duration) -> bool {
-        self.set_read_timeout(patience);
-        let heard = self.stream.read(&mut [0]);
-        self.set_read_timeout(PATIENCE);
-        heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-
-    fn set_read_timeout(&self, patience: Duration) {
-        sockopt::set_socket_timeout(&self.stream, Timeout::Recv, Some(patience)).unwrap();
+    pub fn has_nothing_to_receive(&self) -> bool {
+        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let seen = rustix::net::recv(&self.stream, &mut [0u8; 1], look);
+        seen.is_err_and(|error| error == Errno::AGAIN)
     }
 
     /// From now on a send fails if the server reads nothing for `patience`.

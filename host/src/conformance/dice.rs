@@ -1,25 +1,19 @@
 //! The numbers that a seed stands for.
 
-/// SplitMix64: the same numbers for the same seed, on every machine.
+use fastrand::Rng;
+
+/// The same numbers for the same seed, on every machine.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub(super) struct Dice(Rng);
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(Rng::with_seed(seed))
     }
 
     /// A number below `bound`; 0 if `bound` is 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.0.u64(..bound.max(1))
     }
 
     /// A multiple of `unit` from 0 to `most`, which is a multiple too.
@@ -29,8 +23,6 @@ impl Dice {
 
     /// Returns `length` bytes, none of them zero: zeroes in a reply can't be bytes that were written.
     pub(super) fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length)
-            .map(|_| 1 + self.below(255).to_le_bytes()[0])
-            .collect()
+        (0..length).map(|_| self.0.u8(1..)).collect()
     }
 }

@@ -8,9 +8,6 @@
 
 mod recall;
 
-#[path = "../support/negotiate.rs"]
-mod negotiate;
-
 use std::alloc::System;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +16,8 @@ use blob::Blob;
 use device::identity;
 use device::{ProcessQuota, TenantQuota};
 use fair_cores::Cores;
-use nbd_proto::client::{Goal, Request};
+use nbd_client::Client;
+use nbd_proto::client::Request;
 use nbd_proto::{Cookie, Framing};
 use nbd_server::serve;
 use nbdbox_config::limits::{Limits, TenantLimits};
@@ -71,12 +69,8 @@ impl Scene {
         let (mut stream, theirs) = UnixStream::pair().unwrap();
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(serve(theirs, client, None, catalog, stopped));
-        let goal = Goal::Go {
-            export: String::new(),
-            framing: Framing::Structured,
-            allocation: false,
-        };
-        negotiate::negotiate(&mut stream, goal).await;
+        let negotiated = Client::negotiate(&mut stream, "", Framing::Structured);
+        negotiated.await.unwrap();
         let mut requests = Vec::new();
         for index in 0..DEPTH as u64 {
             Request::read(Cookie(index), index * 12_288, LENGTH)

@@ -1,34 +1,31 @@
-//! A client over a stream in memory.
+//! A client over a stream in memory, with many requests in flight.
 
 use std::collections::HashMap;
 
-use nbd_proto::client::{Body, Connection, Goal, Reply, Request, decode};
+use nbd_client::{Client as Connected, ClientError};
+use nbd_proto::client::{Body, Reply, Request, decode};
 use nbd_proto::{Cookie, Framing};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-
-use crate::negotiate::negotiate;
+use tokio::io::DuplexStream;
 
 pub(crate) struct Client {
-    pub(crate) stream: DuplexStream,
-    pub(crate) connection: Connection,
-    received: Vec<u8>,
+    connected: Connected<DuplexStream>,
     asked: HashMap<u64, Request>,
 }
 
 impl Client {
-    pub(crate) async fn connect(mut stream: DuplexStream, framing: Framing) -> Self {
-        let goal = Goal::Go {
-            export: String::new(),
-            framing,
-            allocation: true,
-        };
-        let (connection, received) = negotiate(&mut stream, goal).await;
-        Self {
-            stream,
-            connection,
-            received,
-            asked: HashMap::new(),
-        }
+    pub(crate) async fn connect(stream: DuplexStream, framing: Framing) -> Self {
+        let connected = Connected::negotiate(stream, "", framing).await.unwrap();
+        let asked = HashMap::new();
+        Self { connected, asked }
+    }
+
+    pub(crate) fn framing(&self) -> Framing {
+        self.connected.agreed().framing
+    }
+
+    /// The stream, for a test that sends bytes of its own.
+    pub(crate) fn stream(&mut self) -> &mut DuplexStream {
+        self.connected.stream()
     }
 
     /// Expects a reply to a request that the test sends itself.
@@ -39,10 +36,10 @@ impl Client {
     /// Sends a request.
     pub(crate) async fn ask(&mut self, request: Request, payload: &[u8]) {
         let mut bytes = Vec::new();
-        request.encode(self.connection.framing, &mut bytes).unwrap();
+        request.encode(self.framing(), &mut bytes).unwrap();
         bytes.extend_from_slice(payload);
         self.expect(request);
-        self.stream.write_all(&bytes).await.unwrap();
+        self.connected.send(&bytes).await.unwrap();
     }
 
     pub(crate) async fn read(&mut self, cookie: u64, offset: u64, length: u32) {
@@ -53,22 +50,23 @@ impl Client {
     /// Receives a reply, or a chunk of one, with its data; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<(Reply, Vec<u8>)> {
         loop {
-            let asked = &self.asked;
+            let (asked, input) = (&self.asked, self.connected.input());
             let find = |cookie: Cookie| asked.get(&cookie.0).copied();
-            let decoded = decode(self.connection.framing, &self.received, find).unwrap();
-            let data = |reply: &Reply| match reply.body {
-                Body::Data { length, .. } => length as usize,
-                _ => 0,
-            };
-            let whole = decoded.filter(|reply| self.received.len() >= reply.used + data(reply));
-            if let Some(reply) = whole {
-                let length = data(&reply);
-                let bytes = self.received[reply.used..reply.used + length].to_vec();
-                self.received.drain(..reply.used + length);
-                return Some((reply, bytes));
+            if let Some(reply) = decode(self.framing(), input, find).unwrap() {
+                let length = match reply.body {
+                    Body::Data { length, .. } => length as usize,
+                    _ => 0,
+                };
+                if let Some(data) = input.get(reply.used..reply.used + length) {
+                    let data = data.to_vec();
+                    self.connected.consume(reply.used + length);
+                    return Some((reply, data));
+                }
             }
-            if self.stream.read_buf(&mut self.received).await.unwrap() == 0 {
-                return None;
+            match self.connected.receive().await {
+                Ok(()) => {}
+                Err(ClientError::HungUp) => return None,
+                Err(error) => panic!("{error}"),
             }
         }
     }

@@ -6,8 +6,6 @@
 mod client;
 mod faulty;
 mod kept;
-#[path = "../support/negotiate.rs"]
-mod negotiate;
 mod options;
 mod stall;
 mod stints;
@@ -87,7 +85,7 @@ async fn until(condition: impl Fn() -> bool) {
 async fn reads_are_answered_in_every_framing() {
     for framing in ALL {
         let mut scene = scene(framing, device()).await;
-        assert_eq!(scene.client.connection.framing, framing);
+        assert_eq!(scene.client.framing(), framing);
         scene.client.read(1, 1000, 70_000).await;
         let (reply, data) = scene.client.next().await.unwrap();
         assert_eq!((reply.cookie, reply.done), (Cookie(1), true));
@@ -323,7 +321,7 @@ async fn garbage_closes_after_the_requests_in_flight() {
     slow.waiting.insert(0);
     let mut scene = scene(Framing::Simple, slow).await;
     scene.client.read(1, 0, 16).await;
-    scene.client.stream.write_all(&[0xff; 64]).await.unwrap();
+    scene.client.stream().write_all(&[0xff; 64]).await.unwrap();
     scene.device.release(1);
     assert_eq!(scene.client.next().await.unwrap().1, expected(0, 16));
     assert!(scene.client.next().await.is_none());
@@ -338,10 +336,10 @@ async fn a_payload_that_is_cut_off_changes_nothing() {
         .encode(Framing::Simple, &mut request)
         .unwrap();
     request.extend_from_slice(&[0xee; 511]);
-    scene.client.stream.write_all(&request).await.unwrap();
-    scene.client.stream.shutdown().await.unwrap();
+    scene.client.stream().write_all(&request).await.unwrap();
+    scene.client.stream().shutdown().await.unwrap();
     let mut rest = Vec::new();
-    scene.client.stream.read_to_end(&mut rest).await.unwrap();
+    scene.client.stream().read_to_end(&mut rest).await.unwrap();
     assert!(rest.is_empty(), "{rest:?}");
     assert_eq!(scene.server.await.unwrap().unwrap(), End::Broken);
     assert_eq!(scene.device.metrics.operations.total(), 0);

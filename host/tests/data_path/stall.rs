@@ -41,7 +41,7 @@ async fn begin_to_write(scene: &mut Scene) {
     request.encode(Framing::Structured, &mut bytes).unwrap();
     bytes.extend_from_slice(&[7; 512]);
     scene.client.expect(request);
-    scene.client.stream.write_all(&bytes).await.unwrap();
+    scene.client.stream().write_all(&bytes).await.unwrap();
     // The server has admitted the write.
     sleep(Duration::from_millis(1)).await;
 }
@@ -86,7 +86,7 @@ async fn a_client_that_sends_or_reads_a_byte_now_and_then_is_closed_for_others()
     let [mut slow, mut waits] = connections().await;
     begin_to_write(&mut slow).await;
     let dribble = async {
-        while slow.client.stream.write_all(&[7]).await.is_ok() {
+        while slow.client.stream().write_all(&[7]).await.is_ok() {
             sleep(Duration::from_secs(5)).await;
         }
     };
@@ -99,7 +99,7 @@ async fn a_stalled_client_is_left_alone_if_nobody_waits() {
     let [mut stops, mut reads] = connections().await;
     begin_to_write(&mut stops).await;
     sleep(HOUR).await;
-    stops.client.stream.write_all(&[7; 512]).await.unwrap();
+    stops.client.stream().write_all(&[7; 512]).await.unwrap();
     let (reply, _) = stops.client.next().await.unwrap();
     assert_eq!(errno(&reply), None);
     ask_and_read_nothing(&mut stops).await;

@@ -49,7 +49,7 @@ async fn ask_for_all(client: &mut Client) {
         request.encode(Framing::Structured, &mut requests).unwrap();
         client.expect(request);
     }
-    client.stream.write_all(&requests).await.unwrap();
+    client.stream().write_all(&requests).await.unwrap();
 }
 
 async fn receive_all(client: &mut Client) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use device::TenantQuota;
+use fastrand::Rng;
 use nbdbox_config::limits::Limits;
 use runtime::{Engine, Plugin, cache::Cache};
 
@@ -175,16 +176,16 @@ pub(crate) async fn refuse(world: &World, bytes: &Bytes) {
 /// Cuts a good plugin off at many places, and flips bits at others. The host refuses the result in one line, or loads
 /// it as a plugin like any other.
 pub(crate) async fn mutations(world: &World, good: &[u8]) {
-    let mut number = numbers();
+    let mut random = Rng::with_seed(SEED);
     let mut refused = 0;
     for round in 0..MUTATIONS {
         let mut bytes = good.to_vec();
         if round % 2 == 0 {
-            bytes.truncate(number(good.len()));
+            bytes.truncate(random.usize(..good.len()));
         } else {
             for _ in 0..=round / 8 {
-                let at = number(bytes.len());
-                bytes[at] ^= 1 << number(8);
+                let at = random.usize(..bytes.len());
+                bytes[at] ^= 1 << random.usize(..8);
             }
         }
         refused += usize::from(is_refused(world, &bytes).await);
@@ -197,16 +198,8 @@ pub(crate) async fn mutations(world: &World, good: &[u8]) {
 
 const MUTATIONS: usize = 60;
 
-/// Marsaglia's xorshift64 (2003): the same numbers in every run, each below the bound that the caller gives.
-fn numbers() -> impl FnMut(usize) -> usize {
-    let mut seed = 0x5eed_u64;
-    move |below| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        usize::try_from(seed % below as u64).unwrap()
-    }
-}
+/// Every run makes the same bytes.
+const SEED: u64 = 0x5eed;
 
 /// Cuts a good plugin off in each of its sections, and between them.
 pub(crate) async fn cut_at_sections(world: &World, good: &[u8]) {
@@ -278,9 +271,9 @@ impl Source {
                 Self::Repeated(body, *count).make()
             }
             Self::Noise => {
-                let mut number = numbers();
-                let noise = (0..4096).map(|_| u8::try_from(number(256)).unwrap());
-                b"\0asm\x0d\0\x01\0".iter().copied().chain(noise).collect()
+                let mut noise = [0; 4096];
+                Rng::with_seed(SEED).fill(&mut noise);
+                [&b"\0asm\x0d\0\x01\0"[..], &noise].concat()
             }
             Self::DeepTypes(depth) => {
                 let types: String = (1..*depth)

@@ -5,12 +5,13 @@ use std::time::Duration;
 use blob::Access;
 use device::fault::Cause;
 use device::metrics::Outcome;
+use nbd_client::{Answer, Client, Refused};
 use nbd_proto::client::Request;
-use nbd_proto::{CommandFlags, Errno};
+use nbd_proto::{CommandFlags, Descriptor, Errno, StateFlags};
 use nbdbox_config::limits::Limits;
+use tokio::net::UnixStream;
 
 use crate::attacks::{Attack, Call, Meets};
-use crate::client::{Answer, Client, Refused};
 use crate::scene::{AMPLE, Neighbour, Served, World};
 
 /// The offset at which the plugin attacks; at all others it behaves.
@@ -47,12 +48,12 @@ pub(crate) async fn carry_out(world: &World, neighbour: &Neighbour, attack: &Att
     recovers(&mut served, &name).await;
 }
 
-async fn perform(client: &mut Client, call: Call) -> Result<Answer, Refused> {
-    let cookie = client.cookie();
+async fn perform(client: &mut Client<UnixStream>, call: Call) -> Result<Answer, Refused> {
+    let cookie = client.next_cookie();
     let length = u64::from(LENGTH);
     let request = match call {
         Call::Read | Call::Locate => Request::read(cookie, THERE, LENGTH),
-        Call::Write => Request::write(client.framing(), cookie, THERE, LENGTH),
+        Call::Write => Request::write(client.agreed().framing, cookie, THERE, LENGTH),
         Call::Flush => Request::flush(cookie),
         Call::Trim => Request::trim(cookie, THERE, length),
         Call::Zero => Request::write_zeroes(cookie, THERE, length).with(CommandFlags::NO_HOLE),
@@ -64,21 +65,25 @@ async fn perform(client: &mut Client, call: Call) -> Result<Answer, Refused> {
     } else {
         &[]
     };
-    client.ask(request, payload).await
+    client.ask(request, payload).await.unwrap()
 }
 
 fn check_answer(attack: &Attack, answer: &Result<Answer, Refused>) {
     match (attack.meets, answer) {
         (Meets::Fault(_), Err(refused)) => assert_eq!(refused.errno, Errno::Eio, "{attack:?}"),
         (Meets::Errno(errno), Err(refused)) => assert_eq!(refused.errno, errno, "{attack:?}"),
-        (Meets::Fallback(_) | Meets::Excused, Ok(Answer::Map(map))) => {
-            assert_eq!(*map, [((1 << 20) - THERE, 0)], "{attack:?}");
+        (Meets::Fallback(_) | Meets::Excused, Ok(answer)) => {
+            let data = Descriptor {
+                length: (1 << 20) - THERE,
+                flags: StateFlags::empty(),
+            };
+            assert_eq!(answer.descriptors, [data], "{attack:?}");
         }
-        (Meets::Ignored(_), Ok(Answer::Bytes(bytes))) => {
-            assert_eq!(*bytes, [0x42; LENGTH as usize], "{attack:?}");
+        (Meets::Ignored(_), Ok(answer)) => {
+            assert_eq!(answer.bytes, [0x42; LENGTH as usize], "{attack:?}");
         }
-        (Meets::Nothing, Ok(Answer::Bytes(bytes))) => {
-            assert_eq!(bytes.len(), LENGTH as usize, "{attack:?}");
+        (Meets::Nothing, Ok(answer)) => {
+            assert_eq!(answer.bytes.len(), LENGTH as usize, "{attack:?}");
         }
         _ => panic!("{attack:?} met {answer:?}"),
     }
@@ -118,7 +123,7 @@ fn check_count_and_log(world: &World, attack: &Attack, name: &str, served: &Serv
 /// A fresh instance serves the next request, after a pause of some milliseconds.
 async fn recovers(served: &mut Served, name: &str) {
     for _ in 0..500 {
-        if let Ok(bytes) = served.client.read(0, LENGTH).await {
+        if let Ok(bytes) = served.read(0, LENGTH).await {
             assert_eq!(bytes, [0x42; LENGTH as usize], "{name}");
             return;
         }

@@ -9,11 +9,8 @@
 mod attacks;
 mod bytes;
 mod carry_out;
-mod client;
 mod hoard;
 mod memory;
-#[path = "../support/negotiate.rs"]
-mod negotiate;
 mod report;
 mod scene;
 mod starts;

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use blob::{Access, Blob, Grant, Opener};
 use device::identity;
 use device::{ProcessQuota, TenantQuota};
+use nbd_client::{Client, Refused};
+use nbd_proto::Framing;
+use nbd_proto::client::Request;
 use nbd_server::{End, serve};
 use nbdbox_config::limits::Limits;
 use nbdbox_config::lock::Lock;
@@ -17,8 +20,6 @@ use runtime::{Engine, ExportSpec, Plugin, PluginCatalog, PluginExport, Policy, c
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-use crate::client::Client;
 
 /// A CPU limit that no call reaches, however busy the machine is, unless the attack is about CPU time.
 pub(crate) const AMPLE: Duration = Duration::from_secs(20);
@@ -39,9 +40,18 @@ pub(crate) struct World {
 /// An export, and its client.
 pub(crate) struct Served {
     pub(crate) export: Arc<PluginExport>,
-    pub(crate) client: Client,
+    pub(crate) client: Client<UnixStream>,
     _stop: watch::Sender<bool>,
     _server: JoinHandle<std::io::Result<End>>,
+}
+
+impl Served {
+    /// Reads, and expects a reply, which may be an error.
+    pub(crate) async fn read(&mut self, offset: u64, length: u32) -> Result<Vec<u8>, Refused> {
+        let request = Request::read(self.client.next_cookie(), offset, length);
+        let answer = self.client.ask(request, &[]).await.unwrap();
+        answer.map(|answer| answer.bytes)
+    }
 }
 
 /// The complete log.
@@ -186,10 +196,10 @@ impl World {
             catalog,
             stopped,
         ));
-        let client = Client::connect(ours, name).await;
+        let client = Client::negotiate(ours, name, Framing::Structured);
         Served {
             export,
-            client,
+            client: client.await.unwrap(),
             _stop: stop,
             _server: server,
         }
@@ -214,14 +224,10 @@ impl World {
             let mut offset = 0u64;
             while !stopped.load(Ordering::Relaxed) {
                 let start = Instant::now();
-                let bytes = served
-                    .client
-                    .read(offset, 4096)
-                    .await
-                    .expect("the neighbour reads");
+                let bytes = served.read(offset, 4096).await;
                 samples.lock().unwrap().push(start.elapsed());
                 assert_eq!(
-                    bytes,
+                    bytes.expect("the neighbour reads"),
                     pattern_at(offset),
                     "the neighbour's data at {offset}"
                 );

@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod model;
-mod random;
 mod recorder;
 
 use std::path::Path;
@@ -17,6 +16,7 @@ use blob::{Access, Blob};
 use bytes::Bytes;
 use device::reply::ReadReply;
 use device::{Deadline, Device as _, TenantQuota, WriteFlags};
+use fastrand::Rng;
 use nbdbox_config::limits::Limits;
 use nbdbox_config::settings::Settings;
 use runtime::{
@@ -25,7 +25,6 @@ use runtime::{
 };
 
 use model::{Change, Deed, Model};
-use random::Random;
 use recorder::{Event, Recorder, SECTOR};
 
 type Disk = Recorder<Deed>;
@@ -139,18 +138,18 @@ fn deadline() -> Deadline {
 }
 
 /// Makes some requests one after the other, and notes them on the disk.
-async fn work(stack: Stack, export: &PluginExport, disk: &Disk, random: &mut Random) {
+async fn work(stack: Stack, export: &PluginExport, disk: &Disk, random: &mut Rng) {
     for content in 2..u64::try_from(REQUESTS).unwrap() + 2 {
-        let first = random.below(SECTORS);
-        let count = 1 + random.below(24).min(SECTORS - first - 1);
+        let first = random.usize(..SECTORS);
+        let count = 1 + random.usize(..24).min(SECTORS - first - 1);
         let (offset, length) = ((first * SECTOR) as u64, (count * SECTOR) as u64);
-        let durable = random.below(6) == 0;
+        let durable = random.usize(..6) == 0;
         let flags = if durable {
             WriteFlags::FUA
         } else {
             WriteFlags::empty()
         };
-        let kind = random.below(8);
+        let kind = random.usize(..8);
         if kind == 0 {
             export.flush(&deadline()).await.unwrap();
             disk.note(Deed::IsFlushed);
@@ -191,14 +190,14 @@ async fn content(export: &PluginExport) -> Vec<u8> {
 
 /// Works on a disk, cuts the power at some moments, and opens the remains each time.
 async fn cut(plugins: &Plugins, stack: Stack, seed: u64) {
-    let mut random = Random::seeded(seed);
+    let mut random = Rng::with_seed(seed);
     let disk = Disk::over(stack.fresh_disk());
     let export = plugins.open(stack, &disk).await;
     work(stack, &export, &disk, &mut random).await;
     drop(export);
     let events = disk.events();
     for _ in 0..CUTS {
-        let moment = random.below(events.len() + 1);
+        let moment = random.usize(..events.len() + 1);
         let past = &events[..moment];
         let mut model = Model::new(SECTORS);
         for event in past {
@@ -232,7 +231,7 @@ async fn a_disk_that_lies_about_flushes_is_found_out() {
     let plugins = Plugins::load().await;
     let disk = Disk::over(Stack::File.fresh_disk());
     let export = plugins.open(Stack::File, &disk).await;
-    work(Stack::File, &export, &disk, &mut Random::seeded(1)).await;
+    work(Stack::File, &export, &disk, &mut Rng::with_seed(1)).await;
     let events = disk.events();
     let mut model = Model::new(SECTORS);
     for event in &events {
@@ -250,7 +249,7 @@ async fn a_disk_that_lies_about_flushes_is_found_out() {
         noted => Some(noted),
     });
     let unflushed: Vec<_> = unflushed.collect();
-    let left = disk.after_a_cut(&unflushed, &mut Random::seeded(2));
+    let left = disk.after_a_cut(&unflushed, &mut Rng::with_seed(2));
     let checked = std::panic::catch_unwind(|| {
         model.check(&left, "lies", |index, content| {
             Stack::File.sector(index, content)

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use blob::{Answer, Facts, Identity, Source, SourceExtent, Unflushed};
 use bytes::Bytes;
 use device::WriteFlags;
-
-use crate::random::Random;
+use fastrand::Rng;
 
 /// The bytes that a disk writes whole or not at all.
 pub(crate) const SECTOR: usize = 512;
@@ -72,7 +71,7 @@ impl<M: Clone> Recorder<M> {
 
     /// A possible content of the disk if the power is cut after these events: everything that was flushed, and a random
     /// selection of the rest, whole or in part.
-    pub(crate) fn after_a_cut(&self, events: &[Event<M>], random: &mut Random) -> Vec<u8> {
+    pub(crate) fn after_a_cut(&self, events: &[Event<M>], random: &mut Rng) -> Vec<u8> {
         let mut bytes = self.before.clone();
         let last = events
             .iter()
@@ -87,10 +86,10 @@ impl<M: Clone> Recorder<M> {
                 continue;
             };
             let is_sure = *durable || last.is_some_and(|last| index < last);
-            let fate = random.below(4);
+            let fate = random.usize(..4);
             let mut at = *start;
             for sector in cut_at_sectors(at, written) {
-                let arrives = is_sure || fate == 0 || (fate == 1 && random.below(2) == 0);
+                let arrives = is_sure || fate == 0 || (fate == 1 && random.usize(..2) == 0);
                 if arrives {
                     bytes[at..at + sector.len()].copy_from_slice(sector);
                 }

@@ -11,10 +11,6 @@
 mod attacks;
 #[path = "../hostile/carry_out.rs"]
 mod carry_out;
-#[path = "../hostile/client.rs"]
-mod client;
-#[path = "../support/negotiate.rs"]
-mod negotiate;
 mod plot;
 #[path = "../hostile/scene.rs"]
 #[expect(dead_code, reason = "another test loads the bytes")]

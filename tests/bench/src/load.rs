@@ -9,11 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use fastrand::Rng;
 use hdrhistogram::Histogram;
 use nbd_proto::client::{Body, Request, decode};
 use nbd_proto::{Cookie, Framing};
 
-use crate::client::{Client, Endpoint};
+use crate::client::{Connected, Endpoint};
 
 /// Payloads of at least this size have a system call of their own, and aren't copied into a batch.
 const LARGE: u32 = 64 << 10;
@@ -66,7 +67,7 @@ impl Load {
                 .map(|number| {
                     let barrier = &barrier;
                     scope.spawn(move || {
-                        let client = Client::connect(endpoint);
+                        let client = endpoint.connect();
                         barrier.wait();
                         Worker::new(self, client?, number).run(time)
                     })
@@ -103,7 +104,7 @@ impl Done {
 /// One connection of a load.
 struct Worker<'a> {
     load: &'a Load,
-    client: Client,
+    client: Connected,
     /// By cookie: the request, and the time at which it was sent.
     under_way: Vec<(Request, Instant)>,
     /// Cookies that are free.
@@ -117,8 +118,8 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(load: &'a Load, client: Client, number: usize) -> Self {
-        let size = client.agreed.size;
+    fn new(load: &'a Load, client: Connected, number: usize) -> Self {
+        let size = client.size();
         let nothing = Request::read(Cookie(0), 0, 0);
         Self {
             load,
@@ -141,14 +142,14 @@ impl<'a> Worker<'a> {
 
     fn run(mut self, time: Duration) -> anyhow::Result<Done> {
         ensure!(
-            self.client.agreed.size >= self.load.length.into(),
+            self.client.size() >= self.load.length.into(),
             "the export is smaller than one request"
         );
         let start = Instant::now();
         let mut now = start;
         while now.duration_since(start) < time {
             self.send(now)?;
-            self.client.receive()?;
+            self.client.blocking_receive()?;
             now = Instant::now();
             self.collect(now)?;
         }
@@ -162,12 +163,12 @@ impl<'a> Worker<'a> {
         let (operations, bytes, extents) =
             (self.done.operations, self.done.bytes, self.done.extents);
         while self.free.len() < self.load.depth {
-            self.client.receive()?;
+            self.client.blocking_receive()?;
             self.collect(Instant::now())?;
         }
         (self.done.operations, self.done.bytes, self.done.extents) = (operations, bytes, extents);
         Request::disconnect(Cookie(0)).encode(Framing::Structured, &mut self.batch)?;
-        self.client.send(&self.batch)
+        Ok(self.client.blocking_send(&self.batch)?)
     }
 
     /// Sends requests until the number in flight is reached.
@@ -180,13 +181,13 @@ impl<'a> Worker<'a> {
                 if self.load.length < LARGE {
                     self.batch.extend_from_slice(&self.payload);
                 } else {
-                    self.client.send(&self.batch)?;
+                    self.client.blocking_send(&self.batch)?;
                     self.batch.clear();
-                    self.client.send(&self.payload)?;
+                    self.client.blocking_send(&self.payload)?;
                 }
             }
         }
-        self.client.send(&self.batch)?;
+        self.client.blocking_send(&self.batch)?;
         self.batch.clear();
         Ok(())
     }
@@ -264,41 +265,39 @@ impl<'a> Worker<'a> {
 
 /// The offsets of the requests.
 struct Places {
-    order: Order,
     length: u64,
     count: u64,
-    at: u64,
+    next: Next,
+}
+
+/// The next place.
+enum Next {
+    Random(Rng),
+    /// The one after this.
+    Sequential(u64),
 }
 
 impl Places {
     fn new(load: &Load, size: u64, number: usize) -> Self {
         let length = u64::from(load.length);
         let count = size / length;
-        let at = match load.order {
-            // Any number but 0.
-            Order::Random => 0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1),
-            Order::Sequential => count / load.connections as u64 * number as u64,
+        let next = match load.order {
+            Order::Random => Next::Random(Rng::with_seed(number as u64)),
+            Order::Sequential => Next::Sequential(count / load.connections as u64 * number as u64),
         };
         Self {
-            order: load.order,
             length,
             count,
-            at,
+            next,
         }
     }
 
     fn next(&mut self) -> u64 {
-        let place = match self.order {
-            Order::Random => {
-                // Marsaglia's xorshift64 (2003).
-                self.at ^= self.at << 13;
-                self.at ^= self.at >> 7;
-                self.at ^= self.at << 17;
-                self.at % self.count
-            }
-            Order::Sequential => {
-                self.at = (self.at + 1) % self.count;
-                self.at
+        let place = match &mut self.next {
+            Next::Random(random) => random.u64(..self.count),
+            Next::Sequential(at) => {
+                *at = (*at + 1) % self.count;
+                *at
             }
         };
         place * self.length

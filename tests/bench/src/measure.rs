@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::client::{Client, Endpoint};
+use crate::client::{Connected, Endpoint};
 use crate::figures::{Figures, Sample};
 use crate::load::{Load, Operation};
 use crate::process;
@@ -105,7 +105,7 @@ pub(crate) fn only(row: &Row, endpoint: &Endpoint, time: Duration) -> anyhow::Re
 
 /// Writes all of an export, some of it twice.
 fn fill(server: &Server) -> anyhow::Result<()> {
-    let size = server.wait()?.agreed.size;
+    let size = server.wait()?.size();
     let mut written = 0;
     while written < size {
         written += FILLING.run(&server.endpoint, FILL)?.bytes;
@@ -175,13 +175,13 @@ fn start(scene: &Scene, kind: &Kind, times: u32) -> anyhow::Result<Sample> {
     })
 }
 
-fn first_byte(mut client: Client) -> anyhow::Result<()> {
+fn first_byte(mut client: Connected) -> anyhow::Result<()> {
     use nbd_proto::client::Request;
     use nbd_proto::{Cookie, Framing};
     let mut bytes = Vec::new();
     Request::read(Cookie(0), 0, 1).encode(Framing::Structured, &mut bytes)?;
-    client.send(&bytes)?;
-    client.receive()
+    client.blocking_send(&bytes)?;
+    Ok(client.blocking_receive()?)
 }
 
 /// The memory of one more export in KiB: in the same process of nbdbox, or in a process of its own of a peer.
@@ -199,7 +199,7 @@ fn idle(scene: &Scene, kind: &Kind) -> anyhow::Result<f64> {
 fn process_with(scene: &Scene, exports: u32) -> anyhow::Result<u64> {
     let server = Server::with_exports(scene, exports)?;
     for number in 0..exports {
-        first_byte(Client::to_export(&server.endpoint, &format!("e{number}"))?)?;
+        first_byte(server.endpoint.connect_to(&format!("e{number}"))?)?;
     }
     process::private(server.pid())
 }

@@ -162,14 +162,9 @@ impl Scene {
 
 /// A MiB of bytes that nothing compresses or deduplicates.
 fn noise() -> Vec<u8> {
-    let mut state = 0x0123_4567_89ab_cdef_u64;
-    let mut word = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..MIB / 8).flat_map(|_| word()).collect()
+    let mut bytes = vec![0; 1 << 20];
+    fastrand::Rng::with_seed(1).fill(&mut bytes);
+    bytes
 }
 
 /// Drops a file from the page cache.

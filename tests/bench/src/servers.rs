@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::client::{Client, Endpoint};
+use crate::client::{Connected, Endpoint};
 use crate::cores::Cores;
 use crate::scene::Scene;
 
@@ -194,14 +194,14 @@ impl Server {
     }
 
     /// Waits for the server's first answer.
-    pub(crate) fn wait(&self) -> anyhow::Result<Client> {
+    pub(crate) fn wait(&self) -> anyhow::Result<Connected> {
         self.wait_for("")
     }
 
-    fn wait_for(&self, export: &str) -> anyhow::Result<Client> {
+    fn wait_for(&self, export: &str) -> anyhow::Result<Connected> {
         let start = Instant::now();
         loop {
-            match Client::to_export(&self.endpoint, export) {
+            match self.endpoint.connect_to(export) {
                 Ok(client) => return Ok(client),
                 Err(error) if start.elapsed() > PATIENCE => {
                     bail!("{} doesn't serve: {error:#}", self.label)

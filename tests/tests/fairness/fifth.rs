@@ -76,6 +76,7 @@ fn scene(many: usize) -> Server {
 }
 
 #[test]
+#[ignore = "compares shares of the cores: make shares"]
 fn while_others_loop_allocate_flood_and_dawdle_a_fifth_gets_its_share() {
     let _alone = crate::alone();
     let most = 60 * cores();

@@ -1,7 +1,7 @@
-//! The share of the cores, and of requests and bytes per second, that tenants get next to others that want all of it.
+//! The share of the cores that tenants get next to others that want all of it.
 //!
-//! This is a binary of its own, whose tests run one after the other. They compare what tenants get of the machine, so
-//! nothing else may compute meanwhile, least of all other tests.
+//! This is a binary of its own, whose tests run one after the other. Most compare what tenants get of the machine, so
+//! nothing else may compute meanwhile, least of all other tests. `make test` ignores those; `make shares` runs them.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod crew;

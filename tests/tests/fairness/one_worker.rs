@@ -31,6 +31,7 @@ fn desert(server: &Server, tenant: &str) {
 }
 
 #[test]
+#[ignore = "compares shares of the cores: make shares"]
 fn many_tenants_on_one_worker_all_have_their_turns() {
     let _alone = crate::alone();
     let names: Vec<String> = (0..TENANTS).map(|number| format!("t{number}")).collect();

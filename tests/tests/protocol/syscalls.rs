@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nbd_proto::client::{Goal, Negotiation, Progress, Request};
+use nbd_client::Client as Connected;
+use nbd_proto::client::Request;
 use nbd_proto::{Cookie, Framing};
 use nbdbox_tests::{Client, Server, Strace};
 
@@ -109,29 +110,8 @@ fn switches(server: &Server) -> u64 {
 }
 
 fn connect(server: &Server) -> UnixStream {
-    let mut stream = UnixStream::connect(server.socket()).unwrap();
+    let stream = UnixStream::connect(server.socket()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut negotiation = Negotiation::new(Goal::Go {
-        export: String::new(),
-        framing: Framing::Structured,
-        allocation: false,
-    });
-    let mut received = Vec::new();
-    loop {
-        let (used, progress) = negotiation.advance(&received).unwrap();
-        received.drain(..used);
-        stream.write_all(&negotiation.take_output()).unwrap();
-        match progress {
-            Progress::NeedMore => {
-                let mut bytes = [0; 4096];
-                let got = stream.read(&mut bytes).unwrap();
-                assert!(got > 0, "the server hung up");
-                received.extend_from_slice(&bytes[..got]);
-            }
-            Progress::Connected(_) => return stream,
-            Progress::Listed(_) | Progress::StartTls => {
-                unreachable!("the client requested neither")
-            }
-        }
-    }
+    Connected::blocking_negotiate(&stream, "", Framing::Structured).unwrap();
+    stream
 }

@@ -10,6 +10,7 @@ mod life;
 mod listeners;
 mod manual;
 mod quotas;
+mod rates;
 mod reload;
 mod same_digest;
 mod scene;

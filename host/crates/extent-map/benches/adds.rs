@@ -31,19 +31,13 @@ fn ascending() -> Vec<Add> {
 
 /// Up to 64 bytes anywhere.
 fn random() -> Vec<Add> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
+    let mut random = fastrand::Rng::with_seed(1);
     let kinds = [Kind::Data, Kind::Hole, Kind::Zero, Kind::Undefined]
         .into_iter()
         .cycle();
     (0..BUDGET)
         .zip(kinds)
-        .map(|(_, kind)| (next() % RANGE, 1 + next() % 64, kind))
+        .map(|(_, kind)| (random.u64(..RANGE), random.u64(1..=64), kind))
         .collect()
 }
 

@@ -1,12 +1,11 @@
 //! Requests block status: where an export has data and holes.
 
-use bytes::Buf as _;
 use extent_map::{Extent, Kind};
-use nbd_proto::client::{Body, Reply, Request, decode};
-use nbd_proto::{ContextId, Descriptor, Framing};
+use nbd_proto::client::Request;
+use nbd_proto::{Descriptor, Framing};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{Client, ClientError, printable, receive};
+use crate::{Client, ClientError, printable};
 
 /// Minimum block size that the client assumes, as nbdinfo does, if the server sends none. In bytes.
 const MINIMUM_BLOCK: u32 = 512;
@@ -32,7 +31,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         //= proto.md#request-types
         //# A client MUST NOT send `NBD_CMD_BLOCK_STATUS` unless within the negotiation phase it sent
         //# `NBD_OPT_SET_META_CONTEXT` at least once
-        let context = self.agreed.allocation.ok_or(ClientError::NoAllocation)?;
+        if self.agreed.allocation.is_none() {
+            return Err(ClientError::NoAllocation.into());
+        }
         let size = self.agreed.size;
         let mut offset = 0;
         //= proto.md#size-constraints
@@ -45,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             //# the client MUST ensure that *offset* and *length* are integer multiples of any advertised
             //# minimum block size
             let length = self.longest().min(size - offset);
-            for descriptor in self.block_status(context, offset, length).await? {
+            for descriptor in self.block_status(offset, length).await? {
                 // The last one may reach past the end of the request, and of the export.
                 let length = descriptor.length.min(size - offset);
                 if length == 0 {
@@ -86,69 +87,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Sends one block status request. Its answer may cover only a part of the range, but never nothing.
     async fn block_status(
         &mut self,
-        wanted: ContextId,
         offset: u64,
         length: u64,
     ) -> Result<Vec<Descriptor>, ClientError> {
         let request = Request::block_status(self.next_cookie(), offset, length);
-        self.send(request).await?;
-        let mut answer: Option<Result<Vec<Descriptor>, ClientError>> = None;
-        loop {
-            let reply = self.reply(&request).await?;
-            let said = match reply.body {
-                Body::Nothing => None,
-                Body::BlockStatus {
-                    context,
-                    descriptors,
-                } if context == wanted => Some(Ok(descriptors)),
-                Body::BlockStatus { .. } => {
-                    return Err(broken(
-                        "it sent a metadata context that the client didn't select",
-                    ));
-                }
-                Body::Error { errno, text, .. } => Some(Err(ClientError::Failed {
-                    errno,
-                    offset,
-                    text: printable(&text),
-                })),
-                Body::Data { .. } | Body::Hole { .. } => {
-                    return Err(broken(
-                        "it sent data or a hole for a request that isn't a read",
-                    ));
-                }
-            };
-            // A valid reply has one chunk for each context, or an error. This also ends an endless reply.
-            if said.is_some() && answer.is_some() {
-                //= proto.md#structured-reply-types
-                //# A successful block status request MUST have exactly one status chunk per negotiated metadata
-                //# context ID.
-                return Err(broken("it answered one block status request twice"));
-            }
-            answer = answer.or(said);
-            if reply.done {
-                //= proto.md#structured-reply-types
-                //# This chunk represents that an error occurred, and the client MAY NOT make any assumptions
-                //# about partial success.
-                return answer.unwrap_or_else(|| {
-                    Err(broken("it answered a block status request without extents"))
-                });
-            }
+        match self.ask(request, &[]).await? {
+            Ok(answer) => Ok(answer.descriptors),
+            Err(refused) => Err(ClientError::Failed {
+                errno: refused.errno,
+                offset,
+                text: printable(&refused.text),
+            }),
         }
     }
-
-    /// Receives the next reply, or chunk of a reply.
-    async fn reply(&mut self, request: &Request) -> Result<Reply, ClientError> {
-        loop {
-            let asked = |cookie| (cookie == request.cookie).then_some(*request);
-            if let Some(reply) = decode(self.agreed.framing, &self.input, asked)? {
-                self.input.advance(reply.used);
-                return Ok(reply);
-            }
-            receive(&mut self.stream, &mut self.input).await?;
-        }
-    }
-}
-
-fn broken(what: &'static str) -> ClientError {
-    nbd_proto::client::ClientError::Protocol(what).into()
 }

@@ -7,6 +7,7 @@ use std::thread;
 
 use anyhow::Context as _;
 use nbd_client::{Client, Stream, Tls, Uri, printable};
+use nbd_proto::Framing;
 use nbdbox_config::reference::Reference;
 use outside::{Keeper, Request, Rights};
 use runtime::PluginCatalog;
@@ -19,6 +20,9 @@ use crate::cli::plugin_args::PluginArgs;
 use crate::cli::sandbox_args::{self, Side};
 use crate::machine;
 use crate::service::Signals;
+
+/// The framing that needs the fewest requests for a map.
+const FRAMING: Framing = Framing::Extended;
 
 /// A server, or a plugin.
 pub(super) enum Source<'a> {
@@ -76,8 +80,10 @@ impl<'a> Source<'a> {
             Self::Server { uri, tls, .. } => {
                 let stream = uri.connect().await?;
                 Ok(match tls {
-                    None => Client::negotiate(stream, uri.export()).await?,
-                    Some(tls) => Client::negotiate_over_tls(stream, tls, uri.export()).await?,
+                    None => Client::negotiate(stream, uri.export(), FRAMING).await?,
+                    Some(tls) => {
+                        Client::negotiate_over_tls(stream, tls, uri.export(), FRAMING).await?
+                    }
                 })
             }
             Self::Plugin(arguments, Side::Worker) => {
@@ -89,7 +95,7 @@ impl<'a> Source<'a> {
                 )]
                 tokio::spawn(nbd_server::serve_stream(theirs, Arc::new(catalog)));
                 let stream: Stream = Box::new(ours);
-                Ok(Client::negotiate(stream, "").await?)
+                Ok(Client::negotiate(stream, "", FRAMING).await?)
             }
             Self::Plugin(arguments, Side::Keeper { all_walls }) => {
                 let (ours, theirs) = UnixStream::pair()?;
@@ -105,7 +111,7 @@ impl<'a> Source<'a> {
                     sandbox_args::keep_for(all_walls, rights, cache, Some(input))
                 });
                 let stream: Stream = Box::new(ours);
-                match Client::negotiate(stream, "").await {
+                match Client::negotiate(stream, "", FRAMING).await {
                     Ok(client) => Ok(client),
                     // Without a client, the keeper ends and prints why the plugin failed.
                     Err(error) => match keeper.join() {

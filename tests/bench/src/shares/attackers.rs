@@ -1,14 +1,15 @@
 //! The four tenants that misbehave, each at a socket of its own.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::ensure;
 use nbd_proto::client::Request;
 use nbd_proto::{Cookie, Framing};
 
-use crate::client::{Client, Endpoint};
+use crate::client::Endpoint;
 use crate::load::{Load, Operation, Order};
 
 /// The connections of each attacker, except the one that floods.
@@ -58,27 +59,28 @@ fn again_and_again(attack: impl Fn() -> anyhow::Result<()>) {
 
 /// Reads again and again, whatever the replies are.
 fn ask(endpoint: &Endpoint) -> anyhow::Result<()> {
-    let mut client = Client::connect(endpoint)?;
+    let mut client = endpoint.connect()?;
     let mut request = Vec::new();
     Request::read(Cookie(0), 0, 4096).encode(Framing::Structured, &mut request)?;
     loop {
-        client.send(&request)?;
-        client.receive()?;
+        client.blocking_send(&request)?;
+        client.blocking_receive()?;
         client.consume(client.input().len());
     }
 }
 
 /// Requests many bytes, and takes a few at a time.
 fn dawdle(endpoint: &Endpoint) -> anyhow::Result<()> {
-    let mut client = Client::connect(endpoint)?;
+    let mut client = endpoint.connect()?;
     let mut requests = Vec::new();
     for number in 0..64 {
         let (cookie, offset) = (Cookie(number), number * u64::from(MUCH));
         Request::read(cookie, offset, MUCH).encode(Framing::Structured, &mut requests)?;
     }
-    client.send(&requests)?;
+    client.blocking_send(&requests)?;
     loop {
-        client.receive_at_most(4096).context("while it dawdled")?;
+        let taken = client.stream().read(&mut [0; 4096])?;
+        ensure!(taken > 0, "the server hung up while it dawdled");
         sleep(Duration::from_millis(100));
     }
 }

@@ -1,10 +1,7 @@
 //! `error`: some calls fail.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use device::fault::Failure;
 use nbd_proto::Errno;
@@ -36,7 +33,6 @@ const ERRNOS: [(&str, Errno); 6] = [
 #[derive(Debug)]
 pub(crate) struct Errors {
     kinds: [Rule; Kind::COUNT],
-    state: AtomicU64,
 }
 
 /// Which of the calls of one kind fail, and with which error.
@@ -78,27 +74,21 @@ impl Errors {
         Self {
             // A flush doesn't fail: nbdkit's filter has no setting for it.
             kinds: kinds.map(|rule| rule.unwrap_or(none.clone())),
-            state: AtomicU64::new(RandomState::new().hash_one(0)),
         }
     }
+}
 
-    /// A number from 0 to 1, by splitmix64: good enough, because no security depends on it.
-    fn random(&self) -> f64 {
-        let value = self
-            .state
-            .fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed)
-            .wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let high = u32::try_from((value ^ (value >> 31)) >> 32).unwrap_or_default();
-        f64::from(high) / (f64::from(u32::MAX) + 1.0)
+impl Rule {
+    /// Decides by chance whether the next call fails. No security depends on it.
+    fn applies(&self) -> bool {
+        fastrand::f64() < self.rate
     }
 }
 
 impl Hook for Errors {
     fn plan(&self, call: &Call) -> Plan {
         let rule = &self.kinds[call.kind() as usize];
-        if rule.rate <= 0.0 || self.random() >= rule.rate {
+        if !rule.applies() {
             return Plan::pass(call.flags());
         }
         let failure = Failure::answer(
@@ -142,11 +132,16 @@ mod tests {
     }
 
     #[test]
-    fn random_numbers_are_spread_from_0_to_1() {
-        let settings = nbdbox_config::settings::Settings::default();
-        let errors = Errors::new(&Reader::new("error", &settings));
-        let low = (0..10_000).filter(|_| errors.random() < 0.1).count();
-        assert!((500..2000).contains(&low), "{low}");
-        assert!((0..10_000).all(|_| (0.0..1.0).contains(&errors.random())));
+    fn about_as_many_calls_fail_as_the_rate_has_it() {
+        let failed = |rate| {
+            let rule = Rule {
+                errno: Errno::Eio,
+                rate,
+                file: None,
+            };
+            (0..10_000).filter(|_| rule.applies()).count()
+        };
+        assert_eq!((failed(0.0), failed(1.0)), (0, 10_000));
+        assert!((500..2000).contains(&failed(0.1)));
     }
 }

@@ -241,17 +241,6 @@ mod tests {
         (memory, quota)
     }
 
-    /// Pseudo-random numbers, the same in each run.
-    fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
-        let mut state = seed | 1;
-        move |sides| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % sides
-        }
-    }
-
     /// Whether the byte is known. Doesn't count as a use.
     fn knows(memory: &RegionCache<Location>, at: u64) -> bool {
         memory.read().at(at).is_some()
@@ -262,15 +251,15 @@ mod tests {
     #[test]
     fn lookups_return_the_truth_whatever_was_inserted_and_evicted() {
         for seed in 1..40 {
-            let mut dice = dice(seed * 0x9e37_79b9);
-            let limit = 2000 + dice(20_000);
+            let mut random = fastrand::Rng::with_seed(seed);
+            let limit = 2000 + random.u64(..20_000);
             let (memory, quota) = memory(limit);
             let mut learnt = BTreeSet::new();
             for _ in 0..300 {
-                let start = dice(SIZE);
-                let end = start + 1 + dice((SIZE - start).min(200));
-                if dice(2) == 0 {
-                    let wanted = start + dice(end - start);
+                let start = random.u64(..SIZE);
+                let end = start + 1 + random.u64(..(SIZE - start).min(200));
+                if random.u64(..2) == 0 {
+                    let wanted = start + random.u64(..end - start);
                     let known = knows(&memory, wanted);
                     let new = memory.insert(wanted, &region(start..end));
                     assert!(!(known && new));

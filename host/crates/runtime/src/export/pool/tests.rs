@@ -557,14 +557,10 @@ async fn permits_and_places_add_up_whatever_happens() {
     for (seed, limit) in [(1, 100), (2, 3), (3, 1), (4, 2)] {
         let quota = CountQuota::new(limit);
         let pool = pool(3, &quota);
-        let mut random: u32 = seed;
+        let mut random = fastrand::Rng::with_seed(seed);
         let mut walk = Walk::default();
         for _ in 0..5000 {
-            // Xorshift.
-            random ^= random << 13;
-            random ^= random >> 17;
-            random ^= random << 5;
-            walk.step(&pool, random);
+            walk.step(&pool, random.u32(..));
             // A pause after a crash would block the rest of the walk.
             pool.state().crashes.note_success();
         }
