@@ -19,7 +19,7 @@
 //! | [`server`] | one server: its start, its events, its restart after it died |
 //! | [`process`] | the process of a server |
 //! | [`desk`] | checks the requests of a server against its rights, and does them |
-//! | [`line`] | the messages between a server and its desk |
+//! | [`mod@line`] | the messages between a server and its desk |
 //! | [`stock`] | what the keeper gives to all servers: code, sockets, visits |
 //! | [`opened`] | the open sockets, and the servers that listen on them |
 //! | [`rights`] | derives rights from a configuration |
@@ -335,7 +335,9 @@ where
                 () = &mut ending => return Ok(false),
                 _ = self.signals.wait() => return Ok(true),
                 // The stage of a server no longer matters, since the keeper is about to end it.
-                event = event(&mut self.servers) => drop(event?),
+                event = event(&mut self.servers) => {
+                    event?;
+                }
             }
         }
     }

@@ -66,7 +66,12 @@ impl Plugin for Bad {
             )
             .default("do", ValueKind::Text, "", "what to do there")
             .optional("offset", ValueKind::Number, "only in calls for this offset")
-            .default("after", ValueKind::Number, "0", "only after this number of calls")
+            .default(
+                "after",
+                ValueKind::Number,
+                "0",
+                "only after this number of calls",
+            )
             .default("size", ValueKind::Size, "1M", "size of the disk")
             .default("mode", ValueKind::Text, "single", "single or parallel")
             .default("blob", ValueKind::Text, "", "open this blob")
