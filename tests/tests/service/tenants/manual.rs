@@ -81,6 +81,7 @@ fn each_level_has_its_limits_and_each_limit_its_test() {
     let tests = [
         include_str!("../limit_edges.rs"),
         include_str!("quotas.rs"),
+        include_str!("rates.rs"),
         include_str!("../../fairness/shares.rs"),
     ]
     .concat();
