@@ -49,7 +49,7 @@ fn assert_same(random: &mut Random, bytes: &[u8], number: u64) {
 
 #[test]
 fn primary_and_logical_partitions_are_the_same_as_nbdkits() {
-    let mut random = Random::seeded(3);
+    let mut random = Random::seeded(11);
     let table = r"start=2048, size=3000\nstart=6144, size=8192, type=5\nstart=14336, size=2000\nstart=6200, size=1500\nstart=8192, size=2048\nstart=11000, size=3000\n";
     let bytes = disk(&mut random, "dos", table);
     for number in [1, 3, 5, 6, 7] {
