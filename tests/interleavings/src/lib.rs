@@ -3,6 +3,7 @@
 use std::env;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
 use shuttle::thread::JoinHandle;
@@ -10,6 +11,9 @@ use shuttle::{Config, Runner};
 
 /// How many schedules of each kind [`check`] tries if the variable SCHEDULES isn't set.
 const SCHEDULES: usize = 5000;
+
+/// How long the schedules of one kind may take if SCHEDULES isn't set: with all models, less than a minute on two cores.
+const TIME: Duration = Duration::from_secs(2);
 
 /// How often a schedule with priorities (PCT) lowers the priority of the running thread.
 const CHANGES_OF_PRIORITY: usize = 3;
@@ -28,9 +32,11 @@ pub fn check(model: impl Fn() + Clone + Send + Sync + 'static) {
     if let Ok(schedule) = env::var("SCHEDULE") {
         return shuttle::replay(model, &schedule);
     }
-    let count = schedules();
-    Runner::new(RandomScheduler::new(count), config()).run(model.clone());
-    Runner::new(PctScheduler::new(CHANGES_OF_PRIORITY, count), config()).run(model);
+    let (count, time) = bounds();
+    let mut config = config();
+    config.max_time = time;
+    Runner::new(RandomScheduler::new(count), config.clone()).run(model.clone());
+    Runner::new(PctScheduler::new(CHANGES_OF_PRIORITY, count), config).run(model);
 }
 
 /// Runs a small model in every schedule that it has. Returns their number. The model must not use random numbers.
@@ -64,10 +70,14 @@ fn with_reset<F: Fn() + Clone>(model: F) -> impl Fn() + Clone {
     }
 }
 
-fn schedules() -> usize {
+/// How many schedules of each kind to try, and for how long.
+fn bounds() -> (usize, Option<Duration>) {
     match env::var("SCHEDULES") {
-        Ok(count) => count.parse().expect("SCHEDULES must be a number"),
-        Err(_) => SCHEDULES,
+        Ok(count) => {
+            let count = count.parse().expect("SCHEDULES must be a number");
+            (count, None)
+        }
+        Err(_) => (SCHEDULES, Some(TIME)),
     }
 }
 
