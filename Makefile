@@ -67,6 +67,7 @@ test: ready ## Run every test, doc tests and real clients included
 	@cargo test --workspace
 	@CARGO_TARGET_DIR=target/guests cargo test --manifest-path example-plugins/Cargo.toml \
 		-p image-format -p qcow2-format -p vdi-format -p vhd-format -p vhdx-format -p vmdk-format
+	@tests/interleavings/run.sh
 
 .PHONY: check
 check: ready ## Required before a commit: format, lints, docs, shell scripts, a short fuzz run, tests
@@ -75,11 +76,12 @@ check: ready ## Required before a commit: format, lints, docs, shell scripts, a 
 	@$(MAKE) --no-print-directory test
 
 .PHONY: long
-long: check build ## The long checks: release build, licences, simulation, longer fuzzing, power cuts, soak
+long: check build ## The long checks: release build, licences, simulation, interleavings, fuzzing, power cuts, soak
 	@tests/setup/licences.sh
 	@tests/setup/calls.sh
 	@echo "==> simulation: 200,000 schedules"
 	@SCHEDULES=200000 cargo test --workspace --test simulation every_schedule
+	@SCHEDULES=100000 tests/interleavings/run.sh
 	@$(MAKE) --no-print-directory fairness
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory cuts

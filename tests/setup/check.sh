@@ -4,8 +4,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 readonly wasm=wasm32-unknown-unknown
-# The guests' workspaces and the fuzz targets stand apart from the root's.
-readonly workspaces=(. example-plugins tests/guests tests/fuzz)
+# The workspaces of the guests, the fuzz targets and the models are separate from the root's.
+readonly workspaces=(. example-plugins tests/guests tests/fuzz tests/interleavings)
 failed=()
 
 main() {

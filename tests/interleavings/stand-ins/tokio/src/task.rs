@@ -1,0 +1,3 @@
+//! Tasks of a model.
+
+pub use shuttle::future::yield_now;
