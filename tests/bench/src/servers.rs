@@ -95,7 +95,9 @@ impl Kind {
                 command
             }
             Self::Floor => {
-                let mut command = Command::new("/proc/self/exe");
+                // Not by /proc/self/exe: in a pinned row that is taskset.
+                let own = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+                let mut command = Command::new(own);
                 command.arg("--floor");
                 match endpoint {
                     Endpoint::Unix(path) => command.arg(path),
