@@ -1,7 +1,7 @@
 //! Compares the process's resident memory with its metered memory, all the time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,32 +21,44 @@ const LOOKS: usize = 3;
 
 /// Watches the process until it's dropped.
 pub(crate) struct MemoryWatch {
-    most: Arc<AtomicU64>,
+    seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the watch has seen, in bytes. A quota has its memory back a moment before the system has, and on a busy machine
+/// that moment may be long. So all memory counts as metered that was metered since the last call of
+/// [`MemoryWatch::take`] but one.
+#[derive(Default)]
+struct Seen {
+    /// The most metered memory since the last call.
+    metered: u64,
+    /// The same, between the last two calls.
+    metered_before: u64,
+    /// The most unmetered memory since the last call.
+    unmetered: u64,
+}
+
 impl MemoryWatch {
     pub(crate) fn start(process: &Arc<ProcessQuota>) -> Self {
-        let (most, stop) = (
-            Arc::new(AtomicU64::new(0)),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let (process, seen, stopped) = (Arc::clone(process), Arc::clone(&most), Arc::clone(&stop));
+        let (seen, stop) = (Arc::<Mutex<Seen>>::default(), Arc::default());
+        let (process, watch, stopped) = (Arc::clone(process), Arc::clone(&seen), Arc::clone(&stop));
         let thread = thread::spawn(move || {
             let mut last = [0; LOOKS];
             for turn in (0..LOOKS).cycle() {
-                if stopped.load(Ordering::Relaxed) {
+                if AtomicBool::load(&stopped, Ordering::Relaxed) {
                     return;
                 }
-                last[turn] = unmetered(&process);
+                last[turn] = watch.lock().unwrap().look(&process);
                 let least = last.iter().min().copied().unwrap_or_default();
-                seen.fetch_max(least, Ordering::Relaxed);
+                let mut seen = watch.lock().unwrap();
+                seen.unmetered = seen.unmetered.max(least);
+                drop(seen);
                 thread::sleep(Duration::from_millis(1));
             }
         });
         Self {
-            most,
+            seen,
             stop,
             thread: Some(thread),
         }
@@ -54,7 +66,9 @@ impl MemoryWatch {
 
     /// The most resident memory since the last call, beyond metered memory and a tenth of it, in bytes.
     pub(crate) fn take(&self) -> u64 {
-        self.most.swap(0, Ordering::Relaxed)
+        let mut seen = self.seen.lock().unwrap();
+        seen.metered_before = std::mem::take(&mut seen.metered);
+        std::mem::take(&mut seen.unmetered)
     }
 }
 
@@ -67,9 +81,14 @@ impl Drop for MemoryWatch {
     }
 }
 
-fn unmetered(process: &ProcessQuota) -> u64 {
-    let before = process.memory.used();
-    let resident = resident();
-    let metered = process.memory.used().max(before);
-    resident.saturating_sub(metered + metered / PART)
+impl Seen {
+    /// The unmetered memory now.
+    fn look(&mut self, process: &ProcessQuota) -> u64 {
+        let before = process.memory.used();
+        let resident = resident();
+        let now = process.memory.used().max(before);
+        self.metered = self.metered.max(now);
+        let metered = self.metered.max(self.metered_before);
+        resident.saturating_sub(metered + metered / PART)
+    }
 }
